@@ -1,0 +1,381 @@
+"""Settings: one file, read from the environment, loud about what is wrong.
+
+Every variable is listed with meaning and default in `.env.example`. A wrong or dangerous value raises
+`ImproperlyConfigured` with the variable's name, so nothing starts half-configured.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+from dotenv import load_dotenv
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"  # everything a running shop writes on one machine: database, media, evidence
+
+# ── Readers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def env_str(name: str, default: str = "") -> str:
+    """Read a text variable; surrounding blanks are dropped."""
+    return os.environ.get(name, default).strip()
+
+
+def env_int(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    """Read an integer between `minimum` and `maximum`, both included."""
+    raw = env_str(name) or str(default)
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+    if not minimum <= value <= maximum:
+        raise ImproperlyConfigured(f"{name} must lie between {minimum} and {maximum}, not {value}.")
+    return value
+
+
+def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """Read one of `choices`."""
+    value = env_str(name) or default
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return value
+
+
+def env_list(name: str) -> list[str]:
+    """Read a comma-separated list; empty items are dropped."""
+    return [item.strip() for item in env_str(name).split(",") if item.strip()]
+
+
+def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    """Read an address with one of `schemes` and a host, without a trailing slash."""
+    value = (env_str(name) or default).rstrip("/")
+    if value:
+        try:
+            parts = urlsplit(value)
+            correct = parts.scheme in schemes and bool(parts.hostname)
+            parts.port  # noqa: B018  (reading it is the check: a wrong port raises)
+        except ValueError:
+            correct = False
+        if not correct:
+            raise ImproperlyConfigured(f"{name} must be an address like {schemes[0]}://host, not {value!r}.")
+    return value
+
+
+load_dotenv(BASE_DIR / ".env")  # written by `make run`; the real environment wins
+
+# ── Where are we ─────────────────────────────────────────────────────────────────────────────────────────
+
+ENVIRONMENT = env_choice("ENVIRONMENT", "production", ("production", "development"))
+PRODUCTION = ENVIRONMENT == "production"
+DEBUG = False  # the shop's own error pages everywhere; tracebacks go to the log
+
+PORT = env_int("PORT", 8000, minimum=1, maximum=65535)
+STOREFRONT_BASE_URL = env_url("STOREFRONT_BASE_URL", "" if PRODUCTION else f"http://127.0.0.1:{PORT}")
+if PRODUCTION and not STOREFRONT_BASE_URL.startswith("https://"):
+    raise ImproperlyConfigured(
+        "STOREFRONT_BASE_URL must be the shop's https:// address in production. "
+        "On your own machine set ENVIRONMENT=development (`make run` does)."
+    )
+_storefront = urlsplit(STOREFRONT_BASE_URL)
+ALLOWED_HOSTS = [_storefront.hostname or ""] + (
+    [] if PRODUCTION else ["127.0.0.1", "localhost", "testserver"]
+)
+CSRF_TRUSTED_ORIGINS = [f"{_storefront.scheme}://{_storefront.netloc}"]
+
+SECRET_KEY = env_str("SECRET_KEY") or ("" if PRODUCTION else "development-only-" + "0" * 40)
+if len(SECRET_KEY) < 40 or (PRODUCTION and SECRET_KEY.startswith("development-only-")):
+    raise ImproperlyConfigured(
+        "SECRET_KEY must be a random text of 40 characters or more in production, for example from "
+        '`python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
+    )
+ADMIN_API_KEY = env_str("ADMIN_API_KEY")
+if ADMIN_API_KEY and (len(ADMIN_API_KEY) < 32 or len(set(ADMIN_API_KEY)) < 12):
+    raise ImproperlyConfigured(
+        "ADMIN_API_KEY is too weak: use 32 random characters or more, or leave it empty."
+    )
+
+# ── Apps ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_q",
+    "auditlog",
+    "csp",
+    "corsheaders",
+    "ledger",
+    "shop",
+    "ops",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ops.audit.AdminAuditMiddleware",
+]
+
+ROOT_URLCONF = "kikaku.urls"
+WSGI_APPLICATION = "kikaku.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ── Database ─────────────────────────────────────────────────────────────────────────────────────────────
+# ATOMIC_REQUESTS stays off: with IMMEDIATE transactions every GET would take SQLite's write lock.
+
+DATABASE_URL = env_str("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
+if urlsplit(DATABASE_URL).scheme not in ("sqlite", "postgres", "postgresql"):
+    raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:/// or postgres://.")
+try:
+    DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600))}
+except ValueError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL can not be read: {error}.") from None
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["CONN_MAX_AGE"] = None
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,  # seconds a writer waits for another
+        "transaction_mode": "IMMEDIATE",  # a transaction that will write takes the lock at its start: no deadlock on upgrade
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: a paid order survives a power cut
+    }
+
+# ── Language and time ────────────────────────────────────────────────────────────────────────────────────
+
+LANGUAGE_CODE = "ja"
+LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
+TIME_ZONE = "Asia/Tokyo"
+USE_TZ = True
+USE_I18N = True
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_URL = "/media/"
+MEDIA_ROOT = VAR_DIR / "media"
+EVIDENCE_ROOT = VAR_DIR / "evidence"
+
+R2_ENDPOINT_URL = env_url("R2_ENDPOINT_URL")
+_R2_REST = (
+    "R2_ACCESS_KEY_ID",
+    "R2_SECRET_ACCESS_KEY",
+    "R2_PRIVATE_BUCKET",
+    "R2_PUBLIC_BUCKET",
+    "R2_PUBLIC_URL",
+)
+R2_PUBLIC_URL = env_url("R2_PUBLIC_URL")
+STORAGES: dict[str, dict[str, object]] = {
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "evidence": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": EVIDENCE_ROOT, "base_url": None},
+    },
+}
+if R2_ENDPOINT_URL:
+    for _name in _R2_REST:
+        if not env_str(_name):
+            raise ImproperlyConfigured(
+                f"{_name} is missing: R2_ENDPOINT_URL needs {', '.join(_R2_REST)} besides."
+            )
+    from botocore.config import Config
+
+    _r2: dict[str, object] = {
+        "endpoint_url": R2_ENDPOINT_URL,
+        "access_key": env_str("R2_ACCESS_KEY_ID"),
+        "secret_key": env_str("R2_SECRET_ACCESS_KEY"),
+        "region_name": "auto",
+        "default_acl": None,
+        "file_overwrite": False,
+        "client_config": Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            read_timeout=20,
+            request_checksum_calculation="when_required",  # R2 answers boto3's own checksums "Unauthorized"
+            response_checksum_validation="when_required",
+        ),
+    }
+    STORAGES["default"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            **_r2,
+            "bucket_name": env_str("R2_PUBLIC_BUCKET"),
+            "custom_domain": urlsplit(R2_PUBLIC_URL).netloc,
+        },
+    }
+    STORAGES["evidence"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {**_r2, "bucket_name": env_str("R2_PRIVATE_BUCKET")},
+    }
+
+# ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
+
+STRIPE_API_VERSION = "2026-08-26.dahlia"
+STRIPE_SECRET_KEY = env_str("STRIPE_SECRET_KEY")
+STRIPE_PUBLISHABLE_KEY = env_str("STRIPE_PUBLISHABLE_KEY")
+STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRET")  # two while rotating
+STRIPE_API_BASE = env_url("STRIPE_API_BASE")
+if STRIPE_SECRET_KEY and not STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+    raise ImproperlyConfigured("STRIPE_SECRET_KEY must begin with sk_live_, rk_live_, sk_test_ or rk_test_.")
+if STRIPE_PUBLISHABLE_KEY and not STRIPE_PUBLISHABLE_KEY.startswith(("pk_live_", "pk_test_")):
+    raise ImproperlyConfigured("STRIPE_PUBLISHABLE_KEY must begin with pk_live_ or pk_test_.")
+if (
+    any(not secret.startswith("whsec_") for secret in STRIPE_WEBHOOK_SECRETS)
+    or len(STRIPE_WEBHOOK_SECRETS) > 2
+):
+    raise ImproperlyConfigured(
+        "STRIPE_WEBHOOK_SECRET must be one secret that begins with whsec_, or two with a comma."
+    )
+_live_keys = [
+    name
+    for name, key in (
+        ("STRIPE_SECRET_KEY", STRIPE_SECRET_KEY),
+        ("STRIPE_PUBLISHABLE_KEY", STRIPE_PUBLISHABLE_KEY),
+    )
+    if "_live_" in key[:8]
+]
+if PRODUCTION:
+    if STRIPE_API_BASE:
+        raise ImproperlyConfigured(
+            "STRIPE_API_BASE points to the stand-in and is refused in production: remove it."
+        )
+    if "STRIPE_SECRET_KEY" not in _live_keys:
+        raise ImproperlyConfigured(
+            "STRIPE_SECRET_KEY must be a live key (sk_live_… or rk_live_…) in production."
+        )
+    if STRIPE_PUBLISHABLE_KEY and "STRIPE_PUBLISHABLE_KEY" not in _live_keys:
+        raise ImproperlyConfigured("STRIPE_PUBLISHABLE_KEY is a test key: production needs pk_live_….")
+    if not STRIPE_WEBHOOK_SECRETS:
+        raise ImproperlyConfigured(
+            "STRIPE_WEBHOOK_SECRET is missing: copy it from the webhook endpoint in Stripe."
+        )
+elif _live_keys:
+    raise ImproperlyConfigured(
+        f"{_live_keys[0]} is a live key, but ENVIRONMENT is development: use a test key."
+    )
+
+# Without a key (development only) the stand-in answers: over HTTP at STRIPE_API_BASE when it runs, else in-process.
+SANDBOX = not PRODUCTION and not STRIPE_SECRET_KEY
+SANDBOX_STATE = VAR_DIR / "stripe-sandbox.sqlite3"
+SANDBOX_PORT = (urlsplit(STRIPE_API_BASE).port if STRIPE_API_BASE else None) or PORT + 1
+SANDBOX_BASE_URL = STRIPE_API_BASE or f"http://127.0.0.1:{SANDBOX_PORT}"
+if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
+    STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
+
+# ── The shop's terms (integer JPY, tax included) ─────────────────────────────────────────────────────────
+
+SHIPPING_FEE = 500
+FREE_SHIPPING_FROM = 5_000  # goods total after discount
+ORDER_MINIMUM = 50  # Stripe takes no card payment below this
+CHECKOUT_MINUTES = 35  # Stripe wants a session to live 30 minutes or more
+
+# ── Mail, queue, logs ────────────────────────────────────────────────────────────────────────────────────
+
+EMAIL_URL = env_str("EMAIL_URL") or "console:"
+DEFAULT_FROM_EMAIL = "LED企画 <shop@example.jp>"
+EMAIL_TIMEOUT = 10
+_mail = urlsplit(EMAIL_URL)
+if _mail.scheme == "console":
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+elif _mail.scheme in ("smtp", "smtps", "smtp+tls") and _mail.hostname:
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST = _mail.hostname
+    EMAIL_PORT = _mail.port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[_mail.scheme]
+    EMAIL_HOST_USER = _mail.username or ""
+    EMAIL_HOST_PASSWORD = _mail.password or ""
+    EMAIL_USE_SSL = _mail.scheme == "smtps"
+    EMAIL_USE_TLS = _mail.scheme == "smtp+tls"
+else:
+    raise ImproperlyConfigured(
+        "EMAIL_URL must be console: or smtp://, smtps:// or smtp+tls://user:password@host:port."
+    )
+
+REDIS_URL = env_url("REDIS_URL", schemes=("redis", "rediss"))
+Q_CLUSTER: dict[str, object] = {
+    "name": "kikaku",
+    "workers": 1,
+    "timeout": 300,  # the defaults None/60 run a long task twice
+    "retry": 600,
+    "max_attempts": 1,  # our jobs look for work themselves; a repeat is the next run
+    "ack_failures": True,
+    "catch_up": False,  # no flood after an outage: the jobs catch up by their own rules
+    "bulk": 1,
+    "save_limit": -1,
+    "poll": 2,
+    "label": "Django Q",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
+SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
+LOGGING_CONFIG = None  # ops.apps sets up structlog
+
+# ── Security ─────────────────────────────────────────────────────────────────────────────────────────────
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
+SECURE_SSL_REDIRECT = False  # the edge in front speaks https; the health probe inside does not
+SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/.*$"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+
+_images = [SELF, "data:"] + ([R2_PUBLIC_URL] if R2_PUBLIC_URL else [])
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": _images,
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        # a form's redirect counts too: placing an order ends on Stripe's page
+        "form-action": [SELF, "https://checkout.stripe.com"] + ([SANDBOX_BASE_URL] if SANDBOX else []),
+    }
+}

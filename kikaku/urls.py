@@ -1,0 +1,18 @@
+"""Addresses: machines first (no language), then the shop and the admin, Japanese at / and English at /en/."""
+
+from django.conf.urls.i18n import i18n_patterns
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("ops.urls")),
+    path("webhooks/", include("ledger.urls")),
+    *i18n_patterns(
+        path("admin/", admin.site.urls),
+        path("", include("shop.urls")),
+        prefix_default_language=False,
+    ),
+]
+
+handler404 = "shop.views.errors.not_found"
+handler500 = "shop.views.errors.server_error"

@@ -1,0 +1,30 @@
+"""The books of money and goods, one module per subject."""
+
+from ledger.models.books import Account, JournalEntry, JournalLine
+from ledger.models.closing import DailyClose, Discrepancy, EvidenceFile
+from ledger.models.mail import OutgoingMail
+from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
+from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, StripeEvent
+from ledger.models.stock import StockItem, StockMovement
+
+__all__ = [
+    "Account",
+    "BalanceTransaction",
+    "CheckoutAttempt",
+    "DailyClose",
+    "Discrepancy",
+    "EvidenceFile",
+    "JournalEntry",
+    "JournalLine",
+    "Order",
+    "OrderLine",
+    "OutgoingMail",
+    "Payment",
+    "Refund",
+    "RefundLine",
+    "Shipment",
+    "ShipmentLine",
+    "StockItem",
+    "StockMovement",
+    "StripeEvent",
+]

@@ -1,0 +1,88 @@
+"""The journal: accounts, entries, lines. Append-only, held by database triggers; written by `ledger.journal` alone."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from ledger.models.orders import Order
+
+
+class Account(models.Model):
+    """An account of the chart in `ledger.accounts`; staff may add, not delete."""
+
+    class Type(models.TextChoices):
+        ASSET = "asset", _("asset")
+        LIABILITY = "liability", _("liability")
+        EQUITY = "equity", _("equity")
+        REVENUE = "revenue", _("revenue")
+        EXPENSE = "expense", _("expense")
+
+    code = models.CharField(_("code"), max_length=4, primary_key=True)
+    name_ja = models.CharField(_("name (Japanese)"), max_length=60)
+    name_en = models.CharField(_("name (English)"), max_length=60)
+    type = models.CharField(_("type"), max_length=10, choices=Type.choices)
+    tax_class = models.CharField(_("tax class"), max_length=30, blank=True)  # in the accounting exports
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name_ja}"
+
+
+class JournalEntry(models.Model):
+    """One balanced fact of a business day."""
+
+    day = models.DateField(_("business day"))  # JST; the first open day when the fact is late
+    occurred_at = models.DateTimeField(_("occurred at"))
+    source_type = models.CharField(_("source"), max_length=30)  # balance_transaction, shipment, refund, entry
+    source_id = models.CharField(_("source id"), max_length=120)
+    purpose = models.CharField(_("purpose"), max_length=30)
+    description = models.CharField(_("description"), max_length=200)
+    order = models.ForeignKey(
+        Order, models.PROTECT, related_name="entries", null=True, blank=True, verbose_name=_("order")
+    )  # the sub-ledger of 2130 and 2120
+    reverses = models.OneToOneField(
+        "self", models.PROTECT, related_name="reversed_by", null=True, blank=True, verbose_name=_("reverses")
+    )
+    created_at = models.DateTimeField(_("written at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("journal entry")
+        verbose_name_plural = _("journal entries")
+        ordering = ["-day", "-id"]
+        indexes = [models.Index(fields=["day"], name="entry_day")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source_type", "source_id", "purpose"], name="entry_once_per_source"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.description}"
+
+
+class JournalLine(models.Model):
+    """One account's side of an entry: exactly one of debit and credit is positive (JPY)."""
+
+    entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="lines", verbose_name=_("entry"))
+    position = models.PositiveSmallIntegerField(_("position"))
+    account = models.ForeignKey(Account, models.PROTECT, related_name="lines", verbose_name=_("account"))
+    debit = models.PositiveBigIntegerField(_("debit"), default=0)
+    credit = models.PositiveBigIntegerField(_("credit"), default=0)
+
+    class Meta:
+        verbose_name = _("journal line")
+        verbose_name_plural = _("journal lines")
+        ordering = ["entry", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "position"], name="journal_line_position_once"),
+            models.CheckConstraint(
+                condition=Q(debit__gt=0, credit=0) | Q(debit=0, credit__gt=0), name="journal_line_one_side"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.debit or -self.credit}"

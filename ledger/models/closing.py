@@ -1,0 +1,83 @@
+"""The daily close: locked days, their evidence, and what did not add up."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class DailyClose(models.Model):
+    """A locked business day; append-only (database triggers). No entry is ever dated into it again."""
+
+    day = models.DateField(_("business day"), primary_key=True)
+    run = models.PositiveIntegerField(_("run"))  # evidence lies below daily-close/<day>/<run>/
+    stripe_balance = models.BigIntegerField(_("Stripe balance at the cut"))  # JPY, available + pending
+    book_balance = models.BigIntegerField(_("account 1150 at the cut"))  # JPY
+    differences = models.PositiveIntegerField(_("differences"))
+    manifest_sha256 = models.CharField(_("manifest"), max_length=64)
+    previous_sha256 = models.CharField(
+        _("previous manifest"), max_length=64, blank=True
+    )  # empty: the first day
+    closed_at = models.DateTimeField(_("closed at"))
+
+    class Meta:
+        verbose_name = _("daily close")
+        verbose_name_plural = _("daily closes")
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+
+class EvidenceFile(models.Model):
+    """A file put away for a closed day, with its fingerprint; append-only (database triggers)."""
+
+    close = models.ForeignKey(DailyClose, models.PROTECT, related_name="files", verbose_name=_("daily close"))
+    path = models.CharField(_("path"), max_length=200, unique=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64)
+    size = models.PositiveIntegerField(_("size"))  # bytes
+
+    class Meta:
+        verbose_name = _("evidence file")
+        verbose_name_plural = _("evidence files")
+        ordering = ["path"]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Discrepancy(models.Model):
+    """What does not add up: a fact of the books, found by a handler or a close, resolved by a person."""
+
+    class Kind(models.TextChoices):
+        MISSING_AT_STRIPE = "missing_at_stripe", _("in our books, not at Stripe")
+        MISSING_IN_BOOKS = "missing_in_books", _("at Stripe, not in our books")
+        AMOUNT = "amount", _("amounts differ")
+        BALANCE = "balance", _("Stripe's balance differs from account 1150")
+        UNKNOWN_TYPE = "unknown_type", _("unknown Stripe transaction type")
+        LATE = "late", _("surfaced after its day was closed")
+        PAID_AFTER_CANCELLATION = "paid_after_cancellation", _("paid after cancellation")
+        PAID_TWICE = "paid_twice", _("paid twice")
+        REFUND_FAILED = "refund_failed", _("refund failed")
+        INVARIANT = "invariant", _("an invariant of the books is broken")
+
+    kind = models.CharField(_("kind"), max_length=30, choices=Kind.choices)
+    object_id = models.CharField(_("object"), max_length=120)  # txn_…, ch_…, re_…, order number
+    amount = models.BigIntegerField(_("difference"), default=0)  # JPY
+    day = models.DateField(_("business day"))
+    detail = models.CharField(_("detail"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("found at"))
+    resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
+    resolved_by = models.CharField(_("resolved by"), max_length=150, blank=True)
+    resolution = models.CharField(_("resolution"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("discrepancy")
+        verbose_name_plural = _("discrepancies")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["day"], condition=Q(resolved_at__isnull=True), name="discrepancy_open_day")
+        ]
+        constraints = [models.UniqueConstraint(fields=["kind", "object_id", "day"], name="discrepancy_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.object_id}"

@@ -1,0 +1,46 @@
+"""Mail to customers: a row first, sent by the worker after the commit."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ledger.models.orders import Order
+
+
+class OutgoingMail(models.Model):
+    """A mail that is to be sent once."""
+
+    class Kind(models.TextChoices):
+        ORDER_CONFIRMATION = "order_confirmation", _("order confirmation")
+        SHIPPED = "shipped", _("shipped")
+        REFUNDED = "refunded", _("refunded")
+        CANCELLED = "cancelled", _("cancelled")
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("given up")
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="mails", verbose_name=_("order"))
+    kind = models.CharField(_("kind"), max_length=30, choices=Kind.choices)
+    source = models.CharField(_("source"), max_length=80)  # order:7, shipment:3, refund:9: one mail each
+    to = models.EmailField(_("to"))
+    language = models.CharField(_("language"), max_length=2)
+    subject = models.CharField(_("subject"), max_length=200)
+    text = models.TextField(_("text"))
+    html = models.TextField(_("HTML"))
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.QUEUED)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"))
+    last_error = models.CharField(_("last error"), max_length=300, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("outgoing mail")
+        verbose_name_plural = _("outgoing mails")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["status", "next_attempt_at"], name="mail_status_next")]
+        constraints = [models.UniqueConstraint(fields=["kind", "source"], name="mail_once")]
+
+    def __str__(self) -> str:
+        return self.subject

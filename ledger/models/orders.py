@@ -1,0 +1,228 @@
+"""Orders: what was agreed, as snapshots that no later change of the catalogue touches."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from ledger.models.stock import StockItem
+
+
+class TaxRate(models.IntegerChoices):
+    """Consumption tax in percent."""
+
+    STANDARD = 10, "10%"
+    REDUCED = 8, _("8% (reduced)")
+
+
+class OrderStatus(models.TextChoices):
+    """Where an order is. `ledger.orders.MOVES` is the table of allowed moves; they only go forward."""
+
+    PENDING = "pending", _("awaiting payment")
+    PAID = "paid", _("paid")
+    PARTIALLY_SHIPPED = "partially_shipped", _("partially shipped")
+    SHIPPED = "shipped", _("shipped")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+class Order(models.Model):
+    """A customer's order; all amounts are integer JPY including tax."""
+
+    class CancelReason(models.TextChoices):
+        EXPIRED = "expired", _("not paid in time")
+        CUSTOMER = "customer", _("by the customer")
+        STAFF = "staff", _("by the shop")
+
+    number = models.CharField(_("order number"), max_length=20, unique=True)
+    token = models.CharField(max_length=64, unique=True, editable=False)  # secret part of the customer's link
+    nonce = models.CharField(
+        max_length=64, unique=True, editable=False
+    )  # of the form: two clicks are one order
+    status = models.CharField(
+        _("status"), max_length=20, choices=OrderStatus.choices, default=OrderStatus.PENDING
+    )
+    cancel_reason = models.CharField(
+        _("reason of cancellation"), max_length=16, choices=CancelReason.choices, blank=True
+    )
+    language = models.CharField(
+        _("language"), max_length=2, choices=[("ja", _("Japanese")), ("en", _("English"))]
+    )
+
+    email = models.EmailField(_("e-mail"))
+    family_name = models.CharField(_("family name"), max_length=50)
+    given_name = models.CharField(_("given name"), max_length=50)
+    family_name_kana = models.CharField(_("family name (kana)"), max_length=50, blank=True)
+    given_name_kana = models.CharField(_("given name (kana)"), max_length=50, blank=True)
+    postal_code = models.CharField(_("postal code"), max_length=8)  # 123-4567
+    prefecture = models.CharField(_("prefecture"), max_length=10)
+    city = models.CharField(_("city"), max_length=100)
+    street = models.CharField(_("street and number"), max_length=100)
+    building = models.CharField(_("building"), max_length=100, blank=True)
+    phone = models.CharField(_("phone"), max_length=20)
+    note = models.TextField(_("note from the customer"), max_length=1000, blank=True)
+
+    goods_total = models.PositiveIntegerField(_("goods"))  # before the discount
+    discount = models.PositiveIntegerField(_("discount"), default=0)
+    shipping_fee = models.PositiveIntegerField(_("shipping fee"))
+    total = models.PositiveIntegerField(_("total"))
+    tax_10 = models.PositiveIntegerField(_("tax 10%"))  # contained in the total, rounded once per rate
+    tax_8 = models.PositiveIntegerField(_("tax 8%"))
+
+    placed_at = models.DateTimeField(_("placed at"))
+    paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
+    shipped_at = models.DateTimeField(_("shipped at"), null=True, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        ordering = ["-placed_at", "-id"]
+        indexes = [models.Index(fields=["status", "placed_at"], name="order_status_placed")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(total=F("goods_total") - F("discount") + F("shipping_fee")),
+                name="order_total_adds_up",
+            ),
+            models.CheckConstraint(condition=Q(status__in=OrderStatus.values), name="order_status_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def name(self) -> str:
+        """Full name in the Japanese order."""
+        return f"{self.family_name} {self.given_name}"
+
+
+class OrderLine(models.Model):
+    """A snapshot of what was bought: it never changes with the catalogue."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="lines", verbose_name=_("order"))
+    position = models.PositiveSmallIntegerField(_("position"))
+    item = models.ForeignKey(
+        StockItem, models.PROTECT, related_name="order_lines", verbose_name=_("stock item")
+    )
+    sku = models.CharField(_("SKU"), max_length=64)
+    title = models.CharField(_("title"), max_length=200)  # in the order's language, options included
+    unit_price = models.PositiveIntegerField(_("unit price"))
+    quantity = models.PositiveIntegerField(_("quantity"))
+    discount = models.PositiveIntegerField(
+        _("discount"), default=0
+    )  # this line's share of the order's discount
+    total = models.PositiveIntegerField(_("amount"))
+    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=TaxRate.choices)
+
+    # of `quantity`: reserved + shipped + cancelled ≤ quantity; the rest is unreserved because the order ended
+    reserved = models.PositiveIntegerField(_("reserved"), default=0)
+    shipped = models.PositiveIntegerField(_("shipped"), default=0)
+    cancelled = models.PositiveIntegerField(_("cancelled"), default=0)  # never to be shipped
+    returned = models.PositiveIntegerField(_("returned"), default=0)  # of the shipped: refunded by quantity
+
+    class Meta:
+        verbose_name = _("order line")
+        verbose_name_plural = _("order lines")
+        ordering = ["order", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "position"], name="order_line_position_once"),
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="order_line_quantity_positive"),
+            models.CheckConstraint(
+                condition=Q(total=F("unit_price") * F("quantity") - F("discount")),
+                name="order_line_total_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__gte=F("reserved") + F("shipped") + F("cancelled")),
+                name="order_line_pieces_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(returned__lte=F("shipped")), name="order_line_returned_within_shipped"
+            ),
+            models.CheckConstraint(
+                condition=Q(tax_rate__in=TaxRate.values), name="order_line_tax_rate_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} × {self.quantity}"
+
+    @property
+    def shippable(self) -> int:
+        """Pieces still to be shipped."""
+        return self.quantity - self.shipped - self.cancelled
+
+
+class CheckoutAttempt(models.Model):
+    """One try to be paid: a Checkout Session at Stripe, with its own idempotency key."""
+
+    class Status(models.TextChoices):
+        CREATED = "created", _("not yet at Stripe")
+        OPEN = "open", _("open")
+        COMPLETE = "complete", _("complete")
+        EXPIRED = "expired", _("expired")
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="attempts", verbose_name=_("order"))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=64, unique=True)
+    session_id = models.CharField(_("Checkout Session"), max_length=120, unique=True, null=True, blank=True)
+    url = models.TextField(_("payment page"), blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.CREATED)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True)  # Stripe's words on a decline
+    created_at = models.DateTimeField(_("created at"))
+    expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe as it stands
+
+    class Meta:
+        verbose_name = _("checkout attempt")
+        verbose_name_plural = _("checkout attempts")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["status", "expires_at"], name="attempt_status_expires")]
+        constraints = [
+            # a customer who has two payable pages may pay twice
+            models.UniqueConstraint(
+                fields=["order"],
+                condition=Q(status__in=["created", "open"]),
+                name="attempt_one_live_per_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.session_id or self.idempotency_key
+
+
+class Shipment(models.Model):
+    """A parcel that left."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="shipments", verbose_name=_("order"))
+    nonce = models.CharField(
+        max_length=64, unique=True, editable=False
+    )  # of the form: two clicks are one parcel
+    carrier = models.CharField(_("carrier"), max_length=40)
+    tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
+    shipped_at = models.DateTimeField(_("shipped at"))
+    actor = models.CharField(_("by"), max_length=150, blank=True)
+
+    class Meta:
+        verbose_name = _("shipment")
+        verbose_name_plural = _("shipments")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.carrier} {self.tracking_number}".strip()
+
+
+class ShipmentLine(models.Model):
+    """Pieces of an order line in a parcel."""
+
+    shipment = models.ForeignKey(Shipment, models.PROTECT, related_name="lines", verbose_name=_("shipment"))
+    order_line = models.ForeignKey(
+        OrderLine, models.PROTECT, related_name="shipment_lines", verbose_name=_("order line")
+    )
+    quantity = models.PositiveIntegerField(_("quantity"))
+
+    class Meta:
+        verbose_name = _("shipment line")
+        verbose_name_plural = _("shipment lines")
+        constraints = [
+            models.UniqueConstraint(fields=["shipment", "order_line"], name="shipment_line_once"),
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="shipment_line_quantity_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_line_id} × {self.quantity}"

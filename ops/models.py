@@ -1,0 +1,28 @@
+"""What keeps the shop running leaves its traces here."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class JobRun(models.Model):
+    """One scheduled run of a job. Unique on job and time, so that two workers run it once."""
+
+    job = models.CharField(_("job"), max_length=40)
+    scheduled_for = models.DateTimeField(_("scheduled for"))
+    token = models.PositiveIntegerField(
+        _("fencing token"), default=1
+    )  # grows with each take-over after a crash
+    claimed_until = models.DateTimeField(_("claimed until"))
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    succeeded = models.BooleanField(_("succeeded"), null=True)
+    message = models.TextField(_("message"), blank=True)
+
+    class Meta:
+        verbose_name = _("job run")
+        verbose_name_plural = _("job runs")
+        ordering = ["-scheduled_for"]
+        constraints = [models.UniqueConstraint(fields=["job", "scheduled_for"], name="job_run_once")]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.scheduled_for:%Y-%m-%d %H:%M}"

@@ -1,0 +1,5 @@
+"""What machines ask."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,226 @@
+"""The catalogue and the shop's content pages, in Japanese and English."""
+
+from django.core.validators import FileExtensionValidator, MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+
+def in_language(japanese: str, english: str) -> str:
+    """Choose the text of the active language; Japanese stands in where the English is missing."""
+    return english if english and get_language() == "en" else japanese
+
+
+class Category(models.Model):
+    """A shelf of the shop, shown on the home page as a room."""
+
+    slug = models.SlugField(_("slug"), unique=True)
+    name_ja = models.CharField(_("name (Japanese)"), max_length=60)
+    name_en = models.CharField(_("name (English)"), max_length=60)
+    room_ja = models.CharField(_("room (Japanese)"), max_length=60, blank=True)
+    room_en = models.CharField(_("room (English)"), max_length=60, blank=True)
+    description_ja = models.TextField(_("description (Japanese)"), blank=True)
+    description_en = models.TextField(_("description (English)"), blank=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("category")
+        verbose_name_plural = _("categories")
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.name_ja
+
+    @property
+    def name(self) -> str:
+        """Name in the active language."""
+        return in_language(self.name_ja, self.name_en)
+
+    @property
+    def room(self) -> str:
+        """Room in the active language."""
+        return in_language(self.room_ja, self.room_en)
+
+    @property
+    def description(self) -> str:
+        """Description in the active language."""
+        return in_language(self.description_ja, self.description_en)
+
+
+class Product(models.Model):
+    """What is shown on one product page; what is bought is a `Variant`."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        ACTIVE = "active", _("active")
+        ARCHIVED = "archived", _("archived")
+
+    category = models.ForeignKey(
+        Category, models.PROTECT, related_name="products", verbose_name=_("category")
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.DRAFT)
+    slug = models.SlugField(_("slug"), max_length=100, unique=True)
+    title_ja = models.CharField(_("title (Japanese)"), max_length=120)
+    title_en = models.CharField(_("title (English)"), max_length=120, blank=True)
+    lead_spec_ja = models.CharField(_("decisive specification (Japanese)"), max_length=80, blank=True)
+    lead_spec_en = models.CharField(_("decisive specification (English)"), max_length=80, blank=True)
+    description_ja = models.TextField(_("description (Japanese)"), blank=True)
+    description_en = models.TextField(_("description (English)"), blank=True)
+    featured = models.PositiveSmallIntegerField(
+        _("place on the home page"), null=True, blank=True, help_text=_("empty: not shown there")
+    )
+    position = models.PositiveIntegerField(_("position"), default=0)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("product")
+        verbose_name_plural = _("products")
+        ordering = ["position", "id"]
+        indexes = [models.Index(fields=["status", "category", "position"], name="product_shelf")]
+
+    def __str__(self) -> str:
+        return self.title_ja
+
+    @property
+    def title(self) -> str:
+        """Title in the active language."""
+        return in_language(self.title_ja, self.title_en)
+
+
+class Specification(models.Model):
+    """A row of the specification table."""
+
+    product = models.ForeignKey(
+        Product, models.CASCADE, related_name="specifications", verbose_name=_("product")
+    )
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    name_ja = models.CharField(_("name (Japanese)"), max_length=60)
+    name_en = models.CharField(_("name (English)"), max_length=60, blank=True)
+    value_ja = models.CharField(_("value (Japanese)"), max_length=200)
+    value_en = models.CharField(_("value (English)"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("specification")
+        verbose_name_plural = _("specifications")
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.name_ja}: {self.value_ja}"
+
+
+class Variant(models.Model):
+    """What can be bought: a SKU with its price (JPY, tax included)."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="variants", verbose_name=_("product"))
+    stock = models.OneToOneField(
+        "ledger.StockItem",
+        models.PROTECT,
+        related_name="variant",
+        editable=False,
+        verbose_name=_("stock item"),
+    )
+    sku = models.CharField(_("SKU"), max_length=64, unique=True)
+    option_ja = models.CharField(_("option (Japanese)"), max_length=60, blank=True)
+    option_en = models.CharField(_("option (English)"), max_length=60, blank=True)
+    price = models.PositiveIntegerField(
+        _("price"),
+        validators=[MinValueValidator(1), MaxValueValidator(9_999_999)],
+        help_text=_("JPY, tax included"),
+    )
+    compare_at_price = models.PositiveIntegerField(
+        _("compare-at price"), null=True, blank=True, validators=[MaxValueValidator(9_999_999)]
+    )
+    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=[(10, "10%"), (8, "8%")], default=10)
+    kelvin = models.PositiveSmallIntegerField(
+        _("colour temperature (K)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1000), MaxValueValidator(10000)],
+    )
+    lumens = models.PositiveIntegerField(_("luminous flux (lm)"), null=True, blank=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("variant")
+        verbose_name_plural = _("variants")
+        ordering = ["position", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(tax_rate__in=[8, 10]), name="variant_tax_rate_known"),
+            models.CheckConstraint(condition=Q(price__gte=1), name="variant_price_positive"),
+            models.CheckConstraint(
+                condition=Q(compare_at_price__isnull=True) | Q(compare_at_price__gt=F("price")),
+                name="variant_compare_at_above_price",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sku
+
+
+class Picture(models.Model):
+    """A picture of a product, or of one of its variants."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="pictures", verbose_name=_("product"))
+    variant = models.ForeignKey(
+        Variant, models.CASCADE, related_name="pictures", null=True, blank=True, verbose_name=_("variant")
+    )  # empty: shown for every variant
+    file = models.FileField(
+        _("file"),
+        upload_to="products/",
+        validators=[FileExtensionValidator(["jpg", "jpeg", "png", "webp", "avif", "svg"])],
+    )
+    width = models.PositiveIntegerField(_("width"), default=1200, editable=False)
+    height = models.PositiveIntegerField(_("height"), default=1200, editable=False)
+    alt_ja = models.CharField(_("alternative text (Japanese)"), max_length=200)
+    alt_en = models.CharField(_("alternative text (English)"), max_length=200, blank=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("picture")
+        verbose_name_plural = _("pictures")
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.alt_ja
+
+
+class ContentPage(models.Model):
+    """A page of text that staff edit: 特商法, privacy, terms, returns."""
+
+    slug = models.SlugField(_("slug"), unique=True)
+    title_ja = models.CharField(_("title (Japanese)"), max_length=100)
+    title_en = models.CharField(_("title (English)"), max_length=100, blank=True)
+    body_ja = models.TextField(_("text (Japanese, HTML)"))
+    body_en = models.TextField(_("text (English, HTML)"), blank=True)
+    updated_at = models.DateTimeField(_("changed at"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("content page")
+        verbose_name_plural = _("content pages")
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.title_ja
+
+
+class ContactMessage(models.Model):
+    """What a visitor wrote in the contact form."""
+
+    name = models.CharField(_("name"), max_length=100)
+    email = models.EmailField(_("e-mail"))
+    order_number = models.CharField(_("order number"), max_length=20, blank=True)
+    message = models.TextField(_("message"), max_length=5000)
+    nonce = models.CharField(
+        max_length=64, unique=True, editable=False
+    )  # of the form: two clicks are one message
+    received_at = models.DateTimeField(_("received at"))
+    answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("message from a customer")
+        verbose_name_plural = _("messages from customers")
+        ordering = ["-received_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.received_at:%Y-%m-%d}"
