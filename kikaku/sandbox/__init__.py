@@ -1,0 +1,28 @@
+"""A stand-in for Stripe for development without a key: the part of its API that the shop uses.
+
+It imports nothing but the standard library, so it stays an independent witness of what the shop sends and
+believes. `Sandbox` answers requests in-process; `kikaku.sandbox.server` serves the same over HTTP; both work
+on one SQLite file, at the same time if need be. Never used in production.
+"""
+
+from kikaku.sandbox.cards import CARDS, Card
+from kikaku.sandbox.events import Delivery
+from kikaku.sandbox.http import Request, Response
+from kikaku.sandbox.payments import NothingToAuthenticate, PayResult, SessionNotOpen, UnknownSession
+from kikaku.sandbox.standin import API_VERSION, Sandbox
+from kikaku.sandbox.state import StateFileTooOld
+
+__all__ = [
+    "API_VERSION",
+    "CARDS",
+    "Card",
+    "Delivery",
+    "NothingToAuthenticate",
+    "PayResult",
+    "Request",
+    "Response",
+    "Sandbox",
+    "SessionNotOpen",
+    "StateFileTooOld",
+    "UnknownSession",
+]

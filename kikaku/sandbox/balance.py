@@ -1,0 +1,109 @@
+"""The account's balance: fees, balance transactions, and what is available when."""
+
+from kikaku.sandbox.state import Json, Transaction, new_id
+
+FEE_PER_MILLE = 36  # 3.6 %, the price of card payments in Japan
+FEE_TAX_PERCENT = 10
+DAYS_UNTIL_AVAILABLE = 4
+_DAY = 24 * 3600
+
+
+def card_fee(amount: int) -> int:
+    """Return the fee of a card payment in JPY: 3.6 % rounded half up to the yen."""
+    return (amount * FEE_PER_MILLE + 500) // 1000
+
+
+def fee_tax(fee: int) -> int:
+    """Return the consumption tax on a taxable fee in JPY: 10 % rounded half up to the yen."""
+    return (fee * FEE_TAX_PERCENT + 50) // 100
+
+
+def book_charge(tx: Transaction, charge: Json, *, taxed_fee: bool) -> Json:
+    """Add the balance transaction of a captured charge and return it."""
+    fee = card_fee(charge["amount"])
+    details = [_fee_detail(fee, "Stripe processing fees", "stripe_fee")]
+    if taxed_fee:
+        details.append(_fee_detail(fee_tax(fee), "JCT", "tax"))
+    available_on = (tx.second // _DAY + DAYS_UNTIL_AVAILABLE) * _DAY
+    return _book(tx, "charge", charge, charge["amount"], details, available_on)
+
+
+def book_refund(tx: Transaction, refund: Json, charge: Json) -> Json:
+    """Add the balance transaction of a refund: the negative amount, no fee, none returned."""
+    return _book(tx, "refund", refund, -refund["amount"], [], _same_as_charge(tx, charge))
+
+
+def book_refund_failure(tx: Transaction, refund: Json, charge: Json) -> Json:
+    """Add the balance transaction that brings the money of a failed refund back."""
+    return _book(tx, "refund_failure", refund, refund["amount"], [], _same_as_charge(tx, charge))
+
+
+def _same_as_charge(tx: Transaction, charge: Json) -> int:
+    """A refund is taken from the part of the balance in which the charge stands at that time."""
+    if charge["balance_transaction"] is None:
+        return tx.second
+    booked = tx.load("balance_transaction", charge["balance_transaction"])
+    return max(tx.second, int(booked["available_on"]))
+
+
+def _fee_detail(amount: int, description: str, fee_type: str) -> Json:
+    return {
+        "amount": amount,
+        "application": None,
+        "currency": "jpy",
+        "description": description,
+        "type": fee_type,
+    }
+
+
+def _book(
+    tx: Transaction, kind: str, source: Json, amount: int, fee_details: list[Json], available_on: int
+) -> Json:
+    fee = sum(detail["amount"] for detail in fee_details)
+    transaction: Json = {
+        "id": new_id("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": available_on,
+        "balance_type": "payments",
+        "created": tx.second,
+        "currency": "jpy",
+        "description": source.get("description") if kind == "charge" else "REFUND FOR CHARGE",
+        "exchange_rate": None,
+        "fee": fee,
+        "fee_details": fee_details,
+        "net": amount - fee,
+        "reporting_category": kind,
+        "source": source["id"],
+        "status": "pending",
+        "type": kind,
+    }
+    tx.insert("balance_transaction", transaction, net=amount - fee, available_on=available_on)
+    return shown_balance_transaction(tx, transaction)
+
+
+def shown_balance_transaction(tx: Transaction, transaction: Json) -> Json:
+    """Return a balance transaction with the status that it has by now."""
+    status = "available" if transaction["available_on"] <= tx.now else "pending"
+    return {**transaction, "status": status}
+
+
+def show_balance(tx: Transaction) -> Json:
+    """Return the balance object: Σ net of all transactions, split by `available_on` (amounts in JPY)."""
+    available, pending = tx.db.execute(
+        "SELECT coalesce(sum(net) FILTER (WHERE available_on <= ?1), 0),"
+        " coalesce(sum(net) FILTER (WHERE available_on > ?1), 0)"
+        " FROM objects WHERE kind = 'balance_transaction'",
+        (tx.second,),
+    ).fetchone()
+    return {
+        "object": "balance",
+        "available": [_part(available)],
+        "livemode": False,
+        "pending": [_part(pending)],
+        "refund_and_dispute_prefunding": {"available": [_part(0)], "pending": [_part(0)]},
+    }
+
+
+def _part(amount: int) -> Json:
+    return {"amount": amount, "currency": "jpy", "source_types": {"card": amount}}

@@ -1,0 +1,405 @@
+"""Checkout Sessions: creating, expiring, and the lines that the customer sees."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from kikaku.sandbox.errors import ApiError
+from kikaku.sandbox.events import record_event
+from kikaku.sandbox.params import Params
+from kikaku.sandbox.state import Json, Transaction, new_id
+
+MINIMUM_AMOUNT = 50  # JPY, https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+MAXIMUM_AMOUNT = 99_999_999
+SHORTEST_LIFE_SECONDS = 30 * 60
+LONGEST_LIFE_SECONDS = 24 * 3600
+MAXIMUM_LINES = 100
+
+LOCALES = [
+    "auto",
+    "bg",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "en",
+    "en-GB",
+    "es",
+    "es-419",
+    "et",
+    "fi",
+    "fil",
+    "fr",
+    "fr-CA",
+    "hr",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "lt",
+    "lv",
+    "ms",
+    "mt",
+    "nb",
+    "nl",
+    "pl",
+    "pt",
+    "pt-BR",
+    "ro",
+    "ru",
+    "sk",
+    "sl",
+    "sv",
+    "th",
+    "tr",
+    "vi",
+    "zh",
+    "zh-HK",
+    "zh-TW",
+]
+
+
+def create_session(tx: Transaction, params: Params, *, base_url: str, return_origins: Sequence[str]) -> Json:
+    """Create a hosted Checkout Session in mode `payment` from `line_items[][price_data]` in JPY.
+
+    Raises:
+        ApiError: a parameter is missing, unknown or out of its range, the total lies outside ¥50 to
+            ¥99,999,999, or a return address leads elsewhere than to `return_origins`.
+    """
+    mode = params.choice("mode", ("payment", "setup", "subscription"), required=True)
+    if mode != "payment":
+        raise ApiError(400, f"This stand-in knows mode `payment` only, not `{mode}`.", param="mode")
+    params.choice("ui_mode", ("hosted_page",))
+    currency = params.text("currency")
+    if currency is not None and currency.lower() != "jpy":
+        raise _not_jpy("currency")
+    success_url = _return_url(params, "success_url", return_origins, required=True)
+    cancel_url = _return_url(params, "cancel_url", return_origins, required=False)
+    expires_at = _expires_at(tx, params)
+    types = params.texts("payment_method_types") or ["card"]
+    for index, method in enumerate(types):
+        if method != "card":
+            raise ApiError(
+                400,
+                f"The payment method type provided: {method[:40]} is invalid. This stand-in takes cards only.",
+                param=f"payment_method_types[{index}]",
+            )
+    session_id = new_id("cs_test")
+    email = params.email("customer_email")
+    locale = params.choice("locale", LOCALES)
+    client_reference_id = params.text("client_reference_id", max_length=200)
+    metadata = params.metadata()
+    intent_data = _intent_data(params)
+    lines, products = _lines(tx, params)
+    params.done()
+    total = sum(line["amount_total"] for line in lines)
+    _check_total(total)
+
+    for product in products:
+        tx.insert("product", product)
+    session: Json = {
+        "id": session_id,
+        "object": "checkout.session",
+        "adaptive_pricing": {"enabled": False},
+        "after_expiration": None,
+        "allow_promotion_codes": None,
+        "amount_subtotal": total,
+        "amount_total": total,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "billing_address_collection": None,
+        "cancel_url": cancel_url,
+        "client_reference_id": client_reference_id,
+        "client_secret": None,
+        "collected_information": None,
+        "consent": None,
+        "consent_collection": None,
+        "created": tx.second,
+        "currency": "jpy",
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": {
+            "after_submit": None,
+            "shipping_address": None,
+            "submit": None,
+            "terms_of_service_acceptance": None,
+        },
+        "customer": None,
+        "customer_account": None,
+        "customer_creation": "if_required",
+        "customer_details": customer_details(email) if email else None,
+        "customer_email": email,
+        "discounts": [],
+        "expires_at": expires_at,
+        "integration_identifier": None,
+        "invoice": None,
+        "invoice_creation": {
+            "enabled": False,
+            "invoice_data": {
+                "account_tax_ids": None,
+                "custom_fields": None,
+                "description": None,
+                "footer": None,
+                "issuer": None,
+                "metadata": {},
+                "rendering_options": None,
+            },
+        },
+        "livemode": False,
+        "locale": locale,
+        "metadata": metadata,
+        "mode": "payment",
+        "origin_context": None,
+        "payment_intent": None,
+        "payment_link": None,
+        "payment_method_collection": "if_required",
+        "payment_method_configuration_details": None,
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": types,
+        "payment_status": "unpaid",
+        "permissions": None,
+        "phone_number_collection": {"enabled": False},
+        "recovered_from": None,
+        "saved_payment_method_options": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "status": "open",
+        "submit_type": None,
+        "subscription": None,
+        "success_url": success_url,
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": f"{base_url}/c/pay/{session_id}",
+        "wallet_options": None,
+    }
+    tx.insert("checkout.session", session, private={"lines": lines, "intent_data": intent_data})
+    tx.plan(expires_at, "expire session", session_id)
+    return session
+
+
+def customer_details(email: str | None) -> Json:
+    """Return what Checkout knows of the customer."""
+    return {
+        "address": None,
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": None,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def _not_jpy(param: str) -> ApiError:
+    return ApiError(400, "Invalid currency: this stand-in settles in jpy only.", param=param)
+
+
+def _check_total(total: int) -> None:
+    if total < MINIMUM_AMOUNT:
+        raise ApiError(
+            400,
+            f"The Checkout Session's total amount due must add up to at least ¥{MINIMUM_AMOUNT} jpy",
+            code="amount_too_small",
+        )
+    if total > MAXIMUM_AMOUNT:
+        raise ApiError(
+            400,
+            f"The Checkout Session's total amount due must add up to no more than ¥{MAXIMUM_AMOUNT:,} jpy",
+            code="amount_too_large",
+        )
+
+
+def _expires_at(tx: Transaction, params: Params) -> int:
+    expires_at = params.integer("expires_at")
+    if expires_at is None:
+        return tx.second + LONGEST_LIFE_SECONDS
+    if expires_at < tx.second + SHORTEST_LIFE_SECONDS:
+        raise ApiError(
+            400,
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+            param="expires_at",
+        )
+    if expires_at > tx.second + LONGEST_LIFE_SECONDS:
+        raise ApiError(
+            400,
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            param="expires_at",
+        )
+    return expires_at
+
+
+def origin_of(url: str) -> str | None:
+    """Return scheme, host and port of an http(s) address, or None if it is no such address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or "\\" in url:
+        return None
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        return None
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port or standard}"
+
+
+def _return_url(params: Params, name: str, origins: Sequence[str], *, required: bool) -> str | None:
+    url = params.text(name, required=required)
+    if url is None:
+        return None
+    origin = origin_of(url)
+    if origin is None:
+        raise ApiError(400, "Not a valid URL", code="url_invalid", param=name)
+    if origins and origin not in {origin_of(allowed) for allowed in origins}:
+        raise ApiError(
+            400, f"{name} must lead to one of: {', '.join(origins)}", code="url_invalid", param=name
+        )
+    return url
+
+
+def _intent_data(params: Params) -> Json:
+    group = params.group("payment_intent_data")
+    capture_method = group.choice("capture_method", ("automatic", "automatic_async", "manual"))
+    if capture_method == "manual":
+        raise ApiError(
+            400,
+            "This stand-in captures at once; `manual` is not known.",
+            param="payment_intent_data[capture_method]",
+        )
+    return {
+        "capture_method": capture_method or "automatic_async",
+        "description": group.text("description", max_length=1000),
+        "metadata": group.metadata(),
+    }
+
+
+def _lines(tx: Transaction, params: Params) -> tuple[list[Json], list[Json]]:
+    groups = params.groups("line_items")
+    if not groups:
+        raise params.missing("line_items")
+    if len(groups) > MAXIMUM_LINES:
+        raise ApiError(400, f"You can pass at most {MAXIMUM_LINES} line items.", param="line_items")
+    lines, products = [], []
+    for group in groups:
+        quantity = group.integer("quantity", required=True, minimum=1, maximum=999_999) or 0
+        metadata = group.metadata()
+        if not group.given("price_data"):
+            raise group.missing("price_data")
+        price_data = group.group("price_data")
+        if price_data.needed("currency").lower() != "jpy":
+            raise _not_jpy(price_data.name_of("currency"))
+        unit_amount = price_data.integer("unit_amount", required=True, minimum=0, maximum=MAXIMUM_AMOUNT) or 0
+        tax_behavior = price_data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified"))
+        if not price_data.given("product_data"):
+            raise price_data.missing("product_data")
+        product = _product(tx, price_data.group("product_data"))
+        products.append(product)
+        price = _price(tx, product["id"], unit_amount, tax_behavior or "unspecified")
+        lines.append(_line(product["name"], price, quantity, metadata))
+    return lines, products
+
+
+def _product(tx: Transaction, data: Params) -> Json:
+    return {
+        "id": "prod_" + new_id("x")[2:16],
+        "object": "product",
+        "active": False,
+        "created": tx.second,
+        "default_price": None,
+        "description": data.text("description", max_length=40_000),
+        "images": data.texts("images"),
+        "livemode": False,
+        "marketing_features": [],
+        "metadata": data.metadata(),
+        "name": data.needed("name"),
+        "package_dimensions": None,
+        "shippable": None,
+        "statement_descriptor": None,
+        "tax_code": data.text("tax_code"),
+        "unit_label": data.text("unit_label", max_length=12),
+        "updated": tx.second,
+        "url": None,
+    }
+
+
+def _price(tx: Transaction, product_id: str, unit_amount: int, tax_behavior: str) -> Json:
+    return {
+        "id": new_id("price"),
+        "object": "price",
+        "active": False,
+        "billing_scheme": "per_unit",
+        "created": tx.second,
+        "currency": "jpy",
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": None,
+        "metadata": {},
+        "nickname": None,
+        "product": product_id,
+        "recurring": None,
+        "tax_behavior": tax_behavior,
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "one_time",
+        "unit_amount": unit_amount,
+        "unit_amount_decimal": str(unit_amount),
+    }
+
+
+def _line(description: str, price: Json, quantity: int, metadata: dict[str, str]) -> Json:
+    total = price["unit_amount"] * quantity
+    return {
+        "id": new_id("li"),
+        "object": "item",
+        "adjustable_quantity": None,
+        "amount_discount": 0,
+        "amount_subtotal": total,
+        "amount_tax": 0,
+        "amount_total": total,
+        "currency": "jpy",
+        "description": description,
+        "metadata": metadata,
+        "price": price,
+        "quantity": quantity,
+    }
+
+
+def session_lines(tx: Transaction, session_id: str) -> list[Json]:
+    """Return the lines of a session in the order in which they were sent."""
+    lines: list[Json] = tx.private(session_id)["lines"]
+    return lines
+
+
+def expire_session(tx: Transaction, session: Json) -> Json:
+    """Expire an open session; an intent that was tried and did not succeed is cancelled with it.
+
+    Raises:
+        ApiError: 400, the session is complete or already expired.
+    """
+    if session["status"] != "open":
+        raise ApiError(
+            400,
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of'
+            f" `{session['status']}`.",
+            executed=True,
+        )
+    expired = {**session, "status": "expired", "url": None}
+    tx.save(expired)
+    tx.unplan(session["id"])
+    if session["payment_intent"] is not None:
+        intent = tx.load("payment_intent", session["payment_intent"])
+        cancelled: dict[str, Any] = {
+            **intent,
+            "canceled_at": tx.second,
+            "cancellation_reason": "expired",
+            "next_action": None,
+            "status": "canceled",
+        }
+        tx.save(cancelled)
+        record_event(tx, "payment_intent.canceled", cancelled)
+    record_event(tx, "checkout.session.expired", expired)
+    return expired

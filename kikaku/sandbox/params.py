@@ -1,0 +1,267 @@
+"""Form-encoded parameters with brackets: decoding them, and reading them with Stripe's refusals."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from kikaku.sandbox.errors import ApiError
+
+_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)\Z")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_EMAIL = re.compile(r"[^\s@<>(),;:\"\\]+@[^\s@<>(),;:\"\\]+\.[^\s@.]{2,}\Z")
+_MAX_FIELDS = 4000
+_MAX_DEPTH = 8
+
+
+def decode_form(encoded: str) -> dict[str, Any]:
+    """Decode `a[b][0]=c` into nested dictionaries; the members of a list are keyed "0", "1", … in order.
+
+    Raises:
+        ApiError: 400 for a broken escape, text that is not UTF-8, an unbalanced bracket, or a name that is
+            used both as a value and as a group.
+    """
+    if not encoded:
+        return {}
+    if _BAD_ESCAPE.search(encoded):
+        raise ApiError(400, "Invalid request: the body or query holds a broken %-escape.")
+    try:
+        pairs = parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except (ValueError, UnicodeDecodeError):
+        raise ApiError(400, "Invalid request: the parameters are not form-encoded UTF-8.") from None
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        matched = _KEY.match(key)
+        names = [matched[1], *re.findall(r"\[([^\[\]]*)\]", matched[2])] if matched else []
+        if not names or len(names) > _MAX_DEPTH:
+            raise ApiError(400, f"Invalid parameter name: {key[:80]}", param=key[:80])
+        _put(result, names, value, key)
+    return result
+
+
+def _put(target: dict[str, Any], names: Sequence[str], value: str, key: str) -> None:
+    """Set one leaf; an empty bracket appends (to the last member while that one lacks the next name)."""
+    for position, name in enumerate(names):
+        last = position == len(names) - 1
+        if name == "":
+            index = len(target)
+            open_member = target.get(str(index - 1))
+            if not last and isinstance(open_member, dict) and names[position + 1] not in {"", *open_member}:
+                index -= 1
+            name = str(index)
+        if last:
+            if isinstance(target.get(name), dict):
+                raise ApiError(
+                    400, f"Invalid parameter: {key[:80]} is both a value and a group.", param=key[:80]
+                )
+            target[name] = value
+            return
+        below = target.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise ApiError(400, f"Invalid parameter: {key[:80]} is both a value and a group.", param=key[:80])
+        target = below
+
+
+def list_members(value: Any) -> list[Any] | None:
+    """Return the members of a decoded list in order, or None if `value` is no list."""
+    if not isinstance(value, dict) or not all(name.isdecimal() for name in value):
+        return None
+    return [value[name] for name in sorted(value, key=int)]
+
+
+class Params:
+    """One level of a request's parameters.
+
+    Each reader checks one name and remembers that it was asked for; `done()` refuses whatever nobody asked
+    for, here and in every level below, as Stripe does.
+    """
+
+    def __init__(self, values: dict[str, Any], path: str = "") -> None:
+        self._values = values
+        self._path = path
+        self._asked: set[str] = set()
+        self._below: list[Params] = []
+
+    def name_of(self, name: str) -> str:
+        """Return the full name of a parameter, as `line_items[0][quantity]`."""
+        return f"{self._path}[{name}]" if self._path else name
+
+    def given(self, name: str) -> bool:
+        """Tell whether the parameter was sent at all."""
+        return name in self._values
+
+    def missing(self, name: str) -> ApiError:
+        """Return the refusal of a required parameter that was not sent."""
+        full = self.name_of(name)
+        return ApiError(400, f"Missing required param: {full}.", code="parameter_missing", param=full)
+
+    def _value(self, name: str, *, required: bool) -> Any:
+        self._asked.add(name)
+        if name not in self._values:
+            if required:
+                raise self.missing(name)
+            return None
+        value = self._values[name]
+        if value == "":
+            full = self.name_of(name)
+            raise ApiError(
+                400,
+                f"You passed an empty string for '{full}'. We assume empty values are an attempt to unset a parameter;"
+                f" however '{full}' cannot be unset. You should remove '{full}' from your request or supply a"
+                " non-empty value.",
+                code="parameter_invalid_empty",
+                param=full,
+            )
+        return value
+
+    def text(self, name: str, *, required: bool = False, max_length: int = 5000) -> str | None:
+        """Read a text of at most `max_length` characters."""
+        value = self._value(name, required=required)
+        if value is None:
+            return None
+        full = self.name_of(name)
+        if not isinstance(value, str):
+            raise ApiError(400, f"Invalid string: {full} is a group.", param=full)
+        if len(value) > max_length:
+            raise ApiError(
+                400,
+                f"Invalid string: {value[:12]}…; must be at most {max_length} characters",
+                code="parameter_invalid_string_length",
+                param=full,
+            )
+        if any(unicodedata.category(character) == "Cc" and character not in "\r\n\t" for character in value):
+            raise ApiError(400, "Invalid string: it holds control characters.", param=full)
+        return value
+
+    def needed(self, name: str, *, max_length: int = 5000) -> str:
+        """Read a text that must be there."""
+        value = self.text(name, required=True, max_length=max_length)
+        if value is None:
+            raise self.missing(name)
+        return value
+
+    def integer(
+        self, name: str, *, required: bool = False, minimum: int | None = None, maximum: int | None = None
+    ) -> int | None:
+        """Read a whole number between `minimum` and `maximum`, both included."""
+        value = self.text(name, required=required)
+        if value is None:
+            return None
+        full = self.name_of(name)
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ApiError(
+                400, f"Invalid integer: {value[:40]}", code="parameter_invalid_integer", param=full
+            )
+        number = int(value)
+        if minimum is not None and number < minimum:
+            raise ApiError(
+                400,
+                f"This value must be greater than or equal to {minimum} (it currently is '{number}').",
+                code="parameter_invalid_integer",
+                param=full,
+            )
+        if maximum is not None and number > maximum:
+            raise ApiError(
+                400,
+                f"This value must be less than or equal to {maximum} (it currently is '{number}').",
+                code="parameter_invalid_integer",
+                param=full,
+            )
+        return number
+
+    def choice(self, name: str, choices: Sequence[str], *, required: bool = False) -> str | None:
+        """Read one of `choices`."""
+        value = self.text(name, required=required)
+        if value is not None and value not in choices:
+            full = self.name_of(name)
+            raise ApiError(400, f"Invalid {full}: must be one of {', '.join(choices)}", param=full)
+        return value
+
+    def email(self, name: str) -> str | None:
+        """Read an e-mail address."""
+        value = self.text(name, max_length=800)
+        if value is not None and not _EMAIL.match(value):
+            raise ApiError(
+                400, f"Invalid email address: {value[:80]}", code="email_invalid", param=self.name_of(name)
+            )
+        return value
+
+    def group(self, name: str) -> "Params":
+        """Read a group of parameters; one that was not sent reads as empty."""
+        value = self._value(name, required=False)
+        if value is not None and not isinstance(value, dict):
+            raise ApiError(400, "Invalid hash", code="parameter_invalid_hash", param=self.name_of(name))
+        return self._level(value or {}, self.name_of(name))
+
+    def _level(self, values: dict[str, Any], path: str) -> "Params":
+        below = Params(values, path)
+        self._below.append(below)
+        return below
+
+    def groups(self, name: str) -> "list[Params]":
+        """Read a list of groups."""
+        full = self.name_of(name)
+        levels = []
+        for index, member in enumerate(self._members(name)):
+            if not isinstance(member, dict):
+                raise ApiError(400, "Invalid hash", param=f"{full}[{index}]")
+            levels.append(self._level(member, f"{full}[{index}]"))
+        return levels
+
+    def texts(self, name: str) -> list[str]:
+        """Read a list of texts."""
+        members = self._members(name)
+        if not all(isinstance(member, str) for member in members):
+            raise ApiError(400, "Invalid array", param=self.name_of(name))
+        return members
+
+    def _members(self, name: str) -> list[Any]:
+        value = self._value(name, required=False)
+        if value is None:
+            return []
+        members = list_members(value)
+        if members is None:
+            raise ApiError(400, "Invalid array", param=self.name_of(name))
+        return members
+
+    def metadata(self, name: str = "metadata") -> dict[str, str]:
+        """Read key-value pairs within Stripe's limits: 50 keys of 40 characters, values of 500.
+
+        Source: https://docs.stripe.com/api/metadata
+        """
+        value = self._values.get(name, {})
+        self._asked.add(name)
+        full = self.name_of(name)
+        if value == "":
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
+            raise ApiError(400, "Metadata must be a hash of strings.", param=full)
+        if len(value) > 50:
+            raise ApiError(400, "You can specify up to 50 metadata keys.", param=full)
+        for key, entry in value.items():
+            if len(key) > 40:
+                raise ApiError(400, "Metadata keys can be up to 40 characters.", param=f"{full}[{key[:40]}]")
+            if len(entry) > 500:
+                raise ApiError(400, "Metadata values can have up to 500 characters.", param=f"{full}[{key}]")
+        return {key: entry for key, entry in value.items() if entry}
+
+    def done(self) -> None:
+        """Refuse whatever was sent and not asked for.
+
+        Raises:
+            ApiError: 400 `parameter_unknown`, naming the first unknown parameter.
+        """
+        unknown = self._unknown()
+        if unknown:
+            noun = "parameter" if len(unknown) == 1 else "parameters"
+            raise ApiError(
+                400,
+                f"Received unknown {noun}: {', '.join(unknown)}",
+                code="parameter_unknown",
+                param=unknown[0],
+            )
+
+    def _unknown(self) -> list[str]:
+        here = [self.name_of(name)[:120] for name in self._values if name not in self._asked]
+        return here + [name for level in self._below for name in level._unknown()]

@@ -1,0 +1,305 @@
+"""The stand-in itself: one object that answers requests, lets customers pay and delivers events."""
+
+import contextlib
+import http.client
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from kikaku.sandbox import agenda, api, events, hosted_page, payments
+from kikaku.sandbox.checkout import origin_of
+from kikaku.sandbox.errors import ApiError
+from kikaku.sandbox.events import Delivery
+from kikaku.sandbox.http import (
+    MAX_BODY_BYTES,
+    Request,
+    Response,
+    check_api_key,
+    check_version,
+    json_bytes,
+    json_response,
+)
+from kikaku.sandbox.payments import PayResult
+from kikaku.sandbox.state import LOCK_TIMEOUT_SECONDS, StateFile, Transaction, random_text
+
+API_VERSION = "2026-08-26.dahlia"
+DELIVERY_TIMEOUT_SECONDS = 20
+_DELIVERY_LEASE_SECONDS = 60
+_DELIVERIES_PER_ROUND = 50
+
+logger = logging.getLogger(__name__)
+
+
+class Sandbox:
+    """A stand-in for Stripe on one state file; several may share the file, in threads and in processes.
+
+    Args:
+        state: the SQLite file; it is created, with its folder, when it is missing.
+        base_url: where the hosted page is served; it goes into `session.url`.
+        webhook_url: where `deliver_due` posts events. None: they are only recorded (`pending_deliveries`).
+        webhook_secret: what the deliveries are signed with.
+        api_version: the only version spoken; it is stamped on events.
+        return_origins: if any, `success_url` and `cancel_url` must lead to one of these origins.
+        clock: seconds since the epoch; replaceable at any time (`sandbox.clock = …`), so that demo histories
+            and tests run in the past. Signatures of webhooks always carry the real time, as their receiver
+            compares with it.
+        lock_timeout: seconds to wait for others who write to the state file.
+        observer: called after every `handle`, with the request and its answer.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        base_url: str = "http://127.0.0.1:8001",
+        webhook_url: str | None = None,
+        webhook_secret: str = "whsec_sandbox",  # noqa: S107  (a stand-in's secret protects nothing)
+        api_version: str = API_VERSION,
+        return_origins: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+        observer: Callable[[Request, Response], None] | None = None,
+    ) -> None:
+        for address in (base_url, *return_origins, *([webhook_url] if webhook_url is not None else [])):
+            if origin_of(address) is None:
+                raise ValueError(f"Not an http(s) address: {address!r}")
+        if not webhook_secret:
+            raise ValueError("The webhook secret must not be empty.")
+        self.base_url = base_url.rstrip("/")
+        self.webhook_url = webhook_url
+        self.webhook_secret = webhook_secret
+        self.api_version = api_version
+        self.return_origins = tuple(return_origins)
+        self.clock = clock
+        self.observer = observer
+        self._state = StateFile(state, lock_timeout=lock_timeout)
+
+    @property
+    def state_path(self) -> Path:
+        """The file in which everything is kept."""
+        return self._state.path
+
+    # ── Requests ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request: the API below /v1/, the hosted page below /c/pay/, and /health."""
+        request_id = "req_" + random_text(14)
+        try:
+            response = self._answer(request, request_id)
+        except ApiError as refusal:
+            response = json_response(refusal.status, json_bytes(refusal.body()))
+        except Exception as error:
+            logger.exception("%s failed", request_id)
+            failure = _failure(error)
+            response = json_response(failure.status, json_bytes(failure.body()))
+        response.headers["Request-Id"] = request_id
+        if self.observer is not None:
+            self.observer(request, response)
+        return response
+
+    def _answer(self, request: Request, request_id: str) -> Response:
+        if len(request.body) > MAX_BODY_BYTES:
+            raise ApiError(413, f"The request body exceeds {MAX_BODY_BYTES:,} bytes.")
+        raw_path, _, query = request.target.partition("?")
+        path = unquote(raw_path)
+        if path == "/health" and request.method in {"GET", "HEAD"}:
+            return json_response(200, b'{"ok":true}')
+        if path.startswith("/c/pay/"):
+            return self._page(request, path.removeprefix("/c/pay/"), query, request_id)
+        if not path.startswith("/v1/"):
+            raise ApiError(404, f"There is nothing at {path[:200]}.")
+        return self._api(request, path, query, request_id)
+
+    def _api(self, request: Request, path: str, query: str, request_id: str) -> Response:
+        check_api_key(request)
+        check_version(request, self.api_version)
+        posted = request.method == "POST"
+        key = request.header("Idempotency-Key") if posted else None
+        self._work_off()
+        with self._transaction(write=posted, request_id=request_id, idempotency_key=key) as tx:
+            answer = api.call(
+                tx,
+                request.method,
+                path,
+                _form(request) if posted else query,
+                settings=api.Settings(self.base_url, self.return_origins),
+                idempotency_key=key,
+            )
+        response = json_response(answer.status, answer.body, Stripe_Version=self.api_version)
+        if key is not None:
+            response.headers["Idempotency-Key"] = key.encode("latin-1", "replace").decode("latin-1")
+            response.headers["Original-Request"] = answer.replay_of or request_id
+        if answer.replay_of is not None:
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+    def _page(self, request: Request, session_id: str, query: str, request_id: str) -> Response:
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return Response(
+                405, {"Allow": "GET, HEAD, POST", "Content-Type": "text/plain"}, b"Method Not Allowed"
+            )
+        self._work_off()
+        if request.method != "POST":
+            with self._transaction(write=False) as tx:
+                return hosted_page.show(tx, session_id, query)
+        form = _form(request)
+        with self._transaction(write=True, request_id=request_id) as tx:
+            return hosted_page.submit(tx, session_id, form)
+
+    # ── What a customer does ─────────────────────────────────────────────────────────────────────────────
+
+    def pay(self, session_id: str, *, card: str = "4242424242424242") -> PayResult:
+        """Try to pay a session with a test card, as the hosted page does.
+
+        Raises:
+            UnknownSession: there is no such session.
+            SessionNotOpen: it is complete or expired.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            return payments.submit_card(tx, session_id, card)
+
+    def authenticate(self, session_id: str, *, succeeds: bool = True) -> PayResult:
+        """Answer the authentication that a card asked for (`pay` returned `requires_action`).
+
+        Raises:
+            UnknownSession, SessionNotOpen: as `pay`.
+            NothingToAuthenticate: no authentication is under way.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            return payments.answer_authentication(tx, session_id, succeeds=succeeds)
+
+    def expire_due(self) -> int:
+        """Let everything happen that has come due; return how many sessions expired."""
+        return self._work_off().get("expire session", 0)
+
+    # ── Webhooks ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def pending_deliveries(self) -> list[Delivery]:
+        """Return the events to be delivered now, oldest first, each signed anew; tell how each one ended by
+        `mark_delivered`."""
+        self._work_off()
+        with self._transaction(write=False) as tx:
+            due = events.due_deliveries(tx, limit=-1)
+        return [self._signed(event) for event, _ in due]
+
+    def mark_delivered(self, event_id: str, status: int) -> None:
+        """Note the HTTP status with which a delivery was answered (0: not at all): 2xx ends it, anything else
+        is tried again after a growing delay, for three days.
+
+        Raises:
+            KeyError: there is no such event.
+        """
+        with self._transaction(write=True) as tx:
+            events.note_delivery(tx, event_id, status)
+
+    def drop_deliveries(self) -> int:
+        """Give up all waiting deliveries, as after writing a history whose events were fetched otherwise;
+        return how many."""
+        with self._transaction(write=True) as tx:
+            return events.drop_deliveries(tx)
+
+    def deliver_due(self) -> int:
+        """Post the events that are due to `webhook_url`; return how many were accepted (2xx).
+
+        A round ends at the first delivery that gets no answer, so that a server which is starting finds its
+        events waiting for seconds and not for minutes.
+        """
+        if self.webhook_url is None:
+            return 0
+        self._work_off()
+        with self._transaction(write=False) as tx:
+            due = events.due_deliveries(tx, limit=_DELIVERIES_PER_ROUND)
+        accepted = 0
+        for event, next_at in due:
+            event_id = event["id"]
+            with self._transaction(write=True) as tx:
+                if not events.claim_delivery(tx, event_id, next_at, lease_seconds=_DELIVERY_LEASE_SECONDS):
+                    continue
+            status = _post(urlsplit(self.webhook_url), self._signed(event))
+            self.mark_delivered(event_id, status)
+            logger.info("webhook %s %s → %s", event["type"], event_id, status or "no answer")
+            accepted += 200 <= status < 300
+            if status == 0:
+                break
+        return accepted
+
+    def _signed(self, event: dict[str, object]) -> Delivery:
+        return events.signed(event, secret=self.webhook_secret, timestamp=int(time.time()))
+
+    # ── Inside ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """Close the calling thread's connection to the state file; the next call opens another."""
+        self._state.close()
+
+    def _work_off(self) -> dict[str, int]:
+        """Let everything happen that has come due; the write lock is taken only if there is something."""
+        with self._transaction(write=False) as tx:
+            if not agenda.something_due(tx):
+                return {}
+        with self._transaction(write=True) as tx:
+            return agenda.work_off(tx)
+
+    @contextlib.contextmanager
+    def _transaction(
+        self, *, write: bool, request_id: str | None = None, idempotency_key: str | None = None
+    ) -> Iterator[Transaction]:
+        with self._state.connection(write=write) as db:
+            # The clock is read when the lock is held, so that the order of writes is the order of times.
+            yield Transaction(
+                db,
+                now=self.clock(),
+                api_version=self.api_version,
+                request_id=request_id,
+                idempotency_key=idempotency_key,
+            )
+
+
+def _failure(error: Exception) -> ApiError:
+    """Return what the client learns of an error of ours: what to do, and nothing of its inside."""
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        return ApiError(
+            429,
+            "The state file is in use by another request or process. Try again.",
+            code="lock_timeout",
+        )
+    return ApiError(500, "Something is wrong in the stand-in; see its log.", error_type="api_error")
+
+
+def _form(request: Request) -> str:
+    """Return the form-encoded body of a POST as text.
+
+    Raises:
+        ApiError: 400, the body is of another type or not ASCII, as form encoding is.
+    """
+    if not request.body:
+        return ""
+    content_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if content_type != "application/x-www-form-urlencoded":
+        raise ApiError(
+            400,
+            "Invalid request: send parameters as application/x-www-form-urlencoded, as Stripe's API v1 takes them.",
+        )
+    try:
+        return request.body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ApiError(400, "Invalid request: the body is not form-encoded UTF-8.") from None
+
+
+def _post(url: SplitResult, delivery: Delivery) -> int:
+    """Post one delivery; return the HTTP status, or 0 when nobody answered. Redirects are not followed."""
+    connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = connect(url.hostname or "", url.port, timeout=DELIVERY_TIMEOUT_SECONDS)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        connection.request("POST", path, delivery.body, delivery.headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()

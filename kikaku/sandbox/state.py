@@ -1,0 +1,312 @@
+"""What the stand-in remembers: one SQLite file, shared by threads and processes, that survives a restart."""
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+import string
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+LOCK_TIMEOUT_SECONDS = 30
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    private TEXT NOT NULL,
+    net INTEGER,
+    available_on INTEGER
+);
+CREATE INDEX objects_by_time ON objects (kind, created, seq);
+CREATE INDEX objects_by_intent ON objects (kind, json_extract(body, '$.payment_intent'));
+CREATE INDEX objects_by_charge ON objects (kind, json_extract(body, '$.charge'));
+CREATE INDEX objects_by_source ON objects (kind, json_extract(body, '$.source'));
+CREATE INDEX objects_by_type ON objects (kind, json_extract(body, '$.type'), created, seq);
+CREATE INDEX objects_balance ON objects (available_on, net) WHERE kind = 'balance_transaction';
+CREATE TABLE agenda (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    due REAL NOT NULL,
+    task TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    written REAL NOT NULL
+);
+CREATE INDEX agenda_due ON agenda (due, seq);
+CREATE INDEX agenda_object ON agenda (object_id);
+CREATE TABLE deliveries (
+    event_id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at REAL NOT NULL,
+    first_at REAL,
+    last_status INTEGER
+);
+CREATE INDEX deliveries_due ON deliveries (state, next_at, seq);
+CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    route TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    request_id TEXT NOT NULL,
+    stored_at REAL NOT NULL
+);
+CREATE INDEX idempotency_age ON idempotency (stored_at);
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+_ALPHABET = string.ascii_letters + string.digits
+# What a list may be filtered by: the names are fixed here, so no text from outside reaches the SQL.
+FILTERS = {
+    "payment_intent": "json_extract(body, '$.payment_intent')",
+    "charge": "json_extract(body, '$.charge')",
+    "source": "json_extract(body, '$.source')",
+    "type": "json_extract(body, '$.type')",
+    "status": "json_extract(body, '$.status')",
+    "email": "json_extract(body, '$.customer_details.email')",
+    "currency": "json_extract(body, '$.currency')",
+}
+
+
+class StateFileTooOld(Exception):
+    """Raised when the file was written by another version of the stand-in."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list, newest first."""
+
+    data: list[Json]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One restriction of a list: a column of `FILTERS` equals one of the values, or `created` compares."""
+
+    column: str
+    values: Sequence[str | int]
+    operator: str = "="  # for created: =, >, >=, <, <=
+
+
+def random_text(length: int) -> str:
+    """Return `length` unguessable letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def new_id(prefix: str) -> str:
+    """Return an id that looks like Stripe's, as `pi_3…`."""
+    if prefix == "cs_test":
+        return "cs_test_a1" + random_text(56)
+    family = "3" if prefix in {"pi", "ch", "re", "txn", "evt"} else "1"
+    return f"{prefix}_{family}{random_text(23)}"
+
+
+class Transaction:
+    """A view of the state at one instant, for one caller; writes are kept when the `with` block ends well."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        *,
+        now: float,
+        api_version: str,
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        self.db = db
+        self.now = (
+            now  # seconds since the epoch by the stand-in's clock; moves back while the agenda is worked off
+        )
+        self.api_version = api_version
+        self.request_id = request_id
+        self.idempotency_key = idempotency_key
+
+    @property
+    def second(self) -> int:
+        """The instant in whole seconds, as Stripe's `created`."""
+        return int(self.now)
+
+    def insert(
+        self,
+        kind: str,
+        body: Json,
+        *,
+        private: Json | None = None,
+        net: int | None = None,
+        available_on: int | None = None,
+    ) -> int:
+        """Store a new object; return its place in the order of all objects."""
+        cursor = self.db.execute(
+            "INSERT INTO objects (id, kind, created, body, private, net, available_on) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                body["id"],
+                kind,
+                body["created"],
+                json.dumps(body, ensure_ascii=False),
+                json.dumps(private or {}, ensure_ascii=False),
+                net,
+                available_on,
+            ),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def get(self, kind: str, object_id: str) -> Json | None:
+        """Return an object by its id, or None."""
+        row = self.db.execute(
+            "SELECT body FROM objects WHERE id = ? AND kind = ?", (object_id, kind)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def load(self, kind: str, object_id: str) -> Json:
+        """Return an object that must exist.
+
+        Raises:
+            LookupError: the state names an object that it does not hold.
+        """
+        found = self.get(kind, object_id)
+        if found is None:
+            raise LookupError(f"{kind} {object_id} is not in the state file")
+        return found
+
+    def private(self, object_id: str) -> Json:
+        """Return what we remember of an object and Stripe would not show."""
+        row = self.db.execute("SELECT private FROM objects WHERE id = ?", (object_id,)).fetchone()
+        return {} if row is None else json.loads(row[0])
+
+    def save(self, body: Json) -> None:
+        """Replace a stored object by its new form."""
+        self.db.execute(
+            "UPDATE objects SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), body["id"])
+        )
+
+    def page(
+        self,
+        kind: str,
+        conditions: Sequence[Condition] = (),
+        *,
+        limit: int = 100,
+        starting_after: str | None = None,
+        ending_before: str | None = None,
+    ) -> Page:
+        """Return objects newest first; the cursors are ids that exist."""
+        where, values = ["kind = ?"], [kind]
+        arguments: list[str | int | float] = list(values)
+        for condition in conditions:
+            column = "created" if condition.column == "created" else FILTERS[condition.column]
+            if condition.operator == "=":
+                where.append(f"{column} IN ({', '.join('?' * len(condition.values))})")
+            else:
+                where.append(f"{column} {condition.operator} ?")
+            arguments.extend(condition.values)
+        newest_first = ending_before is None
+        cursor = starting_after or ending_before
+        if cursor is not None:
+            comparison = "<" if newest_first else ">"
+            where.append(f"(created, seq) {comparison} (SELECT created, seq FROM objects WHERE id = ?)")  # noqa: S608
+            arguments.append(cursor)
+        direction = "DESC" if newest_first else "ASC"
+        rows = self.db.execute(
+            f"SELECT body FROM objects WHERE {' AND '.join(where)}"  # noqa: S608  (fixed names only, see FILTERS)
+            f" ORDER BY created {direction}, seq {direction} LIMIT ?",
+            (*arguments, limit + 1),
+        ).fetchall()
+        data = [json.loads(row[0]) for row in rows[:limit]]
+        return Page(data if newest_first else data[::-1], len(rows) > limit)
+
+    def plan(self, due: float, task: str, object_id: str) -> None:
+        """Note that `task` happens to an object at `due`."""
+        self.db.execute(
+            "INSERT INTO agenda (due, task, object_id, written) VALUES (?, ?, ?, ?)",
+            (due, task, object_id, time.time()),
+        )
+
+    def unplan(self, object_id: str) -> None:
+        """Forget what was planned for an object."""
+        self.db.execute("DELETE FROM agenda WHERE object_id = ?", (object_id,))
+
+    def secret(self, name: str) -> str:
+        """Return a random text that stays the same for this state file."""
+        row = self.db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        return str(row[0])
+
+
+# Connections that came over a fork: closing one in the child would disturb the parent's.
+_inherited: list[sqlite3.Connection] = []
+
+
+class StateFile:
+    """The SQLite file: a connection per thread, transactions that take the write lock at their start."""
+
+    def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        self.path = path
+        self._lock_timeout = lock_timeout
+        self._local = threading.local()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self.connection(write=True) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    db.execute(statement)
+                for name in ("page", "account"):
+                    db.execute("INSERT INTO secrets VALUES (?, ?)", (name, random_text(32)))
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise StateFileTooOld(f"{path} was written by another version; delete it and start again.")
+
+    def _open(self) -> sqlite3.Connection:
+        # A connection may neither change its thread nor survive a fork.
+        known: tuple[int, sqlite3.Connection] | None = getattr(self._local, "known", None)
+        if known is not None and known[0] == os.getpid():
+            return known[1]
+        if known is not None:
+            _inherited.append(known[1])
+        db = sqlite3.connect(self.path, timeout=self._lock_timeout, isolation_level=None)
+        _switch_to_wal(db)
+        db.execute("PRAGMA synchronous = NORMAL")
+        self._local.known = (os.getpid(), db)
+        return db
+
+    @contextlib.contextmanager
+    def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        """Run a block in one transaction: kept when it ends well, undone when it raises."""
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection of the calling thread; the next use opens another."""
+        known: tuple[int, sqlite3.Connection] | None = getattr(self._local, "known", None)
+        if known is not None and known[0] == os.getpid():
+            known[1].close()
+        self._local.known = None
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; SQLite does not wait for a lock there, so we do."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
