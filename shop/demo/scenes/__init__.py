@@ -1,0 +1,1 @@
+"""What the demo pictures show: one module for each kind of goods."""

@@ -1,0 +1,262 @@
+"""シーリングライト."""
+
+from ..canvas import Drawing
+from ..product import ARCHIVED, Category, Option, Text, colours, product, rows
+
+CATEGORY = Category(
+    "ceiling-lights",
+    Text("シーリングライト", "Ceiling lights"),
+    Text("リビング", "Living room"),
+    Text(
+        "部屋全体を照らす主照明です。畳数に合わせて選べるよう、全光束と適用畳数を同じ基準で載せています。",
+        "The main light of a room. Luminous flux and room size are stated by one standard, so that they can be compared.",
+    ),
+    1,
+)
+
+_HOOK = Text("引掛シーリングに工具なしで取り付け", "Japanese ceiling socket, no tools")
+_WARRANTY = Text("5 年", "5 years")
+_LIFE = Text("40,000 時間", "40,000 hours")
+
+PRODUCTS = (
+    product(
+        category=CATEGORY.slug,
+        slug="madoka-8",
+        sku="CL-08",
+        title=Text("シーリングライト まどか 8畳", "Madoka ceiling light, 8 tatami"),
+        lead=Text("8畳・調光・4,200lm", "13 m² · dimmable · 4,200 lm"),
+        text=Text(
+            "乳白アクリルのシェードを細いアルミの縁で留めた、丸い主照明です。シェードの端まで明るさがそろい、天井にやわらかな光の輪が出ます。明るさはリモコンで 10 段階に変えられ、常夜灯も付いています。",
+            "A round main light: an opal acrylic shade held by a narrow aluminium rim. It is evenly bright to the edge and leaves a soft halo on the ceiling. The remote sets ten levels and a night light.",
+        ),
+        drawing=Drawing("ceiling-disc", finish="aluminium", width=500, height=98),
+        options=colours("L N D", 12_800, (3_900, 4_200, 4_200), (24, 31, 18), 14_800),
+        watts=32,
+        specifications=rows(
+            rooms=Text("〜8畳", "up to 13 m²"),
+            ra="Ra 85",
+            dimming=Text("10 段階・常夜灯", "10 levels, night light"),
+            size="φ500 × 98 mm",
+            weight="1.4 kg",
+            mount=_HOOK,
+            life=_LIFE,
+            warranty=_WARRANTY,
+        ),
+        featured=1,
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="masu-10",
+        sku="CL-10M",
+        title=Text("シーリングライト 枡 10畳", "Masu ceiling light, 10 tatami"),
+        lead=Text("10畳・木枠・4,800lm", "16 m² · wooden frame · 4,800 lm"),
+        text=Text(
+            "四隅を留め継ぎにした木の枠に、乳白の板を一枚はめました。枠の厚みは 22 mm で、天井からの出は 95 mm です。オークとウォルナットから、家具に合わせて選べます。",
+            "One opal sheet in a wooden frame with mitred corners, 22 mm thick and standing 95 mm off the ceiling. In oak or walnut, to go with the furniture.",
+        ),
+        drawing=Drawing("ceiling-square", finish="oak", width=520, height=95),
+        options=(
+            Option("OL", Text("オーク・電球色 2,700 K", "Oak, warm white 2,700 K"), 24_800, 9, 2700, 4_400),
+            Option(
+                "ON", Text("オーク・昼白色 5,000 K", "Oak, neutral white 5,000 K"), 24_800, 12, 5000, 4_800
+            ),
+            Option(
+                "WL",
+                Text("ウォルナット・電球色 2,700 K", "Walnut, warm white 2,700 K"),
+                26_800,
+                3,
+                2700,
+                4_400,
+                finish="walnut",
+            ),
+            Option(
+                "WN",
+                Text("ウォルナット・昼白色 5,000 K", "Walnut, neutral white 5,000 K"),
+                26_800,
+                7,
+                5000,
+                4_800,
+                finish="walnut",
+            ),
+        ),
+        watts=38,
+        specifications=rows(
+            rooms=Text("〜10畳", "up to 16 m²"),
+            ra="Ra 90",
+            dimming=Text("リモコンで 10〜100 %", "10–100 % by remote"),
+            size="520 × 520 × 95 mm",
+            weight="3.1 kg",
+            material=Text("天然木、アクリル", "Solid wood, acrylic"),
+            mount=_HOOK,
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="tsukinowa-12",
+        sku="CL-12T",
+        title=Text("シーリングライト 月の輪 12畳", "Tsukinowa ceiling light, 12 tatami"),
+        lead=Text("12畳・Ra95・5,400lm", "20 m² · Ra 95 · 5,400 lm"),
+        text=Text(
+            "中央の反射板を、まわりの輪が内側へ照らす間接光のシーリングライトです。光源が直接目に入らないので、寝ころんで見上げてもまぶしくありません。演色性は Ra95 で、食卓の料理も肌の色も自然に見えます。",
+            "A ring that lights the plate at its centre, so that no light source meets the eye, even lying down. Ra 95 shows food and skin as they are.",
+        ),
+        drawing=Drawing("ceiling-ring", finish="black", width=620, height=110),
+        options=colours("L WW N", 32_800, (4_900, 5_200, 5_400), (8, 15, 2)),
+        watts=46,
+        specifications=rows(
+            rooms=Text("〜12畳", "up to 20 m²"),
+            ra="Ra 95",
+            dimming=Text("リモコンで 5〜100 %", "5–100 % by remote"),
+            size="φ620 × 110 mm",
+            weight="3.6 kg",
+            mount=_HOOK,
+            life=_LIFE,
+            warranty=_WARRANTY,
+        ),
+        featured=3,
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="tsuzumi-6",
+        sku="CL-06Z",
+        title=Text("布シェードのシーリングライト 鼓 6畳", "Tsuzumi fabric ceiling light, 6 tatami"),
+        lead=Text("6畳・布シェード・3,100lm", "10 m² · fabric shade · 3,100 lm"),
+        text=Text(
+            "麻の混じった布を張った筒形のシェードです。光は下へ強く、上へもれて天井を明るくします。寝室や和室の、少し低めの明るさに向いています。",
+            "A drum of linen blend. The light goes down strongly and up softly, which brightens the ceiling. Made for bedrooms and for rooms that want a little less.",
+        ),
+        drawing=Drawing("ceiling-drum", finish="linen", width=450, height=260),
+        options=colours("L N", 18_600, (2_900, 3_100), (11, 6)),
+        watts=25,
+        specifications=rows(
+            rooms=Text("〜6畳", "up to 10 m²"),
+            ra="Ra 90",
+            dimming=Text("100・50・10 %", "100, 50, 10 %"),
+            size="φ450 × 260 mm",
+            weight="1.9 kg",
+            material=Text("麻・ポリエステル、鋼", "Linen and polyester, steel"),
+            mount=_HOOK,
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="yajirobe-4",
+        sku="CL-4S",
+        title=Text("4灯スポットシーリング やじろべえ", "Yajirobe four-spot ceiling bar"),
+        lead=Text("4灯・首振り350°・2,600lm", "4 spots · turn 350° · 2,600 lm"),
+        text=Text(
+            "長さ 860 mm のバーに、向きを変えられる灯具が四つ並びます。壁の絵、本棚、食卓と、一つずつ違うものを照らせます。電球は E17 の LED で、交換できます。",
+            "Four heads on an 860 mm bar, each turning its own way: to a picture, a shelf, the table. The E17 LED bulbs can be replaced.",
+        ),
+        drawing=Drawing(
+            "ceiling-spots", kelvin=2700, finish="brass", width=860, height=210, depth=90, count=4
+        ),
+        options=(
+            Option(
+                "BR", Text("真鍮色・電球色 2,700 K", "Brass, warm white 2,700 K"), 16_800, 10, 2700, 2_400
+            ),
+            Option(
+                "BK",
+                Text("黒・電球色 2,700 K", "Black, warm white 2,700 K"),
+                15_800,
+                22,
+                2700,
+                2_400,
+                finish="black",
+            ),
+            Option(
+                "WH",
+                Text("白・昼白色 5,000 K", "White, neutral white 5,000 K"),
+                15_800,
+                17,
+                5000,
+                2_600,
+                finish="white",
+            ),
+        ),
+        watts=24,
+        specifications=rows(
+            beam=Text("各灯 36°", "36° each"),
+            base="E17 × 4",
+            ra="Ra 85",
+            size="860 × 90 × 210 mm",
+            weight="1.7 kg",
+            material=Text("鋼、アルミ", "Steel, aluminium"),
+            mount=_HOOK,
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="kumiko-8",
+        sku="CL-08K",
+        title=Text("和室シーリングライト 組子 8畳", "Kumiko ceiling light, 8 tatami"),
+        lead=Text("8畳・組子と和紙調・3,900lm", "13 m² · lattice and paper · 3,900 lm"),
+        text=Text(
+            "杉の組子を、和紙をすき込んだアクリル板に重ねました。格子は釘を使わず組み、裏から差す光で影がやわらぎます。カバーは回さずに持ち上げて外せます。",
+            "Cedar lattice, joined without nails, over acrylic with a layer of washi. The light from behind softens its shadow. The cover lifts off without turning.",
+        ),
+        drawing=Drawing("ceiling-lattice", finish="oak", width=500, height=105, count=4),
+        options=colours("L WW N", 29_800, (3_600, 3_800, 3_900), (5, 9, 14)),
+        watts=33,
+        specifications=rows(
+            rooms=Text("〜8畳", "up to 13 m²"),
+            ra="Ra 85",
+            dimming=Text("10 段階・常夜灯", "10 levels, night light"),
+            size="500 × 500 × 105 mm",
+            weight="2.8 kg",
+            material=Text("杉、和紙入りアクリル", "Cedar, acrylic with washi"),
+            mount=_HOOK,
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="usugumo-6",
+        sku="CL-06",
+        title=Text("薄型シーリングライト うすぐも 6畳", "Usugumo slim ceiling light, 6 tatami"),
+        lead=Text("6畳・厚さ38mm・3,200lm", "10 m² · 38 mm thin · 3,200 lm"),
+        text=Text(
+            "天井からの出が 38 mm の薄いシーリングライトです。廊下や子ども部屋など、天井の低い場所でも圧迫感がありません。明るさは壁スイッチの入れ直しで三段階に変わります。",
+            "It stands only 38 mm off the ceiling, so that low rooms and corridors stay open. The wall switch steps through three levels.",
+        ),
+        drawing=Drawing("ceiling-disc", finish="white", width=360, height=38),
+        options=colours("L N D", 6_980, (3_000, 3_200, 3_200), (46, 52, 0)),
+        watts=24,
+        specifications=rows(
+            rooms=Text("〜6畳", "up to 10 m²"),
+            ra="Ra 83",
+            dimming=Text("壁スイッチで 3 段階", "3 levels by the wall switch"),
+            size="φ360 × 38 mm",
+            weight="0.8 kg",
+            mount=_HOOK,
+            life=_LIFE,
+            warranty=Text("3 年", "3 years"),
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="hinata-14",
+        sku="CL-14H",
+        title=Text("シーリングライト ひなた 14畳", "Hinata ceiling light, 14 tatami"),
+        lead=Text("14畳・調光・6,000lm", "23 m² · dimmable · 6,000 lm"),
+        text=Text(
+            "広いリビングのための、直径 700 mm の主照明です。生産を終えたため、販売も終了しました。後継は「月の輪 12畳」です。",
+            "A main light of 700 mm for a large living room. Production has ended and so have sales; its successor is Tsukinowa.",
+        ),
+        drawing=Drawing("ceiling-disc", finish="walnut", width=700, height=120),
+        options=colours("L N", 38_000, (5_600, 6_000), (0, 0)),
+        watts=52,
+        specifications=rows(
+            rooms=Text("〜14畳", "up to 23 m²"),
+            ra="Ra 85",
+            size="φ700 × 120 mm",
+            weight="4.2 kg",
+            mount=_HOOK,
+            warranty=_WARRANTY,
+        ),
+        status=ARCHIVED,
+    ),
+)

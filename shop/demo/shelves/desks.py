@@ -1,0 +1,191 @@
+"""デスクライト."""
+
+from ..canvas import Drawing
+from ..product import Category, Option, Text, colours, product, rows
+
+CATEGORY = Category(
+    "desk-lamps",
+    Text("デスクライト", "Desk lamps"),
+    Text("書斎", "Study"),
+    Text(
+        "手元を照らす灯りです。机上の照度（JIS AA 形の目安）と、まぶしさの少なさで選びました。",
+        "Light for the hands. Chosen for illuminance on the desk (JIS class AA as the measure) and for little glare.",
+    ),
+    2,
+)
+
+_WARRANTY = Text("3 年", "3 years")
+
+PRODUCTS = (
+    product(
+        category=CATEGORY.slug,
+        slug="tsuru-arm",
+        sku="DL-TS",
+        title=Text("アームデスクライト 鶴", "Tsuru arm desk lamp"),
+        lead=Text("二関節アーム・500lx・620lm", "Two joints · 500 lx · 620 lm"),
+        text=Text(
+            "二つの関節が、手を離した位置で止まるアームライトです。円錐のシェードが光をひとところに集め、隣の人の邪魔をしません。関節の固さは付属の六角レンチで調整できます。",
+            "An arm lamp whose two joints stay where the hand leaves them. The cone keeps the light on the page and out of the eyes of others. The joints are set with the hex key in the box.",
+        ),
+        drawing=Drawing("desk-arm", kelvin=2700, finish="brass", width=450, height=520, depth=180),
+        options=(
+            Option("BR", Text("真鍮色・電球色 2,700 K", "Brass, warm white 2,700 K"), 19_800, 7, 2700, 580),
+            Option(
+                "CL",
+                Text("弁柄色・電球色 2,700 K", "Red ochre, warm white 2,700 K"),
+                17_800,
+                12,
+                2700,
+                580,
+                finish="clay",
+            ),
+            Option(
+                "BK",
+                Text("黒・昼白色 5,000 K", "Black, neutral white 5,000 K"),
+                17_800,
+                19,
+                5000,
+                620,
+                finish="black",
+            ),
+        ),
+        watts=7.5,
+        specifications=rows(
+            ra="Ra 93",
+            dimming=Text("つまみで 10〜100 %", "10–100 % by knob"),
+            cord="1.8 m",
+            size="450 × 180 × 520 mm",
+            weight="1.9 kg",
+            material=Text("鋼、アルミ", "Steel, aluminium"),
+            warranty=_WARRANTY,
+        ),
+        featured=2,
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="hitomoji-bar",
+        sku="DL-HI",
+        title=Text("バー型デスクライト 一文字", "Hitomoji bar desk lamp"),
+        lead=Text("幅430mm・AA形・880lm", "430 mm wide · JIS AA · 880 lm"),
+        text=Text(
+            "細い柱から一本のバーが伸び、机の端から端までむらなく照らします。影が一つにまとまるので、書きものの手元が暗くなりません。台座に USB-C の給電口（15 W）があります。",
+            "One bar from a slender stem lights the desk from end to end with a single soft shadow. The foot has a USB-C outlet (15 W).",
+        ),
+        drawing=Drawing("desk-bar", finish="black", width=430, height=420, depth=150),
+        options=colours("WW N", 14_800, (820, 880), (16, 28), 16_500),
+        watts=10,
+        specifications=rows(
+            ra="Ra 95",
+            dimming=Text("無段階・前回の明るさを記憶", "Stepless, remembers the last level"),
+            supply="AC 100 V, USB-C 15 W",
+            cord="2.0 m",
+            size="430 × 150 × 420 mm",
+            weight="1.6 kg",
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="kinoko-table",
+        sku="DL-KI",
+        title=Text("テーブルランプ きのこ", "Kinoko table lamp"),
+        lead=Text("ドームシェード・電球色・460lm", "Dome shade · warm white · 460 lm"),
+        text=Text(
+            "深いドームが光源を隠し、テーブルの上にだけ丸い光だまりをつくります。シェードの内側は白く塗り、光をやわらかく返します。ソファの横や枕元に。",
+            "A deep dome hides the source and leaves one round pool on the table. Painted white inside, it returns a soft light. For the side of a sofa or a bed.",
+        ),
+        drawing=Drawing("desk-dome", kelvin=2700, finish="sage", width=300, height=390),
+        options=(
+            Option("SG", Text("灰緑", "Sage"), 15_400, 8, 2700, 460),
+            Option("BK", Text("墨", "Ink black"), 15_400, 13, 2700, 460, finish="black"),
+            Option("SD", Text("砂", "Sand"), 15_400, 1, 2700, 460, finish="sand"),
+        ),
+        watts=5.5,
+        specifications=rows(
+            base="E26",
+            ra="Ra 90",
+            dimming=Text("タッチで 3 段階", "3 levels by touch"),
+            cord="1.8 m",
+            size="φ300 × 390 mm",
+            weight="2.2 kg",
+            material=Text("鋼（粉体塗装）", "Steel, powder-coated"),
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="hashi-clamp",
+        sku="DL-HA",
+        title=Text("クランプデスクライト 橋", "Hashi clamp desk lamp"),
+        lead=Text("幅800mm・クランプ式・1,600lm", "800 mm wide · clamp · 1,600 lm"),
+        text=Text(
+            "机の奥に留める、幅 800 mm の大きなライトです。二画面の机でも端まで明るく、画面には光が映り込みません。厚さ 10〜55 mm の天板に付けられます。",
+            "A wide lamp that clamps to the back of the desk. It reaches both ends of a two-screen desk and keeps reflections off the screens. For tops of 10 to 55 mm.",
+        ),
+        drawing=Drawing("desk-clamp", kelvin=4000, finish="aluminium", width=800, height=460, depth=120),
+        options=colours("WW N D", 23_800, (1_480, 1_600, 1_600), (14, 9, 4)),
+        watts=18,
+        specifications=rows(
+            ra="Ra 95",
+            dimming=Text("無段階・人感センサー付き", "Stepless, with motion sensor"),
+            cord="2.5 m",
+            size="800 × 120 × 460 mm",
+            weight="2.7 kg",
+            mount=Text("天板 10〜55 mm にクランプ", "Clamp for tops of 10–55 mm"),
+            warranty=_WARRANTY,
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="tomoshibi-portable",
+        sku="DL-TO",
+        title=Text("充電式ランタン ともしび", "Tomoshibi rechargeable lantern"),
+        lead=Text("充電式・最長40時間・300lm", "Rechargeable · up to 40 h · 300 lm"),
+        text=Text(
+            "持ち手のついた、コードのない灯りです。いちばん暗くすれば 40 時間、いちばん明るくて 6 時間灯ります。防滴なので、ベランダでも使えます。",
+            "A lamp without a cord and with a handle. It burns 40 hours at its lowest and 6 at its brightest. Splash-proof, so it may go out on the balcony.",
+        ),
+        drawing=Drawing("desk-lantern", kelvin=2700, finish="white", width=130, height=290),
+        options=(
+            Option("WH", Text("白", "White"), 8_900, 34, 2700, 300),
+            Option("NV", Text("紺", "Navy"), 8_900, 27, 2700, 300, finish="navy"),
+            Option("CP", Text("銅", "Copper"), 10_900, 6, 2700, 300, finish="copper"),
+        ),
+        watts=3.6,
+        specifications=rows(
+            run=Text("約 6〜40 時間", "about 6–40 h"),
+            supply=Text("USB-C で充電（約 3 時間）", "USB-C, charged in about 3 h"),
+            protection="IP44",
+            dimming=Text("無段階", "Stepless"),
+            size="φ130 × 290 mm",
+            weight="0.9 kg",
+            warranty=Text("2 年", "2 years"),
+        ),
+    ),
+    product(
+        category=CATEGORY.slug,
+        slug="oboro-andon",
+        sku="DL-OB",
+        title=Text("和紙行灯 おぼろ", "Oboro paper lamp"),
+        lead=Text("美濃和紙・電球色・360lm", "Mino washi · warm white · 360 lm"),
+        text=Text(
+            "竹ひごに美濃和紙を一枚ずつ貼った、丸い行灯です。光は四方へ均一に広がり、部屋の隅をやわらげます。和紙は手作業のため、一つひとつ表情が違います。",
+            "A round lamp of Mino washi pasted sheet by sheet on bamboo. Its light spreads evenly and softens the corners of a room. Made by hand; no two are quite alike.",
+        ),
+        drawing=Drawing("desk-paper", kelvin=2700, finish="walnut", width=300, height=330),
+        options=(
+            Option("S", Text("小 φ300 mm", "Small, φ300 mm"), 11_800, 15, 2700, 360),
+            Option("M", Text("大 φ420 mm", "Large, φ420 mm"), 16_800, 5, 2700, 480, width=420, height=460),
+        ),
+        watts=4.9,
+        specifications=rows(
+            base="E17",
+            ra="Ra 90",
+            cord=Text("1.8 m・手元スイッチ", "1.8 m with switch"),
+            size="φ300 × 330 mm / φ420 × 460 mm",
+            weight="0.6 / 0.9 kg",
+            material=Text("美濃和紙、竹、鋼", "Mino washi, bamboo, steel"),
+            warranty=Text("1 年", "1 year"),
+        ),
+    ),
+)
