@@ -5,6 +5,7 @@ Every variable is listed with meaning and default in `.env.example`. A wrong or 
 """
 
 import os
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -61,7 +62,7 @@ def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http",
         except ValueError:
             correct = False
         if not correct:
-            raise ImproperlyConfigured(f"{name} must be an address like {schemes[0]}://host, not {value!r}.")
+            raise ImproperlyConfigured(f"{name} must be an address like {schemes[0]}://host.")  # not repeated: it may hold a password
     return value
 
 
@@ -130,6 +131,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ops.policy.AdminPolicyMiddleware",
     "ops.audit.AdminAuditMiddleware",
 ]
 
@@ -154,7 +156,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # ── Database ─────────────────────────────────────────────────────────────────────────────────────────────
 # ATOMIC_REQUESTS stays off: with IMMEDIATE transactions every GET would take SQLite's write lock.
 
-DATABASE_URL = env_str("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
+DATABASE_URL = env_str("DATABASE_URL")
+if not DATABASE_URL:
+    VAR_DIR.mkdir(exist_ok=True)
+    DATABASE_URL = f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
 if urlsplit(DATABASE_URL).scheme not in ("sqlite", "postgres", "postgresql"):
     raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:/// or postgres://.")
 try:
@@ -299,6 +304,9 @@ SHIPPING_FEE = 500
 FREE_SHIPPING_FROM = 5_000  # goods total after discount
 ORDER_MINIMUM = 50  # Stripe takes no card payment below this
 CHECKOUT_MINUTES = 35  # Stripe wants a session to live 30 minutes or more
+DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
+DELIVERY_DAYS = 2  # calendar days a parcel takes
+CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 
 # ── Mail, queue, logs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,6 +349,20 @@ SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog
 
+# What an optional variable would switch on; web and worker say it once at their start.
+SWITCHED_OFF = [
+    what
+    for what, on in (
+        ("files on R2 (R2_ENDPOINT_URL): they lie below var/", R2_ENDPOINT_URL),
+        ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
+        ("sending mail (EMAIL_URL): it is printed in the log", _mail.scheme != "console"),
+        ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
+        ("error reports to Sentry (SENTRY_DSN)", SENTRY_DSN),
+        ("Stripe itself (STRIPE_SECRET_KEY): the stand-in answers", not SANDBOX),
+    )
+    if not on
+]
+
 # ── Security ─────────────────────────────────────────────────────────────────────────────────────────────
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
@@ -378,4 +400,36 @@ CONTENT_SECURITY_POLICY = {
         # a form's redirect counts too: placing an order ends on Stripe's page
         "form-action": [SELF, "https://checkout.stripe.com"] + ([SANDBOX_BASE_URL] if SANDBOX else []),
     }
+}
+
+# ── The admin's look ─────────────────────────────────────────────────────────────────────────────────────
+
+
+UNFOLD = {
+    "SITE_TITLE": "LED企画",
+    "SITE_HEADER": "LED企画",
+    "SITE_SUBHEADER": _("Shop and books"),
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "lightbulb",
+    "SHOW_LANGUAGES": False,
+    "ENVIRONMENT": None,
+    "DASHBOARD_CALLBACK": "ops.dashboard.today",
+    "STYLES": ["ops.menu.stylesheet"],
+    "SIDEBAR": {"show_search": True, "navigation": "ops.menu.navigation"},
+    # the amber of the shop (light #d98a1f), from its paper to its night
+    "COLORS": {
+        "primary": {
+            "50": "oklch(98% .014 80)",
+            "100": "oklch(95% .035 78)",
+            "200": "oklch(90% .068 76)",
+            "300": "oklch(83% .108 74)",
+            "400": "oklch(76% .137 71)",
+            "500": "oklch(69.5% .145 69)",
+            "600": "oklch(55% .122 66)",
+            "700": "oklch(47% .105 64)",
+            "800": "oklch(40% .087 62)",
+            "900": "oklch(34% .071 60)",
+            "950": "oklch(24% .05 58)",
+        }
+    },
 }

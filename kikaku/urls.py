@@ -14,5 +14,6 @@ urlpatterns = [
     ),
 ]
 
+handler403 = "shop.views.errors.forbidden"
 handler404 = "shop.views.errors.not_found"
 handler500 = "shop.views.errors.server_error"

@@ -1,5 +1,7 @@
 """What machines ask."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from ledger.webhook import stripe_webhook
+
+urlpatterns = [path("stripe", stripe_webhook, name="stripe_webhook")]

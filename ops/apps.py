@@ -1,7 +1,15 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 
 class OpsConfig(AppConfig):
     name = "ops"
     verbose_name = _("Operations")
+
+    def ready(self) -> None:
+        """Set up logs and error reports before the first request or job."""
+        from ops import logs
+
+        logs.configure(production=settings.PRODUCTION)
+        logs.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT)

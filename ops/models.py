@@ -22,7 +22,24 @@ class JobRun(models.Model):
         verbose_name = _("job run")
         verbose_name_plural = _("job runs")
         ordering = ["-scheduled_for"]
+        indexes = [models.Index(fields=["scheduled_for"], name="job_run_scheduled")]
         constraints = [models.UniqueConstraint(fields=["job", "scheduled_for"], name="job_run_once")]
 
     def __str__(self) -> str:
         return f"{self.job} {self.scheduled_for:%Y-%m-%d %H:%M}"
+
+
+class Heartbeat(models.Model):
+    """A long-running process says every 30 seconds that it lives."""
+
+    name = models.CharField(_("process"), max_length=40, primary_key=True)
+    beat_at = models.DateTimeField(_("last sign of life"))
+    started_at = models.DateTimeField(_("started at"))
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,5 +1,7 @@
 """What machines ask."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from ops.health import health
+
+urlpatterns = [path("health", health, name="health")]

@@ -1,10 +1,15 @@
 """The catalogue and the shop's content pages, in Japanese and English."""
 
+from typing import Any
+
 from django.core.validators import FileExtensionValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from shop.sanitise import sanitise
 
 
 def in_language(japanese: str, english: str) -> str:
@@ -53,7 +58,7 @@ class Product(models.Model):
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("draft")
-        ACTIVE = "active", _("active")
+        ACTIVE = "active", pgettext_lazy("product", "active")
         ARCHIVED = "archived", _("archived")
 
     category = models.ForeignKey(
@@ -109,6 +114,14 @@ class Specification(models.Model):
         return f"{self.name_ja}: {self.value_ja}"
 
 
+class VariantQuerySet(models.QuerySet["Variant"]):
+    """The words in which variants are asked for."""
+
+    def on_sale(self) -> "VariantQuerySet":
+        """Leave out what is no longer sold."""
+        return self.filter(retired=False)
+
+
 class Variant(models.Model):
     """What can be bought: a SKU with its price (JPY, tax included)."""
 
@@ -139,7 +152,12 @@ class Variant(models.Model):
         validators=[MinValueValidator(1000), MaxValueValidator(10000)],
     )
     lumens = models.PositiveIntegerField(_("luminous flux (lm)"), null=True, blank=True)
+    retired = models.BooleanField(
+        _("no longer sold"), default=False, help_text=_("kept for its orders and stock, shown nowhere")
+    )
     position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    objects = VariantQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("variant")
@@ -151,6 +169,7 @@ class Variant(models.Model):
             models.CheckConstraint(
                 condition=Q(compare_at_price__isnull=True) | Q(compare_at_price__gt=F("price")),
                 name="variant_compare_at_above_price",
+                violation_error_message=_("The compare-at price must be above the price."),
             ),
         ]
 
@@ -202,6 +221,21 @@ class ContentPage(models.Model):
 
     def __str__(self) -> str:
         return self.title_ja
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save with cleaned HTML, whoever wrote it."""
+        self.body_ja, self.body_en = sanitise(self.body_ja), sanitise(self.body_en)
+        super().save(*args, **kwargs)
+
+    @property
+    def title(self) -> str:
+        """Title in the active language."""
+        return in_language(self.title_ja, self.title_en)
+
+    @property
+    def body(self) -> str:
+        """Clean HTML in the active language."""
+        return in_language(self.body_ja, self.body_en)
 
 
 class ContactMessage(models.Model):

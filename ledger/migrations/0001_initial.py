@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
                 ('source_id', models.CharField(max_length=120, verbose_name='source id')),
                 ('purpose', models.CharField(max_length=30, verbose_name='purpose')),
                 ('description', models.CharField(max_length=200, verbose_name='description')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='written at')),
+                ('created_at', models.DateTimeField(verbose_name='written at')),
                 ('reverses', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversed_by', to='ledger.journalentry', verbose_name='reverses')),
                 ('order', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='ledger.order', verbose_name='order')),
             ],

@@ -47,7 +47,7 @@ class JournalEntry(models.Model):
     reverses = models.OneToOneField(
         "self", models.PROTECT, related_name="reversed_by", null=True, blank=True, verbose_name=_("reverses")
     )
-    created_at = models.DateTimeField(_("written at"), auto_now_add=True)
+    created_at = models.DateTimeField(_("written at"))
 
     class Meta:
         verbose_name = _("journal entry")

@@ -1,0 +1,49 @@
+# Every habit of this project. Nothing but Python 3.11+ and make is assumed: each target first makes what it needs.
+
+PYTHON ?= python3
+VENV := .venv/bin
+BOOTSTRAP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python is missing: install Python 3.11 or newer, or say PYTHON=/path/to/python3."; exit 1; }; \
+	$(PYTHON) scripts/bootstrap.py
+export ENVIRONMENT ?= development
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types format translations lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 24
+
+run: ## the shop, its worker and the Stripe stand-in on http://127.0.0.1:8000 (PORT=… for another port)
+	$(BOOTSTRAP)
+	@exec $(VENV)/python scripts/run.py
+
+test: ## every test; DB=postgres on a real PostgreSQL, ARGS="ledger -x" for a part
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/python scripts/test.py $(ARGS)
+
+lint: ## style (ruff), import direction (import-linter)
+	$(BOOTSTRAP) --dev
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/lint-imports
+
+types: ## mypy --strict
+	$(BOOTSTRAP) --dev
+	$(VENV)/mypy .
+
+format: ## let ruff format and sort
+	$(BOOTSTRAP) --dev
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+translations: ## collect new texts into */locale/ja (needs GNU gettext)
+	$(BOOTSTRAP) --dev
+	$(VENV)/python scripts/translations.py
+
+lock: ## compile requirements*.in into pinned and hashed requirements*.txt (UPGRADE=1 for new versions)
+	$(BOOTSTRAP) --dev
+	$(VENV)/python scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what can be made anew; the shop's data in var/ stays
+	rm -rf .venv staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.mo' -not -path './.venv/*' -delete

@@ -1,0 +1,70 @@
+"""What every test stands on: an own disk, an own Stripe, and a test database that can be flushed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
+from pytest_django import Settings
+
+if TYPE_CHECKING:
+    from kikaku.sandbox import Sandbox
+
+
+def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
+    """Mark the database as a test database and lay its chart of accounts anew.
+
+    The append-only triggers step aside only while `ledger_test_database` holds a row, so that Django can flush
+    between transactional tests; a flush also empties the chart, which every entry needs. Django sends
+    `post_migrate` after the migrations and after each flush.
+    """
+    if sender.label != "ledger":
+        return
+    from ledger.accounts import ensure_chart  # needs the app registry, which is not ready at import time
+
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM ledger_test_database")
+        if cursor.fetchone()[0] == 0:
+            cursor.execute("INSERT INTO ledger_test_database VALUES (1)")
+    ensure_chart()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Connect before the test database is made."""
+    post_migrate.connect(_make_flushable, dispatch_uid="tests.flushable")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Put SQLite's test database into a file: in memory its threads share one cache, and concurrency is no test."""
+    if connections["default"].vendor == "sqlite":
+        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        connections["default"].settings_dict["TEST"]["NAME"] = name
+
+
+@pytest.fixture(autouse=True)
+def own_disk(settings: Settings, tmp_path: Path) -> None:
+    """Give each test its own media, evidence and Stripe state; static files go by their plain names."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.EVIDENCE_ROOT = tmp_path / "evidence"
+    settings.SANDBOX_STATE = tmp_path / "stripe.sqlite3"
+    settings.STORAGES = {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "evidence": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "evidence", "base_url": None},
+        },
+    }
+    settings.STATIC_ROOT = None  # nothing is collected in tests
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def sandbox(own_disk: None) -> "Sandbox":
+    """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet."""
+    from ledger import stripe_client
+
+    return stripe_client.sandbox()

@@ -1,0 +1,44 @@
+"""A progress bar for commands that take a while: on standard error, and silent when nobody looks."""
+
+import sys
+import time
+from typing import TextIO
+
+WIDTH = 30  # characters
+SECONDS = 0.1  # between two drawings
+
+
+class Progress:
+    """Draw `label ▕████      ▏ 120/300  12/s` in place on a terminal; say it once in ten elsewhere."""
+
+    def __init__(self, label: str, total: int, *, stream: TextIO | None = None) -> None:
+        self.label = label
+        self.total = total
+        self.stream = stream or sys.stderr
+        self.started = time.monotonic()
+        self._drawn_at = 0.0
+        self._tenth = 0
+
+    def __call__(self, done: int) -> None:
+        """Show that `done` of the total are done."""
+        if not self.total:
+            return
+        now = time.monotonic()
+        last = done >= self.total
+        if self.stream.isatty():
+            if now - self._drawn_at < SECONDS and not last:
+                return
+            self._drawn_at = now
+            self.stream.write("\r" + self._line(done, now) + ("\n" if last else ""))
+        else:
+            tenth = done * 10 // self.total
+            if tenth == self._tenth:
+                return
+            self._tenth = tenth
+            self.stream.write(self._line(done, now) + "\n")
+        self.stream.flush()
+
+    def _line(self, done: int, now: float) -> str:
+        filled = min(done * WIDTH // self.total, WIDTH)
+        rate = done / max(now - self.started, 0.001)
+        return f"{self.label} ▕{'█' * filled}{' ' * (WIDTH - filled)}▏ {done:,}/{self.total:,}  {rate:,.0f}/s"

@@ -1,0 +1,93 @@
+"""Mails in the admin: what was written to whom, how it looks, and the button that sends it again."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from ledger import mail
+from ledger.admin.readonly import ReadOnlyAdmin
+from ledger.models import OutgoingMail
+
+CHANGE_MAIL = "ledger.change_outgoingmail"
+
+
+@admin.register(OutgoingMail)
+class OutgoingMailAdmin(ReadOnlyAdmin):
+    """Mails to customers."""
+
+    list_display = ("subject", "to", "kind", "state", "attempts", "created_at", "sent_at")
+    list_filter = ("status", "kind")
+    search_fields = ("to", "subject", "order__number")
+    fields = (
+        ("order", "kind", "language"),
+        ("to", "subject"),
+        ("state", "attempts", "next_attempt_at", "sent_at"),
+        "last_error",
+        "as_html",
+        "as_text",
+    )
+    readonly_fields = ("state", "as_html", "as_text")
+    actions_detail = ("send_again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave the bodies out of lists."""
+        found = super().get_queryset(request)
+        match = request.resolver_match
+        in_list = match is not None and match.url_name == "ledger_outgoingmail_changelist"
+        return found.defer("text", "html") if in_list else found
+
+    @display(
+        description=gettext_lazy("status"),
+        ordering="status",
+        label={
+            OutgoingMail.Status.QUEUED.label: "info",
+            OutgoingMail.Status.SENT.label: "success",
+            OutgoingMail.Status.FAILED.label: "danger",
+        },
+    )
+    def state(self, row: OutgoingMail) -> str:
+        """Show the state as a coloured word."""
+        return row.get_status_display()
+
+    @display(description=gettext_lazy("as HTML"))
+    def as_html(self, row: OutgoingMail) -> str:
+        """Show the mail in a frame that may run nothing."""
+        return format_html(
+            '<iframe sandbox title="{}" srcdoc="{}" style="width:100%;height:560px;border:0;background:#faf9f7"></iframe>',
+            _("as HTML"),
+            row.html,
+        )
+
+    @display(description=gettext_lazy("as text"))
+    def as_text(self, row: OutgoingMail) -> str:
+        """Show the text as it is."""
+        return format_html('<pre class="whitespace-pre-wrap text-sm">{}</pre>', row.text)
+
+    @action(
+        description=gettext_lazy("Send again"),
+        url_path="send",
+        icon="forward_to_inbox",
+        permissions=[CHANGE_MAIL],
+    )
+    def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Queue the mail once more."""
+        row = self.get_object(request, object_id)
+        if not isinstance(row, OutgoingMail) or not self.has_view_permission(request, row):
+            raise Http404
+        back = reverse("admin:ledger_outgoingmail_change", args=[object_id])
+        if request.method != "POST":
+            question = _("Send “%(subject)s” to %(to)s again?") % {"subject": row.subject, "to": row.to}
+            return self.confirm(request, title=_("Send again"), question=question, back=back)
+        if mail.send_again(row, now=timezone.now()):
+            messages.success(request, _("The mail is queued and goes out within a minute."))
+        else:
+            messages.info(request, _("The mail is queued already."))
+        return HttpResponseRedirect(back)

@@ -1,0 +1,195 @@
+"""The small forms of an order: ship, refund, cancel. They check what was typed; the domain decides what is possible."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
+
+from ledger.models import Order, OrderLine
+from ledger.refunds import RefundRequest
+from ledger.shipping import CARRIERS
+
+OTHER = "other"
+
+
+class OrderForm(forms.Form):
+    """What the forms share: the order, and a nonce, so that clicking twice acts once."""
+
+    nonce = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial={"nonce": secrets.token_urlsafe(16)})
+        self.order = order
+        self.lines = list(order.lines.order_by("position"))
+
+
+class LinesForm(OrderForm):
+    """A form with a number of pieces for each line."""
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(order, data)
+        for line in self.lines:
+            most = self.most(line)
+            if most:
+                self.fields[f"line_{line.pk}"] = forms.IntegerField(
+                    label=line.title,
+                    min_value=0,
+                    max_value=most,
+                    initial=self.suggested(line),
+                    required=False,
+                    widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+                )
+
+    def most(self, line: OrderLine) -> int:
+        """Give the pieces of a line that the form may ask for."""
+        return line.shippable
+
+    def suggested(self, line: OrderLine) -> int:
+        """Give the pieces that are filled in."""
+        return self.most(line)
+
+    def rows(self) -> Iterator[tuple[OrderLine, forms.BoundField | None]]:
+        """Yield each line with its field, or None when nothing can be asked of it."""
+        for line in self.lines:
+            name = f"line_{line.pk}"
+            yield line, self[name] if name in self.fields else None
+
+    def quantities(self) -> dict[int, int]:
+        """Give order line id → pieces, of the valid form."""
+        return {
+            line.pk: self.cleaned_data[f"line_{line.pk}"]
+            for line in self.lines
+            if self.cleaned_data.get(f"line_{line.pk}")
+        }
+
+    def others(self) -> list[forms.BoundField]:
+        """Give the visible fields that are not pieces."""
+        return [field for field in self.visible_fields() if not field.name.startswith("line_")]
+
+
+class ShipForm(LinesForm):
+    """What goes into the parcel, and who carries it."""
+
+    carrier = forms.ChoiceField(
+        label=gettext_lazy("Carrier"),
+        choices=[*((name, name) for name in CARRIERS), (OTHER, gettext_lazy("other"))],
+        widget=UnfoldAdminSelectWidget,
+    )
+    other_carrier = forms.CharField(
+        label=gettext_lazy("Other carrier"), max_length=40, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    tracking_number = forms.CharField(
+        label=gettext_lazy("Tracking number"),
+        max_length=60,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for the name of another carrier, and for a piece at least."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("carrier") == OTHER and not cleaned.get("other_carrier"):
+            self.add_error("other_carrier", _("Write the name of the carrier."))
+        if not self.errors and not self.quantities():
+            raise forms.ValidationError(_("Choose at least one piece to ship."))
+        return cleaned
+
+    def carrier_name(self) -> str:
+        """Give the name of the carrier that was chosen or written."""
+        chosen = self.cleaned_data["carrier"]
+        return str(self.cleaned_data["other_carrier"] if chosen == OTHER else chosen)
+
+
+class RefundForm(LinesForm):
+    """What is sent back: everything, pieces, or an amount."""
+
+    EVERYTHING, PIECES, AMOUNT = "everything", "pieces", "amount"
+
+    what = forms.ChoiceField(
+        label=gettext_lazy("What is refunded"),
+        choices=[
+            (PIECES, gettext_lazy("the pieces chosen above")),
+            (AMOUNT, gettext_lazy("an amount")),
+            (EVERYTHING, gettext_lazy("everything that is left")),
+        ],
+        initial=PIECES,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    include_shipping = forms.BooleanField(
+        label=gettext_lazy("the shipping fee too"), required=False, widget=UnfoldBooleanWidget
+    )
+    amount = forms.IntegerField(
+        label=gettext_lazy("Amount (¥)"),
+        min_value=1,
+        max_value=99_999_999,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+    )
+    restock = forms.BooleanField(
+        label=gettext_lazy("shipped pieces are back on the shelf"), required=False, widget=UnfoldBooleanWidget
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason (for us)"),
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    # what the page showed that the customer gets; empty: not shown yet
+    confirmed = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def most(self, line: OrderLine) -> int:
+        """Unshipped pieces, and shipped ones that were not refunded."""
+        return line.quantity - line.cancelled - line.returned
+
+    def suggested(self, line: OrderLine) -> int:
+        """Nothing: a refund is chosen, never pre-filled."""
+        return 0
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for what belongs to the choice."""
+        cleaned = super().clean() or self.cleaned_data
+        what = cleaned.get("what")
+        if what == self.AMOUNT and not cleaned.get("amount") and "amount" not in self.errors:
+            self.add_error("amount", _("Write the amount."))
+        if (
+            what == self.PIECES
+            and not self.errors
+            and not self.quantities()
+            and not cleaned.get("include_shipping")
+        ):
+            raise forms.ValidationError(_("Choose at least one piece, or the shipping fee."))
+        return cleaned
+
+    def request(self) -> RefundRequest:
+        """Give the domain's request of the valid form."""
+        what = self.cleaned_data["what"]
+        return RefundRequest(
+            amount=self.cleaned_data["amount"] if what == self.AMOUNT else None,
+            quantities=self.quantities() if what == self.PIECES else {},
+            include_shipping=what == self.PIECES and bool(self.cleaned_data["include_shipping"]),
+            restock=bool(self.cleaned_data["restock"]),
+            reason=self.cleaned_data["reason"],
+        )
+
+
+class CancelForm(OrderForm):
+    """Who cancels."""
+
+    reason = forms.ChoiceField(
+        label=gettext_lazy("Cancelled"),
+        choices=[
+            (Order.CancelReason.STAFF, Order.CancelReason.STAFF.label),
+            (Order.CancelReason.CUSTOMER, Order.CancelReason.CUSTOMER.label),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )

@@ -1,0 +1,205 @@
+"""Stock in the admin: looked at here, changed by receipts and corrections, never by editing a number."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from ledger import stock
+from ledger.admin.order_panels import Panel, moment
+from ledger.admin.readonly import ReadOnlyAdmin
+from ledger.models import StockItem, StockMovement
+
+CHANGE_STOCK = "ledger.change_stockitem"
+LATEST = 50  # movements shown on the item's page
+
+
+class StockForm(forms.Form):
+    """A number of pieces and why; the nonce makes two clicks one movement."""
+
+    nonce = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    quantity: forms.IntegerField
+    note: forms.CharField
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, initial={"nonce": secrets.token_urlsafe(16)})
+
+
+class ReceiptForm(StockForm):
+    """Pieces that came in."""
+
+    quantity = forms.IntegerField(
+        label=gettext_lazy("pieces received"),
+        min_value=1,
+        max_value=1_000_000,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+    )
+    note = forms.CharField(
+        label=gettext_lazy("note"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
+
+
+class CountForm(StockForm):
+    """Pieces that were counted; why there are more or fewer must be said."""
+
+    quantity = forms.IntegerField(
+        label=gettext_lazy("pieces counted on the shelf"),
+        min_value=0,
+        max_value=1_000_000,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+    )
+    note = forms.CharField(label=gettext_lazy("note"), max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+@admin.register(StockItem)
+class StockItemAdmin(ReadOnlyAdmin):
+    """What lies on the shelf and what is promised."""
+
+    list_display = ("sku", "on_hand", "reserved", "available")
+    search_fields = ("sku",)
+    fields = (("sku", "on_hand", "reserved", "available"),)
+    readonly_fields = ("available",)
+    actions_detail = ("receive", "count")
+    change_form_outer_after_template = "ledger/admin/order_panels.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Bring what can still be sold along, to sort by it."""
+        found: QuerySet[Any] = super().get_queryset(request).annotate(free=F("on_hand") - F("reserved"))
+        return found
+
+    @display(description=gettext_lazy("available"), ordering="free")
+    def available(self, item: StockItem) -> int:
+        """Show what can still be sold."""
+        return item.available
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the item with its latest movements."""
+        item = self.get_object(request, object_id or "")
+        movements = item.movements.all()[:LATEST] if item is not None else []
+        panel = Panel(
+            _("Movements"),
+            [_("time"), _("kind"), _("quantity"), _("note"), _("source"), _("by")],
+            [
+                [
+                    moment(movement.occurred_at),
+                    movement.get_kind_display(),
+                    f"{movement.quantity:+,}",
+                    movement.note,
+                    movement.source,
+                    movement.actor,
+                ]
+                for movement in movements
+            ],
+        )
+        context = {**(extra_context or {}), "panels": [panel] if panel.rows else []}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    @action(
+        description=gettext_lazy("Receive"),
+        url_path="receive",
+        icon="add",
+        variant=ActionVariant.PRIMARY,
+        permissions=[CHANGE_STOCK],
+    )
+    def receive(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for the pieces that came in."""
+
+        def act(item: StockItem, form: StockForm) -> None:
+            stock.receive(
+                item,
+                form.cleaned_data["quantity"],
+                source=f"admin:{form.cleaned_data['nonce']}",
+                actor=request.user.get_username(),
+                now=timezone.now(),
+                note=form.cleaned_data["note"],
+            )
+
+        return self._page(request, object_id, act, _("Receive"), ReceiptForm)
+
+    @action(
+        description=gettext_lazy("Correct after counting"),
+        url_path="count",
+        icon="edit",
+        permissions=[CHANGE_STOCK],
+    )
+    def count(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for the pieces that really lie there."""
+
+        def act(item: StockItem, form: StockForm) -> None:
+            stock.adjust(
+                item,
+                on_hand=form.cleaned_data["quantity"],
+                source=f"admin:{form.cleaned_data['nonce']}",
+                actor=request.user.get_username(),
+                now=timezone.now(),
+                note=form.cleaned_data["note"],
+            )
+
+        return self._page(request, object_id, act, _("Correct after counting"), CountForm)
+
+    def _page(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        act: Callable[[StockItem, StockForm], None],
+        title: str,
+        form_class: type[StockForm],
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        item = self.get_object(request, object_id)
+        if not isinstance(item, StockItem):
+            raise Http404
+        form = form_class(request.POST if request.method == "POST" else None)
+        back = reverse("admin:ledger_stockitem_change", args=[item.pk])
+        if form.is_bound and form.is_valid():
+            try:
+                act(item, form)
+            except stock.StockRefused as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                messages.success(request, _("The movement of %(sku)s is written down.") % {"sku": item.sku})
+                return HttpResponseRedirect(back)
+        return TemplateResponse(
+            request,
+            "ledger/admin/stock_action.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": f"{title}: {item.sku}",
+                "opts": self.opts,
+                "item": item,
+                "form": form,
+                "button": title,
+                "back": back,
+            },
+            status=200 if not form.errors else 422,
+        )
+
+
+@admin.register(StockMovement)
+class StockMovementAdmin(ReadOnlyAdmin):
+    """Every change of the shelf."""
+
+    list_display = ("occurred_at", "item", "kind", "quantity", "note", "actor", "source")
+    list_filter = ("kind", "occurred_at")
+    list_select_related = ("item",)
+    search_fields = ("item__sku", "source", "note")

@@ -1,0 +1,121 @@
+"""Stripe's events in the admin: what came, what failed, and the button that tries again."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.decorators import action, display
+
+from ledger import webhook
+from ledger.admin.readonly import ReadOnlyAdmin
+from ledger.models import StripeEvent
+
+CHANGE_EVENT = "ledger.change_stripeevent"
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnlyAdmin):
+    """Webhooks as they came."""
+
+    list_display = ("id", "type", "state", "attempts", "received_at", "processed_at")
+    list_filter = ("status", "type")
+    search_fields = ("id", "type")
+    fields = (
+        ("id", "type", "state"),
+        ("created", "received_at", "processed_at", "api_version"),
+        ("attempts", "claimed_until"),
+        "last_error",
+        "content",
+    )
+    readonly_fields = ("state", "content")
+    actions = ("process_again",)
+    actions_detail = ("process_this_again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave the contents out of lists: they are large."""
+        found = super().get_queryset(request)
+        match = request.resolver_match
+        return (
+            found.defer("payload") if match and match.url_name == "ledger_stripeevent_changelist" else found
+        )
+
+    @display(
+        description=gettext_lazy("status"),
+        ordering="status",
+        label={
+            StripeEvent.Status.PENDING.label: "warning",
+            StripeEvent.Status.DONE.label: "success",
+            StripeEvent.Status.FAILED.label: "danger",
+        },
+    )
+    def state(self, event: StripeEvent) -> str:
+        """Show the state as a coloured word."""
+        return event.get_status_display()
+
+    @display(description=gettext_lazy("content"))
+    def content(self, event: StripeEvent) -> str:
+        """Show the JSON."""
+        return format_html(
+            '<pre class="whitespace-pre-wrap break-all text-xs">{}</pre>',
+            json.dumps(event.payload, ensure_ascii=False, indent=2),
+        )
+
+    @admin.action(description=gettext_lazy("Process again"), permissions=["process"])
+    def process_again(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
+        """Process the chosen events that are not done."""
+        done = 0
+        for event_id in queryset.exclude(status=StripeEvent.Status.DONE).values_list("pk", flat=True):
+            done += self._process(request, event_id)
+        messages.info(
+            request,
+            ngettext("%(count)d event was processed.", "%(count)d events were processed.", done)
+            % {"count": done},
+        )
+
+    @action(
+        description=gettext_lazy("Process again"),
+        url_path="process",
+        icon="replay",
+        permissions=[CHANGE_EVENT],
+    )
+    def process_this_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Process this event unless it is done; an event is handled once, so a repeated click changes nothing."""
+        event = self.get_object(request, object_id)
+        if event is None or not self.has_view_permission(request, event):
+            raise Http404
+        back = reverse("admin:ledger_stripeevent_change", args=[object_id])
+        if request.method != "POST":
+            question = _("Process the event %(event)s again? One that is done stays as it is.") % {
+                "event": object_id
+            }
+            return self.confirm(request, title=_("Process again"), question=question, back=back)
+        if self._process(request, object_id):
+            messages.success(request, _("The event was processed."))
+        elif StripeEvent.objects.filter(pk=object_id, status=StripeEvent.Status.DONE).exists():
+            messages.info(request, _("The event is done already."))
+        return HttpResponseRedirect(back)
+
+    def has_process_permission(self, request: HttpRequest) -> bool:
+        """Allow it to whom the model's change permission was given."""
+        return request.user.has_perm(CHANGE_EVENT)
+
+    def _process(self, request: HttpRequest, event_id: str) -> bool:
+        """Process one event and tell what went wrong."""
+        try:
+            return webhook.process(event_id, now=timezone.now())
+        except webhook.AlreadyClaimed:
+            messages.warning(request, _("%(event)s is being processed at this moment.") % {"event": event_id})
+        except Exception as error:  # whatever the handler met: it is written to the event and shown here
+            messages.error(
+                request,
+                _("%(event)s failed: %(error)s")
+                % {"event": event_id, "error": f"{type(error).__name__}: {error}"},
+            )
+        return False

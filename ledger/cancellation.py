@@ -1,0 +1,82 @@
+"""Cancelling an order: its payment page is closed, its stock released, its money sent back; once."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from ledger import checkout, mail, orders, payments, refunds
+from ledger.models import Order, OutgoingMail, Refund
+from ledger.models.orders import OrderStatus
+from ledger.stripe_client import StripeUnavailable
+
+
+class CancelRefused(Exception):
+    """The order can not be cancelled (any more); the text says what to do instead."""
+
+
+def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
+    """Cancel an order of which nothing was shipped; `reason` is one of `Order.CancelReason`.
+
+    An unpaid order's page is closed at Stripe before the stock is released; money that arrived meanwhile, and that of
+    a paid order, is sent back whole. Cancelling again changes nothing. Raises `CancelRefused`, and
+    `checkout.PaymentUnavailable` when Stripe must be asked and does not answer; then nothing changed.
+    """
+    order.refresh_from_db()
+    if order.status == OrderStatus.PENDING:
+        _close_pages(order, now=now)
+    with transaction.atomic():
+        locked = Order.objects.select_for_update().get(pk=order.pk)
+        written = _cancel(locked, reason=reason, actor=actor, now=now)
+    for refund in written:
+        refunds.send(refund, now=now)
+    order.refresh_from_db()
+    return order
+
+
+def _close_pages(order: Order, *, now: datetime) -> None:
+    """Make sure at Stripe that nobody can pay the order any more."""
+    for attempt in order.attempts.filter(status__in=payments.LIVE):
+        try:
+            checkout.close(attempt, now=now)
+        except StripeUnavailable as error:
+            raise checkout.PaymentUnavailable(str(error)) from error
+
+
+def _cancel(order: Order, *, reason: str, actor: str, now: datetime) -> list[Refund]:
+    """Cancel a locked order; returns the refunds that are to be sent after the commit."""
+    if order.status == OrderStatus.CANCELLED:
+        return []
+    if order.status not in (OrderStatus.PENDING, OrderStatus.PAID):
+        raise CancelRefused(_("Something of the order was shipped already: refund what is left instead."))
+    if order.attempts.filter(status__in=payments.LIVE).exists():
+        raise CancelRefused(_("The customer has just opened the payment page. Please try again."))
+    was_paid = order.status == OrderStatus.PAID
+    written: list[Refund] = []
+    if was_paid and any(refunds.refundable(payment) for payment in order.payments.all()):
+        # releases the stock and ends the order too, because nothing is left to ship
+        written.append(
+            refunds.write(
+                order=order,
+                request=refunds.everything(reason=_("The order was cancelled.")),
+                nonce=f"cancel-{order.pk}",
+                actor=actor,
+                now=now,
+            )
+        )
+        order.refresh_from_db()
+    orders.end(order, reason=reason, now=now)
+    Order.objects.filter(pk=order.pk).update(cancel_reason=reason)
+    if not was_paid:  # paid, but not what the order costs: it never counted, and goes back as it came
+        written += [
+            refunds.give_back(payment, reason=_("The order was cancelled."), now=now)
+            for payment in order.payments.all()
+        ]
+    mail.queue(
+        OutgoingMail.Kind.CANCELLED,
+        order,
+        f"order:{order.pk}",
+        {"refunded": sum(refund.amount for refund in written)},
+        now=now,
+    )
+    return written

@@ -1,0 +1,238 @@
+"""Checkout: sending a customer to Stripe's payment page, and closing the page when its time is over.
+
+An attempt is written with its own random idempotency key and its `expires_at` before Stripe hears of it, so that a
+repeated call is the same session. An order has one live attempt at most: a new one is made only after the old one
+is closed at Stripe, for a customer with two payable pages may pay twice.
+"""
+
+import logging
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef
+
+from ledger import orders, payments, stripe_client
+from ledger.models import CheckoutAttempt, Order
+from ledger.models.orders import OrderStatus
+from ledger.stripe_client import StripeRefused, StripeUnavailable
+
+logger = logging.getLogger(__name__)
+
+MARGIN = timedelta(minutes=1)  # nobody is sent to a page that closes while it is being read
+
+
+class PaymentUnavailable(Exception):
+    """Stripe does not answer; the order stays open and can be paid later."""
+
+
+class NotPayable(Exception):
+    """The order does not wait for a payment: it is paid, cancelled, or its time is over."""
+
+
+class Outcome(StrEnum):
+    """How a session stood when it was closed."""
+
+    EXPIRED = "expired"  # nobody can pay it any more
+    PAID = "paid"
+    WAITING = "waiting"  # completed, the money comes later or never (konbini, bank transfer)
+
+
+def _live(order: Order) -> CheckoutAttempt | None:
+    return order.attempts.filter(status__in=payments.LIVE).first()
+
+
+def start_payment(order: Order, *, now: datetime) -> str:
+    """Give the address of Stripe's payment page for a pending order; a page that is still open is used again.
+
+    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer (the order stays open).
+    """
+    try:
+        return _start(order, now=now)
+    except StripeUnavailable as error:
+        logger.warning("Stripe does not answer for order %s: %s", order.number, error)
+        raise PaymentUnavailable(str(error)) from error
+
+
+def _start(order: Order, *, now: datetime) -> str:
+    attempt = _live(order)
+    if attempt is not None and attempt.status == CheckoutAttempt.Status.OPEN:
+        if attempt.expires_at > now + MARGIN and _is_pending(order):
+            return attempt.url
+        # the old page must be closed at Stripe before there is another
+        close(attempt, now=now)
+        attempt = None
+    if attempt is not None:  # written, but Stripe's answer never came: the same key asks for the same page
+        try:
+            return _open(attempt)
+        except StripeRefused as error:
+            # Stripe replays a successful answer before it looks at the parameters, so no page exists for the key
+            _mark_expired(attempt, last_error=str(error))
+    attempt = _new_attempt(order, now=now)
+    try:
+        return _open(attempt)
+    except StripeRefused as error:
+        _mark_expired(attempt, last_error=str(error))
+        logger.error("Stripe refuses the payment page of order %s: %s", order.number, error)
+        raise PaymentUnavailable(str(error)) from error
+
+
+def _is_pending(order: Order) -> bool:
+    return Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING).exists()
+
+
+def _new_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
+    """Write an attempt for an order that is pending and holds its stock; a concurrent one is used instead.
+
+    Raises `NotPayable`.
+    """
+    try:
+        with transaction.atomic():
+            locked = Order.objects.select_for_update().get(pk=order.pk)
+            if locked.status != OrderStatus.PENDING:
+                raise NotPayable(f"order {order.number} is {locked.status}")
+            if (
+                locked.payments.exists()
+                or locked.attempts.filter(status=CheckoutAttempt.Status.COMPLETE).exists()
+            ):
+                raise NotPayable(f"order {order.number} has a completed payment page")
+            if locked.lines.exclude(quantity=F("reserved")).exists():
+                raise NotPayable(f"order {order.number} no longer holds its stock")
+            return CheckoutAttempt.objects.create(
+                order=locked,
+                idempotency_key=secrets.token_urlsafe(24),
+                created_at=now,
+                # whole seconds, as Stripe takes them
+                expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
+            )
+    except IntegrityError:
+        attempt = _live(order)
+        if attempt is None:
+            raise
+        return attempt
+
+
+def _open(attempt: CheckoutAttempt) -> str:
+    """Create (or, with the same key, find again) the session of an attempt and store it; outside transactions."""
+    session = stripe_client.create_session(attempt)
+    CheckoutAttempt.objects.filter(pk=attempt.pk, status=CheckoutAttempt.Status.CREATED).update(
+        session_id=session["id"], url=session["url"] or "", status=CheckoutAttempt.Status.OPEN, last_error=""
+    )
+    attempt.refresh_from_db()
+    if attempt.status != CheckoutAttempt.Status.OPEN or not _is_pending(attempt.order):
+        # cancelled, paid or closed while Stripe was asked: the fresh page must not stay payable
+        CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
+        if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:
+            try:
+                stripe_client.expire_session(session["id"])
+                _mark_expired(attempt)
+            except StripeRefused:
+                logger.info("Session %s was no longer open", session["id"])
+        raise NotPayable(f"order {attempt.order.number} does not wait for a payment")
+    return attempt.url
+
+
+def _mark_expired(attempt: CheckoutAttempt, *, last_error: str | None = None) -> None:
+    fields: dict[str, Any] = {} if last_error is None else {"last_error": last_error[:300]}
+    CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
+        status=CheckoutAttempt.Status.EXPIRED, **fields
+    )
+
+
+def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
+    """Ask Stripe how an attempt stands, and make sure that nobody can pay it any more. No stock is released here.
+
+    Outside transactions. Raises `StripeUnavailable`; then nothing is known and nothing changed.
+    """
+    if attempt.session_id is None:
+        # Stripe's answer may have been lost: the same key tells, or makes a page that we close at once
+        try:
+            session = stripe_client.create_session(attempt)
+        except StripeRefused as error:
+            _mark_expired(attempt, last_error=str(error))  # no session exists for the key
+            return Outcome.EXPIRED
+        CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
+        attempt.session_id = session["id"]
+    session = stripe_client.retrieve_session(str(attempt.session_id))
+    if session["status"] == "open":
+        try:
+            stripe_client.expire_session(session["id"])
+            session["status"] = "expired"
+        except StripeRefused:  # paid or expired between the two calls
+            session = stripe_client.retrieve_session(session["id"])
+    if session["status"] == "open":
+        raise StripeUnavailable(f"session {session['id']} can not be closed")
+    if session["status"] == "expired":
+        _mark_expired(attempt)
+        return Outcome.EXPIRED
+    captured = payments.of_session(session, occurred_at=now)
+    with transaction.atomic():
+        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
+            status=CheckoutAttempt.Status.COMPLETE
+        )
+        if captured is None:
+            return Outcome.WAITING
+        payments.record(captured, now=now)
+    return Outcome.PAID
+
+
+def expired(attempt: CheckoutAttempt, *, now: datetime) -> None:
+    """Follow a session that is known to be expired at Stripe, inside the caller's transaction.
+
+    When its time is over the order ends with it; a page that we closed early leaves the order to who closed it.
+    """
+    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    _mark_expired(attempt)
+    if attempt.expires_at <= now:
+        _end_unpaid(order, now=now)
+
+
+def _end_unpaid(order: Order, *, now: datetime) -> bool:
+    """End a locked order that nobody can pay any more and for which no money is on its way."""
+    if order.status != OrderStatus.PENDING:
+        return False
+    if order.attempts.exclude(status=CheckoutAttempt.Status.EXPIRED).exists() or order.payments.exists():
+        return False
+    return orders.end(order, reason=Order.CancelReason.EXPIRED, now=now)
+
+
+def expire_due(*, now: datetime, limit: int = 200) -> int:
+    """Close the payment pages whose time is over and end their orders; returns how many orders ended.
+
+    Time alone releases nothing: Stripe is asked for each. When it does not answer, the rest waits for the next run.
+    """
+    ended = 0
+    due = CheckoutAttempt.objects.filter(status__in=payments.LIVE, expires_at__lte=now).select_related(
+        "order"
+    )
+    for attempt in due.order_by("expires_at")[:limit]:
+        try:
+            outcome = close(attempt, now=now)
+        except StripeUnavailable as error:
+            logger.warning("Stripe does not answer, checkouts stay open: %s", error)
+            break
+        except StripeRefused as error:
+            logger.error("Checkout attempt %s can not be closed: %s", attempt.pk, error)
+            continue
+        if outcome is Outcome.EXPIRED:
+            ended += _end_locked(attempt.order_id, now=now)
+    # orders without a live page: closed early, or never begun
+    recent = CheckoutAttempt.objects.filter(order=OuterRef("pk")).exclude(
+        status=CheckoutAttempt.Status.EXPIRED, expires_at__lte=now
+    )
+    stranded = Order.objects.filter(
+        ~Exists(recent),
+        status=OrderStatus.PENDING,
+        placed_at__lte=now - timedelta(minutes=settings.CHECKOUT_MINUTES),
+    )
+    for order_id in stranded.order_by("placed_at").values_list("pk", flat=True)[:limit]:
+        ended += _end_locked(order_id, now=now)
+    return ended
+
+
+def _end_locked(order_id: int, *, now: datetime) -> bool:
+    with transaction.atomic():
+        return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)

@@ -1,0 +1,108 @@
+"""What each of Stripe's events does. Handlers write to the database only, and are safe twice and in any order."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from ledger import checkout, payments, refunds
+from ledger.days import business_day
+from ledger.discrepancies import note
+from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
+
+logger = logging.getLogger(__name__)
+
+# how long a refund may be told before its payment; after that it is none of ours
+PATIENCE = timedelta(hours=1)
+
+
+class PaymentNotYetKnown(Exception):
+    """An event came before the one that it depends on; Stripe's retry or our job brings it again."""
+
+
+def handle(event: StripeEvent, *, now: datetime) -> None:
+    """Do what the event says, inside the caller's transaction. Types that we do not handle do nothing.
+
+    Raises `PaymentNotYetKnown` when it must come again later.
+    """
+    handler = HANDLERS.get(event.type)
+    if handler is not None:
+        handler(event, event.payload["data"]["object"], now)
+
+
+def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
+    """Mark the attempt complete; only payment_status `paid` is money."""
+    CheckoutAttempt.objects.filter(session_id=session["id"], status__in=payments.LIVE).update(
+        status=CheckoutAttempt.Status.COMPLETE
+    )
+    captured = payments.of_session(session, occurred_at=event.created)
+    if captured is not None:
+        payments.record(captured, now=now)
+
+
+def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
+    """Close the attempt and, when its time is over, the order with it."""
+    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    if attempt is not None and attempt.session_id in (None, session["id"]):
+        checkout.expired(attempt, now=now)
+
+
+def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
+    payments.record(payments.of_intent(intent, occurred_at=event.created), now=now)
+
+
+def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
+    """Remember Stripe's words; the page stays open and the customer may try another card."""
+    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    error = intent["last_payment_error"] or {}
+    if attempt is not None:
+        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
+            last_error=str(error.get("message") or error.get("code") or "")[:300]
+        )
+
+
+def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
+    """Learn the payment, or its card and time, from a charge. Its refunds come as refund events."""
+    captured = payments.of_charge(charge)
+    if captured is not None and captured.payment_intent:
+        payments.record(captured, now=now)
+    elif captured is not None:
+        note(
+            Discrepancy.Kind.MISSING_IN_BOOKS,
+            captured.charge,
+            day=business_day(captured.occurred_at),
+            now=now,
+            amount=captured.amount if captured.currency == "jpy" else 0,
+            detail="charged at Stripe without a PaymentIntent of ours",
+        )
+
+
+def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
+    """Follow a refund, ours or one made in Stripe's dashboard."""
+    try:
+        refunds.follow(refund, now=now)
+    except refunds.UnknownPayment as error:
+        if now - event.created < PATIENCE:
+            raise PaymentNotYetKnown(str(error)) from error
+        note(
+            Discrepancy.Kind.MISSING_IN_BOOKS,
+            refund["id"],
+            day=business_day(event.created),
+            now=now,
+            amount=-refund["amount"] if refund["currency"] == "jpy" else 0,
+            detail=f"refunded at Stripe, of a payment that is not ours: {error}",
+        )
+
+
+HANDLERS: dict[str, Callable[[StripeEvent, Any, datetime], None]] = {
+    "checkout.session.completed": _session_completed,
+    "checkout.session.expired": _session_expired,
+    "payment_intent.succeeded": _intent_succeeded,
+    "payment_intent.payment_failed": _intent_failed,
+    "charge.succeeded": _charge,
+    "charge.updated": _charge,
+    "charge.refunded": _charge,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+}

@@ -1,0 +1,471 @@
+"""What must always hold in the books. Each check looks and returns findings; none changes anything.
+
+The close runs them over what a day touched, `verify_books` over everything. Sums are made in SQL, grouped, so that a
+check takes a few queries whatever the number of rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from ledger import accounts, posting
+from ledger.days import business_day, day_bounds
+from ledger.models import (
+    BalanceTransaction,
+    JournalEntry,
+    JournalLine,
+    Order,
+    OrderLine,
+    Payment,
+    Refund,
+    RefundLine,
+    StockItem,
+    StockMovement,
+)
+from ledger.models.orders import OrderStatus
+from ledger.recognition import CHARGE_TYPES, REFUND_FAILURE_TYPES, REFUND_TYPES
+from ledger.tax import RATES, SHIPPING_RATE, tax_of
+
+ORDERS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: which check, which row, what it should be and what it is."""
+
+    check: str
+    table: str
+    object_id: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.table} {self.object_id}: expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to look at: everything up to `until`, and only what `day` touched when it is given."""
+
+    until: date | None = None
+    day: date | None = None
+
+    @property
+    def entries(self) -> Q:
+        """Select journal entries."""
+        if self.day is not None:
+            return Q(day=self.day)
+        return Q(day__lte=self.until) if self.until is not None else Q()
+
+    @property
+    def lines(self) -> Q:
+        """Select journal lines by their entry."""
+        if self.day is not None:
+            return Q(entry__day=self.day)
+        return Q(entry__day__lte=self.until) if self.until is not None else Q()
+
+    @property
+    def posted(self) -> Q:
+        """Select the entries that count towards a balance at the cut."""
+        return Q(day__lte=self.until) if self.until is not None else Q()
+
+
+def check_day(day: date) -> list[Finding]:
+    """Check the book as a whole at the end of `day`, and everything that the day touched."""
+    scope = Scope(until=day, day=day)
+    touched = Order.objects.filter(
+        pk__in=JournalEntry.objects.filter(day=day, order__isnull=False).values("order_id")
+    )
+    return [
+        *unbalanced_entries(scope),
+        *trial_balance(day),
+        *stripe_entries(scope),
+        *entry_days(scope),
+        *order_balances(touched, until=day),
+        *shipped_orders(touched),
+    ]
+
+
+def check_everything() -> Iterator[Finding]:
+    """Check every row of the books; orders in portions, so that memory stays bounded."""
+    scope = Scope()
+    yield from unbalanced_entries(scope)
+    yield from trial_balance(None)
+    yield from stripe_entries(scope)
+    yield from entry_days(scope)
+    bounds = Order.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    if bounds["first"] is not None:
+        for start in range(bounds["first"], bounds["last"] + 1, ORDERS_AT_ONCE):
+            portion = Order.objects.filter(pk__gte=start, pk__lt=start + ORDERS_AT_ONCE)
+            yield from order_totals(portion)
+            yield from order_balances(portion, until=None)
+            yield from shipped_orders(portion)
+            yield from paid_orders(portion)
+            yield from order_pieces(portion)
+    yield from stock()
+
+
+# ── Entries ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unbalanced_entries(scope: Scope) -> Iterator[Finding]:
+    """Each entry has two lines or more, and equal sides."""
+    wrong = (
+        JournalEntry.objects.filter(scope.entries)
+        .annotate(
+            debit=Coalesce(Sum("lines__debit"), 0),
+            credit=Coalesce(Sum("lines__credit"), 0),
+            count=Count("lines"),
+        )
+        .exclude(debit=F("credit"), count__gte=2)
+        .order_by("pk")
+    )
+    for entry in wrong:
+        yield Finding(
+            "entry balanced",
+            "JournalEntry",
+            f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})",
+            "two lines or more, debit = credit",
+            f"{entry.count} lines, debit {entry.debit}, credit {entry.credit}",
+        )
+
+
+def trial_balance(until: date | None) -> Iterator[Finding]:
+    """All debits equal all credits."""
+    lines = JournalLine.objects.all() if until is None else JournalLine.objects.filter(entry__day__lte=until)
+    sums = lines.aggregate(debit=Coalesce(Sum("debit"), 0), credit=Coalesce(Sum("credit"), 0))
+    if sums["debit"] != sums["credit"]:
+        yield Finding(
+            "trial balance", "JournalLine", "all", f"debit {sums['credit']}", f"debit {sums['debit']}"
+        )
+
+
+def stripe_entries(scope: Scope) -> Iterator[Finding]:
+    """Account 1150 moves by balance transactions only: one entry for each, of its net, its fee and fee tax."""
+    of_stripe = JournalLine.objects.filter(scope.lines, entry__source_type=posting.BALANCE_TRANSACTION)
+    for entry_id, source in (
+        JournalLine.objects.filter(scope.lines, account_id=accounts.STRIPE_BALANCE)
+        .exclude(entry__source_type=posting.BALANCE_TRANSACTION)
+        .values_list("entry_id", "entry__source_type")
+    ):
+        yield Finding(
+            "1150 by balance transactions only", "JournalEntry", str(entry_id), "balance_transaction", source
+        )
+    posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for source_id, account, debit, credit in (
+        of_stripe.values_list("entry__source_id", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .order_by()
+        .values_list("entry__source_id", "account_id", "debits", "credits")
+    ):
+        posted[source_id][account] = debit - credit
+    if scope.day is None:
+        transactions = BalanceTransaction.objects.all()
+    else:  # of the day, and late ones that were posted into it
+        transactions = BalanceTransaction.objects.filter(
+            Q(day=scope.day)
+            | Q(
+                id__in=JournalEntry.objects.filter(
+                    scope.entries, source_type=posting.BALANCE_TRANSACTION
+                ).values("source_id")
+            )
+        )
+    for txn in transactions.order_by("created", "id").iterator(2000):
+        lines = posted.pop(txn.id, {})
+        fees = lines.get(accounts.FEES_EXEMPT, 0) + lines.get(accounts.FEES_TAXABLE, 0)
+        found = (lines.get(accounts.STRIPE_BALANCE, 0), fees, lines.get(accounts.INPUT_TAX, 0))
+        expected = (txn.net, txn.fee - txn.fee_tax, txn.fee_tax)
+        if txn.net != txn.amount - txn.fee:
+            yield Finding(
+                "net of a transaction",
+                "BalanceTransaction",
+                txn.id,
+                str(txn.amount - txn.fee),
+                str(txn.net),
+            )
+        if found != expected:
+            yield Finding(
+                "entry of a transaction",
+                "BalanceTransaction",
+                txn.id,
+                "1150 {}, fee {}, fee tax {}".format(*expected),
+                "1150 {}, fee {}, fee tax {}".format(*found) if lines else "no entry",
+            )
+    for source_id in posted:
+        yield Finding(
+            "entry of a transaction", "JournalEntry", source_id, "a stored balance transaction", "none"
+        )
+
+
+def entry_days(scope: Scope) -> Iterator[Finding]:
+    """An entry stands on the business day of its fact, or on a later one when it came late; never before."""
+    entries = JournalEntry.objects.filter(scope.entries)
+    if scope.day is not None:  # the database compares instants; only those outside of the day are looked at
+        start, end = day_bounds(scope.day)
+        entries = entries.exclude(occurred_at__gte=start, occurred_at__lt=end)
+    for pk, day, occurred_at in entries.order_by().values_list("pk", "day", "occurred_at").iterator(2000):
+        if day < business_day(occurred_at):
+            yield Finding(
+                "day of an entry", "JournalEntry", str(pk), f"{business_day(occurred_at)} or later", str(day)
+            )
+
+
+# ── Orders ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """Lines, shipping and discount add up to what was charged; tax is rounded once per rate."""
+    gross: defaultdict[int, dict[int, int]] = defaultdict(lambda: dict.fromkeys(RATES, 0))
+    discounts: defaultdict[int, int] = defaultdict(int)
+    for order_id, rate, total, discount in (
+        OrderLine.objects.filter(order__in=orders)
+        .values_list("order_id", "tax_rate")
+        .annotate(total_sum=Sum("total"), discount_sum=Sum("discount"))
+        .order_by()
+        .values_list("order_id", "tax_rate", "total_sum", "discount_sum")
+    ):
+        gross[order_id][rate] += total
+        discounts[order_id] += discount
+    for order in orders.order_by("pk").iterator(2000):
+        pots = gross[order.pk]
+        pots[SHIPPING_RATE] += order.shipping_fee
+        expected = (sum(pots.values()), discounts[order.pk], tax_of(pots[10], 10), tax_of(pots[8], 8))
+        found = (order.total, order.discount, order.tax_10, order.tax_8)
+        if expected != found:
+            yield Finding(
+                "order adds up",
+                "Order",
+                order.number,
+                "total {}, discount {}, tax {} and {}".format(*expected),
+                "total {}, discount {}, tax {} and {}".format(*found),
+            )
+
+
+def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[Finding]:
+    """The sub-ledgers of 2130 and 2120 equal payments, parcels and refunds; tax per rate stays within bounds."""
+    cut = Q() if until is None else Q(entry__day__lte=until)
+    booked: defaultdict[int, defaultdict[tuple[bool, str], int]] = defaultdict(lambda: defaultdict(int))
+    for order_id, source, account, debit, credit in (
+        JournalLine.objects.filter(cut, entry__order__in=orders)
+        .values_list("entry__order_id", "entry__source_type", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .order_by()
+        .values_list("entry__order_id", "entry__source_type", "account_id", "debits", "credits")
+    ):
+        booked[order_id][source == posting.SHIPMENT, account] += credit - debit
+    prepaid, payable = _expected(orders, until=until)
+    numbers = dict(orders.order_by("pk").values_list("pk", "number"))
+    for order_id in sorted(booked.keys() | prepaid.keys() | payable.keys()):
+        lines = booked[order_id]
+        yield from _order_findings(
+            numbers[order_id],
+            lines,
+            prepaid=prepaid[order_id] + lines[True, accounts.PREPAYMENTS],
+            payable=payable[order_id],
+        )
+
+
+def _order_findings(
+    number: str, lines: defaultdict[tuple[bool, str], int], *, prepaid: int, payable: int
+) -> Iterator[Finding]:
+    for account, expected in ((accounts.PREPAYMENTS, prepaid), (accounts.REFUNDS_PAYABLE, payable)):
+        found = lines[True, account] + lines[False, account]
+        if found != expected or found < 0:
+            yield Finding(
+                f"sub-ledger of {account}", "Order", number, f"{max(expected, 0)} owed", f"{found} owed"
+            )
+    for rate in RATES:
+        tax = lines[True, accounts.OUTPUT_TAX[rate]]
+        shipping = lines[True, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
+        gross = lines[True, accounts.SALES[rate]] + shipping + tax
+        reversed_tax = -lines[False, accounts.OUTPUT_TAX[rate]]
+        reversed_gross = -lines[False, accounts.RETURNS[rate]] + reversed_tax
+        if tax != tax_of(max(gross, 0), rate):
+            yield Finding(f"tax {rate}% posted", "Order", number, str(tax_of(max(gross, 0), rate)), str(tax))
+        if reversed_tax != tax_of(max(reversed_gross, 0), rate) or not 0 <= reversed_tax <= tax:
+            yield Finding(
+                f"tax {rate}% reversed",
+                "Order",
+                number,
+                f"{tax_of(max(reversed_gross, 0), rate)}, within 0 and {tax}",
+                str(reversed_tax),
+            )
+
+
+def _posted_transaction(types: frozenset[str], source: str, until: date | None) -> Exists:
+    """Tell in SQL whether a balance transaction of the object in column `source` was posted by the cut."""
+    entries = JournalEntry.objects.filter(
+        source_type=posting.BALANCE_TRANSACTION, source_id=OuterRef("id")
+    ).filter(Scope(until=until).posted)
+    return Exists(
+        BalanceTransaction.objects.filter(source=OuterRef(source), type__in=sorted(types)).filter(
+            Exists(entries)
+        )
+    )
+
+
+def _expected(
+    orders: QuerySet[Order], *, until: date | None
+) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
+    """Give what payments and refunds leave in 2130 (before parcels) and in 2120, per order, from our rows."""
+    prepaid: defaultdict[int, int] = defaultdict(int)
+    payable: defaultdict[int, int] = defaultdict(int)
+    for order_id, amount in (
+        Payment.objects.filter(_posted_transaction(CHARGE_TYPES, "charge", until), order__in=orders)
+        .values_list("order_id")
+        .annotate(sum=Sum("amount"))
+        .order_by()
+        .values_list("order_id", "sum")
+    ):
+        prepaid[order_id] += amount
+    owed_without_money = set(
+        JournalEntry.objects.filter(
+            Scope(until=until).posted, source_type=posting.REFUND, purpose="failed", order__in=orders
+        ).values_list("source_id", flat=True)
+    )
+    parts = RefundLine.objects.filter(refund=OuterRef("pk")).order_by().values("refund")
+
+    def part(column: str) -> Coalesce:
+        total = parts.annotate(sum=Sum(column)).values("sum")
+        return Coalesce(Subquery(total, output_field=IntegerField()), 0)
+
+    for refund in (
+        Refund.objects.filter(order__in=orders)
+        .annotate(
+            moved=_posted_transaction(REFUND_TYPES, "stripe_id", until),
+            came_back=_posted_transaction(REFUND_FAILURE_TYPES, "stripe_id", until),
+            prepaid=part("prepaid"),
+            recognised=part("recognised"),
+            payable=part("payable"),
+        )
+        .order_by("pk")
+        .iterator(2000)
+    ):
+        if str(refund.pk) in owed_without_money:
+            prepaid[refund.order_id] -= refund.prepaid
+            payable[refund.order_id] += refund.prepaid + refund.recognised
+            if refund.moved:
+                payable[refund.order_id] -= refund.amount
+        elif refund.moved:
+            prepaid[refund.order_id] -= refund.prepaid
+            payable[refund.order_id] -= refund.payable
+        if refund.came_back:
+            payable[refund.order_id] += refund.amount
+    return prepaid, payable
+
+
+def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """A completely shipped order has nothing left in 2130: parcels recognised all that refunds did not take."""
+    recognised = (
+        JournalLine.objects.filter(
+            entry__order=OuterRef("pk"),
+            entry__source_type=posting.SHIPMENT,
+            account_id=accounts.PREPAYMENTS,
+        )
+        .order_by()
+        .values("entry__order")
+        .annotate(sum=Sum("debit"))
+        .values("sum")
+    )
+    refunded = (
+        RefundLine.objects.filter(refund__order=OuterRef("pk"), tax_rate__isnull=False)
+        .order_by()
+        .values("refund__order")
+        .annotate(sum=Sum("prepaid"))
+        .values("sum")
+    )
+    shipped = (
+        orders.filter(status=OrderStatus.SHIPPED)
+        .annotate(
+            recognised=Coalesce(Subquery(recognised, output_field=IntegerField()), 0),
+            refunded=Coalesce(Subquery(refunded, output_field=IntegerField()), 0),
+        )
+        .exclude(total=F("recognised") + F("refunded"))
+    )
+    for order in shipped.order_by("pk"):
+        yield Finding(
+            "2130 of a shipped order",
+            "Order",
+            order.number,
+            f"{order.total - order.refunded} recognised",
+            f"{order.recognised} recognised",
+        )
+
+
+def paid_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """An order that was paid has its payment, and no payment gave back more than it was."""
+    for order in orders.filter(paid_at__isnull=False).exclude(
+        Exists(Payment.objects.filter(order=OuterRef("pk"), amount=OuterRef("total")))
+    ):
+        yield Finding("paid order", "Order", order.number, f"a payment of {order.total}", "none")
+    kept = Q(refunds__status__in=[Refund.Status.FAILED, Refund.Status.CANCELED])
+    for payment in (
+        Payment.objects.filter(order__in=orders)
+        .annotate(refunded=Coalesce(Sum("refunds__amount", filter=~kept), 0))
+        .filter(refunded__gt=F("amount"))
+    ):
+        yield Finding(
+            "captured ≥ refunded",
+            "Payment",
+            payment.payment_intent,
+            f"at most {payment.amount}",
+            str(payment.refunded),
+        )
+    for refund in (
+        Refund.objects.filter(order__in=orders)
+        .annotate(parts=Coalesce(Sum(F("lines__prepaid") + F("lines__recognised") + F("lines__payable")), 0))
+        .exclude(parts=F("amount"))
+    ):
+        yield Finding("parts of a refund", "Refund", str(refund), str(refund.amount), str(refund.parts))
+
+
+def order_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """What a line counts as shipped is what lies in its parcels."""
+    for line in (
+        OrderLine.objects.filter(order__in=orders)
+        .annotate(parcels=Coalesce(Sum("shipment_lines__quantity"), 0))
+        .exclude(parcels=F("shipped"))
+        .select_related("order")
+    ):
+        yield Finding(
+            "shipped pieces",
+            "OrderLine",
+            f"{line.pk} ({line.order.number} {line.sku})",
+            f"{line.parcels} in parcels",
+            f"{line.shipped} shipped",
+        )
+
+
+# ── Stock ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def stock() -> Iterator[Finding]:
+    """On hand is the sum of the movements, reserved the sum of what order lines hold."""
+    movements = (
+        StockMovement.objects.filter(item=OuterRef("pk"))
+        .order_by()
+        .values("item")
+        .annotate(sum=Sum("quantity"))
+    ).values("sum")
+    held = (
+        OrderLine.objects.filter(item=OuterRef("pk")).order_by().values("item").annotate(sum=Sum("reserved"))
+    ).values("sum")
+    for item in (
+        StockItem.objects.annotate(
+            moved=Coalesce(Subquery(movements, output_field=IntegerField()), 0),
+            held=Coalesce(Subquery(held, output_field=IntegerField()), 0),
+        )
+        .exclude(on_hand=F("moved"), reserved=F("held"))
+        .order_by("sku")
+    ):
+        yield Finding(
+            "stock",
+            "StockItem",
+            item.sku,
+            f"on hand {item.moved}, reserved {item.held}",
+            f"on hand {item.on_hand}, reserved {item.reserved}",
+        )

@@ -1,0 +1,142 @@
+"""The only way into the journal. An entry is written once, balanced, into an open day, and stays."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max, Sum
+
+from ledger import posting
+from ledger.days import business_day
+from ledger.models import DailyClose, JournalEntry, JournalLine, Order
+from ledger.posting import Draft, Line
+
+
+class Unbalanced(Exception):
+    """A draft whose sides differ, or that has fewer than two lines, or a line that is not one positive side."""
+
+
+class ConflictingEntry(Exception):
+    """The same fact was posted before with other lines."""
+
+
+def check(draft: Draft) -> None:
+    """Raise `Unbalanced` unless the draft is an entry: two lines or more, each one positive side, sides equal."""
+    debit = sum(line.debit for line in draft.lines)
+    credit = sum(line.credit for line in draft.lines)
+    one_sided = all(
+        min(line.debit, line.credit) == 0 and max(line.debit, line.credit) > 0 for line in draft.lines
+    )
+    if debit != credit or len(draft.lines) < 2 or not one_sided:
+        raise Unbalanced(
+            f"{draft.source_type} {draft.source_id} {draft.purpose}: debit {debit}, credit {credit}, "
+            f"{len(draft.lines)} lines."
+        )
+
+
+def last_closed_day() -> date | None:
+    """Give the latest closed day; every day up to it is closed."""
+    last: date | None = DailyClose.objects.aggregate(last=Max("day"))["last"]
+    return last
+
+
+def first_open_day(day: date) -> date:
+    """Give `day` itself when it is open, or the first open day after it."""
+    last = last_closed_day()
+    return day if last is None or day > last else last + timedelta(days=1)
+
+
+def find(draft: Draft) -> JournalEntry | None:
+    """Find the entry of the same fact. Raises `ConflictingEntry` when its lines are others."""
+    entry = JournalEntry.objects.filter(
+        source_type=draft.source_type, source_id=draft.source_id, purpose=draft.purpose
+    ).first()
+    if entry is not None and lines_of(entry) != draft.lines:
+        raise ConflictingEntry(
+            f"{draft.source_type} {draft.source_id} {draft.purpose} is entry {entry.pk} with other lines."
+        )
+    return entry
+
+
+def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -> JournalEntry:
+    """Write the draft, inside the caller's transaction, and return its entry.
+
+    The day is the business day of `occurred_at`, or the first open day when that is closed. Posting the same fact
+    again returns the entry that is there.
+
+    Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with other lines; RuntimeError outside of a
+    transaction.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("journal.post() belongs into the transaction of the fact that it posts.")
+    check(draft)
+    posted = find(draft)
+    if posted is not None:
+        return posted
+    try:
+        with transaction.atomic():
+            entry = JournalEntry.objects.create(
+                day=first_open_day(business_day(draft.occurred_at)),
+                occurred_at=draft.occurred_at,
+                source_type=draft.source_type,
+                source_id=draft.source_id,
+                purpose=draft.purpose,
+                description=draft.description[:200],
+                order_id=draft.order_id,
+                reverses=reverses,
+                created_at=now,
+            )
+            JournalLine.objects.bulk_create(
+                JournalLine(
+                    entry=entry,
+                    position=position,
+                    account_id=line.account,
+                    debit=line.debit,
+                    credit=line.credit,
+                )
+                for position, line in enumerate(draft.lines, start=1)
+            )
+    except IntegrityError:
+        posted = find(draft)  # somebody else was faster with the same fact
+        if posted is None:
+            raise
+        return posted
+    return entry
+
+
+def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> JournalEntry:
+    """Write the entry that undoes `entry`, linked to it. A second call returns the same reversal."""
+    draft = posting.reversal(
+        str(entry.pk),
+        occurred_at=occurred_at,
+        order_id=entry.order_id,
+        description=entry.description,
+        lines=lines_of(entry),
+    )
+    return post(draft, now=now, reverses=entry)
+
+
+def lines_of(entry: JournalEntry) -> tuple[Line, ...]:
+    """Give the lines of an entry in their order."""
+    return tuple(
+        Line(account, debit, credit)
+        for account, debit, credit in JournalLine.objects.filter(entry=entry)
+        .order_by("position")
+        .values_list("account_id", "debit", "credit")
+    )
+
+
+def balance(account: str, *, until: date | None = None, order: Order | None = None) -> int:
+    """Give debit − credit of an account in JPY, up to and including the day `until`, of one order if given."""
+    lines = JournalLine.objects.filter(account_id=account)
+    if until is not None:
+        lines = lines.filter(entry__day__lte=until)
+    if order is not None:
+        lines = lines.filter(entry__order=order)
+    sums = lines.aggregate(debit=Sum("debit"), credit=Sum("credit"))
+    return int(sums["debit"] or 0) - int(sums["credit"] or 0)
+
+
+def movement(lines: Iterable[Line], account: str) -> int:
+    """Give debit − credit of an account within some lines."""
+    return sum(line.debit - line.credit for line in lines if line.account == account)

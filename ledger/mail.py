@@ -1,0 +1,136 @@
+"""Mail to customers: rendered and written with the fact that it tells of, sent by a job after the commit."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.db.models import F
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+
+from ledger.models import Order, OutgoingMail
+
+logger = logging.getLogger(__name__)
+
+TRIES = 8
+LEASE = timedelta(
+    minutes=10
+)  # longer than any server takes to answer; a crashed worker's mail is taken up after it
+FIRST_DELAY = timedelta(
+    minutes=1
+)  # doubled with each failure: the eighth try comes about two hours after the first
+
+
+def queue(
+    kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
+) -> OutgoingMail:
+    """Render a mail in the order's language and write its row; the same kind and source are written once.
+
+    Call it in the transaction of the fact. `context` goes to the templates beside order, lines and links.
+    """
+    existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
+    if existing is not None:
+        return existing
+    with translation.override(order.language):
+        values = {
+            "order": order,
+            "lines": list(order.lines.order_by("position")),
+            "order_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
+            "shop_url": settings.STOREFRONT_BASE_URL + reverse("home"),
+            "language": order.language,
+            **context,
+        }
+        base = f"ledger/mail/{kind.value}"
+        subject = " ".join(render_to_string(f"{base}.subject.txt", values).split())
+        text = render_to_string(f"{base}.txt", values).strip() + "\n"
+        html = render_to_string(f"{base}.html", values)
+    mail, _created = OutgoingMail.objects.get_or_create(
+        kind=kind,
+        source=source,
+        defaults={
+            "order": order,
+            "to": order.email,
+            "language": order.language,
+            "subject": subject[:200],
+            "text": text,
+            "html": html,
+            "next_attempt_at": now,
+            "created_at": now,
+        },
+    )
+    return mail
+
+
+def send_due(*, now: datetime, limit: int = 100) -> int:
+    """Send what is due; returns how many were sent. Two workers never send the same mail at the same time.
+
+    A failure is tried again after a growing delay and given up after eight tries.
+    """
+    due = list(
+        OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED, next_attempt_at__lte=now).order_by(
+            "next_attempt_at", "pk"
+        )[:limit]
+    )
+    if not due:
+        return 0
+    sent = 0
+    connection = get_connection()
+    try:
+        for mail in due:
+            claimed = OutgoingMail.objects.filter(
+                pk=mail.pk, status=OutgoingMail.Status.QUEUED, next_attempt_at=mail.next_attempt_at
+            ).update(next_attempt_at=now + LEASE, attempts=F("attempts") + 1)
+            if claimed:
+                sent += _send(mail, mail.attempts + 1, connection, now=now)
+    finally:
+        connection.close()
+    return sent
+
+
+def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -> bool:
+    """Send one claimed mail and write down how it went."""
+    message = EmailMultiAlternatives(
+        subject=mail.subject,
+        body=mail.text,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[mail.to],
+        connection=connection,
+        headers={"Auto-Submitted": "auto-generated"},
+    )
+    message.attach_alternative(mail.html, "text/html")
+    try:
+        message.send()
+    except Exception as error:  # whatever a mail server or the network says: the mail waits for its next try
+        connection.close()
+        gives_up = attempt >= TRIES
+        OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED).update(
+            status=OutgoingMail.Status.FAILED if gives_up else OutgoingMail.Status.QUEUED,
+            next_attempt_at=now + FIRST_DELAY * 2 ** (attempt - 1),
+            last_error=f"{type(error).__name__}: {error}"[:300],
+        )
+        logger.log(
+            logging.ERROR if gives_up else logging.WARNING,
+            "Mail %d could not be sent (try %d of %d): %s",
+            mail.pk,
+            attempt,
+            TRIES,
+            type(error).__name__,
+        )
+        return False
+    OutgoingMail.objects.filter(pk=mail.pk).update(
+        status=OutgoingMail.Status.SENT, sent_at=now, last_error=""
+    )
+    return True
+
+
+def send_again(mail: OutgoingMail, *, now: datetime) -> bool:
+    """Queue a mail that was sent or given up once more; False when it is queued already."""
+    return bool(
+        OutgoingMail.objects.filter(pk=mail.pk)
+        .exclude(status=OutgoingMail.Status.QUEUED)
+        .update(status=OutgoingMail.Status.QUEUED, attempts=0, next_attempt_at=now, last_error="")
+    )

@@ -1,0 +1,107 @@
+"""`manage.py daily_close`: close days, by hand as by the schedule: both call `ledger.daily_close`."""
+
+import json
+import sys
+from argparse import ArgumentTypeError
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from ledger import daily_close, journal
+from ledger.daily_close import CloseFailed, CloseResult, DayRefused
+from ledger.days import yesterday
+
+
+def a_day(text: str) -> date:
+    """Read a date as 2026-11-22."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date like 2026-11-22") from None
+
+
+class Command(BaseCommand):
+    help = (
+        "Reconcile a business day (JST) with Stripe to the yen, lock it, and put its evidence away. Without a date: "
+        "yesterday, after every earlier open day. Exit code 0: clean, 2: closed with differences, 1: failed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--date", type=a_day, help="the day to close")
+        parser.add_argument("--from", type=a_day, dest="first", help="the first of several days")
+        parser.add_argument("--to", type=a_day, dest="last", help="the last of several days")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be, write nothing at all")
+        parser.add_argument("--json", action="store_true", help="print the reports as JSON on stdout")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Close, print, and exit as the help says."""
+        now = timezone.now()
+        results: list[CloseResult] = []
+        failure = ""
+        try:
+            days = self._days(options, now)
+            for result in daily_close.close_days(days, now=now, dry_run=options["dry_run"]):
+                results.append(result)
+                counter = f"[{len(results)}/{len(days)}] " if len(days) > 1 else ""
+                self._say(counter + self._sentence(result), options)
+                for row in result.report.get("discrepancies", []):
+                    self._say(
+                        f"    {row['kind']} {row['object']} ¥{row['amount']:,} {row['detail']}", options
+                    )
+        except CloseFailed as error:
+            failure = str(error)
+            self.stderr.write(self.style.ERROR(failure))
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {"days": [self._as_json(result) for result in results], "failure": failure},
+                    ensure_ascii=False,
+                    indent=1,
+                )
+            )
+        code = 1 if failure else max((result.exit_code for result in results), default=0)
+        if code:
+            sys.exit(code)
+
+    def _days(self, options: dict[str, Any], now: datetime) -> list[date]:
+        """Give the days that were asked for. Raises `DayRefused`."""
+        day, first, last = options["date"], options["first"], options["last"]
+        if day is not None and (first is not None or last is not None):
+            raise DayRefused("Give either --date, or --from and --to.")
+        if (first is None) != (last is None):
+            raise DayRefused("--from and --to belong together.")
+        if day is not None:
+            return [day]
+        if first is not None:
+            if first > last:
+                raise DayRefused(f"--from {first} lies after --to {last}.")
+            if last > yesterday(now):  # before a range of a million days is laid out
+                daily_close.check_days([last], now=now)
+            return [first + timedelta(days=after) for after in range((last - first).days + 1)]
+        until = yesterday(now)
+        closed = journal.last_closed_day()
+        return [until] if closed is not None and closed >= until else daily_close.open_days(until)
+
+    def _sentence(self, result: CloseResult) -> str:
+        differences = f"{result.differences} differences" if result.differences else "no differences"
+        if result.state == daily_close.ALREADY_CLOSED:
+            return f"{result.day}: already closed, {differences}; nothing was changed. Evidence: {result.folder}/"
+        if result.state == daily_close.DRY_RUN:
+            return f"{result.day}: would be closed with {differences}. Dry run: nothing was written."
+        return f"{result.day}: closed, {differences}. Evidence: {result.folder}/"
+
+    def _say(self, text: str, options: dict[str, Any]) -> None:
+        (self.stderr if options["json"] else self.stdout).write(text)
+
+    def _as_json(self, result: CloseResult) -> dict[str, Any]:
+        return {
+            "day": result.day.isoformat(),
+            "state": result.state,
+            "differences": result.differences,
+            "manifest_sha256": result.manifest_sha256,
+            "evidence": result.folder,
+            "report": result.report,
+        }

@@ -1,0 +1,19 @@
+"""`manage.py expire_checkouts`: close payment pages whose time is over."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from ledger import checkout
+
+
+class Command(BaseCommand):
+    """Ask Stripe about every payment page whose time is over, and end the unpaid orders."""
+
+    help = "Close the payment pages whose time is over; end their orders and release the stock."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Close them and say how many orders ended."""
+        ended = checkout.expire_due(now=timezone.now())
+        self.stdout.write(f"{ended} unpaid orders ended.")

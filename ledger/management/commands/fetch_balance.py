@@ -1,0 +1,23 @@
+"""`manage.py fetch_balance`: post what changed Stripe's balance since the last time."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from ledger import balance
+from ledger.stripe_client import StripeRefused, StripeUnavailable
+
+
+class Command(BaseCommand):
+    help = "Fetch new balance transactions from Stripe and post one journal entry for each. Safe to repeat."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Fetch and say how many were new."""
+        try:
+            result = balance.fetch_new(now=timezone.now())
+        except (StripeUnavailable, StripeRefused) as error:
+            raise CommandError(f"Stripe could not be asked: {error}") from error
+        self.stdout.write(f"{result.seen} balance transactions read, {result.posted} posted.")
+        if result.waiting:
+            self.stdout.write(f"Waiting for the event of their payment: {', '.join(result.waiting)}")

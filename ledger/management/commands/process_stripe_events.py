@@ -1,0 +1,30 @@
+"""`manage.py process_stripe_events`: take up the events that failed or were left."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from ledger import webhook
+from ledger.models import StripeEvent
+
+
+class Command(BaseCommand):
+    """Handle stored events that are not done; exit 1 when some still fail."""
+
+    help = "Handle the Stripe events that failed or were left unprocessed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take --limit."""
+        parser.add_argument("--limit", type=int, default=500, help="at most so many events (default: 500)")
+
+    def handle(self, *args: Any, limit: int, **options: Any) -> None:
+        """Handle them, oldest first, and say what is left."""
+        done = webhook.process_pending(now=timezone.now(), limit=limit)
+        left = StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).count()
+        self.stdout.write(f"{done} events done, {left} left.")
+        failed = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).order_by("received_at")
+        for event in failed[:20]:
+            self.stderr.write(f"{event.pk} {event.type}: {event.last_error}")
+        if failed:
+            raise SystemExit(1)

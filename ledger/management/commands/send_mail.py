@@ -1,0 +1,21 @@
+"""`manage.py send_mail`: send the mails that are due."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from ledger import mail
+from ledger.models import OutgoingMail
+
+
+class Command(BaseCommand):
+    """Send what is queued and due."""
+
+    help = "Send the mails that are due."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Send them and say how many are left."""
+        sent = mail.send_due(now=timezone.now())
+        left = OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED).count()
+        self.stdout.write(f"{sent} mails sent, {left} queued.")

@@ -1,0 +1,44 @@
+"""`manage.py verify_books`: recompute the books and the evidence, and name what is wrong."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ledger import verification
+from ledger.models import DailyClose, JournalEntry
+
+
+class Command(BaseCommand):
+    help = (
+        "Recompute balances, invariants, stock, triggers and the chain of evidence. "
+        "Exit code 0: clean, 1: something is wrong, named with table, id, what was expected and found."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON on stdout")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Verify, print, and exit with 1 when anything is wrong."""
+        counts = {"entries": JournalEntry.objects.count(), "closed_days": DailyClose.objects.count()}
+        findings = []
+        for finding in verification.verify():
+            findings.append(finding)
+            if not options["json"]:
+                self.stdout.write(self.style.ERROR(str(finding)))
+        if options["json"]:
+            report = {**counts, "clean": not findings, "findings": [asdict(finding) for finding in findings]}
+            self.stdout.write(json.dumps(report, ensure_ascii=False, indent=1))
+        elif findings:
+            self.stdout.write(f"{len(findings)} findings: see docs, “verify_books”, for what to do.")
+        else:
+            self.stdout.write(
+                self.style.SUCCESS(
+                    f"The books are clean: {counts['entries']} entries, {counts['closed_days']} closed days."
+                )
+            )
+        if findings:
+            sys.exit(1)

@@ -1,0 +1,372 @@
+"""Refunds: decided and written under the order's lock, sent to Stripe after the commit, followed by its events.
+
+The row's nonce is the idempotency key towards Stripe, so that a click, its repetition, a retry and the job together
+move the money once. What the refund takes from is stored in its lines when it is asked for.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, Sum
+from django.utils.translation import gettext as _
+
+from ledger import mail, orders, recognition, stock, stripe_client
+from ledger.days import business_day
+from ledger.discrepancies import note
+from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
+from ledger.models.orders import OrderStatus
+from ledger.recognition import PlannedLine, RefundRefused, RefundRequest
+from ledger.stripe_client import StripeRefused, StripeUnavailable
+
+__all__ = [
+    "RefundRefused",
+    "RefundRequest",
+    "UnknownPayment",
+    "follow",
+    "give_back",
+    "request_refund",
+    "send_requested",
+]
+
+logger = logging.getLogger(__name__)
+
+SENDING = timedelta(minutes=2)  # the job leaves a fresh row to the request that wrote it
+
+# How far a refund has come. A later report never moves it back: a succeeded refund may still fail, nothing else.
+RANK: dict[str, int] = {
+    Refund.Status.REQUESTED: 0,
+    Refund.Status.PENDING: 1,
+    Refund.Status.SUCCEEDED: 2,
+    Refund.Status.FAILED: 3,
+    Refund.Status.CANCELED: 3,
+}
+ENDED_BADLY = (Refund.Status.FAILED, Refund.Status.CANCELED)
+
+
+class UnknownPayment(Exception):
+    """A refund at Stripe of a payment that is not (or not yet) in our books."""
+
+
+def refundable(payment: Payment) -> int:
+    """Say what of a payment can still be sent back (JPY)."""
+    gone = payment.refunds.exclude(status__in=ENDED_BADLY).aggregate(sum=Sum("amount"))["sum"] or 0
+    return payment.amount - gone
+
+
+def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+    """Send money back: the row first, Stripe after the commit. The same nonce gives the same refund.
+
+    When Stripe does not answer, the refund stays `requested` and the job sends it. When Stripe refuses it, it comes
+    back `failed`, with the reason. Raises `RefundRefused` when the order can not give what is asked for; then
+    nothing changed.
+    """
+    try:
+        with transaction.atomic():
+            refund = write(order=order, request=request, nonce=nonce, actor=actor, now=now)
+    except IntegrityError:
+        written = Refund.objects.filter(nonce=nonce, order=order).first()
+        if written is None:
+            raise
+        refund = written
+    if refund.status == Refund.Status.REQUESTED:
+        send(refund, now=now)
+        refund.refresh_from_db()
+    return refund
+
+
+def preview(*, order: Order, request: RefundRequest) -> int:
+    """Say what the customer would get (JPY): decide and write it all, and roll it back.
+
+    Raises `RefundRefused` as the refund itself would.
+    """
+    with transaction.atomic():
+        written = write(order=order, request=request, nonce="preview", actor="", now=order.placed_at)
+        transaction.set_rollback(True)
+    return written.amount
+
+
+def write(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+    """Decide and write a refund inside the caller's transaction: row, lines, pieces, the order's state.
+
+    Raises `RefundRefused`.
+    """
+    order = Order.objects.select_for_update().get(pk=order.pk)
+    written = Refund.objects.filter(nonce=nonce).first()
+    if written is not None:
+        if written.order_id != order.pk:
+            raise RefundRefused(_("This form belongs to another order. Please open it again."))
+        return written
+    if order.status == OrderStatus.PENDING:
+        raise RefundRefused(_("The order is not paid: there is nothing to refund."))
+    lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
+    _check_quantities(lines, request.quantities)
+    plan = recognition.refund_plan(order, request)
+    _check_something_to_ship(order, lines, plan)
+    amount = sum(part.amount for part in plan)
+    refund = Refund.objects.create(
+        order=order,
+        payment=_payment_for(order, amount),
+        nonce=nonce,
+        amount=amount,
+        reason=request.reason[:200],
+        restock=request.restock,
+        requested_at=now,
+        actor=actor,
+    )
+    _write_lines(refund, plan)
+    _take_pieces(refund, lines, plan, now=now)
+    _close_if_nothing_is_left(order, now=now)
+    return refund
+
+
+def _write_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:
+    RefundLine.objects.bulk_create(
+        RefundLine(
+            refund=refund,
+            order_line_id=part.order_line_id,
+            tax_rate=part.tax_rate,
+            quantity=part.quantity,
+            prepaid=part.prepaid,
+            recognised=part.recognised,
+            payable=part.payable,
+        )
+        for part in plan
+    )
+
+
+def _check_quantities(lines: Mapping[int, OrderLine], quantities: Mapping[int, int]) -> None:
+    for line_id, quantity in quantities.items():
+        line = lines.get(line_id)
+        if line is None:
+            raise RefundRefused(_("A line belongs to another order. Please open the form again."))
+        left = line.quantity - line.cancelled - line.returned
+        if not 0 <= quantity <= left:
+            raise RefundRefused(
+                _("%(title)s: %(left)d pieces can be refunded at most.") % {"title": line.title, "left": left}
+            )
+
+
+def _check_something_to_ship(
+    order: Order, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine]
+) -> None:
+    """Refuse to keep the shipping fee of an order of which nothing will ever be shipped."""
+    unshipped = {part.order_line_id: part.unshipped for part in plan if part.unshipped}
+    if order.status != OrderStatus.PAID or not unshipped or not order.shipping_fee:
+        return
+    fee_goes_too = any(part.order_line_id is None and part.quantity for part in plan)
+    if not fee_goes_too and all(line.shippable <= unshipped.get(pk, 0) for pk, line in lines.items()):
+        raise RefundRefused(
+            _("Nothing would be left to ship. Refund the shipping fee too, or keep at least one piece.")
+        )
+
+
+def _payment_for(order: Order, amount: int) -> Payment:
+    """Choose the payment that can carry the refund. Raises `RefundRefused`."""
+    possible = {payment: refundable(payment) for payment in order.payments.order_by("captured_at", "pk")}
+    for payment, left in possible.items():
+        if left >= amount:
+            return payment
+    raise RefundRefused(
+        _("¥%(left)s can be refunded at most.") % {"left": f"{max(possible.values(), default=0):,}"}
+    )
+
+
+def _take_pieces(
+    refund: Refund, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine], *, now: datetime
+) -> None:
+    """Move the pieces: unshipped ones can be sold again, shipped ones go back to stock if asked for."""
+    released: dict[int, int] = {}
+    for part in plan:
+        if part.order_line_id is None or not part.quantity:
+            continue
+        line = lines[part.order_line_id]
+        OrderLine.objects.filter(pk=line.pk).update(
+            cancelled=F("cancelled") + part.unshipped,
+            reserved=F("reserved") - part.unshipped,
+            returned=F("returned") + part.shipped,
+        )
+        released[line.item_id] = released.get(line.item_id, 0) + part.unshipped
+        if part.shipped and refund.restock:
+            stock.take_back(
+                line.item_id,
+                part.shipped,
+                source=f"refund:{refund.pk}:{line.pk}",
+                actor=refund.actor,
+                now=now,
+            )
+    stock.release(released)
+
+
+def _close_if_nothing_is_left(order: Order, *, now: datetime) -> None:
+    """Move an order on whose last unshipped piece was just refunded."""
+    if order.lines.filter(quantity__gt=F("shipped") + F("cancelled")).exists():
+        return
+    if order.status == OrderStatus.PARTIALLY_SHIPPED:
+        orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+    elif order.status == OrderStatus.PAID:
+        orders.end(order, reason=Order.CancelReason.STAFF, now=now)
+
+
+def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
+    """Write the refund of a whole payment that must not be kept, inside the caller's transaction; the job sends it."""
+    nonce = f"payment-{payment.payment_intent}"[:64]
+    written = Refund.objects.filter(nonce=nonce).first()
+    if written is not None:
+        return written
+    refund = Refund.objects.create(
+        order_id=payment.order_id,
+        payment=payment,
+        nonce=nonce,
+        amount=payment.amount,
+        reason=reason,
+        requested_at=now,
+    )
+    _write_lines(refund, _plan_of_amount(refund))
+    return refund
+
+
+def everything(*, amount: int | None = None, reason: str = "") -> RefundRequest:
+    """Ask for an amount, or without one for all that is left: pieces, shipping fee, what is owed."""
+    return RefundRequest(amount=amount, quantities={}, include_shipping=False, restock=False, reason=reason)
+
+
+def _plan_of_amount(refund: Refund) -> Sequence[PlannedLine]:
+    """Decide what an amount takes from that goes back in any case; what the order lacks, prepayments carry."""
+    try:
+        return recognition.refund_plan(refund.order, everything(amount=refund.amount))
+    except RefundRefused:
+        return [PlannedLine(prepaid=refund.amount)]
+
+
+# ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def send(refund: Refund, *, now: datetime) -> bool:
+    """Send a written refund to Stripe, outside transactions; False when Stripe did not answer."""
+    try:
+        answer = stripe_client.create_refund(refund)
+    except StripeUnavailable as error:
+        logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
+        return False
+    except StripeRefused as error:
+        logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
+        with transaction.atomic():
+            _move(refund, Refund.Status.FAILED, failure_reason=str(error), moved_money=False, now=now)
+        return True
+    with transaction.atomic():
+        follow(answer, now=now)
+    return True
+
+
+def send_requested(*, now: datetime, limit: int = 100) -> int:
+    """Send the refunds that never reached Stripe; returns how many did now.
+
+    Each is looked for first: its answer may have been lost, and idempotency keys last a day only.
+    """
+    waiting = Refund.objects.filter(status=Refund.Status.REQUESTED, requested_at__lte=now - SENDING)
+    sent = 0
+    for refund in waiting.select_related("payment", "order").order_by("requested_at", "pk")[:limit]:
+        try:
+            found = stripe_client.find_refund(refund)
+        except StripeUnavailable as error:
+            logger.warning("Refunds wait, Stripe does not answer: %s", error)
+            break
+        except StripeRefused as error:
+            logger.error("Refund %d can not be looked up: %s", refund.pk, error)
+            continue
+        if found is not None:
+            with transaction.atomic():
+                follow(found, now=now)
+            sent += 1
+        elif send(refund, now=now):
+            sent += 1
+        else:
+            break
+    return sent
+
+
+def follow(answer: Mapping[str, Any], *, now: datetime) -> Refund:
+    """Follow what Stripe says about a refund, inside the caller's transaction; ours, or made in its dashboard.
+
+    Raises `UnknownPayment` when its payment is not in our books.
+    """
+    refund = _find(answer, now=now)
+    Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=answer["id"])
+    status = {
+        "succeeded": Refund.Status.SUCCEEDED,
+        "failed": Refund.Status.FAILED,
+        "canceled": Refund.Status.CANCELED,
+    }.get(answer["status"] or "", Refund.Status.PENDING)
+    _move(
+        refund,
+        status,
+        failure_reason=answer.get("failure_reason") or "",
+        moved_money=answer.get("balance_transaction") is not None,
+        now=now,
+    )
+    return refund
+
+
+def _find(answer: Mapping[str, Any], *, now: datetime) -> Refund:
+    """Find the row of a refund, by its id or by the nonce that we sent along; write one for a foreign refund."""
+    nonce = dict(answer.get("metadata") or {}).get("refund", "")
+    known = Q(stripe_id=answer["id"]) | (Q(nonce=nonce, stripe_id=None) if nonce else Q(pk__in=[]))
+    refund = Refund.objects.filter(known).first()
+    if refund is not None:
+        Order.objects.select_for_update().get(pk=refund.order_id)
+        return Refund.objects.get(pk=refund.pk)
+    payment = Payment.objects.filter(
+        Q(payment_intent=answer.get("payment_intent") or "-") | Q(charge=answer.get("charge") or "-")
+    ).first()
+    if payment is None:
+        raise UnknownPayment(str(answer.get("payment_intent") or answer.get("charge") or answer["id"]))
+    order = Order.objects.select_for_update().get(pk=payment.order_id)
+    # as soon as the lock is ours the row may be there: told by another event at the same time
+    refund = Refund.objects.filter(stripe_id=answer["id"]).first()
+    return refund or _adopt(answer, payment, order, now=now)
+
+
+def _adopt(answer: Mapping[str, Any], payment: Payment, order: Order, *, now: datetime) -> Refund:
+    """Write the row of a refund that was made in Stripe's dashboard: an amount, spread by what remains."""
+    refund = Refund.objects.create(
+        order=order,
+        payment=payment,
+        nonce=f"stripe-{answer['id']}"[:64],
+        stripe_id=answer["id"],
+        amount=answer["amount"],
+        reason="made at Stripe, not in the shop",
+        requested_at=now,
+        actor="Stripe",
+    )
+    _write_lines(refund, _plan_of_amount(refund))
+    return refund
+
+
+def _move(
+    refund: Refund, to: Refund.Status, *, failure_reason: str, moved_money: bool, now: datetime
+) -> None:
+    """Move a refund forward, with what belongs to the move: once, because the update is conditional."""
+    before = [status for status, rank in RANK.items() if rank < RANK[to]]
+    if not Refund.objects.filter(pk=refund.pk, status__in=before).update(
+        status=to, failure_reason=failure_reason[:200]
+    ):
+        return
+    refund.refresh_from_db(fields=["status", "stripe_id", "failure_reason"])
+    if to == Refund.Status.SUCCEEDED:
+        mail.queue(
+            OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", {"refund": refund}, now=now
+        )
+    elif to in ENDED_BADLY:
+        if not moved_money:
+            recognition.post_failed_refund(refund, now=now)
+        note(
+            Discrepancy.Kind.REFUND_FAILED,
+            refund.stripe_id or f"refund {refund.pk}",
+            day=business_day(now),
+            amount=refund.amount,
+            detail=f"{refund.order.number}: ¥{refund.amount} are owed to the customer; {failure_reason}",
+            now=now,
+        )

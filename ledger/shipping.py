@@ -1,0 +1,130 @@
+"""Shipping: a parcel leaves, the promise is kept, the sale is recognised; once, however often one clicks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from ledger import mail, orders, recognition, stock
+from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
+from ledger.models.orders import OrderStatus
+
+CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
+
+
+class ShipRefused(Exception):
+    """The order can not be shipped like this; the text says why and what to do."""
+
+
+def ship(
+    *,
+    order: Order,
+    quantities: Mapping[int, int] | None,
+    carrier: str,
+    tracking_number: str,
+    nonce: str,
+    actor: str,
+    now: datetime,
+) -> Shipment:
+    """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
+
+    One transaction: parcel, stock, state of the order, journal entry, mail. The same nonce gives the same parcel.
+    Raises `ShipRefused`; then nothing changed.
+    """
+    try:
+        with transaction.atomic():
+            return _ship(
+                order=order,
+                quantities=quantities,
+                carrier=carrier,
+                tracking_number=tracking_number,
+                nonce=nonce,
+                actor=actor,
+                now=now,
+            )
+    except IntegrityError:
+        shipped = Shipment.objects.filter(nonce=nonce, order=order).first()
+        if shipped is None:
+            raise
+        return shipped
+
+
+def _ship(
+    *,
+    order: Order,
+    quantities: Mapping[int, int] | None,
+    carrier: str,
+    tracking_number: str,
+    nonce: str,
+    actor: str,
+    now: datetime,
+) -> Shipment:
+    order = Order.objects.select_for_update().get(pk=order.pk)
+    shipped = Shipment.objects.filter(nonce=nonce).first()
+    if shipped is not None:
+        if shipped.order_id != order.pk:
+            raise ShipRefused(_("This form belongs to another order. Please open it again."))
+        return shipped
+    if order.status not in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
+        raise ShipRefused(
+            _("Only a paid order can be shipped; this one is “%(state)s”.")
+            % {"state": order.get_status_display()}
+        )
+    lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
+    wanted = _wanted(lines, quantities)
+    shipment = Shipment.objects.create(
+        order=order,
+        nonce=nonce,
+        carrier=carrier.strip()[:40],
+        tracking_number=tracking_number.strip()[:60],
+        shipped_at=now,
+        actor=actor,
+    )
+    for line_id, quantity in wanted.items():
+        part = ShipmentLine.objects.create(shipment=shipment, order_line_id=line_id, quantity=quantity)
+        moved = OrderLine.objects.filter(pk=line_id, reserved__gte=quantity).update(
+            reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
+        )
+        if not moved:
+            raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": lines[line_id].title})
+        stock.commit(
+            lines[line_id].item_id, quantity, source=f"shipment_line:{part.pk}", actor=actor, now=now
+        )
+    if order.lines.filter(quantity__gt=F("shipped") + F("cancelled")).exists():
+        if order.status == OrderStatus.PAID:
+            orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
+    else:
+        orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+    recognition.post_shipment(shipment, now=now)
+    parts = shipment.lines.select_related("order_line").order_by("order_line__position")
+    mail.queue(
+        OutgoingMail.Kind.SHIPPED,
+        order,
+        f"shipment:{shipment.pk}",
+        {"shipment": shipment, "parts": list(parts), "complete": order.status == OrderStatus.SHIPPED},
+        now=now,
+    )
+    return shipment
+
+
+def _wanted(lines: Mapping[int, OrderLine], quantities: Mapping[int, int] | None) -> dict[int, int]:
+    """Give the pieces of each line that go into the parcel. Raises `ShipRefused`."""
+    if quantities is None:
+        quantities = {line.pk: line.shippable for line in lines.values()}
+    wanted = {}
+    for line_id, quantity in quantities.items():
+        line = lines.get(line_id)
+        if line is None:
+            raise ShipRefused(_("A line belongs to another order. Please open the form again."))
+        if not 0 <= quantity <= line.shippable:
+            raise ShipRefused(
+                _("%(title)s: %(left)d pieces can be shipped at most.")
+                % {"title": line.title, "left": line.shippable}
+            )
+        if quantity:
+            wanted[line_id] = quantity
+    if not wanted:
+        raise ShipRefused(_("Choose at least one piece to ship."))
+    return {line_id: wanted[line_id] for line_id in lines if line_id in wanted}

@@ -1,0 +1,176 @@
+"""Stock: reserve, release, commit, and the movements that change what lies on the shelf.
+
+Every change is one conditional update, so two customers never get the last piece twice; items are touched in
+the order of their ids, so two orders never wait for each other. All functions run inside the caller's
+transaction where it has one.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from ledger.models import StockItem, StockMovement
+
+
+class SoldOut(Exception):
+    """There are not enough pieces; nothing was reserved."""
+
+    def __init__(self, skus: Iterable[str]) -> None:
+        self.skus = tuple(skus)
+        super().__init__(", ".join(self.skus))
+
+
+class StockRefused(Exception):
+    """A movement that would promise or ship pieces that are not there; the text says what to do."""
+
+
+def _moved(
+    item_id: int, kind: str, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
+) -> bool:
+    """Write the movement; False when the same step was written before."""
+    _movement, created = StockMovement.objects.get_or_create(
+        item_id=item_id,
+        kind=kind,
+        source=source,
+        defaults={"quantity": quantity, "occurred_at": now, "actor": actor, "note": note},
+    )
+    return created
+
+
+@transaction.atomic
+def receive(
+    item: StockItem, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
+) -> None:
+    """Put `quantity` pieces on the shelf. The same `source` twice is received once.
+
+    Raises `StockRefused` for a quantity below 1.
+    """
+    if quantity < 1:
+        raise StockRefused(_("Receive one piece or more."))
+    if _moved(item.pk, StockMovement.Kind.RECEIPT, quantity, source=source, actor=actor, now=now, note=note):
+        StockItem.objects.filter(pk=item.pk).update(on_hand=F("on_hand") + quantity)
+
+
+@transaction.atomic
+def receive_many(
+    quantities: Mapping[int, int], *, source: str, actor: str, now: datetime, note: str = ""
+) -> None:
+    """Put many new items on the shelf at once: stock item id → pieces (1 or more), in a few statements.
+
+    Raises `django.db.IntegrityError` when one was received from the same `source` before.
+    """
+    if any(quantity < 1 for quantity in quantities.values()):
+        raise StockRefused(_("Receive one piece or more."))
+    StockMovement.objects.bulk_create(
+        [
+            StockMovement(
+                item_id=item_id,
+                kind=StockMovement.Kind.RECEIPT,
+                quantity=quantity,
+                source=source,
+                occurred_at=now,
+                actor=actor,
+                note=note,
+            )
+            for item_id, quantity in quantities.items()
+        ],
+        batch_size=100,
+    )
+    by_quantity: dict[int, list[int]] = {}
+    for item_id, quantity in quantities.items():
+        by_quantity.setdefault(quantity, []).append(item_id)
+    for quantity, ids in sorted(by_quantity.items()):
+        for start in range(0, len(ids), 500):
+            StockItem.objects.filter(pk__in=ids[start : start + 500]).update(on_hand=F("on_hand") + quantity)
+
+
+@transaction.atomic
+def adjust(
+    item: StockItem,
+    *,
+    source: str,
+    actor: str,
+    now: datetime,
+    note: str,
+    on_hand: int | None = None,
+    delta: int | None = None,
+) -> None:
+    """Correct the shelf, to the counted `on_hand` or by `delta` pieces (exactly one of the two is given).
+
+    Raises `StockRefused` when fewer pieces would lie there than are promised to customers.
+    """
+    if (on_hand is None) == (delta is None):
+        raise ValueError("Give either on_hand or delta.")
+    if StockMovement.objects.filter(
+        item_id=item.pk, kind=StockMovement.Kind.ADJUSTMENT, source=source
+    ).exists():
+        return
+    current = StockItem.objects.select_for_update().get(pk=item.pk)
+    change = delta if delta is not None else (on_hand or 0) - current.on_hand
+    if change == 0:
+        return
+    if current.on_hand + change < current.reserved:
+        raise StockRefused(
+            _("%(count)d pieces are promised to customers: cancel or refund an order first.")
+            % {"count": current.reserved}
+        )
+    changed = StockItem.objects.filter(pk=item.pk, on_hand__gte=F("reserved") - change).update(
+        on_hand=F("on_hand") + change
+    )
+    if not changed:
+        raise StockRefused(_("The stock changed at the same moment. Please try again."))
+    _moved(item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note)
+
+
+@transaction.atomic
+def reserve(wanted: Mapping[int, int]) -> None:
+    """Promise pieces: stock item id → quantity (1 or more), all of them or none.
+
+    Raises `SoldOut` with the SKUs of which there are too few.
+    """
+    missing = [
+        item_id
+        for item_id, quantity in sorted(wanted.items())
+        if not StockItem.objects.filter(pk=item_id, on_hand__gte=F("reserved") + quantity).update(
+            reserved=F("reserved") + quantity
+        )
+    ]
+    if missing:
+        raise SoldOut(StockItem.objects.filter(pk__in=missing).order_by("pk").values_list("sku", flat=True))
+
+
+@transaction.atomic
+def release(promised: Mapping[int, int]) -> None:
+    """Take back promises: stock item id → quantity. The pieces can be sold again.
+
+    Raises `StockRefused` when more would be released than is reserved; the caller's transaction rolls back.
+    """
+    for item_id, quantity in sorted(promised.items()):
+        if quantity and not StockItem.objects.filter(pk=item_id, reserved__gte=quantity).update(
+            reserved=F("reserved") - quantity
+        ):
+            raise StockRefused(f"stock item {item_id}: {quantity} to release, fewer reserved")
+
+
+@transaction.atomic
+def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetime) -> None:
+    """Ship reserved pieces: they leave the shelf and the promise is kept.
+
+    Raises `StockRefused` when they are not reserved; the caller's transaction rolls back.
+    """
+    if not _moved(item_id, StockMovement.Kind.SHIPMENT, -quantity, source=source, actor=actor, now=now):
+        return
+    if not StockItem.objects.filter(pk=item_id, on_hand__gte=quantity, reserved__gte=quantity).update(
+        on_hand=F("on_hand") - quantity, reserved=F("reserved") - quantity
+    ):
+        raise StockRefused(f"stock item {item_id}: {quantity} to ship, fewer reserved")
+
+
+@transaction.atomic
+def take_back(item_id: int, quantity: int, *, source: str, actor: str, now: datetime, note: str = "") -> None:
+    """Put returned pieces back on the shelf. The same `source` twice is taken back once."""
+    if _moved(item_id, StockMovement.Kind.RETURN, quantity, source=source, actor=actor, now=now, note=note):
+        StockItem.objects.filter(pk=item_id).update(on_hand=F("on_hand") + quantity)

@@ -1,0 +1,337 @@
+"""The only module that talks to Stripe. Every call is short, bounded and typed; no key reaches a log.
+
+In development without a key the stand-in `kikaku.sandbox` answers: over HTTP at STRIPE_API_BASE when it is
+served there, else in this process on the same state file.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import stripe
+from django.conf import settings
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from kikaku.sandbox import Request, Sandbox
+from ledger.models import CheckoutAttempt, Order, Refund
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
+
+TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
+NETWORK_RETRIES = 2  # safe: reads, and writes that carry an idempotency key
+SANDBOX_KEY = "sk_test_sandbox"
+PAGE = 100  # Stripe's largest page
+
+
+class StripeUnavailable(Exception):
+    """Stripe did not answer, or answered that it can not now. The call may have worked: ask again."""
+
+
+class StripeRefused(Exception):
+    """Stripe understood and said no."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}" if code else message)
+
+
+# ── The connection ───────────────────────────────────────────────────────────────────────────────────────
+
+_sandboxes: dict[Path, Sandbox] = {}
+_sandboxes_lock = threading.Lock()
+
+
+def sandbox() -> Sandbox:
+    """Return the stand-in on `settings.SANDBOX_STATE`, one per path and process.
+
+    Raises `RuntimeError` where there is none: in production, and with a key of Stripe.
+    """
+    if not settings.SANDBOX:
+        raise RuntimeError("The Stripe stand-in exists in development without STRIPE_SECRET_KEY only.")
+    path = Path(settings.SANDBOX_STATE)
+    with _sandboxes_lock:
+        if path not in _sandboxes:
+            while len(_sandboxes) >= 4:  # tests take a path each
+                _sandboxes.pop(next(iter(_sandboxes))).close()
+            _sandboxes[path] = Sandbox(
+                path,
+                base_url=settings.SANDBOX_BASE_URL,
+                webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0],
+                api_version=settings.STRIPE_API_VERSION,
+                return_origins=[settings.STOREFRONT_BASE_URL],
+            )
+        return _sandboxes[path]
+
+
+class InProcessTransport(stripe.HTTPClient):
+    """Hand requests to the stand-in in this process instead of to a socket."""
+
+    name = "in-process"
+
+    def __init__(self, target: Sandbox) -> None:
+        super().__init__()
+        self.target = target
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[str, int, Mapping[str, str]]:
+        """Answer as `stripe.HTTPClient.request` does: body, status, headers."""
+        parts = urlsplit(url)
+        body = post_data.encode() if isinstance(post_data, str) else post_data or b""
+        answer = self.target.handle(
+            Request(
+                method=method.upper(),
+                target=f"{parts.path}?{parts.query}" if parts.query else parts.path,
+                headers=dict(headers or {}),
+                body=body,
+            )
+        )
+        lowered = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.body.decode(), answer.status, lowered
+
+
+@lru_cache(maxsize=8)
+def networked(
+    key: str,
+    version: str,
+    base: str,
+    timeout: tuple[float, float] = TIMEOUT,
+    retries: int = NETWORK_RETRIES,
+) -> stripe.StripeClient:
+    """Return a client over the network, to `base` or (empty) to Stripe; one for each set of arguments."""
+    return stripe.StripeClient(
+        key,
+        stripe_version=version,
+        base_addresses={"api": base} if base else {},
+        max_network_retries=retries,
+        http_client=stripe.RequestsClient(timeout=timeout),
+    )
+
+
+@lru_cache(maxsize=4)
+def _in_process(target: Sandbox, version: str) -> stripe.StripeClient:
+    return stripe.StripeClient(SANDBOX_KEY, stripe_version=version, http_client=InProcessTransport(target))
+
+
+def client() -> stripe.StripeClient:
+    """Return the client of Stripe, or of the stand-in, with the pinned version, time-outs and retries."""
+    if settings.SANDBOX and not settings.STRIPE_API_BASE:
+        return _in_process(sandbox(), settings.STRIPE_API_VERSION)
+    return networked(
+        settings.STRIPE_SECRET_KEY or SANDBOX_KEY, settings.STRIPE_API_VERSION, settings.STRIPE_API_BASE
+    )
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn the library's exceptions into ours."""
+    try:
+        yield
+    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
+        raise StripeUnavailable(_short(error)) from error
+    except stripe.IdempotencyError as error:
+        # the same key with other parameters: our mistake, no second attempt will help
+        raise StripeRefused("idempotency_error", _short(error)) from error
+    except stripe.StripeError as error:
+        status = error.http_status or 500
+        # 401 and 403 are a wrong or revoked key: the shop's trouble, not the order's
+        if status >= 500 or status in (401, 403, 409, 429):
+            raise StripeUnavailable(_short(error)) from error
+        raise StripeRefused(error.code or "", _short(error)) from error
+
+
+def _short(error: stripe.StripeError) -> str:
+    """Say what Stripe said; its texts show keys abbreviated only, ours not at all."""
+    text = str(error.user_message or error)
+    if settings.STRIPE_SECRET_KEY:
+        text = text.replace(settings.STRIPE_SECRET_KEY, "…")
+    return text[:300]
+
+
+# ── Checkout ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _line_items(order: Order) -> list["SessionCreateParamsLineItem"]:
+    """What Stripe shows and charges: it adds up to `order.total` exactly. JPY has no decimals: never × 100."""
+    items: list[SessionCreateParamsLineItem] = []
+    for line in order.lines.order_by("position"):
+        if line.discount:  # the discount is no multiple of the pieces: one line with its exact amount
+            name, amount, quantity = f"{line.title} × {line.quantity}", line.total, 1
+        else:
+            name, amount, quantity = line.title, line.unit_price, line.quantity
+        if amount:
+            items.append(
+                {
+                    "quantity": quantity,
+                    "price_data": {
+                        "currency": "jpy",
+                        "unit_amount": amount,
+                        "product_data": {"name": name},
+                    },
+                }
+            )
+    if order.shipping_fee:
+        items.append(
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": "jpy",
+                    "unit_amount": order.shipping_fee,
+                    "product_data": {"name": _("Shipping fee")},
+                },
+            }
+        )
+    return items
+
+
+def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
+    """Open the hosted payment page of an attempt. Repeating it with the same attempt gives the same session.
+
+    Raises `StripeUnavailable`, `StripeRefused`.
+    """
+    order = attempt.order
+    with translation.override(order.language):
+        metadata = {"order": order.number, "attempt": str(attempt.pk)}
+        params: SessionCreateParams = {
+            "mode": "payment",
+            "line_items": _line_items(order),
+            "payment_method_types": ["card"],
+            "locale": "en" if order.language == "en" else "ja",
+            "customer_email": order.email,
+            "client_reference_id": order.number,
+            "metadata": metadata,
+            "payment_intent_data": {
+                # the intent comes late and knows nothing of the session
+                "metadata": metadata,
+                "description": order.number,
+                # with the default, automatic_async, the balance transaction may take an hour
+                "capture_method": "automatic",
+            },
+            "expires_at": int(attempt.expires_at.timestamp()),
+            "success_url": settings.STOREFRONT_BASE_URL + reverse("order_thanks", args=[order.token]),
+            "cancel_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
+        }
+    with errors():
+        session = client().v1.checkout.sessions.create(
+            params, options={"idempotency_key": attempt.idempotency_key}
+        )
+    return session.to_dict()
+
+
+def retrieve_session(session_id: str) -> dict[str, Any]:
+    """Ask how a session stands, with its intent and charge. Raises `StripeUnavailable`, `StripeRefused`."""
+    with errors():
+        session = client().v1.checkout.sessions.retrieve(
+            session_id, {"expand": ["payment_intent", "payment_intent.latest_charge"]}
+        )
+    return session.to_dict()
+
+
+def expire_session(session_id: str) -> None:
+    """Close an open payment page. Raises `StripeRefused` when it is not open, `StripeUnavailable`."""
+    with errors():
+        client().v1.checkout.sessions.expire(session_id)
+
+
+# ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def create_refund(refund: Refund) -> dict[str, Any]:
+    """Ask Stripe to send money back; the row's nonce is the key, so that it is sent once.
+
+    Raises `StripeUnavailable`, `StripeRefused`.
+    """
+    with errors():
+        created = client().v1.refunds.create(
+            {
+                "payment_intent": refund.payment.payment_intent,
+                "amount": refund.amount,
+                "metadata": {"order": refund.order.number, "refund": refund.nonce},
+            },
+            options={"idempotency_key": f"refund-{refund.nonce}"},
+        )
+    return created.to_dict()
+
+
+def find_refund(refund: Refund) -> dict[str, Any] | None:
+    """Look for a refund that may have reached Stripe while its answer was lost (keys last a day only)."""
+    with errors():
+        found = client().v1.refunds.list({"payment_intent": refund.payment.payment_intent, "limit": PAGE})
+        for candidate in found.auto_paging_iter():
+            found_refund = candidate.to_dict()
+            if (found_refund.get("metadata") or {}).get("refund") == refund.nonce:
+                return found_refund
+    return None
+
+
+# ── What the books ask ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _seconds(instant: datetime) -> int:
+    """Give Stripe's time stamp of an instant; it knows whole seconds."""
+    return int(instant.timestamp())
+
+
+def list_balance_transactions(
+    created_from: datetime, created_until: datetime
+) -> Iterator[stripe.BalanceTransaction]:
+    """Yield every balance transaction with from ≤ `created` < until, newest first, page by page.
+
+    Raises `StripeUnavailable`, `StripeRefused` while iterating.
+    """
+    with errors():
+        page = client().v1.balance_transactions.list(
+            {"created": {"gte": _seconds(created_from), "lt": _seconds(created_until)}, "limit": PAGE}
+        )
+        yield from page.auto_paging_iter()
+
+
+def list_charges(created_from: datetime, created_until: datetime) -> Iterator[stripe.Charge]:
+    """Yield every charge with from ≤ `created` < until, newest first. Raises as above."""
+    with errors():
+        page = client().v1.charges.list(
+            {"created": {"gte": _seconds(created_from), "lt": _seconds(created_until)}, "limit": PAGE}
+        )
+        yield from page.auto_paging_iter()
+
+
+def list_refunds(created_from: datetime, created_until: datetime) -> Iterator[stripe.Refund]:
+    """Yield every refund with from ≤ `created` < until, newest first. Raises as above."""
+    with errors():
+        page = client().v1.refunds.list(
+            {"created": {"gte": _seconds(created_from), "lt": _seconds(created_until)}, "limit": PAGE}
+        )
+        yield from page.auto_paging_iter()
+
+
+def retrieve_charge(charge_id: str) -> stripe.Charge:
+    """Fetch one charge with its balance transaction. Raises `StripeUnavailable`, `StripeRefused`."""
+    with errors():
+        return client().v1.charges.retrieve(charge_id, {"expand": ["balance_transaction"]})
+
+
+def retrieve_balance() -> int:
+    """Return Stripe's balance in JPY, available and pending together.
+
+    Raises `StripeUnavailable`, `StripeRefused`.
+    """
+    with errors():
+        balance = client().v1.balance.retrieve()
+    return sum(part.amount for part in balance.available if part.currency == "jpy") + sum(
+        part.amount for part in balance.pending if part.currency == "jpy"
+    )

@@ -1,0 +1,195 @@
+"""Builders for tests: the shortest way to an item, an order, a paid order; through the real domain functions."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from kikaku.sandbox import Sandbox
+from ledger import balance, checkout, orders, shipping, stock, webhook
+from ledger.events import PaymentNotYetKnown
+from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
+from ledger.orders import Address, NewLine
+from ledger.refunds import RefundRequest, request_refund
+
+ADDRESS = Address(
+    email="hanako@example.jp",
+    family_name="山田",
+    given_name="花子",
+    family_name_kana="ヤマダ",
+    given_name_kana="ハナコ",
+    postal_code="150-0001",
+    prefecture="東京都",
+    city="渋谷区",
+    street="神宮前1-2-3",
+    building="ライトハイツ 405",
+    phone="03-0000-0000",
+)
+
+
+def now_of(sandbox: Sandbox) -> datetime:
+    """Read the stand-in's clock: the `now` of a test that replaced it."""
+    return datetime.fromtimestamp(sandbox.clock(), UTC)
+
+
+def item(sku: str = "CL-08", on_hand: int = 10) -> StockItem:
+    """Make a stock item with pieces on the shelf."""
+    made = StockItem.objects.create(sku=sku)
+    if on_hand:
+        stock.receive(made, on_hand, source="opening", actor="test", now=timezone.now())
+    made.refresh_from_db()
+    return made
+
+
+def line(
+    sku: str = "CL-08",
+    *,
+    price: int = 11_000,
+    quantity: int = 1,
+    rate: int = 10,
+    title: str = "",
+    on_hand: int = 100,
+) -> NewLine:
+    """Make a line to order; its stock item is made with `on_hand` pieces unless it is there."""
+    found = StockItem.objects.filter(sku=sku).first() or item(sku, on_hand)
+    return NewLine(
+        item_id=found.pk,
+        sku=sku,
+        title=title or f"シーリングライト {sku}",
+        unit_price=price,
+        quantity=quantity,
+        tax_rate=rate,
+    )
+
+
+def order(
+    lines: Sequence[NewLine] | None = None,
+    *,
+    discount: int = 0,
+    shipping_fee: int = 500,
+    language: str = "ja",
+    nonce: str = "",
+    now: datetime | None = None,
+    **address: Any,
+) -> Order:
+    """Place an order of one ceiling light (¥11,000 + ¥500), or of `lines`."""
+    return orders.place(
+        nonce=nonce or secrets.token_hex(8),
+        language=language,
+        lines=[line()] if lines is None else lines,
+        address=replace(ADDRESS, **address),
+        discount=discount,
+        shipping_fee=shipping_fee,
+        now=now or timezone.now(),
+    )
+
+
+def worked_order(*, now: datetime | None = None) -> Order:
+    """Place the worked order of accounting.md: ¥11,000 at 10 %, ¥1,080 at 8 %, coupon ¥500, shipping ¥550: ¥12,130."""
+    return order(
+        [line("CL-08", price=11_000), line("WATER-2L", price=1_080, rate=8, title="保存水 2L")],
+        discount=500,
+        shipping_fee=550,
+        now=now,
+    )
+
+
+def session_of(placed: Order, *, now: datetime | None = None) -> str:
+    """Open the payment page of an order and give its session's id."""
+    checkout.start_payment(placed, now=now or timezone.now())
+    attempt = placed.attempts.get(status=CheckoutAttempt.Status.OPEN)
+    return str(attempt.session_id)
+
+
+def deliver(sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3) -> int:
+    """Feed the waiting webhooks through our endpoint's functions, as often as they ask for; returns how many were done."""
+    done = 0
+    for _round in range(rounds):
+        deliveries = sandbox.pending_deliveries()
+        if not deliveries:
+            break
+        for delivery in deliveries:
+            event = webhook.receive(
+                delivery.body, delivery.headers["Stripe-Signature"], now=now or now_of(sandbox)
+            )
+            try:
+                webhook.process(event.pk, now=now or now_of(sandbox))
+            except PaymentNotYetKnown:
+                sandbox.mark_delivered(delivery.event_id, 500)
+            else:
+                sandbox.mark_delivered(delivery.event_id, 200)
+                done += 1
+    return done
+
+
+def fetch(sandbox: Sandbox, *, now: datetime | None = None) -> balance.FetchResult:
+    """Fetch and post all of Stripe's balance transactions of the last and the next days."""
+    moment = now or now_of(sandbox)
+    return balance.fetch(
+        created_from=moment - timedelta(days=30), created_until=moment + timedelta(days=1), now=moment
+    )
+
+
+def paid_order(
+    sandbox: Sandbox,
+    lines: Sequence[NewLine] | None = None,
+    *,
+    card: str = "4242424242424242",
+    placed: Order | None = None,
+    now: datetime | None = None,
+    **how: Any,
+) -> Order:
+    """Place, pay at the stand-in and deliver the events; `placed` is paid instead when given."""
+    moment = now or now_of(sandbox)
+    placed = placed or order(lines, now=moment, **how)
+    sandbox.pay(session_of(placed, now=moment), card=card)
+    deliver(sandbox, now=moment)
+    placed.refresh_from_db()
+    return placed
+
+
+def ship(placed: Order, quantities: dict[int, int] | None = None, *, now: datetime | None = None) -> Shipment:
+    """Ship an order, or some pieces of it."""
+    shipment = shipping.ship(
+        order=placed,
+        quantities=quantities,
+        carrier="ヤマト運輸",
+        tracking_number="1234-5678-9012",
+        nonce=secrets.token_hex(8),
+        actor="staff",
+        now=now or timezone.now(),
+    )
+    placed.refresh_from_db()
+    return shipment
+
+
+def refund(
+    placed: Order,
+    amount: int | None = None,
+    *,
+    quantities: dict[int, int] | None = None,
+    include_shipping: bool = False,
+    restock: bool = False,
+    reason: str = "",
+    nonce: str = "",
+    now: datetime | None = None,
+) -> Refund:
+    """Refund an amount, some pieces, or (neither) all that is left."""
+    made = request_refund(
+        order=placed,
+        request=RefundRequest(
+            amount=amount,
+            quantities=quantities or {},
+            include_shipping=include_shipping,
+            restock=restock,
+            reason=reason,
+        ),
+        nonce=nonce or secrets.token_hex(8),
+        actor="staff",
+        now=now or timezone.now(),
+    )
+    placed.refresh_from_db()
+    return made

@@ -1,0 +1,39 @@
+"""What the tests of the close share: a Japanese wall clock, and days of business at the stand-in."""
+
+from datetime import date, datetime, timedelta
+
+from kikaku.sandbox import Sandbox
+from ledger.days import day_bounds
+from ledger.models import Order
+from ledger.tests import build
+
+MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
+
+
+def at(day: date, hour: int = 12, minute: int = 0) -> datetime:
+    """Give an instant by its Japanese wall clock."""
+    return day_bounds(day)[0] + timedelta(hours=hour, minutes=minute)
+
+
+def night_after(day: date) -> datetime:
+    """Give the moment at which the schedule closes a day: 01:00 JST."""
+    return at(day + timedelta(days=1), 1)
+
+
+def set_clock(sandbox: Sandbox, moment: datetime) -> datetime:
+    """Let it be `moment` at Stripe."""
+    sandbox.clock = moment.timestamp
+    return moment
+
+
+def a_day_of_business(sandbox: Sandbox, day: date) -> Order:
+    """Sell the worked order, ship it, refund ¥3,000, and let somebody else pay by JCB."""
+    now = set_clock(sandbox, at(day, 10))
+    order = build.paid_order(sandbox, placed=build.worked_order(now=now), now=now)
+    now = set_clock(sandbox, at(day, 11))
+    build.paid_order(sandbox, [build.line("DESK", price=5_000)], card="3566002020360505", now=now)
+    build.fetch(sandbox)
+    build.ship(order, now=set_clock(sandbox, at(day, 15)))
+    build.refund(order, 3_000, now=set_clock(sandbox, at(day, 16)))
+    build.deliver(sandbox)
+    return order

@@ -1,0 +1,138 @@
+"""The books in the admin: read by those who may, changed by nobody, resolved with a reason."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from kikaku.sandbox import Sandbox
+from ledger import discrepancies
+from ledger.daily_close import close_day
+from ledger.models import Account, Discrepancy, JournalEntry
+from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+MODELS = ["journalentry", "dailyclose", "discrepancy"]
+
+
+@pytest.fixture
+def closed(sandbox: Sandbox) -> None:
+    """Close a day of business."""
+    a_day_of_business(sandbox, MONDAY)
+    close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+
+
+def discrepancy() -> Discrepancy:
+    """Note something that does not add up."""
+    return discrepancies.note("amount", "ch_1", day=date(2026, 11, 16), amount=-5, detail="differs", now=NOW)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_lists_and_pages_of_the_books_open(closed: None, admin_client: Client, model: str) -> None:
+    row = discrepancy()
+    pages = {
+        "journalentry": JournalEntry.objects.earliest("pk").pk,
+        "dailyclose": MONDAY.isoformat(),
+        "discrepancy": row.pk,
+    }
+    assert admin_client.get(reverse(f"admin:ledger_{model}_changelist")).status_code == 200
+    page = admin_client.get(reverse(f"admin:ledger_{model}_change", args=[pages[model]]))
+    assert page.status_code == 200
+    assert 'name="_save"' not in page.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nobody_adds_or_deletes_there(closed: None, admin_client: Client, model: str) -> None:
+    assert admin_client.get(reverse(f"admin:ledger_{model}_add")).status_code == 403
+    pk = {"journalentry": JournalEntry.objects.earliest("pk").pk, "dailyclose": MONDAY.isoformat()}.get(model)
+    pk = pk or discrepancy().pk
+    assert admin_client.post(reverse(f"admin:ledger_{model}_delete", args=[pk])).status_code == 403
+
+
+def test_an_account_can_be_added_and_renamed_but_not_recoded_or_deleted(admin_client: Client) -> None:
+    new = {
+        "code": "6130",
+        "name_ja": "広告宣伝費",
+        "name_en": "Advertising",
+        "type": "expense",
+        "tax_class": "",
+    }
+    assert admin_client.post(reverse("admin:ledger_account_add"), new).status_code == 302
+    change = reverse("admin:ledger_account_change", args=["6130"])
+    admin_client.post(change, {**new, "code": "9999", "type": "asset", "name_ja": "広告費"})
+    account = Account.objects.get(code="6130")
+    assert (account.name_ja, account.type) == ("広告費", "expense")
+    assert not Account.objects.filter(code="9999").exists()
+    assert admin_client.post(reverse("admin:ledger_account_delete", args=["6130"])).status_code == 403
+
+
+def test_the_journal_list_takes_no_query_per_row(
+    closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(10):
+        admin_client.get(reverse("admin:ledger_journalentry_changelist"))
+
+
+def test_a_file_of_evidence_is_read_in_the_browser(closed: None, admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "report.html"]))
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "日次締め報告書" in page.getvalue().decode()
+    table = admin_client.get(reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "journal.csv"]))
+    assert 'attachment; filename="2026-11-16-journal.csv"' in table.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("name", ["secret.txt", "..%2f..%2fstripe.sqlite3", "port.html"])
+def test_only_files_of_the_evidence_are_read(closed: None, admin_client: Client, name: str) -> None:
+    address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "x"]).removesuffix("x") + name
+    assert admin_client.get(address).status_code == 404
+
+
+def test_evidence_is_for_those_who_may_see_closes(closed: None, client: Client) -> None:
+    address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "report.json"])
+    assert client.get(address).status_code == 302  # to the login
+    staff = User.objects.create_user("staff", is_staff=True)
+    client.force_login(staff)
+    assert client.get(address).status_code == 403
+    staff.user_permissions.add(Permission.objects.get(codename="view_dailyclose"))
+    assert client.get(address).status_code == 200
+
+
+def test_a_discrepancy_is_resolved_with_a_text_by_name(admin_client: Client, admin_user: User) -> None:
+    row = discrepancy()
+    address = reverse("admin:ledger_discrepancy_resolve", args=[row.pk])
+    assert admin_client.get(address).status_code == 200
+    assert admin_client.post(address, {"resolution": "   "}).status_code == 200  # asks again
+    row.refresh_from_db()
+    assert row.resolved_at is None
+    assert admin_client.post(address, {"resolution": "Stripe corrected it"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.resolution, row.resolved_by) == ("Stripe corrected it", admin_user.username)
+
+
+def test_a_resolution_is_written_once(admin_client: Client) -> None:
+    row = discrepancy()
+    assert discrepancies.resolve(row, resolution="first", actor="a", now=NOW)
+    assert not discrepancies.resolve(row, resolution="second", actor="b", now=NOW)
+    admin_client.post(reverse("admin:ledger_discrepancy_resolve", args=[row.pk]), {"resolution": "third"})
+    row.refresh_from_db()
+    assert (row.resolution, row.resolved_by) == ("first", "a")
+
+
+def test_resolving_needs_the_permission(client: Client) -> None:
+    row = discrepancy()
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_discrepancy"))
+    client.force_login(viewer)
+    client.post(reverse("admin:ledger_discrepancy_resolve", args=[row.pk]), {"resolution": "mine"})
+    row.refresh_from_db()
+    assert row.resolved_at is None
+
+
+def test_a_resolution_without_text_is_refused() -> None:
+    with pytest.raises(discrepancies.ResolutionMissing):
+        discrepancies.resolve(discrepancy(), resolution=" \n", actor="a", now=NOW)

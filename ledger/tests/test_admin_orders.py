@@ -1,0 +1,286 @@
+"""The admin of orders: finds, shows, ships, refunds, cancels; and lets nobody edit the books."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.sites import site
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger.models import Order, Refund, Shipment, StockItem
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    """Sign in somebody who may see and change orders."""
+    user = User.objects.create_user("sato", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    client.force_login(user)
+    return client
+
+
+def page_of(order: Order, action: str = "") -> str:
+    """Address of an order's page, or of one of its actions."""
+    return reverse("admin:ledger_order_change", args=[order.pk]).replace(
+        "change/", f"{action}/" if action else "change/"
+    )
+
+
+def fields_of(answer: Any) -> dict[str, str]:
+    """Read the form of a page as a browser would send it back unchanged."""
+    page = answer.content.decode()
+    form = page[page.rindex('<form method="post"') :]
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name = re.search(r'name="([^"]*)"', tag)
+        value = re.search(r'value="([^"]*)"', tag)
+        kind = re.search(r'type="([^"]*)"', tag)
+        if name and (
+            kind is None or kind[1] not in ("checkbox", "radio") or re.search(r"\schecked[\s>]", tag)
+        ):
+            found[name[1]] = value[1] if value else "on" if kind and kind[1] == "checkbox" else ""
+    for select in re.findall(r"<select.*?</select>", form, re.S):
+        name = re.search(r'name="([^"]*)"', select)
+        value = re.search(r'<option value="([^"]*)"', select)
+        if name and value:
+            found[name[1]] = value[1]
+    return found
+
+
+def test_the_list_finds_by_number_mail_and_name_without_a_query_per_row(
+    staff: Client, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    line = build.line("A", on_hand=100)
+    orders = [build.order([line]) for _order in range(12)]
+    other = build.order([line], email="taro@example.jp", family_name="鈴木", given_name="太郎")
+    url = reverse("admin:ledger_order_changelist")
+    with django_assert_max_num_queries(9):
+        page = staff.get(url).content.decode()
+    assert all(order.number in page for order in orders)
+    assert "¥11,500" in page
+    for query in (other.number, "taro@example", "鈴木 太郎"):
+        found = staff.get(url, {"q": query}).content.decode()
+        assert other.number in found
+        assert orders[0].number not in found
+    assert other.number not in staff.get(url, {"status__exact": "paid"}).content.decode()
+
+
+def test_the_page_of_an_order_tells_everything_in_a_bounded_number_of_queries(
+    staff: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    order = build.paid_order(sandbox, [build.line("A", quantity=5), build.line("B", rate=8)])
+    build.fetch(sandbox)
+    for _parcel in range(3):
+        build.ship(order, {order.lines.order_by("position")[0].pk: 1})
+    build.refund(order, 700)
+    with django_assert_max_num_queries(26):
+        page = staff.get(page_of(order)).content.decode()
+    for told in (order.number, "¥700", "1234-5678-9012", "cs_test_", "pi_", "入金", "出荷", "山田 花子"):
+        assert told in page, told
+    assert order.token in page  # staff may open the customer's page
+    assert order.nonce not in page
+    assert "/ship/" in page and "/refund/" in page and "/cancel/" not in page
+
+
+def test_shipping_in_the_admin_twice_ships_once(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line("A", quantity=3)])
+    line = order.lines.get()
+    form = fields_of(staff.get(page_of(order, "ship")))
+    assert form[f"line_{line.pk}"] == "3"  # all that is left is filled in
+    data = form | {f"line_{line.pk}": "2", "carrier": "佐川急便", "tracking_number": "4000-1"}
+    for _click in range(2):
+        answer = staff.post(page_of(order, "ship"), data)
+        assert answer.status_code == 302
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PARTIALLY_SHIPPED
+    shipment = Shipment.objects.get()
+    assert (shipment.carrier, shipment.tracking_number, shipment.actor) == ("佐川急便", "4000-1", "sato")
+    assert StockItem.objects.get().on_hand == 98
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pieces": "4"},
+        {"pieces": "-1"},
+        {"pieces": "x"},
+        {"pieces": "0"},
+        {"carrier": "other"},
+        {"carrier": "Hermes"},
+    ],
+)
+def test_a_wrong_shipping_form_says_so_and_changes_nothing(
+    staff: Client, sandbox: Sandbox, wrong: dict[str, str]
+) -> None:
+    order = build.paid_order(sandbox, [build.line("A", quantity=3)])
+    line = order.lines.get()
+    data = fields_of(staff.get(page_of(order, "ship")))
+    data |= {f"line_{line.pk}" if name == "pieces" else name: value for name, value in wrong.items()}
+    data["tracking_number"] = "typed-before"
+    answer = staff.post(page_of(order, "ship"), data)
+    assert answer.status_code == 422
+    assert "errornote" in answer.content.decode()
+    assert "typed-before" in answer.content.decode()
+    assert not Shipment.objects.exists()
+
+
+def test_another_carrier_can_be_written(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    data = fields_of(staff.get(page_of(order, "ship"))) | {"carrier": "other", "other_carrier": "西濃運輸"}
+    assert staff.post(page_of(order, "ship"), data).status_code == 302
+    assert Shipment.objects.get().carrier == "西濃運輸"
+
+
+def test_a_refund_is_shown_before_it_is_sent_and_sent_once(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line("A", price=3_000, quantity=2)])
+    build.ship(order)
+    line = order.lines.get()
+    data = fields_of(staff.get(page_of(order, "refund")))
+    data |= {"what": "pieces", f"line_{line.pk}": "1", "restock": "on", "reason": "傷"}
+    shown = staff.post(page_of(order, "refund"), data)
+    assert shown.status_code == 200
+    assert "¥3,000" in shown.content.decode()
+    assert not Refund.objects.exists()
+
+    confirmed = fields_of(shown) | {"what": "pieces"}
+    assert confirmed["confirmed"] == "3000"
+    for _click in range(2):
+        assert staff.post(page_of(order, "refund"), confirmed).status_code == 302
+    refund = Refund.objects.get()
+    assert (refund.amount, refund.status, refund.actor, refund.reason) == (3_000, "succeeded", "sato", "傷")
+    assert StockItem.objects.get().on_hand == 99
+
+
+def test_a_refund_that_was_changed_after_it_was_shown_is_shown_again(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    data = fields_of(staff.get(page_of(order, "refund"))) | {"what": "amount", "amount": "500"}
+    confirmed = fields_of(staff.post(page_of(order, "refund"), data)) | {"what": "amount", "amount": "5000"}
+    again = staff.post(page_of(order, "refund"), confirmed)
+    assert again.status_code == 200
+    assert "¥5,000" in again.content.decode()
+    assert not Refund.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"what": "amount", "amount": "99999"},
+        {"what": "amount", "amount": ""},
+        {"what": "amount", "amount": "-1"},
+        {"what": "pieces"},
+        {"what": "else"},
+    ],
+)
+def test_a_wrong_refund_form_says_so_and_sends_nothing(
+    staff: Client, sandbox: Sandbox, wrong: dict[str, str]
+) -> None:
+    order = build.paid_order(sandbox)
+    data = fields_of(staff.get(page_of(order, "refund"))) | wrong | {"confirmed": "99999"}
+    answer = staff.post(page_of(order, "refund"), data)
+    assert answer.status_code == 422
+    assert "errornote" in answer.content.decode()
+    assert not Refund.objects.exists()
+
+
+def test_everything_that_is_left_is_refunded(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    data = fields_of(staff.get(page_of(order, "refund"))) | {"what": "everything"}
+    confirmed = fields_of(staff.post(page_of(order, "refund"), data)) | {"what": "everything"}
+    assert staff.post(page_of(order, "refund"), confirmed).status_code == 302
+    assert Refund.objects.get().amount == order.total
+
+
+def test_when_stripe_is_down_the_refund_is_kept_and_the_page_says_so(
+    staff: Client, sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.paid_order(sandbox)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    data = fields_of(staff.get(page_of(order, "refund"))) | {
+        "what": "amount",
+        "amount": "500",
+        "confirmed": "500",
+    }
+    answer = staff.post(page_of(order, "refund"), data, follow=True)
+    assert "Stripe" in answer.content.decode()
+    assert Refund.objects.get().status == Refund.Status.REQUESTED
+
+
+def test_cancelling_in_the_admin_twice_cancels_once(staff: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    data = fields_of(staff.get(page_of(order, "cancel"))) | {"reason": "customer"}
+    for _click in range(2):
+        assert staff.post(page_of(order, "cancel"), data).status_code == 302
+    order.refresh_from_db()
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "customer")
+    assert Refund.objects.get().actor == "sato"
+
+
+def test_a_cancellation_that_is_not_possible_says_why(
+    staff: Client, sandbox: Sandbox, settings: Settings
+) -> None:
+    shipped = build.paid_order(sandbox, [build.line("A")])
+    build.ship(shipped)
+    answer = staff.post(page_of(shipped, "cancel"), {"nonce": "n", "reason": "staff"})
+    assert answer.status_code == 422
+
+    pending = build.order([build.line("B")])
+    build.session_of(pending)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    answer = staff.post(page_of(pending, "cancel"), {"nonce": "n", "reason": "staff"})
+    assert answer.status_code == 422
+    assert "Stripe" in answer.content.decode()
+    pending.refresh_from_db()
+    assert pending.status == OrderStatus.PENDING
+
+
+@pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
+def test_without_the_permission_to_change_there_is_no_action(
+    client: Client, sandbox: Sandbox, action: str
+) -> None:
+    order = build.paid_order(sandbox)
+    viewer = User.objects.create_user("viewer", password="x", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_order"))
+    client.force_login(viewer)
+    assert f"/{action}/" not in client.get(page_of(order)).content.decode()
+    assert client.get(page_of(order, action)).status_code == 403
+    assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 403
+
+
+@pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
+def test_a_customer_or_stranger_is_no_staff(client: Client, sandbox: Sandbox, action: str) -> None:
+    order = build.paid_order(sandbox)
+    assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 302  # to the login
+    client.force_login(User.objects.create_user("customer", password="x"))
+    assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 302
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+
+
+def test_nobody_adds_changes_or_deletes_orders_here(admin_client: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    assert admin_client.get(reverse("admin:ledger_order_add")).status_code == 403
+    assert admin_client.post(page_of(order), {"status": "shipped"}).status_code == 403
+    assert admin_client.get(reverse("admin:ledger_order_delete", args=[order.pk])).status_code == 403
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+
+
+def test_everything_of_the_ledger_is_read_only_even_for_the_superuser(admin_client: Client) -> None:
+    own = {"account"}  # staff may add accounts
+    names = [model._meta.model_name for model in site._registry if model._meta.app_label == "ledger"]
+    assert {"order", "payment", "refund", "shipment", "stockitem", "stockmovement", "stripeevent"} <= set(
+        names
+    )
+    for name in names:
+        assert admin_client.get(reverse(f"admin:ledger_{name}_changelist")).status_code == 200, name
+        if name not in own:
+            assert admin_client.get(reverse(f"admin:ledger_{name}_add")).status_code == 403, name

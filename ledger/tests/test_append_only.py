@@ -1,0 +1,155 @@
+"""The database itself keeps what is written, on every engine, whatever asks for the change."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from ledger.models import (
+    BalanceTransaction,
+    DailyClose,
+    EvidenceFile,
+    JournalEntry,
+    JournalLine,
+    StockItem,
+    StockMovement,
+)
+
+NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+DAY = date(2026, 11, 20)
+TABLES = [
+    ("ledger_journalentry", "description"),
+    ("ledger_journalline", "position"),
+    ("ledger_stockmovement", "note"),
+    ("ledger_balancetransaction", "description"),
+    ("ledger_dailyclose", "manifest_sha256"),
+    ("ledger_evidencefile", "sha256"),
+]
+
+
+def sql(statement: str) -> None:
+    """Run a statement as somebody with a database console would."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def entry(day: date) -> JournalEntry:
+    """Write an entry as it is, without the journal's checks."""
+    return JournalEntry.objects.create(
+        day=day, occurred_at=NOW, source_type="entry", source_id=str(day), purpose="test", created_at=NOW
+    )
+
+
+@pytest.fixture
+def books(db: None) -> None:
+    """One row in each append-only table, in a database that is no test database any more."""
+    written = entry(DAY)
+    JournalLine.objects.create(entry=written, position=1, account_id="1150", debit=1)
+    item = StockItem.objects.create(sku="LAMP", on_hand=1)
+    StockMovement.objects.create(item=item, kind="receipt", quantity=1, source="test", occurred_at=NOW)
+    BalanceTransaction.objects.create(
+        id="txn_1", type="charge", amount=1, fee=0, net=1, created=NOW, available_on=NOW, day=DAY
+    )
+    close = DailyClose.objects.create(
+        day=date(2026, 11, 19),
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=0,
+        manifest_sha256="0" * 64,
+        closed_at=NOW,
+    )
+    EvidenceFile.objects.create(close=close, path="daily-close/report.json", sha256="0" * 64, size=1)
+    sql("DELETE FROM ledger_test_database")
+
+
+@pytest.mark.parametrize(("table", "column"), TABLES)
+def test_no_row_can_be_updated(books: None, table: str, column: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql(f"UPDATE {table} SET {column} = {column}")
+
+
+@pytest.mark.parametrize(("table", "column"), TABLES)
+def test_no_row_can_be_deleted(books: None, table: str, column: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql(f"DELETE FROM {table}")
+
+
+OTHER_WAYS = {
+    "postgresql": [
+        *[f"TRUNCATE {table} CASCADE" for table, _column in TABLES],
+        "INSERT INTO ledger_evidencefile SELECT * FROM ledger_evidencefile "
+        "ON CONFLICT (id) DO UPDATE SET sha256 = 'forged'",
+    ],
+    "sqlite": [
+        "INSERT OR REPLACE INTO ledger_evidencefile (id, close_id, path, sha256, size) "
+        "SELECT id, close_id, path, 'forged', size FROM ledger_evidencefile",
+        "INSERT OR REPLACE INTO ledger_dailyclose SELECT day, 2, stripe_balance, book_balance, differences, "
+        "manifest_sha256, previous_sha256, closed_at FROM ledger_dailyclose",
+    ],
+}
+
+
+def test_what_an_engine_offers_besides_is_refused_too(books: None) -> None:
+    for statement in OTHER_WAYS[connection.vendor]:
+        with pytest.raises(IntegrityError, match="append-only"):
+            sql(statement)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: JournalEntry.objects.get().save(),
+        lambda: JournalEntry.objects.update(description="other"),
+        lambda: BalanceTransaction.objects.update(amount=2),
+        lambda: EvidenceFile.objects.all().delete(),
+    ],
+)
+def test_django_can_not_change_them_either(books: None, change: Callable[[], object]) -> None:
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        change()
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 19), date(2026, 11, 18)])
+def test_an_entry_dated_into_a_closed_day_is_refused(books: None, day: date) -> None:
+    with pytest.raises(IntegrityError, match="closed"), transaction.atomic():
+        entry(day)
+
+
+def test_a_line_added_to_an_entry_of_a_closed_day_is_refused(books: None) -> None:
+    DailyClose.objects.create(
+        day=DAY,
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=0,
+        manifest_sha256="0" * 64,
+        closed_at=NOW,
+    )
+    with pytest.raises(IntegrityError, match="closed"), transaction.atomic():
+        JournalLine.objects.create(entry=JournalEntry.objects.get(), position=2, account_id="1150", credit=1)
+
+
+def test_an_entry_of_the_day_after_the_last_closed_one_is_written(books: None) -> None:
+    assert entry(date(2026, 11, 21)).pk
+
+
+def test_a_test_database_can_be_emptied_but_not_edited(db: None) -> None:
+    entry(DAY)
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql("UPDATE ledger_journalentry SET description = 'other'")
+    sql("DELETE FROM ledger_journalentry")
+    assert not JournalEntry.objects.exists()
+
+
+def test_the_migration_can_be_taken_back_and_applied_again(transactional_db: None) -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", "ledger", "0002", verbosity=0)
+    assert "ledger_test_database" not in connection.introspection.table_names()
+    entry(DAY)
+    sql("UPDATE ledger_journalentry SET description = 'other'")
+    call_command("migrate", "ledger", verbosity=0)
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql("UPDATE ledger_journalentry SET description = 'another'")

@@ -1,0 +1,131 @@
+"""Fetching Stripe's balance transactions: each stored and posted once, whatever it is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import accounts, balance, journal
+from ledger.balance import Reading
+from ledger.models import BalanceTransaction, Discrepancy, JournalEntry
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 16, 3, 0, tzinfo=UTC)
+
+
+def reading(number: int = 1, **changes: object) -> Reading:
+    """Make a charge of ¥100 that no payment of ours knows."""
+    fields: dict[str, object] = {
+        "id": f"txn_{number}",
+        "type": "charge",
+        "source": f"ch_{number}",
+        "amount": 100,
+        "fee": 4,
+        "fee_tax": 0,
+        "net": 96,
+        "currency": "jpy",
+        "created": NOW,
+        "available_on": NOW,
+        "description": "",
+    }
+    return Reading(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_payment_is_posted_with_its_fee_and_its_order(sandbox: Sandbox) -> None:
+    sandbox.clock = NOW.timestamp
+    order = build.paid_order(sandbox, placed=build.worked_order(now=NOW), now=NOW)
+    result = balance.fetch_new(now=NOW)
+    assert (result.seen, result.posted, result.waiting) == (1, 1, [])
+    stored = BalanceTransaction.objects.get()
+    assert (stored.amount, stored.fee, stored.fee_tax, stored.net) == (12_130, 437, 0, 11_693)
+    entry = JournalEntry.objects.get()
+    assert (entry.order, entry.source_id, entry.day) == (order, stored.id, NOW.date())
+    assert journal.balance(accounts.PREPAYMENTS, order=order) == -12_130
+
+
+def test_the_fee_of_a_jcb_card_is_split(sandbox: Sandbox) -> None:
+    sandbox.clock = NOW.timestamp
+    build.paid_order(sandbox, placed=build.worked_order(now=NOW), card="3566002020360505", now=NOW)
+    balance.fetch_new(now=NOW)
+    assert BalanceTransaction.objects.get().fee_tax == 44
+    assert journal.balance(accounts.FEES_TAXABLE) == 437
+    assert journal.balance(accounts.INPUT_TAX) == 44
+    assert journal.balance(accounts.STRIPE_BALANCE) == 12_130 - 481
+
+
+def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
+    sandbox.clock = NOW.timestamp
+    build.paid_order(sandbox, now=NOW)
+    balance.fetch_new(now=NOW)
+    again = balance.fetch_new(now=NOW + timedelta(minutes=5))
+    assert (again.seen, again.posted) == (1, 0)
+    assert JournalEntry.objects.count() == 1
+
+
+def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
+    rows = balance.recognition.known(["ch_1"])
+    assert balance._store(reading(), rows, NOW)
+    assert not balance._store(reading(), rows, NOW)
+    assert JournalEntry.objects.count() == 1
+
+
+def test_the_job_waits_for_the_event_of_a_young_charge_but_not_for_ever() -> None:
+    waiting = balance.take_in([reading()], now=NOW + timedelta(minutes=5), patience=balance.PATIENCE)
+    assert (waiting.posted, waiting.waiting) == (0, ["txn_1"])
+    assert not BalanceTransaction.objects.exists()
+    assert not Discrepancy.objects.exists()
+    later = balance.take_in([reading()], now=NOW + timedelta(hours=2), patience=balance.PATIENCE)
+    assert later.posted == 1
+    assert Discrepancy.objects.get().kind == "missing_in_books"
+
+
+def test_the_job_reads_far_enough_back_to_find_what_it_left(sandbox: Sandbox) -> None:
+    sandbox.clock = NOW.timestamp
+    order = build.order(now=NOW)
+    sandbox.pay(build.session_of(order, now=NOW))  # its event is slow
+    assert balance.fetch_new(now=NOW).waiting
+    later = NOW + timedelta(minutes=50)
+    sandbox.clock = later.timestamp
+    build.paid_order(sandbox, now=later)  # delivers both events
+    assert balance.fetch_new(now=later).posted == 2
+    assert not Discrepancy.objects.exists()
+    assert JournalEntry.objects.filter(order=order).exists()
+
+
+def test_a_currency_that_our_books_do_not_know_is_a_discrepancy_and_no_entry() -> None:
+    balance.take_in([reading(currency="usd")], now=NOW)
+    assert not JournalEntry.objects.exists()
+    assert Discrepancy.objects.get().kind == "unknown_type"
+
+
+def test_a_charge_without_a_payment_keeps_1150_true() -> None:
+    balance.take_in([reading()], now=NOW)
+    assert journal.balance(accounts.STRIPE_BALANCE) == 96
+    assert journal.balance(accounts.PREPAYMENTS) == -100
+    found = Discrepancy.objects.get()
+    assert (found.kind, found.object_id, found.day) == ("missing_in_books", "ch_1", NOW.date())
+
+
+def test_a_page_takes_few_queries_besides_its_writes(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    readings = [reading(number) for number in range(250)]
+    balance.take_in(readings, now=NOW)
+    with django_assert_max_num_queries(3):  # all known: one look per page of a hundred
+        balance.take_in(readings, now=NOW)
+
+
+def test_the_command_says_what_it_did(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    build.paid_order(sandbox)
+    call_command("fetch_balance")
+    assert "1 balance transactions read, 1 posted" in capsys.readouterr().out
+
+
+def test_the_command_fails_with_a_reason_when_stripe_does_not_answer(settings: Settings) -> None:
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    with pytest.raises(CommandError, match="Stripe could not be asked"):
+        call_command("fetch_balance")

@@ -1,0 +1,156 @@
+"""Cancelling: the page is closed, the stock is back, the money goes back; once."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox, SessionNotOpen
+from ledger import cancellation, checkout, journal, refunds
+from ledger.accounts import PREPAYMENTS
+from ledger.models import Order, OutgoingMail, Refund, StockItem
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.test_stock import in_parallel
+
+
+def cancel(order: Order) -> Order:
+    return cancellation.cancel(
+        order=order, reason=Order.CancelReason.STAFF, actor="staff", now=timezone.now()
+    )
+
+
+@pytest.mark.django_db
+def test_an_unpaid_order_is_cancelled_and_its_page_can_not_be_paid_any_more(sandbox: Sandbox) -> None:
+    order = build.order()
+    session = build.session_of(order)
+    cancel(order)
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "staff")
+    assert StockItem.objects.get().reserved == 0
+    with pytest.raises(SessionNotOpen):
+        sandbox.pay(session)
+    mail = order.mails.get()
+    assert mail.kind == OutgoingMail.Kind.CANCELLED
+    assert not Refund.objects.exists()
+    build.deliver(sandbox)  # checkout.session.expired
+    assert StockItem.objects.get().reserved == 0
+
+
+@pytest.mark.django_db
+def test_a_paid_order_is_cancelled_and_all_of_its_money_goes_back(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
+    cancel(order)
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "staff")
+    refund = order.refunds.get()
+    assert (refund.amount, refund.status) == (order.total, Refund.Status.SUCCEEDED)
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (2, 0)
+    kinds = set(order.mails.values_list("kind", flat=True))
+    assert kinds == {"order_confirmation", "cancelled", "refunded"}
+    assert "¥22,500" in order.mails.get(kind="cancelled").text
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+def test_only_the_rest_goes_back_when_a_part_was_refunded_before(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.refund(order, 1_500)
+    cancel(order)
+    assert sorted(order.refunds.values_list("amount", flat=True)) == [1_500, 10_000]
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+def test_an_order_whose_money_went_back_already_is_just_cancelled(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.refund(order, order.total)
+    assert order.status == OrderStatus.PAID
+    cancel(order)
+    assert order.status == OrderStatus.CANCELLED
+    assert order.refunds.count() == 1
+    assert StockItem.objects.get().reserved == 0
+
+
+@pytest.mark.django_db
+def test_cancelling_twice_moves_money_and_stock_once(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(on_hand=1)])
+    cancel(order)
+    cancel(order)
+    assert order.refunds.count() == 1
+    assert StockItem.objects.get().available == 1
+    assert order.mails.filter(kind="cancelled").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancelling_at_the_same_time_moves_money_and_stock_once(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(on_hand=1)])
+    results = in_parallel(*[lambda: cancel(Order.objects.get(pk=order.pk))] * 3)
+    assert all(isinstance(result, Order) for result in results), results
+    assert order.refunds.get().amount == order.total
+    assert StockItem.objects.get().available == 1
+
+
+@pytest.mark.django_db
+def test_a_payment_that_came_before_the_cancellation_is_sent_back(sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))  # Stripe knows, we do not yet
+    cancel(order)
+    assert order.status == OrderStatus.CANCELLED
+    assert order.refunds.get().amount == order.total
+    build.deliver(sandbox)
+    assert order.payments.count() == 1
+    assert order.refunds.count() == 1
+
+
+@pytest.mark.django_db
+def test_when_stripe_does_not_answer_an_unpaid_order_is_not_cancelled(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    with pytest.raises(checkout.PaymentUnavailable):
+        cancel(order)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+    assert StockItem.objects.get().reserved == 1
+
+
+@pytest.mark.django_db
+def test_when_stripe_does_not_answer_a_paid_order_is_cancelled_and_the_job_sends_the_money(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.paid_order(sandbox)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    cancel(order)
+    assert order.refunds.get().status == Refund.Status.REQUESTED
+    settings.STRIPE_API_BASE = ""
+    assert refunds.send_requested(now=timezone.now() + timedelta(minutes=5)) == 1
+    assert order.refunds.get().status == Refund.Status.SUCCEEDED
+
+
+@pytest.mark.django_db
+def test_an_order_of_which_something_was_shipped_is_not_cancelled(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2)])
+    build.ship(order, {order.lines.get().pk: 1})
+    with pytest.raises(cancellation.CancelRefused):
+        cancel(order)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PARTIALLY_SHIPPED
+    assert not Refund.objects.exists()
+
+
+@pytest.mark.django_db
+def test_money_that_never_paid_the_order_goes_back_when_it_is_cancelled(sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    Order.objects.filter(pk=order.pk).update(total=12_500, shipping_fee=1_500)
+    build.deliver(sandbox)
+    cancel(order)
+    assert order.refunds.get().amount == 11_500
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == 0

@@ -1,0 +1,234 @@
+"""The payment page: one live page per order, and time alone releases nothing."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from kikaku.sandbox import Request, Response, Sandbox
+from ledger import checkout, stripe_client
+from ledger.models import CheckoutAttempt, Discrepancy, Order, StockItem
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.test_stock import in_parallel
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def traffic(sandbox: Sandbox) -> list[Request]:
+    """Collect the requests that reach Stripe."""
+    seen: list[Request] = []
+
+    def note(request: Request, response: Response) -> None:
+        seen.append(request)
+
+    sandbox.observer = note
+    return seen
+
+
+def later(sandbox: Sandbox, **by: float) -> datetime:
+    """Let time pass at Stripe too, and give the new now."""
+    moment = build.now_of(sandbox) + timedelta(**by)
+    sandbox.clock = moment.timestamp
+    return moment
+
+
+def creations(traffic: list[Request]) -> list[Request]:
+    return [
+        request
+        for request in traffic
+        if (request.method, request.target) == ("POST", "/v1/checkout/sessions")
+    ]
+
+
+def test_it_leads_to_stripes_page_and_a_second_click_to_the_same_one(
+    sandbox: Sandbox, traffic: list[Request]
+) -> None:
+    order = build.order()
+    url = checkout.start_payment(order, now=timezone.now())
+    assert url == checkout.start_payment(order, now=timezone.now())
+    assert "/c/pay/cs_test_" in url
+    assert len(creations(traffic)) == 1
+    attempt = order.attempts.get()
+    assert attempt.status == CheckoutAttempt.Status.OPEN
+    assert attempt.expires_at - attempt.created_at <= timedelta(minutes=35)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_at_the_same_time_open_one_page(sandbox: Sandbox, traffic: list[Request]) -> None:
+    order = build.order()
+    urls = in_parallel(*[lambda: checkout.start_payment(order, now=timezone.now())] * 3)
+    assert len(set(urls)) == 1, urls
+    assert order.attempts.count() == 1
+    assert len({request.header("Idempotency-Key") for request in creations(traffic)}) == 1
+
+
+def test_when_stripe_is_down_the_order_stays_open_and_the_next_try_uses_the_same_key(
+    sandbox: Sandbox, settings: Settings, traffic: list[Request]
+) -> None:
+    order = build.order()
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody listens there
+    with pytest.raises(checkout.PaymentUnavailable):
+        checkout.start_payment(order, now=timezone.now())
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+    key = order.attempts.get(status=CheckoutAttempt.Status.CREATED).idempotency_key
+    assert order.lines.get().reserved == 1
+
+    settings.STRIPE_API_BASE = ""
+    checkout.start_payment(order, now=timezone.now())
+    assert creations(traffic)[-1].header("Idempotency-Key") == key
+    assert order.attempts.count() == 1
+
+
+def test_an_answer_that_was_lost_leads_to_the_page_that_stripe_had_made(sandbox: Sandbox) -> None:
+    order = build.order()
+    session = build.session_of(order)
+    # the process died between Stripe's answer and our writing it down
+    CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
+    assert build.session_of(order) == session
+
+
+def test_an_attempt_that_never_reached_stripe_in_its_time_makes_room_for_a_new_one(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.order()
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    with pytest.raises(checkout.PaymentUnavailable):
+        checkout.start_payment(order, now=timezone.now())
+    settings.STRIPE_API_BASE = ""
+    # Stripe wants 30 minutes of life in a new session: this one has 25 left
+    assert checkout.start_payment(order, now=later(sandbox, minutes=10))
+    assert sorted(order.attempts.values_list("status", flat=True)) == ["expired", "open"]
+
+
+def test_a_page_whose_time_is_over_is_closed_at_stripe_before_there_is_a_new_one(
+    sandbox: Sandbox, traffic: list[Request]
+) -> None:
+    order = build.order()
+    old = build.session_of(order)
+    moment = later(sandbox, minutes=34, seconds=30)
+    new = build.session_of(order, now=moment)
+    assert new != old
+    asked = [request.target for request in traffic if request.method == "POST"]
+    assert asked == ["/v1/checkout/sessions", f"/v1/checkout/sessions/{old}/expire", "/v1/checkout/sessions"]
+    # Stripe's word about the old page comes, and leaves the order alone
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+
+
+def test_a_paid_or_cancelled_order_has_no_payment_page(sandbox: Sandbox) -> None:
+    paid = build.paid_order(sandbox)
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(paid, now=timezone.now())
+    cancelled = build.order()
+    Order.objects.filter(pk=cancelled.pk).update(status=OrderStatus.CANCELLED)
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(cancelled, now=timezone.now())
+
+
+def test_a_page_that_was_paid_unheard_of_is_not_replaced_but_paid(sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))  # and the webhook never comes
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(order, now=later(sandbox, minutes=40))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    assert order.payments.get().last4 == "4242"
+
+
+def test_an_abandoned_checkout_releases_its_stock_once_and_only_when_its_time_is_over(
+    sandbox: Sandbox,
+) -> None:
+    order = build.order([build.line(quantity=3, on_hand=3)])
+    build.session_of(order)
+    assert checkout.expire_due(now=later(sandbox, minutes=20)) == 0
+    moment = later(sandbox, minutes=20)
+    assert checkout.expire_due(now=moment) == 1
+    assert checkout.expire_due(now=moment) == 0
+    build.deliver(sandbox, now=moment)  # checkout.session.expired comes too
+    order.refresh_from_db()
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, Order.CancelReason.EXPIRED)
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (3, 0)
+    line = order.lines.get()
+    assert (line.reserved, line.cancelled) == (0, 3)
+    assert not order.mails.exists()
+
+
+def test_stripes_event_alone_releases_an_abandoned_checkout(sandbox: Sandbox) -> None:
+    order = build.order()
+    build.session_of(order)
+    moment = later(sandbox, minutes=40)
+    assert sandbox.expire_due() == 1
+    build.deliver(sandbox, now=moment)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert StockItem.objects.get().reserved == 0
+    assert checkout.expire_due(now=moment) == 0
+
+
+def test_time_alone_releases_nothing_while_stripe_does_not_answer(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    assert checkout.expire_due(now=later(sandbox, hours=3)) == 0
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+    assert StockItem.objects.get().reserved == 1
+
+
+def test_a_checkout_that_was_paid_in_the_last_second_is_paid_and_not_released(sandbox: Sandbox) -> None:
+    order = build.order()
+    session = build.session_of(order)
+    later(sandbox, minutes=34)
+    sandbox.pay(session)
+    moment = later(sandbox, minutes=5)
+    assert checkout.expire_due(now=moment) == 0
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    assert order.lines.get().reserved == 1
+    build.deliver(sandbox, now=moment)
+    assert order.payments.count() == 1
+    assert not Discrepancy.objects.exists()
+
+
+def test_an_order_that_never_got_a_page_ends_when_its_time_is_over(sandbox: Sandbox) -> None:
+    order = build.order(now=timezone.now())
+    assert checkout.expire_due(now=timezone.now() + timedelta(minutes=30)) == 0
+    assert checkout.expire_due(now=timezone.now() + timedelta(minutes=36)) == 1
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+
+
+def test_a_page_made_while_the_order_was_cancelled_does_not_stay_payable(sandbox: Sandbox) -> None:
+    order = build.order()
+
+    def cancel_meanwhile(request: Request, response: Response) -> None:
+        if request.target == "/v1/checkout/sessions":
+            Order.objects.filter(pk=order.pk).update(status=OrderStatus.CANCELLED)
+
+    sandbox.observer = cancel_meanwhile
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(order, now=timezone.now())
+    attempt = order.attempts.get()
+    assert attempt.status == CheckoutAttempt.Status.EXPIRED
+    assert stripe_client.retrieve_session(str(attempt.session_id))["status"] == "expired"
+
+
+def test_expiring_many_asks_the_database_in_bounded_steps(
+    sandbox: Sandbox, django_assert_max_num_queries: Callable[..., object], tmp_path: Path
+) -> None:
+    line = build.line(on_hand=50)
+    for _order in range(3):
+        build.session_of(build.order([line]))
+    moment = later(sandbox, hours=1)
+    with django_assert_max_num_queries(3 * 12 + 4):  # type: ignore[attr-defined]
+        assert checkout.expire_due(now=moment) == 3

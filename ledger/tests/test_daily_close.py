@@ -1,0 +1,335 @@
+"""Closing a day against a real stand-in of Stripe: compared, proved, locked, put away."""
+
+
+import pytest
+from django.db import transaction
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import accounts, daily_close, evidence, journal, recognition, webhook
+from ledger.daily_close import CloseFailed, DayRefused, close_day, close_days, open_days
+from ledger.days import business_day
+from ledger.models import (
+    BalanceTransaction,
+    DailyClose,
+    Discrepancy,
+    EvidenceFile,
+    JournalEntry,
+    JournalLine,
+    Payment,
+)
+from ledger.stripe_day import read_day
+from ledger.tests import build
+from ledger.tests.closing import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    a_day_of_business,
+    at,
+    night_after,
+    set_clock,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_day_of_sales_fees_shipments_and_refunds_closes_without_differences(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert (result.state, result.differences, result.exit_code) == ("closed", 0, 0)
+    assert not Discrepancy.objects.exists()
+    close = DailyClose.objects.get()
+    assert (close.day, close.run, close.previous_sha256) == (MONDAY, 1, "")
+    # 12,130 − 437 and 5,500 − 198 − 20 came in, 3,000 went out
+    assert close.stripe_balance == close.book_balance == 12_130 - 437 + 5_500 - 198 - 20 - 3_000
+    assert close.stripe_balance == journal.balance(accounts.STRIPE_BALANCE, until=MONDAY)
+    assert result.report["trial_balance"][0]["account"] == "1150"
+    assert sum(row["closing"] for row in result.report["trial_balance"]) == 0
+    assert {check["findings"] for check in result.report["checks"]} == {0}
+
+
+def test_five_files_are_put_away_with_their_fingerprints(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert result.folder == "daily-close/2026-11-16/1"
+    assert set(EvidenceFile.objects.values_list("path", flat=True)) == {
+        f"{result.folder}/{name}"
+        for name in ("report.json", "report.html", "stripe-evidence.json", "journal.csv", "manifest.json")
+    }
+
+
+def test_a_closed_day_is_returned_as_it_is_and_nothing_changes(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    first = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    again = close_day(MONDAY, now=night_after(TUESDAY))
+    assert again.state == "already closed"
+    assert (again.report, again.manifest_sha256) == (first.report, first.manifest_sha256)
+    assert DailyClose.objects.count() == 1
+    assert EvidenceFile.objects.count() == 5
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing_at_all(sandbox: Sandbox, settings: Settings) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    a_day_of_business(sandbox, TUESDAY)
+    now = set_clock(sandbox, night_after(TUESDAY))
+    before = [model.objects.count() for model in (JournalEntry, BalanceTransaction, Discrepancy, DailyClose)]
+    tried = list(close_days([MONDAY, TUESDAY], now=now, dry_run=True))
+    assert [result.state for result in tried] == ["dry run", "dry run"]
+    assert before == [
+        model.objects.count() for model in (JournalEntry, BalanceTransaction, Discrepancy, DailyClose)
+    ]
+    assert not settings.EVIDENCE_ROOT.exists()
+    closed = list(close_days([MONDAY, TUESDAY], now=now))
+    assert [result.manifest_sha256 for result in closed] == [result.manifest_sha256 for result in tried]
+
+
+def test_missed_days_are_caught_up_in_order_and_chained(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    a_day_of_business(sandbox, WEDNESDAY)
+    now = set_clock(sandbox, night_after(WEDNESDAY))
+    assert open_days(WEDNESDAY) == [MONDAY, TUESDAY, WEDNESDAY]
+    results = list(close_days(open_days(WEDNESDAY), now=now))
+    assert [result.differences for result in results] == [0, 0, 0]
+    closes = list(DailyClose.objects.order_by("day"))
+    assert closes[1].previous_sha256 == closes[0].manifest_sha256
+    assert closes[2].previous_sha256 == closes[1].manifest_sha256
+    assert closes[0].stripe_balance == closes[1].stripe_balance < closes[2].stripe_balance
+
+
+def test_a_payment_after_15_utc_belongs_to_the_next_day(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY, 23, 59))
+    build.paid_order(sandbox, [build.line(price=1_000)], now=now)
+    now = set_clock(sandbox, at(TUESDAY, 0, 1))
+    build.paid_order(sandbox, [build.line(price=2_000)], now=now)
+    first = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert first.differences == 0
+    assert first.report["stripe"]["net"] == 1_500 - 54
+    second = close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY)))
+    assert second.differences == 0
+    assert second.report["stripe"]["net"] == 2_500 - 90
+
+
+def test_the_first_day_of_empty_books_closes(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, night_after(MONDAY))
+    assert open_days(MONDAY) == [MONDAY]
+    assert close_day(MONDAY, now=now).differences == 0
+
+
+def test_today_and_the_future_are_refused(sandbox: Sandbox) -> None:
+    now = at(TUESDAY, 12)
+    for day in (TUESDAY, WEDNESDAY):
+        with pytest.raises(DayRefused, match="not ended"):
+            close_day(day, now=now)
+    assert not DailyClose.objects.exists()
+
+
+def test_a_day_after_an_open_one_is_refused(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    with pytest.raises(DayRefused, match="2026-11-16 is still open"):
+        close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY)))
+    close_day(MONDAY, now=night_after(WEDNESDAY))
+    with pytest.raises(DayRefused, match="2026-11-17 is still open"):
+        close_day(WEDNESDAY, now=night_after(WEDNESDAY))
+
+
+def test_a_day_before_the_books_began_is_refused(sandbox: Sandbox) -> None:
+    close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY)))
+    with pytest.raises(DayRefused, match="2026-11-16"):
+        close_day(MONDAY, now=night_after(TUESDAY))
+
+
+def test_events_that_were_left_are_handled_first(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    order = build.order(now=now)
+    sandbox.pay(build.session_of(order, now=now))
+    for delivery in sandbox.pending_deliveries():  # stored, but the process died before it handled them
+        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+    assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
+    order.refresh_from_db()
+    assert order.status == "paid"
+
+
+def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    order = build.order(now=now)
+    sandbox.pay(build.session_of(order, now=now))  # its webhooks are lost
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert (result.differences, result.exit_code) == (1, 2)
+    found = Discrepancy.objects.get()
+    assert (found.kind, found.object_id[:3], found.amount, found.day) == (
+        "missing_in_books",
+        "ch_",
+        11_500,
+        MONDAY,
+    )
+    assert result.report["proof"]["difference"] == 0  # 1150 is true all the same
+    assert journal.balance(accounts.PREPAYMENTS) == -11_500
+
+
+def test_a_resolved_discrepancy_counts_no_more(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    sandbox.pay(build.session_of(build.order(now=now), now=now))
+    build.fetch(sandbox)
+    Discrepancy.objects.update(resolved_at=now, resolved_by="staff", resolution="known")
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert result.differences == 0
+    assert Discrepancy.objects.count() == 1
+
+
+def test_a_payment_that_stripe_does_not_know_is_a_difference(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    order = build.order(now=now)
+    Payment.objects.create(
+        order=order, payment_intent="pi_forged", charge="ch_forged", amount=1, captured_at=now
+    )
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert [(row["kind"], row["object"]) for row in result.report["discrepancies"]] == [
+        ("missing_at_stripe", "ch_forged")
+    ]
+
+
+def surfaced_late(sandbox: Sandbox) -> None:
+    """Close Monday, and only then let Stripe know of a payment of Monday."""
+    close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    now = set_clock(sandbox, at(MONDAY, 20))
+    build.paid_order(sandbox, now=now)
+    set_clock(sandbox, night_after(TUESDAY))
+
+
+def test_a_transaction_that_surfaces_late_is_listed_on_both_days(sandbox: Sandbox) -> None:
+    surfaced_late(sandbox)
+    result = close_day(TUESDAY, now=night_after(TUESDAY))
+    assert sorted(Discrepancy.objects.filter(kind="late").values_list("day", flat=True)) == [MONDAY, TUESDAY]
+    entry = JournalEntry.objects.get(purpose="capture")
+    assert (entry.day, business_day(entry.occurred_at)) == (TUESDAY, MONDAY)
+    assert result.report["proof"]["difference"] == 0
+    assert [row["kind"] for row in result.report["discrepancies"]] == ["late"]
+
+
+def test_a_dry_run_finds_what_surfaced_late_too(sandbox: Sandbox) -> None:
+    surfaced_late(sandbox)
+    tried = close_day(TUESDAY, now=night_after(TUESDAY), dry_run=True)
+    assert not Discrepancy.objects.exists()
+    closed = close_day(TUESDAY, now=night_after(TUESDAY))
+    assert tried.report == closed.report
+
+
+def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_in_the_balance(
+    sandbox: Sandbox,
+) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    now = at(MONDAY, 18)
+    with transaction.atomic():
+        forged = BalanceTransaction.objects.create(
+            id="txn_forged",
+            type="adjustment",
+            source="",
+            amount=777,
+            fee=0,
+            net=777,
+            created=now,
+            available_on=now,
+            day=MONDAY,
+        )
+        recognition.post_balance_transaction(forged, now=now)
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    found = {(row["kind"], row["object"]): row["amount"] for row in result.report["discrepancies"]}
+    assert found == {
+        ("missing_at_stripe", "txn_forged"): -777,
+        ("unknown_type", "txn_forged"): 777,
+        ("balance", "1150"): -777,
+    }
+    assert result.exit_code == 2
+    assert journal.balance(accounts.SUSPENSE) == -777
+
+
+def test_an_unbalanced_book_keeps_the_day_open(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    build.fetch(sandbox)
+    entry = JournalEntry.objects.filter(purpose="capture").earliest("pk")
+    JournalLine.objects.create(entry=entry, position=9, account_id="1110", debit=5)
+    with pytest.raises(CloseFailed, match="do not balance"):
+        close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert not DailyClose.objects.exists()
+    assert not EvidenceFile.objects.exists()
+
+
+def test_without_an_answer_of_stripe_nothing_is_closed_or_changed(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    before = JournalEntry.objects.count()
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody listens there
+    with pytest.raises(CloseFailed, match="Stripe does not answer"):
+        close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert not DailyClose.objects.exists()
+    assert JournalEntry.objects.count() == before
+    assert not settings.EVIDENCE_ROOT.exists()
+
+
+def test_of_two_processes_one_closes_and_the_other_says_so(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    now = set_clock(sandbox, night_after(MONDAY))
+    facts = read_day(MONDAY)  # the slower process has looked at Stripe already
+    close = close_day(MONDAY, now=now)
+    slower = daily_close._lock(facts, close.report["proof"]["stripe_balance"], now)
+    assert slower.state == "already closed"
+    assert slower.manifest_sha256 == close.manifest_sha256
+    assert EvidenceFile.objects.count() == 5
+
+
+def test_an_entry_that_comes_in_while_a_day_is_put_together_makes_it_start_anew(sandbox: Sandbox) -> None:
+    order = a_day_of_business(sandbox, MONDAY)
+    set_clock(sandbox, at(MONDAY, 20))
+    build.fetch(sandbox)
+    facts = read_day(MONDAY)
+    prepared = daily_close._prepare(facts, 0, night_after(MONDAY))
+    late = build.paid_order(sandbox, now=at(MONDAY, 20))
+    build.ship(late, now=at(MONDAY, 21))
+    with pytest.raises(daily_close._Disturbed), transaction.atomic():
+        daily_close._write_rows(prepared, run=1, written=[], now=night_after(MONDAY))
+    assert not DailyClose.objects.exists()
+    assert order.entries.exists()
+
+
+def test_a_run_that_a_crash_left_behind_keeps_its_number(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    evidence.write(MONDAY, 1, {"report.json": b"{}"})  # the process died before the day was locked
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert result.folder == "daily-close/2026-11-16/2"
+    assert evidence.read("daily-close/2026-11-16/1/report.json") == b"{}"
+
+
+def test_a_fact_of_a_closed_day_posts_to_the_first_open_day(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox, now=now)
+    close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    shipment = build.ship(
+        order, now=at(MONDAY, 23)
+    )  # written down after midnight, with the time on the label
+    entry = JournalEntry.objects.get(source_type="shipment", source_id=str(shipment.pk))
+    assert (entry.day, entry.occurred_at) == (TUESDAY, at(MONDAY, 23))
+
+
+def test_failing_refunds_leave_what_is_owed_and_close_with_the_discrepancy(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox, card="4000000000005126", now=now)
+    build.fetch(sandbox)
+    build.refund(order, 4_000, now=now)
+    set_clock(sandbox, at(MONDAY, 20))
+    build.deliver(sandbox)
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert [row["kind"] for row in result.report["discrepancies"]] == ["refund_failed"]
+    assert result.report["sub_ledgers"]["2120"] == {"orders": 1, "owed": 4_000, "without_order": 0}
+    assert result.report["proof"]["difference"] == 0
+
+
+def test_closing_takes_a_bounded_number_of_queries(
+    sandbox: Sandbox, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    for number in range(12):
+        build.paid_order(sandbox, [build.line(f"S{number % 3}", price=3_000)], now=now)
+    build.fetch(sandbox)
+    with django_assert_max_num_queries(75):
+        assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0

@@ -1,0 +1,141 @@
+"""The files of a closed day: canonical, harmless, without personal data, never overwritten."""
+
+import hashlib
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from django.core.files.storage import storages
+
+from kikaku.sandbox import Sandbox
+from ledger import evidence
+from ledger.daily_close import close_day
+from ledger.evidence import RunTaken
+from ledger.models import DailyClose, EvidenceFile, JournalEntry, JournalLine
+from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
+
+DAY = date(2026, 11, 16)
+
+
+@pytest.fixture
+def folder(sandbox: Sandbox, db: None) -> str:
+    """Close a day of business and name the folder of its evidence."""
+    a_day_of_business(sandbox, MONDAY)
+    return close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).folder
+
+
+def test_the_manifest_lists_every_file_with_its_fingerprint_and_size(folder: str) -> None:
+    manifest = json.loads(evidence.read(f"{folder}/manifest.json"))
+    assert [file["name"] for file in manifest["files"]] == [
+        "journal.csv",
+        "report.html",
+        "report.json",
+        "stripe-evidence.json",
+    ]
+    for file in manifest["files"]:
+        content = evidence.read(f"{folder}/{file['name']}")
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size"])
+        assert EvidenceFile.objects.get(path=f"{folder}/{file['name']}").sha256 == file["sha256"]
+    assert manifest["previous"] is None
+    assert DailyClose.objects.get().manifest_sha256 == evidence.sha256(
+        evidence.read(f"{folder}/manifest.json")
+    )
+
+
+def test_nothing_of_a_person_is_in_the_evidence(folder: str) -> None:
+    for path in EvidenceFile.objects.values_list("path", flat=True):
+        text = evidence.read(path).decode("utf-8-sig")
+        for personal in ("山田", "花子", "hanako", "example.jp", "渋谷区", "03-0000-0000", "4242", "0505"):
+            assert personal not in text, path
+
+
+def test_no_file_carries_a_wall_clock(folder: str) -> None:
+    close = DailyClose.objects.get()
+    for path in EvidenceFile.objects.values_list("path", flat=True):
+        text = evidence.read(path).decode("utf-8-sig")
+        assert close.closed_at.isoformat()[:16] not in text
+        assert f"{close.closed_at:%Y年}" not in text or "2026年11月16日" in text
+
+
+def test_the_journal_file_holds_every_line_of_the_day(folder: str) -> None:
+    rows = evidence.read_journal_csv(evidence.read(f"{folder}/journal.csv"))
+    assert len(rows) == JournalLine.objects.filter(entry__day=MONDAY).count()
+    assert sum(int(row[-2]) for row in rows) == sum(int(row[-1]) for row in rows) > 0
+    assert evidence.read(f"{folder}/journal.csv").startswith(b"\xef\xbb\xbfday,occurred_at,")
+
+
+def test_the_stripe_evidence_is_a_whitelist_of_fields(folder: str) -> None:
+    told = json.loads(evidence.read(f"{folder}/stripe-evidence.json"))
+    assert set(told["charges"][0]) == {
+        "id",
+        "amount",
+        "amount_captured",
+        "currency",
+        "status",
+        "payment_intent",
+        "brand",
+        "created",
+    }
+    assert [charge["brand"] for charge in told["charges"]] == ["visa", "jcb"]
+    assert [txn["type"] for txn in told["balance_transactions"]] == ["charge", "charge", "refund"]
+    assert told["balance_transactions"][1]["fee_tax"] == 20
+    assert told["refunds"][0]["amount"] == 3_000
+
+
+def test_the_report_is_readable_and_complete(folder: str) -> None:
+    page = evidence.read(f"{folder}/report.html").decode()
+    for words in ("日次締め報告書 2026年11月16日", "差異なし", "1150 Stripe残高", "¥17,630", "−¥3,000"):
+        assert words in page
+    assert "<script" not in page
+    assert "http" not in page  # self-contained
+
+
+def test_closing_the_same_facts_gives_the_same_bytes(folder: str, sandbox: Sandbox) -> None:
+    before = {path: evidence.read(path) for path in EvidenceFile.objects.values_list("path", flat=True)}
+    sha256 = DailyClose.objects.get().manifest_sha256
+    EvidenceFile.objects.all().delete()  # the day is opened as only a test database can
+    DailyClose.objects.all().delete()
+    again = close_day(MONDAY, now=set_clock(sandbox, datetime(2026, 11, 25, 3, 0, tzinfo=UTC)))
+    assert (again.folder, again.manifest_sha256) == ("daily-close/2026-11-16/2", sha256)
+    for path, content in before.items():
+        assert evidence.read(path.replace("/1/", "/2/")) == content
+        assert evidence.read(path) == content  # the first run is untouched
+
+
+def test_a_file_is_never_overwritten() -> None:
+    evidence.write(DAY, 1, {"report.json": b"1"})
+    with pytest.raises(RunTaken):
+        evidence.write(DAY, 1, {"report.json": b"2"})
+    assert evidence.read("daily-close/2026-11-16/1/report.json") == b"1"
+    assert evidence.next_run(DAY) == 2
+    assert storages["evidence"].listdir("daily-close/2026-11-16/1")[1] == ["report.json"]
+
+
+def test_run_numbers_are_counted_and_not_sorted_as_text() -> None:
+    assert evidence.next_run(DAY) == 1
+    for run in (1, 2, 10):
+        evidence.write(DAY, run, {"report.json": b"{}"})
+    assert evidence.next_run(DAY) == 11
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_a_text_cell_that_begins_like_a_formula_is_made_harmless(text: str, db: None) -> None:
+    entry = JournalEntry.objects.create(
+        day=DAY,
+        occurred_at=datetime(2026, 11, 16, 3, 0, tzinfo=UTC),
+        source_type="entry",
+        source_id="1",
+        purpose="test",
+        description=text,
+        created_at=datetime(2026, 11, 16, 3, 0, tzinfo=UTC),
+    )
+    JournalLine.objects.create(entry=entry, position=1, account_id="1150", debit=5)
+    row = next(evidence.journal_rows(DAY))
+    assert row[6] == f"'{text}"
+    assert row[-2] == "5"
+    assert evidence.read_journal_csv(evidence.journal_csv(DAY)) == [row]
+
+
+def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
+    assert evidence.canonical_json({"b": 1, "a": "電球"}) == evidence.canonical_json({"a": "電球", "b": 1})
+    assert "電球" in evidence.canonical_json({"a": "電球"}).decode()

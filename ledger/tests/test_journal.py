@@ -1,0 +1,121 @@
+"""Writing entries: once, balanced, into an open day, and never changed."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+from django.db import transaction
+
+from ledger import journal
+from ledger.journal import ConflictingEntry, Unbalanced
+from ledger.models import DailyClose, JournalEntry
+from ledger.posting import Draft, Line
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+
+
+def draft(*lines: Line, source: str = "txn_1", occurred_at: datetime = NOW) -> Draft:
+    """Make a draft; without lines, ¥100 from 2130 to 1150."""
+    return Draft(
+        source_type="balance_transaction",
+        source_id=source,
+        purpose="capture",
+        description="入金",
+        occurred_at=occurred_at,
+        order_id=None,
+        lines=lines or (Line("1150", debit=100), Line("2130", credit=100)),
+    )
+
+
+def close(day: date) -> None:
+    """Lock a day as the daily close does."""
+    DailyClose.objects.create(
+        day=day,
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=0,
+        manifest_sha256="0" * 64,
+        closed_at=NOW,
+    )
+
+
+def test_an_entry_stands_on_the_japanese_day_of_its_fact() -> None:
+    entry = journal.post(draft(occurred_at=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)), now=NOW)
+    assert entry.day == date(2026, 11, 21)
+    assert journal.lines_of(entry) == (Line("1150", debit=100), Line("2130", credit=100))
+
+
+def test_posting_the_same_fact_again_returns_the_entry_that_is_there() -> None:
+    first = journal.post(draft(), now=NOW)
+    assert journal.post(draft(), now=NOW) == first
+    assert JournalEntry.objects.count() == 1
+
+
+def test_the_same_fact_with_other_lines_is_refused() -> None:
+    journal.post(draft(), now=NOW)
+    with pytest.raises(ConflictingEntry, match="txn_1"):
+        journal.post(draft(Line("1150", debit=99), Line("2130", credit=99)), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (Line("1150", debit=100), Line("2130", credit=99)),
+        (Line("1150", debit=100, credit=100), Line("2130", debit=1), Line("2130", credit=1)),
+        (Line("1150", debit=0), Line("2130", credit=0)),
+        (Line("1150", debit=-5), Line("2130", credit=-5)),
+        (Line("1150"),),
+    ],
+)
+def test_what_is_no_entry_is_refused_and_nothing_is_written(lines: tuple[Line, ...]) -> None:
+    with pytest.raises(Unbalanced):
+        journal.post(draft(*lines), now=NOW)
+    assert not JournalEntry.objects.exists()
+
+
+def test_a_late_fact_posts_to_the_first_open_day_and_keeps_its_instant() -> None:
+    close(date(2026, 11, 20))
+    close(date(2026, 11, 21))
+    entry = journal.post(draft(), now=NOW)
+    assert (entry.day, entry.occurred_at) == (date(2026, 11, 22), NOW)
+    assert journal.first_open_day(date(2026, 11, 25)) == date(2026, 11, 25)
+
+
+def test_a_reversal_is_linked_and_written_once() -> None:
+    entry = journal.post(draft(), now=NOW)
+    undone = journal.reverse(entry, occurred_at=NOW, now=NOW)
+    assert undone.reverses == entry
+    assert journal.reverse(entry, occurred_at=NOW, now=NOW) == undone
+    assert journal.balance("1150") == journal.balance("2130") == 0
+
+
+def test_a_balance_is_cut_by_day() -> None:
+    journal.post(draft(), now=NOW)
+    journal.post(draft(source="txn_2", occurred_at=datetime(2026, 11, 21, 3, 0, tzinfo=UTC)), now=NOW)
+    assert journal.balance("1150") == 200
+    assert journal.balance("1150", until=date(2026, 11, 20)) == 100
+    assert journal.balance("2130", until=date(2026, 11, 19)) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_posting_outside_of_a_transaction_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="transaction"):
+        journal.post(draft(), now=NOW)
+
+
+def test_an_unknown_account_writes_nothing() -> None:
+    from django.db import IntegrityError, connection
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        journal.post(draft(Line("0000", debit=1), Line("1150", credit=1)), now=NOW)
+        connection.check_constraints()
+    assert not JournalEntry.objects.exists()
+
+
+def test_an_entry_differs_by_purpose() -> None:
+    journal.post(draft(), now=NOW)
+    journal.post(replace(draft(), purpose="other"), now=NOW)
+    assert JournalEntry.objects.count() == 2

@@ -1,0 +1,184 @@
+"""Mail: a row with the fact, sent after it, to a real server, once."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.utils import timezone, translation
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import cancellation, mail
+from ledger.models import OutgoingMail
+from ledger.tests import build
+from ledger.tests.test_stock import in_parallel
+
+
+class Postbox:
+    """An SMTP server's handler that keeps what it is given, or refuses as often as it is told."""
+
+    def __init__(self) -> None:
+        self.letters: list[EmailMessage] = []
+        self.refusals = 0
+        self.lock = threading.Lock()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        with self.lock:
+            if self.refusals:
+                self.refusals -= 1
+                return "451 try again later"
+            self.letters.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+
+@pytest.fixture
+def postbox(settings: Settings) -> Iterator[Postbox]:
+    """Let Django's SMTP backend talk to a server of ours."""
+    handler = Postbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST = "127.0.0.1"
+    settings.EMAIL_PORT = port
+    settings.EMAIL_TIMEOUT = 5
+    yield handler
+    controller.stop()
+
+
+@pytest.mark.django_db
+def test_a_mail_goes_out_as_text_and_html_in_japanese(sandbox: Sandbox, postbox: Postbox) -> None:
+    order = build.paid_order(sandbox)
+    assert mail.send_due(now=timezone.now()) == 1
+    (letter,) = postbox.letters
+    assert order.number in letter["Subject"]
+    assert "ご注文" in letter["Subject"]
+    assert letter["To"] == "hanako@example.jp"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    text = letter.get_body(("plain",))
+    html = letter.get_body(("html",))
+    assert text is not None and html is not None
+    for body in (text.get_content(), html.get_content()):
+        assert order.token in body
+        assert "シーリングライト" in body
+        assert "¥11,500" in body
+    row = OutgoingMail.objects.get()
+    assert (row.status, row.attempts) == (OutgoingMail.Status.SENT, 1)
+    assert row.sent_at is not None
+    assert mail.send_due(now=timezone.now() + timedelta(days=1)) == 0
+
+
+@pytest.mark.django_db
+def test_an_order_placed_in_english_is_written_to_in_english(sandbox: Sandbox) -> None:
+    with translation.override("ja"):  # whatever language the worker speaks
+        order = build.paid_order(
+            sandbox, [build.line(title="Ceiling light")], language="en", family_name="Doe", given_name="Jane"
+        )
+        cancellation.cancel(order=order, reason="staff", actor="staff", now=timezone.now())
+    for row in OutgoingMail.objects.all():
+        assert not any("ぁ" <= character <= "ん" for character in row.subject + row.text + row.html), row.text
+        assert f"/en/orders/{order.token}/" in row.text
+        assert 'lang="en"' in row.html
+
+
+@pytest.mark.django_db
+def test_every_mail_says_in_japanese_what_happened(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("W", price=1_080, rate=8)])
+    first = order.lines.order_by("position")[0]
+    build.ship(order, {first.pk: 1})
+    build.refund(order, 500)
+    other = build.paid_order(sandbox, [build.line("B")])
+    cancellation.cancel(order=other, reason="staff", actor="staff", now=timezone.now())
+    rows = {row.kind: row for row in OutgoingMail.objects.order_by("pk")}
+    assert set(rows) == set(OutgoingMail.Kind.values)
+    for row in rows.values():
+        assert any("ぁ" <= character <= "ん" for character in row.text)
+        for english in ("Your", "Thank", "refund", "tax", "Dear", "Total"):
+            assert english not in row.text, row.text
+            assert english not in row.subject
+    confirmation = order.mails.get(kind="order_confirmation").text
+    assert "8%" in confirmation and "10%" in confirmation and "※" in confirmation
+    assert "1234-5678-9012" in order.mails.get(kind="shipped").text
+    assert "¥500" in order.mails.get(kind="refunded").text
+
+
+@pytest.mark.django_db
+def test_what_a_customer_typed_is_no_html_in_the_mail(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, family_name="<b>山田</b>", given_name="& Co")
+    row = order.mails.get()
+    assert "<b>山田" not in row.html
+    assert "&lt;b&gt;山田" in row.html
+    assert "<b>山田</b> & Co" in row.text
+    assert "\n" not in row.subject
+
+
+@pytest.mark.django_db
+def test_the_html_asks_for_nothing_from_outside(sandbox: Sandbox) -> None:
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("img", "script", "link", "iframe")
+            assert not any(name == "src" for name, _value in attrs)
+
+    Links().feed(build.paid_order(sandbox).mails.get().html)
+
+
+@pytest.mark.django_db
+def test_a_failure_is_tried_again_later_and_given_up_after_eight_tries(
+    sandbox: Sandbox, postbox: Postbox
+) -> None:
+    build.paid_order(sandbox)
+    postbox.refusals = 100
+    moment = timezone.now()
+    waits = []
+    for attempt in range(1, 9):
+        assert mail.send_due(now=moment) == 0
+        row = OutgoingMail.objects.get()
+        assert row.attempts == attempt
+        assert "451" in row.last_error
+        waits.append(row.next_attempt_at - moment)
+        moment = row.next_attempt_at
+    assert row.status == OutgoingMail.Status.FAILED
+    assert waits == sorted(waits) and waits[0] < waits[6]
+    postbox.refusals = 0
+    assert mail.send_due(now=moment + timedelta(days=1)) == 0
+
+    assert mail.send_again(row, now=moment)
+    assert not mail.send_again(row, now=moment)  # it is queued already
+    assert mail.send_due(now=moment) == 1
+    assert len(postbox.letters) == 1
+
+
+@pytest.mark.django_db
+def test_one_bad_address_does_not_hold_up_the_others(sandbox: Sandbox, postbox: Postbox) -> None:
+    build.paid_order(sandbox)
+    build.paid_order(sandbox)
+    postbox.refusals = 1
+    assert mail.send_due(now=timezone.now()) == 1
+    assert sorted(OutgoingMail.objects.values_list("status", flat=True)) == ["queued", "sent"]
+
+
+@pytest.mark.django_db
+def test_a_mail_is_written_once_for_its_fact(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    again = mail.queue(
+        OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=timezone.now()
+    )
+    assert OutgoingMail.objects.get() == again
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_send_the_same_mail_twice(sandbox: Sandbox, postbox: Postbox) -> None:
+    for _order in range(4):
+        build.paid_order(sandbox)
+    sent = in_parallel(*[lambda: mail.send_due(now=timezone.now())] * 3)
+    assert sum(count for count in sent if isinstance(count, int)) == 4, sent
+    assert len(postbox.letters) == 4
+    assert len({letter["Subject"] for letter in postbox.letters}) == 4

@@ -1,0 +1,516 @@
+"""An order's parcels and refunds in the books, over real rows: any order, any sequence, to the last yen."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from ledger import invariants, journal, recognition
+from ledger.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
+from ledger.models import (
+    BalanceTransaction,
+    Discrepancy,
+    JournalEntry,
+    Order,
+    OrderLine,
+    Payment,
+    Refund,
+    RefundLine,
+    Shipment,
+    ShipmentLine,
+    StockItem,
+)
+from ledger.recognition import RefundRefused, RefundRequest
+from ledger.tax import totals
+
+NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+NUMBERS = itertools.count(1)
+pytestmark = pytest.mark.django_db
+
+
+class Case:
+    """A paid order in rows, and what may happen to it; Stripe is left out, its transactions are given."""
+
+    def __init__(
+        self, lines: Sequence[tuple[int, int, int]], *, discount: int = 0, shipping_fee: int = 0
+    ) -> None:
+        """Write an order of (unit price, quantity, rate) and its captured payment."""
+        number = f"T{next(NUMBERS)}"
+        quote = totals(
+            [(price * quantity, rate) for price, quantity, rate in lines],
+            discount=discount,
+            shipping_fee=shipping_fee,
+        )
+        self.order = Order.objects.create(
+            number=number,
+            token=number,
+            nonce=number,
+            status="paid",
+            language="ja",
+            goods_total=quote.goods_total,
+            discount=discount,
+            shipping_fee=shipping_fee,
+            total=quote.total,
+            tax_10=quote.taxes.get(10, 0),
+            tax_8=quote.taxes.get(8, 0),
+            placed_at=NOW,
+            paid_at=NOW,
+        )
+        item = StockItem.objects.create(sku=number, on_hand=0)
+        self.lines = [
+            OrderLine.objects.create(
+                order=self.order,
+                position=position,
+                item=item,
+                sku=number,
+                title=f"灯 {position}",
+                unit_price=price,
+                quantity=quantity,
+                discount=share,
+                total=price * quantity - share,
+                tax_rate=rate,
+            )
+            for position, ((price, quantity, rate), share) in enumerate(
+                zip(lines, quote.line_discounts, strict=True)
+            )
+        ]
+        self.payment = Payment.objects.create(
+            order=self.order,
+            payment_intent=f"pi_{number}",
+            charge=f"ch_{number}",
+            amount=quote.total,
+            captured_at=NOW,
+        )
+        self.transaction("charge", f"ch_{number}", quote.total)
+
+    def transaction(self, kind: str, source: str, amount: int) -> JournalEntry | None:
+        """Let Stripe's balance change."""
+        with transaction.atomic():
+            txn = BalanceTransaction.objects.create(
+                id=f"txn_{next(NUMBERS)}",
+                type=kind,
+                source=source,
+                amount=amount,
+                fee=0,
+                net=amount,
+                created=NOW,
+                available_on=NOW,
+                day=NOW.date(),
+            )
+            return recognition.post_balance_transaction(txn, now=NOW)
+
+    def ship(self, quantities: Sequence[int]) -> JournalEntry | None:
+        """Let a parcel leave with some pieces of each line."""
+        with transaction.atomic():
+            shipment = Shipment.objects.create(
+                order=self.order, nonce=f"n{next(NUMBERS)}", carrier="x", shipped_at=NOW
+            )
+            for line, quantity in zip(self.lines, quantities, strict=True):
+                if quantity:
+                    ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity)
+                    line.shipped += quantity
+                    line.save()
+            self._follow()
+            return recognition.post_shipment(shipment, now=NOW)
+
+    def ask(
+        self,
+        amount: int | None = None,
+        quantities: Sequence[int] = (),
+        *,
+        shipping: bool = False,
+    ) -> Refund:
+        """Ask for a refund: the rows that a request writes."""
+        request = RefundRequest(
+            amount=amount,
+            quantities={line.pk: n for line, n in zip(self.lines, quantities, strict=False) if n},
+            include_shipping=shipping,
+            restock=False,
+            reason="",
+        )
+        with transaction.atomic():
+            plan = recognition.refund_plan(self.order, request)
+            number = f"re_{next(NUMBERS)}"
+            refund = Refund.objects.create(
+                order=self.order,
+                payment=self.payment,
+                nonce=number,
+                stripe_id=number,
+                amount=sum(part.amount for part in plan),
+                requested_at=NOW,
+            )
+            for part in plan:
+                RefundLine.objects.create(
+                    refund=refund,
+                    order_line_id=part.order_line_id,
+                    tax_rate=part.tax_rate,
+                    quantity=part.quantity,
+                    prepaid=part.prepaid,
+                    recognised=part.recognised,
+                    payable=part.payable,
+                )
+                for line in self.lines:
+                    if line.pk == part.order_line_id:
+                        line.cancelled += part.unshipped
+                        line.returned += part.shipped
+                        line.save()
+            self._follow()
+        return refund
+
+    def settle(self, refund: Refund, *, fails: str = "") -> JournalEntry | None:
+        """Let Stripe pay a refund; `fails` "before" or "after" its money moved."""
+        entry = None
+        if fails != "before":
+            entry = self.transaction("refund", str(refund.stripe_id), -refund.amount)
+        if fails:
+            Refund.objects.filter(pk=refund.pk).update(status="failed")
+            refund.refresh_from_db()
+            with transaction.atomic():
+                recognition.post_failed_refund(refund, now=NOW)
+            if fails == "after":
+                self.transaction("refund_failure", str(refund.stripe_id), refund.amount)
+        else:
+            Refund.objects.filter(pk=refund.pk).update(status="succeeded")
+        return entry
+
+    def _follow(self) -> None:
+        """Keep the order's state as its pieces are."""
+        if all(line.shippable == 0 for line in self.lines):
+            shipped = any(line.shipped for line in self.lines)
+            Order.objects.filter(pk=self.order.pk).update(status="shipped" if shipped else "cancelled")
+
+    def owed(self, account: str) -> int:
+        """Give credit − debit of an account for the order."""
+        return -journal.balance(account, order=self.order)
+
+    def check(self) -> None:
+        """Run the invariants over the order."""
+        only = Order.objects.filter(pk=self.order.pk)
+        findings = [
+            *invariants.unbalanced_entries(invariants.Scope()),
+            *invariants.order_totals(only),
+            *invariants.order_balances(only, until=None),
+            *invariants.shipped_orders(only),
+            *invariants.paid_orders(only),
+            *invariants.order_pieces(only),
+        ]
+        assert [str(finding) for finding in findings] == []
+
+
+def worked() -> Case:
+    """Make the worked order of ¥12,130."""
+    return Case([(11_000, 1, 10), (1_080, 1, 8)], discount=500, shipping_fee=550)
+
+
+def lines_of(entry: JournalEntry | None) -> dict[str, int]:
+    """Give debit − credit by account."""
+    assert entry is not None
+    return {line.account_id: line.debit - line.credit for line in entry.lines.all()}
+
+
+def test_the_worked_order_is_shipped_and_refunded_to_the_yen() -> None:
+    case = worked()
+    assert lines_of(case.ship([1, 1])) == {
+        "2130": 12_130,
+        "4110": -9_587,
+        "4120": -500,
+        "2150": -1_008,
+        "4111": -959,
+        "2151": -76,
+    }
+    assert lines_of(case.settle(case.ask())) == {
+        "4190": 10_087,
+        "2150": 1_008,
+        "4191": 959,
+        "2151": 76,
+        "1150": -12_130,
+    }
+    case.check()
+
+
+def test_goods_of_one_rate_alone_are_refunded_from_that_rate() -> None:
+    case = worked()
+    case.ship([1, 1])
+    refund = case.ask(quantities=[1, 0])
+    assert refund.amount == 10_545
+    assert lines_of(case.settle(refund)) == {"4190": 9_587, "2150": 958, "1150": -10_545}
+    shipping = case.ask(shipping=True)
+    assert lines_of(case.settle(shipping)) == {"4190": 500, "2150": 50, "1150": -550}
+    case.check()
+
+
+def test_a_refund_takes_unshipped_pieces_first() -> None:
+    case = Case([(1_100, 3, 10)])
+    case.ship([1])
+    assert lines_of(case.settle(case.ask(quantities=[2]))) == {"2130": 2_200, "1150": -2_200}
+    assert lines_of(case.settle(case.ask(quantities=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
+    case.check()
+
+
+def test_an_amount_is_spread_by_what_remains_of_each_rate() -> None:
+    case = worked()
+    case.ship([1, 1])
+    refund = case.ask(1_000)
+    assert {line.tax_rate: line.recognised for line in refund.lines.all()} == {10: 915, 8: 85}
+
+
+def test_parcels_recognise_cumulatively_and_the_last_takes_what_is_left() -> None:
+    case = Case([(100, 3, 10)], discount=1, shipping_fee=500)  # ¥299 in three pieces
+    first, second, third = case.ship([1]), case.ship([1]), case.ship([1])
+    assert [lines_of(entry)["2130"] for entry in (first, second, third)] == [599, 100, 100]
+    assert case.owed("2150") == 799 * 10 // 110
+    assert case.owed(PREPAYMENTS) == 0
+    case.check()
+
+
+def test_an_order_of_reduced_goods_recognises_its_shipping_in_the_10_percent_pot() -> None:
+    case = Case([(1_080, 2, 8)], shipping_fee=550)
+    assert lines_of(case.ship([1])) == {
+        "2130": 1_630,
+        "4120": -500,
+        "2150": -50,
+        "4111": -1_000,
+        "2151": -80,
+    }
+
+
+def test_cancelled_pieces_and_shipped_pieces_of_a_line_add_up_to_it() -> None:
+    case = Case([(100, 3, 10)], discount=200)  # ¥100 in three pieces: 33, 33, 34
+    case.ship([1])
+    refund = case.ask(quantities=[2])
+    assert refund.amount == 67
+    case.settle(refund)
+    assert case.owed(PREPAYMENTS) == 0
+    case.check()
+
+
+def test_a_refund_before_shipment_leaves_less_to_recognise() -> None:
+    case = worked()
+    case.settle(case.ask(12_000))
+    entry = case.ship([1, 1])
+    assert lines_of(entry)["2130"] == 130
+    case.check()
+
+
+def test_a_parcel_of_a_completely_refunded_order_posts_nothing() -> None:
+    case = worked()
+    case.settle(case.ask(12_130))
+    assert case.ship([1, 1]) is None
+    assert case.owed(PREPAYMENTS) == 0
+
+
+def test_a_parcel_that_is_posted_twice_is_one_entry() -> None:
+    case = worked()
+    entry = case.ship([1, 1])
+    with transaction.atomic():
+        assert recognition.post_shipment(Shipment.objects.get(), now=NOW) == entry
+
+
+def test_a_failed_refund_is_owed_and_the_next_refund_pays_it_first() -> None:
+    case = worked()
+    case.ship([1, 1])
+    case.settle(case.ask(3_000), fails="after")
+    assert case.owed(REFUNDS_PAYABLE) == 3_000
+    again = case.ask(3_000)
+    assert [line.payable for line in again.lines.all()] == [3_000]
+    assert lines_of(case.settle(again)) == {"2120": 3_000, "1150": -3_000}
+    assert case.owed(REFUNDS_PAYABLE) == 0
+    case.check()
+
+
+def test_a_refund_that_failed_before_money_moved_is_owed_too() -> None:
+    case = worked()
+    refund = case.ask(3_000)
+    case.settle(refund, fails="before")
+    assert (case.owed(PREPAYMENTS), case.owed(REFUNDS_PAYABLE)) == (9_130, 3_000)
+    with transaction.atomic():
+        recognition.post_failed_refund(refund, now=NOW)  # told twice
+    assert case.owed(REFUNDS_PAYABLE) == 3_000
+    assert case.ask().amount == 12_130  # everything: what is owed, and the rest
+    case.check()
+
+
+def test_money_that_moves_after_all_for_a_failed_refund_comes_out_of_what_is_owed() -> None:
+    case = worked()
+    refund = case.ask(3_000)
+    case.settle(refund, fails="before")
+    assert lines_of(case.transaction("refund", str(refund.stripe_id), -3_000)) == {
+        "2120": 3_000,
+        "1150": -3_000,
+    }
+    case.check()
+
+
+def test_a_second_payment_is_refunded_from_the_excess_and_not_from_the_goods() -> None:
+    case = worked()
+    Payment.objects.create(
+        order=case.order, payment_intent="pi_2", charge="ch_2", amount=12_130, captured_at=NOW
+    )
+    case.transaction("charge", "ch_2", 12_130)
+    case.settle(case.ask(12_130))
+    assert case.owed(PREPAYMENTS) == 12_130
+    assert lines_of(case.ship([1, 1]))["2130"] == 12_130
+    case.check()
+
+
+@pytest.mark.parametrize(
+    ("amount", "quantities", "shipping"),
+    [(12_131, [], False), (0, [], False), (-5, [], False), (None, [2, 0], False), (100, [1, 0], False)],
+)
+def test_a_refund_of_what_is_not_there_is_refused(
+    amount: int | None, quantities: list[int], shipping: bool
+) -> None:
+    case = worked()
+    with pytest.raises(RefundRefused):
+        case.ask(amount, quantities, shipping=shipping)
+    assert not Refund.objects.exists()
+
+
+def test_nothing_can_be_refunded_twice() -> None:
+    case = worked()
+    case.ask(shipping=True)
+    with pytest.raises(RefundRefused, match=r"."):
+        case.ask(shipping=True)
+    case.ask()
+    with pytest.raises(RefundRefused, match=r"."):
+        case.ask()
+
+
+def test_a_line_of_another_order_is_refused() -> None:
+    other, case = worked(), worked()
+    request = RefundRequest(
+        amount=None, quantities={other.lines[0].pk: 1}, include_shipping=False, restock=False, reason=""
+    )
+    with pytest.raises(RefundRefused):
+        recognition.refund_plan(case.order, request)
+
+
+def test_a_refund_with_another_amount_than_ours_goes_to_suspense() -> None:
+    case = worked()
+    refund = case.ask(3_000)
+    assert lines_of(case.transaction("refund", str(refund.stripe_id), -2_999)) == {
+        "9990": 2_999,
+        "1150": -2_999,
+    }
+    assert Discrepancy.objects.get().kind == "amount"
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "account", "found"),
+    [
+        ("charge", "ch_foreign", "2130", "missing_in_books"),
+        ("refund", "re_foreign", "2130", "missing_in_books"),
+        ("refund_failure", "re_foreign", "2120", "missing_in_books"),
+        ("adjustment", "", "9990", "unknown_type"),
+        ("payout", "po_1", "9990", "unknown_type"),
+    ],
+)
+def test_what_we_can_not_explain_is_posted_with_a_discrepancy(
+    kind: str, source: str, account: str, found: str
+) -> None:
+    entry = worked().transaction(kind, source, 500)
+    assert lines_of(entry) == {"1150": 500, account: -500}
+    assert Discrepancy.objects.get().kind == found
+
+
+LINES = st.lists(
+    st.tuples(st.integers(0, 9_999), st.integers(1, 4), st.sampled_from([10, 8])), min_size=1, max_size=4
+)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["ship", "ship", "amount", "lines", "shipping", "all"]),
+        st.integers(0, 10**6),
+        st.sampled_from(["", "", "before", "after", "later"]),
+    ),
+    max_size=8,
+)
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(LINES, st.integers(0, 3_000), st.sampled_from([0, 500]), STEPS, st.booleans())
+def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
+    lines: list[tuple[int, int, int]],
+    discount: int,
+    shipping_fee: int,
+    steps: list[tuple[str, int, str]],
+    everything_back: bool,
+) -> None:
+    goods = sum(price * quantity for price, quantity, _rate in lines)
+    if goods - min(discount, goods) + shipping_fee < 50:
+        return
+    with transaction.atomic():
+        case = Case(lines, discount=min(discount, goods), shipping_fee=shipping_fee)
+        open_refunds = []
+        for kind, number, fate in steps:
+            if kind == "ship":
+                parcel = [number % (line.shippable + 1) for line in case.lines]
+                if any(parcel):
+                    case.ship(parcel)
+                continue
+            try:
+                if kind == "amount":
+                    refund = case.ask(1 + number % case.order.total)
+                elif kind == "lines":
+                    refund = case.ask(
+                        quantities=[
+                            number % (line.quantity - line.cancelled - line.returned + 1)
+                            for line in case.lines
+                        ],
+                        shipping=not number % 3,
+                    )
+                else:
+                    refund = case.ask(shipping=kind == "shipping")
+            except RefundRefused:
+                continue
+            if fate == "later":
+                open_refunds.append(refund)
+            else:
+                case.settle(refund, fails=fate)
+            case.check()
+        rest = [line.shippable for line in case.lines]
+        if any(rest):
+            case.ship(rest)
+        for refund in open_refunds:
+            case.settle(refund)
+        case.check()
+        if any(line.shipped for line in case.lines):
+            assert case.owed(PREPAYMENTS) == 0
+        if everything_back:
+            try:
+                case.settle(case.ask())
+            except RefundRefused:
+                pass
+            case.check()
+            assert case.owed(PREPAYMENTS) == case.owed(REFUNDS_PAYABLE) == 0
+            assert journal.balance("1150", order=case.order) == 0
+            for rate in (10, 8):
+                shipping = case.owed(SHIPPING_INCOME) if rate == 10 else 0
+                assert case.owed(SALES[rate]) + shipping + case.owed(RETURNS[rate]) == 0
+                assert case.owed(OUTPUT_TAX[rate]) == 0
+
+
+def test_the_state_of_an_order_is_read_in_four_queries(django_assert_num_queries: object) -> None:
+    case = worked()
+    case.ship([1, 1])
+    case.settle(case.ask(500))
+    with django_assert_num_queries(4):  # type: ignore[operator]
+        recognition.pots(case.order)
+
+
+def test_a_charge_without_fee_and_amount_has_no_entry() -> None:
+    assert worked().transaction("adjustment", "", 0) is None
+
+
+def test_a_transaction_is_posted_once(db: None) -> None:
+    case = worked()
+    txn = BalanceTransaction.objects.get()
+    with transaction.atomic():
+        recognition.post_balance_transaction(txn, now=NOW + timedelta(hours=1))
+    assert case.order.entries.count() == 1

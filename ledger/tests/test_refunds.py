@@ -1,0 +1,330 @@
+"""Refunds: whole, by lines, by amount; before and after shipment; once, whatever happens on the way."""
+
+import json
+import secrets
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from kikaku.sandbox import Request, Response, Sandbox
+from ledger import journal, refunds, stripe_client, webhook
+from ledger.accounts import PREPAYMENTS, REFUNDS_PAYABLE
+from ledger.events import PaymentNotYetKnown
+from ledger.models import (
+    Discrepancy,
+    OutgoingMail,
+    Refund,
+    StockItem,
+    StockMovement,
+    StripeEvent,
+)
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.test_stock import in_parallel
+
+FAILS_LATER = "4000000000005126"
+PENDING_FIRST = "4000000000007726"
+
+
+def refunds_at_stripe(order_refund: Refund) -> int:
+    """Say how much of the payment was refunded, as Stripe sees it."""
+    now = timezone.now()
+    return sum(
+        refund.amount
+        for refund in stripe_client.list_refunds(now - timedelta(days=1), now + timedelta(days=1))
+        if refund.payment_intent == order_refund.payment.payment_intent
+    )
+
+
+@pytest.mark.django_db
+def test_a_part_of_a_shipped_order_is_refunded_by_amount(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.ship(order)
+    refund = build.refund(order, 3_000, reason="傷")
+    assert (refund.status, refund.amount, refund.reason) == (Refund.Status.SUCCEEDED, 3_000, "傷")
+    assert [(line.tax_rate, line.recognised) for line in refund.lines.all()] == [(10, 3_000)]
+    assert order.status == OrderStatus.SHIPPED
+    assert order.mails.get(kind=OutgoingMail.Kind.REFUNDED).subject
+    build.deliver(sandbox)
+    assert order.refunds.count() == 1
+
+
+@pytest.mark.django_db
+def test_unshipped_pieces_are_taken_first_and_can_be_sold_again(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(price=1_000, quantity=4, on_hand=4)])
+    line = order.lines.get()
+    build.ship(order, {line.pk: 1})
+    refund = build.refund(order, quantities={line.pk: 2})
+    line.refresh_from_db()
+    assert (line.reserved, line.shipped, line.cancelled, line.returned) == (1, 1, 2, 0)
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (3, 1)
+    assert refund.amount == 2_000
+    assert order.status == OrderStatus.PARTIALLY_SHIPPED
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("restock", [True, False])
+def test_shipped_pieces_come_back_to_stock_when_asked_for(sandbox: Sandbox, restock: bool) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
+    build.ship(order)
+    line = order.lines.get()
+    build.refund(order, quantities={line.pk: 1}, restock=restock)
+    line.refresh_from_db()
+    assert line.returned == 1
+    assert StockItem.objects.get().on_hand == (1 if restock else 0)
+    returns = StockMovement.objects.filter(kind=StockMovement.Kind.RETURN)
+    assert [movement.quantity for movement in returns] == ([1] if restock else [])
+
+
+@pytest.mark.django_db
+def test_refunding_the_last_unshipped_pieces_completes_the_order(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2)])
+    build.fetch(sandbox)
+    line = order.lines.get()
+    build.ship(order, {line.pk: 1})
+    build.refund(order, quantities={line.pk: 1})
+    assert order.status == OrderStatus.SHIPPED
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+def test_refunding_everything_before_shipment_ends_the_order(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
+    refund = build.refund(order)
+    assert refund.amount == order.total
+    assert order.status == OrderStatus.CANCELLED
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (2, 0)
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+def test_all_pieces_without_the_shipping_fee_are_refused_because_nothing_would_ship(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    line = order.lines.get()
+    with pytest.raises(refunds.RefundRefused):
+        build.refund(order, quantities={line.pk: 1})
+    assert not Refund.objects.exists()
+    build.refund(order, quantities={line.pk: 1}, include_shipping=True)
+    assert order.status == OrderStatus.CANCELLED
+
+
+@pytest.mark.django_db
+def test_more_than_is_left_is_refused_and_changes_nothing(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.refund(order, 11_000)
+    for amount in (501, 0, -5):
+        with pytest.raises(refunds.RefundRefused):
+            build.refund(order, amount)
+    line = order.lines.get()
+    for quantities in ({line.pk: 2}, {line.pk: -1}, {line.pk + 99: 1}):
+        with pytest.raises(refunds.RefundRefused):
+            build.refund(order, quantities=quantities)
+    assert order.refunds.count() == 1
+    with pytest.raises(refunds.RefundRefused):
+        build.refund(build.order())  # not paid
+
+
+@pytest.mark.django_db
+def test_clicking_twice_sends_the_money_once(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    first, second = build.refund(order, 1_000, nonce="same"), build.refund(order, 1_000, nonce="same")
+    assert first == second
+    assert refunds_at_stripe(first) == 1_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clicking_at_the_same_time_sends_the_money_once(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    made = in_parallel(*[lambda: build.refund(order, 1_000, nonce="same")] * 3)
+    assert len({refund.pk for refund in made if isinstance(refund, Refund)}) == 1, made
+    assert all(isinstance(refund, Refund) for refund in made), made
+    refund = Refund.objects.get()
+    assert refund.status == Refund.Status.SUCCEEDED
+    assert refunds_at_stripe(refund) == 1_000
+    assert order.mails.filter(kind=OutgoingMail.Kind.REFUNDED).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_do_not_refund_more_than_was_paid(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    made = in_parallel(*[lambda: build.refund(order, 8_000)] * 2)
+    assert sum(isinstance(result, Refund) for result in made) == 1, made
+    assert sum(isinstance(result, refunds.RefundRefused) for result in made) == 1, made
+
+
+@pytest.mark.django_db
+def test_when_stripe_is_down_the_refund_waits_and_the_job_sends_it_once(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.paid_order(sandbox)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    refund = build.refund(order, 1_000)
+    assert (refund.status, refund.stripe_id) == (Refund.Status.REQUESTED, None)
+    settings.STRIPE_API_BASE = ""
+    assert refunds.send_requested(now=timezone.now()) == 0  # its own request may still be at it
+    later = timezone.now() + timedelta(minutes=5)
+    assert refunds.send_requested(now=later) == 1
+    assert refunds.send_requested(now=later) == 0
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.SUCCEEDED
+    assert refunds_at_stripe(refund) == 1_000
+
+
+@pytest.mark.django_db
+def test_a_refund_whose_answer_was_lost_is_found_again_even_after_the_key_has_lapsed(
+    sandbox: Sandbox,
+) -> None:
+    order = build.paid_order(sandbox)
+    refund = build.refund(order, 1_000)
+    Refund.objects.update(status=Refund.Status.REQUESTED, stripe_id=None)
+    moment = build.now_of(sandbox) + timedelta(days=3)
+    sandbox.clock = moment.timestamp
+    assert refunds.send_requested(now=moment) == 1
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.SUCCEEDED
+    sandbox.clock = (moment - timedelta(days=3)).timestamp
+    assert refunds_at_stripe(refund) == 1_000
+
+
+@pytest.mark.django_db
+def test_a_refund_event_that_overtakes_our_own_writing_finds_the_row(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+
+    def deliver_first(request: Request, response: Response) -> None:
+        if request.target == "/v1/refunds":
+            sandbox.observer = None
+            build.deliver(sandbox)
+
+    sandbox.observer = deliver_first
+    refund = build.refund(order, 1_000)
+    assert order.refunds.count() == 1
+    assert refund.status == Refund.Status.SUCCEEDED
+    assert order.mails.filter(kind=OutgoingMail.Kind.REFUNDED).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_refund_that_stripe_refuses_is_failed_with_its_reason_and_owed(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.fetch(sandbox)
+    # somebody refunded everything in Stripe's dashboard, and the event has not come yet
+    payment = order.payments.get()
+    stripe_client.client().v1.refunds.create({"payment_intent": payment.payment_intent})
+    refund = build.refund(order, 1_000)
+    assert refund.status == Refund.Status.FAILED
+    assert refund.failure_reason
+    assert Discrepancy.objects.get(kind=Discrepancy.Kind.REFUND_FAILED).amount == 1_000
+    assert journal.balance(REFUNDS_PAYABLE, order=order) == -1_000
+
+
+@pytest.mark.django_db
+def test_a_pending_refund_that_fails_later_does_not_count_and_is_owed(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, card=FAILS_LATER)
+    build.ship(order)
+    refund = build.refund(order, 2_000)
+    build.deliver(sandbox)
+    moment = build.now_of(sandbox) + timedelta(days=10)
+    sandbox.clock = moment.timestamp
+    build.deliver(sandbox)
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.FAILED
+    assert refunds.refundable(order.payments.get()) == order.total
+    assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_FAILED
+    build.fetch(sandbox)
+    assert journal.balance(REFUNDS_PAYABLE, order=order) == -2_000
+    # asked for again, what is owed is paid first
+    again = build.refund(order, 2_000, now=moment)
+    assert [(line.payable, line.recognised) for line in again.lines.all()] == [(2_000, 0)]
+
+
+@pytest.mark.django_db
+def test_a_refund_that_waits_is_mailed_when_it_succeeded(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, card=PENDING_FIRST)
+    refund = build.refund(order, 2_000)
+    assert refund.status == Refund.Status.PENDING
+    assert not order.mails.filter(kind=OutgoingMail.Kind.REFUNDED).exists()
+    moment = build.now_of(sandbox) + timedelta(days=10)
+    sandbox.clock = moment.timestamp
+    build.deliver(sandbox)
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.SUCCEEDED
+    assert order.mails.filter(kind=OutgoingMail.Kind.REFUNDED).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_late_report_never_moves_a_failed_refund_back(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, card=FAILS_LATER)
+    refund = build.refund(order, 2_000)
+    moment = build.now_of(sandbox) + timedelta(days=10)
+    sandbox.clock = moment.timestamp
+    bodies = [json.loads(delivery.body) for delivery in sandbox.pending_deliveries()]
+    told = [body for body in bodies if body["type"].startswith("refund.")]
+    assert len(told) >= 2
+    for body in [*reversed(told), *told]:
+        event = StripeEvent.objects.create(
+            pk=f"evt_{secrets.token_hex(8)}",
+            type=body["type"],
+            created=moment,
+            payload=body,
+            received_at=moment,
+        )
+        webhook.process(event.pk, now=moment)
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.FAILED
+    assert Discrepancy.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_refund_made_in_stripes_dashboard_gets_a_row_and_its_place_in_the_books(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.fetch(sandbox)
+    payment = order.payments.get()
+    for amount in (1_500, 500):
+        stripe_client.client().v1.refunds.create({"payment_intent": payment.payment_intent, "amount": amount})
+    build.deliver(sandbox)
+    build.deliver(sandbox)
+    assert sorted(order.refunds.values_list("amount", "status")) == [(500, "succeeded"), (1_500, "succeeded")]
+    assert refunds.refundable(payment) == 9_500
+    build.fetch(sandbox)
+    assert journal.balance(PREPAYMENTS, order=order) == -9_500
+    assert not Discrepancy.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_refund_told_before_its_payment_waits_for_it_and_is_given_up_as_foreign_later(
+    sandbox: Sandbox,
+) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    paid = sandbox.pending_deliveries()
+    intent = next(
+        json.loads(delivery.body)["data"]["object"]["id"]
+        for delivery in paid
+        if json.loads(delivery.body)["type"] == "payment_intent.succeeded"
+    )
+    stripe_client.client().v1.refunds.create({"payment_intent": intent, "amount": 700})
+    for delivery in sorted(sandbox.pending_deliveries(), key=lambda one: b'"refund.' not in one.body):
+        event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+        if event.type.startswith("refund."):
+            with pytest.raises(PaymentNotYetKnown):
+                webhook.process(event.pk, now=timezone.now())
+    assert not Discrepancy.objects.exists()
+    waiting = StripeEvent.objects.filter(type__startswith="refund.").first()
+    assert waiting is not None
+    foreign = StripeEvent.objects.create(
+        pk="evt_foreign",
+        type=waiting.type,
+        created=waiting.created,
+        payload=waiting.payload,
+        received_at=waiting.created,
+    )
+    assert webhook.process(foreign.pk, now=timezone.now() + timedelta(hours=2))
+    assert Discrepancy.objects.get().kind == Discrepancy.Kind.MISSING_IN_BOOKS
+    webhook.process_pending(now=timezone.now())
+    webhook.process_pending(now=timezone.now())
+    assert order.refunds.get().amount == 700

@@ -1,0 +1,174 @@
+"""Stock: nothing is promised twice, and what lies on the shelf is the sum of its movements."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, connections
+from django.db.models import Sum
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledger import stock
+from ledger.models import StockItem, StockMovement
+from ledger.tests import build
+
+
+def in_parallel(*jobs: Callable[[], object]) -> list[object]:
+    """Run jobs at the same time, each on its own connection; results or the exceptions they raised."""
+    results: list[object] = [None] * len(jobs)
+    start = threading.Barrier(len(jobs))
+
+    def run(position: int, job: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            results[position] = job()
+        except Exception as error:
+            results[position] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(at, job)) for at, job in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.django_db
+def test_it_reserves_all_or_nothing_and_names_what_is_missing() -> None:
+    enough, few = build.item("A", 5), build.item("B", 1)
+    with pytest.raises(stock.SoldOut) as refusal:
+        stock.reserve({enough.pk: 2, few.pk: 2})
+    assert refusal.value.skus == ("B",)
+    enough.refresh_from_db()
+    assert enough.reserved == 0
+
+
+@pytest.mark.django_db
+def test_a_shipment_takes_pieces_off_the_shelf_and_the_promise_with_them() -> None:
+    item = build.item("A", 5)
+    stock.reserve({item.pk: 3})
+    for _twice in range(2):
+        stock.commit(item.pk, 2, source="shipment_line:1", actor="staff", now=timezone.now())
+    item.refresh_from_db()
+    assert (item.on_hand, item.reserved, item.available) == (3, 1, 2)
+
+
+@pytest.mark.django_db
+def test_releasing_more_than_is_reserved_is_refused() -> None:
+    item = build.item("A", 5)
+    stock.reserve({item.pk: 1})
+    with pytest.raises(stock.StockRefused):
+        stock.release({item.pk: 2})
+    item.refresh_from_db()
+    assert item.reserved == 1
+
+
+@pytest.mark.django_db
+def test_a_count_below_what_is_promised_is_refused() -> None:
+    item = build.item("A", 5)
+    stock.reserve({item.pk: 3})
+    with pytest.raises(stock.StockRefused):
+        stock.adjust(item, on_hand=2, source="count:1", actor="staff", now=timezone.now(), note="counted")
+    stock.adjust(item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), note="counted")
+    stock.adjust(item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), note="counted")
+    stock.adjust(item, delta=-1, source="count:2", actor="staff", now=timezone.now(), note="broken")
+    item.refresh_from_db()
+    assert item.on_hand == 3
+    assert list(item.movements.order_by("pk").values_list("quantity", flat=True)) == [5, -1, -1]
+
+
+@pytest.mark.django_db
+def test_the_same_receipt_twice_is_received_once() -> None:
+    item = build.item("A", 0)
+    for _twice in range(2):
+        stock.receive(item, 7, source="delivery:1", actor="staff", now=timezone.now())
+    item.refresh_from_db()
+    assert item.on_hand == 7
+    with pytest.raises(stock.StockRefused):
+        stock.receive(item, 0, source="delivery:2", actor="staff", now=timezone.now())
+
+
+@pytest.mark.django_db
+def test_many_new_items_are_received_in_a_few_statements(
+    django_assert_max_num_queries: Callable[..., object],
+) -> None:
+    items = [StockItem.objects.create(sku=f"S{number}") for number in range(60)]
+    with django_assert_max_num_queries(8):  # type: ignore[attr-defined]
+        stock.receive_many(
+            {item.pk: 1 + item.pk % 3 for item in items}, source="opening", actor="demo", now=timezone.now()
+        )
+    assert all(item.on_hand == 1 + item.pk % 3 for item in StockItem.objects.all())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_piece_is_promised_to_one_of_many_at_the_same_time() -> None:
+    item = build.item("LAST", 2)
+    results = in_parallel(*[lambda: stock.reserve({item.pk: 1})] * 5)
+    assert sum(isinstance(result, stock.SoldOut) for result in results) == 3
+    assert sum(result is None for result in results) == 2
+    item.refresh_from_db()
+    assert (item.on_hand, item.reserved) == (2, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_orders_that_want_the_same_items_the_other_way_round_do_not_block_each_other() -> None:
+    one, two = build.item("A", 100), build.item("B", 100)
+    results = in_parallel(
+        *[lambda: stock.reserve({one.pk: 1, two.pk: 1}), lambda: stock.reserve({two.pk: 1, one.pk: 1})] * 3
+    )
+    assert results == [None] * 6
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(["receive", "reserve", "release", "commit", "take_back", "adjust"]), st.integers(1, 6)
+    ),
+    max_size=25,
+)
+
+
+@pytest.mark.django_db
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=MOVES)
+def test_whatever_happens_the_shelf_is_the_sum_of_its_movements_and_never_promised_twice(
+    moves: list[tuple[str, int]],
+) -> None:
+    now = timezone.now()
+    item = StockItem.objects.create(sku=f"H{StockItem.objects.count()}-{StockMovement.objects.count()}")
+    shelf = promised = 0
+    for step, (move, quantity) in enumerate(moves):
+        source = f"step:{step}"
+        try:
+            if move == "receive":
+                stock.receive(item, quantity, source=source, actor="", now=now)
+                shelf += quantity
+            elif move == "reserve":
+                stock.reserve({item.pk: quantity})
+                promised += quantity
+            elif move == "release":
+                stock.release({item.pk: quantity})
+                promised -= quantity
+            elif move == "commit":
+                stock.commit(item.pk, quantity, source=source, actor="", now=now)
+                shelf, promised = shelf - quantity, promised - quantity
+            elif move == "take_back":
+                stock.take_back(item.pk, quantity, source=source, actor="", now=now)
+                shelf += quantity
+            else:
+                stock.adjust(item, delta=-quantity, source=source, actor="", now=now, note="")
+                shelf -= quantity
+        except (stock.SoldOut, stock.StockRefused):
+            pass
+    item.refresh_from_db()
+    assert (item.on_hand, item.reserved) == (shelf, promised)
+    assert 0 <= item.reserved <= item.on_hand
+    assert (item.movements.aggregate(sum=Sum("quantity"))["sum"] or 0) == item.on_hand
+
+
+def test_threads_of_these_tests_really_have_their_own_connection() -> None:
+    here = connection
+    assert in_parallel(lambda: connections["default"] is here) == [False]

@@ -1,0 +1,265 @@
+"""What we send to Stripe, how we wait for it, and what becomes of its errors."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from django.conf import settings as project
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from kikaku.sandbox import Request, Response, Sandbox
+from kikaku.testing import engine_missing
+from ledger import refunds, stripe_client
+from ledger.models import Refund
+from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db
+
+
+def form_of(request: Request) -> dict[str, str]:
+    """Read a form-encoded request."""
+    return {
+        name: values[0] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()
+    }
+
+
+@pytest.fixture
+def traffic(sandbox: Sandbox) -> list[Request]:
+    """Collect the requests that reach Stripe."""
+    seen: list[Request] = []
+
+    def note(request: Request, response: Response) -> None:
+        seen.append(request)
+
+    sandbox.observer = note
+    return seen
+
+
+def charged(form: dict[str, str]) -> int:
+    """Add up what Stripe will charge."""
+    total, position = 0, 0
+    while f"line_items[{position}][quantity]" in form:
+        unit = int(form[f"line_items[{position}][price_data][unit_amount]"])
+        total += unit * int(form[f"line_items[{position}][quantity]"])
+        position += 1
+    return total
+
+
+def test_the_session_says_what_the_order_says(sandbox: Sandbox, traffic: list[Request]) -> None:
+    order = build.worked_order()
+    build.session_of(order)
+    attempt = order.attempts.get()
+    form = form_of(traffic[0])
+    assert charged(form) == 12_130  # yen, not × 100
+    assert form["mode"] == "payment"
+    assert form["locale"] == "ja"
+    assert form["customer_email"] == "hanako@example.jp"
+    assert form["client_reference_id"] == order.number
+    assert form["expires_at"] == str(int(attempt.expires_at.timestamp()))
+    assert form["payment_intent_data[capture_method]"] == "automatic"
+    for prefix in ("metadata", "payment_intent_data[metadata]"):
+        assert form[f"{prefix}[order]"] == order.number
+        assert form[f"{prefix}[attempt]"] == str(attempt.pk)
+    assert form["success_url"] == f"{project.STOREFRONT_BASE_URL}/orders/{order.token}/thanks/"
+    assert form["cancel_url"] == f"{project.STOREFRONT_BASE_URL}/orders/{order.token}/"
+    assert form["line_items[2][price_data][product_data][name]"] == "送料"
+    assert {form[f"line_items[{at}][price_data][currency]"] for at in range(3)} == {"jpy"}
+    assert traffic[0].header("Stripe-Version") == project.STRIPE_API_VERSION
+    assert traffic[0].header("Idempotency-Key") == attempt.idempotency_key
+
+
+def test_an_english_order_is_paid_in_english(sandbox: Sandbox, traffic: list[Request]) -> None:
+    order = build.order([build.line(title="Ceiling light")], language="en")
+    build.session_of(order)
+    form = form_of(traffic[0])
+    assert form["locale"] == "en"
+    assert "/en/orders/" in form["success_url"]
+    assert form["line_items[1][price_data][product_data][name]"] == "Shipping fee"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(
+        st.tuples(st.integers(1, 50_000), st.integers(1, 9), st.sampled_from([8, 10])), min_size=1, max_size=5
+    ),
+    part=st.integers(0, 100),
+    shipping=st.sampled_from([0, 500]),
+)
+def test_what_stripe_charges_is_the_orders_total_to_the_yen(
+    sandbox: Sandbox, traffic: list[Request], lines: list[tuple[int, int, int]], part: int, shipping: int
+) -> None:
+    goods = sum(price * quantity for price, quantity, _rate in lines)
+    discount = (goods - 50) * part // 100 if goods > 50 else 0
+    if goods + shipping < 50:
+        return
+    order = build.order(
+        [
+            build.line(f"S{at}", price=price, quantity=quantity, rate=rate, on_hand=10_000)
+            for at, (price, quantity, rate) in enumerate(lines)
+        ],
+        discount=discount,
+        shipping_fee=shipping,
+    )
+    traffic.clear()
+    build.session_of(order)
+    assert charged(form_of(traffic[0])) == order.total
+
+
+def test_our_traffic_is_valid_by_stripes_published_document(sandbox: Sandbox) -> None:
+    if not (Path(project.BASE_DIR) / "var/stripe/spec3.json").exists():
+        engine_missing("Stripe's OpenAPI document: `python scripts/stripe_spec.py` fetches it")
+    from kikaku.sandbox.openapi import Contract
+
+    contract = Contract()
+    checked = 0
+
+    def check(request: Request, response: Response) -> None:
+        nonlocal checked
+        contract.check_request(request.method, request.target, request.body)
+        contract.check_response(request.method, request.target, response.status, response.body)
+        checked += 1
+
+    sandbox.observer = check
+    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("B", rate=8)], discount=333)
+    refund = build.refund(order, 1_000)
+    assert stripe_client.find_refund(refund) is not None
+    abandoned = build.order([build.line("C")])
+    session = build.session_of(abandoned)
+    stripe_client.retrieve_session(session)
+    stripe_client.expire_session(session)
+    with pytest.raises(StripeRefused):
+        stripe_client.expire_session(session)
+    now = timezone.now()
+    around = (now - timedelta(hours=1), now + timedelta(hours=1))
+    assert len(list(stripe_client.list_balance_transactions(*around))) == 2
+    assert len(list(stripe_client.list_charges(*around))) == 1
+    assert len(list(stripe_client.list_refunds(*around))) == 1
+    stripe_client.retrieve_charge(str(order.payments.get().charge))
+    assert stripe_client.retrieve_balance() > 0
+    assert checked >= 10
+
+
+def test_all_pages_are_read(sandbox: Sandbox, traffic: list[Request]) -> None:
+    for number in range(3):
+        order = build.paid_order(sandbox, [build.line(f"P{number}", price=20_000)])
+        for _part in range(40):
+            build.refund(order, 100)
+    now = timezone.now()
+    traffic.clear()
+    found = list(stripe_client.list_balance_transactions(now - timedelta(hours=1), now + timedelta(hours=1)))
+    assert len(found) == len({txn.id for txn in found}) == 123
+    assert len(traffic) == 2
+    assert sum(txn.net for txn in found) == stripe_client.retrieve_balance()
+
+
+class Troubled(BaseHTTPRequestHandler):
+    """A server that answers what its queue says: (seconds to wait, status, body)."""
+
+    answers: list[tuple[float, int, bytes]] = []
+    keys: list[str | None] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.keys.append(self.headers.get("Idempotency-Key"))
+        wait, status, body = self.answers.pop(0)
+        time.sleep(wait)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def troubled(settings: Settings) -> Iterator[type[Troubled]]:
+    """Put a troubled server in Stripe's place."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Troubled)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
+    Troubled.answers, Troubled.keys = [], []
+    yield Troubled
+    server.shutdown()
+    server.server_close()
+
+
+def error(kind: str, code: str = "", message: str = "No.") -> bytes:
+    return json.dumps({"error": {"type": kind, "code": code, "message": message}}).encode()
+
+
+def test_a_server_error_is_retried_with_the_same_key_and_then_unavailable(troubled: type[Troubled]) -> None:
+    order = build.order()
+    attempt = order.attempts.create(
+        idempotency_key="key-1", created_at=timezone.now(), expires_at=timezone.now() + timedelta(minutes=35)
+    )
+    troubled.answers = [(0, 500, error("api_error"))] * 3
+    with pytest.raises(StripeUnavailable):
+        stripe_client.create_session(attempt)
+    assert troubled.keys == ["key-1"] * 3  # one try and two repetitions, bounded
+
+
+def test_a_hanging_stripe_is_given_up_within_the_time_out(troubled: type[Troubled]) -> None:
+    assert stripe_client.TIMEOUT == (5.0, 10.0)
+    fast = stripe_client.networked(
+        "sk_test_x", project.STRIPE_API_VERSION, project.STRIPE_API_BASE, (0.2, 0.2), 0
+    )
+    troubled.answers = [(1.0, 200, b"{}")]
+    began = time.monotonic()
+    with pytest.raises(StripeUnavailable), stripe_client.errors():
+        fast.v1.balance.retrieve()
+    assert time.monotonic() - began < 0.9
+
+
+def test_a_wrong_key_is_the_shops_trouble_and_appears_nowhere(
+    troubled: type[Troubled], settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.STRIPE_SECRET_KEY = "sk_test_verysecretverysecret"
+    troubled.answers = [
+        (0, 401, error("invalid_request_error", message="Invalid API Key: sk_test_verysecretverysecret"))
+    ]
+    with caplog.at_level("DEBUG"), pytest.raises(StripeUnavailable) as trouble:
+        stripe_client.retrieve_balance()
+    assert "verysecret" not in str(trouble.value) + caplog.text
+
+
+def test_a_refusal_carries_stripes_code(troubled: type[Troubled], sandbox: Sandbox) -> None:
+    troubled.answers = [(0, 400, error("invalid_request_error", "charge_already_refunded", "Already."))]
+    with pytest.raises(StripeRefused) as refusal:
+        stripe_client.retrieve_session("cs_1")
+    assert (refusal.value.code, refusal.value.message) == ("charge_already_refunded", "Already.")
+
+
+def test_the_stand_in_does_not_exist_beside_a_key(settings: Settings) -> None:
+    settings.SANDBOX = False
+    with pytest.raises(RuntimeError):
+        stripe_client.sandbox()
+
+
+def test_the_stand_in_over_http_and_in_process_share_their_state(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    from kikaku.sandbox.server import running
+
+    order = build.paid_order(sandbox)
+    with running(sandbox, 0) as address:
+        settings.STRIPE_API_BASE = address
+        refund = build.refund(order, 300)
+        assert refund.status == Refund.Status.SUCCEEDED
+        settings.STRIPE_API_BASE = ""
+    assert stripe_client.find_refund(refund) is not None
+    assert refunds.refundable(order.payments.get()) == order.total - 300

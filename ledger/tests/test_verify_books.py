@@ -1,0 +1,204 @@
+"""Whoever tampers with a row or a file is caught by name."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import triggers, verification
+from ledger.daily_close import close_days
+from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def books(sandbox: Sandbox) -> None:
+    """Close Monday and Tuesday; a payment of Wednesday is still open."""
+    a_day_of_business(sandbox, MONDAY)
+    a_day_of_business(sandbox, TUESDAY)
+    now = set_clock(sandbox, night_after(TUESDAY))
+    assert [result.differences for result in close_days([MONDAY, TUESDAY], now=now)] == [0, 0]
+    now = set_clock(sandbox, at(TUESDAY + timedelta(days=1)))
+    build.paid_order(sandbox, now=now)
+    build.fetch(sandbox)
+
+
+def tamper(statement: str) -> None:
+    """Change rows as somebody with a database console would, the triggers dropped before and put back after."""
+    with connection.schema_editor(atomic=False) as editor, connection.cursor() as cursor:
+        triggers.remove(editor)
+        cursor.execute(statement)
+        triggers.install(editor)
+
+
+@pytest.fixture(autouse=True)
+def without_deferred_constraints() -> Iterator[None]:
+    """Let PostgreSQL check foreign keys at once: it refuses to drop a trigger while some wait."""
+    if connection.vendor == "postgresql":
+        connection.check_constraints()
+    yield
+
+
+def found() -> list[tuple[str, str, str, str]]:
+    """Give (table, id, expected, found) of every finding."""
+    return [(f.table, f.object_id, f.expected, f.found) for f in verification.verify()]
+
+
+def names() -> str:
+    """Give all findings as one text."""
+    return "\n".join(str(finding) for finding in verification.verify())
+
+
+def test_clean_books_have_no_findings(books: None) -> None:
+    assert names() == ""
+
+
+def test_empty_books_have_no_findings() -> None:
+    assert names() == ""
+
+
+def test_a_changed_amount_in_a_closed_day_is_named(books: None) -> None:
+    line = JournalLine.objects.filter(entry__day=MONDAY, account_id="2130", credit__gt=0).earliest("pk")
+    tamper(f"UPDATE ledger_journalline SET credit = credit + 1 WHERE id = {line.pk}")
+    text = names()
+    assert f"entry balanced: JournalEntry {line.entry_id} " in text
+    assert "trial balance" in text
+    assert f"journal of a closed day: JournalLine {MONDAY} balance_transaction {line.entry.source_id}" in text
+
+
+def test_a_change_that_keeps_the_entry_balanced_is_named_too(books: None) -> None:
+    line = JournalLine.objects.filter(entry__day=MONDAY, account_id="4110").earliest("pk")
+    tamper(f"UPDATE ledger_journalline SET account_id = '4111' WHERE id = {line.pk}")
+    text = names()
+    assert f"{MONDAY} shipment {line.entry.source_id} recognition line {line.position}" in text
+    assert "tax 10% posted: Order" in text
+
+
+def test_an_entry_that_vanished_is_named(books: None) -> None:
+    entry = Order.objects.earliest("pk").entries.filter(purpose="capture").get()
+    tamper(f"DELETE FROM ledger_journalline WHERE entry_id = {entry.pk}")
+    tamper(f"DELETE FROM ledger_journalentry WHERE id = {entry.pk}")
+    text = names()
+    assert f"entry of a transaction: BalanceTransaction {entry.source_id}" in text
+    assert "1150 at the cut: DailyClose 2026-11-16" in text
+    assert f"sub-ledger of 2130: Order {entry.order and entry.order.number}" in text
+
+
+def test_a_changed_balance_transaction_is_named_with_its_field(books: None) -> None:
+    txn = BalanceTransaction.objects.filter(day=MONDAY).earliest("pk")
+    tamper(f"UPDATE ledger_balancetransaction SET fee = fee + 1, net = net - 1 WHERE id = '{txn.pk}'")
+    assert ("BalanceTransaction", f"{txn.pk} fee", str(txn.fee), str(txn.fee + 1)) in found()
+
+
+def test_an_order_total_that_was_changed_is_named(books: None) -> None:
+    order = Order.objects.earliest("pk")
+    Order.objects.filter(pk=order.pk).update(tax_10=order.tax_10 + 1)
+    assert [row[:2] for row in found()] == [("Order", order.number)]
+
+
+def test_wrong_stock_is_named_with_its_sku(books: None) -> None:
+    StockItem.objects.filter(sku="DESK").update(on_hand=1_000)
+    assert [row[:2] for row in found()] == [("StockItem", "DESK")]
+
+
+def test_pieces_that_were_never_in_a_parcel_are_named(books: None) -> None:
+    line = OrderLine.objects.filter(sku="DESK").earliest("pk")
+    OrderLine.objects.filter(pk=line.pk).update(reserved=0, shipped=1)
+    assert {row[0] for row in found()} == {"OrderLine", "StockItem"}
+
+
+@pytest.mark.parametrize(
+    "name", ["report.json", "report.html", "journal.csv", "stripe-evidence.json", "manifest.json"]
+)
+def test_a_changed_file_is_named(books: None, settings: Settings, name: str) -> None:
+    path = f"daily-close/{MONDAY}/1/{name}"
+    with (settings.EVIDENCE_ROOT / path).open("ab") as file:
+        file.write(b" ")
+    assert [row[:2] for row in found()] == [("EvidenceFile", path)]
+
+
+def test_a_file_that_is_gone_is_named(books: None) -> None:
+    path = f"daily-close/{TUESDAY}/1/journal.csv"
+    storages["evidence"].delete(path)
+    assert [(row[1], row[3]) for row in found()] == [(path, "the file is gone")]
+
+
+def test_a_forged_file_with_a_forged_row_breaks_the_manifest(books: None, settings: Settings) -> None:
+    from ledger import evidence
+
+    path = f"daily-close/{MONDAY}/1/report.json"
+    forged = b'{"differences": 0}\n'
+    (settings.EVIDENCE_ROOT / path).write_bytes(forged)
+    tamper(f"UPDATE ledger_evidencefile SET sha256 = '{evidence.sha256(forged)}' WHERE path = '{path}'")
+    assert [row[:2] for row in found()] == [("EvidenceFile", path)]
+
+
+def test_a_forged_link_of_the_chain_is_named(books: None) -> None:
+    tamper(f"UPDATE ledger_dailyclose SET manifest_sha256 = '{'0' * 64}' WHERE day = '{MONDAY}'")
+    assert {row[1] for row in found()} == {
+        str(MONDAY),
+        str(TUESDAY),
+        f"daily-close/{TUESDAY}/1/manifest.json",
+    }
+
+
+def test_a_day_taken_out_of_the_middle_is_named(books: None) -> None:
+    DailyClose.objects.create(
+        day=TUESDAY + timedelta(days=2),
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=0,
+        manifest_sha256="0" * 64,
+        closed_at=night_after(TUESDAY),
+    )
+    assert ("DailyClose", "2026-11-19", "2026-11-18", "2026-11-19") in found()
+
+
+def test_a_missing_and_an_altered_trigger_are_named() -> None:
+    table = "ledger_journalline"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"DROP TRIGGER {table}_no_update ON {table}")
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_delete")
+            wrong = "disabled"
+        else:
+            cursor.execute(f"DROP TRIGGER {table}_no_update")
+            cursor.execute(f"DROP TRIGGER {table}_no_delete")
+            cursor.execute(f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} BEGIN SELECT 1; END")
+            wrong = "altered"
+    assert [(row[1], row[3]) for row in found()] == [
+        (f"{table}_no_delete", wrong),
+        (f"{table}_no_update", "missing"),
+    ]
+
+
+def test_the_mark_of_a_test_database_is_reported_elsewhere() -> None:
+    name = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = "/srv/shop.sqlite3"
+    try:
+        assert [row[0] for row in found()] == ["ledger_test_database"]
+    finally:
+        connection.settings_dict["NAME"] = name
+
+
+def test_the_command_ends_with_0_for_clean_books_and_1_for_broken_ones(
+    books: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("verify_books")
+    assert "The books are clean" in capsys.readouterr().out
+    StockItem.objects.filter(sku="DESK").update(on_hand=1_000)
+    with pytest.raises(SystemExit) as ended:
+        call_command("verify_books", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert (report["clean"], report["findings"][0]["object_id"]) == (False, "DESK")

@@ -1,0 +1,229 @@
+"""The webhook endpoint: real signatures over real JSON, posted to the real address."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import stripe
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import webhook
+from ledger.models import Order, Payment, StripeEvent
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.test_stock import in_parallel
+
+pytestmark = pytest.mark.django_db
+
+URL = "/webhooks/stripe"
+
+
+def sign(body: bytes, secret: str, *, at: int | None = None) -> str:
+    """Sign as Stripe does."""
+    moment = at or int(time.time())
+    payload = f"{moment}.{body.decode()}"
+    return f"t={moment},v1={stripe.WebhookSignature._compute_signature(payload, secret)}"
+
+
+def post(client: Client, body: bytes, signature: str) -> Any:
+    return client.post(URL, body, content_type="application/json", headers={"Stripe-Signature": signature})
+
+
+@pytest.fixture
+def succeeded(sandbox: Sandbox) -> Iterator[bytes]:
+    """The body of a payment_intent.succeeded event of a pending order."""
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    for delivery in sandbox.pending_deliveries():
+        if json.loads(delivery.body)["type"] == "payment_intent.succeeded":
+            yield delivery.body
+
+
+def test_a_signed_event_is_stored_and_handled(client: Client, succeeded: bytes, settings: Settings) -> None:
+    answer = post(client, succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0]))
+    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    event = StripeEvent.objects.get()
+    assert event.status == StripeEvent.Status.DONE
+    assert event.payload == json.loads(succeeded)
+    assert Order.objects.get().status == OrderStatus.PAID
+    assert not answer.cookies
+
+
+def test_the_stand_ins_own_signature_is_accepted(client: Client, sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    for delivery in sandbox.pending_deliveries():
+        answer = post(client, delivery.body, delivery.headers["Stripe-Signature"])
+        assert answer.status_code == 200
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+
+
+def test_while_secrets_rotate_both_are_accepted(client: Client, succeeded: bytes, settings: Settings) -> None:
+    settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
+    assert post(client, succeeded, sign(succeeded, "whsec_old")).status_code == 200
+    assert post(client, succeeded, sign(succeeded, "whsec_new")).status_code == 200
+
+
+@pytest.mark.parametrize("signature", ["", "nonsense", "t=1,v1=00", "v1=abc"])
+def test_a_wrong_signature_is_refused_and_stores_nothing(
+    client: Client, succeeded: bytes, signature: str
+) -> None:
+    assert post(client, succeeded, signature).status_code == 400
+    assert not StripeEvent.objects.exists()
+
+
+def test_a_changed_body_is_refused(client: Client, succeeded: bytes, settings: Settings) -> None:
+    signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])
+    assert post(client, succeeded.replace(b"11500", b"11501"), signature).status_code == 400
+    assert not StripeEvent.objects.exists()
+
+
+def test_an_old_signature_is_refused(client: Client, succeeded: bytes, settings: Settings) -> None:
+    signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0], at=int(time.time()) - 301)
+    assert post(client, succeeded, signature).status_code == 400
+
+
+@pytest.mark.parametrize("live", [True, None, "false"])
+def test_an_event_of_the_other_mode_is_refused(
+    client: Client, succeeded: bytes, settings: Settings, live: object
+) -> None:
+    body = json.dumps(json.loads(succeeded) | {"livemode": live}).encode()
+    answer = post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]))
+    assert answer.status_code == 400
+    assert "livemode" in answer.json()["error"]
+    assert not StripeEvent.objects.exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"id": "evt_1"}', b'"text"'])
+def test_a_signed_body_that_is_no_event_is_refused(client: Client, settings: Settings, body: bytes) -> None:
+    signature = "t=1,v1=00"
+    if body != b"\xff":
+        signature = sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])
+    assert post(client, body, signature).status_code == 400
+
+
+def test_a_body_above_one_megabyte_is_refused(client: Client, settings: Settings) -> None:
+    body = b"{" + b" " * 1_000_001 + b"}"
+    assert post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 413
+
+
+def test_only_post_is_answered(client: Client) -> None:
+    assert client.get(URL).status_code == 405
+
+
+def test_a_second_delivery_is_no_second_event(client: Client, succeeded: bytes, settings: Settings) -> None:
+    for _twice in range(2):
+        assert post(client, succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 200
+    assert StripeEvent.objects.get().attempts == 1
+    assert Payment.objects.count() == 1
+
+
+def test_a_live_claim_is_answered_409_and_the_event_is_handled_later(
+    client: Client, succeeded: bytes, settings: Settings
+) -> None:
+    now = timezone.now()
+    signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])
+    event = webhook.receive(succeeded, signature, now=now)
+    StripeEvent.objects.filter(pk=event.pk).update(claimed_until=now + timedelta(minutes=5), attempts=1)
+    assert post(client, succeeded, signature).status_code == 409
+    assert webhook.process_pending(now=now) == 0
+    # whoever claimed it died: after the lease it is taken up
+    assert webhook.process_pending(now=now + timedelta(minutes=6)) == 1
+    assert Order.objects.get().status == OrderStatus.PAID
+
+
+def test_an_event_that_failed_once_is_not_lost_at_the_retry(
+    client: Client, succeeded: bytes, settings: Settings
+) -> None:
+    order = Order.objects.get()
+    broken = json.loads(succeeded)
+    amount = broken["data"]["object"].pop("amount_received")
+    body = json.dumps(broken).encode()
+    client.raise_request_exception = False
+    answer = post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]))
+    assert answer.status_code == 500
+    event = StripeEvent.objects.get()
+    assert (event.status, event.attempts, event.claimed_until) == (StripeEvent.Status.FAILED, 1, None)
+    assert "amount_received" in event.last_error
+    assert not Payment.objects.exists()
+
+    # the mistake is mended; Stripe sends again
+    event.payload["data"]["object"]["amount_received"] = amount
+    event.save(update_fields=["payload"])
+    assert post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 200
+    order.refresh_from_db()
+    event.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    assert (event.status, event.attempts, event.last_error) == (StripeEvent.Status.DONE, 2, "")
+
+
+def test_one_failing_event_does_not_hold_up_the_others(sandbox: Sandbox, settings: Settings) -> None:
+    first, second = build.order(), build.order()
+    for order in (first, second):
+        sandbox.pay(build.session_of(order))
+    for delivery in sandbox.pending_deliveries():
+        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+    broken = StripeEvent.objects.filter(type="payment_intent.succeeded").order_by("pk")[0]
+    broken.payload["data"]["object"] = {}
+    broken.save(update_fields=["payload"])
+
+    done = webhook.process_pending(now=timezone.now())
+    assert done == StripeEvent.objects.count() - 1
+    assert StripeEvent.objects.get(status=StripeEvent.Status.FAILED).pk == broken.pk
+    assert Order.objects.filter(status=OrderStatus.PAID).count() == 2  # the other events told it too
+
+
+def test_a_handler_that_lost_its_claim_writes_nothing(succeeded: bytes, settings: Settings) -> None:
+    """Somebody took the event over while we were slow: our effects are rolled back, theirs stay."""
+    now = timezone.now()
+    event = webhook.receive(succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
+
+    claimed = webhook.claim(event.pk, now=now)
+    assert claimed is not None
+    assert webhook.claim(event.pk, now=now + timedelta(minutes=6)) is not None
+    with pytest.raises(webhook.LeaseLost):
+        webhook.handle(claimed, now=now)
+    event.refresh_from_db()
+    assert event.status == StripeEvent.Status.PENDING
+    assert not Payment.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_event_from_four_sides_at_once_is_handled_once(succeeded: bytes, settings: Settings) -> None:
+    signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])
+
+    def deliver() -> int:
+        return int(post(Client(), succeeded, signature).status_code)
+
+    statuses = in_parallel(*[deliver] * 4)
+    assert set(statuses) <= {200, 409}, statuses
+    assert 200 in statuses
+    assert StripeEvent.objects.get().attempts == 1
+    assert Payment.objects.count() == 1
+    assert Order.objects.get().mails.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_events_of_a_payment_at_once_pay_the_order_once(sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    deliveries = sandbox.pending_deliveries()
+
+    def deliver(body: bytes, signature: str) -> int:
+        return int(post(Client(), body, signature).status_code)
+
+    jobs = [partial(deliver, one.body, one.headers["Stripe-Signature"]) for one in deliveries]
+    assert set(in_parallel(*jobs)) == {200}
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    payment = order.payments.get()
+    assert (payment.brand, payment.last4) == ("visa", "4242")
+    assert order.mails.count() == 1

@@ -1,0 +1,215 @@
+"""The triggers that hold the books: what is written stays, and a closed day gains no entry.
+
+Updating is refused always. Deleting (and truncating) is refused unless the table `ledger_test_database` holds a
+row: the test setup puts one there, so that a test database can be flushed; `verify_books` reports it elsewhere.
+SQLite loses the triggers of a table that a later migration rebuilds: end such a migration with `install`.
+"""
+
+# ruff: noqa: S608  (every statement is built from the constants below)
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+MARKER = "ledger_test_database"
+
+APPEND_ONLY = {  # table: its primary key
+    "ledger_journalentry": "id",
+    "ledger_journalline": "id",
+    "ledger_stockmovement": "id",
+    "ledger_balancetransaction": "id",
+    "ledger_dailyclose": "day",
+    "ledger_evidencefile": "id",
+}
+
+# A constant key for the lock between those who post and the one who closes (PostgreSQL only: SQLite has one writer).
+CLOSE_LOCK = 7_150_001
+
+
+def sqlite_triggers() -> list[tuple[str, str, str]]:
+    """Give (name, table, SQL) for SQLite, and so for D1."""
+    triggers = []
+    for table, key in APPEND_ONLY.items():
+        triggers += [
+            (
+                f"{table}_no_update",
+                table,
+                f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
+            ),
+            (
+                f"{table}_no_delete",
+                table,
+                f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} "
+                "WHEN NOT EXISTS (SELECT 1 FROM ledger_test_database) "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
+            ),
+            # INSERT OR REPLACE deletes the old row without asking the delete trigger
+            (
+                f"{table}_no_replace",
+                table,
+                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this key exists'); END",
+            ),
+        ]
+    triggers.append(
+        (
+            "ledger_journalentry_open_day",
+            "ledger_journalentry",
+            "CREATE TRIGGER ledger_journalentry_open_day BEFORE INSERT ON ledger_journalentry "
+            "WHEN EXISTS (SELECT 1 FROM ledger_dailyclose WHERE day >= NEW.day) "
+            "BEGIN SELECT RAISE(ABORT, 'the day of this entry is closed'); END",
+        )
+    )
+    triggers.append(
+        (
+            "ledger_journalline_open_day",
+            "ledger_journalline",
+            "CREATE TRIGGER ledger_journalline_open_day BEFORE INSERT ON ledger_journalline "
+            "WHEN EXISTS (SELECT 1 FROM ledger_dailyclose JOIN ledger_journalentry "
+            "ON ledger_dailyclose.day >= ledger_journalentry.day WHERE ledger_journalentry.id = NEW.entry_id) "
+            "BEGIN SELECT RAISE(ABORT, 'the day of this line is closed'); END",
+        )
+    )
+    return triggers
+
+
+POSTGRESQL_FUNCTIONS = [
+    """
+    CREATE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP <> 'UPDATE' AND EXISTS (SELECT 1 FROM ledger_test_database) THEN
+            RETURN OLD;
+        END IF;
+        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    # The two lock functions meet: a close waits for postings under way, and a posting sees a committed close.
+    f"""
+    CREATE FUNCTION ledger_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared({CLOSE_LOCK});
+        IF EXISTS (SELECT 1 FROM ledger_dailyclose WHERE day >= NEW.day) THEN
+            RAISE EXCEPTION 'the day of this entry is closed' USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE FUNCTION ledger_line_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF EXISTS (
+            SELECT 1 FROM ledger_dailyclose JOIN ledger_journalentry
+            ON ledger_dailyclose.day >= ledger_journalentry.day WHERE ledger_journalentry.id = NEW.entry_id
+        ) THEN
+            RAISE EXCEPTION 'the day of this line is closed' USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    f"""
+    CREATE FUNCTION ledger_close_alone() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock({CLOSE_LOCK});
+        RETURN NEW;
+    END $$
+    """,
+]
+POSTGRESQL_FUNCTION_NAMES = [
+    "ledger_append_only",
+    "ledger_open_day",
+    "ledger_line_open_day",
+    "ledger_close_alone",
+]
+
+
+def postgresql_triggers() -> list[tuple[str, str, str]]:
+    """Give (name, table, SQL) for PostgreSQL."""
+    triggers = []
+    for table in APPEND_ONLY:
+        for name, when, each in (
+            ("no_update", "UPDATE", "ROW"),
+            ("no_delete", "DELETE", "ROW"),
+            ("no_truncate", "TRUNCATE", "STATEMENT"),
+        ):
+            triggers.append(
+                (
+                    f"{table}_{name}",
+                    table,
+                    f"CREATE TRIGGER {table}_{name} BEFORE {when} ON {table} "
+                    f"FOR EACH {each} EXECUTE FUNCTION ledger_append_only()",
+                )
+            )
+    for name, table, function in (
+        ("ledger_journalentry_open_day", "ledger_journalentry", "ledger_open_day"),
+        ("ledger_journalline_open_day", "ledger_journalline", "ledger_line_open_day"),
+        ("ledger_dailyclose_alone", "ledger_dailyclose", "ledger_close_alone"),
+    ):
+        triggers.append(
+            (
+                name,
+                table,
+                f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()",
+            )
+        )
+    return triggers
+
+
+def triggers(connection: BaseDatabaseWrapper) -> list[tuple[str, str, str]]:
+    """Give (name, table, SQL) of every trigger on this engine."""
+    return postgresql_triggers() if connection.vendor == "postgresql" else sqlite_triggers()
+
+
+def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Create the functions and triggers anew; those that are there are replaced."""
+    remove(schema_editor)
+    if schema_editor.connection.vendor == "postgresql":
+        for function in POSTGRESQL_FUNCTIONS:
+            schema_editor.execute(function)
+    for _name, _table, sql in triggers(schema_editor.connection):
+        schema_editor.execute(sql)
+
+
+def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Drop the triggers and functions, as far as they are there."""
+    on_table = schema_editor.connection.vendor == "postgresql"
+    for name, table, _sql in triggers(schema_editor.connection):
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if on_table else ""))
+    if on_table:
+        for name in POSTGRESQL_FUNCTION_NAMES:
+            schema_editor.execute(f"DROP FUNCTION IF EXISTS {name}()")
+
+
+def broken(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Give the triggers that do not stand as they should: name → what is wrong (missing, disabled, altered)."""
+    wrong = {}
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal")
+            there = dict(cursor.fetchall())
+            for name, _table, _sql in triggers(connection):
+                if name not in there:
+                    wrong[name] = "missing"
+                elif there[name] not in ("O", "A"):
+                    wrong[name] = "disabled"
+            cursor.execute(
+                "SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [POSTGRESQL_FUNCTION_NAMES]
+            )
+            sources = dict(cursor.fetchall())
+            for name, function in zip(POSTGRESQL_FUNCTION_NAMES, POSTGRESQL_FUNCTIONS, strict=True):
+                if sources.get(name) != function.split("$$")[1]:
+                    wrong[name] = "altered" if name in sources else "missing"
+        else:
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            there = dict(cursor.fetchall())
+            for name, _table, sql in triggers(connection):
+                if there.get(name) != sql:
+                    wrong[name] = "altered" if name in there else "missing"
+    return wrong
+
+
+def is_test_database(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the marker is set that lets rows be deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {MARKER}")
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,195 @@
+"""Stripe's webhooks: checked, stored, claimed, handled in one transaction, done.
+
+1. The signature is checked on the raw bytes, with each of the configured secrets; `livemode` must be ours.
+2. The event is stored; its id is the primary key, so a second delivery is no second event.
+3. A conditional update claims it for five minutes; whoever meets a live claim leaves.
+4. One transaction without any network call handles it and marks it done.
+5. A failure rolls back, is written to the event, and leaves it claimable: for Stripe's retry and for our job.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import stripe
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from ledger import events
+from ledger.models import StripeEvent
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT = 1_000_000  # bytes; Stripe's events have a few thousand
+TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
+LEASE = timedelta(minutes=5)
+
+
+class Rejected(Exception):
+    """The delivery is not one of ours; nothing was stored. The text says why."""
+
+
+class AlreadyClaimed(Exception):
+    """Somebody else is handling the event at this moment."""
+
+
+class LeaseLost(Exception):
+    """The claim ran out while the event was handled; whoever claimed it next decides."""
+
+
+def _verify(body: bytes, signature: str) -> None:
+    """Check Stripe's signature on the raw bytes. Raises `Rejected`."""
+    reason = "no secret is configured in STRIPE_WEBHOOK_SECRET"
+    for secret in settings.STRIPE_WEBHOOK_SECRETS:
+        try:
+            stripe.WebhookSignature.verify_header(body.decode(), signature, secret, tolerance=TOLERANCE)
+        except UnicodeDecodeError:
+            reason = "the body is not UTF-8"
+        except stripe.SignatureVerificationError as error:
+            reason = str(error)
+        else:
+            return
+    raise Rejected(f"The signature fits none of the secrets in STRIPE_WEBHOOK_SECRET: {reason}")
+
+
+def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
+    """Check a delivery and store its event; an event that is there already is returned as it stands.
+
+    Raises `Rejected`.
+    """
+    _verify(body, signature)
+    try:
+        payload: Any = json.loads(body)
+        event_id, kind, created = str(payload["id"]), str(payload["type"]), int(payload["created"])
+        livemode = payload["livemode"]
+        correct = isinstance(payload["data"]["object"], dict) and 0 < len(event_id) <= 120 and len(kind) <= 80
+    except (ValueError, KeyError, TypeError):
+        correct = False
+    if not correct:
+        raise Rejected("The body is not an event of Stripe.")
+    if livemode is not settings.PRODUCTION:
+        raise Rejected(
+            f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
+            "the endpoint at Stripe belongs to the other mode."
+        )
+    event, _created = StripeEvent.objects.get_or_create(
+        pk=event_id,
+        defaults={
+            "type": kind,
+            "api_version": str(payload.get("api_version") or ""),
+            "created": datetime.fromtimestamp(created, UTC),
+            "payload": payload,
+            "received_at": now,
+        },
+    )
+    return event
+
+
+def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
+    """Claim a stored event for five minutes; None when it had been done before.
+
+    Raises `AlreadyClaimed` for a live claim.
+    """
+    claimed = (
+        StripeEvent.objects.filter(pk=event_id)
+        .exclude(status=StripeEvent.Status.DONE)
+        .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+        .update(claimed_until=now + LEASE, attempts=F("attempts") + 1)
+    )
+    event = StripeEvent.objects.get(pk=event_id)
+    if claimed:
+        return event
+    if event.status == StripeEvent.Status.DONE:
+        return None
+    raise AlreadyClaimed(event_id)
+
+
+def handle(event: StripeEvent, *, now: datetime) -> None:
+    """Handle a claimed event in one transaction and mark it done.
+
+    Raises whatever the handler raised, and `LeaseLost` when somebody else claimed it meanwhile; nothing is written
+    then, and the event is claimable again.
+    """
+    # `attempts` grows with each claim: it tells ours from a later one, even at the same instant
+    ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
+    try:
+        with transaction.atomic():
+            events.handle(event, now=now)
+            if not ours.update(
+                status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now
+            ):
+                raise LeaseLost(event.pk)
+    except Exception as error:
+        ours.update(
+            status=StripeEvent.Status.FAILED,
+            claimed_until=None,
+            last_error=f"{type(error).__name__}: {error}"[:1000],
+        )
+        raise
+
+
+def process(event_id: str, *, now: datetime) -> bool:
+    """Claim a stored event and handle it. Returns False when it had been done before.
+
+    Raises `AlreadyClaimed`, and what `handle` raises.
+    """
+    event = claim(event_id, now=now)
+    if event is None:
+        return False
+    handle(event, now=now)
+    return True
+
+
+def process_pending(*, now: datetime, limit: int = 500) -> int:
+    """Handle what failed or was left, oldest first; returns how many were done.
+
+    One failure does not hold up the others: it is logged and stays for the next run.
+    """
+    waiting = list(
+        StripeEvent.objects.filter(status__in=[StripeEvent.Status.PENDING, StripeEvent.Status.FAILED])
+        .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+        .order_by("received_at", "created")
+        .values_list("pk", flat=True)[:limit]
+    )
+    done = 0
+    for event_id in waiting:
+        try:
+            done += process(event_id, now=now)
+        except AlreadyClaimed:
+            continue
+        except events.PaymentNotYetKnown as error:
+            logger.info("Stripe event %s waits: %s", event_id, error)
+        except Exception:
+            logger.exception("Stripe event %s failed", event_id)
+    return done
+
+
+@csrf_exempt
+@require_POST
+def stripe_webhook(request: HttpRequest) -> JsonResponse:
+    """Answer Stripe: 200 done, 400 not ours, 409 in hand, 413 too large, 500 to be sent again."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_LIMIT:
+        return JsonResponse({"error": "The body is larger than 1 MB."}, status=413)
+    now = timezone.now()
+    try:
+        event = receive(request.body, request.headers.get("Stripe-Signature", ""), now=now)
+    except Rejected as error:
+        logger.warning("Webhook rejected: %s", error)
+        return JsonResponse({"error": str(error)}, status=400)
+    try:
+        process(event.pk, now=now)
+    except AlreadyClaimed:
+        return JsonResponse({"error": "The event is being handled."}, status=409)
+    except events.PaymentNotYetKnown as error:
+        logger.info("Stripe event %s waits: %s", event.pk, error)
+        return JsonResponse({"error": "The event's payment is not known yet."}, status=500)
+    except Exception:
+        logger.exception("Stripe event %s failed", event.pk)
+        return JsonResponse({"error": "The event could not be handled; please send it again."}, status=500)
+    return JsonResponse({"ok": True})

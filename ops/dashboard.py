@@ -1,0 +1,171 @@
+"""What the admin opens on: what needs doing today."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ledger import days
+from ledger.models import DailyClose, Discrepancy, Order, OutgoingMail, Refund, StripeEvent
+from ledger.models.orders import OrderStatus
+from ops.models import Heartbeat
+from shop.models import ContactMessage
+
+SHOWN = 8  # rows of a list on the dashboard
+SILENT_AFTER = timedelta(minutes=2)  # a worker that beats every 30 seconds is missed after this
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure, where it leads, and whether it wants attention."""
+
+    title: str
+    value: str
+    note: str
+    url: str
+    state: str  # calm, todo, alarm
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a list: words left, words right, where it leads."""
+
+    text: str
+    detail: str
+    url: str
+
+
+def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add tiles and lists to the admin's first page; a dozen small queries, each only for who may see its subject."""
+    user = request.user
+    may = {name for name in ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail", "refund")}
+    may = {name for name in may if user.has_perm(f"ledger.view_{name}")}
+    tiles: list[Tile] = []
+    if "order" in may:
+        tiles.append(_orders_tile())
+    if "discrepancy" in may:
+        tiles.append(_discrepancies_tile())
+    if "dailyclose" in may:
+        tiles.append(_close_tile())
+    if {"stripeevent", "outgoingmail", "refund"} <= may:
+        tiles.append(_failures_tile())
+    if user.has_perm("shop.view_contactmessage"):
+        tiles.append(_messages_tile())
+    if user.has_perm("ops.view_heartbeat"):
+        tiles.append(_worker_tile())
+    context["tiles"] = tiles
+    context["to_ship"] = _orders_to_ship() if "order" in may else []
+    context["open_discrepancies"] = _open_discrepancies() if "discrepancy" in may else []
+    return context
+
+
+_SHIPPABLE = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
+
+
+def _orders_tile() -> Tile:
+    count = Order.objects.filter(status__in=_SHIPPABLE).count()
+    return Tile(
+        _("Orders to ship"),
+        str(count),
+        _("paid and not yet completely shipped") if count else _("nothing waits"),
+        reverse("admin:ledger_order_changelist"),
+        "todo" if count else "calm",
+    )
+
+
+def _orders_to_ship() -> Sequence[Row]:
+    orders = Order.objects.filter(status__in=_SHIPPABLE).order_by("paid_at", "id")[:SHOWN]
+    return [
+        Row(
+            f"{order.number}  {order.name}",
+            f"¥{order.total:,}  {date_format(timezone.localtime(order.paid_at or order.placed_at), 'n/j H:i')}",
+            reverse("admin:ledger_order_change", args=[order.pk]),
+        )
+        for order in orders
+    ]
+
+
+def _discrepancies_tile() -> Tile:
+    count = Discrepancy.objects.filter(resolved_at__isnull=True).count()
+    return Tile(
+        _("Open discrepancies"),
+        str(count),
+        _("find the reason, then resolve them") if count else _("everything adds up"),
+        reverse("admin:ledger_discrepancy_changelist"),
+        "alarm" if count else "calm",
+    )
+
+
+def _open_discrepancies() -> Sequence[Row]:
+    found = Discrepancy.objects.filter(resolved_at__isnull=True)[:SHOWN]
+    return [
+        Row(
+            f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
+            f"{discrepancy.day:%m/%d}  ¥{discrepancy.amount:,}",
+            reverse("admin:ledger_discrepancy_change", args=[discrepancy.pk]),
+        )
+        for discrepancy in found
+    ]
+
+
+def _close_tile() -> Tile:
+    day = days.yesterday(timezone.now())
+    close = DailyClose.objects.filter(day=day).first()
+    url = reverse("admin:ledger_dailyclose_changelist")
+    title = _("Daily close of %(day)s") % {"day": date_format(day, "n/j")}
+    if close is None:
+        return Tile(title, _("open"), _("closes at 01:00; it catches up by itself"), url, "todo")
+    if close.differences:
+        words = ngettext("%(count)s difference", "%(count)s differences", close.differences)
+        return Tile(title, words % {"count": close.differences}, _("closed with differences"), url, "alarm")
+    return Tile(title, _("closed"), _("no differences"), url, "calm")
+
+
+def _failures_tile() -> Tile:
+    events = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).count()
+    mails = OutgoingMail.objects.filter(status=OutgoingMail.Status.FAILED).count()
+    refunds = Refund.objects.filter(status=Refund.Status.FAILED).count()
+    parts = {"events": events, "mails": mails, "refunds": refunds}
+    pages = (
+        (events, "admin:ledger_stripeevent_changelist"),
+        (refunds, "admin:ledger_order_changelist"),
+        (mails, "admin:ledger_outgoingmail_changelist"),
+    )
+    page = next((name for count, name in pages if count), "admin:ledger_stripeevent_changelist")
+    return Tile(
+        _("Failed"),
+        str(events + mails + refunds),
+        _("events %(events)s, mails %(mails)s, refunds %(refunds)s") % parts,
+        reverse(page),
+        "alarm" if events + mails + refunds else "calm",
+    )
+
+
+def _messages_tile() -> Tile:
+    count = ContactMessage.objects.filter(answered_at__isnull=True).count()
+    return Tile(
+        _("Messages from customers"),
+        str(count),
+        _("to be answered") if count else _("all answered"),
+        reverse("admin:shop_contactmessage_changelist"),
+        "todo" if count else "calm",
+    )
+
+
+def _worker_tile() -> Tile:
+    beat = Heartbeat.objects.filter(name="worker").first()
+    url = reverse("admin:ops_jobrun_changelist")
+    if beat is None:
+        return Tile(_("Worker"), _("never seen"), _("start it with manage.py worker"), url, "alarm")
+    silent = timezone.now() - beat.beat_at
+    at = date_format(timezone.localtime(beat.beat_at), "n/j H:i")
+    if silent > SILENT_AFTER:
+        return Tile(_("Worker"), _("silent"), _("last seen %(at)s") % {"at": at}, url, "alarm")
+    return Tile(_("Worker"), _("running"), _("last seen %(at)s") % {"at": at}, url, "calm")

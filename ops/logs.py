@@ -1,0 +1,117 @@
+"""Logs: readable lines in development, JSON in production, and no secret in either.
+
+Everything goes through one handler, so the redaction below is the last thing that touches a line, tracebacks included.
+"""
+
+import logging
+import re
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(/orders/)[A-Za-z0-9_\-]{6,}"), r"\1[token]"),  # whoever has the link reads the order
+    (re.compile(r"(/c/pay/)[A-Za-z0-9_\-#%.]+"), r"\1[session]"),
+    (re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9_*]+"), r"\1[key]"),
+    (re.compile(r"\b(whsec_)[A-Za-z0-9+/=]+"), r"\1[key]"),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1[password]@"),
+    (re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"), "[e-mail]"),
+)
+_QUIET = {
+    "django_q": logging.WARNING,  # it reports each of its turns; `ops.schedule` reports what was done
+    "django-q": logging.WARNING,
+    "stripe": logging.WARNING,
+    "botocore": logging.WARNING,
+    "boto3": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "s3transfer": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+
+
+def redact(text: str) -> str:
+    """Replace order tokens, Stripe keys, payment page addresses, passwords in addresses and e-mail addresses."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Render a record of structlog or of the standard library, then redact the whole of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the finished line."""
+        return redact(super().format(record))
+
+
+class OneHandler(logging.StreamHandler[TextIO]):
+    """Our handler; a class of its own, so that configuring twice replaces it and leaves others alone."""
+
+
+def configure(*, production: bool, stream: TextIO | None = None) -> None:
+    """Send all logs to `stream` (standard error by default); safe to call again."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if production else "%H:%M:%S", utc=production),
+    ]
+    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if production:
+        last += [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+    else:
+        last += [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    handler = OneHandler(stream or sys.stderr)
+    handler.setFormatter(RedactingFormatter(foreign_pre_chain=shared, processors=last))
+
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, OneHandler)] + [handler]
+    root.setLevel(logging.INFO)
+    for name, level in _QUIET.items():
+        logger = logging.getLogger(name)
+        logger.handlers.clear()  # django-q2 brings a handler of its own
+        logger.propagate = True
+        logger.setLevel(level)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def scrub(event: Any, hint: Any = None) -> Any:
+    """Redact everything textual in an event on its way to Sentry; drop cookies, bodies and variables' values."""
+    if isinstance(event, str):
+        return redact(event)
+    if isinstance(event, dict):
+        return {
+            key: scrub(value)
+            for key, value in event.items()
+            if key not in ("cookies", "data", "vars", "env", "user", "Cookie", "Authorization")
+        }
+    if isinstance(event, list | tuple):
+        return [scrub(item) for item in event]
+    return event
+
+
+def start_sentry(dsn: str, *, environment: str) -> None:
+    """Report errors to Sentry without personal data; does nothing when `dsn` is empty."""
+    if not dsn:
+        return
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=dsn,
+        environment=environment,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=scrub,
+        before_breadcrumb=scrub,
+        traces_sample_rate=0,
+    )

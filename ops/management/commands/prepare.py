@@ -1,0 +1,83 @@
+"""`manage.py prepare`: everything a start needs, and only what has changed. `make run` calls it."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+STAFF = "staff"
+
+
+def static_fingerprint() -> str:
+    """Return a fingerprint of all static sources: path, size and time of each file."""
+    digest = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in sorted(finder.list([]), key=lambda found: str(found[0])):
+            about = Path(storage.path(path)).stat()
+            digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def make_staff_login(file: Path) -> bool:
+    """Create the development login once and put its password into `file` (only the owner reads it)."""
+    users = get_user_model().objects
+    if file.exists() and users.filter(username=STAFF).exists():
+        return False
+    password = secrets.token_urlsafe(9)
+    user, _created = users.get_or_create(username=STAFF, defaults={"email": "staff@example.jp"})
+    user.is_staff = user.is_superuser = user.is_active = True
+    user.set_password(password)
+    user.save()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(f"{STAFF}\n{password}\n")
+    return True
+
+
+class Command(BaseCommand):
+    """Migrate, collect static files, and in development seed the demo shop and the staff login."""
+
+    help = "Bring database, static files, demo shop and staff login up to date; does only what is missing."
+
+    def say(self, text: str) -> None:
+        """Print one line at once."""
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do each step that is due."""
+        executor = MigrationExecutor(connection)
+        due = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if due:
+            self.say(f"Database: {len(due)} migrations …")
+            call_command("migrate", interactive=False, verbosity=0)
+        self.collect_static()
+        if settings.PRODUCTION:
+            return
+        if not apps.get_model("shop", "Product")._default_manager.exists():
+            self.say("Demo shop: drawing the lamps …")
+            call_command("demo")
+        if make_staff_login(settings.VAR_DIR / "staff-login.txt"):
+            self.say("Staff login: made.")
+
+    def collect_static(self) -> None:
+        """Hash and compress static files when one of them has changed since the last time."""
+        root = Path(str(settings.STATIC_ROOT))
+        marker = root / ".fingerprint"
+        fingerprint = static_fingerprint()
+        if marker.exists() and marker.read_text() == fingerprint:
+            return
+        self.say("Static files: hashing and compressing …")
+        call_command("collectstatic", interactive=False, verbosity=0, clear=True)
+        marker.write_text(fingerprint)

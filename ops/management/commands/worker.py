@@ -1,0 +1,77 @@
+"""`manage.py worker`: rings the bell of every job and does the work."""
+
+import logging
+import os
+import signal
+import threading
+from datetime import datetime
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection, connections
+from django.utils import timezone
+from django_q.cluster import Cluster
+
+from ops import schedule
+from ops.models import Heartbeat
+
+logger = logging.getLogger("ops.worker")
+BEAT_SECONDS = 30
+GRACE_SECONDS = 10  # django-q2 waits for a running job without limit; claims and leases make a hard end safe
+
+
+def beat(*, started_at: datetime, now: datetime) -> None:
+    """Write the sign of life that health and alerts look at."""
+    Heartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now, "started_at": started_at})
+
+
+def end_now(sentinel: BaseProcess) -> None:
+    """End at once, with everything that was forked when this process leads its group (a service manager sees to it)."""
+    logger.warning("a job is still running after %s seconds: ending without it", GRACE_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    sentinel.kill()
+    os._exit(1)
+
+
+class Command(BaseCommand):
+    """Install the schedule, run django-q2's cluster, and leave a sign of life every 30 seconds."""
+
+    help = "Run the scheduled jobs: Stripe events, balance, expiry, refunds, mail, the daily close."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until SIGTERM or Ctrl-C."""
+        started_at = timezone.now()
+        schedule.install(now=started_at)
+        logger.info("switched off: %s", "; ".join(settings.SWITCHED_OFF) or "nothing")
+        connection.close()  # the cluster forks: a child must not inherit an open connection
+        os.environ["Q_CLUSTER_NAME"] = str(settings.Q_CLUSTER["name"])
+        cluster = Cluster()
+        stopping = threading.Event()
+
+        def stop(number: int, frame: object) -> None:
+            stopping.set()
+
+        cluster.start()
+        if not cluster.sentinel.is_alive():
+            return  # stopped while it was starting
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        logger.info("worker is running: %s", ", ".join(schedule.JOBS))
+        while cluster.sentinel.is_alive():
+            try:
+                beat(started_at=started_at, now=timezone.now())
+            except DatabaseError:
+                logger.exception("the heartbeat could not be written")
+                connections.close_all()
+            if stopping.wait(BEAT_SECONDS):
+                break
+        else:
+            raise SystemExit("the cluster of django-q2 ended by itself")
+        watchdog = threading.Timer(GRACE_SECONDS, end_now, (cluster.sentinel,))
+        watchdog.daemon = True
+        watchdog.start()
+        cluster.stop()
+        watchdog.cancel()

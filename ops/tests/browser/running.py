@@ -1,0 +1,122 @@
+"""A shop that is really running: the processes of `make run`, on free ports and a disk of its own."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def free_ports() -> int:
+    """Find a port whose follower is free as well: the stand-in takes that one."""
+    for _try in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no two neighbouring ports are free")
+
+
+class RunningShop:
+    """`scripts/run.py` as a child, its lines, and `manage.py` on the same state."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_ports()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[str] = []
+        self._queue: queue.Queue[str] = queue.Queue()
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STRIPE_", "R2_", "REDIS_", "COV_", "COVERAGE_", "PYTEST_"))
+        }
+        self.environment = {
+            **environment,
+            "ENVIRONMENT": "development",
+            "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+            "KIKAKU_TEST_ROOT": str(folder),
+            "DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}",
+            "PORT": str(self.port),
+            "STOREFRONT_BASE_URL": self.url,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts" / "run.py")],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            self._queue.put(line)
+
+    def output(self) -> str:
+        """Return everything that was printed so far."""
+        return "\n".join(self.lines)
+
+    def wait_for(self, text: str, *, seconds: float) -> None:
+        """Wait until a line with `text` was printed; fail with all lines when it does not come."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                time.sleep(0.2)  # let the reader catch up
+                raise AssertionError(f"{text!r} was not printed:\n{self.output()}")
+            time.sleep(0.05)
+
+    def wait_until_ready(self) -> "RunningShop":
+        """Wait for the block with addresses and login."""
+        self.wait_for("Ctrl-C ends everything", seconds=180)
+        return self
+
+    def login(self) -> tuple[str, str]:
+        """Return the staff user and password that were made for this run."""
+        user, password = (self.folder / "staff-login.txt").read_text().split()
+        return user, password
+
+    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a management command on the same state, as in a second terminal."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def children(self) -> list[int]:
+        """Return the ids of all processes that were started by it and still run (Linux)."""
+        parents: dict[int, int] = {}
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                rest = status.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if rest[0] != "Z":
+                parents[int(status.parent.name)] = int(rest[1])
+        found = [self.process.pid]
+        for parent in found:
+            found += [pid for pid, of in parents.items() if of == parent]
+        return found[1:]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=30)

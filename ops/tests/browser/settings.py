@@ -1,0 +1,12 @@
+"""The usual settings on a disk of their own: what a shop started by a test writes goes below KIKAKU_TEST_ROOT."""
+
+import os
+from pathlib import Path
+
+from kikaku.settings import *  # noqa: F403
+
+VAR_DIR = Path(os.environ["KIKAKU_TEST_ROOT"])
+SANDBOX_STATE = VAR_DIR / "stripe.sqlite3"
+MEDIA_ROOT = VAR_DIR / "media"
+EVIDENCE_ROOT = VAR_DIR / "evidence"
+STORAGES["evidence"]["OPTIONS"] = {"location": EVIDENCE_ROOT, "base_url": None}  # noqa: F405

@@ -1,0 +1,70 @@
+"""Every public page, on a phone and on a desk: no error, nothing from outside, nothing that axe calls serious."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from ops.tests.browser.conftest import DESK, PHONE, Opener
+
+pytestmark = pytest.mark.browser
+
+PAGES = [
+    "/",
+    "/products/",
+    "/categories/desk-lamps/",
+    "/search/?q=%E8%AA%BF%E5%85%89",
+    "/search/?q=zzzz",
+    "/cart/",
+    "/contact/",
+    "/pages/tokushoho/",
+    "/pages/returns/",
+    "/pages/privacy/",
+    "/pages/terms/",
+    "/there-is-nothing-here/",
+]
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe finds serious or critical."""
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [
+        f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing makes the page wider than its window."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+@pytest.mark.parametrize(("size", "dark"), [(PHONE, False), (DESK, True)], ids=["390-light", "1280-dark"])
+def test_a_public_page_is_accessible_and_fits(visit: Opener, size: tuple[int, int], dark: bool) -> None:
+    page = visit(size, dark=dark)
+    page.goto("/products/")
+    product = page.locator("a[href*='/products/']").filter(has=page.locator("img")).first.get_attribute("href")
+    assert product
+    problems: list[str] = []
+    for path in [*PAGES, product, "/en/", f"/en{product}"]:
+        page.goto(path)
+        problems += serious(page)
+        if not fits(page):
+            problems.append(f"{path} is wider than {size[0]} px")
+    assert not problems, "\n".join(problems)
+
+
+def test_pages_before_the_cart_set_no_cookie(visit: Opener) -> None:
+    page = visit()
+    for path in PAGES:
+        page.goto(path)
+    assert page.context.cookies() == []
+
+
+def test_the_keyboard_reaches_the_content_first(visit: Opener) -> None:
+    page = visit()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')").startswith("#")

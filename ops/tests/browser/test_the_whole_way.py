@@ -1,0 +1,174 @@
+"""The whole way of a yen, as people walk it: a customer buys, staff ship and refund a part, the day closes clean."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ops.tests.browser.conftest import DESK, PHONE, Opener
+from ops.tests.browser.running import ROOT, RunningShop
+
+pytestmark = pytest.mark.browser
+
+# the day of the sale is closed with the eyes of tomorrow: `now` is an argument of the close, not a clock it reads
+CLOSE_TODAY = """
+import django, json
+django.setup()
+from datetime import timedelta
+from django.utils import timezone
+from ledger import daily_close, days
+tomorrow = timezone.now() + timedelta(days=1)
+results = [daily_close.close_day(day, now=tomorrow) for day in daily_close.open_days(days.yesterday(tomorrow))]
+print(json.dumps([[str(one.day), one.state, one.differences, one.folder] for one in results]))
+"""
+
+
+def buy(page: Page, *, card: str = "4242 4242 4242 4242") -> str:
+    """Buy two kinds of goods, one at 8 %; returns the order number. Ends on the order's page."""
+    for category in ("desk-lamps", "emergency"):
+        page.goto(f"/categories/{category}/")
+        page.locator("main a[href*='/products/']:has(img)").first.click()
+        choices = page.locator("main input[type=radio][name=sku]:not([disabled])")
+        if choices.count():
+            choices.last.check(force=True)
+        page.locator("form[action*='/cart/add/'] button.primary").click()
+        page.goto("/cart/")
+    page.locator("button[name=next][value=checkout]").click()
+
+    typed = {
+        "family_name": "山田",
+        "given_name": "花子",
+        "family_name_kana": "やまだ",  # made into katakana
+        "given_name_kana": "ハナコ",
+        "postal_code": "１５０－０００１",  # full width, as many keyboards write it
+        "city": "渋谷区",
+        "street": "神宮前１－２－３",
+        "building": "ライトハイツ 405",
+        "phone": "03-0000-0000",
+        "email": "hanako@example.jp",
+    }
+    for name, value in typed.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.locator("select[name=prefecture]").select_option("東京都")
+    page.locator("form[action$='/checkout/'] button.primary").click()
+
+    expect(page.locator("h1")).to_contain_text("注文")
+    expect(page.locator("address")).to_contain_text("150-0001")
+    page.locator("form[action$='/checkout/place/'] button.primary").click()
+
+    page.wait_for_url(re.compile(r"/c/pay/"))
+    page.locator("input[name=card]").fill(card)
+    page.locator("button[name=action][value=pay]").click()
+    return follow_to_order(page)
+
+
+def follow_to_order(page: Page) -> str:
+    """From the page after the payment to the order's page, once Stripe's message has arrived."""
+    page.wait_for_url(re.compile(r"/orders/[^/]+/thanks/"))
+    expect(page.get_by_role("heading", name="ご注文ありがとうございます")).to_be_visible(timeout=15_000)
+    page.locator("main a[href*='/orders/']").first.click()
+    number = re.search(r"K\d{6}-[0-9A-Z]{5}", page.locator("main").inner_text())
+    assert number
+    return number.group()
+
+
+def sign_in(page: Page, shop: RunningShop) -> None:
+    """Sign in as staff."""
+    user, password = shop.login()
+    page.goto("/admin/")
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").first.click()
+    expect(page.locator(".today-tiles")).to_be_visible()
+
+
+def open_action(page: Page, number: str, action: str) -> None:
+    """Open one of an order's forms from the list, as staff do."""
+    page.goto(f"/admin/ledger/order/?q={number}")
+    page.locator("#result_list a, table a").filter(has_text=number).first.click()
+    link = page.locator(f"a[href$='/{action}/'], a[href$='/{action}']").first
+    page.goto(str(link.get_attribute("href")))
+
+
+def python_in(shop: RunningShop, code: str) -> str:
+    """Run a few lines on the shop's state, in a process of their own; returns what they print."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=shop.environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["js", "nojs"])
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["390", "1280"])
+def test_a_lamp_is_sold_shipped_and_partly_refunded(
+    shop: RunningShop, visit: Opener, size: tuple[int, int], javascript: bool
+) -> None:
+    customer = visit(size, javascript=javascript)
+    number = buy(customer)
+    order_page = customer.url
+    expect(customer.locator("main")).to_contain_text("お支払い")
+
+    staff = visit(size, javascript=javascript)
+    sign_in(staff, shop)
+    expect(staff.locator("body")).to_contain_text(number)  # on the first page: it waits to be shipped
+    open_action(staff, number, "ship")
+    staff.locator("input[name=tracking_number]").fill("1234-5678-9012")
+    staff.locator("#content-main form button[type=submit]").first.click()
+    expect(staff.locator("body")).to_contain_text("1234-5678-9012")
+
+    open_action(staff, number, "refund")
+    staff.locator("input[name=what][value=amount]").check(force=True)
+    staff.locator("input[name=amount]").fill("300")
+    staff.locator("input[name=reason]").fill("箱のへこみ")
+    staff.locator("#content-main form button[type=submit]").first.click()
+    expect(staff.locator("body")).to_contain_text("¥300")
+    staff.locator("#content-main form button[type=submit]").first.click()  # what the customer gets was shown
+    staff.wait_for_url(re.compile(r"/admin/ledger/order/\d+/change/|/admin/ledger/order/\d+/$"))
+
+    customer.goto(order_page)
+    expect(customer.locator("main")).to_contain_text("1234-5678-9012")
+    expect(customer.locator("main")).to_contain_text("¥300")
+
+
+def test_a_declined_card_can_be_tried_again(visit: Opener) -> None:
+    page = visit(PHONE)
+    page.goto("/categories/bulbs/")
+    page.locator("main a[href*='/products/']:has(img)").first.click()
+    page.locator("form[action*='/cart/add/'] button.primary").click()
+    page.goto("/checkout/")
+    assert page.url.endswith("/checkout/")
+
+
+def test_the_day_closes_without_differences(shop: RunningShop) -> None:
+    """Runs after the sales above: their payments, shipments and refunds are all of today."""
+    fetched = shop.manage("fetch_balance")
+    assert fetched.returncode == 0, fetched.stderr
+    closed = json.loads(python_in(shop, CLOSE_TODAY))
+    day, state, differences, folder = closed[-1]
+    assert (state, differences) == ("closed", 0), closed
+    evidence = Path(shop.folder / "evidence" / folder)
+    assert {path.name for path in evidence.iterdir()} == {
+        "report.json",
+        "report.html",
+        "stripe-evidence.json",
+        "journal.csv",
+        "manifest.json",
+    }
+    journal = (evidence / "journal.csv").read_text()
+    assert "4110" in journal and "4111" in journal and "6110" in journal and "4190" in journal
+    verified = shop.manage("verify_books")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    again = shop.manage("daily_close", "--date", day)
+    assert again.returncode in (0, 1)  # it is closed, or the command says that the day is not over by the real clock
+
+
+def test_the_report_of_a_closed_day_reads_well(shop: RunningShop, visit: Opener) -> None:
+    report = next((shop.folder / "evidence").rglob("report.html"))
+    page = visit(DESK)
+    page.set_content(report.read_text())
+    expect(page.locator("h1")).to_be_visible()

@@ -1,0 +1,88 @@
+"""The admin opens on what needs doing today."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from ledger.models import Discrepancy
+from ledger.models.closing import DailyClose
+from ledger.tests import build
+from ops.models import Heartbeat
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    """Sign a superuser in."""
+    client.force_login(User.objects.create_superuser("staff", "staff@example.jp", "x"))
+    return client
+
+
+def tiles(answer: object) -> dict[str, tuple[str, str]]:
+    context = answer.context  # type: ignore[attr-defined]
+    return {tile.url: (tile.value, tile.state) for tile in context["tiles"]}
+
+
+def test_an_empty_shop_is_calm_but_misses_its_worker(staff: Client) -> None:
+    answer = staff.get("/admin/")
+    assert answer.status_code == 200
+    shown = tiles(answer)
+    assert shown["/admin/ledger/order/"] == ("0", "calm")
+    assert shown["/admin/ledger/discrepancy/"] == ("0", "calm")
+    assert shown["/admin/ops/jobrun/"][1] == "alarm"
+
+
+def test_a_paid_order_waits_to_be_shipped(staff: Client, sandbox: object) -> None:
+    paid = build.paid_order(sandbox)  # type: ignore[arg-type]
+    answer = staff.get("/admin/")
+    assert tiles(answer)["/admin/ledger/order/"] == ("1", "todo")
+    assert paid.number in answer.content.decode()
+
+
+def test_a_discrepancy_and_a_close_with_differences_alarm(staff: Client) -> None:
+    now = timezone.now()
+    day = (timezone.localtime(now) - timedelta(days=1)).date()
+    Discrepancy.objects.create(kind="amount", object_id="txn_1", amount=5, day=day, created_at=now)
+    DailyClose.objects.create(
+        day=day, run=1, stripe_balance=0, book_balance=0, differences=1, manifest_sha256="0" * 64, closed_at=now
+    )
+    shown = tiles(staff.get("/admin/"))
+    assert shown["/admin/ledger/discrepancy/"] == ("1", "alarm")
+    assert shown["/admin/ledger/dailyclose/"][1] == "alarm"
+
+
+def test_a_worker_is_missed_after_two_minutes(staff: Client) -> None:
+    now = timezone.now()
+    Heartbeat.objects.create(name="worker", beat_at=now, started_at=now)
+    assert tiles(staff.get("/admin/"))["/admin/ops/jobrun/"][1] == "calm"
+    Heartbeat.objects.update(beat_at=now - timedelta(minutes=3))
+    assert tiles(staff.get("/admin/"))["/admin/ops/jobrun/"][1] == "alarm"
+
+
+def test_staff_see_only_what_they_may(client: Client) -> None:
+    packer = User.objects.create_user("packer", password="x", is_staff=True)
+    packer.user_permissions.add(Permission.objects.get(codename="view_order"))
+    client.force_login(packer)
+    answer = client.get("/admin/")
+    assert set(tiles(answer)) == {"/admin/ledger/order/"}
+    assert "/admin/ledger/dailyclose/" not in answer.content.decode()
+
+
+def test_the_first_page_asks_little(staff: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_max_num_queries(20):
+        staff.get("/admin/")
+
+
+def test_the_menu_leads_to_pages_that_open(staff: Client) -> None:
+    from ops import menu
+
+    request = staff.get("/admin/").wsgi_request  # type: ignore[attr-defined]
+    links = [str(item["link"]) for group in menu.navigation(request) for item in group["items"]]
+    assert len(links) > 15
+    for link in links:
+        assert staff.get(link).status_code == 200, link

@@ -1,0 +1,104 @@
+"""`/health` tells whether this process can serve."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from ops import health
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_probe() -> None:
+    """Forget what an earlier test heard from the storage."""
+    health.storage_probe._answer = None
+
+
+def test_a_healthy_shop_says_so_with_one_query(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(1):
+        answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"ok": True, "database": "ok", "r2": "ok", "environment": "development"}
+    assert "no-store" in answer["Cache-Control"]
+    assert not answer.cookies
+
+
+def test_a_storage_that_can_not_be_written_is_503(client: Client, settings: Settings, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file-where-a-folder-should-be"
+    blocked.write_text("")
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "evidence": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": blocked},
+        },
+    }
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["r2"] == "error" and answer.json()["database"] == "ok" and not answer.json()["ok"]
+
+
+def test_a_database_that_does_not_answer_is_503(client: Client) -> None:
+    def broken(*args: object) -> None:
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(broken):
+        answer = client.get("/health")
+    assert answer.status_code == 503
+    assert json.loads(answer.content)["database"] == "error"
+
+
+def test_the_probe_leaves_nothing_behind(client: Client, settings: Settings) -> None:
+    client.get("/health")
+    assert [path for path in Path(settings.EVIDENCE_ROOT).rglob("*") if path.is_file()] == []
+
+
+def test_the_storage_is_asked_once_in_thirty_seconds() -> None:
+    asked: list[float] = []
+    now = [100.0]
+
+    def ask() -> bool:
+        asked.append(now[0])
+        return True
+
+    probe = health.Probe(ask, seconds=30, clock=lambda: now[0])
+    for second in (100.0, 110.0, 129.9, 130.0, 131.0):
+        now[0] = second
+        assert probe()
+    assert asked == [100.0, 130.0]
+
+
+def test_a_storage_that_hangs_holds_up_one_request_only() -> None:
+    now = [0.0]
+    entered, release = threading.Event(), threading.Event()
+    answers = [True, False]
+
+    def ask() -> bool:
+        if now[0]:
+            entered.set()
+            release.wait(5)
+        return answers.pop(0)
+
+    probe = health.Probe(ask, seconds=30, clock=lambda: now[0])
+    assert probe()
+    now[0] = 60.0
+    slow = threading.Thread(target=probe)
+    slow.start()
+    entered.wait(5)
+    assert probe()  # the last answer, at once
+    release.set()
+    slow.join()
+    assert not probe()
+
+
+def test_only_reading_is_allowed(client: Client) -> None:
+    assert client.post("/health").status_code == 405
+    assert client.head("/health").status_code == 200

@@ -1,0 +1,91 @@
+"""Logs are readable or JSON, and no secret is in them."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from ops import logs
+
+SECRETS = [
+    "GET /orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/thanks/",
+    "/en/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/",
+    "sk_live_51AbCdEf",
+    "rk_test_51AbCdEf",
+    "whsec_AbCdEf123",
+    "hanako@example.jp",
+    "postgres://shop:hush@db.example.jp/shop",
+    "http://127.0.0.1:8001/c/pay/cs_test_a1b2c3",
+]
+NEVER_SEEN = ["Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6", "51AbCdEf", "AbCdEf123", "hanako", "hush", "cs_test_a1b2c3"]
+
+
+@pytest.fixture(autouse=True)
+def usual_logs() -> Iterator[None]:
+    """Put the logs of the test run back afterwards."""
+    yield
+    logs.configure(production=False)
+
+
+@pytest.mark.parametrize("production", [False, True])
+def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
+    out = io.StringIO()
+    logs.configure(production=production, stream=out)
+    for secret in SECRETS:
+        logging.getLogger("django.request").warning("Not Found: %s", secret)
+        structlog.get_logger("shop").warning("refused", about=secret)
+        try:
+            raise ValueError(secret)
+        except ValueError:
+            logging.getLogger("ledger").exception("failed")
+    assert out.getvalue().count("\n") >= 3 * len(SECRETS)
+    for secret in NEVER_SEEN:
+        assert secret not in out.getvalue()
+    assert "/orders/[token]" in out.getvalue()
+
+
+def test_production_writes_one_json_object_per_line() -> None:
+    out = io.StringIO()
+    logs.configure(production=True, stream=out)
+    logging.getLogger("ledger").info("posted %s", 3)
+    structlog.get_logger("shop").info("placed", order="K261122-ABCDE")
+    first, second = (json.loads(line) for line in out.getvalue().splitlines())
+    assert first["event"] == "posted 3" and first["level"] == "info" and first["logger"] == "ledger"
+    assert second["order"] == "K261122-ABCDE" and second["timestamp"].endswith("Z")
+
+
+def test_configuring_twice_does_not_write_twice() -> None:
+    out = io.StringIO()
+    logs.configure(production=False, stream=out)
+    logs.configure(production=False, stream=out)
+    logging.getLogger("ledger").info("once")
+    assert out.getvalue().count("once") == 1
+
+
+def test_the_queue_s_own_chatter_is_left_out() -> None:
+    out = io.StringIO()
+    logs.configure(production=False, stream=out)
+    logging.getLogger("django-q").info("Process-1 created task")
+    logging.getLogger("django-q").critical("reincarnated worker")
+    assert "created task" not in out.getvalue() and "reincarnated worker" in out.getvalue()
+
+
+def test_an_event_for_sentry_loses_tokens_bodies_and_cookies() -> None:
+    event = {
+        "message": "failed for hanako@example.jp",
+        "request": {
+            "url": "https://shop.example.jp/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/",
+            "data": {"phone": "03-0000-0000"},
+            "cookies": {"sessionid": "abc"},
+            "headers": {"Cookie": "sessionid=abc", "Referer": "https://shop.example.jp/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/"},
+        },
+        "exception": {"values": [{"value": "sk_live_51AbCdEf", "stacktrace": {"frames": [{"vars": {"key": "x"}}]}}]},
+        "user": {"email": "hanako@example.jp"},
+    }
+    sent = json.dumps(logs.scrub(event))
+    for secret in [*NEVER_SEEN, "03-0000-0000", "sessionid"]:
+        assert secret not in sent
+    assert "https://shop.example.jp/orders/[token]/" in sent

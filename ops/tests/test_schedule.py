@@ -1,0 +1,142 @@
+"""Jobs: rung by django-q2, claimed by a row, run once."""
+
+import fcntl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django_q.models import Schedule
+from pytest_django import Settings
+
+from ledger.models import DailyClose
+from ledger.tests import build
+from ops import schedule
+from ops.models import JobRun
+from ops.schedule import Job, claim, every, finish, nightly
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
+
+
+def job(work: Any = lambda now: "", **how: Any) -> Job:
+    return Job("test", work, every(5), minutes=5, **how)
+
+
+def test_a_slot_is_the_start_of_its_period() -> None:
+    assert every(1)(NOON) == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    assert every(5)(NOON + timedelta(minutes=4)) == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    assert every(5)(NOON + timedelta(minutes=5)) == datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
+
+
+def test_the_close_belongs_to_the_last_16_00_utc() -> None:
+    assert nightly(datetime(2026, 11, 22, 16, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
+    assert nightly(datetime(2026, 11, 22, 15, 59, 59, tzinfo=UTC)) == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+
+
+def test_the_second_worker_that_hears_the_bell_leaves() -> None:
+    assert claim(job(), now=NOON) is not None
+    assert claim(job(), now=NOON + timedelta(seconds=20)) is None
+    assert JobRun.objects.count() == 1
+
+
+def test_a_finished_run_is_not_run_again() -> None:
+    first = claim(job(), now=NOON)
+    assert first is not None and finish(first, succeeded=True, message="", now=NOON)
+    assert claim(job(), now=NOON + timedelta(minutes=1)) is None
+    assert claim(job(), now=NOON + timedelta(minutes=5)) is not None
+
+
+def test_a_crashed_run_is_taken_over_after_its_lease_and_can_not_finish_any_more() -> None:
+    crashed = claim(job(until_done=True), now=NOON)
+    assert crashed is not None
+    assert claim(job(until_done=True), now=NOON + timedelta(minutes=1)) is None
+    JobRun.objects.update(scheduled_for=every(5)(NOON + schedule.LEASE + timedelta(seconds=1)))
+    heir = claim(job(until_done=True), now=NOON + schedule.LEASE + timedelta(seconds=1))
+    assert heir is not None and heir.token == crashed.token + 1
+    assert not finish(crashed, succeeded=True, message="late", now=NOON)
+    assert finish(heir, succeeded=True, message="done", now=NOON)
+    assert JobRun.objects.get().message == "done"
+
+
+def test_a_failed_close_is_tried_again_a_failed_minute_is_not() -> None:
+    once, stubborn = job(), Job("stubborn", lambda now: "", nightly, minutes=10, until_done=True)
+    for one in (once, stubborn):
+        run = claim(one, now=NOON)
+        assert run is not None
+        finish(run, succeeded=False, message="Stripe is down", now=NOON)
+    assert claim(once, now=NOON + timedelta(minutes=1)) is None
+    assert claim(stubborn, now=NOON + timedelta(minutes=10)) is not None
+
+
+def test_a_job_that_raises_is_recorded_and_does_not_stop_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(now: datetime) -> str:
+        raise RuntimeError("out of paper")
+
+    monkeypatch.setitem(schedule.JOBS, "test", job(broken))
+    assert not schedule.run("test", now=NOON)
+    run = JobRun.objects.get()
+    assert run.succeeded is False and run.finished_at is not None and "out of paper" in run.message
+
+
+def test_a_run_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(schedule.JOBS, "test", job(lambda now: "3 mails sent"))
+    assert schedule.run("test", now=NOON)
+    assert not schedule.run("test", now=NOON)
+    assert JobRun.objects.get().message == "3 mails sent"
+
+
+def test_every_job_runs_on_an_empty_shop(sandbox: object) -> None:
+    for name in schedule.JOBS:
+        assert schedule.run(name, now=datetime.now(UTC)), JobRun.objects.get(job=name).message
+
+
+def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
+    schedule.run("daily_close", now=datetime.now(UTC))
+    assert not DailyClose.objects.exists()
+
+
+def test_days_are_not_closed_while_a_demo_history_is_written(sandbox: object, settings: Settings, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path
+    build.order(now=datetime.now(UTC) - timedelta(days=2))
+    with (tmp_path / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not schedule.run("daily_close", now=datetime.now(UTC))
+    assert not DailyClose.objects.exists()
+    assert schedule.run("daily_close", now=datetime.now(UTC)), JobRun.objects.get().message
+    assert DailyClose.objects.count() == 2
+
+
+def test_the_schedule_is_installed_once_and_stale_rows_go() -> None:
+    Schedule.objects.create(name="kikaku:retired", func="ops.schedule.run", args="('retired',)")
+    Schedule.objects.create(name="somebody else's", func="math.sqrt", args="(4,)")
+    schedule.install(now=NOON)
+    schedule.install(now=NOON)
+    names = set(Schedule.objects.values_list("name", flat=True))
+    assert names == {f"kikaku:{name}" for name in schedule.JOBS} | {"kikaku:16:00 UTC", "somebody else's"}
+    assert len(names) == Schedule.objects.count()
+
+
+def test_the_close_rings_at_16_00_utc_tonight_and_every_night() -> None:
+    schedule.install(now=NOON)
+    bell = Schedule.objects.get(name="kikaku:16:00 UTC")
+    assert bell.next_run == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
+    assert bell.calculate_next_run(bell.next_run) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+
+
+def test_the_lease_outlives_what_the_queue_lets_live(settings: Settings) -> None:
+    assert schedule.LEASE.total_seconds() > int(str(settings.Q_CLUSTER["timeout"]))
+    assert int(str(settings.Q_CLUSTER["retry"])) > int(str(settings.Q_CLUSTER["timeout"]))
+
+
+def test_old_runs_are_forgotten_but_closes_are_kept_a_year() -> None:
+    now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    for name, age in (("mail", 2), ("mail", 4), ("daily_close", 30), ("daily_close", 401)):
+        at = now - timedelta(days=age)
+        JobRun.objects.create(job=name, scheduled_for=at, claimed_until=at, started_at=at)
+    assert schedule.prune(now) == "2 old job runs forgotten"
+    assert {(run.job, (now - run.scheduled_for).days) for run in JobRun.objects.all()} == {
+        ("mail", 2),
+        ("daily_close", 30),
+    }

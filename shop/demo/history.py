@@ -1,0 +1,391 @@
+"""Write a history of orders, at our side and at Stripe's, through the same functions that real ones go through.
+
+Each order is a short story (placed, paid or not, shipped, refunded) whose steps are played in the order of time,
+with `now` in the past and the stand-in's clock set to it. Nothing is inserted by hand, so the daily close finds the
+days as it would find real ones. Deterministic for the same shop and day.
+"""
+
+import fcntl
+import heapq
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import NoReturn
+
+from django.conf import settings
+from django.db.models import F
+
+from kikaku.sandbox import Sandbox
+from ledger import balance, checkout, days, orders, refunds, shipping, stock, stripe_client, webhook
+from ledger.events import PaymentNotYetKnown
+from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, StockItem
+from ledger.models.orders import OrderStatus
+from shop.demo.people import Person, people
+from shop.models import Product, Variant
+
+MOST_DAYS = 28  # a first fetch of Stripe's balance looks back 30 days
+VISA, MASTERCARD, JCB, AMEX = "4242424242424242", "5555555555554444", "3566002020360505", "378282246310005"
+DECLINED = "4000000000000002"
+CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
+HOURS = (1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 5, 7, 6, 5, 5, 5, 6, 7, 9, 11, 12, 10, 0)  # when people buy, by hour in JST
+LOW = 5  # pieces: below it the shelf is filled up
+REFILL = 40
+
+
+class HistoryRefused(Exception):
+    """The history can not be written; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a history brought."""
+
+    first: date
+    last: date
+    counts: Counter[str]
+    seconds: float
+
+    def summary(self) -> str:
+        """Say it in one line."""
+        parts = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items(), key=lambda x: -x[1]))
+        rate = self.counts["placed"] / max(self.seconds, 0.001)
+        return f"{self.first} to {self.last}: {parts} ({rate:.0f} orders a second)."
+
+
+def being_written() -> bool:
+    """Whether another process is writing a history right now: until it is done its days must not be closed."""
+    path = settings.VAR_DIR / "demo.lock"
+    if not path.exists():
+        return False
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    with (settings.VAR_DIR / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HistoryRefused("Another demo is writing its history: wait for it.") from None
+        yield
+
+
+def write(
+    count: int, *, days_back: int, now: datetime, progress: Callable[[int], None] = lambda done: None
+) -> Written:
+    """Write `count` orders over the `days_back` days that end yesterday (JST).
+
+    Raises `HistoryRefused` when one of these days is closed already, the shop has no goods, or Stripe's stand-in
+    can not be set to the past.
+    """
+    last = days.yesterday(now)
+    first = last - timedelta(days=days_back - 1)
+    _check(first, last, days_back)
+    with _alone():
+        return _History(count, first=first, last=last, now=now, progress=progress).play()
+
+
+def _check(first: date, last: date, days_back: int) -> None:
+    if days_back > MOST_DAYS:
+        raise HistoryRefused(f"A history has {MOST_DAYS} days at most, not {days_back}.")
+    if settings.STRIPE_API_BASE:
+        raise HistoryRefused("Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past.")
+    closed = DailyClose.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
+    if closed == last:
+        _refuse(f"The days up to {closed} are closed, and a closed day gains nothing. There is no open day before today.")
+    if closed is not None:
+        _refuse(
+            f"The days up to {closed} are closed, and a closed day gains nothing. "
+            f"Write the open ones: --days {(last - closed).days}."
+        )
+
+
+def _refuse(message: str) -> NoReturn:
+    raise HistoryRefused(message)
+
+
+@dataclass(order=True)
+class _Step:
+    """Something that happens at an instant."""
+
+    at: datetime
+    number: int  # keeps the order of steps of one instant
+    action: Callable[[datetime], None] = field(compare=False)
+
+
+@dataclass
+class _Clock:
+    """The instant that the stand-in reads while a history is played."""
+
+    now: datetime
+
+    def __call__(self) -> float:
+        return self.now.timestamp()
+
+
+class _History:
+    """One run: the steps that wait, the shelf, and what was counted."""
+
+    def __init__(
+        self, count: int, *, first: date, last: date, now: datetime, progress: Callable[[int], None]
+    ) -> None:
+        self.count = count
+        self.first = first
+        self.last = last
+        self.progress = progress
+        self.sandbox: Sandbox = stripe_client.sandbox()
+        self.run = Order.objects.count()  # tells a second history from the first
+        self.rng = random.Random(f"{first}:{last}:{count}:{self.run}")  # noqa: S311  (a story, not a secret)
+        self.end = min(days.day_bounds(last)[1] - timedelta(minutes=2), now)
+        self.clock = _Clock(days.day_bounds(first)[0])
+        self.steps: list[_Step] = []
+        self.number = 0
+        self.counts: Counter[str] = Counter()
+        self.refills = 0
+        self.variants = self._goods()
+        self.weights = [1 / (place + 4) for place in range(len(self.variants))]
+        self.people = people(count, seed=self.run + 1)
+
+    def _goods(self) -> list[Variant]:
+        """Return what customers choose from; what is shown as scarce or sold out stays so."""
+        on_sale = Variant.objects.filter(product__status=Product.Status.ACTIVE).select_related("product", "stock")
+        plenty = on_sale.filter(stock__on_hand__gte=F("stock__reserved") + 2 * LOW)
+        found = list(plenty.order_by("id")) or list(on_sale.order_by("id"))
+        if not found:
+            raise HistoryRefused("The shop has no goods: run `manage.py demo` first.")
+        self.rng.shuffle(found)
+        return found
+
+    # ── The play ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def play(self) -> Written:
+        """Play all steps in the order of time."""
+        started = time.monotonic()
+        real_clock = self.sandbox.clock
+        self.sandbox.clock = self.clock
+        try:
+            for number, at in enumerate(self._times()):
+                self._plan(at, lambda now, number=number: self._buy(number, now))  # type: ignore[misc]
+            for day in range((self.last - self.first).days + 1):
+                close = days.day_bounds(self.first + timedelta(days=day))[1]
+                self._plan(close - timedelta(minutes=2), lambda now: void(balance.fetch_new(now=now)))
+            while self.steps:
+                step = heapq.heappop(self.steps)
+                self.clock.now = step.at
+                step.action(step.at)
+            self._mails_are_past()
+        finally:
+            self.sandbox.clock = real_clock
+        return Written(self.first, self.last, self.counts, time.monotonic() - started)
+
+    def _plan(self, at: datetime, action: Callable[[datetime], None]) -> None:
+        """Remember a step; what would happen after yesterday has not happened."""
+        if at <= self.end:
+            self.number += 1
+            heapq.heappush(self.steps, _Step(at, self.number, action))
+
+    def _times(self) -> Sequence[datetime]:
+        """Return when each order is placed, in order, by the hours people buy at."""
+        span = (self.last - self.first).days + 1
+        times = []
+        for place in range(self.count):
+            start = days.day_bounds(self.first + timedelta(days=place * span // self.count))[0]
+            hour = self.rng.choices(range(24), weights=HOURS)[0]
+            times.append(start + timedelta(hours=hour, seconds=self.rng.randrange(3600)))
+        return sorted(times)
+
+    # ── What a customer does ─────────────────────────────────────────────────────────────────────────────
+
+    def _buy(self, number: int, now: datetime) -> None:
+        person = self.people[number]
+        english = self.rng.random() < 0.06
+        chosen = dict.fromkeys(self.rng.choices(self.variants, self.weights, k=self.rng.choice((1, 1, 1, 2, 2, 3))))
+        lines = [self._line(variant, english=english, now=now) for variant in chosen]
+        goods = sum(line.unit_price * line.quantity for line in lines)
+        order = orders.place(
+            nonce=f"demo-{self.run}-{self.first:%y%m%d}-{number}",
+            language="en" if english else "ja",
+            lines=lines,
+            address=_address(person),
+            discount=0,
+            shipping_fee=0 if goods >= settings.FREE_SHIPPING_FROM else settings.SHIPPING_FEE,
+            now=now,
+        )
+        self.counts["placed"] += 1
+        self.progress(self.counts["placed"])
+        checkout.start_payment(order, now=now)
+        mood = self.rng.random()
+        soon = now + timedelta(seconds=self.rng.randint(40, 400))
+        if mood < 0.07:
+            self._plan(now + timedelta(minutes=settings.CHECKOUT_MINUTES + 1), self._expire)
+        elif mood < 0.12:
+            self._plan(soon, lambda at: self._pay(order, DECLINED, at))
+            self._plan(soon + timedelta(seconds=70), lambda at: self._pay(order, VISA, at))
+        else:
+            card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]
+            self._plan(soon, lambda at: self._pay(order, card, at))
+
+    def _line(self, variant: Variant, *, english: bool, now: datetime) -> orders.NewLine:
+        quantity = self.rng.choice((1, 1, 1, 1, 2, 2, 3, 4)) if variant.price < 8_000 else 1
+        item: StockItem = variant.stock
+        item.refresh_from_db()
+        if item.available < quantity + LOW:
+            self.refills += 1
+            stock.receive(item, REFILL, source=f"demo:{self.run}:{self.refills}", actor="demo", now=now)
+        title = variant.product.title_en if english else variant.product.title_ja
+        option = variant.option_en if english else variant.option_ja
+        return orders.NewLine(
+            item_id=item.pk,
+            sku=variant.sku,
+            title=f"{title} {option}".strip(),
+            unit_price=variant.price,
+            quantity=quantity,
+            tax_rate=variant.tax_rate,
+        )
+
+    def _pay(self, order: Order, card: str, now: datetime) -> None:
+        attempt = order.attempts.filter(status=CheckoutAttempt.Status.OPEN).first()
+        if attempt is None or attempt.session_id is None:
+            return  # a worker with today's clock has closed the page meanwhile
+        result = self.sandbox.pay(attempt.session_id, card=card)
+        self._deliver(now)
+        if result.outcome != "succeeded":
+            self.counts["declined"] += 1
+            return
+        if not self._is_paid(order):
+            return
+        self.counts["paid"] += 1
+        self._plan_fulfilment(order, now)
+
+    def _expire(self, now: datetime) -> None:
+        self.counts["expired"] += checkout.expire_due(now=now)
+        self.sandbox.expire_due()
+        self._deliver(now)
+
+    # ── What the shop does ───────────────────────────────────────────────────────────────────────────────
+
+    def _plan_fulfilment(self, order: Order, now: datetime) -> None:
+        story = self.rng.random()
+        packed = now + timedelta(hours=self.rng.uniform(3, 26))
+        if story < 0.02:
+            self._plan(packed, lambda at: self._refund(order, "whole", at))
+            return
+        if story < 0.05:
+            self._plan(packed - timedelta(hours=1), lambda at: self._refund(order, "line", at))
+        if story < 0.15:
+            self._plan(packed, lambda at: self._ship(order, "first", at))
+            self._plan(packed + timedelta(hours=self.rng.uniform(6, 30)), lambda at: self._ship(order, "rest", at))
+        else:
+            self._plan(packed, lambda at: self._ship(order, "rest", at))
+        if self.rng.random() < 0.08:
+            kind = self.rng.choice(("whole", "line", "amount", "amount"))
+            self._plan(packed + timedelta(hours=self.rng.uniform(8, 40)), lambda at: self._refund(order, kind, at))
+
+    def _ship(self, order: Order, what: str, now: datetime) -> None:
+        order.refresh_from_db()
+        lines = [line for line in order.lines.order_by("position") if line.shippable]
+        if not lines or order.status not in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
+            return
+        part: dict[int, int] | None = None
+        if what == "first" and (len(lines) > 1 or lines[0].shippable > 1):
+            part = {lines[0].pk: max(1, lines[0].shippable // 2)}
+        shipping.ship(
+            order=order,
+            quantities=part,
+            carrier=self.rng.choice(CARRIERS),
+            tracking_number=f"{self.rng.randrange(10**11, 10**12)}",
+            nonce=f"{order.nonce}-{what}",
+            actor="demo",
+            now=now,
+        )
+        self.counts["partly shipped" if part else "shipped"] += 1
+
+    def _refund(self, order: Order, what: str, now: datetime) -> None:
+        order.refresh_from_db()
+        lines = [line for line in order.lines.order_by("position") if _pieces_left(line)]
+        if not lines:
+            return
+        try:
+            refunds.request_refund(
+                order=order,
+                request=refunds.RefundRequest(
+                    amount=max(1, order.total // 5) if what == "amount" else None,
+                    quantities={lines[0].pk: 1} if what == "line" else {},
+                    include_shipping=False,
+                    restock=what != "amount",
+                    reason={"whole": "お客様のご都合", "line": "一部返品", "amount": "箱のへこみ"}[what],
+                ),
+                nonce=f"{order.nonce}-refund-{now:%y%m%d%H%M%S}",
+                actor="demo",
+                now=now,
+            )
+        except refunds.RefundRefused:
+            return  # an earlier refund of the story left too little
+        self.counts["refunds"] += 1
+        self._deliver(now)
+
+    # ── Between Stripe and us ────────────────────────────────────────────────────────────────────────────
+
+    def _deliver(self, now: datetime) -> None:
+        """Hand the stand-in's events to our webhook, as its server does; that may be running too."""
+        for delivery in self.sandbox.pending_deliveries():
+            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            try:
+                webhook.process(event.pk, now=now)
+                status = 200
+            except PaymentNotYetKnown:
+                status = 500
+            except webhook.AlreadyClaimed:
+                continue  # the running shop has it
+            self.sandbox.mark_delivered(delivery.event_id, status)
+
+    def _is_paid(self, order: Order) -> bool:
+        """Wait a moment for the running shop, if it took the event."""
+        for _wait in range(40):
+            order.refresh_from_db()
+            if order.status != OrderStatus.PENDING:
+                return order.status == OrderStatus.PAID
+            time.sleep(0.05)
+            self._deliver(self.clock.now)
+        return False
+
+    def _mails_are_past(self) -> None:
+        """Mark the mails of the history as sent: nobody waits for them."""
+        OutgoingMail.objects.filter(
+            order__nonce__startswith=f"demo-{self.run}-", status=OutgoingMail.Status.QUEUED
+        ).update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
+
+
+def void(_value: object) -> None:
+    """Drop a value where a function without one is asked for."""
+
+
+def _pieces_left(line: OrderLine) -> int:
+    return line.quantity - line.cancelled - line.returned
+
+
+def _address(person: Person) -> orders.Address:
+    """Return a fictional customer as the checkout would hand him over."""
+    return orders.Address(
+        email=person.email,
+        family_name=person.family_name,
+        given_name=person.given_name,
+        family_name_kana=person.family_name_kana,
+        given_name_kana=person.given_name_kana,
+        postal_code=f"{person.postal_code[:3]}-{person.postal_code[3:]}",
+        prefecture=person.prefecture,
+        city=person.city,
+        street=person.street,
+        building=person.building,
+        phone=person.phone,
+    )

@@ -1,0 +1,58 @@
+"""`manage.py demo`: the demo shop, and on request a history of orders."""
+
+import argparse
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from kikaku.progress import Progress
+from shop.demo import history, loader
+
+
+def count(text: str) -> int:
+    """Read a number of 1 or more."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to 1,000,000 is needed, not {text!r}")
+    return int(text)
+
+
+class Command(BaseCommand):
+    """Fill the shop with goods; with --orders also with customers of the last days, at our side and at Stripe's."""
+
+    help = "Write the demo shop: goods, pictures, stock, pages; with --orders and --days a history of orders."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add --products, --orders and --days."""
+        parser.add_argument("--products", type=count, help="how many products (default: about 40, drawn by hand)")
+        parser.add_argument("--orders", type=count, help="write a history of so many orders")
+        parser.add_argument(
+            "--days", type=count, default=5, help="the history ends yesterday and has so many days (default 5)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write what is missing; refuse to touch anything but a development shop."""
+        if settings.PRODUCTION or not settings.SANDBOX:
+            raise CommandError(
+                "demo writes an invented shop and invented customers: it runs with ENVIRONMENT=development "
+                "and without STRIPE_SECRET_KEY only."
+            )
+        now = timezone.now()
+        bar = Progress("products", options["products"] or len(loader.catalogue.goods()))
+        loaded = loader.load(options["products"], now=now, progress=bar)
+        self.stdout.write(
+            f"{loaded.products} products, {loaded.variants} variants, {loaded.pictures} pictures, "
+            f"{loaded.pages} pages written."
+        )
+        if options["orders"]:
+            try:
+                written = history.write(
+                    options["orders"],
+                    days_back=options["days"],
+                    now=now,
+                    progress=Progress("orders", options["orders"]),
+                )
+            except history.HistoryRefused as refusal:
+                raise CommandError(str(refusal)) from None
+            self.stdout.write(written.summary())

@@ -1,0 +1,182 @@
+"""The product list: filters, sorting, paging and search, all by GET and in one query."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from shop.catalogue import Card, card, with_card_columns
+from shop.json_rows import CountRows
+from shop.models import Product, Variant
+
+PAGE_SIZE = 24
+QUERY_LENGTH = 60  # characters; more is no search but a paste
+QUERY_WORDS = 5
+
+# key → (label, lower bound, upper bound); both bounds included, K or JPY
+LIGHTS: dict[str, tuple[Promise, int, int]] = {
+    "warm": (_("Warm white (up to 3,200 K)"), 0, 3_200),  # the bands of shop.scales
+    "neutral": (_("Neutral white (3,300–4,600 K)"), 3_201, 4_600),
+    "day": (_("Daylight white (4,700–5,700 K)"), 4_601, 5_700),
+    "cool": (_("Cool daylight (from 5,800 K)"), 5_701, 20_000),
+}
+PRICES: dict[str, tuple[Promise, int, int]] = {
+    "a": (_("up to ¥2,999"), 0, 2_999),
+    "b": (_("¥3,000–9,999"), 3_000, 9_999),
+    "c": (_("¥10,000–29,999"), 10_000, 29_999),
+    "d": (_("¥30,000 and more"), 30_000, 99_999_999),
+}
+SORTS: dict[str, Promise] = {
+    "": pgettext_lazy("sort order", "Recommended"),
+    "price": _("Price: low to high"),
+    "-price": _("Price: high to low"),
+    "new": _("Newest first"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the visitor asked for; unknown values are dropped when read."""
+
+    query: str = ""
+    category: str = ""  # slug
+    light: str = ""
+    price: str = ""
+    in_stock: bool = False
+    sort: str = ""
+
+    @classmethod
+    def read(cls, data: Mapping[str, str], *, category: str = "") -> "Filters":
+        """Read the query string; a `category` from the path wins."""
+        light, price, sort = data.get("light", ""), data.get("price", ""), data.get("sort", "")
+        return cls(
+            query=normalise(data.get("q", "")),
+            category=category or data.get("category", "")[:50],
+            light=light if light in LIGHTS else "",
+            price=price if price in PRICES else "",
+            in_stock=data.get("stock") == "1",
+            sort=sort if sort in SORTS else "",
+        )
+
+    def parameters(self, **changes: str) -> str:
+        """Return the query string of this list with `changes`, empty values left out."""
+        values = {
+            "q": self.query,
+            "category": self.category,
+            "light": self.light,
+            "price": self.price,
+            "stock": "1" if self.in_stock else "",
+            "sort": self.sort,
+        } | changes
+        text = urlencode({key: value for key, value in values.items() if value})
+        return f"?{text}" if text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One page of a list."""
+
+    cards: list[Card]
+    count: int
+    page: int  # from 1
+    pages: int
+
+
+class NoSuchPage(Exception):
+    """The list has fewer pages."""
+
+
+def normalise(text: str) -> str:
+    """Bring a query into one form: NFKC (full-width letters, half-width kana), single blanks, a bounded length."""
+    return " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).split())[:QUERY_LENGTH].strip()
+
+
+def page_number(text: str) -> int:
+    """Read a page number; what is none is the first page."""
+    return int(text) if text.isascii() and text.isdigit() and 1 <= len(text) <= 4 and int(text) else 1
+
+
+def matching(filters: Filters) -> QuerySet[Product]:
+    """Return the active products that `filters` ask for, unordered."""
+    products = Product.objects.filter(status=Product.Status.ACTIVE)
+    if filters.category:
+        products = products.filter(category__slug=filters.category)
+    variant = Q()
+    if filters.light:
+        _label, low, high = LIGHTS[filters.light]
+        variant &= Q(kelvin__gte=low, kelvin__lte=high)
+    if filters.price:
+        _label, low, high = PRICES[filters.price]
+        variant &= Q(price__gte=low, price__lte=high)
+    if filters.in_stock:
+        variant &= Q(stock__on_hand__gt=F("stock__reserved"))
+    if variant:
+        products = products.filter(Exists(Variant.objects.on_sale().filter(variant, product=OuterRef("pk"))))
+    for word in words(filters.query):
+        products = products.filter(
+            in_title(word)
+            | Q(lead_spec_ja__icontains=word)
+            | Q(lead_spec_en__icontains=word)
+            | Q(description_ja__icontains=word)
+            | Q(description_en__icontains=word)
+            | Q(category__name_ja__icontains=word)
+            | Q(category__name_en__icontains=word)
+            | Exists(Variant.objects.on_sale().filter(product=OuterRef("pk"), sku__icontains=word))
+        )
+    return products
+
+
+def words(query: str) -> list[str]:
+    """Split a normalised query into the words that must all be found."""
+    return query.split()[:QUERY_WORDS]
+
+
+def in_title(word: str) -> Q:
+    """Find `word` in either title."""
+    return Q(title_ja__icontains=word) | Q(title_en__icontains=word)
+
+
+def ordered(products: QuerySet[Product], filters: Filters) -> QuerySet[Product]:
+    """Sort as the visitor chose; a search puts hits in the title first."""
+    if filters.sort in ("price", "-price"):
+        lowest = (
+            Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price").values("price")[:1]
+        )
+        products = products.annotate(lowest_price=Subquery(lowest))
+        key = F("lowest_price")
+        by_price = key.asc(nulls_last=True) if filters.sort == "price" else key.desc(nulls_last=True)
+        return products.order_by(by_price, "position", "id")
+    if filters.sort == "new":
+        return products.order_by("-created_at", "-id")
+    if filters.query:
+        hit = reduce(and_, map(in_title, words(filters.query)))
+        rank = Case(When(hit, then=Value(0)), default=Value(1), output_field=IntegerField())
+        return products.annotate(rank=rank).order_by("rank", "position", "id")
+    return products.order_by("position", "id")
+
+
+def shelf(filters: Filters, *, page: int) -> Shelf:
+    """Return one page of the list, in one query (two when `page` lies beyond the end).
+
+    The inner query finds the page's ids, the outer one gathers variants and pictures for these alone.
+
+    Raises:
+        NoSuchPage: the list has fewer pages.
+    """
+    products = matching(filters)
+    start = (page - 1) * PAGE_SIZE
+    ids = ordered(products, filters).values("pk")[start : start + PAGE_SIZE]
+    shown = ordered(Product.objects.filter(pk__in=ids), filters)
+    found: list[dict[str, Any]] = list(with_card_columns(shown).annotate(count=CountRows(products)))
+    if not found and page > 1:
+        raise NoSuchPage
+    count: int = found[0]["count"] if found else 0
+    return Shelf([card(row) for row in found], count, page, max(1, -(-count // PAGE_SIZE)))

@@ -1,0 +1,272 @@
+"""Checkout: the address, the confirmation the law asks for, one order however often one clicks."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger.models import CheckoutAttempt, Order, StockItem
+from shop.checkout import AddressForm, digits_and_hyphens, katakana
+from shop.models import Variant
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes after the commit
+
+
+@pytest.fixture
+def shopper(client: Client) -> Client:
+    """Return a customer with one lamp in the cart."""
+    build.product()
+    build.text()
+    build.text("returns", "返品・交換について")
+    build.fill(client, ("SKU-madoka", 1))
+    return client
+
+
+def confirmation(client: Client) -> str:
+    """Type the address and return the confirmation page."""
+    build.type_address(client)
+    return client.get("/checkout/confirm/").content.decode()
+
+
+def place(client: Client, page: str) -> Any:
+    """Press the button of a confirmation page."""
+    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+    return client.post("/checkout/place/", fields)
+
+
+def test_looking_at_the_form_begins_no_session(shopper: Client) -> None:
+    assert "sessionid" not in shopper.get("/checkout/").cookies
+    assert Session.objects.count() == 0
+
+
+def test_the_typed_address_is_brought_into_one_form(shopper: Client) -> None:
+    page = confirmation(shopper)
+    for text in (
+        "〒150-0001",
+        "東京都渋谷区神宮前1-2-3",
+        "ライトハイツ 405",
+        "03-0000-0000",
+        "ヤマダ ハナコ",
+        "山田 花子 様",
+    ):
+        assert text in page
+
+
+def test_the_address_lives_in_the_session_and_in_no_cookie(shopper: Client) -> None:
+    build.type_address(shopper)
+    assert Session.objects.count() == 1
+    for morsel in shopper.cookies.values():
+        assert "hanako" not in morsel.value
+        assert "150" not in morsel.value
+
+
+def test_errors_are_named_beside_the_fields_and_in_a_summary_and_nothing_typed_is_lost(
+    shopper: Client,
+) -> None:
+    typed = build.TYPED | {"postal_code": "１５０", "email": "hanako＠", "phone": "12345", "given_name": ""}
+    answer = shopper.post("/checkout/", typed)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "4 か所ご確認ください" in page
+    assert 'tabindex="-1" data-focus' in page
+    assert '<a href="#id_postal_code">郵便番号</a>' in page
+    for name, value in (
+        ("postal_code", "１５０"),
+        ("phone", "12345"),
+        ("city", "渋谷区"),
+        ("family_name", "山田"),
+    ):
+        assert re.search(rf'name="{name}" value="{value}"', page), name
+        if name in ("postal_code", "phone"):
+            assert f'id="error-{name}"' in page
+    back = shopper.get("/checkout/").content.decode()
+    assert 'value="１５０"' in back
+    assert shopper.get("/checkout/confirm/")["Location"] == "/checkout/"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "kept"),
+    [
+        ("postal_code", "〒150-0001", "150-0001"),
+        ("postal_code", "1500001", "150-0001"),
+        ("postal_code", "１５０−０００１", "150-0001"),
+        ("phone", "０９０－１２３４－５６７８", "090-1234-5678"),
+        ("phone", "+81 90 1234 5678", "090-1234-5678"),
+        ("phone", "(03) 1234.5678", "03-1234-5678"),
+        ("family_name_kana", "やまだ", "ヤマダ"),
+        ("family_name_kana", "ﾔﾏﾀﾞ", "ヤマダ"),
+        ("street", "神宮前１ー２ー３", "神宮前1-2-3"),
+        ("street", "センター北", "センター北"),
+        ("email", "ｈａｎａｋｏ@example.jp", "hanako@example.jp"),
+        ("family_name", "　山田 ", "山田"),
+    ],
+)
+def test_what_is_typed_in_any_form_is_kept_in_one(name: str, typed: str, kept: str) -> None:
+    form = AddressForm(build.TYPED | {name: typed})
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data[name] == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("postal_code", "150000"),
+        ("postal_code", "abcdefg"),
+        ("phone", "123"),
+        ("phone", "1234567890"),
+        ("family_name_kana", "Yamada"),
+        ("prefecture", "Atlantis"),
+        ("email", "hanako"),
+        ("family_name", "山" * 51),
+        ("note", "あ" * 1001),
+    ],
+)
+def test_what_can_not_be_right_is_refused(name: str, typed: str) -> None:
+    form = AddressForm(build.TYPED | {name: typed})
+    assert not form.is_valid()
+    assert list(form.errors) == [name]
+
+
+def test_english_customers_need_no_kana(client: Client) -> None:
+    build.product()
+    build.fill(client, ("SKU-madoka", 1))
+    typed = build.TYPED | {"family_name_kana": "", "given_name_kana": ""}
+    assert client.post("/checkout/", typed).status_code == 422
+    assert client.post("/en/checkout/", typed)["Location"] == "/en/checkout/confirm/"
+
+
+@given(st.text(max_size=30))
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    assert digits_and_hyphens(digits_and_hyphens(text)) == digits_and_hyphens(text)
+    assert katakana(katakana(text)) == katakana(text)
+
+
+def test_the_confirmation_shows_what_the_law_asks_for_in_one_look(shopper: Client) -> None:
+    page = confirmation(shopper)
+    for text in (
+        "シーリングライト まどか",
+        "¥12,800 × 1",  # quantity
+        "送料",
+        "合計（税込）",
+        "内消費税 ¥1,163",
+        "クレジットカード",  # method and time of payment
+        "35 分",
+        "お届け",
+        "発送前であれば無料",  # cancellation
+        "到着後 30 日以内",  # returns
+        "/pages/tokushoho/",
+        "/pages/returns/",
+        "注文を確定して支払いへ進む",
+        'href="/cart/"',
+        'href="/checkout/"',
+    ):
+        assert text in page, text
+
+
+def test_placing_reserves_stock_empties_the_cart_and_leads_to_the_payment_page(
+    shopper: Client, sandbox: Sandbox, settings: Settings
+) -> None:
+    answer = place(shopper, confirmation(shopper))
+    order = Order.objects.get()
+    attempt = CheckoutAttempt.objects.get()
+    assert answer.status_code == 303
+    assert answer["Location"] == attempt.url
+    assert answer["Location"].startswith(settings.SANDBOX_BASE_URL)
+    assert (order.total, order.tax_10, order.family_name_kana) == (12_800, 1_163, "ヤマダ")
+    assert order.lines.get().title == "シーリングライト まどか"
+    assert StockItem.objects.get().reserved == 1
+    assert answer.cookies["cart"].value == ""
+    assert "カートは空です" in shopper.get("/cart/").content.decode()
+    assert shopper.get("/checkout/")["Location"] == "/cart/"
+
+
+def test_two_clicks_are_one_order_and_one_payment_page(shopper: Client, sandbox: Sandbox) -> None:
+    page = confirmation(shopper)
+    cart = shopper.cookies["cart"].value
+    first = place(shopper, page)
+    shopper.cookies["cart"] = cart  # the second click left before the answer to the first came
+    second = place(shopper, page)
+    assert first["Location"] == second["Location"]
+    assert Order.objects.count() == 1
+    assert StockItem.objects.get().reserved == 1
+
+
+@pytest.mark.parametrize("change", ["price", "quantity", "sold out"])
+def test_what_changed_since_the_confirmation_is_shown_before_anything_is_ordered(
+    shopper: Client, sandbox: Sandbox, change: str
+) -> None:
+    page = confirmation(shopper)
+    if change == "price":
+        Variant.objects.update(price=13_800)
+    elif change == "quantity":  # in another tab
+        shopper.post("/cart/update/", {"q-SKU-madoka": "2"})
+    else:
+        StockItem.objects.update(on_hand=0)
+    answer = place(shopper, page)
+    again = answer.content.decode()
+    assert answer.status_code == 409
+    assert "ご注文は確定しておらず、請求もありません" in again
+    assert not Order.objects.exists()
+    if change == "price":
+        assert "¥12,800 から ¥13,800" in again
+    if change == "sold out":
+        assert "売り切れました" in again
+        assert "注文を確定して支払いへ進む" not in again
+    else:
+        assert place(shopper, again).status_code == 303
+        assert Order.objects.get().total == (13_800 if change == "price" else 25_600)
+
+
+def test_the_last_piece_goes_to_who_is_first_and_the_other_keeps_the_typed_address(
+    shopper: Client, sandbox: Sandbox
+) -> None:
+    StockItem.objects.update(on_hand=1)
+    page = confirmation(shopper)
+    rival = Client()
+    build.fill(rival, ("SKU-madoka", 1))
+    assert place(rival, confirmation(rival)).status_code == 303
+    answer = place(shopper, page)
+    assert answer.status_code == 409
+    assert "売り切れました" in answer.content.decode()
+    assert "神宮前1-2-3" in answer.content.decode()
+    assert Order.objects.count() == 1
+    assert 'value="山田"' in shopper.get("/checkout/").content.decode()
+
+
+def test_when_stripe_is_down_the_order_stays_and_the_customer_can_try_again(
+    shopper: Client, settings: Settings
+) -> None:
+    page = confirmation(shopper)
+    settings.STRIPE_API_BASE = settings.SANDBOX_BASE_URL = "http://127.0.0.1:9"  # nobody listens there
+    answer = place(shopper, page)
+    order = Order.objects.get()
+    assert answer["Location"] == f"/orders/{order.token}/?payment=unavailable"
+    shown = shopper.get(answer["Location"]).content.decode()
+    assert "ただいま決済ページに接続できません" in shown
+    assert "¥12,800 を支払う" in shown
+
+
+def test_checkout_without_a_cart_leads_back_to_it(client: Client) -> None:
+    for path in ("/checkout/", "/checkout/confirm/"):
+        assert client.get(path)["Location"] == "/cart/"
+    assert client.post("/checkout/place/", {"nonce": "n" * 24})["Location"] == "/cart/"
+    assert client.post("/checkout/place/", {"nonce": "'"})["Location"] == "/checkout/confirm/"
+
+
+def test_the_english_order_speaks_english(client: Client, sandbox: Sandbox) -> None:
+    build.product(option_ja="電球色", option_en="Warm")
+    client.post("/en/cart/add/", {"sku": "SKU-madoka", "quantity": "1"})
+    client.post("/en/checkout/", build.TYPED)
+    page = client.get("/en/checkout/confirm/").content.decode()
+    assert "Place the order and go to payment" in page
+    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+    client.post("/en/checkout/place/", fields)
+    order = Order.objects.get()
+    assert (order.language, order.lines.get().title) == ("en", "madoka light (Warm)")

@@ -1,0 +1,43 @@
+"""When a parcel leaves and arrives."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shop.delivery import TOKYO, delivery, is_business_day
+
+
+def jst(text: str) -> datetime:
+    """Read an instant in Japanese time."""
+    return datetime.fromisoformat(text).replace(tzinfo=TOKYO).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "today", "dispatch", "arrival"),
+    [
+        ("2026-11-24T14:59", True, date(2026, 11, 24), date(2026, 11, 26)),  # Tuesday before the cut-off
+        ("2026-11-24T15:00", False, date(2026, 11, 25), date(2026, 11, 27)),
+        ("2026-11-27T16:00", False, date(2026, 11, 30), date(2026, 12, 2)),  # Friday evening → Monday
+        ("2026-11-28T09:00", False, date(2026, 11, 30), date(2026, 12, 2)),  # Saturday
+        ("2026-11-24T00:00", True, date(2026, 11, 24), date(2026, 11, 26)),  # still Monday in UTC
+        ("2026-12-31T10:00", False, date(2027, 1, 4), date(2027, 1, 6)),  # closed over New Year
+    ],
+)
+def test_orders_leave_by_the_cut_off_on_business_days(
+    ordered: str, today: bool, dispatch: date, arrival: date
+) -> None:
+    closed = {date(2026, 12, 31), date(2027, 1, 1)}
+    found = delivery(jst(ordered), cutoff=15, transit_days=2, closed=closed)
+    assert (found.today, found.dispatch, found.arrival) == (today, dispatch, arrival)
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.integers(0, 24))
+def test_a_parcel_leaves_on_a_business_day_and_never_before_it_was_ordered(
+    now: datetime, cutoff: int
+) -> None:
+    found = delivery(now, cutoff=cutoff, transit_days=2)
+    assert is_business_day(found.dispatch)
+    assert found.dispatch >= now.astimezone(TOKYO).date()
+    assert found.today == (found.dispatch == now.astimezone(TOKYO).date())

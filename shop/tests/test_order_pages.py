@@ -1,0 +1,117 @@
+"""The customer's order page and the thank-you page, through the order's whole life."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from kikaku.sandbox import Sandbox
+from ledger.models import CheckoutAttempt, Order
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def page_of(client: Client, order: Order, tail: str = "") -> str:
+    """Return a page of the order."""
+    answer = client.get(f"/orders/{order.token}/{tail}")
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    assert "noindex" in answer["X-Robots-Tag"]
+    assert answer["Referrer-Policy"] == "same-origin"
+    return answer.content.decode()
+
+
+def test_a_pending_order_can_be_paid(client: Client, sandbox: Sandbox) -> None:
+    order = build.order()
+    page = page_of(client, order)
+    assert "お支払いをお待ちしています" in page
+    assert "¥11,500 を支払う" in page
+    answer = client.post(f"/orders/{order.token}/pay/")
+    assert answer.status_code == 303
+    assert answer["Location"] == CheckoutAttempt.objects.get().url
+    assert client.post(f"/orders/{order.token}/pay/")["Location"] == answer["Location"]
+
+
+def test_a_paid_order_can_not_be_paid_again(client: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    assert "を支払う" not in page_of(client, order)
+    answer = client.post(f"/orders/{order.token}/pay/")
+    assert answer["Location"] == f"/orders/{order.token}/"
+    assert CheckoutAttempt.objects.count() == 1
+
+
+def test_the_thank_you_page_confirms_until_the_event_is_here(client: Client, sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    waiting = page_of(client, order, "thanks/")
+    assert "お支払いを確認しています" in waiting
+    assert '<meta http-equiv="refresh" content="3;url=?n=1">' in waiting
+    assert 'http-equiv="refresh"' not in page_of(client, order, "thanks/?n=40")
+    assert 'content="3;url=?n=1"' in page_of(client, order, "thanks/?n=x")
+    build.deliver(sandbox)
+    done = page_of(client, order, "thanks/")
+    assert "ご注文ありがとうございます" in done
+    assert "¥11,500 のお支払いを確認しました" in done
+    assert 'http-equiv="refresh"' not in done
+
+
+def test_the_page_follows_the_order_through_shipment_and_refund(client: Client, sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=2), build.line("WATER", price=1_080, rate=8)])
+    page = page_of(client, order)
+    assert "発送の準備をしています" in page
+    assert "8% 対象 ¥1,080" in page
+    assert "※" in page
+    assert "•••• 4242" in page
+    build.fetch(sandbox)
+    line = order.lines.first()
+    assert line is not None
+    build.ship(order, {line.pk: 1})
+    page = page_of(client, order)
+    assert "一部の商品を発送しました" in page
+    assert "1234-5678-9012" in page
+    build.ship(order)
+    assert "商品を発送しました" in page_of(client, order)
+    build.refund(order, 1_000)
+    build.deliver(sandbox)
+    page = page_of(client, order)
+    assert "¥1,000" in page
+    assert "返金しました" in page
+
+
+def test_an_expired_order_says_that_nothing_was_charged(client: Client, sandbox: Sandbox) -> None:
+    order = build.order()
+    Order.objects.filter(pk=order.pk).update(
+        status="cancelled", cancel_reason="expired", cancelled_at=timezone.now()
+    )
+    page = page_of(client, order)
+    assert "請求はありません" in page
+    assert "を支払う" not in page
+    answer = client.post(f"/orders/{order.token}/pay/")
+    assert answer["Location"] == f"/orders/{order.token}/"
+    assert "キャンセルされました" in page_of(client, order, "thanks/")
+
+
+@pytest.mark.parametrize("token", ["x", "a" * 32, "a" * 500, "..", "%00" * 12])
+@pytest.mark.parametrize("tail", ["", "thanks/"])
+def test_an_unknown_token_is_not_found(client: Client, token: str, tail: str) -> None:
+    assert client.get(f"/orders/{token}/{tail}").status_code == 404
+
+
+def test_an_order_page_takes_ten_queries_at_most_however_many_parcels(
+    client: Client, sandbox: Sandbox, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    order = build.paid_order(sandbox, [build.line(quantity=5)])
+    line = order.lines.get()
+    for _parcel in range(4):
+        build.ship(order, {line.pk: 1})
+    with django_assert_max_num_queries(10):
+        page = page_of(client, order)
+    assert page.count("1234-5678-9012") == 4
+
+
+def test_the_page_can_be_read_in_english(client: Client, sandbox: Sandbox) -> None:
+    order = build.order(language="en")
+    page = client.get(f"/en/orders/{order.token}/").content.decode()
+    assert "Your order waits for the payment" in page
+    assert "花子 山田" in page

@@ -1,0 +1,69 @@
+"""Posts come from our own pages, or from nowhere."""
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db
+OWN = "http://testserver"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 303),  # no browser
+        ({"Sec-Fetch-Site": "same-origin", "Origin": OWN}, 303),
+        ({"Sec-Fetch-Site": "none"}, 303),
+        ({"Origin": OWN}, 303),  # an older browser
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://blog.testserver"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://testserver.evil.example"}, 403),
+        ({"Origin": "https://testserver"}, 403),  # another scheme is another origin
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+    ],
+)
+def test_a_foreign_page_can_not_fill_a_cart(client: Client, headers: dict[str, str], status: int) -> None:
+    build.product()
+    answer = client.post("/cart/add/", {"sku": "SKU-madoka", "quantity": "1"}, headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert "cart" not in answer.cookies
+        assert "他のウェブサイトから" in answer.content.decode()
+
+
+def test_the_shops_own_address_is_allowed_behind_a_proxy(client: Client, settings: Settings) -> None:
+    settings.STOREFRONT_BASE_URL = "https://shop.example.jp"
+    build.product()
+    answer = client.post(
+        "/cart/add/", {"sku": "SKU-madoka", "quantity": "1"}, headers={"Origin": "https://shop.example.jp"}
+    )
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/cart/add/",
+        "/cart/update/",
+        "/checkout/",
+        "/checkout/place/",
+        "/contact/",
+        f"/orders/{'t' * 32}/pay/",
+        "/en/cart/add/",
+    ],
+)
+def test_every_form_of_the_shop_is_guarded(client: Client, path: str) -> None:
+    answer = client.post(path, {}, headers={"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"})
+    assert answer.status_code == 403
+
+
+def test_a_csrf_check_never_stands_in_a_customers_way() -> None:
+    build.product()
+    strict = Client(enforce_csrf_checks=True)
+    build.fill(strict, ("SKU-madoka", 1))
+    build.type_address(strict)

@@ -1,0 +1,184 @@
+"""Home, lists, search and the product page: the same bytes for everybody, three queries at most."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from shop.catalogue import (
+    LOW_STOCK,
+    Choice,
+    ProductDetail,
+    featured_cards,
+    product_detail,
+    related_cards,
+    rooms,
+)
+from shop.delivery import current_delivery
+from shop.layout import Navigation, load_navigation, render_page
+from shop.models import Category
+from shop.scales import kelvin_scale, known_marks, lumen_scale
+from shop.shelf import LIGHTS, PRICES, SORTS, Filters, NoSuchPage, page_number, shelf
+
+SWITCHED = 24  # variants whose price and picture the style sheet can switch
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Show one lamp, the rooms, four products and three facts."""
+    return render_page(request, "shop/home.html", {"rooms": rooms(), "cards": featured_cards(4)})
+
+
+@require_safe
+def product_list(request: HttpRequest) -> HttpResponse:
+    """List all products."""
+    return list_page(request, Filters.read(request.GET.dict()), load_navigation(), None)
+
+
+@require_safe
+def category(request: HttpRequest, slug: str) -> HttpResponse:
+    """List the products of a category."""
+    found = Category.objects.filter(slug=slug).first()
+    if found is None:
+        raise Http404
+    return list_page(request, Filters.read(request.GET.dict(), category=slug), load_navigation(), found)
+
+
+@require_safe
+def search(request: HttpRequest) -> HttpResponse:
+    """Search in titles, SKUs, specifications and descriptions."""
+    return list_page(
+        request, Filters.read(request.GET.dict()), load_navigation(), None, template="shop/search.html"
+    )
+
+
+def list_page(
+    request: HttpRequest,
+    filters: Filters,
+    navigation: Navigation,
+    found: Category | None,
+    *,
+    template: str = "shop/list.html",
+) -> HttpResponse:
+    """Show a list with its filters; an empty search asks for a word instead of listing everything."""
+    try:
+        page = page_number(request.GET.get("page", ""))
+        result = shelf(filters, page=page)
+    except NoSuchPage:
+        raise Http404 from None
+    searching = template == "shop/search.html"
+    own = replace(filters, category="") if found else filters  # the path names the category already
+    names = {link.slug: link.name for link in navigation.categories}
+    chips: list[tuple[Any, str]] = []
+    if filters.category and not found:
+        chips.append((names.get(filters.category, filters.category), replace(own, category="").parameters()))
+    if filters.light:
+        chips.append((LIGHTS[filters.light][0], replace(own, light="").parameters()))
+    if filters.price:
+        chips.append((PRICES[filters.price][0], replace(own, price="").parameters()))
+    if filters.in_stock:
+        chips.append((None, replace(own, in_stock=False).parameters()))
+    filtered = bool(chips)
+    canonical = request.path + (f"?page={page}" if page > 1 and not filtered and not searching else "")
+    return render_page(
+        request,
+        template,
+        {
+            "shelf": result,
+            "filters": filters,
+            "category": found,
+            "lights": [(key, value[0]) for key, value in LIGHTS.items()],
+            "prices": [(key, value[0]) for key, value in PRICES.items()],
+            "sorts": SORTS.items(),
+            "chips": chips,
+            "clear": request.path + (f"?q={filters.query}" if searching and filters.query else ""),
+            "pages": page_links(own, result.page, result.pages),
+            "noindex": filtered or searching or bool(filters.sort),
+        },
+        navigation=navigation,
+        canonical=canonical,
+    )
+
+
+def page_links(filters: Filters, page: int, pages: int) -> list[tuple[int, str]]:
+    """Return the pages to offer: first, last and those around the present one; 0 stands for a gap."""
+    if pages < 2:
+        return []
+    shown = sorted({1, pages, *(n for n in range(page - 1, page + 2) if 1 <= n <= pages)})
+    offered: list[tuple[int, str]] = []
+    for number in shown:
+        if offered and number > offered[-1][0] + 1:
+            offered.append((0, ""))
+        offered.append((number, filters.parameters(page=str(number) if number > 1 else "") or "?"))
+    return offered
+
+
+@require_safe
+def product(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a product; one that is no longer sold says so and points to others."""
+    found = product_detail(slug)
+    if found is None:
+        raise Http404
+    shown = found.shown
+    return render_page(
+        request,
+        "shop/product.html",
+        {
+            "product": found,
+            "shown": shown,
+            "switching": 1 < len(found.choices) <= SWITCHED,
+            "related": related_cards(category_id=found.category_id, but=found.id, limit=4),
+            "delivery": current_delivery(),
+            "low_stock": LOW_STOCK,
+            "shipping_fee": settings.SHIPPING_FEE,
+            "free_shipping_from": settings.FREE_SHIPPING_FROM,
+            "lumen_scale": lumen_scale([c.lumens for c in found.choices if c.lumens]),
+            "known_marks": known_marks(),
+            "kelvin_scale": kelvin_scale([c.kelvin for c in found.choices if c.kelvin]),
+            "json_ld": structured_data(found),
+            "noindex": found.archived,
+        },
+    )
+
+
+def structured_data(found: ProductDetail) -> str:
+    """Describe the product to search engines as JSON-LD (schema.org Product with one Offer per variant)."""
+    base = settings.STOREFRONT_BASE_URL
+    data = {
+        "@context": "https://schema.org",
+        "@type": "Product",
+        "name": found.title,
+        "description": found.description,
+        "category": found.category_name,
+        "brand": {"@type": "Brand", "name": "LED企画"},
+        "image": [absolute(image.url) for image in [found.first_image, *found.images] if image],
+        "offers": [] if found.archived else [offer(choice, base + found.url) for choice in found.choices],
+    }
+    # the three characters that could end the script element early
+    return (
+        json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+    )
+
+
+def offer(choice: Choice, url: str) -> dict[str, object]:
+    """Describe one variant's price and stock as a schema.org Offer."""
+    return {
+        "@type": "Offer",
+        "sku": choice.sku,
+        "url": url,
+        "price": choice.price,
+        "priceCurrency": "JPY",
+        "itemCondition": "https://schema.org/NewCondition",
+        "availability": f"https://schema.org/{'InStock' if choice.available else 'OutOfStock'}",
+    }
+
+
+def absolute(url: str) -> str:
+    """Return an address with the shop's host, unless it has one (files on R2)."""
+    return url if "://" in url else settings.STOREFRONT_BASE_URL + url

@@ -1,0 +1,158 @@
+"""Checkout in three steps: the address, the final confirmation that the law asks for, Stripe's page."""
+
+import re
+import secrets
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from ledger import orders
+from ledger.checkout import NotPayable, PaymentUnavailable, start_payment
+from ledger.models import Order
+from shop import cart as carts
+from shop.cart import Cart
+from shop.checkout import AddressForm
+from shop.delivery import current_delivery
+from shop.layout import here, render_page
+from shop.origin import own_pages_only
+from shop.quote import Quote, load_offers, quote
+from shop.views.redirects import SeeOther
+
+TYPED = "checkout_typed"  # session: what was typed, as it was typed
+ADDRESS = "checkout_address"  # session: the same, checked and in one form
+NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+
+
+@own_pages_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def address(request: HttpRequest) -> HttpResponse:
+    """Ask where the parcel goes; what was typed is kept in the session from the first post on."""
+    cart = carts.read(request)
+    if not cart:
+        return SeeOther(here()["cart"])
+    if request.method == "POST":
+        form = AddressForm(request.POST)
+        request.session[TYPED] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
+        if form.is_valid():
+            request.session[ADDRESS] = form.cleaned_data
+            return SeeOther(here()["checkout_confirm"])
+        request.session.pop(ADDRESS, None)
+        return show_address(request, form, cart, status=422)
+    return show_address(request, AddressForm(initial=request.session.get(TYPED)), cart)
+
+
+def show_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status: int = 200) -> HttpResponse:
+    """Render the form beside what it is about."""
+    priced = quote(cart.lines, load_offers(line.sku for line in cart))
+    return render_page(
+        request, "shop/checkout.html", {"form": form, "quote": priced}, status=status, private=True
+    )
+
+
+@require_safe
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Show everything that 特商法 §12-6 asks for in one look, with the button that orders."""
+    cart = carts.read(request)
+    if not cart:
+        return SeeOther(here()["cart"])
+    if ADDRESS not in request.session:
+        return SeeOther(here()["checkout"])
+    return show_confirmation(request, quote(cart.lines, load_offers(line.sku for line in cart)))
+
+
+def show_confirmation(
+    request: HttpRequest, priced: Quote, *, changed: bool = False, message: str = "", status: int = 200
+) -> HttpResponse:
+    """Render the final confirmation with a fresh nonce and the fingerprint of exactly this quote."""
+    return render_page(
+        request,
+        "shop/confirm.html",
+        {
+            "quote": priced,
+            "address": request.session[ADDRESS],
+            "delivery": current_delivery(),
+            "nonce": secrets.token_urlsafe(24),
+            "changed": changed,
+            "message": message,
+            "minutes": settings.CHECKOUT_MINUTES,
+        },
+        status=status,
+        private=True,
+    )
+
+
+@own_pages_only
+@require_POST
+def place(request: HttpRequest) -> HttpResponse:
+    """Place the order that was shown, once, and send the customer to Stripe's page."""
+    nonce = request.POST.get("nonce", "")
+    if not NONCE.fullmatch(nonce):
+        return SeeOther(here()["checkout_confirm"])
+    placed = Order.objects.filter(nonce=nonce).first()
+    if placed is not None:  # the second of two clicks
+        return to_payment(placed)
+    cart = carts.read(request)
+    if not cart:
+        return SeeOther(here()["cart"])
+    kept = request.session.get(ADDRESS)
+    if kept is None:
+        return SeeOther(here()["checkout"])
+    priced = quote(cart.lines, load_offers(line.sku for line in cart))
+    if request.POST.get("fingerprint") != priced.fingerprint or not priced.orderable:
+        return show_again(request, cart, priced, changed=True)
+    try:
+        order = orders.place(
+            nonce=nonce,
+            language="en" if get_language() == "en" else "ja",
+            lines=[
+                orders.NewLine(
+                    item_id=line.offer.item_id,
+                    sku=line.offer.sku,
+                    title=line.offer.full_title,
+                    unit_price=line.offer.price,
+                    quantity=line.quantity,
+                    tax_rate=line.offer.tax_rate,
+                )
+                for line in priced.counted
+            ],
+            address=orders.Address(**kept),
+            discount=priced.totals.discount,
+            shipping_fee=priced.totals.shipping_fee,
+            now=timezone.now(),
+        )
+    except orders.SoldOut:  # somebody was faster between the quote and the reservation
+        priced = quote(cart.lines, load_offers(line.sku for line in cart))
+        message = _("While you were ordering, the last pieces were sold. Nothing was ordered or charged.")
+        return show_again(request, cart, priced, message=message)
+    except orders.OrderRefused as refusal:
+        return show_again(request, cart, priced, message=str(refusal))
+    response = to_payment(order)
+    carts.write(response, Cart())
+    request.session.pop(ADDRESS, None)
+    request.session.pop(TYPED, None)
+    return response
+
+
+def show_again(
+    request: HttpRequest, cart: Cart, priced: Quote, *, changed: bool = False, message: str = ""
+) -> HttpResponse:
+    """Show the confirmation with what changed; from now on the new prices are the ones that were seen."""
+    response = show_confirmation(request, priced, changed=changed, message=message, status=409)
+    carts.write(response, cart.seen({line.offer.sku: line.offer.price for line in priced.lines}))
+    return response
+
+
+def to_payment(order: Order) -> HttpResponse:
+    """Send the customer to Stripe's page, or to the order page when there is none to be had now."""
+    page = reverse("order", args=[order.token])
+    try:
+        return SeeOther(start_payment(order, now=timezone.now()))
+    except PaymentUnavailable:
+        return SeeOther(f"{page}?payment=unavailable")
+    except NotPayable:
+        return SeeOther(page)

@@ -1,0 +1,82 @@
+"""The contact form: stored for the staff; a trap for robots instead of a riddle for people."""
+
+import re
+import secrets
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from shop.checkout import TypedEmailField, TypedField
+from shop.layout import here, render_page
+from shop.models import ContactMessage
+from shop.origin import own_pages_only
+from shop.views.redirects import SeeOther
+
+NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+
+
+class ContactForm(forms.Form):
+    """What a visitor writes."""
+
+    name = TypedField(label=_("Name"), max_length=100)
+    email = TypedEmailField(label=_("E-mail"), max_length=254)
+    order_number = TypedField(label=_("Order number"), max_length=20, required=False)
+    message = forms.CharField(label=_("Message"), max_length=5000, widget=forms.Textarea)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        for name, autocomplete in (
+            ("name", "name"),
+            ("email", "email"),
+            ("order_number", "off"),
+            ("message", "off"),
+        ):
+            attributes = self.fields[name].widget.attrs
+            attributes["autocomplete"] = autocomplete
+            self.fields[name].error_messages["required"] = _("Please fill this in.")
+            if self.is_bound and name in self.errors:
+                attributes["aria-invalid"] = "true"
+                attributes["aria-describedby"] = f"error-{name}"
+        self.fields["email"].widget.attrs["inputmode"] = "email"
+
+
+@own_pages_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def contact(request: HttpRequest) -> HttpResponse:
+    """Take a message; the nonce of the form makes two clicks one message."""
+    if request.method != "POST":
+        number = request.GET.get("order", "")[:20]
+        return show(request, ContactForm(initial={"order_number": number}), secrets.token_urlsafe(24))
+    form = ContactForm(request.POST)
+    nonce = request.POST.get("nonce", "")
+    if not NONCE.fullmatch(nonce):
+        nonce = secrets.token_urlsafe(24)
+    if not form.is_valid():
+        return show(request, form, nonce, status=422)
+    if not request.POST.get("website"):  # people do not see this field: who fills it in is a robot
+        ContactMessage.objects.get_or_create(
+            nonce=nonce, defaults={**form.cleaned_data, "received_at": timezone.now()}
+        )
+    return SeeOther(f"{here()['contact']}sent/")
+
+
+def show(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 200) -> HttpResponse:
+    """Render the form."""
+    return render_page(
+        request,
+        "shop/contact.html",
+        {"form": form, "nonce": nonce, "noindex": False},
+        status=status,
+        private=True,
+    )
+
+
+@require_safe
+def sent(request: HttpRequest) -> HttpResponse:
+    """Say that the message arrived."""
+    return render_page(request, "shop/contact_sent.html", {"noindex": True})

@@ -1,0 +1,16 @@
+"""The texts that staff write in the admin."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from shop.layout import render_page
+from shop.models import ContentPage
+
+
+@require_safe
+def page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a text; its HTML was cleaned when it was saved (`shop.sanitise`)."""
+    found = ContentPage.objects.filter(slug=slug).first()
+    if found is None:
+        raise Http404
+    return render_page(request, "shop/page.html", {"page": found})

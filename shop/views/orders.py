@@ -1,0 +1,169 @@
+"""The customer's order page, reached by a secret link."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from django.conf import settings
+from django.db.models import Prefetch
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
+from ledger.models.orders import OrderStatus
+from shop.delivery import delivery
+from shop.layout import render_page
+from shop.origin import own_pages_only
+from shop.templatetags.shop import short_day
+from shop.views.checkout import to_payment
+
+REFRESHES = 40  # times the thank-you page asks again, every three seconds
+TOKEN_LENGTHS = range(20, 65)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the timeline: what, when or what next, and whether it is behind us."""
+
+    name: str
+    note: str
+    state: Literal["done", "now", "open"]
+
+
+def load(token: str) -> Order:
+    """Return the order behind a secret link with everything its page shows (seven queries)."""
+    if len(token) not in TOKEN_LENGTHS:
+        raise Http404
+    order = (
+        Order.objects.filter(token=token)
+        .prefetch_related(
+            "lines",
+            "payments",
+            Prefetch("refunds", Refund.objects.order_by("id")),
+            Prefetch("attempts", CheckoutAttempt.objects.order_by("-id")),
+            "shipments",
+            Prefetch("shipments__lines", ShipmentLine.objects.select_related("order_line")),
+        )
+        .first()
+    )
+    if order is None:
+        raise Http404
+    return order
+
+
+@require_safe
+def order_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Show where the order is, what it holds, and what can be done."""
+    order = load(token)
+    confirming = is_confirming(order)
+    return render_page(
+        request,
+        "shop/order.html",
+        {
+            "order": order,
+            "steps": timeline(order, confirming=confirming),
+            "payable": order.status == OrderStatus.PENDING and not confirming,
+            "confirming": confirming,
+            "unavailable": request.GET.get("payment") == "unavailable",
+            "taxes": taxes(order),
+            "has_reduced_rate": any(line.tax_rate == 8 for line in order.lines.all()),
+            "refunds": [refund for refund in order.refunds.all() if refund.status not in ENDED],
+            "minutes": settings.CHECKOUT_MINUTES,
+        },
+        private=True,
+    )
+
+
+ENDED = (Refund.Status.FAILED, Refund.Status.CANCELED)  # the shop tries again or writes to the customer
+
+
+@require_safe
+def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
+    """Thank the customer who comes back from Stripe; until its event is here, say so and look again."""
+    order = load(token)
+    count = request.GET.get("n", "0")
+    times = int(count) + 1 if count.isascii() and count.isdigit() and len(count) < 4 else 1
+    waiting = order.status == OrderStatus.PENDING
+    return render_page(
+        request,
+        "shop/thanks.html",
+        {
+            "order": order,
+            "waiting": waiting,
+            "next_look": times if waiting and times <= REFRESHES else None,
+            "arrival": arrival(order) if order.paid_at else None,
+        },
+        private=True,
+    )
+
+
+@own_pages_only
+@require_POST
+def order_pay(request: HttpRequest, token: str) -> HttpResponse:
+    """Try to pay again."""
+    return to_payment(load(token))
+
+
+def is_confirming(order: Order) -> bool:
+    """Say whether Stripe's page was completed and its event is still to come."""
+    latest = next(iter(order.attempts.all()), None)
+    complete = latest is not None and latest.status == CheckoutAttempt.Status.COMPLETE
+    return order.status == OrderStatus.PENDING and complete
+
+
+def arrival(order: Order) -> date:
+    """Work out the day on which the parcel should arrive, from the payment."""
+    return delivery(
+        order.paid_at or order.placed_at,
+        cutoff=settings.DISPATCH_CUTOFF_HOUR,
+        transit_days=settings.DELIVERY_DAYS,
+        closed=settings.CLOSED_DAYS,
+    ).arrival
+
+
+def moment(instant: datetime) -> str:
+    """Write an instant in Japanese time, in the active language."""
+    return date_format(timezone.localtime(instant), "DATETIME_FORMAT")
+
+
+def timeline(order: Order, *, confirming: bool) -> list[Step]:
+    """Tell the order's way in words: ordered, paid, shipped, delivered."""
+    steps = [Step(_("Ordered"), moment(order.placed_at), "done")]
+    if order.status == OrderStatus.CANCELLED:
+        if order.paid_at:
+            steps.append(Step(_("Paid"), moment(order.paid_at), "done"))
+        note = moment(order.cancelled_at) if order.cancelled_at else ""
+        steps.append(Step(_("Cancelled"), note, "now"))
+        return steps
+    if order.paid_at:
+        steps.append(Step(_("Paid"), moment(order.paid_at), "done"))
+    else:
+        note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
+        steps.append(Step(_("Payment"), note, "now"))
+    day = short_day(arrival(order))
+    if order.status == OrderStatus.SHIPPED and order.shipped_at:
+        steps.append(Step(_("Shipped"), moment(order.shipped_at), "done"))
+        latest = max((parcel.shipped_at for parcel in order.shipments.all()), default=order.shipped_at)
+        day = short_day(timezone.localdate(latest) + timedelta(days=settings.DELIVERY_DAYS))
+        steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day}, "now"))
+    elif order.status == OrderStatus.PARTIALLY_SHIPPED:
+        steps.append(Step(_("Partly shipped"), _("The rest follows."), "now"))
+        steps.append(Step(_("Delivery"), "", "open"))
+    else:
+        paid = order.status == OrderStatus.PAID
+        steps.append(
+            Step(_("Shipment"), _("We are packing your order.") if paid else "", "now" if paid else "open")
+        )
+        steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day} if paid else "", "open"))
+    return steps
+
+
+def taxes(order: Order) -> list[tuple[int, int, int]]:
+    """Return rate, gross and contained tax of each rate; shipping belongs to the 10 % pot."""
+    gross = {10: order.shipping_fee, 8: 0}
+    for line in order.lines.all():
+        gross[line.tax_rate] += line.total
+    return [(rate, gross[rate], tax) for rate, tax in ((10, order.tax_10), (8, order.tax_8)) if gross[rate]]
