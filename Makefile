@@ -7,7 +7,7 @@ BOOTSTRAP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python is missing: 
 export ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format translations lock clean
+.PHONY: help run test lint types format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 24
@@ -34,10 +34,6 @@ format: ## let ruff format and sort
 	$(BOOTSTRAP) --dev
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
-
-translations: ## collect new texts into */locale/ja (needs GNU gettext)
-	$(BOOTSTRAP) --dev
-	$(VENV)/python scripts/translations.py
 
 lock: ## compile requirements*.in into pinned and hashed requirements*.txt (UPGRADE=1 for new versions)
 	$(BOOTSTRAP) --dev

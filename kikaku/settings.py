@@ -62,7 +62,9 @@ def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http",
         except ValueError:
             correct = False
         if not correct:
-            raise ImproperlyConfigured(f"{name} must be an address like {schemes[0]}://host.")  # not repeated: it may hold a password
+            raise ImproperlyConfigured(
+                f"{name} must be an address like {schemes[0]}://host."
+            )  # not repeated: it may hold a password
     return value
 
 

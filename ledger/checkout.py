@@ -22,6 +22,7 @@ from ledger.stripe_client import StripeRefused, StripeUnavailable
 
 logger = logging.getLogger(__name__)
 
+ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
 MARGIN = timedelta(minutes=1)  # nobody is sent to a page that closes while it is being read
 
 
@@ -69,8 +70,7 @@ def _start(order: Order, *, now: datetime) -> str:
         try:
             return _open(attempt)
         except StripeRefused as error:
-            # Stripe replays a successful answer before it looks at the parameters, so no page exists for the key
-            _mark_expired(attempt, last_error=str(error))
+            _give_up(attempt, error, now=now)
     attempt = _new_attempt(order, now=now)
     try:
         return _open(attempt)
@@ -142,6 +142,18 @@ def _mark_expired(attempt: CheckoutAttempt, *, last_error: str | None = None) ->
     )
 
 
+def _give_up(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
+    """Expire an attempt whose session Stripe refuses to make: it replays a successful answer before it looks at the
+    parameters, so no page exists for the key.
+
+    Raises `StripeUnavailable` in the one case in which there may be one: the key was used with other parameters (by
+    an older version of this code), and the time of that page is not over.
+    """
+    if refusal.code == "idempotency_error" and attempt.expires_at > now:
+        raise StripeUnavailable(str(refusal)) from refusal
+    _mark_expired(attempt, last_error=str(refusal))
+
+
 def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     """Ask Stripe how an attempt stands, and make sure that nobody can pay it any more. No stock is released here.
 
@@ -152,7 +164,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
         try:
             session = stripe_client.create_session(attempt)
         except StripeRefused as error:
-            _mark_expired(attempt, last_error=str(error))  # no session exists for the key
+            _give_up(attempt, error, now=now)
             return Outcome.EXPIRED
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         attempt.session_id = session["id"]
@@ -168,14 +180,23 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "expired":
         _mark_expired(attempt)
         return Outcome.EXPIRED
-    captured = payments.of_session(session, occurred_at=now)
     with transaction.atomic():
-        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
-            status=CheckoutAttempt.Status.COMPLETE
-        )
-        if captured is None:
-            return Outcome.WAITING
-        payments.record(captured, now=now)
+        return completed(attempt, session, occurred_at=now, now=now)
+
+
+def completed(
+    attempt: CheckoutAttempt, session: dict[str, Any], *, occurred_at: datetime, now: datetime
+) -> Outcome:
+    """Follow a session that is complete at Stripe, inside the caller's transaction: only a paid one is money."""
+    # the order is locked before anything else is written, here and everywhere: no two of us wait for each other
+    Order.objects.select_for_update().get(pk=attempt.order_id)
+    CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
+        status=CheckoutAttempt.Status.COMPLETE
+    )
+    captured = payments.of_session(session, occurred_at=occurred_at)
+    if captured is None:
+        return Outcome.WAITING
+    payments.record(captured, now=now)
     return Outcome.PAID
 
 
@@ -204,7 +225,7 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
 
     Time alone releases nothing: Stripe is asked for each. When it does not answer, the rest waits for the next run.
     """
-    ended = 0
+    ended = unanswered = 0
     due = CheckoutAttempt.objects.filter(status__in=payments.LIVE, expires_at__lte=now).select_related(
         "order"
     )
@@ -212,11 +233,15 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
         try:
             outcome = close(attempt, now=now)
         except StripeUnavailable as error:
-            logger.warning("Stripe does not answer, checkouts stay open: %s", error)
-            break
+            logger.warning("Stripe does not answer, checkout attempt %s stays open: %s", attempt.pk, error)
+            unanswered += 1
+            if unanswered >= ENOUGH:
+                break
+            continue
         except StripeRefused as error:
             logger.error("Checkout attempt %s can not be closed: %s", attempt.pk, error)
             continue
+        unanswered = 0
         if outcome is Outcome.EXPIRED:
             ended += _end_locked(attempt.order_id, now=now)
     # orders without a live page: closed early, or never begun

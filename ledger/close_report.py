@@ -61,22 +61,23 @@ def build(
 
 def html(report: dict[str, Any]) -> bytes:
     """Render the report for a person: one self-contained page, printable on A4."""
-    kinds = dict(Discrepancy.Kind.choices)
     return render_to_string(
         "ledger/close/report.html",
         {
             "report": report,
             "day": date.fromisoformat(report["day"]),
             "discrepancies": [
-                {**row, "label": KINDS_JA.get(row["kind"], str(kinds.get(row["kind"], row["kind"])))}
-                for row in report["discrepancies"]
+                {**row, "label": KINDS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
+            ],
+            "checks": [
+                {**row, "name_ja": CHECKS.get(row["check"], row["check"])} for row in report["checks"]
             ],
         },
     ).encode()
 
 
 # The evidence is written in Japanese whatever language the process speaks: the same facts, the same bytes.
-KINDS_JA = {
+KINDS = {
     Discrepancy.Kind.MISSING_AT_STRIPE: "帳簿にあり Stripe にない",
     Discrepancy.Kind.MISSING_IN_BOOKS: "Stripe にあり帳簿にない",
     Discrepancy.Kind.AMOUNT: "金額の相違",
@@ -87,6 +88,22 @@ KINDS_JA = {
     Discrepancy.Kind.PAID_TWICE: "二重入金",
     Discrepancy.Kind.REFUND_FAILED: "返金の失敗",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
+}
+
+CHECKS = {  # every check of a close is named in its report, found something or not
+    "entry balanced": "仕訳の貸借一致",
+    "trial balance": "試算表の貸借一致",
+    "1150 by balance transactions only": "1150 は残高取引のみで動く",
+    "entry of a transaction": "残高取引と仕訳の一致",
+    "net of a transaction": "残高取引の純額",
+    "day of an entry": "仕訳の営業日",
+    "sub-ledger of 2130": "前受金の補助元帳",
+    "sub-ledger of 2120": "返金未払金の補助元帳",
+    "2130 of a shipped order": "出荷済み注文の前受金",
+    "tax 10% posted": "消費税 10% の計上",
+    "tax 10% reversed": "消費税 10% の取消",
+    "tax 8% posted": "消費税 軽減8% の計上",
+    "tax 8% reversed": "消費税 軽減8% の取消",
 }
 
 

@@ -32,12 +32,13 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
 def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
     """Mark the attempt complete; only payment_status `paid` is money."""
-    CheckoutAttempt.objects.filter(session_id=session["id"], status__in=payments.LIVE).update(
-        status=CheckoutAttempt.Status.COMPLETE
-    )
-    captured = payments.of_session(session, occurred_at=event.created)
-    if captured is not None:
-        payments.record(captured, now=now)
+    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    if attempt is not None:
+        checkout.completed(attempt, session, occurred_at=event.created, now=now)
+    else:
+        captured = payments.of_session(session, occurred_at=event.created)
+        if captured is not None:
+            payments.record(captured, now=now)
 
 
 def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:

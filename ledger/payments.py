@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from ledger import mail, orders, refunds
 from ledger.days import business_day
 from ledger.discrepancies import note
@@ -189,7 +191,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
             amount=payment.amount,
             detail=f"{order.number}: paid after it was cancelled; the money is sent back",
         )
-        refunds.give_back(payment, reason="paid after cancellation", now=now)
+        refunds.give_back(payment, reason=_("paid after cancellation"), now=now)
     elif order.status != OrderStatus.PENDING:
         note(
             Discrepancy.Kind.PAID_TWICE,
@@ -199,7 +201,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
             amount=payment.amount,
             detail=f"{order.number}: paid a second time; the money is sent back",
         )
-        refunds.give_back(payment, reason="paid twice", now=now)
+        refunds.give_back(payment, reason=_("paid twice"), now=now)
     elif payment.amount != order.total:
         note(
             Discrepancy.Kind.AMOUNT,

@@ -33,6 +33,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
 SENDING = timedelta(minutes=2)  # the job leaves a fresh row to the request that wrote it
 
 # How far a refund has come. A later report never moves it back: a succeeded refund may still fail, nothing else.
@@ -254,6 +255,7 @@ def send(refund: Refund, *, now: datetime) -> bool:
     except StripeRefused as error:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
         with transaction.atomic():
+            Order.objects.select_for_update().get(pk=refund.order_id)
             _move(refund, Refund.Status.FAILED, failure_reason=str(error), moved_money=False, now=now)
         return True
     with transaction.atomic():
@@ -267,23 +269,24 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
     Each is looked for first: its answer may have been lost, and idempotency keys last a day only.
     """
     waiting = Refund.objects.filter(status=Refund.Status.REQUESTED, requested_at__lte=now - SENDING)
-    sent = 0
+    sent = unanswered = 0
     for refund in waiting.select_related("payment", "order").order_by("requested_at", "pk")[:limit]:
         try:
             found = stripe_client.find_refund(refund)
         except StripeUnavailable as error:
-            logger.warning("Refunds wait, Stripe does not answer: %s", error)
-            break
+            logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
+            answered = False
         except StripeRefused as error:
             logger.error("Refund %d can not be looked up: %s", refund.pk, error)
             continue
-        if found is not None:
-            with transaction.atomic():
-                follow(found, now=now)
-            sent += 1
-        elif send(refund, now=now):
-            sent += 1
         else:
+            if found is not None:
+                with transaction.atomic():
+                    follow(found, now=now)
+            answered = found is not None or send(refund, now=now)
+        sent += answered
+        unanswered = 0 if answered else unanswered + 1
+        if unanswered >= ENOUGH:
             break
     return sent
 
@@ -337,7 +340,7 @@ def _adopt(answer: Mapping[str, Any], payment: Payment, order: Order, *, now: da
         nonce=f"stripe-{answer['id']}"[:64],
         stripe_id=answer["id"],
         amount=answer["amount"],
-        reason="made at Stripe, not in the shop",
+        reason=_("made at Stripe, not in the shop"),
         requested_at=now,
         actor="Stripe",
     )

@@ -81,7 +81,8 @@ POSTGRESQL_FUNCTIONS = [
         IF TG_OP <> 'UPDATE' AND EXISTS (SELECT 1 FROM ledger_test_database) THEN
             RETURN OLD;
         END IF;
-        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+        RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only',
+            ERRCODE = 'integrity_constraint_violation';
     END $$
     """,
     # The two lock functions meet: a close waits for postings under way, and a posting sees a committed close.

@@ -1,21 +1,33 @@
 """Staff accounts, and what the worker did."""
 
+from typing import TYPE_CHECKING, Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from ops.models import Heartbeat, JobRun
+
+if TYPE_CHECKING:  # unfold brings no types; its classes are Django's
+
+    class _UserAdmin(DjangoUserAdmin[User]): ...
+
+    class _Unfold(admin.ModelAdmin[Any]): ...
+
+else:
+    from unfold.admin import ModelAdmin as _Unfold
+
+    _UserAdmin = DjangoUserAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(_UserAdmin, _Unfold):
     """Staff, in unfold's look."""
 
     form = UserChangeForm
@@ -24,11 +36,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, _Unfold):
     """Groups of staff, in unfold's look."""
 
 
-class TraceAdmin(ModelAdmin):
+class TraceAdmin(_Unfold):
     """A trace that the worker left: to be read, not written."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -121,7 +121,7 @@ def _close_tile() -> Tile:
     url = reverse("admin:ledger_dailyclose_changelist")
     title = _("Daily close of %(day)s") % {"day": date_format(day, "n/j")}
     if close is None:
-        return Tile(title, _("open"), _("closes at 01:00; it catches up by itself"), url, "todo")
+        return Tile(title, _("not closed yet"), _("closes at 01:00; it catches up by itself"), url, "todo")
     if close.differences:
         words = ngettext("%(count)s difference", "%(count)s differences", close.differences)
         return Tile(title, words % {"count": close.differences}, _("closed with differences"), url, "alarm")

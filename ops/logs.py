@@ -64,7 +64,9 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:
-        last += [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+        last += [
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        ]
     handler = OneHandler(stream or sys.stderr)
     handler.setFormatter(RedactingFormatter(foreign_pre_chain=shared, processors=last))
 

@@ -62,7 +62,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for model, model_admin in admin.site._registry.items()
     }
     groups: list[dict[str, Any]] = [
-        {"items": [{"title": _("Today"), "icon": "today", "link": reverse("admin:index")}]}
+        {"items": [{"title": _("What to do today"), "icon": "today", "link": reverse("admin:index")}]}
     ]
     for title, entries in GROUPS:
         items = []

@@ -16,7 +16,7 @@ class JobRun(models.Model):
     started_at = models.DateTimeField(_("started at"))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     succeeded = models.BooleanField(_("succeeded"), null=True)
-    message = models.TextField(_("message"), blank=True)
+    message = models.TextField(_("outcome"), blank=True)
 
     class Meta:
         verbose_name = _("job run")

@@ -152,7 +152,9 @@ JOBS: dict[str, Job] = {
 def install(*, now: datetime) -> None:
     """Write the schedule rows that `JOBS` asks for and remove those of jobs that are gone."""
     wanted = {f"kikaku:{job.name}": job for job in JOBS.values()}
-    Schedule.objects.filter(name__startswith="kikaku:").exclude(name__in=[*wanted, "kikaku:16:00 UTC"]).delete()
+    Schedule.objects.filter(name__startswith="kikaku:").exclude(
+        name__in=[*wanted, "kikaku:16:00 UTC"]
+    ).delete()
     for name, job in wanted.items():
         Schedule.objects.update_or_create(
             name=name,

@@ -19,6 +19,9 @@ def main() -> None:
             [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--universal"]
             + ["--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
             + ["--custom-compile-command", "make lock"]
+            + (
+                ["--constraint", "requirements.txt"] if name == "requirements-dev" else []
+            )  # the same versions in both
             + [f"{name}.in", "--output-file", f"{name}.txt", *sys.argv[1:]],
             cwd=ROOT,
             check=True,

@@ -73,7 +73,15 @@ def temporary_server() -> Iterator[str]:
         for candidate in _candidates():
             try:
                 made = subprocess.run(
-                    [candidate / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"]
+                    [
+                        str(candidate / "initdb"),
+                        "--pgdata",
+                        str(data),
+                        "--username",
+                        "postgres",
+                        "--auth",
+                        "trust",
+                    ]
                     + ["--encoding", "UTF8", "--locale", "C", "--no-sync"],
                     **options,
                 )

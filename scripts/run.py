@@ -147,7 +147,9 @@ def main() -> int:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     dotenv = ROOT / ".env"
-    if not dotenv.exists() and os.environ.get("ENVIRONMENT") == "development":
+    module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
+    ours = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
+    if ours and not dotenv.exists():
         dotenv.write_text(DOTENV)
         print(
             "Wrote .env with ENVIRONMENT=development, so that manage.py works in a second terminal.",
@@ -156,7 +158,6 @@ def main() -> int:
 
     from django.core.exceptions import ImproperlyConfigured
 
-    module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
     try:
         from django.conf import settings
 

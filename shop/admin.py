@@ -70,7 +70,10 @@ class VariantForm(VariantModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            del self.fields["initial_stock"]  # from now on stock moves by receipts alone
+            self.fields["initial_stock"].disabled = True
+            self.fields["initial_stock"].help_text = _(
+                "For new variants; later receipts belong to the stock item."
+            )
             if getattr(self.instance, "sold", False):
                 self.fields["sku"].disabled = True
                 self.fields["sku"].help_text = _("Sold already: the SKU stays.")
@@ -82,6 +85,14 @@ class VariantForm(VariantModelForm):
         if taken.filter(Q(variant__isnull=False) | Q(reserved__gt=0)).exists():
             raise forms.ValidationError(_("This SKU is taken."))
         return sku
+
+    def clean_compare_at_price(self) -> int | None:
+        """Say beside the field what the database would refuse."""
+        before: int | None = self.cleaned_data["compare_at_price"]
+        price = self.cleaned_data.get("price")
+        if before is not None and price is not None and before <= price:
+            raise forms.ValidationError(_("The compare-at price must be above the price."))
+        return before
 
 
 class VariantInline(StackedInline):  # type: ignore[misc]

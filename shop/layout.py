@@ -1,19 +1,21 @@
 """What every page of the shop shares: navigation, addresses, headers."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, PositiveSmallIntegerField, Value
+from django.db.models import CharField, PositiveSmallIntegerField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language, override
 
+from shop.memo import Memo
 from shop.models import Category, ContentPage, in_language
+from shop.prepared import ask
 
 # The law and the customer look for these first; further pages of the admin follow.
 FIRST_PAGES = ("shipping", "returns", "faq", "tokushoho", "privacy", "terms")
@@ -84,20 +86,7 @@ def page_url(slug: str) -> str:
 
 def load_navigation() -> Navigation:
     """Read categories and texts with one query."""
-    columns = ("kind", "position", "slug", "name_ja", "name_en")
-    shelves = Category.objects.annotate(kind=Value("category", CharField())).values_list(
-        "kind", "position", "slug", "name_ja", "name_en"
-    )
-    texts = ContentPage.objects.annotate(
-        kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
-    ).values_list("kind", "place", "slug", "title_ja", "title_en")
-    rows = sorted(
-        (
-            dict(zip(columns, row, strict=True))
-            for row in shelves.order_by().union(texts.order_by(), all=True)
-        ),
-        key=lambda row: (row["position"], row["slug"]),
-    )
+    rows = sorted(ask(_navigation), key=lambda row: (row["position"], row["slug"]))
     pages = [
         Link(row["slug"], in_language(row["name_ja"], row["name_en"]), page_url(row["slug"]))
         for row in rows
@@ -114,9 +103,22 @@ def load_navigation() -> Navigation:
     )
 
 
+def _navigation() -> QuerySet[Any, Any]:
+    shelves = Category.objects.annotate(kind=Value("category", CharField())).values(
+        "kind", "position", "slug", "name_ja", "name_en"
+    )
+    texts = ContentPage.objects.annotate(
+        kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
+    ).values("kind", "place", "slug", "title_ja", "title_en")
+    return shelves.order_by().union(texts.order_by(), all=True)
+
+
 def in_other_language(path: str) -> str:
     """Return the address of the same page in the other language."""
     return path.removeprefix("/en") if path.startswith("/en/") else f"/en{path}"
+
+
+PAGES = Memo(512)  # 512 pages of 20 KB are 10 MB
 
 
 def render_page(
@@ -128,36 +130,46 @@ def render_page(
     private: bool = False,
     navigation: Navigation | None = None,
     canonical: str = "",
+    facts: Hashable = None,
 ) -> HttpResponse:
     """Render a page of the shop.
 
-    A public page is rendered without the request, so that nothing of the visitor (session, user, CSRF token)
-    can reach it: it is the same bytes for everybody. `private` pages are never stored and never indexed.
-    `canonical` is the path and query under which search engines shall know the page.
+    A page is rendered without the request, so that nothing of the visitor (session, user, CSRF token) can reach
+    it: a public page is the same bytes for everybody. `private` pages are never stored and never indexed.
+    `canonical` is the path and query under which search engines shall know the page. `facts` are all values that
+    the page shows besides its address; a page with the same facts is not rendered again.
     """
     language = get_language() or settings.LANGUAGE_CODE
-    path = request.path
-    canonical = canonical or path
-    base = settings.STOREFRONT_BASE_URL
-    other = in_other_language(canonical)
-    japanese, english = (other, canonical) if language == "en" else (canonical, other)
-    body = get_template(template).render(
-        {
-            "navigation": navigation if navigation is not None else load_navigation(),
-            "links": links(language),
-            "language": language,
-            "base_url": base,
-            "canonical": base + canonical,
-            "japanese_url": base + japanese,
-            "english_url": base + english,
-            "other_language_path": in_other_language(
-                request.get_full_path() if request.method == "GET" else path
-            ),
-            "noindex": private or status >= 400,
-            **(context or {}),
-        }
-    )
-    response = HttpResponse(body, status=status)
+    canonical = canonical or request.path
+    shelves = navigation if navigation is not None else load_navigation()
+    here_path = request.get_full_path() if request.method == "GET" else request.path
+
+    def make() -> bytes:
+        base = settings.STOREFRONT_BASE_URL
+        other = in_other_language(canonical)
+        japanese, english = (other, canonical) if language == "en" else (canonical, other)
+        text: str = get_template(template).render(
+            {
+                "navigation": shelves,
+                "links": links(language),
+                "language": language,
+                "base_url": base,
+                "canonical": base + canonical,
+                "japanese_url": base + japanese,
+                "english_url": base + english,
+                "other_language_path": in_other_language(here_path),
+                "noindex": private or status >= 400,
+                **(context or {}),
+            }
+        )
+        return text.encode()
+
+    if facts is None or private:
+        response = HttpResponse(make(), status=status)
+    else:
+        terms = (settings.STOREFRONT_BASE_URL, settings.SHIPPING_FEE, settings.FREE_SHIPPING_FROM)
+        key = (template, language, here_path, canonical, status, shelves, terms, facts)
+        response = HttpResponse(PAGES.get(key, make), status=status)
     if private:
         add_never_cache_headers(response)
         response["X-Robots-Tag"] = "noindex, nofollow"

@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef
+from django.db.models import OuterRef, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -17,6 +18,7 @@ from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
 from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
+from shop.prepared import ask
 
 MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
 
@@ -38,7 +40,9 @@ class Offer:
     @property
     def full_title(self) -> str:
         """Title with the option, as it goes into the order."""
-        return f"{self.title} ({self.option})" if self.option else self.title
+        if not self.option:
+            return self.title
+        return in_language(f"{self.title}（{self.option}）", f"{self.title} ({self.option})")
 
 
 class Kind(StrEnum):
@@ -139,11 +143,32 @@ class Quote:
 
 def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
     """Read what the catalogue says about `skus` with one query; what is not for sale is left out."""
+    wanted = list(dict.fromkeys(skus))
+    if not wanted:
+        return {}
+    found = ask(_offers, len(wanted), **{f"sku{place}": sku for place, sku in enumerate(wanted)})
+    return {
+        row["sku"]: Offer(
+            item_id=row["stock_id"],
+            sku=row["sku"],
+            title=in_language(row["product__title_ja"], row["product__title_en"]),
+            option=in_language(row["option_ja"], row["option_en"]),
+            url=product_url(row["product__slug"]),
+            image=first_image(row["own_json"]) or first_image(row["general_json"]),
+            price=row["price"],
+            tax_rate=row["tax_rate"],
+            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
+        )
+        for row in found
+    }
+
+
+def _offers(count: int, **skus: str) -> QuerySet[Variant, Any]:
     own = Picture.objects.filter(variant=OuterRef("pk")).order_by("position", "id")[:1]
     general = Picture.objects.filter(product=OuterRef("product"), variant=None).order_by("position", "id")[:1]
-    found = (
+    return (
         Variant.objects.on_sale()
-        .filter(sku__in=list(skus), product__status=Product.Status.ACTIVE)
+        .filter(sku__in=list(skus.values()), product__status=Product.Status.ACTIVE)
         .values(
             "sku",
             "stock_id",
@@ -160,20 +185,6 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             general_json=JsonRows(general, "file", "width", "height"),
         )
     )
-    return {
-        row["sku"]: Offer(
-            item_id=row["stock_id"],
-            sku=row["sku"],
-            title=in_language(row["product__title_ja"], row["product__title_en"]),
-            option=in_language(row["option_ja"], row["option_en"]),
-            url=product_url(row["product__slug"]),
-            image=first_image(row["own_json"]) or first_image(row["general_json"]),
-            price=row["price"],
-            tax_rate=row["tax_rate"],
-            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
-        )
-        for row in found
-    }
 
 
 def shipping_fee(goods: int) -> int:

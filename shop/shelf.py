@@ -1,7 +1,7 @@
 """The product list: filters, sorting, paging and search, all by GET and in one query."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -16,6 +16,7 @@ from django.utils.translation import pgettext_lazy
 from shop.catalogue import Card, card, with_card_columns
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
+from shop.prepared import ask
 
 PAGE_SIZE = 24
 QUERY_LENGTH = 60  # characters; more is no search but a paste
@@ -59,7 +60,7 @@ class Filters:
         light, price, sort = data.get("light", ""), data.get("price", ""), data.get("sort", "")
         return cls(
             query=normalise(data.get("q", "")),
-            category=category or data.get("category", "")[:50],
+            category=category or data.get("category", "").replace("\x00", "")[:50],
             light=light if light in LIGHTS else "",
             price=price if price in PRICES else "",
             in_stock=data.get("stock") == "1",
@@ -84,7 +85,7 @@ class Filters:
 class Shelf:
     """One page of a list."""
 
-    cards: list[Card]
+    cards: tuple[Card, ...]
     count: int
     page: int  # from 1
     pages: int
@@ -104,8 +105,8 @@ def page_number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and 1 <= len(text) <= 4 and int(text) else 1
 
 
-def matching(filters: Filters) -> QuerySet[Product]:
-    """Return the active products that `filters` ask for, unordered."""
+def matching(filters: Filters, found: Sequence[str]) -> QuerySet[Product]:
+    """Return the active products that `filters` ask for and that contain all words of `found`, unordered."""
     products = Product.objects.filter(status=Product.Status.ACTIVE)
     if filters.category:
         products = products.filter(category__slug=filters.category)
@@ -120,7 +121,7 @@ def matching(filters: Filters) -> QuerySet[Product]:
         variant &= Q(stock__on_hand__gt=F("stock__reserved"))
     if variant:
         products = products.filter(Exists(Variant.objects.on_sale().filter(variant, product=OuterRef("pk"))))
-    for word in words(filters.query):
+    for word in found:
         products = products.filter(
             in_title(word)
             | Q(lead_spec_ja__icontains=word)
@@ -144,39 +145,50 @@ def in_title(word: str) -> Q:
     return Q(title_ja__icontains=word) | Q(title_en__icontains=word)
 
 
-def ordered(products: QuerySet[Product], filters: Filters) -> QuerySet[Product]:
+def ordered(products: QuerySet[Product], sort: str, found: Sequence[str]) -> QuerySet[Product]:
     """Sort as the visitor chose; a search puts hits in the title first."""
-    if filters.sort in ("price", "-price"):
+    if sort in ("price", "-price"):
         lowest = (
             Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price").values("price")[:1]
         )
         products = products.annotate(lowest_price=Subquery(lowest))
         key = F("lowest_price")
-        by_price = key.asc(nulls_last=True) if filters.sort == "price" else key.desc(nulls_last=True)
+        by_price = key.asc(nulls_last=True) if sort == "price" else key.desc(nulls_last=True)
         return products.order_by(by_price, "position", "id")
-    if filters.sort == "new":
+    if sort == "new":
         return products.order_by("-created_at", "-id")
-    if filters.query:
-        hit = reduce(and_, map(in_title, words(filters.query)))
+    if found:
+        hit = reduce(and_, map(in_title, found))
         rank = Case(When(hit, then=Value(0)), default=Value(1), output_field=IntegerField())
         return products.annotate(rank=rank).order_by("rank", "position", "id")
     return products.order_by("position", "id")
 
 
 def shelf(filters: Filters, *, page: int) -> Shelf:
-    """Return one page of the list, in one query (two when `page` lies beyond the end).
+    """Return one page of the list, in one query.
 
     The inner query finds the page's ids, the outer one gathers variants and pictures for these alone.
 
     Raises:
         NoSuchPage: the list has fewer pages.
     """
-    products = matching(filters)
-    start = (page - 1) * PAGE_SIZE
-    ids = ordered(products, filters).values("pk")[start : start + PAGE_SIZE]
-    shown = ordered(Product.objects.filter(pk__in=ids), filters)
-    found: list[dict[str, Any]] = list(with_card_columns(shown).annotate(count=CountRows(products)))
+    shape = (filters.light, filters.price, filters.in_stock, filters.sort, (page - 1) * PAGE_SIZE)
+    values = {f"word{place}": word for place, word in enumerate(words(filters.query))}
+    if filters.category:
+        values["category"] = filters.category
+    found = ask(_page, *shape, **values)
     if not found and page > 1:
         raise NoSuchPage
     count: int = found[0]["count"] if found else 0
-    return Shelf([card(row) for row in found], count, page, max(1, -(-count // PAGE_SIZE)))
+    return Shelf(tuple(card(row) for row in found), count, page, max(1, -(-count // PAGE_SIZE)))
+
+
+def _page(
+    light: str, price: str, in_stock: bool, sort: str, start: int, *, category: str = "", **found: str
+) -> QuerySet[Product, Any]:
+    filters = Filters(category=category, light=light, price=price, in_stock=in_stock)
+    asked = list(found.values())
+    products = matching(filters, asked)
+    ids = ordered(products, sort, asked).values("pk")[start : start + PAGE_SIZE]
+    shown = ordered(Product.objects.filter(pk__in=ids), sort, asked)
+    return with_card_columns(shown).annotate(count=CountRows(products))

@@ -132,7 +132,11 @@ def test_production_refuses_a_wrong_value_and_names_its_variable(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("STRIPE_SECRET_KEY", "sk_live_123"), ("STRIPE_SECRET_KEY", "rk_live_1"), ("STRIPE_PUBLISHABLE_KEY", "pk_live_1")],
+    [
+        ("STRIPE_SECRET_KEY", "sk_live_123"),
+        ("STRIPE_SECRET_KEY", "rk_live_1"),
+        ("STRIPE_PUBLISHABLE_KEY", "pk_live_1"),
+    ],
 )
 def test_development_refuses_a_live_key(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=variable):
@@ -140,7 +144,8 @@ def test_development_refuses_a_live_key(monkeypatch: pytest.MonkeyPatch, variabl
 
 
 @pytest.mark.parametrize(
-    "missing", ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_PRIVATE_BUCKET", "R2_PUBLIC_BUCKET", "R2_PUBLIC_URL"]
+    "missing",
+    ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_PRIVATE_BUCKET", "R2_PUBLIC_BUCKET", "R2_PUBLIC_URL"],
 )
 def test_r2_is_configured_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     whole = {
@@ -171,14 +176,21 @@ def test_sqlite_keeps_a_paid_order_through_a_power_cut(monkeypatch: pytest.Monke
 
 def test_what_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     off = "\n".join(load(monkeypatch, DEVELOPMENT)["SWITCHED_OFF"])
-    for variable in ("R2_ENDPOINT_URL", "REDIS_URL", "EMAIL_URL", "SLACK_WEBHOOK_URL", "SENTRY_DSN", "STRIPE_SECRET_KEY"):
+    for variable in (
+        "R2_ENDPOINT_URL",
+        "REDIS_URL",
+        "EMAIL_URL",
+        "SLACK_WEBHOOK_URL",
+        "SENTRY_DSN",
+        "STRIPE_SECRET_KEY",
+    ):
         assert variable in off
     on = load(
         monkeypatch,
         DEVELOPMENT,
         EMAIL_URL="smtp://localhost:2525",
         REDIS_URL="redis://localhost:6379/0",
-        STRIPE_SECRET_KEY="sk_test_1",  # noqa: S106  (not a key)
+        STRIPE_SECRET_KEY="sk_test_1",
         SENTRY_DSN="https://key@sentry.example.com/1",
         SLACK_WEBHOOK_URL="https://hooks.example.com/x",
     )["SWITCHED_OFF"]

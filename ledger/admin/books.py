@@ -90,7 +90,8 @@ class JournalEntryAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Bring the sum of a side along."""
-        return super().get_queryset(request).annotate(sum_of_a_side=Sum("lines__debit"))
+        found: QuerySet[Any] = super().get_queryset(request).annotate(sum_of_a_side=Sum("lines__debit"))
+        return found
 
     @display(description=gettext_lazy("amount"))
     def amount(self, entry: Any) -> str:
@@ -168,7 +169,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
                 row.get_kind_display(),
                 row.object_id,
                 yen(row.amount),
-                _("resolved") if row.resolved_at else _("open"),
+                _("resolved") if row.resolved_at else _("unresolved"),
             )
             for row in Discrepancy.objects.filter(day=close.day)
         ]
@@ -243,7 +244,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     )
     def state(self, row: Discrepancy) -> tuple[str, str]:
         """Show the state as a coloured word."""
-        return ("resolved", _("resolved")) if row.resolved_at else ("open", _("open"))
+        return ("resolved", _("resolved")) if row.resolved_at else ("open", _("unresolved"))
 
     @action(
         description=gettext_lazy("Resolve"),

@@ -27,14 +27,16 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     list_filter = ("status", "kind")
     search_fields = ("to", "subject", "order__number")
     fields = (
-        ("order", "kind", "language"),
-        ("to", "subject"),
-        ("state", "attempts", "next_attempt_at", "sent_at"),
+        ("order", "kind"),
+        ("to", "language"),
+        "subject",
+        ("status", "attempts"),
+        ("next_attempt_at", "sent_at"),
         "last_error",
         "as_html",
         "as_text",
     )
-    readonly_fields = ("state", "as_html", "as_text")
+    readonly_fields = ("as_html", "as_text")
     actions_detail = ("send_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -48,14 +50,14 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         description=gettext_lazy("status"),
         ordering="status",
         label={
-            OutgoingMail.Status.QUEUED.label: "info",
-            OutgoingMail.Status.SENT.label: "success",
-            OutgoingMail.Status.FAILED.label: "danger",
+            OutgoingMail.Status.QUEUED.value: "info",
+            OutgoingMail.Status.SENT.value: "success",
+            OutgoingMail.Status.FAILED.value: "danger",
         },
     )
-    def state(self, row: OutgoingMail) -> str:
+    def state(self, row: OutgoingMail) -> tuple[str, str]:
         """Show the state as a coloured word."""
-        return row.get_status_display()
+        return row.status, row.get_status_display()
 
     @display(description=gettext_lazy("as HTML"))
     def as_html(self, row: OutgoingMail) -> str:
@@ -69,7 +71,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("as text"))
     def as_text(self, row: OutgoingMail) -> str:
         """Show the text as it is."""
-        return format_html('<pre class="whitespace-pre-wrap text-sm">{}</pre>', row.text)
+        return format_html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{}</pre>', row.text)
 
     @action(
         description=gettext_lazy("Send again"),

@@ -47,7 +47,9 @@ class LinesForm(OrderForm):
                     max_value=most,
                     initial=self.suggested(line),
                     required=False,
-                    widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+                    widget=UnfoldAdminIntegerFieldWidget(
+                        attrs={"inputmode": "numeric", "aria-label": line.title}
+                    ),
                 )
 
     def most(self, line: OrderLine) -> int:
@@ -186,7 +188,7 @@ class CancelForm(OrderForm):
     """Who cancels."""
 
     reason = forms.ChoiceField(
-        label=gettext_lazy("Cancelled"),
+        label=gettext_lazy("reason of cancellation"),
         choices=[
             (Order.CancelReason.STAFF, Order.CancelReason.STAFF.label),
             (Order.CancelReason.CUSTOMER, Order.CancelReason.CUSTOMER.label),

@@ -223,4 +223,6 @@ def _timeline(order: Order, shipments: Sequence[Shipment], refunds: Sequence[Ref
                 "",
             )
         )
-    return [[moment(when), what, who] for when, what, who in sorted(told, key=lambda event: event[0])]
+    # Stripe knows whole seconds only: what happened within one keeps the order in which it was told here
+    told.sort(key=lambda event: event[0].replace(microsecond=0))
+    return [[moment(when), what, who] for when, what, who in told]

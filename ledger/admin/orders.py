@@ -45,57 +45,51 @@ class OrderAdmin(ReadOnlyAdmin):
     actions_detail = ("ship", "refund", "cancel")
     change_form_outer_after_template = "ledger/admin/order_panels.html"
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("number", "state", "customer_page"),
-                    ("placed_at", "paid_at"),
-                    ("shipped_at", "cancelled_at", "cancel_reason"),
-                )
-            },
-        ),
-        (
-            gettext_lazy("Customer"),
-            {
-                "fields": (
-                    ("customer", "kana", "email", "phone"),
-                    ("postal_code", "prefecture", "city", "street", "building"),
-                    ("note", "language"),
-                )
-            },
-        ),
-        (
-            gettext_lazy("Amounts (¥, tax included)"),
-            {"fields": (("goods_total", "discount", "shipping_fee", "total", "tax_10", "tax_8"),)},
-        ),
+        (None, {"fields": ("number", "status", "amounts", "customer_page")}),
+        (gettext_lazy("Customer"), {"fields": ("customer", "address", "email", "phone", "note", "language")}),
     )
-    readonly_fields = ("state", "customer", "kana", "customer_page")
+    readonly_fields = ("customer", "address", "amounts", "customer_page")
 
     @display(
         description=gettext_lazy("status"),
         ordering="status",
         label={
-            OrderStatus.PENDING.label: "warning",
-            OrderStatus.PAID.label: "info",
-            OrderStatus.PARTIALLY_SHIPPED.label: "info",
-            OrderStatus.SHIPPED.label: "success",
-            OrderStatus.CANCELLED.label: "danger",
+            OrderStatus.PENDING.value: "warning",
+            OrderStatus.PAID.value: "info",
+            OrderStatus.PARTIALLY_SHIPPED.value: "info",
+            OrderStatus.SHIPPED.value: "success",
+            OrderStatus.CANCELLED.value: "danger",
         },
     )
-    def state(self, order: Order) -> str:
+    def state(self, order: Order) -> tuple[str, str]:
         """Show the state as a coloured word."""
-        return order.get_status_display()
+        return order.status, order.get_status_display()
 
-    @display(description=gettext_lazy("name"), ordering="family_name")
+    @display(description=gettext_lazy("full name"), ordering="family_name")
     def customer(self, order: Order) -> str:
         """Show the full name."""
         return order.name
 
-    @display(description=gettext_lazy("name (kana)"))
-    def kana(self, order: Order) -> str:
-        """Show how the name is read."""
-        return f"{order.family_name_kana} {order.given_name_kana}".strip() or "–"
+    @display(description=gettext_lazy("delivery address"))
+    def address(self, order: Order) -> str:
+        """Show the address as it is written on the parcel, with how the name is read."""
+        kana = f"{order.family_name_kana} {order.given_name_kana}".strip()
+        street = f"{order.prefecture}{order.city}{order.street} {order.building}".strip()
+        return f"〒{order.postal_code} {street}" + (f"（{kana}）" if kana else "")
+
+    @display(description=gettext_lazy("amounts"))
+    def amounts(self, order: Order) -> str:
+        """Show what the order comes to, and the tax in it."""
+        return _(
+            "goods %(goods)s − discount %(discount)s + shipping %(shipping)s = %(total)s (tax 10%% %(ten)s, 8%% %(eight)s)"
+        ) % {
+            "goods": yen(order.goods_total),
+            "discount": yen(order.discount),
+            "shipping": yen(order.shipping_fee),
+            "total": yen(order.total),
+            "ten": yen(order.tax_10),
+            "eight": yen(order.tax_8),
+        }
 
     @display(description=gettext_lazy("total"), ordering="total")
     def amount(self, order: Order) -> str:
@@ -108,7 +102,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return format_html(
             '<a class="text-primary-600 dark:text-primary-500" href="{}" target="_blank" rel="noopener">{}</a>',
             reverse("order", args=[order.token]),
-            _("open"),
+            _("Open the page"),
         )
 
     def changeform_view(
@@ -352,9 +346,11 @@ class RefundAdmin(ReadOnlyAdmin):
     search_fields = ("stripe_id", "order__number")
     fields = (
         ("order", "payment"),
-        ("amount", "status", "stripe_id"),
+        ("amount", "status"),
+        "stripe_id",
         ("reason", "failure_reason"),
-        ("restock", "requested_at", "actor"),
+        ("requested_at", "actor"),
+        "restock",
         "parts",
     )
     readonly_fields = ("parts",)
@@ -392,7 +388,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
     list_filter = ("carrier", "shipped_at")
     list_select_related = ("order",)
     search_fields = ("tracking_number", "order__number")
-    fields = (("order", "carrier", "tracking_number"), ("shipped_at", "actor"), "content")
+    fields = (("order", "carrier"), ("tracking_number", "shipped_at"), "actor", "content")
     readonly_fields = ("content",)
 
     @display(description=gettext_lazy("content"))

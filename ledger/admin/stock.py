@@ -70,7 +70,7 @@ class StockItemAdmin(ReadOnlyAdmin):
 
     list_display = ("sku", "on_hand", "reserved", "available")
     search_fields = ("sku",)
-    fields = (("sku", "on_hand", "reserved", "available"),)
+    fields = ("sku", ("on_hand", "reserved"), "available")
     readonly_fields = ("available",)
     actions_detail = ("receive", "count")
     change_form_outer_after_template = "ledger/admin/order_panels.html"

@@ -28,13 +28,15 @@ class StripeEventAdmin(ReadOnlyAdmin):
     list_filter = ("status", "type")
     search_fields = ("id", "type")
     fields = (
-        ("id", "type", "state"),
-        ("created", "received_at", "processed_at", "api_version"),
+        "id",
+        ("type", "status"),
+        ("created", "api_version"),
+        ("received_at", "processed_at"),
         ("attempts", "claimed_until"),
         "last_error",
         "content",
     )
-    readonly_fields = ("state", "content")
+    readonly_fields = ("content",)
     actions = ("process_again",)
     actions_detail = ("process_this_again",)
 
@@ -50,20 +52,20 @@ class StripeEventAdmin(ReadOnlyAdmin):
         description=gettext_lazy("status"),
         ordering="status",
         label={
-            StripeEvent.Status.PENDING.label: "warning",
-            StripeEvent.Status.DONE.label: "success",
-            StripeEvent.Status.FAILED.label: "danger",
+            StripeEvent.Status.PENDING.value: "warning",
+            StripeEvent.Status.DONE.value: "success",
+            StripeEvent.Status.FAILED.value: "danger",
         },
     )
-    def state(self, event: StripeEvent) -> str:
+    def state(self, event: StripeEvent) -> tuple[str, str]:
         """Show the state as a coloured word."""
-        return event.get_status_display()
+        return event.status, event.get_status_display()
 
     @display(description=gettext_lazy("content"))
     def content(self, event: StripeEvent) -> str:
         """Show the JSON."""
         return format_html(
-            '<pre class="whitespace-pre-wrap break-all text-xs">{}</pre>',
+            '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px">{}</pre>',
             json.dumps(event.payload, ensure_ascii=False, indent=2),
         )
 

@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                 ('idempotency_key', models.CharField(max_length=64, unique=True, verbose_name='idempotency key')),
                 ('session_id', models.CharField(blank=True, max_length=120, null=True, unique=True, verbose_name='Checkout Session')),
                 ('url', models.TextField(blank=True, verbose_name='payment page')),
-                ('status', models.CharField(choices=[('created', 'not yet at Stripe'), ('open', 'open'), ('complete', 'complete'), ('expired', 'expired')], default='created', max_length=10, verbose_name='status')),
+                ('status', models.CharField(choices=[('created', 'not yet at Stripe'), ('open', 'page open'), ('complete', 'complete'), ('expired', 'expired')], default='created', max_length=10, verbose_name='status')),
                 ('last_error', models.CharField(blank=True, max_length=300, verbose_name='last error')),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('expires_at', models.DateTimeField(verbose_name='expires at')),

@@ -155,7 +155,7 @@ class CheckoutAttempt(models.Model):
 
     class Status(models.TextChoices):
         CREATED = "created", _("not yet at Stripe")
-        OPEN = "open", _("open")
+        OPEN = "open", _("page open")
         COMPLETE = "complete", _("complete")
         EXPIRED = "expired", _("expired")
 

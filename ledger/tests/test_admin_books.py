@@ -86,7 +86,7 @@ def test_a_file_of_evidence_is_read_in_the_browser(closed: None, admin_client: C
     assert 'attachment; filename="2026-11-16-journal.csv"' in table.headers["Content-Disposition"]
 
 
-@pytest.mark.parametrize("name", ["secret.txt", "..%2f..%2fstripe.sqlite3", "port.html"])
+@pytest.mark.parametrize("name", ["secret.txt", "%2e%2e%5cstripe.sqlite3", "port.html"])
 def test_only_files_of_the_evidence_are_read(closed: None, admin_client: Client, name: str) -> None:
     address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "x"]).removesuffix("x") + name
     assert admin_client.get(address).status_code == 404

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import accounts, balance, journal
+from ledger import accounts, balance, journal, recognition
 from ledger.balance import Reading
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry
 from ledger.tests import build
@@ -67,7 +67,7 @@ def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
 
 
 def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
-    rows = balance.recognition.known(["ch_1"])
+    rows = recognition.known(["ch_1"])
     assert balance._store(reading(), rows, NOW)
     assert not balance._store(reading(), rows, NOW)
     assert JournalEntry.objects.count() == 1

@@ -1,7 +1,9 @@
 """The payment page: one live page per order, and time alone releases nothing."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -232,3 +234,105 @@ def test_expiring_many_asks_the_database_in_bounded_steps(
     moment = later(sandbox, hours=1)
     with django_assert_max_num_queries(3 * 12 + 4):  # type: ignore[attr-defined]
         assert checkout.expire_due(now=moment) == 3
+
+
+def test_a_key_that_was_used_with_other_parameters_makes_no_second_page_before_its_time_is_over(
+    sandbox: Sandbox,
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
+    Order.objects.update(email="changed@example.jp")  # as a new release may change what is sent
+    order.refresh_from_db()
+    with pytest.raises(checkout.PaymentUnavailable):
+        checkout.start_payment(order, now=timezone.now())
+    assert order.attempts.count() == 1
+    assert checkout.expire_due(now=later(sandbox, minutes=40)) == 1
+
+
+def test_an_attempt_of_which_stripe_never_heard_ends_with_its_order(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.order()
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    with pytest.raises(checkout.PaymentUnavailable):
+        checkout.start_payment(order, now=timezone.now())
+    settings.STRIPE_API_BASE = ""
+    assert checkout.expire_due(now=later(sandbox, minutes=36)) == 1
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+
+
+def test_a_page_that_stripe_made_but_we_never_heard_of_is_closed_too(sandbox: Sandbox) -> None:
+    order = build.order()
+    session = build.session_of(order)
+    CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
+    assert checkout.close(order.attempts.get(), now=timezone.now()) == checkout.Outcome.EXPIRED
+    assert order.attempts.get().session_id == session
+    assert stripe_client.retrieve_session(session)["status"] == "expired"
+
+
+def test_an_order_that_lost_its_stock_or_has_a_completed_page_gets_no_other_page(sandbox: Sandbox) -> None:
+    order = build.order()
+    build.session_of(order)
+    CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.COMPLETE)
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(order, now=timezone.now())
+    other = build.order()
+    other.lines.update(reserved=0)
+    with pytest.raises(checkout.NotPayable):
+        checkout.start_payment(other, now=timezone.now())
+
+
+def test_what_stripe_refuses_leaves_the_order_open_and_no_live_page(sandbox: Sandbox) -> None:
+    order = build.order()
+    Order.objects.update(email="not-an-address")
+    order.refresh_from_db()
+    for _twice in range(2):
+        with pytest.raises(checkout.PaymentUnavailable):
+            checkout.start_payment(order, now=timezone.now())
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+    assert set(order.attempts.values_list("status", flat=True)) == {"expired"}
+    assert "email" in order.attempts.all()[0].last_error
+
+
+@pytest.fixture
+def ailing(sandbox: Sandbox, settings: Settings) -> Iterator[list[str]]:
+    """Put a server in Stripe's place that answers 500 to the sessions in the yielded list, and else as Stripe does."""
+    ill: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = Request(self.command, self.path, dict(self.headers.items()), body)
+            sick = any(session in self.path for session in ill)
+            answer = Response(500, {}, b"{}") if sick else sandbox.handle(request)
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Be quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
+    yield ill
+    server.shutdown()
+    server.server_close()
+
+
+def test_one_page_without_an_answer_does_not_hold_up_the_others(sandbox: Sandbox, ailing: list[str]) -> None:
+    stuck, other = build.order(), build.order()
+    ailing.append(build.session_of(stuck))
+    build.session_of(other)
+    moment = later(sandbox, minutes=40)
+    assert checkout.expire_due(now=moment) == 1
+    stuck.refresh_from_db()
+    assert stuck.status == OrderStatus.PENDING
+    ailing.clear()
+    assert checkout.expire_due(now=moment) == 1

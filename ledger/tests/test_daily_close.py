@@ -1,13 +1,15 @@
 """Closing a day against a real stand-in of Stripe: compared, proved, locked, put away."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from kikaku.sandbox import Sandbox
+from kikaku.sandbox import Request, Response, Sandbox
 from ledger import accounts, daily_close, evidence, journal, recognition, webhook
-from ledger.daily_close import CloseFailed, DayRefused, close_day, close_days, open_days
+from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.days import business_day
 from ledger.models import (
     BalanceTransaction,
@@ -333,3 +335,87 @@ def test_closing_takes_a_bounded_number_of_queries(
     build.fetch(sandbox)
     with django_assert_max_num_queries(75):
         assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_at_the_same_time_close_a_day_once(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    now = set_clock(sandbox, night_after(MONDAY))
+    start = threading.Barrier(2)
+
+    def close() -> CloseResult:
+        try:
+            start.wait(10)
+            return close_day(MONDAY, now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [run.result(60) for run in [pool.submit(close), pool.submit(close)]]
+    assert sorted(result.state for result in results) == ["already closed", "closed"]
+    assert results[0].manifest_sha256 == results[1].manifest_sha256
+    assert DailyClose.objects.count() == 1
+    assert EvidenceFile.objects.count() == 5
+    assert JournalEntry.objects.count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_posted_while_its_day_is_locked_finds_the_next_day_or_is_refused(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    now = set_clock(sandbox, night_after(MONDAY))
+    start = threading.Barrier(2)
+
+    def close() -> str:
+        try:
+            start.wait(10)
+            return close_day(MONDAY, now=now).state
+        finally:
+            connection.close()
+
+    def ship() -> str:
+        try:
+            start.wait(10)
+            build.ship(order, now=at(MONDAY, 23))
+        except IntegrityError as refused:
+            return str(refused)
+        finally:
+            connection.close()
+        return "shipped"
+
+    with ThreadPoolExecutor(2) as pool:
+        states = [run.result(60) for run in [pool.submit(close), pool.submit(ship)]]
+    assert states[0] == "closed"
+    assert states[1] == "shipped" or "closed" in states[1]
+    put_away = evidence.read_journal_csv(
+        evidence.read(f"daily-close/{MONDAY}/{DailyClose.objects.get().run}/journal.csv")
+    )
+    assert len(put_away) == JournalLine.objects.filter(entry__day=MONDAY).count()
+
+
+def pay_while_the_balance_is_asked_for(sandbox: Sandbox, sessions: list[str]) -> None:
+    """Let a customer pay each time just before Stripe tells its balance's story to the end."""
+
+    def observe(request: Request, _response: Response) -> None:
+        if request.target == "/v1/balance" and sessions:
+            sandbox.pay(sessions.pop())
+
+    sandbox.observer = observe
+
+
+def test_a_payment_that_comes_in_while_the_balance_is_read_disturbs_no_proof(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    now = set_clock(sandbox, night_after(MONDAY))
+    sessions = [build.session_of(build.order(now=now), now=now) for _customer in range(2)]
+    pay_while_the_balance_is_asked_for(sandbox, sessions)
+    result = close_day(MONDAY, now=now)
+    assert not sessions
+    assert (result.differences, result.report["proof"]["difference"]) == (0, 0)
+
+
+def test_a_balance_that_never_stands_still_fails_the_close_with_a_reason(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, night_after(MONDAY))
+    sessions = [build.session_of(build.order(now=now), now=now) for _customer in range(6)]
+    pay_while_the_balance_is_asked_for(sandbox, sessions)
+    with pytest.raises(CloseFailed, match="kept changing"):
+        close_day(MONDAY, now=now)
+    assert not DailyClose.objects.exists()

@@ -49,7 +49,13 @@ def test_a_discrepancy_and_a_close_with_differences_alarm(staff: Client) -> None
     day = (timezone.localtime(now) - timedelta(days=1)).date()
     Discrepancy.objects.create(kind="amount", object_id="txn_1", amount=5, day=day, created_at=now)
     DailyClose.objects.create(
-        day=day, run=1, stripe_balance=0, book_balance=0, differences=1, manifest_sha256="0" * 64, closed_at=now
+        day=day,
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=1,
+        manifest_sha256="0" * 64,
+        closed_at=now,
     )
     shown = tiles(staff.get("/admin/"))
     assert shown["/admin/ledger/discrepancy/"] == ("1", "alarm")
@@ -73,7 +79,9 @@ def test_staff_see_only_what_they_may(client: Client) -> None:
     assert "/admin/ledger/dailyclose/" not in answer.content.decode()
 
 
-def test_the_first_page_asks_little(staff: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+def test_the_first_page_asks_little(
+    staff: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     with django_assert_max_num_queries(20):
         staff.get("/admin/")
 
@@ -81,7 +89,7 @@ def test_the_first_page_asks_little(staff: Client, django_assert_max_num_queries
 def test_the_menu_leads_to_pages_that_open(staff: Client) -> None:
     from ops import menu
 
-    request = staff.get("/admin/").wsgi_request  # type: ignore[attr-defined]
+    request = staff.get("/admin/").wsgi_request
     links = [str(item["link"]) for group in menu.navigation(request) for item in group["items"]]
     assert len(links) > 15
     for link in links:

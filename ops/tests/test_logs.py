@@ -80,9 +80,14 @@ def test_an_event_for_sentry_loses_tokens_bodies_and_cookies() -> None:
             "url": "https://shop.example.jp/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/",
             "data": {"phone": "03-0000-0000"},
             "cookies": {"sessionid": "abc"},
-            "headers": {"Cookie": "sessionid=abc", "Referer": "https://shop.example.jp/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/"},
+            "headers": {
+                "Cookie": "sessionid=abc",
+                "Referer": "https://shop.example.jp/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/",
+            },
         },
-        "exception": {"values": [{"value": "sk_live_51AbCdEf", "stacktrace": {"frames": [{"vars": {"key": "x"}}]}}]},
+        "exception": {
+            "values": [{"value": "sk_live_51AbCdEf", "stacktrace": {"frames": [{"vars": {"key": "x"}}]}}]
+        },
         "user": {"email": "hanako@example.jp"},
     }
     sent = json.dumps(logs.scrub(event))

@@ -32,7 +32,9 @@ def test_a_slot_is_the_start_of_its_period() -> None:
 
 def test_the_close_belongs_to_the_last_16_00_utc() -> None:
     assert nightly(datetime(2026, 11, 22, 16, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
-    assert nightly(datetime(2026, 11, 22, 15, 59, 59, tzinfo=UTC)) == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    assert nightly(datetime(2026, 11, 22, 15, 59, 59, tzinfo=UTC)) == datetime(
+        2026, 11, 21, 16, 0, tzinfo=UTC
+    )
 
 
 def test_the_second_worker_that_hears_the_bell_leaves() -> None:
@@ -97,7 +99,9 @@ def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
     assert not DailyClose.objects.exists()
 
 
-def test_days_are_not_closed_while_a_demo_history_is_written(sandbox: object, settings: Settings, tmp_path: Path) -> None:
+def test_days_are_not_closed_while_a_demo_history_is_written(
+    sandbox: object, settings: Settings, tmp_path: Path
+) -> None:
     settings.VAR_DIR = tmp_path
     build.order(now=datetime.now(UTC) - timedelta(days=2))
     with (tmp_path / "demo.lock").open("w") as lock:

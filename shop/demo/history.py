@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NoReturn
 
 from django.conf import settings
@@ -31,7 +31,32 @@ MOST_DAYS = 28  # a first fetch of Stripe's balance looks back 30 days
 VISA, MASTERCARD, JCB, AMEX = "4242424242424242", "5555555555554444", "3566002020360505", "378282246310005"
 DECLINED = "4000000000000002"
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
-HOURS = (1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 5, 7, 6, 5, 5, 5, 6, 7, 9, 11, 12, 10, 0)  # when people buy, by hour in JST
+HOURS = (
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    5,
+    7,
+    6,
+    5,
+    5,
+    5,
+    6,
+    7,
+    9,
+    11,
+    12,
+    10,
+    0,
+)  # when people buy, by hour in JST
 LOW = 5  # pieces: below it the shelf is filled up
 REFILL = 40
 
@@ -51,7 +76,9 @@ class Written:
 
     def summary(self) -> str:
         """Say it in one line."""
-        parts = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items(), key=lambda x: -x[1]))
+        parts = ", ".join(
+            f"{count} {what}" for what, count in sorted(self.counts.items(), key=lambda x: -x[1])
+        )
         rate = self.counts["placed"] / max(self.seconds, 0.001)
         return f"{self.first} to {self.last}: {parts} ({rate:.0f} orders a second)."
 
@@ -99,10 +126,14 @@ def _check(first: date, last: date, days_back: int) -> None:
     if days_back > MOST_DAYS:
         raise HistoryRefused(f"A history has {MOST_DAYS} days at most, not {days_back}.")
     if settings.STRIPE_API_BASE:
-        raise HistoryRefused("Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past.")
+        raise HistoryRefused(
+            "Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past."
+        )
     closed = DailyClose.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
     if closed == last:
-        _refuse(f"The days up to {closed} are closed, and a closed day gains nothing. There is no open day before today.")
+        _refuse(
+            f"The days up to {closed} are closed, and a closed day gains nothing. There is no open day before today."
+        )
     if closed is not None:
         _refuse(
             f"The days up to {closed} are closed, and a closed day gains nothing. "
@@ -158,7 +189,9 @@ class _History:
 
     def _goods(self) -> list[Variant]:
         """Return what customers choose from; what is shown as scarce or sold out stays so."""
-        on_sale = Variant.objects.filter(product__status=Product.Status.ACTIVE).select_related("product", "stock")
+        on_sale = Variant.objects.filter(product__status=Product.Status.ACTIVE).select_related(
+            "product", "stock"
+        )
         plenty = on_sale.filter(stock__on_hand__gte=F("stock__reserved") + 2 * LOW)
         found = list(plenty.order_by("id")) or list(on_sale.order_by("id"))
         if not found:
@@ -209,7 +242,9 @@ class _History:
     def _buy(self, number: int, now: datetime) -> None:
         person = self.people[number]
         english = self.rng.random() < 0.06
-        chosen = dict.fromkeys(self.rng.choices(self.variants, self.weights, k=self.rng.choice((1, 1, 1, 2, 2, 3))))
+        chosen = dict.fromkeys(
+            self.rng.choices(self.variants, self.weights, k=self.rng.choice((1, 1, 1, 2, 2, 3)))
+        )
         lines = [self._line(variant, english=english, now=now) for variant in chosen]
         goods = sum(line.unit_price * line.quantity for line in lines)
         order = orders.place(
@@ -284,12 +319,16 @@ class _History:
             self._plan(packed - timedelta(hours=1), lambda at: self._refund(order, "line", at))
         if story < 0.15:
             self._plan(packed, lambda at: self._ship(order, "first", at))
-            self._plan(packed + timedelta(hours=self.rng.uniform(6, 30)), lambda at: self._ship(order, "rest", at))
+            self._plan(
+                packed + timedelta(hours=self.rng.uniform(6, 30)), lambda at: self._ship(order, "rest", at)
+            )
         else:
             self._plan(packed, lambda at: self._ship(order, "rest", at))
         if self.rng.random() < 0.08:
             kind = self.rng.choice(("whole", "line", "amount", "amount"))
-            self._plan(packed + timedelta(hours=self.rng.uniform(8, 40)), lambda at: self._refund(order, kind, at))
+            self._plan(
+                packed + timedelta(hours=self.rng.uniform(8, 40)), lambda at: self._refund(order, kind, at)
+            )
 
     def _ship(self, order: Order, what: str, now: datetime) -> None:
         order.refresh_from_db()

@@ -13,7 +13,7 @@ def test_a_drawing_may_be_kept_for_good_and_can_run_nothing(client: Client) -> N
     )
     answer = client.get(f"/media/{name}")
     assert isinstance(answer, FileResponse)
-    assert b"".join(answer).startswith(b"<svg")  # type: ignore[arg-type]
+    assert b"".join(answer).startswith(b"<svg")
     assert answer["Content-Type"] == "image/svg+xml"
     assert "max-age=31536000" in answer["Cache-Control"]
     assert answer["X-Content-Type-Options"] == "nosniff"

@@ -92,7 +92,7 @@ def test_an_expired_order_says_that_nothing_was_charged(client: Client, sandbox:
     assert "キャンセルされました" in page_of(client, order, "thanks/")
 
 
-@pytest.mark.parametrize("token", ["x", "a" * 32, "a" * 500, "..", "%00" * 12])
+@pytest.mark.parametrize("token", ["x", "a" * 32, "a" * 500, "..", "%00" * 24])
 @pytest.mark.parametrize("tail", ["", "thanks/"])
 def test_an_unknown_token_is_not_found(client: Client, token: str, tail: str) -> None:
     assert client.get(f"/orders/{token}/{tail}").status_code == 404

@@ -38,6 +38,7 @@ def goods() -> None:
         ("?stock=1", ["暖かい灯り", "昼の灯り", "電源"]),
         ("?category=power", ["電源"]),
         ("?category=power&light=warm", []),
+        ("?category=%00power", ["電源"]),
         ("?sort=price", ["暖かい灯り", "電源", "昼の灯り", "青白い灯り"]),
         ("?sort=-price", ["青白い灯り", "昼の灯り", "電源", "暖かい灯り"]),
         ("?sort=new", ["電源", "青白い灯り", "昼の灯り", "暖かい灯り"]),

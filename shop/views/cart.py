@@ -86,7 +86,8 @@ GENERAL = (Kind.UNKNOWN, Kind.BELOW_MINIMUM, Kind.ABOVE_MAXIMUM)
 def cart_add(request: HttpRequest) -> HttpResponse:
     """Put something into the cart."""
     cart = carts.read(request)
-    sku, text = request.POST.get("sku", "")[:64], request.POST.get("quantity", "1")[:20]
+    sku = request.POST.get("sku", "").replace("\x00", "")[:64]  # PostgreSQL knows no NUL
+    text = request.POST.get("quantity", "1")[:20]
     offer = load_offers([sku]).get(sku) if sku else None
     if offer is None:
         message = (

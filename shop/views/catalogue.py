@@ -29,7 +29,10 @@ SWITCHED = 24  # variants whose price and picture the style sheet can switch
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show one lamp, the rooms, four products and three facts."""
-    return render_page(request, "shop/home.html", {"rooms": rooms(), "cards": featured_cards(4)})
+    found, cards = rooms(), featured_cards(4)
+    return render_page(
+        request, "shop/home.html", {"rooms": found, "cards": cards}, facts=(tuple(found), tuple(cards))
+    )
 
 
 @require_safe
@@ -100,6 +103,7 @@ def list_page(
         },
         navigation=navigation,
         canonical=canonical,
+        facts=(result, filters, (found.name, found.description) if found else None),
     )
 
 
@@ -122,7 +126,8 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     found = product_detail(slug)
     if found is None:
         raise Http404
-    shown = found.shown
+    shown, delivery = found.shown, current_delivery()
+    related = related_cards(category_id=found.category_id, but=found.id, limit=4)
     return render_page(
         request,
         "shop/product.html",
@@ -130,8 +135,8 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "product": found,
             "shown": shown,
             "switching": 1 < len(found.choices) <= SWITCHED,
-            "related": related_cards(category_id=found.category_id, but=found.id, limit=4),
-            "delivery": current_delivery(),
+            "related": related,
+            "delivery": delivery,
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,
             "free_shipping_from": settings.FREE_SHIPPING_FROM,
@@ -141,6 +146,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "json_ld": structured_data(found),
             "noindex": found.archived,
         },
+        facts=(found, tuple(related), delivery),
     )
 
 

@@ -43,6 +43,7 @@ class ContactForm(forms.Form):
                 attributes["aria-invalid"] = "true"
                 attributes["aria-describedby"] = f"error-{name}"
         self.fields["email"].widget.attrs["inputmode"] = "email"
+        self.fields["message"].widget.attrs["rows"] = 6
 
 
 @own_pages_only

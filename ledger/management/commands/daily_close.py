@@ -94,7 +94,9 @@ class Command(BaseCommand):
         return f"{result.day}: closed, {differences}. Evidence: {result.folder}/"
 
     def _say(self, text: str, options: dict[str, Any]) -> None:
-        (self.stderr if options["json"] else self.stdout).write(text)
+        out = self.stderr if options["json"] else self.stdout
+        out.write(text)
+        out.flush()  # each day is told as it is done, through a pipe too
 
     def _as_json(self, result: CloseResult) -> dict[str, Any]:
         return {

@@ -33,7 +33,9 @@ class Command(BaseCommand):
             report = {**counts, "clean": not findings, "findings": [asdict(finding) for finding in findings]}
             self.stdout.write(json.dumps(report, ensure_ascii=False, indent=1))
         elif findings:
-            self.stdout.write(f"{len(findings)} findings: see docs, “verify_books”, for what to do.")
+            self.stdout.write(
+                f"{len(findings)} findings. Change nothing: copy the database and the evidence first."
+            )
         else:
             self.stdout.write(
                 self.style.SUCCESS(

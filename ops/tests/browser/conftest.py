@@ -61,13 +61,18 @@ class Visit:
         page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
-        expected = "Failed to load resource: the server responded with a status of 4"  # pages that are to be 4xx
+        expected = (
+            "Failed to load resource: the server responded with a status of 4"  # pages that are to be 4xx
+        )
         if message.type in ("error", "warning") and not message.text.startswith(expected):
             self.complaints.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" not in self.origins:
+        if (
+            parts.scheme in ("http", "https", "ws", "wss")
+            and f"{parts.scheme}://{parts.netloc}" not in self.origins
+        ):
             self.complaints.append(f"external request: {request.url}")
 
 
@@ -91,7 +96,12 @@ class Opener:
     visits: list[Visit] = field(default_factory=list)
 
     def __call__(
-        self, size: tuple[int, int] = DESK, *, javascript: bool = True, dark: bool = False, language: str = "ja-JP"
+        self,
+        size: tuple[int, int] = DESK,
+        *,
+        javascript: bool = True,
+        dark: bool = False,
+        language: str = "ja-JP",
     ) -> Page:
         """Open a fresh browser of `size` (CSS pixels) without cookies."""
         context = self.chromium.new_context(

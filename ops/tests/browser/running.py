@@ -1,7 +1,6 @@
 """A shop that is really running: the processes of `make run`, on free ports and a disk of its own."""
 
 import os
-import queue
 import signal
 import socket
 import subprocess
@@ -35,7 +34,6 @@ class RunningShop:
         self.port = port or free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
-        self._queue: queue.Queue[str] = queue.Queue()
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -58,13 +56,13 @@ class RunningShop:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
-            self._queue.put(line)
 
     def output(self) -> str:
         """Return everything that was printed so far."""
@@ -78,6 +76,10 @@ class RunningShop:
                 time.sleep(0.2)  # let the reader catch up
                 raise AssertionError(f"{text!r} was not printed:\n{self.output()}")
             time.sleep(0.05)
+
+    def wait_for_end(self) -> None:
+        """Wait until its last line has been read."""
+        self._reader.join(timeout=10)
 
     def wait_until_ready(self) -> "RunningShop":
         """Wait for the block with addresses and login."""

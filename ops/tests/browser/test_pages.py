@@ -45,7 +45,9 @@ def fits(page: Page) -> bool:
 def test_a_public_page_is_accessible_and_fits(visit: Opener, size: tuple[int, int], dark: bool) -> None:
     page = visit(size, dark=dark)
     page.goto("/products/")
-    product = page.locator("a[href*='/products/']").filter(has=page.locator("img")).first.get_attribute("href")
+    product = (
+        page.locator("a[href*='/products/']").filter(has=page.locator("img")).first.get_attribute("href")
+    )
     assert product
     problems: list[str] = []
     for path in [*PAGES, product, "/en/", f"/en{product}"]:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from kikaku.progress import Progress
-from shop.demo import history, loader
+from shop.demo import catalogue, history, loader
 
 
 def count(text: str) -> int:
@@ -25,10 +25,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --products, --orders and --days."""
-        parser.add_argument("--products", type=count, help="how many products (default: about 40, drawn by hand)")
+        parser.add_argument(
+            "--products", type=count, help="how many products (default: about 40, drawn by hand)"
+        )
         parser.add_argument("--orders", type=count, help="write a history of so many orders")
         parser.add_argument(
-            "--days", type=count, default=5, help="the history ends yesterday and has so many days (default 5)"
+            "--days",
+            type=count,
+            default=5,
+            help="the history ends yesterday and has so many days (default 5)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,7 +44,7 @@ class Command(BaseCommand):
                 "and without STRIPE_SECRET_KEY only."
             )
         now = timezone.now()
-        bar = Progress("products", options["products"] or len(loader.catalogue.goods()))
+        bar = Progress("products", options["products"] or len(catalogue.goods()))
         loaded = loader.load(options["products"], now=now, progress=bar)
         self.stdout.write(
             f"{loaded.products} products, {loaded.variants} variants, {loaded.pictures} pictures, "

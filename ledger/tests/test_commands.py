@@ -1,0 +1,66 @@
+"""The commands of orders: what the jobs do, by hand."""
+
+import socket
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger.models import Order, OutgoingMail, StripeEvent
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db
+
+
+def test_left_events_are_taken_up_and_what_still_fails_is_named(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = build.paid_order(sandbox)
+    Order.objects.filter(pk=order.pk).update(status=OrderStatus.PENDING)
+    StripeEvent.objects.update(status=StripeEvent.Status.PENDING)
+    call_command("process_stripe_events")
+    assert "0 left" in capsys.readouterr().out
+
+    broken = StripeEvent.objects.get(type="payment_intent.succeeded")
+    broken.status, broken.payload = StripeEvent.Status.FAILED, {"data": {"object": {}}}
+    broken.save()
+    with pytest.raises(SystemExit) as end:
+        call_command("process_stripe_events")
+    assert end.value.code == 1
+    assert broken.pk in capsys.readouterr().err
+
+
+def test_abandoned_checkouts_are_ended(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    order = build.order(now=timezone.now() - timedelta(hours=1))
+    call_command("expire_checkouts")
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert "1 unpaid" in capsys.readouterr().out
+
+
+def test_due_mails_are_sent(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    build.paid_order(sandbox)
+    call_command("send_mail")
+    assert "1 mails sent, 0 queued" in capsys.readouterr().out
+    assert OutgoingMail.objects.get().status == OutgoingMail.Status.SENT
+
+
+def test_the_stand_in_is_not_served_in_production_nor_beside_a_key(settings: Settings) -> None:
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="production"):
+        call_command("stripe_sandbox")
+    settings.PRODUCTION, settings.SANDBOX = False, False
+    with pytest.raises(CommandError, match="STRIPE_SECRET_KEY"):
+        call_command("stripe_sandbox")
+
+
+def test_a_taken_port_is_said(settings: Settings) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(CommandError, match="Choose another"),
+    ):
+        call_command("stripe_sandbox", port=taken.getsockname()[1])

@@ -1,0 +1,136 @@
+"""`make run`: clear words when it can not start, everything at once when it can, and nothing left when it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ops.tests.browser.running import ROOT, RunningShop, free_ports
+
+
+def wait_until_gone(pids: list[int]) -> list[int]:
+    """Wait up to five seconds; returns those that still run."""
+    for _try in range(100):
+        pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
+        if not pids:
+            break
+        time.sleep(0.05)
+    return pids
+
+
+def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
+    port = free_ports()
+    for taken in (port, port + 1):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", taken))
+            other.listen()
+            shop = RunningShop(tmp_path, port=port)
+            assert shop.process.wait(timeout=30) == 1
+            shop.wait_for_end()
+            assert f"Port {taken}" in shop.output() and f"make run PORT={port + 10}" in shop.output()
+
+
+def test_a_wrong_setting_is_said_by_name(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "run.py")],
+        env={
+            **os.environ,
+            "ENVIRONMENT": "development",
+            "DATABASE_URL": "mysql://localhost/shop",
+            "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+            "KIKAKU_TEST_ROOT": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "DATABASE_URL" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_it_starts_three_processes_and_ends_them_all_on_sigterm(tmp_path: Path) -> None:
+    shop = RunningShop(tmp_path)
+    try:
+        shop.wait_until_ready()
+        children = shop.children()
+        assert len(children) >= 3
+        shop.wait_for("worker is running", seconds=30)
+        login = (tmp_path / "staff-login.txt").stat()
+        assert login.st_mode & 0o777 == 0o600
+        assert shop.login()[1] in shop.output()
+        assert shop.stop(signal.SIGTERM) == 0
+        assert wait_until_gone(children) == []
+    finally:
+        shop.stop(signal.SIGKILL)
+
+
+def test_a_child_that_dies_takes_the_others_along_and_says_why(tmp_path: Path) -> None:
+    shop = RunningShop(tmp_path)
+    try:
+        shop.wait_until_ready()
+        children = shop.children()
+        stand_in = next(
+            pid
+            for pid in children
+            if b"stripe_sandbox" in (Path("/proc") / str(pid) / "cmdline").read_bytes()
+        )
+        os.kill(stand_in, signal.SIGKILL)
+        assert shop.process.wait(timeout=30) == 1
+        shop.wait_for_end()
+        assert "stripe ended" in shop.output()
+        assert wait_until_gone(children) == []
+    finally:
+        shop.stop(signal.SIGKILL)
+
+
+def test_an_old_python_is_told_what_is_needed(tmp_path: Path) -> None:
+    pretend = (
+        "import runpy, sys; sys.version_info = (3, 9, 2, 'final', 0); "
+        f"runpy.run_path({str(ROOT / 'scripts' / 'bootstrap.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", pretend],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Python 3.11 or newer is needed" in done.stderr and "is 3.9" in done.stderr
+
+
+def test_no_network_is_told_as_such_and_leaves_no_mark_of_success(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "bootstrap.py").write_text((ROOT / "scripts" / "bootstrap.py").read_text())
+    (tmp_path / "requirements.txt").write_text(f"django==5.2.19 --hash=sha256:{'0' * 64}\n")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "scripts" / "bootstrap.py")],
+        env={
+            **environment,
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_INDEX_URL": f"http://127.0.0.1:{port}/simple",
+            "PIP_RETRIES": "0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "could not be installed" in done.stderr and "No network" in done.stderr
+    assert not list((tmp_path / ".venv").glob("installed-*"))
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lint", "types", "lock", "clean"])
+def test_the_makefile_explains_each_habit(target: str) -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert f"make {target} " in done.stdout

@@ -1,0 +1,54 @@
+"""`manage.py prepare` does what is missing, once."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from pytest_django import Settings
+
+from ops.management.commands.prepare import make_staff_login
+from shop.models import Product
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_staff_login_works_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "staff-login.txt"
+    assert make_staff_login(file)
+    user, password = file.read_text().split()
+    signed_in = authenticate(username=user, password=password)
+    assert isinstance(signed_in, User) and signed_in.is_superuser
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_staff_login_is_made_once_and_anew_when_its_file_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "staff-login.txt"
+    make_staff_login(file)
+    first = file.read_text()
+    assert not make_staff_login(file) and file.read_text() == first
+    file.unlink()
+    assert make_staff_login(file) and file.read_text() != first
+    assert User.objects.count() == 1
+
+
+def test_an_empty_development_shop_is_filled_once_and_static_files_are_collected_once(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    settings.STATIC_ROOT = tmp_path / "static"
+    call_command("prepare")
+    said = capsys.readouterr().out
+    assert "Demo shop" in said and "Static files" in said and "Staff login" in said
+    assert Product.objects.count() >= 40
+    call_command("prepare")
+    assert capsys.readouterr().out == ""
+
+
+def test_production_gets_neither_demo_nor_login(settings: Settings, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.PRODUCTION = True
+    call_command("prepare")
+    assert not Product.objects.exists() and not User.objects.exists()

@@ -1,0 +1,246 @@
+"""The catalogue in the admin: variants with stock, pictures that are pictures, nothing sold is lost."""
+
+import io
+from typing import Any
+
+import pytest
+from auditlog.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+from PIL import Image
+from pytest_django import DjangoAssertNumQueries
+
+from ledger import stock
+from ledger.models import StockItem, StockMovement
+from ledger.tests import build as books
+from shop.models import ContactMessage, ContentPage, Picture, Product, Variant
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db
+
+
+def form(product: Product | None, **changes: Any) -> dict[str, Any]:
+    """Return the fields of a product's page in the admin, as the browser would send them."""
+    variants = list(product.variants.all()) if product else []
+    fields: dict[str, Any] = {
+        "category": build.category().pk,
+        "status": "active",
+        "slug": product.slug if product else "new",
+        "title_ja": "灯り",
+        "title_en": "Light",
+        "lead_spec_ja": "",
+        "lead_spec_en": "",
+        "description_ja": "",
+        "description_en": "",
+        "featured": "",
+        "position": "0",
+        "pictures-TOTAL_FORMS": "0",
+        "pictures-INITIAL_FORMS": "0",
+        "specifications-TOTAL_FORMS": "0",
+        "specifications-INITIAL_FORMS": "0",
+        "variants-TOTAL_FORMS": str(len(variants)),
+        "variants-INITIAL_FORMS": str(len(variants)),
+    }
+    for place, variant in enumerate(variants):
+        fields |= row(place, variant.sku, id=variant.pk, product=variant.product_id, price=variant.price)
+    return fields | changes
+
+
+def row(place: int, sku: str, **values: Any) -> dict[str, Any]:
+    """Return the fields of a variant."""
+    defaults = {"sku": sku, "price": 1_000, "tax_rate": 10, "position": 0, "id": "", "product": ""} | values
+    return {f"variants-{place}-{name}": str(value) for name, value in defaults.items()}
+
+
+def drawing(kind: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
+    """Return a real picture."""
+    file = io.BytesIO()
+    Image.new("RGB", size, "#ffb347").save(file, kind)
+    return file.getvalue()
+
+
+def with_picture(name: str, content: bytes) -> dict[str, Any]:
+    """Return the fields of one new picture."""
+    return {
+        "pictures-TOTAL_FORMS": "1",
+        "pictures-0-file": SimpleUploadedFile(name, content),
+        "pictures-0-alt_ja": "灯り",
+        "pictures-0-position": "0",
+    }
+
+
+def test_a_new_variant_gets_its_stock_item_and_its_first_pieces(admin_client: Client) -> None:
+    fields = form(None) | {"variants-TOTAL_FORMS": "1"} | row(0, "NEW-1", initial_stock=7)
+    answer = admin_client.post("/admin/shop/product/add/", fields)
+    assert answer.status_code == 302, answer.content.decode()
+    variant = Variant.objects.get()
+    assert (variant.stock.sku, variant.stock.on_hand) == ("NEW-1", 7)
+    movement = StockMovement.objects.get()
+    assert (movement.kind, movement.quantity, movement.actor) == ("receipt", 7, "admin")
+
+
+def test_saving_again_receives_nothing_again(admin_client: Client) -> None:
+    product = build.product(on_hand=3)
+    for _save in range(2):
+        answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", form(product))
+        assert answer.status_code == 302, answer.content.decode()
+    assert StockItem.objects.get().on_hand == 3
+
+
+def test_an_unsold_sku_can_be_corrected_and_the_stock_item_follows(admin_client: Client) -> None:
+    product = build.product()
+    fields = form(product) | {"variants-0-sku": "RIGHT"}
+    assert admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields).status_code == 302
+    assert StockItem.objects.get().sku == Variant.objects.get().sku == "RIGHT"
+
+
+def test_a_sold_sku_stays(admin_client: Client) -> None:
+    product = build.product()
+    books.order([books.line("SKU-madoka")])
+    fields = form(product) | {"variants-0-sku": "OTHER"}
+    assert admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields).status_code == 302
+    assert StockItem.objects.get().sku == Variant.objects.get().sku == "SKU-madoka"
+
+
+def test_a_sku_of_another_variant_is_refused(admin_client: Client) -> None:
+    build.product("one")
+    product = build.product("two")
+    fields = form(product) | {"variants-0-sku": "SKU-one"}
+    assert admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields).status_code == 200
+    assert Variant.objects.filter(sku="SKU-two").exists()
+
+
+def test_deleting_a_variant_with_stock_or_orders_retires_it(admin_client: Client) -> None:
+    product = build.product()
+    build.variant(product, "UNUSED", on_hand=0)
+    fields = form(product) | {"variants-0-DELETE": "on", "variants-1-DELETE": "on"}
+    answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields, follow=True)
+    assert "削除せずに販売終了としました" in answer.content.decode()
+    assert Variant.objects.get().retired
+    assert list(StockItem.objects.values_list("sku", flat=True)) == ["SKU-madoka"]
+
+
+def test_a_product_with_a_history_can_not_be_deleted(admin_client: Client) -> None:
+    product = build.product()
+    assert admin_client.post(f"/admin/shop/product/{product.pk}/delete/", {"post": "yes"}).status_code == 403
+    fresh = build.product("fresh", on_hand=0)
+    assert admin_client.post(f"/admin/shop/product/{fresh.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert list(Product.objects.values_list("slug", flat=True)) == ["madoka"]
+
+
+def test_a_compare_at_price_below_the_price_is_explained(admin_client: Client) -> None:
+    product = build.product()
+    fields = form(product) | {"variants-0-compare_at_price": "5"}
+    answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields)
+    assert "比較対照価格は価格より高くしてください" in answer.content.decode()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
+def test_a_picture_is_measured_and_named_by_what_it_is(admin_client: Client, kind: str, suffix: str) -> None:
+    product = build.product(picture=False)
+    fields = form(product) | with_picture("../../evil.png", drawing(kind))
+    answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields)
+    assert answer.status_code == 302, answer.content.decode()
+    picture = Picture.objects.get()
+    assert (picture.width, picture.height) == (40, 30)
+    name = str(picture.file.name)
+    assert name.startswith("products/")
+    assert name.endswith(suffix)
+    assert "evil" not in name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lamp.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"),
+        ("lamp.png", b"<html><script>alert(1)</script></html>"),
+        ("lamp.png", drawing()[:60]),
+        ("lamp.png", b"\x89PNG\r\n\x1a\n" + b"0" * 5_000_001),
+        ("lamp.gif", drawing("GIF")),
+        ("lamp.png", drawing(size=(8_001, 1))),
+    ],
+    ids=["svg", "html", "cut short", "too large", "gif", "too wide"],
+)
+def test_what_is_no_picture_we_show_is_refused(admin_client: Client, name: str, content: bytes) -> None:
+    product = build.product(picture=False)
+    answer = admin_client.post(
+        f"/admin/shop/product/{product.pk}/change/", form(product) | with_picture(name, content)
+    )
+    assert answer.status_code == 200
+    assert not Picture.objects.exists()
+
+
+def test_the_list_takes_no_query_per_product(
+    admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(12):
+        build.product(f"p{number}", price=1_000 + number, picture=False)
+    admin_client.get("/admin/shop/product/")
+    with django_assert_max_num_queries(12):
+        page = admin_client.get("/admin/shop/product/?q=p").content.decode()
+    assert "¥1,011" in page
+
+
+def test_products_are_shown_and_archived_by_actions_and_the_audit_log_knows(admin_client: Client) -> None:
+    product = build.product(status=Product.Status.DRAFT)
+    bare = Product.objects.create(category=build.category(), slug="bare", title_ja="空")
+    chosen = {"_selected_action": [product.pk, bare.pk]}
+    admin_client.post("/admin/shop/product/", chosen | {"action": "activate"})
+    assert list(Product.objects.filter(status="active")) == [product]
+    admin_client.post("/admin/shop/product/", chosen | {"action": "archive"})
+    assert Product.objects.filter(status="archived").count() == 2
+    entry = LogEntry.objects.get_for_object(product).first()
+    assert entry is not None
+    assert entry.actor == User.objects.get(username="admin")
+    assert "status" in entry.changes_dict
+
+
+def test_a_text_with_scripts_is_cleaned_in_the_admin(admin_client: Client) -> None:
+    fields = {
+        "slug": "terms",
+        "title_ja": "利用規約",
+        "body_ja": "<p>あ</p><script>x</script>",
+        "body_en": "",
+    }
+    assert admin_client.post("/admin/shop/contentpage/add/", fields).status_code == 302
+    assert ContentPage.objects.get().body_ja == "<p>あ</p>"
+
+
+def test_messages_can_be_answered_but_not_changed(admin_client: Client) -> None:
+    message = ContactMessage.objects.create(
+        name="花子", email="h@example.jp", message="？", nonce="n", received_at=timezone.now()
+    )
+    admin_client.post(
+        "/admin/shop/contactmessage/", {"action": "mark_answered", "_selected_action": [message.pk]}
+    )
+    admin_client.post(f"/admin/shop/contactmessage/{message.pk}/change/", {"message": "!", "name": "x"})
+    message.refresh_from_db()
+    assert message.answered_at
+    assert message.message == "？"
+    admin_client.get("/admin/")  # shows what was done
+    assert "h@example.jp" not in admin_client.get("/admin/shop/contactmessage/?answered=no").content.decode()
+    assert admin_client.get("/admin/shop/contactmessage/add/").status_code == 403
+
+
+@pytest.mark.parametrize("page", ["product", "category", "contentpage", "contactmessage"])
+def test_the_admin_asks_for_permission(client: Client, page: str) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    client.force_login(clerk)
+    assert client.get(f"/admin/shop/{page}/").status_code == 403
+    clerk.user_permissions.add(Permission.objects.get(codename=f"view_{page}"))
+    assert client.get(f"/admin/shop/{page}/").status_code == 200
+    assert client.post(f"/admin/shop/{page}/add/", {}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["product/add/", "category/add/", "contentpage/add/"])
+def test_the_forms_open(admin_client: Client, path: str) -> None:
+    assert admin_client.get(f"/admin/shop/{path}").status_code == 200
+
+
+def test_a_product_page_of_the_admin_says_what_is_left(admin_client: Client) -> None:
+    product = build.product(on_hand=5)
+    stock.reserve({product.variants.get().stock_id: 2})
+    page = admin_client.get(f"/admin/shop/product/{product.pk}/change/").content.decode()
+    assert "販売可能 3、引当済 2" in page

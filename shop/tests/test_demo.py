@@ -1,0 +1,158 @@
+"""`manage.py demo`: goods, and a history that the daily close finds in order."""
+
+import contextlib
+import fcntl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import daily_close, days, stripe_client
+from ledger.models import DailyClose, Discrepancy, Order, OutgoingMail, StockItem, StockMovement
+from shop.demo import history, loader
+from shop.models import Category, ContentPage, Picture, Product, Variant
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)  # noon in Japan
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Settings, tmp_path: Path) -> None:
+    """Keep the lock of a history apart from a shop that runs on this machine."""
+    settings.VAR_DIR = tmp_path / "var"
+
+
+class _Undo(Exception):
+    """Rolls a history back."""
+
+
+def goods() -> None:
+    loader.load(None, now=NOW - timedelta(days=10))
+
+
+def test_the_demo_shop_is_whole(sandbox: Sandbox) -> None:
+    loaded = loader.load(None, now=NOW)
+    assert loaded.products == Product.objects.count() >= 40
+    assert Category.objects.count() >= 6
+    assert {"tokushoho", "privacy", "terms", "returns"} <= set(
+        ContentPage.objects.values_list("slug", flat=True)
+    )
+    assert set(Variant.objects.values_list("tax_rate", flat=True)) == {8, 10}
+    for picture in Picture.objects.all():
+        assert default_storage.exists(str(picture.file.name)) and picture.alt_ja and picture.alt_en
+    for item in StockItem.objects.all():
+        assert item.on_hand == sum(StockMovement.objects.filter(item=item).values_list("quantity", flat=True))
+
+
+def test_a_second_demo_changes_nothing() -> None:
+    loader.load(None, now=NOW)
+    Product.objects.filter(slug="madoka-8").update(title_ja="改名した照明")
+    files = len(default_storage.listdir("products")[1])
+    again = loader.load(None, now=NOW)
+    assert (again.products, again.variants, again.pictures, again.pages) == (0, 0, 0, 0)
+    assert Product.objects.get(slug="madoka-8").title_ja == "改名した照明"
+    assert len(default_storage.listdir("products")[1]) == files
+
+
+def test_more_products_take_a_few_statements_per_hundred(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    loader.load(None, now=NOW)
+    with django_assert_max_num_queries(300):
+        assert loader.load(300, now=NOW).products == 300 - 47
+
+
+def test_a_history_closes_without_differences(sandbox: Sandbox) -> None:
+    goods()
+    written = history.write(20, days_back=2, now=NOW)
+    assert written.counts["placed"] == Order.objects.count() == 20
+    assert written.counts["paid"] and written.counts["shipped"]
+    assert {days.business_day(order.placed_at) for order in Order.objects.all()} == {
+        days.yesterday(NOW),
+        days.yesterday(NOW) - timedelta(days=1),
+    }
+    for day in daily_close.open_days(days.yesterday(NOW)):
+        assert daily_close.close_day(day, now=NOW).differences == 0
+    assert DailyClose.objects.count() == 2
+    assert not Discrepancy.objects.exists()
+
+
+def test_a_history_leaves_clock_mails_and_shelf_in_order(sandbox: Sandbox) -> None:
+    goods()
+    clock = sandbox.clock
+    history.write(10, days_back=1, now=NOW)
+    assert stripe_client.sandbox().clock is clock
+    assert not OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED).exists()
+    assert not StockItem.objects.filter(on_hand__lt=0).exists()
+
+
+def test_the_same_shop_gets_the_same_history(sandbox: Sandbox, settings: Settings, tmp_path: Path) -> None:
+    goods()
+    stories = []
+    for name in ("first", "second"):
+        settings.SANDBOX_STATE = tmp_path / f"{name}.sqlite3"
+        with contextlib.suppress(_Undo), transaction.atomic():
+            history.write(8, days_back=1, now=NOW)
+            rows = Order.objects.order_by("placed_at").values_list(
+                "placed_at", "total", "family_name", "status"
+            )
+            stories.append(list(rows))
+            raise _Undo
+    assert len(stories[0]) == 8 and stories[0] == stories[1]
+
+
+def test_a_second_history_adds_orders_to_open_days(sandbox: Sandbox) -> None:
+    goods()
+    history.write(4, days_back=2, now=NOW)
+    history.write(4, days_back=2, now=NOW)
+    assert Order.objects.count() == 8
+
+
+def test_a_closed_day_gains_nothing(sandbox: Sandbox) -> None:
+    goods()
+    history.write(4, days_back=3, now=NOW)
+    oldest = days.yesterday(NOW) - timedelta(days=2)
+    daily_close.close_day(oldest, now=NOW)
+    with pytest.raises(history.HistoryRefused, match="--days 2"):
+        history.write(4, days_back=3, now=NOW)
+    assert Order.objects.count() == 4
+    assert history.write(4, days_back=2, now=NOW).counts["placed"] == 4
+
+
+def test_two_histories_at_once_are_refused(sandbox: Sandbox, settings: Settings) -> None:
+    goods()
+    settings.VAR_DIR.mkdir(parents=True)
+    with (settings.VAR_DIR / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert history.being_written()
+        with pytest.raises(history.HistoryRefused, match="Another demo"):
+            history.write(4, days_back=2, now=NOW)
+    assert not history.being_written()
+
+
+def test_a_shop_without_goods_has_no_history(sandbox: Sandbox) -> None:
+    with pytest.raises(history.HistoryRefused, match="no goods"):
+        history.write(4, days_back=2, now=NOW)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("PRODUCTION", True), ("SANDBOX", False)])
+def test_the_demo_is_refused_where_money_is_real(settings: Settings, setting: str, value: bool) -> None:
+    setattr(settings, setting, value)
+    with pytest.raises(CommandError, match="ENVIRONMENT=development"):
+        call_command("demo")
+    assert not Product.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--products", "0"], ["--orders", "many"], ["--orders", "4", "--days", "-1"]]
+)
+def test_a_wrong_number_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="whole number"):
+        call_command("demo", *arguments)
+    assert not Product.objects.exists()
