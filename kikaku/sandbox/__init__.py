@@ -9,6 +9,7 @@ from kikaku.sandbox.cards import CARDS, Card
 from kikaku.sandbox.events import Delivery
 from kikaku.sandbox.http import Request, Response
 from kikaku.sandbox.payments import NothingToAuthenticate, PayResult, SessionNotOpen, UnknownSession
+from kikaku.sandbox.solitude import NotAlone, alone, among_others
 from kikaku.sandbox.standin import API_VERSION, Sandbox
 from kikaku.sandbox.state import StateFileTooOld
 
@@ -17,6 +18,7 @@ __all__ = [
     "CARDS",
     "Card",
     "Delivery",
+    "NotAlone",
     "NothingToAuthenticate",
     "PayResult",
     "Request",
@@ -25,4 +27,6 @@ __all__ = [
     "SessionNotOpen",
     "StateFileTooOld",
     "UnknownSession",
+    "alone",
+    "among_others",
 ]

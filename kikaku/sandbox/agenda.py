@@ -1,14 +1,9 @@
 """What happens by itself as time passes: late captures, refunds that settle or fail, sessions that expire."""
 
-import time
-
 from kikaku.sandbox.checkout import expire_session
 from kikaku.sandbox.payments import capture
 from kikaku.sandbox.refunds import fail_refund, finish_refund
 from kikaku.sandbox.state import Transaction
-
-_REAL_TIME_SECONDS = 60
-_HISTORY_REST_SECONDS = 30
 
 
 def something_due(tx: Transaction) -> bool:
@@ -34,15 +29,8 @@ def work_off(tx: Transaction) -> dict[str, int]:
 
 
 def _next_due(tx: Transaction) -> tuple[int, float, str, str] | None:
-    real_now = time.time()
-    # A demo history is written with a clock in the past while the server may run with the real one. To the
-    # server such a session is long expired the moment it is created; it lets it rest until it is paid.
-    spare_history = abs(tx.now - real_now) < _REAL_TIME_SECONDS
     return tx.db.execute(  # type: ignore[no-any-return]
-        "SELECT seq, due, task, object_id FROM agenda WHERE due <= ?"
-        " AND NOT (? AND task = 'expire session' AND due < written AND written > ?)"
-        " ORDER BY due, seq LIMIT 1",
-        (tx.now, spare_history, real_now - _HISTORY_REST_SECONDS),
+        "SELECT seq, due, task, object_id FROM agenda WHERE due <= ? ORDER BY due, seq LIMIT 1", (tx.now,)
     ).fetchone()
 
 

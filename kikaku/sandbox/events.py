@@ -106,11 +106,6 @@ def note_delivery(tx: Transaction, event_id: str, status: int) -> None:
     )
 
 
-def drop_deliveries(tx: Transaction) -> int:
-    """Give up every delivery that waits; return how many."""
-    return tx.db.execute("UPDATE deliveries SET state = 'given up' WHERE state = 'pending'").rowcount
-
-
 def signed(event: Json, *, secret: str, timestamp: int) -> Delivery:
     """Sign an event as https://docs.stripe.com/webhooks#verify-manually describes.
 

@@ -23,6 +23,7 @@ from kikaku.sandbox.http import (
     json_response,
 )
 from kikaku.sandbox.payments import PayResult
+from kikaku.sandbox.solitude import alone, among_others
 from kikaku.sandbox.state import LOCK_TIMEOUT_SECONDS, StateFile, Transaction, random_text
 
 API_VERSION = "2026-08-26.dahlia"
@@ -75,6 +76,7 @@ class Sandbox:
         self.return_origins = tuple(return_origins)
         self.clock = clock
         self.observer = observer
+        self._alone = False
         self._state = StateFile(state, lock_timeout=lock_timeout)
 
     @property
@@ -197,12 +199,6 @@ class Sandbox:
         with self._transaction(write=True) as tx:
             events.note_delivery(tx, event_id, status)
 
-    def drop_deliveries(self) -> int:
-        """Give up all waiting deliveries, as after writing a history whose events were fetched otherwise;
-        return how many."""
-        with self._transaction(write=True) as tx:
-            return events.drop_deliveries(tx)
-
     def deliver_due(self) -> int:
         """Post the events that are due to `webhook_url`; return how many were accepted (2xx).
 
@@ -212,8 +208,8 @@ class Sandbox:
         if self.webhook_url is None:
             return 0
         self._work_off()
-        with self._transaction(write=False) as tx:
-            due = events.due_deliveries(tx, limit=_DELIVERIES_PER_ROUND)
+        with self._acting() as may, self._transaction(write=False) as tx:
+            due = events.due_deliveries(tx, limit=_DELIVERIES_PER_ROUND) if may else []
         accepted = 0
         for event, next_at in due:
             event_id = event["id"]
@@ -237,13 +233,31 @@ class Sandbox:
         """Close the calling thread's connection to the state file; the next call opens another."""
         self._state.close()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Play a history: until the block ends no other stand-in on the same file lets anything come due or
+        delivers an event. Requests are answered as ever.
+
+        Raises:
+            NotAlone: somebody else is playing one.
+        """
+        with alone(self.state_path):
+            self._alone = True
+            try:
+                yield
+            finally:
+                self._alone = False
+
+    def _acting(self) -> contextlib.AbstractContextManager[bool]:
+        return contextlib.nullcontext(True) if self._alone else among_others(self.state_path)
+
     def _work_off(self) -> dict[str, int]:
         """Let everything happen that has come due; the write lock is taken only if there is something."""
         with self._transaction(write=False) as tx:
             if not agenda.something_due(tx):
                 return {}
-        with self._transaction(write=True) as tx:
-            return agenda.work_off(tx)
+        with self._acting() as may, self._transaction(write=True) as tx:
+            return agenda.work_off(tx) if may else {}
 
     @contextlib.contextmanager
     def _transaction(

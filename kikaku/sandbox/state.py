@@ -38,8 +38,7 @@ CREATE TABLE agenda (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     due REAL NOT NULL,
     task TEXT NOT NULL,
-    object_id TEXT NOT NULL,
-    written REAL NOT NULL
+    object_id TEXT NOT NULL
 );
 CREATE INDEX agenda_due ON agenda (due, seq);
 CREATE INDEX agenda_object ON agenda (object_id);
@@ -228,8 +227,8 @@ class Transaction:
     def plan(self, due: float, task: str, object_id: str) -> None:
         """Note that `task` happens to an object at `due`."""
         self.db.execute(
-            "INSERT INTO agenda (due, task, object_id, written) VALUES (?, ?, ?, ?)",
-            (due, task, object_id, time.time()),
+            "INSERT INTO agenda (due, task, object_id) VALUES (?, ?, ?)",
+            (due, task, object_id),
         )
 
     def unplan(self, object_id: str) -> None:

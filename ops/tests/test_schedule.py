@@ -1,15 +1,15 @@
 """Jobs: rung by django-q2, claimed by a row, run once."""
 
-import fcntl
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django_q.models import Schedule
 from pytest_django import Settings
 
-from ledger.models import DailyClose
+from kikaku.sandbox import Sandbox
+from ledger.models import DailyClose, Order
+from ledger.models.orders import OrderStatus
 from ledger.tests import build
 from ops import schedule
 from ops.models import JobRun
@@ -99,16 +99,13 @@ def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
     assert not DailyClose.objects.exists()
 
 
-def test_days_are_not_closed_while_a_demo_history_is_written(
-    sandbox: object, settings: Settings, tmp_path: Path
-) -> None:
-    settings.VAR_DIR = tmp_path
+def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> None:
     build.order(now=datetime.now(UTC) - timedelta(days=2))
-    with (tmp_path / "demo.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert not schedule.run("daily_close", now=datetime.now(UTC))
-    assert not DailyClose.objects.exists()
-    assert schedule.run("daily_close", now=datetime.now(UTC)), JobRun.objects.get().message
+    with sandbox.alone():
+        for name in schedule.JOBS:
+            assert not schedule.run(name, now=datetime.now(UTC))
+    assert not DailyClose.objects.exists() and Order.objects.get().status == OrderStatus.PENDING
+    assert schedule.run("daily_close", now=datetime.now(UTC)), JobRun.objects.get(job="daily_close").message
     assert DailyClose.objects.count() == 2
 
 

@@ -5,7 +5,6 @@ with `now` in the past and the stand-in's clock set to it. Nothing is inserted b
 days as it would find real ones. Deterministic for the same shop and day.
 """
 
-import fcntl
 import heapq
 import random
 import time
@@ -19,7 +18,7 @@ from typing import NoReturn
 from django.conf import settings
 from django.db.models import F
 
-from kikaku.sandbox import Sandbox
+from kikaku.sandbox import NotAlone, Sandbox, among_others
 from ledger import balance, checkout, days, orders, refunds, shipping, stock, stripe_client, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, StockItem
@@ -83,27 +82,19 @@ class Written:
         return f"{self.first} to {self.last}: {parts} ({rate:.0f} orders a second)."
 
 
-def being_written() -> bool:
-    """Whether another process is writing a history right now: until it is done its days must not be closed."""
-    path = settings.VAR_DIR / "demo.lock"
-    if not path.exists():
-        return False
-    with path.open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+class BeingWritten(Exception):
+    """A history is being written with a clock in the past; who acts by today's clock waits until it is done."""
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
-    with (settings.VAR_DIR / "demo.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HistoryRefused("Another demo is writing its history: wait for it.") from None
+def not_meanwhile() -> Iterator[None]:
+    """Keep a history from being begun during the block. Raises `BeingWritten` when one is being written."""
+    if not settings.SANDBOX:
+        yield
+        return
+    with among_others(settings.SANDBOX_STATE) as may:
+        if not may:
+            raise BeingWritten("a demo history is being written; this waits until it is done")
         yield
 
 
@@ -118,8 +109,11 @@ def write(
     last = days.yesterday(now)
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
-    with _alone():
-        return _History(count, first=first, last=last, now=now, progress=progress).play()
+    try:
+        with stripe_client.sandbox().alone():
+            return _History(count, first=first, last=last, now=now, progress=progress).play()
+    except NotAlone:
+        raise HistoryRefused("Another demo is writing its history: wait for it.") from None
 
 
 def _check(first: date, last: date, days_back: int) -> None:
@@ -289,15 +283,11 @@ class _History:
         )
 
     def _pay(self, order: Order, card: str, now: datetime) -> None:
-        attempt = order.attempts.filter(status=CheckoutAttempt.Status.OPEN).first()
-        if attempt is None or attempt.session_id is None:
-            return  # a worker with today's clock has closed the page meanwhile
-        result = self.sandbox.pay(attempt.session_id, card=card)
+        attempt = order.attempts.get(status=CheckoutAttempt.Status.OPEN)
+        result = self.sandbox.pay(str(attempt.session_id), card=card)
         self._deliver(now)
         if result.outcome != "succeeded":
             self.counts["declined"] += 1
-            return
-        if not self._is_paid(order):
             return
         self.counts["paid"] += 1
         self._plan_fulfilment(order, now)
@@ -376,7 +366,7 @@ class _History:
     # ── Between Stripe and us ────────────────────────────────────────────────────────────────────────────
 
     def _deliver(self, now: datetime) -> None:
-        """Hand the stand-in's events to our webhook, as its server does; that may be running too."""
+        """Hand the stand-in's events to our webhook, as its server does."""
         for delivery in self.sandbox.pending_deliveries():
             event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
             try:
@@ -384,19 +374,7 @@ class _History:
                 status = 200
             except PaymentNotYetKnown:
                 status = 500
-            except webhook.AlreadyClaimed:
-                continue  # the running shop has it
             self.sandbox.mark_delivered(delivery.event_id, status)
-
-    def _is_paid(self, order: Order) -> bool:
-        """Wait a moment for the running shop, if it took the event."""
-        for _wait in range(40):
-            order.refresh_from_db()
-            if order.status != OrderStatus.PENDING:
-                return order.status == OrderStatus.PAID
-            time.sleep(0.05)
-            self._deliver(self.clock.now)
-        return False
 
     def _mails_are_past(self) -> None:
         """Mark the mails of the history as sent: nobody waits for them."""

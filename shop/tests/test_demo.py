@@ -1,7 +1,6 @@
 """`manage.py demo`: goods, and a history that the daily close finds in order."""
 
 import contextlib
-import fcntl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +10,16 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from kikaku.sandbox import Sandbox
+from kikaku.sandbox import Sandbox, alone
 from ledger import daily_close, days, stripe_client
-from ledger.models import DailyClose, Discrepancy, Order, OutgoingMail, StockItem, StockMovement
+from ledger.models import (
+    DailyClose,
+    Discrepancy,
+    Order,
+    OutgoingMail,
+    StockItem,
+    StockMovement,
+)
 from shop.demo import history, loader
 from shop.models import Category, ContentPage, Picture, Product, Variant
 
@@ -127,13 +133,13 @@ def test_a_closed_day_gains_nothing(sandbox: Sandbox) -> None:
 
 def test_two_histories_at_once_are_refused(sandbox: Sandbox, settings: Settings) -> None:
     goods()
-    settings.VAR_DIR.mkdir(parents=True)
-    with (settings.VAR_DIR / "demo.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert history.being_written()
+    with alone(settings.SANDBOX_STATE):
+        with pytest.raises(history.BeingWritten), history.not_meanwhile():
+            pytest.fail("a history is being written")
         with pytest.raises(history.HistoryRefused, match="Another demo"):
             history.write(4, days_back=2, now=NOW)
-    assert not history.being_written()
+    with history.not_meanwhile():
+        assert not Order.objects.exists()
 
 
 def test_a_shop_without_goods_has_no_history(sandbox: Sandbox) -> None:

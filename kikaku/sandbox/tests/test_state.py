@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import stripe
+from pytest_httpserver import HTTPServer
 
-from kikaku.sandbox import Sandbox, SessionNotOpen, StateFileTooOld
+from kikaku.sandbox import NotAlone, Sandbox, SessionNotOpen, StateFileTooOld, alone, among_others
 from kikaku.sandbox.tests.build import Clock, event_types, in_process, new_session, paid
 
 ROOT = Path(__file__).parents[3]
@@ -106,10 +107,12 @@ def test_a_running_server_lets_a_history_be_written(tmp_path: Path) -> None:
     five_days_ago = Clock(time.time() - 5 * 86_400)
     historian = Sandbox(tmp_path / "state", clock=five_days_ago)
     client = in_process(historian)
-    session = new_session(client, expires_at=int(five_days_ago.now) + 2_100)
-    assert served.expire_due() == 0, "to the server's clock it expired long ago, but it is being written"
-    five_days_ago.forward(120)
-    result = historian.pay(session.id)
+    with historian.alone():
+        session = new_session(client, expires_at=int(five_days_ago.now) + 2_100)
+        assert served.expire_due() == 0, "to the server's clock it expired long ago, but it is being written"
+        assert in_process(served).v1.checkout.sessions.retrieve(session.id).status == "open"
+        five_days_ago.forward(120)
+        result = historian.pay(session.id)
     assert result.outcome == "succeeded" and result.charge is not None
     charge = in_process(served).v1.charges.retrieve(result.charge, {"expand": ["balance_transaction"]})
     assert isinstance(charge.balance_transaction, stripe.BalanceTransaction)
@@ -123,6 +126,34 @@ def test_a_running_server_lets_a_history_be_written(tmp_path: Path) -> None:
     assert event_types(client)[-1] == "checkout.session.expired"
     served.close()
     historian.close()
+
+
+def test_nobody_delivers_the_events_of_a_history_that_is_being_written(
+    tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/webhook").respond_with_data("ok")
+    served = Sandbox(tmp_path / "state", webhook_url=httpserver.url_for("/webhook"))
+    historian = Sandbox(tmp_path / "state")
+    with historian.alone():
+        historian.pay(new_session(in_process(historian)).id)
+        assert served.deliver_due() == 0 and historian.pending_deliveries()
+        with pytest.raises(NotAlone), alone(tmp_path / "state", patience=0):
+            pytest.fail("two can not be alone")
+    assert served.deliver_due() > 0 and not historian.pending_deliveries()
+    served.close()
+    historian.close()
+
+
+def test_who_wants_to_be_alone_waits_for_who_is_acting(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with alone(state):
+        pass
+    with among_others(state) as may:
+        assert may
+        with pytest.raises(NotAlone), alone(state, patience=0.1):
+            pytest.fail("somebody is acting")
+    with alone(state), among_others(state) as may:
+        assert not may
 
 
 def test_a_file_that_somebody_else_keeps_locked_is_a_lock_timeout(tmp_path: Path) -> None:

@@ -118,14 +118,6 @@ def test_a_failed_delivery_is_tried_again_with_growing_delays_for_three_days(
     assert sandbox.pending_deliveries() == []
 
 
-def test_waiting_deliveries_can_be_dropped_after_a_history(
-    client: stripe.StripeClient, sandbox: Sandbox
-) -> None:
-    paid(client, sandbox)
-    assert sandbox.drop_deliveries() == 4
-    assert sandbox.pending_deliveries() == [] and len(client.v1.events.list().data) == 4
-
-
 def test_it_posts_to_the_endpoint_and_retries_what_was_refused(
     client: stripe.StripeClient, sandbox: Sandbox, clock: Clock, httpserver: HTTPServer
 ) -> None:
