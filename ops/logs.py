@@ -60,7 +60,10 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
     last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if production:
         last += [
-            structlog.processors.dict_tracebacks,
+            # without the frames' local variables: they hold addresses, session ids and whatever was typed
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:

@@ -47,6 +47,18 @@ def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
     assert "/orders/[token]" in out.getvalue()
 
 
+@pytest.mark.parametrize("production", [False, True])
+def test_a_traceback_shows_no_local_variable(production: bool) -> None:
+    out = io.StringIO()
+    logs.configure(production=production, stream=out)
+    typed = "東京都港区芝公園"
+    try:
+        raise LookupError(len(typed))
+    except LookupError:
+        logging.getLogger("django.request").exception("broken")
+    assert "LookupError" in out.getvalue() and typed not in out.getvalue()
+
+
 def test_production_writes_one_json_object_per_line() -> None:
     out = io.StringIO()
     logs.configure(production=True, stream=out)
