@@ -13,10 +13,12 @@ RUN for po in */locale/*/LC_MESSAGES/django.po; do \
     && ENVIRONMENT=development /venv/bin/python manage.py collectstatic --noinput --verbosity 0
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --home-dir /app kikaku && mkdir -p /app/var && chown kikaku /app/var
+RUN useradd --system --uid 10001 --home-dir /app kikaku
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY --from=build /app /app
+# after the copy, which brings the folder along as root's
+RUN mkdir -p var && chown kikaku var
 ENV PATH=/venv/bin:$PATH ENVIRONMENT=production PORT=8000 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER kikaku
 EXPOSE 8000

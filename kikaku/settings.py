@@ -183,6 +183,7 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 TIME_ZONE = "Asia/Tokyo"
 USE_TZ = True
 USE_I18N = True
+LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]  # what other packages leave untranslated; apps bring their own
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -416,6 +417,7 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
     "ENVIRONMENT": None,
     "DASHBOARD_CALLBACK": "ops.dashboard.today",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "ops.menu.favicon"}],
     "STYLES": ["ops.menu.stylesheet"],
     "SIDEBAR": {"show_search": True, "navigation": "ops.menu.navigation"},
     # the amber of the shop (light #d98a1f), from its paper to its night

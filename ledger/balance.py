@@ -1,22 +1,31 @@
-"""Stripe's balance transactions: read, stored and posted, one database transaction for each."""
+"""Stripe's balance transactions: read, stored and posted, a page of a hundred in one database transaction.
 
+A transaction may be read before the webhook that tells of its payment, or that webhook may never come. Stripe is then
+asked for the charge or refund itself, so that no money of an order is posted without the order.
+"""
+
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Max
 
-from ledger import recognition, stripe_client
+from ledger import payments, recognition, refunds, stripe_client
 from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, Discrepancy
 from ledger.recognition import Known
+from ledger.stripe_client import StripeRefused
 
 if TYPE_CHECKING:
     import stripe
+
+logger = logging.getLogger(__name__)
 
 PAGE = 100
 OVERLAP = timedelta(hours=2)  # read again what was read: Stripe may show a transaction after a younger one
@@ -39,6 +48,14 @@ class Reading:
     created: datetime
     available_on: datetime
     description: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Stripe answered about charges and refunds that our rows did not know."""
+
+    charges: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
 
 
 @dataclass
@@ -87,11 +104,14 @@ def pages(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
         yield page
 
 
-def take_in(readings: Sequence[Reading], *, now: datetime, patience: timedelta | None = None) -> FetchResult:
-    """Store and post the readings that are new, each in its own transaction. Safe twice and concurrently.
+def take_in(
+    readings: Sequence[Reading], *, now: datetime, patience: timedelta | None = None, ask: bool = True
+) -> FetchResult:
+    """Store and post the readings that are new, page by page. Safe twice and concurrently.
 
     With `patience`, a charge younger than that whose payment is not known yet is left for the next run: its event is
-    on the way. Three queries for a page of a hundred, besides what is written.
+    on the way. Stripe is asked for the others (`ask=False`: inside a transaction, where no network call belongs).
+    Three queries for a page of a hundred, besides what is written. Raises `StripeUnavailable` when it must ask.
     """
     result = FetchResult(seen=len(readings))
     for page in pages(readings):
@@ -101,7 +121,17 @@ def take_in(readings: Sequence[Reading], *, now: datetime, patience: timedelta |
             )
         )
         new = [reading for reading in page if reading.id not in there]
-        rows = recognition.known({reading.source for reading in new}) if new else Known()
+        rows = _rows(new)
+        waits = {
+            reading.id
+            for reading in new
+            if patience is not None and reading.created > now - patience and _without_row(reading, rows)
+        }
+        strangers = [reading for reading in new if reading.id not in waits and _without_row(reading, rows)]
+        if ask and strangers:
+            learn(ask_about(strangers), now=now)
+            rows = _rows(new)
+        fresh = []
         for reading in new:
             if reading.currency != "jpy":
                 note(
@@ -111,45 +141,116 @@ def take_in(readings: Sequence[Reading], *, now: datetime, patience: timedelta |
                     detail=f"{reading.type} {reading.source} in {reading.currency}: our books know JPY only",
                     now=now,
                 )
-            elif patience is not None and reading.created > now - patience and _without_row(reading, rows):
+            elif reading.id in waits:
                 result.waiting.append(reading.id)
-            elif _store(reading, rows, now):
-                result.posted += 1
+            else:
+                fresh.append(reading)
+        result.posted += _store(fresh, rows, now) if fresh else 0
     return result
 
 
+def _rows(readings: Sequence[Reading]) -> Known:
+    return recognition.known({reading.source for reading in readings}) if readings else Known()
+
+
+def unknown(readings: Iterable[Reading]) -> list[Reading]:
+    """Give the readings that are not stored and whose charge or refund no row of ours knows."""
+    found = []
+    for page in pages(readings):
+        there = BalanceTransaction.objects.in_bulk([reading.id for reading in page])
+        rows = _rows(page)
+        found += [reading for reading in page if reading.id not in there and _without_row(reading, rows)]
+    return found
+
+
+def ask_about(readings: Iterable[Reading]) -> Told:
+    """Ask Stripe for the charges and refunds behind some readings, one call each. Never inside a transaction.
+
+    What Stripe refuses to show stays unknown. Raises `StripeUnavailable`.
+    """
+    told = Told(charges=[], refunds=[])
+    for reading in readings:
+        try:
+            if reading.type in recognition.CHARGE_TYPES:
+                told.charges.append(stripe_client.retrieve_charge(reading.source))
+            else:
+                told.refunds.append(stripe_client.retrieve_refund(reading.source))
+        except StripeRefused as error:
+            logger.warning("Stripe does not show %s: %s", reading.source, error)
+    return told
+
+
+def learn(told: Told, *, now: datetime) -> None:
+    """Write down payments and refunds that no webhook told of yet, as it would; strangers stay strangers."""
+    for charge in told.charges:
+        captured = payments.of_charge(charge)
+        if captured is not None and payments.attempt_of(captured.metadata) is not None:
+            with transaction.atomic():
+                payments.record(captured, now=now)
+    for refund in told.refunds:
+        with suppress(refunds.UnknownPayment), transaction.atomic():
+            refunds.follow(refund, now=now)
+
+
 def _without_row(reading: Reading, rows: Known) -> bool:
+    """Tell whether our rows do not know of the payment, the refund, or its failure yet."""
+    if reading.currency != "jpy":
+        return False
     if reading.type in recognition.CHARGE_TYPES:
         return reading.source not in rows.payments
-    if reading.type in recognition.REFUND_TYPES | recognition.REFUND_FAILURE_TYPES:
+    if reading.type in recognition.REFUND_TYPES:
         return reading.source not in rows.refunds
+    if reading.type in recognition.REFUND_FAILURE_TYPES:
+        refund = rows.refunds.get(reading.source)
+        return refund is None or refund.status not in refunds.ENDED_BADLY
     return False
 
 
-def _store(reading: Reading, rows: Known, now: datetime) -> bool:
-    """Store and post one reading; False when another process was faster."""
+def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
+    """Store and post a page of readings together; returns how many were new.
+
+    One by one when that fails: another process was faster with some of them, or one can not be posted; the others
+    are, before its error is raised.
+    """
     try:
-        with transaction.atomic():
-            txn = BalanceTransaction(
-                id=reading.id,
-                type=reading.type,
-                source=reading.source,
-                amount=reading.amount,
-                fee=reading.fee,
-                fee_tax=reading.fee_tax,
-                net=reading.net,
-                created=reading.created,
-                available_on=reading.available_on,
-                day=business_day(reading.created),
-                description=reading.description[:300],
-            )
-            txn.save(force_insert=True)
-            recognition.post_balance_transaction(txn, now=now, rows=rows)
-    except IntegrityError:
-        if not BalanceTransaction.objects.filter(pk=reading.id).exists():
-            raise
-        return False
-    return True
+        return _store_together(readings, rows, now)
+    except Exception:
+        if len(readings) == 1:
+            if not BalanceTransaction.objects.filter(pk=readings[0].id).exists():
+                raise
+            return 0
+    stored = 0
+    failure: Exception | None = None
+    for reading in readings:
+        try:
+            stored += _store([reading], rows, now)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return stored
+
+
+@transaction.atomic
+def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
+    txns = BalanceTransaction.objects.bulk_create(
+        BalanceTransaction(
+            id=reading.id,
+            type=reading.type,
+            source=reading.source,
+            amount=reading.amount,
+            fee=reading.fee,
+            fee_tax=reading.fee_tax,
+            net=reading.net,
+            created=reading.created,
+            available_on=reading.available_on,
+            day=business_day(reading.created),
+            description=reading.description[:300],
+        )
+        for reading in readings
+    )
+    recognition.post_balance_transactions(txns, now=now, rows=rows)
+    return len(txns)
 
 
 def fetch(*, created_from: datetime, created_until: datetime, now: datetime) -> FetchResult:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from ledger import checkout, mail, orders, payments, refunds
 from ledger.models import Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
-from ledger.stripe_client import StripeUnavailable
+from ledger.stripe_client import StripeRefused, StripeUnavailable
 
 
 class CancelRefused(Exception):
@@ -41,6 +41,10 @@ def _close_pages(order: Order, *, now: datetime) -> None:
             checkout.close(attempt, now=now)
         except StripeUnavailable as error:
             raise checkout.PaymentUnavailable(str(error)) from error
+        except StripeRefused as error:
+            raise CancelRefused(
+                _("Stripe does not say whether the payment page is closed: %(reason)s") % {"reason": error}
+            ) from error
 
 
 def _cancel(order: Order, *, reason: str, actor: str, now: datetime) -> list[Refund]:
@@ -71,6 +75,7 @@ def _cancel(order: Order, *, reason: str, actor: str, now: datetime) -> list[Ref
         written += [
             refunds.give_back(payment, reason=_("The order was cancelled."), now=now)
             for payment in order.payments.all()
+            if refunds.refundable(payment)
         ]
     mail.queue(
         OutgoingMail.Kind.CANCELLED,

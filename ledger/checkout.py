@@ -49,12 +49,15 @@ def _live(order: Order) -> CheckoutAttempt | None:
 def start_payment(order: Order, *, now: datetime) -> str:
     """Give the address of Stripe's payment page for a pending order; a page that is still open is used again.
 
-    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer (the order stays open).
+    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses (the order stays open).
     """
     try:
         return _start(order, now=now)
     except StripeUnavailable as error:
         logger.warning("Stripe does not answer for order %s: %s", order.number, error)
+        raise PaymentUnavailable(str(error)) from error
+    except StripeRefused as error:
+        logger.error("Stripe refuses the payment page of order %s: %s", order.number, error)
         raise PaymentUnavailable(str(error)) from error
 
 
@@ -76,8 +79,7 @@ def _start(order: Order, *, now: datetime) -> str:
         return _open(attempt)
     except StripeRefused as error:
         _mark_expired(attempt, last_error=str(error))
-        logger.error("Stripe refuses the payment page of order %s: %s", order.number, error)
-        raise PaymentUnavailable(str(error)) from error
+        raise
 
 
 def _is_pending(order: Order) -> bool:

@@ -22,7 +22,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
 from ledger import accounts, balance, close_report, evidence, invariants, journal, webhook
-from ledger.balance import Reading
+from ledger.balance import Reading, Told
 from ledger.days import business_day, day_bounds, yesterday
 from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, DailyClose, Discrepancy, EvidenceFile, JournalEntry, Order
@@ -168,7 +168,7 @@ def _close(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
             while facts.net != looked.survey.net[day]:  # something surfaced for that day since we looked
                 looked = _look(day, now, store=True, wanted=[day])
                 facts = read_day(day, transactions=looked.transactions.pop(day))
-        balance.take_in(facts.transactions, now=now)
+            balance.take_in(facts.transactions, now=now)
         if looked.survey.at_cut(day) != journal.balance(accounts.STRIPE_BALANCE, until=day):
             with _stripe_errors():
                 for readings in _read_back(day):
@@ -195,21 +195,26 @@ def _dry_run(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
     with _stripe_errors():
         looked = _look(days[0], now, store=False, wanted=days)
         facts = [read_day(day, transactions=looked.transactions[day]) for day in days]
-        results = _rehearse(facts, looked, now)
+        told = [balance.ask_about(balance.unknown(read)) for read in looked.transactions.values()]
+        results = _rehearse(facts, looked, told, now)
         if any(result.report["proof"]["difference"] for result in results):
             for earlier in _read_back(days[0]):
                 looked.late.extend(earlier)
-            results = _rehearse(facts, looked, now)
+            told.append(balance.ask_about(balance.unknown(looked.late)))
+            results = _rehearse(facts, looked, told, now)
     yield from results
 
 
-def _rehearse(facts: Sequence[StripeDay], looked: _Looked, now: datetime) -> list[CloseResult]:
+def _rehearse(
+    facts: Sequence[StripeDay], looked: _Looked, told: Sequence[Told], now: datetime
+) -> list[CloseResult]:
     results = []
     with transaction.atomic():
         _handle_events(now)
-        balance.take_in(looked.late, now=now)
-        for readings in looked.transactions.values():
-            balance.take_in(readings, now=now)
+        for answers in told:
+            balance.learn(answers, now=now)
+        for readings in (looked.late, *looked.transactions.values()):
+            balance.take_in(readings, now=now, ask=False)
         for of in facts:
             prepared = _prepare(of, looked.survey.at_cut(of.day), now)
             _write_rows(prepared, run=0, written=[], now=now)

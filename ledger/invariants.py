@@ -9,8 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    CharField,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
+from django.db.models.functions import Cast, Coalesce
 
 from ledger import accounts, posting
 from ledger.days import business_day, day_bounds
@@ -23,12 +36,14 @@ from ledger.models import (
     Payment,
     Refund,
     RefundLine,
+    Shipment,
     StockItem,
     StockMovement,
 )
 from ledger.models.orders import OrderStatus
+from ledger.order_pots import pots
 from ledger.recognition import CHARGE_TYPES, REFUND_FAILURE_TYPES, REFUND_TYPES
-from ledger.tax import RATES, SHIPPING_RATE, tax_of
+from ledger.tax import RATES, SHIPPING_RATE, piecewise, tax_of
 
 ORDERS_AT_ONCE = 2000
 
@@ -106,6 +121,8 @@ def check_everything() -> Iterator[Finding]:
             yield from shipped_orders(portion)
             yield from paid_orders(portion)
             yield from order_pieces(portion)
+            yield from posted_parcels(portion)
+            yield from posted_failures(portion)
     yield from stock()
 
 
@@ -327,6 +344,7 @@ def _expected(
             Scope(until=until).posted, source_type=posting.REFUND, purpose="failed", order__in=orders
         ).values_list("source_id", flat=True)
     )
+    settled_later = _settled_after(orders, until)
     parts = RefundLine.objects.filter(refund=OuterRef("pk")).order_by().values("refund")
 
     def part(column: str) -> Coalesce:
@@ -345,17 +363,38 @@ def _expected(
         .order_by("pk")
         .iterator(2000)
     ):
+        later = settled_later.get(str(refund.pk), 0)
+        from_prepaid, from_payable = refund.prepaid + later, refund.payable - later
         if str(refund.pk) in owed_without_money:
-            prepaid[refund.order_id] -= refund.prepaid
-            payable[refund.order_id] += refund.prepaid + refund.recognised
+            prepaid[refund.order_id] -= from_prepaid
+            payable[refund.order_id] += from_prepaid + refund.recognised
             if refund.moved:
                 payable[refund.order_id] -= refund.amount
         elif refund.moved:
-            prepaid[refund.order_id] -= refund.prepaid
-            payable[refund.order_id] -= refund.payable
+            prepaid[refund.order_id] -= from_prepaid
+            payable[refund.order_id] -= from_payable
         if refund.came_back:
             payable[refund.order_id] += refund.amount
     return prepaid, payable
+
+
+def _settled_after(orders: QuerySet[Order], until: date | None) -> dict[str, int]:
+    """Give what of a refund's part in 2130 became one in 2120 after the cut (`posting.paid_from_owed`), per refund."""
+    if until is None:
+        return {}
+    return dict(
+        JournalLine.objects.filter(
+            entry__order__in=orders,
+            entry__day__gt=until,
+            entry__source_type=posting.REFUND,
+            entry__purpose__startswith=posting.OWED_SINCE,
+            account_id=accounts.REFUNDS_PAYABLE,
+        )
+        .values_list("entry__source_id")
+        .annotate(sum=Sum("debit"))
+        .order_by()
+        .values_list("entry__source_id", "sum")
+    )
 
 
 def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
@@ -438,6 +477,44 @@ def order_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
             f"{line.parcels} in parcels",
             f"{line.shipped} shipped",
         )
+
+
+def posted_parcels(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """Each parcel has its entry, unless refunds had left nothing of its pots to recognise."""
+    entries = JournalEntry.objects.filter(
+        source_type=posting.SHIPMENT,
+        source_id=Cast(OuterRef("pk"), CharField(max_length=20)),
+        purpose="recognition",
+    )
+    silent = Shipment.objects.filter(order__in=orders).exclude(Exists(entries)).order_by("pk")
+    for shipment in silent.select_related("order").prefetch_related("lines__order_line"):
+        state = pots(shipment.order)  # few parcels are worth nothing: four queries for each
+        for part in shipment.lines.all():
+            line = part.order_line
+            if state[line.tax_rate].prepaid_left and piecewise(line.total, line.quantity, 0, part.quantity):
+                yield Finding(
+                    "entry of a parcel", "Shipment", f"{shipment.pk} ({shipment.order.number})", "one", "none"
+                )
+                break
+
+
+def posted_failures(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """A refund that ended badly before it reached Stripe is owed: its entry says so."""
+    entries = JournalEntry.objects.filter(
+        source_type=posting.REFUND, source_id=Cast(OuterRef("pk"), CharField(max_length=20)), purpose="failed"
+    )
+    for refund in (
+        Refund.objects.filter(
+            order__in=orders,
+            stripe_id=None,
+            status__in=[Refund.Status.FAILED, Refund.Status.CANCELED],
+        )
+        .annotate(fresh=Coalesce(Sum(F("lines__prepaid") + F("lines__recognised")), 0))
+        .filter(fresh__gt=0)
+        .exclude(Exists(entries))
+        .order_by("pk")
+    ):
+        yield Finding("entry of a failed refund", "Refund", str(refund.pk), f"{refund.fresh} owed", "none")
 
 
 # ── Stock ────────────────────────────────────────────────────────────────────────────────────────────────

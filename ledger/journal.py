@@ -1,6 +1,6 @@
 """The only way into the journal. An entry is written once, balanced, into an open day, and stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -42,8 +42,11 @@ def last_closed_day() -> date | None:
 
 def first_open_day(day: date) -> date:
     """Give `day` itself when it is open, or the first open day after it."""
-    last = last_closed_day()
-    return day if last is None or day > last else last + timedelta(days=1)
+    return _open_day(day, last_closed_day())
+
+
+def _open_day(day: date, last_closed: date | None) -> date:
+    return day if last_closed is None or day > last_closed else last_closed + timedelta(days=1)
 
 
 def find(draft: Draft) -> JournalEntry | None:
@@ -67,41 +70,59 @@ def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -
     Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with other lines; RuntimeError outside of a
     transaction.
     """
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("journal.post() belongs into the transaction of the fact that it posts.")
-    check(draft)
-    posted = find(draft)
-    if posted is not None:
-        return posted
+    _check_all([draft])
     try:
-        with transaction.atomic():
-            entry = JournalEntry.objects.create(
-                day=first_open_day(business_day(draft.occurred_at)),
-                occurred_at=draft.occurred_at,
-                source_type=draft.source_type,
-                source_id=draft.source_id,
-                purpose=draft.purpose,
-                description=draft.description[:200],
-                order_id=draft.order_id,
-                reverses=reverses,
-                created_at=now,
-            )
-            JournalLine.objects.bulk_create(
-                JournalLine(
-                    entry=entry,
-                    position=position,
-                    account_id=line.account,
-                    debit=line.debit,
-                    credit=line.credit,
-                )
-                for position, line in enumerate(draft.lines, start=1)
-            )
+        return _write([draft], now=now, reverses=reverses)[0]
     except IntegrityError:
-        posted = find(draft)  # somebody else was faster with the same fact
+        posted = find(draft)  # the unique key says so: the fact was posted before, or by somebody faster
         if posted is None:
             raise
         return posted
-    return entry
+
+
+def post_all(drafts: Sequence[Draft], *, now: datetime) -> list[JournalEntry]:
+    """Write the drafts of new facts as `post` does, in a few statements for all of them.
+
+    Raises as `post` does, but IntegrityError when one of the facts was posted before; then nothing is written.
+    """
+    _check_all(drafts)
+    return _write(drafts, now=now)
+
+
+def _check_all(drafts: Sequence[Draft]) -> None:
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("journal.post() belongs into the transaction of the fact that it posts.")
+    for draft in drafts:
+        check(draft)
+
+
+@transaction.atomic
+def _write(
+    drafts: Sequence[Draft], *, now: datetime, reverses: JournalEntry | None = None
+) -> list[JournalEntry]:
+    last = last_closed_day()
+    entries = JournalEntry.objects.bulk_create(
+        JournalEntry(
+            day=_open_day(business_day(draft.occurred_at), last),
+            occurred_at=draft.occurred_at,
+            source_type=draft.source_type,
+            source_id=draft.source_id,
+            purpose=draft.purpose,
+            description=draft.description[:200],
+            order_id=draft.order_id,
+            reverses=reverses,
+            created_at=now,
+        )
+        for draft in drafts
+    )
+    JournalLine.objects.bulk_create(
+        JournalLine(
+            entry=entry, position=position, account_id=line.account, debit=line.debit, credit=line.credit
+        )
+        for entry, draft in zip(entries, drafts, strict=True)
+        for position, line in enumerate(draft.lines, start=1)
+    )
+    return entries
 
 
 def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> JournalEntry:

@@ -176,6 +176,10 @@ def _complete(payment: Payment, captured: Captured) -> None:
         fields["captured_at"] = captured.occurred_at
     if any(getattr(payment, name) != value for name, value in fields.items()):
         Payment.objects.filter(pk=payment.pk).update(**fields)
+        # an order is paid when its payment was captured, on the same business day
+        Order.objects.filter(pk=payment.order_id, paid_at=payment.captured_at).update(
+            paid_at=fields["captured_at"]
+        )
         for name, value in fields.items():
             setattr(payment, name, value)
 

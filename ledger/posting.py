@@ -1,6 +1,7 @@
 """Facts become balanced drafts of journal entries: pure functions, the accounts and sides and nothing else.
 
-Whoever posts gives the fact; `ledger.recognition` finds the numbers in the rows, `ledger.journal` writes the draft.
+Whoever posts gives the fact; `ledger.recognition` and `ledger.order_pots` find the numbers in the rows,
+`ledger.journal` writes the draft.
 Lines of ¥0 are left out; tax on a refund is taken back as it was posted, cumulatively (`ledger.pots`).
 """
 
@@ -15,6 +16,7 @@ BALANCE_TRANSACTION = "balance_transaction"
 SHIPMENT = "shipment"
 REFUND = "refund"
 ENTRY = "entry"
+OWED_SINCE = "owed since "  # purpose of `paid_from_owed`, before the refund that failed
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,21 @@ def unpaid_refund(
         occurred_at=occurred_at,
         order_id=order_id,
         lines=_clean([*_refund_debits(fresh), _credit(accounts.REFUNDS_PAYABLE, owed)]),
+    )
+
+
+def paid_from_owed(
+    refund_id: str, *, failed_id: str, amount: int, occurred_at: datetime, order_id: int, reference: str
+) -> Draft:
+    """Post that a refund which had overdrawn 2130 has paid a part of what is owed since another one failed (2120)."""
+    return Draft(
+        source_type=REFUND,
+        source_id=refund_id,
+        purpose=f"{OWED_SINCE}{failed_id}",
+        description=f"返金未払充当 {reference}",
+        occurred_at=occurred_at,
+        order_id=order_id,
+        lines=(Line(accounts.REFUNDS_PAYABLE, debit=amount), Line(accounts.PREPAYMENTS, credit=amount)),
     )
 
 

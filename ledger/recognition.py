@@ -1,22 +1,20 @@
-"""From an order's rows to what is posted: which pot a shipment or a refund moves, and by how much.
+"""What is posted of parcels, of changes of Stripe's balance, and of refunds that failed.
 
-The rows decide (order lines, parcels, refund lines, entries), `ledger.pots` calculates, `ledger.posting` drafts.
+The rows give the facts, `ledger.pots` calculates, `ledger.posting` drafts, `ledger.journal` writes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q, Sum
-from django.utils.translation import gettext as _
+from django.db.models import QuerySet, Sum
 
-from ledger import accounts, journal, posting
+from ledger import journal, posting
 from ledger.discrepancies import note
 from ledger.models import (
     BalanceTransaction,
     Discrepancy,
     JournalEntry,
-    JournalLine,
     Order,
     OrderLine,
     Payment,
@@ -25,266 +23,14 @@ from ledger.models import (
     Shipment,
     ShipmentLine,
 )
+from ledger.order_pots import SHIPPING_LINE, pots, pots_as_posted, unbound
 from ledger.posting import Change, Draft, RefundPart
-from ledger.pots import Pot, recognise, reverse, take
-from ledger.tax import RATES, SHIPPING_RATE, piecewise, spread
+from ledger.pots import Pot, recognise, reverse
+from ledger.tax import RATES, SHIPPING_RATE, piecewise
 
 CHARGE_TYPES = frozenset({"charge", "payment"})
 REFUND_TYPES = frozenset({"refund", "payment_refund"})
 REFUND_FAILURE_TYPES = frozenset({"refund_failure", "payment_failure_refund"})
-
-# A refund line of the shipping fee: bound to no order line, but to one "piece"; a part of a whole rate has none.
-SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
-
-
-class RefundRefused(Exception):
-    """The refund asks for what is not there; the text says what is. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class RefundRequest:
-    """What staff ask for: an amount, or pieces and the shipping fee, or (neither) everything that remains."""
-
-    amount: int | None  # JPY
-    quantities: Mapping[int, int]  # pieces per order line
-    include_shipping: bool
-    restock: bool  # whether shipped pieces go back to stock
-    reason: str
-
-
-@dataclass(frozen=True)
-class PlannedLine:
-    """A refund line to be: what it takes, and from where the books take it (JPY)."""
-
-    order_line_id: int | None = None
-    tax_rate: int | None = None
-    quantity: int = 0  # pieces refunded; 1 for the shipping fee
-    unshipped: int = 0  # of these pieces: will never be shipped
-    shipped: int = 0  # of these pieces: come back, or are forgiven
-    prepaid: int = 0
-    recognised: int = 0
-    payable: int = 0
-
-    @property
-    def amount(self) -> int:
-        """What the customer gets for this part."""
-        return self.prepaid + self.recognised + self.payable
-
-
-# ── The state of an order ────────────────────────────────────────────────────────────────────────────────
-
-
-def pots(order: Order) -> dict[int, Pot]:
-    """Give the pot of each rate as shipments were posted and refunds were asked for. Four queries.
-
-    A refund counts from its request, whatever becomes of it: one that fails is owed in 2120.
-    """
-    gross = dict.fromkeys(RATES, 0)
-    for rate, total in order.lines.values_list("tax_rate", "total"):
-        gross[rate] += total
-    gross[SHIPPING_RATE] += order.shipping_fee
-    posted = _posted(order, Q(entry__source_type=posting.SHIPMENT))
-    reversed_ = _posted(order, ~Q(entry__source_type=posting.SHIPMENT))
-    refunded = {
-        rate: (before, after)
-        for rate, before, after in RefundLine.objects.filter(refund__order=order, tax_rate__isnull=False)
-        .values_list("tax_rate")
-        .annotate(before=Sum("prepaid"), after=Sum("recognised"))
-        .order_by()
-        .values_list("tax_rate", "before", "after")
-    }
-    found = {}
-    for rate in RATES:
-        before, after = refunded.get(rate, (0, 0))
-        shipping = posted.get(accounts.SHIPPING_INCOME, 0) if rate == SHIPPING_RATE else 0
-        tax = posted.get(accounts.OUTPUT_TAX[rate], 0)
-        found[rate] = Pot(
-            rate=rate,
-            gross=gross[rate],
-            recognised=posted.get(accounts.SALES[rate], 0) + shipping + tax,
-            tax=tax,
-            refunded_before=before,
-            refunded_after=after,
-            tax_reversed=-reversed_.get(accounts.OUTPUT_TAX[rate], 0),
-        )
-    return found
-
-
-def _posted(order: Order, which: Q) -> dict[str, int]:
-    """Give credit − debit per account of some of the order's entries."""
-    return {
-        account: credit - debit
-        for account, debit, credit in JournalLine.objects.filter(which, entry__order=order)
-        .values_list("account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("account_id", "debits", "credits")
-    }
-
-
-def _pots_as_posted(order: Order) -> dict[int, Pot]:
-    """Give the pots with what refunds have posted, not with what was asked for: the base of cumulative tax."""
-    posted = _posted(order, ~Q(entry__source_type=posting.SHIPMENT))
-    return {
-        rate: replace(
-            pot,
-            refunded_after=-posted.get(accounts.RETURNS[rate], 0) - posted.get(accounts.OUTPUT_TAX[rate], 0),
-        )
-        for rate, pot in pots(order).items()
-    }
-
-
-@dataclass(frozen=True)
-class Unbound:
-    """Money of an order that lies in no pot (JPY)."""
-
-    funded: bool  # whether the payments cover the order at all; if not, its pots are empty
-    excess: int  # paid beyond the order's total and not refunded, or all that was paid when it is not funded
-    owed: int  # of failed refunds, not yet asked for again
-
-
-def unbound(order: Order) -> Unbound:
-    """Tell what was paid beyond the order's total, and what is owed since refunds failed. Three queries."""
-    captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
-    failed: int = (
-        Refund.objects.filter(
-            order=order, status__in=[Refund.Status.FAILED, Refund.Status.CANCELED]
-        ).aggregate(sum=Sum("amount"))["sum"]
-        or 0
-    )
-    taken = RefundLine.objects.filter(refund__order=order, tax_rate__isnull=True).aggregate(
-        excess=Sum("prepaid"), payable=Sum("payable")
-    )
-    kept = captured - (taken["excess"] or 0)  # what was given back unbound was never for the order
-    funded = kept >= order.total
-    return Unbound(
-        funded=funded,
-        excess=kept - (order.total if funded else 0),
-        owed=failed - (taken["payable"] or 0),
-    )
-
-
-# ── Refunds: what they take from ─────────────────────────────────────────────────────────────────────────
-
-
-def refund_plan(order: Order, request: RefundRequest) -> list[PlannedLine]:
-    """Decide where a refund takes from, over the order's rows; the caller has locked the order.
-
-    - Pieces (`quantities`, and the shipping fee): bound to their lines, unshipped pieces first. All pieces that are
-      left with the shipping fee are everything that remains.
-    - An amount: what was paid too much, then what is owed since a refund failed, then the pots by what remains in
-      them, in each the prepaid part first.
-    - Neither: everything that remains, by its lines.
-
-    Raises `RefundRefused` when nothing is left, a line has fewer pieces left than asked, or the amount exceeds
-    what remains.
-    """
-    quantities = {pk: pieces for pk, pieces in request.quantities.items() if pieces}
-    if request.amount is not None and (quantities or request.include_shipping):
-        raise RefundRefused(_("Give either an amount or lines, not both."))
-    loose = unbound(order)
-    state = pots(order) if loose.funded else {}
-    lines = list(order.lines.order_by("position"))
-    if unknown := quantities.keys() - {line.pk for line in lines}:
-        raise RefundRefused(_("Line %(line)d does not belong to this order.") % {"line": min(unknown)})
-    left = {line.pk: pieces for line in lines if (pieces := _pieces_left(line))}
-    if request.amount is not None:
-        plan = _by_amount(request.amount, state, loose)
-    elif (request.include_shipping and quantities == left) or not (quantities or request.include_shipping):
-        plan = _whole(order, lines, state, loose)
-    else:
-        plan = [_take_pieces(state, line, quantities[line.pk]) for line in lines if line.pk in quantities]
-        if request.include_shipping:
-            plan.append(_take_shipping(order, state))
-    if sum(line.amount for line in plan) == 0:
-        raise RefundRefused(_("Nothing is left to be refunded."))
-    return plan
-
-
-def _by_amount(amount: int, state: Mapping[int, Pot], loose: Unbound) -> list[PlannedLine]:
-    remaining = [pot.remaining for pot in state.values()]
-    available = loose.excess + loose.owed + sum(remaining)
-    if amount < 1 or amount > available:
-        raise RefundRefused(
-            _("An amount between ¥1 and ¥%(available)s can be refunded, not ¥%(amount)s.")
-            % {"available": f"{available:,}", "amount": f"{amount:,}"}
-        )
-    excess = min(amount, loose.excess)
-    owed = min(amount - excess, loose.owed)
-    plan = [PlannedLine(prepaid=excess), PlannedLine(payable=owed)]
-    for pot, share in zip(state.values(), spread(amount - excess - owed, remaining), strict=True):
-        _pot, before, after = take(pot, prepaid=share, recognised=0)
-        plan.append(PlannedLine(tax_rate=pot.rate, prepaid=before, recognised=after))
-    return [line for line in plan if line.amount]
-
-
-def _whole(
-    order: Order, lines: Sequence[OrderLine], state: dict[int, Pot], loose: Unbound
-) -> list[PlannedLine]:
-    plan = [PlannedLine(payable=loose.owed)]
-    if loose.funded:
-        plan += [_take_pieces(state, line, pieces) for line in lines if (pieces := _pieces_left(line))]
-        if order.shipping_fee and not _shipping_refunded(order):
-            plan.append(_take_shipping(order, state))
-    else:
-        plan.append(PlannedLine(prepaid=loose.excess))
-    for pot in state.values():  # what the lines' values did not take
-        plan.append(PlannedLine(tax_rate=pot.rate, prepaid=pot.prepaid_left, recognised=pot.recognised_left))
-    return [line for line in plan if line.amount or line.quantity]
-
-
-def _pieces_left(line: OrderLine) -> int:
-    """Count the pieces that were not refunded, shipped or not."""
-    return line.quantity - line.cancelled - line.returned
-
-
-def _take_pieces(state: dict[int, Pot], line: OrderLine, pieces: int) -> PlannedLine:
-    """Take pieces of a line: unshipped ones first, worth what no parcel will recognise, then shipped ones.
-
-    Parcels count a line's value from its first piece on, cancelled pieces from its last one back; so what was
-    shipped and what was cancelled of a line add up to its total, to the yen.
-    """
-    left = _pieces_left(line)
-    if not 0 < pieces <= left:
-        raise RefundRefused(
-            _("%(title)s: %(left)d pieces can be refunded at most.") % {"title": line.title, "left": left}
-        )
-    pot = state.get(line.tax_rate)
-    if pot is None:
-        raise RefundRefused(_("The payment does not cover the order: refund an amount instead."))
-    unshipped = min(pieces, line.shippable)
-    shipped = pieces - unshipped
-    state[line.tax_rate], before, after = take(
-        pot,
-        prepaid=piecewise(line.total, line.quantity, line.quantity - line.cancelled - unshipped, unshipped),
-        recognised=piecewise(line.total, line.quantity, line.returned, shipped),
-    )
-    return PlannedLine(
-        order_line_id=line.pk,
-        tax_rate=line.tax_rate,
-        quantity=pieces,
-        unshipped=unshipped,
-        shipped=shipped,
-        prepaid=before,
-        recognised=after,
-    )
-
-
-def _take_shipping(order: Order, state: dict[int, Pot]) -> PlannedLine:
-    pot = state.get(SHIPPING_RATE)
-    if pot is None or not order.shipping_fee or _shipping_refunded(order):
-        raise RefundRefused(_("There is no shipping fee left to be refunded."))
-    recognised = order.shipments.exists()
-    state[SHIPPING_RATE], before, after = take(
-        pot,
-        prepaid=0 if recognised else order.shipping_fee,
-        recognised=order.shipping_fee if recognised else 0,
-    )
-    return PlannedLine(tax_rate=SHIPPING_RATE, quantity=1, prepaid=before, recognised=after)
-
-
-def _shipping_refunded(order: Order) -> bool:
-    return RefundLine.objects.filter(SHIPPING_LINE, refund__order=order).exists()
 
 
 # ── Shipments ────────────────────────────────────────────────────────────────────────────────────────────
@@ -369,22 +115,32 @@ def change_of(txn: BalanceTransaction) -> Change:
     return Change(id=txn.id, amount=txn.amount, fee=txn.fee, fee_tax=txn.fee_tax, occurred_at=txn.created)
 
 
-def post_balance_transaction(
-    txn: BalanceTransaction, *, now: datetime, rows: Known | None = None
-) -> JournalEntry | None:
-    """Post a balance transaction, inside the transaction that stores it.
+def post_balance_transactions(
+    txns: Sequence[BalanceTransaction], *, now: datetime, rows: Known | None = None
+) -> None:
+    """Post balance transactions, inside the transaction that has just stored them; their keys make that once.
 
     What we can not explain is posted too, so that 1150 stays true, with a `Discrepancy`: a charge or refund without
     our row against 2130, an unknown type or an amount that is not the refund's against 9990. One that surfaces after
-    its day was closed is noted for both days. Returns None for a transaction of ¥0.
+    its day was closed is noted for both days. One of ¥0 has no entry.
     """
-    posted = JournalEntry.objects.filter(source_type=posting.BALANCE_TRANSACTION, source_id=txn.id).first()
-    if posted is not None:
-        return posted
-    if txn.amount == 0 and txn.fee == 0:
-        return None
-    draft, trouble = _draft(txn, known([txn.source]) if rows is None else rows)
-    entry = journal.post(draft, now=now)
+    rows = known({txn.source for txn in txns}) if rows is None else rows
+    moved = [txn for txn in txns if txn.amount or txn.fee]
+    captures = [txn for txn in moved if txn.type in CHARGE_TYPES]
+    drafts = [_draft(txn, rows) for txn in captures]
+    entries = journal.post_all([draft for draft, _trouble in drafts], now=now)
+    for txn, entry, (_drafted, trouble) in zip(captures, entries, drafts, strict=True):
+        _note_trouble(txn, entry, trouble, now=now)
+    for txn in moved:  # one by one: the tax in a refund depends on what the one before it posted
+        if txn.type not in CHARGE_TYPES:
+            draft, trouble = _draft(txn, rows)
+            _note_trouble(txn, journal.post(draft, now=now), trouble, now=now)
+
+
+def _note_trouble(
+    txn: BalanceTransaction, entry: JournalEntry, trouble: tuple[str, str] | None, *, now: datetime
+) -> None:
+    """Write down what is wrong with a posted transaction, and that it came late."""
     if trouble is not None:
         kind, detail = trouble
         unknown = kind == Discrepancy.Kind.UNKNOWN_TYPE
@@ -406,7 +162,6 @@ def post_balance_transaction(
                 detail=f"{txn.type} {txn.source}: of {txn.day}, posted on {entry.day}",
                 now=now,
             )
-    return entry
 
 
 def _draft(txn: BalanceTransaction, rows: Known) -> tuple[Draft, tuple[str, str] | None]:
@@ -456,9 +211,7 @@ def _draft(txn: BalanceTransaction, rows: Known) -> tuple[Draft, tuple[str, str]
 
 def _refund_parts(refund: Refund) -> list[RefundPart]:
     """Give the parts of a refund with their tax, the order locked so that no other refund computes it too."""
-    if JournalEntry.objects.filter(
-        source_type=posting.REFUND, source_id=str(refund.pk), purpose="failed"
-    ).exists():  # posted as owed before its money moved
+    if _failed_entry(refund).exists():  # posted as owed before its money moved
         return [RefundPart(rate=None, payable=refund.amount)]
     order = Order.objects.select_for_update().get(pk=refund.order_id)
     state: dict[int, Pot] = {}
@@ -466,7 +219,7 @@ def _refund_parts(refund: Refund) -> list[RefundPart]:
     for line in RefundLine.objects.filter(refund=refund).order_by("pk"):
         tax = 0
         if line.recognised and line.tax_rate is not None:
-            state = state or _pots_as_posted(order)
+            state = state or pots_as_posted(order)
             state[line.tax_rate], tax = reverse(state[line.tax_rate], line.recognised)
         parts.append(
             RefundPart(
@@ -495,6 +248,43 @@ def _merged(parts: list[RefundPart]) -> list[RefundPart]:
     return list(by_rate.values())
 
 
+def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
+    """Count refunds that took more than the order had as payment of what is owed since `failed` ended badly.
+
+    Somebody refunded in Stripe's dashboard what was promised to our refund: Stripe refused ours, which is owed now,
+    and the other one had nowhere to take its money from but 2130. Its lines become `payable`; when its money was
+    posted already, an entry moves it. Runs inside the transaction that marks `failed`, with the order locked.
+    """
+    loose = unbound(failed.order)
+    left = min(loose.overdrawn, loose.owed)
+    if not left:
+        return
+    lines = RefundLine.objects.filter(refund__order=failed.order, tax_rate__isnull=True, prepaid__gt=0)
+    for line in lines.select_related("refund").order_by("-pk"):
+        amount = min(left, line.prepaid)
+        left -= amount
+        RefundLine.objects.filter(pk=line.pk).update(
+            prepaid=line.prepaid - amount, payable=line.payable + amount
+        )
+        moved = BalanceTransaction.objects.filter(source=line.refund.stripe_id or "-", type__in=REFUND_TYPES)
+        if moved.exists() or _failed_entry(line.refund).exists():
+            draft = posting.paid_from_owed(
+                str(line.refund_id),
+                failed_id=str(failed.pk),
+                amount=amount,
+                occurred_at=now,
+                order_id=failed.order_id,
+                reference=failed.order.number,
+            )
+            journal.post(draft, now=now)
+        if not left:
+            return
+
+
+def _failed_entry(refund: Refund) -> QuerySet[JournalEntry]:
+    return JournalEntry.objects.filter(source_type=posting.REFUND, source_id=str(refund.pk), purpose="failed")
+
+
 def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     """Post a refund that failed or was cancelled before any money moved: what it took is owed (2120).
 
@@ -503,9 +293,7 @@ def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     """
     if refund.stripe_id and BalanceTransaction.objects.filter(source=refund.stripe_id).exists():
         return None
-    posted = JournalEntry.objects.filter(
-        source_type=posting.REFUND, source_id=str(refund.pk), purpose="failed"
-    ).first()
+    posted = _failed_entry(refund).first()
     if posted is not None:
         return posted
     draft = posting.unpaid_refund(

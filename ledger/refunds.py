@@ -18,7 +18,7 @@ from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
-from ledger.recognition import PlannedLine, RefundRefused, RefundRequest
+from ledger.refund_plan import PlannedLine, RefundRefused, RefundRequest, refund_plan, shipping_refunded
 from ledger.stripe_client import StripeRefused, StripeUnavailable
 
 __all__ = [
@@ -104,7 +104,7 @@ def write(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: 
         raise RefundRefused(_("The order is not paid: there is nothing to refund."))
     lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
     _check_quantities(lines, request.quantities)
-    plan = recognition.refund_plan(order, request)
+    plan = refund_plan(order, request)
     _check_something_to_ship(order, lines, plan)
     amount = sum(part.amount for part in plan)
     refund = Refund.objects.create(
@@ -158,6 +158,8 @@ def _check_something_to_ship(
     if order.status != OrderStatus.PAID or not unshipped or not order.shipping_fee:
         return
     fee_goes_too = any(part.order_line_id is None and part.quantity for part in plan)
+    if shipping_refunded(order):
+        return
     if not fee_goes_too and all(line.shippable <= unshipped.get(pk, 0) for pk, line in lines.items()):
         raise RefundRefused(
             _("Nothing would be left to ship. Refund the shipping fee too, or keep at least one piece.")
@@ -212,7 +214,10 @@ def _close_if_nothing_is_left(order: Order, *, now: datetime) -> None:
 
 
 def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
-    """Write the refund of a whole payment that must not be kept, inside the caller's transaction; the job sends it."""
+    """Write the refund of what is left of a payment that must not be kept, inside the caller's transaction.
+
+    The job sends it. A part of it may be refunded already, in Stripe's dashboard; the caller sees that not all is.
+    """
     nonce = f"payment-{payment.payment_intent}"[:64]
     written = Refund.objects.filter(nonce=nonce).first()
     if written is not None:
@@ -221,7 +226,7 @@ def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
         order_id=payment.order_id,
         payment=payment,
         nonce=nonce,
-        amount=payment.amount,
+        amount=refundable(payment),
         reason=reason,
         requested_at=now,
     )
@@ -237,7 +242,7 @@ def everything(*, amount: int | None = None, reason: str = "") -> RefundRequest:
 def _plan_of_amount(refund: Refund) -> Sequence[PlannedLine]:
     """Decide what an amount takes from that goes back in any case; what the order lacks, prepayments carry."""
     try:
-        return recognition.refund_plan(refund.order, everything(amount=refund.amount))
+        return refund_plan(refund.order, everything(amount=refund.amount))
     except RefundRefused:
         return [PlannedLine(prepaid=refund.amount)]
 
@@ -365,6 +370,7 @@ def _move(
     elif to in ENDED_BADLY:
         if not moved_money:
             recognition.post_failed_refund(refund, now=now)
+        recognition.settle_overdrawn(refund, now=now)
         note(
             Discrepancy.Kind.REFUND_FAILED,
             refund.stripe_id or f"refund {refund.pk}",

@@ -319,10 +319,16 @@ def list_refunds(created_from: datetime, created_until: datetime) -> Iterator[st
         yield from page.auto_paging_iter()
 
 
-def retrieve_charge(charge_id: str) -> stripe.Charge:
-    """Fetch one charge with its balance transaction. Raises `StripeUnavailable`, `StripeRefused`."""
+def retrieve_charge(charge_id: str) -> dict[str, Any]:
+    """Ask for one charge. Raises `StripeUnavailable`, `StripeRefused`."""
     with errors():
-        return client().v1.charges.retrieve(charge_id, {"expand": ["balance_transaction"]})
+        return client().v1.charges.retrieve(charge_id).to_dict()
+
+
+def retrieve_refund(refund_id: str) -> dict[str, Any]:
+    """Ask for one refund. Raises `StripeUnavailable`, `StripeRefused`."""
+    with errors():
+        return client().v1.refunds.retrieve(refund_id).to_dict()
 
 
 def retrieve_balance() -> int:

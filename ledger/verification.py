@@ -93,6 +93,8 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
     yield from _manifest(close, previous, contents, sums)
     if "journal.csv" in contents:
         yield from _journal(close, contents["journal.csv"])
+    if "report.json" in contents:
+        yield from _report(close, json.loads(contents["report.json"]))
     if "stripe-evidence.json" in contents:
         yield from _transactions(close, json.loads(contents["stripe-evidence.json"]))
 
@@ -134,6 +136,22 @@ def _manifest(
             path,
             previous.manifest_sha256 if previous is not None else "no previous manifest",
             str(link),
+        )
+
+
+def _report(close: DailyClose, report: dict[str, Any]) -> Iterator[Finding]:
+    """The close says what its report says."""
+    proof = report.get("proof", {})
+    told = (proof.get("stripe_balance"), proof.get("account_1150"), report.get("differences"))
+    found = (close.stripe_balance, close.book_balance, close.differences)
+    if told != found:
+        sentence = "Stripe's balance {}, account 1150 {}, {} differences"
+        yield Finding(
+            "report of a closed day",
+            "DailyClose",
+            str(close.day),
+            sentence.format(*told),
+            sentence.format(*found),
         )
 
 

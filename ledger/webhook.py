@@ -9,12 +9,13 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import stripe
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, transaction
 from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT = 1_000_000  # bytes; Stripe's events have a few thousand
 TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
 LEASE = timedelta(minutes=5)
+NAME = re.compile(r"[A-Za-z0-9_.]+")  # ids and types of Stripe
 
 
 class Rejected(Exception):
@@ -45,6 +47,8 @@ class LeaseLost(Exception):
 
 def _verify(body: bytes, signature: str) -> None:
     """Check Stripe's signature on the raw bytes. Raises `Rejected`."""
+    if not signature.isascii():  # the library compares ASCII only, and would raise TypeError
+        raise Rejected("The Stripe-Signature header is not ASCII.")
     reason = "no secret is configured in STRIPE_WEBHOOK_SECRET"
     for secret in settings.STRIPE_WEBHOOK_SECRETS:
         try:
@@ -66,10 +70,16 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     _verify(body, signature)
     try:
         payload: Any = json.loads(body)
-        event_id, kind, created = str(payload["id"]), str(payload["type"]), int(payload["created"])
-        livemode = payload["livemode"]
-        correct = isinstance(payload["data"]["object"], dict) and 0 < len(event_id) <= 120 and len(kind) <= 80
-    except (ValueError, KeyError, TypeError):
+        event_id, kind, livemode = str(payload["id"]), str(payload["type"]), payload["livemode"]
+        created = datetime.fromtimestamp(int(payload["created"]), UTC)
+        correct = (
+            isinstance(payload["data"]["object"], dict)
+            and NAME.fullmatch(event_id) is not None
+            and NAME.fullmatch(kind) is not None
+            and len(event_id) <= 120
+            and len(kind) <= 80
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         correct = False
     if not correct:
         raise Rejected("The body is not an event of Stripe.")
@@ -78,16 +88,19 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
             f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
             "the endpoint at Stripe belongs to the other mode."
         )
-    event, _created = StripeEvent.objects.get_or_create(
-        pk=event_id,
-        defaults={
-            "type": kind,
-            "api_version": str(payload.get("api_version") or ""),
-            "created": datetime.fromtimestamp(created, UTC),
-            "payload": payload,
-            "received_at": now,
-        },
-    )
+    try:
+        event, _created = StripeEvent.objects.get_or_create(
+            pk=event_id,
+            defaults={
+                "type": kind,
+                "api_version": str(payload.get("api_version") or "")[:40],
+                "created": created,
+                "payload": payload,
+                "received_at": now,
+            },
+        )
+    except DataError as error:  # text that PostgreSQL can not keep, such as U+0000
+        raise Rejected("The body holds characters that can not be stored.") from error
     return event
 
 
@@ -147,14 +160,15 @@ def process(event_id: str, *, now: datetime) -> bool:
 
 
 def process_pending(*, now: datetime, limit: int = 500) -> int:
-    """Handle what failed or was left, oldest first; returns how many were done.
+    """Handle what failed or was left, the least tried and then the oldest first; returns how many were done.
 
-    One failure does not hold up the others: it is logged and stays for the next run.
+    One failure does not hold up the others: it is logged and stays for the next run, and any number of events that
+    never succeed leave room for those that came after them.
     """
     waiting = list(
         StripeEvent.objects.filter(status__in=[StripeEvent.Status.PENDING, StripeEvent.Status.FAILED])
         .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
-        .order_by("received_at", "created")
+        .order_by("attempts", "received_at", "created")
         .values_list("pk", flat=True)[:limit]
     )
     done = 0
@@ -174,7 +188,10 @@ def process_pending(*, now: datetime, limit: int = 500) -> int:
 @require_POST
 def stripe_webhook(request: HttpRequest) -> JsonResponse:
     """Answer Stripe: 200 done, 400 not ours, 409 in hand, 413 too large, 500 to be sent again."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_LIMIT:
+    length = str(request.META.get("CONTENT_LENGTH") or "0")
+    if not (length.isascii() and length.isdigit()):
+        return JsonResponse({"error": "Content-Length is no number."}, status=400)
+    if int(length[:20]) > BODY_LIMIT:
         return JsonResponse({"error": "The body is larger than 1 MB."}, status=413)
     now = timezone.now()
     try:

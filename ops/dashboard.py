@@ -75,7 +75,7 @@ def _orders_tile() -> Tile:
         _("Orders to ship"),
         str(count),
         _("paid and not yet completely shipped") if count else _("nothing waits"),
-        reverse("admin:ledger_order_changelist"),
+        reverse("admin:ledger_order_changelist") + "?todo=ship",
         "todo" if count else "calm",
     )
 

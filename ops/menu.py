@@ -83,6 +83,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
+def favicon(request: HttpRequest) -> str:
+    """Return the address of the shop's icon."""
+    return static("shop/favicon.svg")
+
+
 def stylesheet(request: HttpRequest) -> str:
     """Return the address of our additions to unfold's look."""
     return static("ops/admin.css")

@@ -20,7 +20,9 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 860}, locale="ja-JP", device_scale_factor=1)
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 860}, locale="ja-JP", device_scale_factor=1
+        )
         page.goto(address)
         page.wait_for_load_state("networkidle")
         page.screenshot(path=str(TARGET))

@@ -102,6 +102,22 @@ class VariantInline(StackedInline):  # type: ignore[misc]
     form = VariantForm
     extra = 0
     readonly_fields = ("stock_now",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "sku",
+                    ("option_ja", "option_en"),
+                    ("price", "compare_at_price"),
+                    ("tax_rate", "position"),
+                    ("kelvin", "lumens"),
+                    ("stock_now", "initial_stock"),
+                    "retired",
+                )
+            },
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
         """Bring stock along, and whether a variant was ever sold."""

@@ -10,7 +10,6 @@ from django.db.models import F, OuterRef, QuerySet
 from shop.json_rows import JsonRows, rows
 from shop.layout import category_url, product_url
 from shop.models import Category, Picture, Product, Specification, Variant, in_language
-from shop.prepared import ask
 from shop.scales import band
 
 LOW_STOCK = 5  # pieces from which on the page says how many are left
@@ -180,40 +179,20 @@ def first_image(text: str) -> Image | None:
 
 def featured_cards(limit: int) -> list[Card]:
     """Return the products for the home page: those that staff put there, then the first of the shelves."""
-    return [card(row) for row in ask(_featured, limit)]
-
-
-def _featured(limit: int) -> QuerySet[Product, Any]:
     products = Product.objects.filter(status=Product.Status.ACTIVE)
-    return with_card_columns(products.order_by(F("featured").asc(nulls_last=True), "position", "id"))[:limit]
+    chosen = products.order_by(F("featured").asc(nulls_last=True), "position", "id")[:limit]
+    return [card(row) for row in with_card_columns(chosen)]
 
 
 def related_cards(*, category_id: int, but: int, limit: int) -> list[Card]:
     """Return the first other products of a category."""
-    return [card(row) for row in ask(_related, limit, category_id=category_id, but=but)]
-
-
-def _related(limit: int, *, category_id: int, but: int) -> QuerySet[Product, Any]:
     products = Product.objects.filter(status=Product.Status.ACTIVE, category_id=category_id).exclude(pk=but)
-    return with_card_columns(products.order_by("position", "id"))[:limit]
+    return [card(row) for row in with_card_columns(products.order_by("position", "id")[:limit])]
 
 
 def rooms() -> list[Room]:
     """Return the categories that have something to sell, with the picture of their first product."""
-    return [
-        Room(
-            name=in_language(row["name_ja"], row["name_en"]),
-            room=in_language(row["room_ja"], row["room_en"]),
-            url=category_url(row["slug"]),
-            image=first_image(row["pictures_json"]),
-        )
-        for row in ask(_rooms)
-        if row["pictures_json"] != "[]"
-    ]
-
-
-def _rooms() -> QuerySet[Category, Any]:
-    return Category.objects.order_by("position", "id").values(
+    found = Category.objects.order_by("position", "id").values(
         "slug",
         "name_ja",
         "name_en",
@@ -228,46 +207,23 @@ def _rooms() -> QuerySet[Category, Any]:
             "height",
         ),
     )
+    return [
+        Room(
+            name=in_language(row["name_ja"], row["name_en"]),
+            room=in_language(row["room_ja"], row["room_en"]),
+            url=category_url(row["slug"]),
+            image=first_image(row["pictures_json"]),
+        )
+        for row in found
+        if row["pictures_json"] != "[]"
+    ]
 
 
 def product_detail(slug: str) -> ProductDetail | None:
     """Return an active or archived product with category, variants, stock, pictures and specifications."""
-    found = next(iter(ask(_detail, slug=slug)), None)
-    if found is None:
-        return None
-    pictures = [
-        Image(
-            default_storage.url(row["file"]),
-            row["width"],
-            row["height"],
-            in_language(row["alt_ja"], row["alt_en"]),
-            row["variant_id"],
-        )
-        for row in rows(found["pictures_json"])
-    ]
-    return ProductDetail(
-        id=found["id"],
-        slug=found["slug"],
-        url=product_url(found["slug"]),
-        archived=found["status"] == Product.Status.ARCHIVED,
-        title=in_language(found["title_ja"], found["title_en"]),
-        lead_spec=in_language(found["lead_spec_ja"], found["lead_spec_en"]),
-        description=in_language(found["description_ja"], found["description_en"]),
-        category_id=found["category_id"],
-        category_name=in_language(found["category__name_ja"], found["category__name_en"]),
-        category_url=category_url(found["category__slug"]),
-        choices=choices(rows(found["variants_json"]), pictures),
-        images=tuple(picture for picture in pictures if picture.variant is None),
-        specifications=tuple(
-            (in_language(row["name_ja"], row["name_en"]), in_language(row["value_ja"], row["value_en"]))
-            for row in rows(found["specifications_json"])
-        ),
-    )
-
-
-def _detail(*, slug: str) -> QuerySet[Product, Any]:
-    return (
-        Product.objects.filter(slug=slug, status__in=[Product.Status.ACTIVE, Product.Status.ARCHIVED]).values(
+    found = (
+        Product.objects.filter(slug=slug, status__in=[Product.Status.ACTIVE, Product.Status.ARCHIVED])
+        .values(
             "id",
             "slug",
             "status",
@@ -312,7 +268,38 @@ def _detail(*, slug: str) -> QuerySet[Product, Any]:
                 "value_en",
             ),
         )
-    )[:1]
+        .first()
+    )
+    if found is None:
+        return None
+    pictures = [
+        Image(
+            default_storage.url(row["file"]),
+            row["width"],
+            row["height"],
+            in_language(row["alt_ja"], row["alt_en"]),
+            row["variant_id"],
+        )
+        for row in rows(found["pictures_json"])
+    ]
+    return ProductDetail(
+        id=found["id"],
+        slug=found["slug"],
+        url=product_url(found["slug"]),
+        archived=found["status"] == Product.Status.ARCHIVED,
+        title=in_language(found["title_ja"], found["title_en"]),
+        lead_spec=in_language(found["lead_spec_ja"], found["lead_spec_en"]),
+        description=in_language(found["description_ja"], found["description_en"]),
+        category_id=found["category_id"],
+        category_name=in_language(found["category__name_ja"], found["category__name_en"]),
+        category_url=category_url(found["category__slug"]),
+        choices=choices(rows(found["variants_json"]), pictures),
+        images=tuple(picture for picture in pictures if picture.variant is None),
+        specifications=tuple(
+            (in_language(row["name_ja"], row["name_en"]), in_language(row["value_ja"], row["value_en"]))
+            for row in rows(found["specifications_json"])
+        ),
+    )
 
 
 def choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import jpholiday
 from django.conf import settings
-from django.utils import timezone
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 
@@ -22,8 +22,8 @@ class Delivery:
 
 
 def is_business_day(day: date, closed: Collection[date] = ()) -> bool:
-    """Say whether parcels leave on `day`: Monday to Friday, unless the shop is closed."""
-    return day.weekday() < 5 and day not in closed
+    """Say whether parcels leave on `day`: Monday to Friday, no public holiday (国民の祝日), the shop not closed."""
+    return day.weekday() < 5 and not jpholiday.is_holiday(day) and day not in closed
 
 
 def delivery(now: datetime, *, cutoff: int, transit_days: int, closed: Collection[date] = ()) -> Delivery:
@@ -43,10 +43,10 @@ def delivery(now: datetime, *, cutoff: int, transit_days: int, closed: Collectio
     )
 
 
-def current_delivery() -> Delivery:
-    """Work out the delivery of an order placed now, by the shop's terms in the settings."""
+def expected_delivery(now: datetime) -> Delivery:
+    """Work out the delivery of an order placed or paid at `now`, by the shop's terms in the settings."""
     return delivery(
-        timezone.now(),
+        now,
         cutoff=settings.DISPATCH_CUTOFF_HOUR,
         transit_days=settings.DELIVERY_DAYS,
         closed=settings.CLOSED_DAYS,

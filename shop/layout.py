@@ -1,21 +1,19 @@
 """What every page of the shop shares: navigation, addresses, headers."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, PositiveSmallIntegerField, QuerySet, Value
+from django.db.models import CharField, PositiveSmallIntegerField, Value
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language, override
 
-from shop.memo import Memo
 from shop.models import Category, ContentPage, in_language
-from shop.prepared import ask
 
 # The law and the customer look for these first; further pages of the admin follow.
 FIRST_PAGES = ("shipping", "returns", "faq", "tokushoho", "privacy", "terms")
@@ -49,9 +47,10 @@ class Navigation:
     categories: tuple[Link, ...]
     pages: tuple[Link, ...]
 
-    def page(self, slug: str) -> Link | None:
-        """Return the text called `slug`, when staff have written it."""
-        return next((page for page in self.pages if page.slug == slug), None)
+    @property
+    def text(self) -> dict[str, Link]:
+        """The texts that staff have written, by slug."""
+        return {page.slug: page for page in self.pages}
 
 
 @cache
@@ -86,39 +85,28 @@ def page_url(slug: str) -> str:
 
 def load_navigation() -> Navigation:
     """Read categories and texts with one query."""
-    rows = sorted(ask(_navigation), key=lambda row: (row["position"], row["slug"]))
-    pages = [
-        Link(row["slug"], in_language(row["name_ja"], row["name_en"]), page_url(row["slug"]))
-        for row in rows
-        if row["kind"] == "page"
-    ]
-    order = {slug: place for place, slug in enumerate(FIRST_PAGES)}
-    return Navigation(
-        categories=tuple(
-            Link(row["slug"], in_language(row["name_ja"], row["name_en"]), category_url(row["slug"]))
-            for row in rows
-            if row["kind"] == "category"
-        ),
-        pages=tuple(sorted(pages, key=lambda page: order.get(page.slug, len(order)))),
-    )
-
-
-def _navigation() -> QuerySet[Any, Any]:
-    shelves = Category.objects.annotate(kind=Value("category", CharField())).values(
+    shelves = Category.objects.annotate(kind=Value("category", CharField())).values_list(
         "kind", "position", "slug", "name_ja", "name_en"
     )
     texts = ContentPage.objects.annotate(
         kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
-    ).values("kind", "place", "slug", "title_ja", "title_en")
-    return shelves.order_by().union(texts.order_by(), all=True)
+    ).values_list("kind", "place", "slug", "title_ja", "title_en")
+    categories: list[Link] = []
+    pages: list[Link] = []
+    for kind, _place, slug, japanese, english in sorted(shelves.order_by().union(texts.order_by(), all=True)):
+        name = in_language(japanese, english)
+        if kind == "category":
+            categories.append(Link(slug, name, category_url(slug)))
+        else:
+            pages.append(Link(slug, name, page_url(slug)))
+    order = {slug: place for place, slug in enumerate(FIRST_PAGES)}
+    pages.sort(key=lambda page: order.get(page.slug, len(order)))
+    return Navigation(tuple(categories), tuple(pages))
 
 
 def in_other_language(path: str) -> str:
     """Return the address of the same page in the other language."""
     return path.removeprefix("/en") if path.startswith("/en/") else f"/en{path}"
-
-
-PAGES = Memo(512)  # 512 pages of 20 KB are 10 MB
 
 
 def render_page(
@@ -130,46 +118,35 @@ def render_page(
     private: bool = False,
     navigation: Navigation | None = None,
     canonical: str = "",
-    facts: Hashable = None,
 ) -> HttpResponse:
     """Render a page of the shop.
 
     A page is rendered without the request, so that nothing of the visitor (session, user, CSRF token) can reach
     it: a public page is the same bytes for everybody. `private` pages are never stored and never indexed.
-    `canonical` is the path and query under which search engines shall know the page. `facts` are all values that
-    the page shows besides its address; a page with the same facts is not rendered again.
+    `canonical` is the path and query under which search engines shall know the page.
     """
     language = get_language() or settings.LANGUAGE_CODE
+    base = settings.STOREFRONT_BASE_URL
     canonical = canonical or request.path
-    shelves = navigation if navigation is not None else load_navigation()
+    other = in_other_language(canonical)
+    japanese, english = (other, canonical) if language == "en" else (canonical, other)
+    # a page that answers a POST has no address of its own to be shown again in the other language
     here_path = request.get_full_path() if request.method == "GET" else request.path
-
-    def make() -> bytes:
-        base = settings.STOREFRONT_BASE_URL
-        other = in_other_language(canonical)
-        japanese, english = (other, canonical) if language == "en" else (canonical, other)
-        text: str = get_template(template).render(
-            {
-                "navigation": shelves,
-                "links": links(language),
-                "language": language,
-                "base_url": base,
-                "canonical": base + canonical,
-                "japanese_url": base + japanese,
-                "english_url": base + english,
-                "other_language_path": in_other_language(here_path),
-                "noindex": private or status >= 400,
-                **(context or {}),
-            }
-        )
-        return text.encode()
-
-    if facts is None or private:
-        response = HttpResponse(make(), status=status)
-    else:
-        terms = (settings.STOREFRONT_BASE_URL, settings.SHIPPING_FEE, settings.FREE_SHIPPING_FROM)
-        key = (template, language, here_path, canonical, status, shelves, terms, facts)
-        response = HttpResponse(PAGES.get(key, make), status=status)
+    text = get_template(template).render(
+        {
+            "navigation": navigation if navigation is not None else load_navigation(),
+            "links": links(language),
+            "language": language,
+            "base_url": base,
+            "canonical": base + canonical,
+            "japanese_url": base + japanese,
+            "english_url": base + english,
+            "other_language_path": in_other_language(here_path),
+            "noindex": private or status >= 400,
+            **(context or {}),
+        }
+    )
+    response = HttpResponse(text, status=status)
     if private:
         add_never_cache_headers(response)
         response["X-Robots-Tag"] = "noindex, nofollow"

@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet
+from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -18,7 +17,6 @@ from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
 from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
-from shop.prepared import ask
 
 MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
 
@@ -143,32 +141,14 @@ class Quote:
 
 def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
     """Read what the catalogue says about `skus` with one query; what is not for sale is left out."""
-    wanted = list(dict.fromkeys(skus))
+    wanted = set(skus)
     if not wanted:
         return {}
-    found = ask(_offers, len(wanted), **{f"sku{place}": sku for place, sku in enumerate(wanted)})
-    return {
-        row["sku"]: Offer(
-            item_id=row["stock_id"],
-            sku=row["sku"],
-            title=in_language(row["product__title_ja"], row["product__title_en"]),
-            option=in_language(row["option_ja"], row["option_en"]),
-            url=product_url(row["product__slug"]),
-            image=first_image(row["own_json"]) or first_image(row["general_json"]),
-            price=row["price"],
-            tax_rate=row["tax_rate"],
-            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
-        )
-        for row in found
-    }
-
-
-def _offers(count: int, **skus: str) -> QuerySet[Variant, Any]:
     own = Picture.objects.filter(variant=OuterRef("pk")).order_by("position", "id")[:1]
     general = Picture.objects.filter(product=OuterRef("product"), variant=None).order_by("position", "id")[:1]
-    return (
+    found = (
         Variant.objects.on_sale()
-        .filter(sku__in=list(skus.values()), product__status=Product.Status.ACTIVE)
+        .filter(sku__in=wanted, product__status=Product.Status.ACTIVE)
         .values(
             "sku",
             "stock_id",
@@ -185,6 +165,20 @@ def _offers(count: int, **skus: str) -> QuerySet[Variant, Any]:
             general_json=JsonRows(general, "file", "width", "height"),
         )
     )
+    return {
+        row["sku"]: Offer(
+            item_id=row["stock_id"],
+            sku=row["sku"],
+            title=in_language(row["product__title_ja"], row["product__title_en"]),
+            option=in_language(row["option_ja"], row["option_en"]),
+            url=product_url(row["product__slug"]),
+            image=first_image(row["own_json"]) or first_image(row["general_json"]),
+            price=row["price"],
+            tax_rate=row["tax_rate"],
+            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
+        )
+        for row in found
+    }
 
 
 def shipping_fee(goods: int) -> int:
@@ -214,7 +208,10 @@ def quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: 
     if amounts and totals.total < settings.ORDER_MINIMUM:
         text = _("Orders are possible from ¥%(minimum)s. Please add something.")
         problems.append(Problem(Kind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
-    if totals.total > MAXIMUM:
+    too_many = any(
+        problem.kind is Kind.TOO_MANY for problem in problems
+    )  # a total of what is not there says nothing
+    if totals.total > MAXIMUM and not too_many:
         text = _(
             "This is more than one card payment can carry (¥99,999,999). Please contact us for an offer."
         )

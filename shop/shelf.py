@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
@@ -16,7 +15,6 @@ from django.utils.translation import pgettext_lazy
 from shop.catalogue import Card, card, with_card_columns
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
-from shop.prepared import ask
 
 PAGE_SIZE = 24
 QUERY_LENGTH = 60  # characters; more is no search but a paste
@@ -172,23 +170,13 @@ def shelf(filters: Filters, *, page: int) -> Shelf:
     Raises:
         NoSuchPage: the list has fewer pages.
     """
-    shape = (filters.light, filters.price, filters.in_stock, filters.sort, (page - 1) * PAGE_SIZE)
-    values = {f"word{place}": word for place, word in enumerate(words(filters.query))}
-    if filters.category:
-        values["category"] = filters.category
-    found = ask(_page, *shape, **values)
-    if not found and page > 1:
+    found = words(filters.query)
+    products = matching(filters, found)
+    start = (page - 1) * PAGE_SIZE
+    ids = ordered(products, filters.sort, found).values("pk")[start : start + PAGE_SIZE]
+    shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, found)
+    rows = list(with_card_columns(shown).annotate(count=CountRows(products)))
+    if not rows and page > 1:
         raise NoSuchPage
-    count: int = found[0]["count"] if found else 0
-    return Shelf(tuple(card(row) for row in found), count, page, max(1, -(-count // PAGE_SIZE)))
-
-
-def _page(
-    light: str, price: str, in_stock: bool, sort: str, start: int, *, category: str = "", **found: str
-) -> QuerySet[Product, Any]:
-    filters = Filters(category=category, light=light, price=price, in_stock=in_stock)
-    asked = list(found.values())
-    products = matching(filters, asked)
-    ids = ordered(products, sort, asked).values("pk")[start : start + PAGE_SIZE]
-    shown = ordered(Product.objects.filter(pk__in=ids), sort, asked)
-    return with_card_columns(shown).annotate(count=CountRows(products))
+    count: int = rows[0]["count"] if rows else 0
+    return Shelf(tuple(card(row) for row in rows), count, page, max(1, -(-count // PAGE_SIZE)))

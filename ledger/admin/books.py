@@ -19,7 +19,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ledger import discrepancies, evidence
+from ledger import discrepancies, evidence, posting
+from ledger.admin.columns import LINK, day, when
 from ledger.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from ledger.models import Account, DailyClose, Discrepancy, EvidenceFile, JournalEntry, JournalLine
 from ledger.templatetags.ledger_money import yen
@@ -52,6 +53,7 @@ class JournalLineInline(ReadOnlyInline):
     """The lines of an entry."""
 
     model = JournalLine
+    hide_title = True
     fields = ("account", "debit_yen", "credit_yen")
     readonly_fields = ("debit_yen", "credit_yen")
     ordering = ("position",)
@@ -71,27 +73,68 @@ class JournalLineInline(ReadOnlyInline):
         return yen(line.credit) if line.credit else ""
 
 
+# what an entry stands on, in words
+SOURCES: dict[str, Any] = {
+    posting.BALANCE_TRANSACTION: gettext_lazy("balance transaction"),
+    posting.SHIPMENT: gettext_lazy("shipment"),
+    posting.REFUND: gettext_lazy("refund"),
+    posting.ENTRY: gettext_lazy("journal entry"),
+}
+
+
+class SourceFilter(admin.SimpleListFilter):
+    """What an entry stands on."""
+
+    title = gettext_lazy("source")
+    parameter_name = "source_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Name the sources."""
+        return list(SOURCES.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the entries of the source."""
+        return queryset.filter(source_type=self.value()) if self.value() else queryset
+
+
 @admin.register(JournalEntry)
 class JournalEntryAdmin(ReadOnlyAdmin):
     """The journal."""
 
-    list_display = ("day", "description", "amount", "source_type", "source_id", "order", "occurred_at")
-    list_filter = ("source_type", "purpose")
+    list_display = (
+        day(JournalEntry, "day"),
+        "description",
+        "amount",
+        "order",
+        "source",
+        when(JournalEntry, "occurred_at"),
+    )
+    list_filter = (SourceFilter,)
     list_select_related = ("order",)
     search_fields = ("source_id", "order__number", "description")
     date_hierarchy = "day"
     fields = (
-        ("day", "occurred_at", "created_at"),
-        ("description", "order"),
-        ("source_type", "source_id", "purpose"),
+        "day",
+        "description",
+        "order",
+        "source",
+        "source_id",
         "reverses",
+        "occurred_at",
+        "created_at",
     )
+    readonly_fields = ("source",)
     inlines = (JournalLineInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Bring the sum of a side along."""
         found: QuerySet[Any] = super().get_queryset(request).annotate(sum_of_a_side=Sum("lines__debit"))
         return found
+
+    @display(description=gettext_lazy("source"), ordering="source_type")
+    def source(self, entry: JournalEntry) -> str:
+        """Say what the entry stands on."""
+        return str(SOURCES.get(entry.source_type, entry.source_type))
 
     @display(description=gettext_lazy("amount"))
     def amount(self, entry: Any) -> str:
@@ -103,16 +146,29 @@ class JournalEntryAdmin(ReadOnlyAdmin):
 class DailyCloseAdmin(ReadOnlyAdmin):
     """Closed days, each with its evidence to be read and kept."""
 
-    list_display = ("day", "result", "stripe_yen", "book_yen", "report", "closed_at")
+    list_display = (
+        day(DailyClose, "day"),
+        "result",
+        "stripe_yen",
+        "book_yen",
+        "report",
+        when(DailyClose, "closed_at"),
+    )
     date_hierarchy = "day"
     fields = (
-        ("day", "run", "closed_at"),
-        ("result", "stripe_yen", "book_yen"),
-        "files",
+        "day",
+        "outcome",
+        "stripe_yen",
+        "book_yen",
+        "report",
         "found",
-        ("manifest_sha256", "previous_sha256"),
+        "files",
+        "run",
+        "closed_at",
+        "manifest_sha256",
+        "previous_sha256",
     )
-    readonly_fields = ("result", "stripe_yen", "book_yen", "files", "found", "report")
+    readonly_fields = ("outcome", "stripe_yen", "book_yen", "files", "found", "report")
 
     def get_urls(self) -> list[URLPattern]:
         """Add the address at which a file of evidence is read."""
@@ -135,6 +191,11 @@ class DailyCloseAdmin(ReadOnlyAdmin):
             return "clean", _("no differences")
         return "differences", _("%(count)d differences") % {"count": close.differences}
 
+    @display(description=gettext_lazy("result"))
+    def outcome(self, close: DailyClose) -> str:
+        """Show the differences in words."""
+        return str(self.result(close)[1])
+
     @display(description=gettext_lazy("Stripe balance at the cut"), ordering="stripe_balance")
     def stripe_yen(self, close: DailyClose) -> str:
         """Show Stripe's balance."""
@@ -148,23 +209,34 @@ class DailyCloseAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("report"))
     def report(self, close: DailyClose) -> str:
         """Link to the report that a person reads."""
-        return format_html('<a href="{}">{}</a>', self._address(close, "report.html"), _("Report"))
+        return format_html(
+            '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
+            LINK,
+            self._address(close, "report.html"),
+            _("Open the report"),
+        )
 
     @display(description=gettext_lazy("evidence files"))
     def files(self, close: DailyClose) -> SafeString:
         """Link to each file, with its fingerprint."""
         rows = [
-            (self._address(close, name), name, f"{file.size:,} B", file.sha256)
+            (LINK, self._address(close, name), name, f"{file.size:,} B", file.sha256)
             for file in close.files.all()
             if (name := file.path.rsplit("/", 1)[-1])
         ]
-        return format_html_join("", '<div><a href="{}">{}</a> {} <small>{}</small></div>', rows)
+        return format_html_join(
+            "",
+            '<div class="mb-2"><a class="{}" href="{}" target="_blank" rel="noopener">{}</a> {}'
+            '<br><small class="break-all">SHA-256 {}</small></div>',
+            rows,
+        )
 
     @display(description=gettext_lazy("discrepancies"))
     def found(self, close: DailyClose) -> SafeString | str:
         """Link to what was found for the day."""
         rows = [
             (
+                LINK,
                 reverse("admin:ledger_discrepancy_change", args=[row.pk]),
                 row.get_kind_display(),
                 row.object_id,
@@ -173,7 +245,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
             )
             for row in Discrepancy.objects.filter(day=close.day)
         ]
-        return format_html_join("", '<div><a href="{}">{}</a> {} {} ({})</div>', rows) or "–"
+        return format_html_join("", '<div><a class="{}" href="{}">{}</a> {} {} ({})</div>', rows) or _("none")
 
     def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
         """Answer with a file of evidence, to those who may see closes."""
@@ -218,18 +290,30 @@ class ResolutionForm(forms.Form):
 class DiscrepancyAdmin(ReadOnlyAdmin):
     """What does not add up, and the button that says how it was resolved."""
 
-    list_display = ("day", "kind", "object_id", "amount_yen", "state", "created_at")
+    list_display = (
+        day(Discrepancy, "day"),
+        "kind",
+        "amount_yen",
+        "state",
+        "object_id",
+        when(Discrepancy, "created_at"),
+    )
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "kind")
     search_fields = ("object_id", "detail")
     date_hierarchy = "day"
     fields = (
-        ("day", "kind", "object_id"),
-        ("amount_yen", "state", "created_at"),
+        "day",
+        "kind",
+        "object_id",
+        "amount_yen",
         "detail",
-        ("resolved_at", "resolved_by"),
+        "progress",
         "resolution",
+        "resolved_by",
+        "resolved_at",
+        "created_at",
     )
-    readonly_fields = ("amount_yen", "state")
+    readonly_fields = ("amount_yen", "progress")
     actions_detail = ("resolve",)
 
     @display(description=gettext_lazy("difference"), ordering="amount")
@@ -245,6 +329,17 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     def state(self, row: Discrepancy) -> tuple[str, str]:
         """Show the state as a coloured word."""
         return ("resolved", _("resolved")) if row.resolved_at else ("open", _("unresolved"))
+
+    @display(description=gettext_lazy("status"))
+    def progress(self, row: Discrepancy) -> str:
+        """Show the state in words."""
+        return str(self.state(row)[1])
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Offer to resolve what is not resolved."""
+        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        done = Discrepancy.objects.filter(pk=object_id, resolved_at__isnull=False).exists()
+        return [] if done else offered
 
     @action(
         description=gettext_lazy("Resolve"),

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from ledger import mail
+from ledger.admin.columns import when
 from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import OutgoingMail
 
@@ -23,18 +24,28 @@ CHANGE_MAIL = "ledger.change_outgoingmail"
 class OutgoingMailAdmin(ReadOnlyAdmin):
     """Mails to customers."""
 
-    list_display = ("subject", "to", "kind", "state", "attempts", "created_at", "sent_at")
+    list_display = (
+        "subject",
+        "to",
+        "kind",
+        "state",
+        when(OutgoingMail, "created_at"),
+        when(OutgoingMail, "sent_at"),
+    )
     list_filter = ("status", "kind")
     search_fields = ("to", "subject", "order__number")
     fields = (
-        ("order", "kind"),
-        ("to", "language"),
+        "order",
+        "to",
         "subject",
-        ("status", "attempts"),
-        ("next_attempt_at", "sent_at"),
-        "last_error",
+        "status",
+        "sent_at",
         "as_html",
         "as_text",
+        "language",
+        "attempts",
+        "next_attempt_at",
+        "last_error",
     )
     readonly_fields = ("as_html", "as_text")
     actions_detail = ("send_again",)

@@ -80,7 +80,14 @@ class LinesForm(OrderForm):
 
 
 class ShipForm(LinesForm):
-    """What goes into the parcel, and who carries it."""
+    """What goes into the parcel, and who carries it; `carrier` is the one that is filled in."""
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, carrier: str = "") -> None:
+        super().__init__(order, data)
+        if carrier in CARRIERS:
+            self.initial["carrier"] = carrier
+        elif carrier:
+            self.initial.update(carrier=OTHER, other_carrier=carrier)
 
     carrier = forms.ChoiceField(
         label=gettext_lazy("Carrier"),
@@ -94,7 +101,7 @@ class ShipForm(LinesForm):
         label=gettext_lazy("Tracking number"),
         max_length=60,
         required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": True}),
     )
 
     def clean(self) -> dict[str, Any]:

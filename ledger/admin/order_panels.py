@@ -1,4 +1,4 @@
-"""What the page of an order shows below its fields: lines, money, parcels, entries, mails, and a plain timeline."""
+"""What the page of an order shows: what to pack and the money first, then parcels, refunds, mails and the records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch
-from django.urls import reverse
-from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from ledger.models import JournalEntry, JournalLine, Order, Refund, Shipment, ShipmentLine
+from ledger import refunds
+from ledger.admin.columns import link, moment
+from ledger.models import JournalEntry, JournalLine, Order, OrderLine, Refund, Shipment, ShipmentLine
+from ledger.models.orders import OrderStatus
 from ledger.templatetags.ledger_money import yen
 
 
@@ -30,63 +29,109 @@ class Panel:
         return {"headers": self.headers, "rows": self.rows}
 
 
-def moment(instant: datetime | None) -> str:
-    """Write an instant in Japanese time."""
-    return date_format(localtime(instant), "Y-m-d H:i") if instant else "–"
+@dataclass(frozen=True)
+class Summary:
+    """What a clerk looks at first: what is to be packed, and the money."""
+
+    lines: Sequence[OrderLine]
+    amounts: Sequence[tuple[str, str]]
+    money: Sequence[tuple[str, str]]
+    badge: str
+
+    @classmethod
+    def of(cls, order: Order) -> "Summary":
+        """Read the lines and the money of an order; three queries."""
+        amounts = [(_("goods"), yen(order.goods_total))]
+        if order.discount:
+            amounts.append((_("discount"), yen(-order.discount)))
+        amounts += [(_("shipping fee"), yen(order.shipping_fee)), (_("total"), yen(order.total))]
+        amounts += [
+            (name, yen(tax))
+            for name, tax in ((_("tax 10%"), order.tax_10), (_("tax 8%"), order.tax_8))
+            if tax
+        ]
+        return cls(list(order.lines.order_by("position")), amounts, money_left(order), BADGES[order.status])
+
+    @property
+    def waiting(self) -> int:
+        """Pieces that are still to be shipped."""
+        return sum(line.shippable for line in self.lines)
 
 
-def link(model: str, pk: Any, text: str) -> str:
-    """Link to another page of the ledger's admin."""
-    return format_html(
-        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-        reverse(f"admin:ledger_{model}_change", args=[pk]),
-        text,
-    )
+# unfold's colours of the states
+BADGES: dict[str, str] = {
+    OrderStatus.PENDING: "warning",
+    OrderStatus.PAID: "info",
+    OrderStatus.PARTIALLY_SHIPPED: "info",
+    OrderStatus.SHIPPED: "success",
+    OrderStatus.CANCELLED: "danger",
+}
+
+
+def money_left(order: Order) -> list[tuple[str, str]]:
+    """Tell what was paid, what went back, and what is left."""
+    paid = list(order.payments.all())
+    left = sum(refunds.refundable(payment) for payment in paid)
+    captured = sum(payment.amount for payment in paid)
+    return [
+        (_("paid"), yen(captured)),
+        (_("refunded"), yen(captured - left)),
+        (_("can still be refunded"), yen(left)),
+    ]
 
 
 def panels(order: Order) -> list[Panel]:
     """Read all that belongs to an order; the number of queries does not grow with it."""
-    lines = list(order.lines.order_by("position"))
     attempts = list(order.attempts.order_by("pk"))
     payments = list(order.payments.order_by("captured_at"))
-    refunds = list(order.refunds.order_by("pk").prefetch_related("lines"))
+    returns = list(order.refunds.order_by("pk").prefetch_related("lines"))
     parts = ShipmentLine.objects.select_related("order_line")
     shipments = list(order.shipments.order_by("pk").prefetch_related(Prefetch("lines", queryset=parts)))
     accounts = JournalLine.objects.select_related("account").order_by("position")
     entries = list(order.entries.order_by("pk").prefetch_related(Prefetch("lines", queryset=accounts)))
     mails = list(order.mails.order_by("pk").defer("text", "html"))
     found = [
-        Panel(_("Timeline"), [_("time"), _("what happened"), _("by")], _timeline(order, shipments, refunds)),
         Panel(
-            _("Lines"),
-            [
-                _("SKU"),
-                _("title"),
-                _("unit price"),
-                _("quantity"),
-                _("discount"),
-                _("amount"),
-                _("tax rate"),
-                _("reserved"),
-                _("shipped"),
-                _("cancelled"),
-                _("returned"),
-            ],
+            _("Shipments"),
+            [_("shipped at"), _("carrier"), _("tracking number"), _("content"), _("by")],
             [
                 [
-                    line.sku,
-                    line.title,
-                    yen(line.unit_price),
-                    line.quantity,
-                    yen(line.discount),
-                    yen(line.total),
-                    f"{line.tax_rate}%",
-                    line.reserved,
-                    line.shipped,
-                    line.cancelled,
-                    line.returned,
+                    moment(shipment.shipped_at),
+                    shipment.carrier,
+                    shipment.tracking_number or "–",
+                    _content(shipment),
+                    shipment.actor,
                 ]
-                for line in lines
+                for shipment in shipments
+            ],
+        ),
+        Panel(
+            _("Refunds"),
+            [_("requested at"), _("amount"), _("status"), _("reason"), _("refund at Stripe"), _("by")],
+            [
+                [
+                    moment(refund.requested_at),
+                    yen(refund.amount),
+                    _refund_state(refund),
+                    refund.reason,
+                    link("refund", refund.pk, refund.stripe_id or f"#{refund.pk}"),
+                    refund.actor,
+                ]
+                for refund in returns
+            ],
+        ),
+        Panel(_("Timeline"), [_("time"), _("what happened"), _("by")], _timeline(order, shipments, returns)),
+        Panel(
+            _("Mails"),
+            [_("created at"), _("subject"), _("status"), _("sent at")],
+            [
+                [
+                    moment(mail.created_at),
+                    link("outgoingmail", mail.pk, mail.subject),
+                    mail.get_status_display(),
+                    moment(mail.sent_at),
+                ]
+                for mail in mails
             ],
         ),
         Panel(
@@ -104,32 +149,16 @@ def panels(order: Order) -> list[Panel]:
             ],
         ),
         Panel(
-            _("Refunds"),
-            [_("requested at"), _("amount"), _("status"), _("reason"), _("refund at Stripe"), _("by")],
+            _("Journal entries"),
+            [_("business day"), _("description"), _("debit"), _("credit")],
             [
                 [
-                    moment(refund.requested_at),
-                    yen(refund.amount),
-                    _refund_state(refund),
-                    refund.reason,
-                    link("refund", refund.pk, refund.stripe_id or f"#{refund.pk}"),
-                    refund.actor,
+                    str(entry.day),
+                    link("journalentry", entry.pk, entry.description),
+                    _side(entry, "debit"),
+                    _side(entry, "credit"),
                 ]
-                for refund in refunds
-            ],
-        ),
-        Panel(
-            _("Shipments"),
-            [_("shipped at"), _("carrier"), _("tracking number"), _("content"), _("by")],
-            [
-                [
-                    moment(shipment.shipped_at),
-                    shipment.carrier,
-                    shipment.tracking_number or "–",
-                    _content(shipment),
-                    shipment.actor,
-                ]
-                for shipment in shipments
+                for entry in entries
             ],
         ),
         Panel(
@@ -144,32 +173,6 @@ def panels(order: Order) -> list[Panel]:
                     attempt.last_error or "–",
                 ]
                 for attempt in attempts
-            ],
-        ),
-        Panel(
-            _("Journal entries"),
-            [_("business day"), _("description"), _("debit"), _("credit")],
-            [
-                [
-                    str(entry.day),
-                    link("journalentry", entry.pk, entry.description),
-                    _side(entry, "debit"),
-                    _side(entry, "credit"),
-                ]
-                for entry in entries
-            ],
-        ),
-        Panel(
-            _("Mails"),
-            [_("created at"), _("subject"), _("status"), _("sent at")],
-            [
-                [
-                    moment(mail.created_at),
-                    link("outgoingmail", mail.pk, mail.subject),
-                    mail.get_status_display(),
-                    moment(mail.sent_at),
-                ]
-                for mail in mails
             ],
         ),
     ]
@@ -187,7 +190,7 @@ def _content(shipment: Shipment) -> str:
 
 def _side(entry: JournalEntry, side: str) -> str:
     return " / ".join(
-        f"{line.account_id} {line.account.name_ja} {getattr(line, side):,}"
+        f"{line.account_id} {line.account.name_ja} {yen(getattr(line, side))}"
         for line in entry.lines.all()
         if getattr(line, side)
     )

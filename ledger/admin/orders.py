@@ -1,10 +1,11 @@
 """Orders in the admin: a list of what is to be done, a page that tells everything, and three actions."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,80 +17,152 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from ledger import cancellation, checkout, refunds, shipping
+from ledger.admin import packing
+from ledger.admin.columns import LINK, moment, when
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
-from ledger.admin.order_panels import moment, panels
+from ledger.admin.order_panels import BADGES, Summary, money_left, panels
 from ledger.admin.readonly import ReadOnlyAdmin
-from ledger.models import CheckoutAttempt, Order, Payment, Refund, Shipment
+from ledger.models import Order, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.templatetags.ledger_money import yen
 
 CHANGE_ORDER = "ledger.change_order"
 
 # in which states an action's button is shown; the domain function has the last word
+SHIPPABLE = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
 POSSIBLE: dict[str, tuple[str, ...]] = {
-    "ship": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED),
+    "slip": SHIPPABLE,
+    "ship": SHIPPABLE,
     "refund": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED),
     "cancel": (OrderStatus.PENDING, OrderStatus.PAID),
 }
 
 
+class TaskFilter(admin.SimpleListFilter):
+    """What a clerk looks for in the morning."""
+
+    title = gettext_lazy("to do")
+    parameter_name = "todo"
+    SHIP, AWAIT = "ship", "pay"
+    STATES: ClassVar[dict[str, tuple[str, ...]]] = {SHIP: SHIPPABLE, AWAIT: (OrderStatus.PENDING,)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Name the tasks."""
+        return [(self.SHIP, _("to be shipped")), (self.AWAIT, _("payment awaited"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the orders of the task."""
+        states = self.STATES.get(self.value() or "")
+        return queryset.filter(status__in=states) if states else queryset
+
+
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    """Orders: read-only, with ship, refund and cancel as buttons."""
+    """Orders: read-only, with ship, refund and cancel as buttons; what to ship is listed oldest first."""
 
-    list_display = ("number", "state", "customer", "amount", "placed_at", "paid_at")
-    list_filter = ("status", "placed_at", "language")
-    search_fields = ("number", "email", "family_name", "given_name", "family_name_kana", "given_name_kana")
-    search_help_text = gettext_lazy("number, e-mail or name")
-    ordering = ("-placed_at", "-id")
-    actions_detail = ("ship", "refund", "cancel")
-    change_form_outer_after_template = "ledger/admin/order_panels.html"
-    fieldsets = (
-        (None, {"fields": ("number", "status", "amounts", "customer_page")}),
-        (gettext_lazy("Customer"), {"fields": ("customer", "address", "email", "phone", "note", "language")}),
+    list_display = (
+        "number",
+        "state",
+        "recipient",
+        "contents",
+        "amount",
+        when(Order, "placed_at"),
     )
-    readonly_fields = ("customer", "address", "amounts", "customer_page")
+    list_filter = (TaskFilter, "status", "placed_at", "language")
+    list_before_template = "ledger/admin/order_tasks.html"
+    search_fields = (
+        "number",
+        "email",
+        "phone",
+        "family_name",
+        "given_name",
+        "family_name_kana",
+        "given_name_kana",
+        "lines__sku",
+        "shipments__tracking_number",
+    )
+    search_help_text = gettext_lazy("number, name, e-mail, phone, SKU or tracking number")
+    ordering = ("-placed_at", "-id")
+    actions = ("print_slips",)
+    actions_detail = ("ship", "slip", "refund", "cancel")
+    change_form_outer_before_template = "ledger/admin/order_summary.html"
+    change_form_outer_after_template = "ledger/admin/order_panels.html"
+    fields = ("email", "language", "customer_page")
+    readonly_fields = ("customer_page",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Bring the lines of the list's orders along."""
+        found = super().get_queryset(request)
+        match = request.resolver_match
+        in_list = match is not None and match.url_name == "ledger_order_changelist"
+        return found.prefetch_related("lines") if in_list else found
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """Show when an order was paid where it is to be shipped, else when it was placed."""
+        if request.GET.get(TaskFilter.parameter_name) == TaskFilter.SHIP:
+            return (*self.list_display[:-1], when(Order, "paid_at"))
+        return self.list_display
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """List what is to be shipped in the order in which it was paid, else the newest first."""
+        if request.GET.get(TaskFilter.parameter_name) == TaskFilter.SHIP:
+            return ("paid_at", "id")
+        return self.ordering
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show above the list how much there is to do."""
+        counts = dict(
+            Order.objects.filter(status__in=(*SHIPPABLE, OrderStatus.PENDING))
+            .order_by()
+            .values_list("status")
+            .annotate(Count("pk"))
+        )
+        chosen = request.GET.get(TaskFilter.parameter_name, "")
+        tasks = [
+            {
+                "title": title,
+                "query": f"?{TaskFilter.parameter_name}={task}",
+                "count": sum(counts.get(state, 0) for state in TaskFilter.STATES[task]),
+                "chosen": chosen == task,
+            }
+            for task, title in (
+                (TaskFilter.SHIP, _("to be shipped")),
+                (TaskFilter.AWAIT, _("payment awaited")),
+            )
+        ]
+        tasks.append({"title": _("all orders"), "query": "?", "count": None, "chosen": not request.GET})
+        return super().changelist_view(request, {**(extra_context or {}), "tasks": tasks})
 
     @display(
         description=gettext_lazy("status"),
         ordering="status",
-        label={
-            OrderStatus.PENDING.value: "warning",
-            OrderStatus.PAID.value: "info",
-            OrderStatus.PARTIALLY_SHIPPED.value: "info",
-            OrderStatus.SHIPPED.value: "success",
-            OrderStatus.CANCELLED.value: "danger",
-        },
+        label=BADGES,
     )
     def state(self, order: Order) -> tuple[str, str]:
         """Show the state as a coloured word."""
         return order.status, order.get_status_display()
 
-    @display(description=gettext_lazy("full name"), ordering="family_name")
-    def customer(self, order: Order) -> str:
-        """Show the full name."""
-        return order.name
+    @display(description=gettext_lazy("Deliver to"), ordering="family_name", header=True)
+    def recipient(self, order: Order) -> tuple[str, str]:
+        """Show to whom and where the parcel goes."""
+        return order.name, f"{order.prefecture}{order.city}"
 
-    @display(description=gettext_lazy("delivery address"))
-    def address(self, order: Order) -> str:
-        """Show the address as it is written on the parcel, with how the name is read."""
-        kana = f"{order.family_name_kana} {order.given_name_kana}".strip()
-        street = f"{order.prefecture}{order.city}{order.street} {order.building}".strip()
-        return f"〒{order.postal_code} {street}" + (f"（{kana}）" if kana else "")
-
-    @display(description=gettext_lazy("amounts"))
-    def amounts(self, order: Order) -> str:
-        """Show what the order comes to, and the tax in it."""
-        return _(
-            "goods %(goods)s − discount %(discount)s + shipping %(shipping)s = %(total)s (tax 10%% %(ten)s, 8%% %(eight)s)"
-        ) % {
-            "goods": yen(order.goods_total),
-            "discount": yen(order.discount),
-            "shipping": yen(order.shipping_fee),
-            "total": yen(order.total),
-            "ten": yen(order.tax_10),
-            "eight": yen(order.tax_8),
-        }
+    @display(description=gettext_lazy("contents"))
+    def contents(self, order: Order) -> str:
+        """Show what was ordered: the first line, and how many more there are."""
+        lines = sorted(order.lines.all(), key=lambda line: line.position)
+        if not lines:
+            return "–"
+        first = str(lines[0])
+        return (
+            first
+            if len(lines) == 1
+            else _("%(first)s and %(count)d more")
+            % {
+                "first": first,
+                "count": len(lines) - 1,
+            }
+        )
 
     @display(description=gettext_lazy("total"), ordering="total")
     def amount(self, order: Order) -> str:
@@ -100,7 +173,8 @@ class OrderAdmin(ReadOnlyAdmin):
     def customer_page(self, order: Order) -> str:
         """Link to what the customer sees."""
         return format_html(
-            '<a class="text-primary-600 dark:text-primary-500" href="{}" target="_blank" rel="noopener">{}</a>',
+            '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
+            LINK,
             reverse("order", args=[order.token]),
             _("Open the page"),
         )
@@ -114,7 +188,11 @@ class OrderAdmin(ReadOnlyAdmin):
     ) -> Any:
         """Show the order with everything that belongs to it."""
         order = self.get_object(request, object_id or "")
-        context = {**(extra_context or {}), "panels": panels(order) if order is not None else []}
+        context = {
+            **(extra_context or {}),
+        }
+        if order is not None:
+            context.update(order=order, summary=Summary.of(order), panels=panels(order))
         return super().changeform_view(request, object_id, form_url, context)
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
@@ -137,7 +215,13 @@ class OrderAdmin(ReadOnlyAdmin):
         order = self._order(request, object_id)
         if order.shipments.filter(nonce=request.POST.get("nonce", "-")).exists():
             return self._done_already(request, order)
-        form = ShipForm(order, request.POST if request.method == "POST" else None)
+        if order.status not in SHIPPABLE:
+            return self._nothing_to_ship(request, order)
+        form = ShipForm(
+            order,
+            request.POST if request.method == "POST" else None,
+            carrier=_last_carrier(request.user.get_username()),
+        )
 
         def act(form: ShipForm) -> str:
             shipment = shipping.ship(
@@ -149,9 +233,10 @@ class OrderAdmin(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
             )
-            return _("The parcel of %(time)s is written down; the customer gets a mail.") % {
+            told = _("The parcel of %(time)s is written down; the customer gets a mail.") % {
                 "time": moment(shipment.shipped_at)
             }
+            return format_html("{} {}", told, self._next_to_ship(order))
 
         return self._page(request, order, form, act, _("Ship"), _("Ship these pieces"), shipping.ShipRefused)
 
@@ -238,6 +323,55 @@ class OrderAdmin(ReadOnlyAdmin):
             (cancellation.CancelRefused, checkout.PaymentUnavailable, refunds.RefundRefused),
         )
 
+    @action(
+        description=gettext_lazy("Packing slip"),
+        url_path="slip",
+        icon="print",
+        permissions=["ledger.view_order"],
+    )
+    def slip(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the slip of one order, to be printed."""
+        order = self._order(request, object_id)
+        slips, _left_out = packing.slips(Order.objects.filter(pk=order.pk))
+        if not slips:
+            return self._nothing_to_ship(request, order)
+        return self._slips(request, slips, 0)
+
+    @admin.action(description=gettext_lazy("Print packing slips"), permissions=["view"])
+    def print_slips(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        """Show the slips of the chosen orders, one on each sheet."""
+        slips, left_out = packing.slips(queryset)
+        if not slips:
+            messages.warning(
+                request, _("None of these orders is to be shipped: not paid, or shipped already.")
+            )
+            return None
+        return self._slips(request, slips, left_out)
+
+    def _slips(self, request: HttpRequest, slips: Any, left_out: int) -> HttpResponse:
+        return TemplateResponse(
+            request, "ledger/admin/packing_slips.html", {"slips": slips, "left_out": left_out}
+        )
+
+    def _nothing_to_ship(self, request: HttpRequest, order: Order) -> HttpResponse:
+        """Lead back to an order that is not to be shipped: not paid, or a colleague was quicker."""
+        messages.warning(request, _("Nothing of this order is to be shipped."))
+        return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
+
+    def _next_to_ship(self, order: Order) -> str:
+        """Link to the order that was paid first among those that wait, this one left aside."""
+        waiting = Order.objects.filter(status__in=SHIPPABLE).exclude(pk=order.pk)
+        count = waiting.count()
+        following = waiting.order_by("paid_at", "id").first()
+        if following is None:
+            return _("No other order waits to be shipped.")
+        return format_html(
+            '<a class="font-semibold underline" href="{}">{}</a>',
+            reverse("admin:ledger_order_ship", args=[following.pk]),
+            _("Ship the next one: %(number)s %(name)s (%(count)d waiting)")
+            % {"number": following.number, "name": following.name, "count": count},
+        )
+
     def _order(self, request: HttpRequest, object_id: str) -> Order:
         """Load the order of an action's address. Raises `PermissionDenied`, `Http404`."""
         if not self.has_view_permission(request):
@@ -289,10 +423,11 @@ class OrderAdmin(ReadOnlyAdmin):
                 "title": f"{title}: {order.number}",
                 "opts": self.opts,
                 "order": order,
-                "money": _money(order),
+                "money": money_left(order),
                 "form": form,
                 "button": button,
                 "danger": isinstance(form, CancelForm),
+                "parcel": isinstance(form, ShipForm),
                 "back": reverse("admin:ledger_order_change", args=[order.pk]),
                 **context,
             },
@@ -300,95 +435,21 @@ class OrderAdmin(ReadOnlyAdmin):
         )
 
 
-def _money(order: Order) -> list[tuple[str, str]]:
-    """Tell what was paid, what went back, and what is left."""
-    paid = list(order.payments.all())
-    left = sum(refunds.refundable(payment) for payment in paid)
-    captured = sum(payment.amount for payment in paid)
-    return [
-        (_("paid"), yen(captured)),
-        (_("refunded"), yen(captured - left)),
-        (_("can still be refunded"), yen(left)),
-    ]
-
-
-# ── What belongs to orders, to look things up ────────────────────────────────────────────────────────────
-
-
-@admin.register(CheckoutAttempt)
-class CheckoutAttemptAdmin(ReadOnlyAdmin):
-    """Payment pages at Stripe."""
-
-    list_display = ("__str__", "order", "status", "created_at", "expires_at", "last_error")
-    list_filter = ("status",)
-    list_select_related = ("order",)
-    search_fields = ("session_id", "order__number")
-    exclude = ("idempotency_key", "url")
-
-
-@admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
-    """Captured money."""
-
-    list_display = ("payment_intent", "order", "amount", "brand", "last4", "captured_at")
-    list_filter = ("brand", "captured_at")
-    list_select_related = ("order",)
-    search_fields = ("payment_intent", "charge", "order__number")
-
-
-@admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
-    """Money on its way back, with what it takes from."""
-
-    list_display = ("__str__", "order", "amount", "status", "reason", "requested_at", "actor")
-    list_filter = ("status", "requested_at")
-    list_select_related = ("order",)
-    search_fields = ("stripe_id", "order__number")
-    fields = (
-        ("order", "payment"),
-        ("amount", "status"),
-        "stripe_id",
-        ("reason", "failure_reason"),
-        ("requested_at", "actor"),
-        "restock",
-        "parts",
-    )
-    readonly_fields = ("parts",)
-
-    @display(description=gettext_lazy("taken from"))
-    def parts(self, refund: Refund) -> str:
-        """Say what each part takes from."""
-        lines = refund.lines.select_related("order_line")
-        return "\n".join(
-            " ".join(
-                filter(
-                    None,
-                    [
-                        line.order_line.title if line.order_line else "",
-                        f"{line.tax_rate}%" if line.tax_rate else "",
-                        _("before shipment %(amount)s") % {"amount": yen(line.prepaid)}
-                        if line.prepaid
-                        else "",
-                        _("after shipment %(amount)s") % {"amount": yen(line.recognised)}
-                        if line.recognised
-                        else "",
-                        _("owed %(amount)s") % {"amount": yen(line.payable)} if line.payable else "",
-                    ],
-                )
-            )
-            for line in lines
-        )
+def _last_carrier(actor: str) -> str:
+    """Give the carrier of this person's latest parcel: most days have one carrier."""
+    latest = Shipment.objects.filter(actor=actor).order_by("-pk").values_list("carrier", flat=True).first()
+    return latest or ""
 
 
 @admin.register(Shipment)
 class ShipmentAdmin(ReadOnlyAdmin):
     """Parcels."""
 
-    list_display = ("__str__", "order", "carrier", "tracking_number", "shipped_at", "actor")
+    list_display = (when(Shipment, "shipped_at"), "order", "carrier", "tracking_number", "actor")
     list_filter = ("carrier", "shipped_at")
     list_select_related = ("order",)
     search_fields = ("tracking_number", "order__number")
-    fields = (("order", "carrier"), ("tracking_number", "shipped_at"), "actor", "content")
+    fields = ("order", "carrier", "tracking_number", "shipped_at", "actor", "content")
     readonly_fields = ("content",)
 
     @display(description=gettext_lazy("content"))

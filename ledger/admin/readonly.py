@@ -26,6 +26,20 @@ class ReadOnlyAdmin(_Admin):
     list_per_page = 50
     show_full_result_count = False  # one count less per list
 
+    class Media:
+        css = {"all": ("ledger/admin.css",)}
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the row; a history of edits is offered only where something can be edited."""
+        context = {"show_history": self.has_change_permission(request), **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
     def confirm(self, request: HttpRequest, *, title: str, question: str, back: str) -> TemplateResponse:
         """Ask before an action that is reached by a link: only the posted form acts."""
         context = {"title": title, "question": question, "button": title, "back": back, "opts": self.opts}

@@ -19,11 +19,13 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from ledger import stock
-from ledger.admin.order_panels import Panel, moment
+from ledger.admin.columns import moment, when
+from ledger.admin.order_panels import Panel
 from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import StockItem, StockMovement
 
 CHANGE_STOCK = "ledger.change_stockitem"
+FEW_LEFT = 5  # pieces that can still be sold
 LATEST = 50  # movements shown on the item's page
 
 
@@ -64,13 +66,35 @@ class CountForm(StockForm):
     note = forms.CharField(label=gettext_lazy("note"), max_length=200, widget=UnfoldAdminTextInputWidget)
 
 
+class ShelfFilter(admin.SimpleListFilter):
+    """What to order again."""
+
+    title = gettext_lazy("shelf")
+    parameter_name = "shelf"
+    NONE, FEW = "none", "few"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Name the states of a shelf."""
+        return [
+            (self.NONE, _("nothing left to sell")),
+            (self.FEW, _("%(count)d or fewer left to sell") % {"count": FEW_LEFT}),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the items in that state."""
+        most = {self.NONE: 0, self.FEW: FEW_LEFT}.get(self.value() or "")
+        return queryset if most is None else queryset.filter(on_hand__lte=F("reserved") + most)
+
+
 @admin.register(StockItem)
 class StockItemAdmin(ReadOnlyAdmin):
     """What lies on the shelf and what is promised."""
 
     list_display = ("sku", "on_hand", "reserved", "available")
+    list_filter = (ShelfFilter,)
     search_fields = ("sku",)
-    fields = ("sku", ("on_hand", "reserved"), "available")
+    search_help_text = gettext_lazy("SKU")
+    fields = ("sku", "on_hand", "reserved", "available")
     readonly_fields = ("available",)
     actions_detail = ("receive", "count")
     change_form_outer_after_template = "ledger/admin/order_panels.html"
@@ -199,7 +223,12 @@ class StockItemAdmin(ReadOnlyAdmin):
 class StockMovementAdmin(ReadOnlyAdmin):
     """Every change of the shelf."""
 
-    list_display = ("occurred_at", "item", "kind", "quantity", "note", "actor", "source")
+    list_display = (when(StockMovement, "occurred_at"), "item", "kind", "change", "note", "actor", "source")
     list_filter = ("kind", "occurred_at")
     list_select_related = ("item",)
     search_fields = ("item__sku", "source", "note")
+
+    @display(description=gettext_lazy("quantity"), ordering="quantity")
+    def change(self, movement: StockMovement) -> str:
+        """Show the sign too."""
+        return f"{movement.quantity:+,}"

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
 from ledger import webhook
+from ledger.admin.columns import when
 from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import StripeEvent
 
@@ -24,16 +25,27 @@ CHANGE_EVENT = "ledger.change_stripeevent"
 class StripeEventAdmin(ReadOnlyAdmin):
     """Webhooks as they came."""
 
-    list_display = ("id", "type", "state", "attempts", "received_at", "processed_at")
+    list_display = (
+        "id",
+        "type",
+        "state",
+        "attempts",
+        when(StripeEvent, "received_at"),
+        when(StripeEvent, "processed_at"),
+    )
     list_filter = ("status", "type")
     search_fields = ("id", "type")
     fields = (
         "id",
-        ("type", "status"),
-        ("created", "api_version"),
-        ("received_at", "processed_at"),
-        ("attempts", "claimed_until"),
+        "type",
+        "status",
         "last_error",
+        "created",
+        "received_at",
+        "processed_at",
+        "attempts",
+        "claimed_until",
+        "api_version",
         "content",
     )
     readonly_fields = ("content",)

@@ -37,3 +37,10 @@ def a_day_of_business(sandbox: Sandbox, day: date) -> Order:
     build.refund(order, 3_000, now=set_clock(sandbox, at(day, 16)))
     build.deliver(sandbox)
     return order
+
+
+def paid_by_a_stranger(sandbox: Sandbox, now: datetime) -> None:
+    """Let Stripe hold a charge of ¥11,500 that names no order of ours, as of another system on the same account."""
+    order = build.order(now=now)
+    sandbox.pay(build.session_of(order, now=now))
+    Order.objects.filter(pk=order.pk).update(number=f"NOT-{order.pk}")

@@ -11,7 +11,8 @@ from pytest_django import DjangoAssertNumQueries
 from kikaku.sandbox import Sandbox
 from ledger import discrepancies
 from ledger.daily_close import close_day
-from ledger.models import Account, Discrepancy, JournalEntry
+from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
+from ledger.templatetags.ledger_money import yen
 from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
 
 pytestmark = pytest.mark.django_db
@@ -136,3 +137,58 @@ def test_resolving_needs_the_permission(client: Client) -> None:
 def test_a_resolution_without_text_is_refused() -> None:
     with pytest.raises(discrepancies.ResolutionMissing):
         discrepancies.resolve(discrepancy(), resolution=" \n", actor="a", now=NOW)
+
+
+def test_a_close_tells_its_result_in_words_and_leads_to_its_files(closed: None, admin_client: Client) -> None:
+    shown = admin_client.get(
+        reverse("admin:ledger_dailyclose_change", args=[MONDAY.isoformat()])
+    ).content.decode()
+    assert "差異なし" in shown and "&#x27;clean&#x27;" not in shown
+    for name in ("report.html", "report.json", "stripe-evidence.json", "journal.csv", "manifest.json"):
+        address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY.isoformat(), name])
+        assert f'href="{address}"' in shown
+        assert admin_client.get(address).status_code == 200
+
+
+def test_the_journal_names_its_sources_in_japanese(closed: None, admin_client: Client) -> None:
+    address = reverse("admin:ledger_journalentry_changelist")
+    shown = admin_client.get(address).content.decode()
+    assert "残高取引" in shown and ">balance_transaction<" not in shown
+    shipments = JournalEntry.objects.filter(source_type="shipment").count()
+    only = admin_client.get(address, {"source_type": "shipment"}).content.decode()
+    assert only.count("出荷 K") == shipments > 0
+    assert "入金 K" not in only
+
+
+def test_a_resolved_discrepancy_is_not_offered_to_be_resolved(admin_client: Client) -> None:
+    row = discrepancy()
+    address = reverse("admin:ledger_discrepancy_change", args=[row.pk])
+    assert "/resolve/" in admin_client.get(address).content.decode()
+    discrepancies.resolve(row, resolution="手数料の改定", actor="sato", now=NOW)
+    shown = admin_client.get(address).content.decode()
+    assert "/resolve/" not in shown and "手数料の改定" in shown and "解決済み" in shown
+
+
+def test_stripes_balance_is_listed_in_yen(
+    closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(9):
+        shown = admin_client.get(reverse("admin:ledger_balancetransaction_changelist")).content.decode()
+    transaction = BalanceTransaction.objects.earliest("pk")
+    assert transaction.id in shown and yen(transaction.net) in shown
+    for model, row in (
+        ("payment", Payment.objects.earliest("pk")),
+        ("refund", Refund.objects.earliest("pk")),
+    ):
+        listed = admin_client.get(reverse(f"admin:ledger_{model}_changelist")).content.decode()
+        assert yen(row.amount) in listed
+        assert admin_client.get(reverse(f"admin:ledger_{model}_change", args=[row.pk])).status_code == 200
+
+
+def test_a_history_of_edits_is_offered_only_where_something_is_edited(
+    closed: None, admin_client: Client
+) -> None:
+    close = reverse("admin:ledger_dailyclose_change", args=[MONDAY.isoformat()])
+    assert "/history/" not in admin_client.get(close).content.decode()
+    account = reverse("admin:ledger_account_change", args=["1150"])
+    assert "/history/" in admin_client.get(account).content.decode()

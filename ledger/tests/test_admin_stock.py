@@ -117,3 +117,14 @@ def test_a_mail_is_shown_as_it_looks_and_sent_again_by_a_button(
     assert admin_client.post(url).status_code == 302
     row.refresh_from_db()
     assert row.status == OutgoingMail.Status.QUEUED
+
+
+def test_what_is_to_be_ordered_again_is_found(admin_client: Client) -> None:
+    for sku, on_hand, reserved in (("EMPTY", 0, 0), ("PROMISED", 3, 3), ("FEW", 7, 2), ("MANY", 9, 2)):
+        item = build.item(sku, on_hand)
+        if reserved:
+            stock.reserve({item.pk: reserved})
+    address = reverse("admin:ledger_stockitem_changelist")
+    for chosen, wanted in (("none", {"EMPTY", "PROMISED"}), ("few", {"EMPTY", "PROMISED", "FEW"})):
+        shown = admin_client.get(address, {"shelf": chosen}).content.decode()
+        assert {sku for sku in ("EMPTY", "PROMISED", "FEW", "MANY") if f">{sku}<" in shown} == wanted

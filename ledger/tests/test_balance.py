@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from kikaku.sandbox import Sandbox
 from ledger import accounts, balance, journal, recognition
 from ledger.balance import Reading
-from ledger.models import BalanceTransaction, Discrepancy, JournalEntry
+from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Refund
 from ledger.tests import build
 
 pytestmark = pytest.mark.django_db
@@ -68,9 +68,34 @@ def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
 
 def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
     rows = recognition.known(["ch_1"])
-    assert balance._store(reading(), rows, NOW)
-    assert not balance._store(reading(), rows, NOW)
-    assert JournalEntry.objects.count() == 1
+    assert balance._store([reading()], rows, NOW) == 1
+    assert balance._store([reading(), reading(2)], rows, NOW) == 1
+    assert JournalEntry.objects.count() == 2
+
+
+def test_one_that_can_not_be_posted_does_not_hold_up_its_page(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    Refund.objects.create(  # without lines: nothing says where it takes from
+        order=order,
+        payment=order.payments.get(),
+        nonce="x",
+        stripe_id="re_2",
+        amount=100,
+        requested_at=NOW,
+    )
+    readings = [reading(), reading(2, type="refund", source="re_2", amount=-100, fee=0, net=-100), reading(3)]
+    with pytest.raises(journal.Unbalanced):
+        balance.take_in(readings, now=NOW)
+    assert set(BalanceTransaction.objects.values_list("pk", flat=True)) == {"txn_1", "txn_3"}
+
+
+def test_a_page_is_posted_in_few_statements(
+    sandbox: Sandbox, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    orders = [build.paid_order(sandbox, [build.line(f"P{number}")]) for number in range(12)]
+    with django_assert_max_num_queries(12):
+        build.fetch(sandbox)
+    assert {entry.order for entry in JournalEntry.objects.all()} == set(orders)
 
 
 def test_the_job_waits_for_the_event_of_a_young_charge_but_not_for_ever() -> None:

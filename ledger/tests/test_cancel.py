@@ -7,8 +7,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
-from ledger import cancellation, checkout, journal, refunds
-from ledger.accounts import PREPAYMENTS
+from ledger import cancellation, checkout, journal, refunds, stripe_client
+from ledger.accounts import PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.models import Order, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.tests import build
@@ -154,3 +154,44 @@ def test_money_that_never_paid_the_order_goes_back_when_it_is_cancelled(sandbox:
     assert order.refunds.get().amount == 11_500
     build.fetch(sandbox)
     assert journal.balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+def test_of_money_that_never_paid_the_order_only_what_is_left_goes_back(sandbox: Sandbox) -> None:
+    order = build.order()
+    session = build.session_of(order)
+    Order.objects.filter(pk=order.pk).update(total=order.total + 100, shipping_fee=600)
+    sandbox.pay(session)
+    build.deliver(sandbox)
+    stripe_client.client().v1.refunds.create(  # somebody began in Stripe's dashboard
+        {"payment_intent": order.payments.get().payment_intent, "amount": 500}
+    )
+    build.deliver(sandbox)
+    cancel(order)
+    refunds.send_requested(now=timezone.now() + timedelta(minutes=3))
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert {(refund.amount, refund.status) for refund in order.refunds.all()} == {
+        (500, Refund.Status.SUCCEEDED),
+        (11_000, Refund.Status.SUCCEEDED),
+    }
+    assert journal.balance(PREPAYMENTS) == journal.balance(REFUNDS_PAYABLE) == 0
+
+
+@pytest.mark.django_db
+def test_a_page_that_stripe_does_not_know_is_said_and_nothing_is_cancelled(sandbox: Sandbox) -> None:
+    order = build.order()
+    build.session_of(order)
+    order.attempts.update(session_id="cs_test_of_another_account")
+    with pytest.raises(cancellation.CancelRefused, match="resource_missing"):
+        cancel(order)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+
+
+@pytest.mark.django_db
+def test_an_order_whose_shipping_fee_went_back_before_can_still_be_cancelled(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    build.refund(order, include_shipping=True)
+    assert cancel(order).status == OrderStatus.CANCELLED
+    assert sum(refund.amount for refund in order.refunds.all()) == order.total

@@ -336,3 +336,14 @@ def test_one_page_without_an_answer_does_not_hold_up_the_others(sandbox: Sandbox
     assert stuck.status == OrderStatus.PENDING
     ailing.clear()
     assert checkout.expire_due(now=moment) == 1
+
+
+def test_a_page_that_stripe_does_not_know_leaves_the_order_open(sandbox: Sandbox) -> None:
+    order = build.order()
+    build.session_of(order)
+    order.attempts.update(session_id="cs_test_of_another_account")
+    later(sandbox, minutes=36)
+    with pytest.raises(checkout.PaymentUnavailable, match="resource_missing"):
+        checkout.start_payment(order, now=timezone.now() + timedelta(minutes=36))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING

@@ -64,3 +64,8 @@ def test_a_taken_port_is_said(settings: Settings) -> None:
         pytest.raises(CommandError, match="Choose another"),
     ):
         call_command("stripe_sandbox", port=taken.getsockname()[1])
+
+
+def test_a_limit_below_one_is_refused() -> None:
+    with pytest.raises(CommandError, match="1 or more"):
+        call_command("process_stripe_events", limit=-1)

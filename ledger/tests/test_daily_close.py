@@ -29,6 +29,7 @@ from ledger.tests.closing import (
     a_day_of_business,
     at,
     night_after,
+    paid_by_a_stranger,
     set_clock,
 )
 
@@ -153,8 +154,7 @@ def test_events_that_were_left_are_handled_first(sandbox: Sandbox) -> None:
 
 def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
-    order = build.order(now=now)
-    sandbox.pay(build.session_of(order, now=now))  # its webhooks are lost
+    paid_by_a_stranger(sandbox, now)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert (result.differences, result.exit_code) == (1, 2)
     found = Discrepancy.objects.get()
@@ -170,7 +170,7 @@ def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes
 
 def test_a_resolved_discrepancy_counts_no_more(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
-    sandbox.pay(build.session_of(build.order(now=now), now=now))
+    paid_by_a_stranger(sandbox, now)
     build.fetch(sandbox)
     Discrepancy.objects.update(resolved_at=now, resolved_by="staff", resolution="known")
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
@@ -233,7 +233,7 @@ def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_
             available_on=now,
             day=MONDAY,
         )
-        recognition.post_balance_transaction(forged, now=now)
+        recognition.post_balance_transactions([forged], now=now)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     found = {(row["kind"], row["object"]): row["amount"] for row in result.report["discrepancies"]}
     assert found == {

@@ -11,9 +11,9 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.days import yesterday
+from ledger.management.commands.daily_close import Command
 from ledger.models import DailyClose
-from ledger.tests import build
-from ledger.tests.closing import a_day_of_business, at, set_clock
+from ledger.tests.closing import a_day_of_business, at, paid_by_a_stranger, set_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ def test_differences_end_with_2_the_second_time_too(
     sandbox: Sandbox, now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moment = set_clock(sandbox, at(yesterday(now)))
-    sandbox.pay(build.session_of(build.order(now=moment), now=moment))  # its webhooks are lost
+    paid_by_a_stranger(sandbox, moment)
     set_clock(sandbox, now)
     assert run() == 2
     assert "missing_in_books ch_" in capsys.readouterr().out
@@ -142,4 +142,17 @@ def test_without_stripe_it_ends_with_1_and_changes_nothing(
     said = capsys.readouterr()
     assert "Stripe does not answer" in said.err
     assert json.loads(said.out)["days"] == []
+    assert not DailyClose.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--date", "2026-13-01"], ["--date", "0001-01-01"], ["--dat"], ["tomorrow"]]
+)
+def test_what_can_not_be_read_ends_with_1_and_not_with_the_2_of_differences(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Command().run_from_argv(["manage.py", "daily_close", *arguments])
+    assert ended.value.code == 1
+    assert "error:" in capsys.readouterr().err
     assert not DailyClose.objects.exists()

@@ -3,7 +3,7 @@
 import itertools
 import json
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -245,6 +245,21 @@ def test_an_event_that_we_do_not_handle_is_stored_and_done(sandbox: Sandbox) -> 
     build.paid_order(sandbox)
     assert not StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).exists()
     assert StripeEvent.objects.filter(type="payment_intent.created").exists()
+
+
+def test_an_order_is_paid_when_its_charge_was_made_though_the_session_was_told_later(
+    sandbox: Sandbox,
+) -> None:
+    before_midnight = datetime(2026, 11, 16, 14, 59, 59, tzinfo=UTC)  # in Japan
+    sandbox.clock = before_midnight.timestamp
+    order = build.order(now=before_midnight)
+    sandbox.pay(build.session_of(order, now=before_midnight))
+    told = [json.loads(delivery.body) for delivery in sandbox.pending_deliveries()]
+    told.sort(key=lambda event: event["type"] != "checkout.session.completed")
+    for event in told:
+        _handle(event)
+    order.refresh_from_db()
+    assert order.paid_at == order.payments.get().captured_at == before_midnight
 
 
 def test_an_order_only_moves_forward() -> None:

@@ -152,8 +152,9 @@ def test_our_traffic_is_valid_by_stripes_published_document(sandbox: Sandbox) ->
 def test_all_pages_are_read(sandbox: Sandbox, traffic: list[Request]) -> None:
     for number in range(3):
         order = build.paid_order(sandbox, [build.line(f"P{number}", price=20_000)])
+        intent = order.payments.get().payment_intent
         for _part in range(40):
-            build.refund(order, 100)
+            stripe_client.client().v1.refunds.create({"payment_intent": intent, "amount": 100})
     now = timezone.now()
     traffic.clear()
     found = list(stripe_client.list_balance_transactions(now - timedelta(hours=1), now + timedelta(hours=1)))

@@ -110,6 +110,70 @@ def test_a_signed_body_that_is_no_event_is_refused(client: Client, settings: Set
     assert post(client, body, signature).status_code == 400
 
 
+def event(**changes: object) -> bytes:
+    """Write an event of a type that we do not handle."""
+    fields: dict[str, object] = {
+        "id": "evt_1",
+        "type": "customer.created",
+        "created": 1_790_000_000,
+        "livemode": False,
+        "api_version": "2026-08-26.dahlia",
+        "data": {"object": {"id": "cus_1"}},
+    }
+    return json.dumps(fields | changes).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(created=10**30),
+        event(created=-(10**15)),
+        event(created=float("inf")),
+        event(id="evt_\u0000"),
+        event(id="evt_\ud800"),
+        event(id="  "),
+        event(id="evt_1" * 30),
+        event(type=["refund.created"]),
+        b"[" * 100_000,
+    ],
+    ids=lambda body: body[:40].decode(),
+)
+def test_a_signed_body_of_odd_values_is_refused_and_stores_nothing(
+    client: Client, settings: Settings, body: bytes
+) -> None:
+    assert post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 400
+    assert not StripeEvent.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["a\u0000b", "\ud800"])
+def test_text_that_not_every_database_keeps_is_stored_or_refused(
+    client: Client, settings: Settings, text: str
+) -> None:
+    body = event(data={"object": {"id": text}})
+    answer = post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]))
+    assert (answer.status_code, StripeEvent.objects.count()) in ((200, 1), (400, 0))
+
+
+def test_a_signature_that_is_not_ascii_is_refused(client: Client) -> None:
+    assert post(client, event(), f"t={int(time.time())},v1=é").status_code == 400
+
+
+def test_a_length_that_is_no_number_is_refused(client: Client) -> None:
+    answer = client.post(URL, event(), content_type="application/json", CONTENT_LENGTH="many")
+    assert answer.status_code == 400
+
+
+def test_events_that_never_succeed_leave_room_for_later_ones(sandbox: Sandbox, settings: Settings) -> None:
+    now = timezone.now()
+    for number in range(3):
+        body = event(id=f"evt_{number}", type="refund.created", data={"object": {}})
+        webhook.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
+    assert webhook.process_pending(now=now, limit=3) == 0
+    body = event(id="evt_later")
+    webhook.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now + timedelta(minutes=1))
+    assert webhook.process_pending(now=now, limit=3) == 1
+
+
 def test_a_body_above_one_megabyte_is_refused(client: Client, settings: Settings) -> None:
     body = b"{" + b" " * 1_000_001 + b"}"
     assert post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 413

@@ -32,7 +32,7 @@ def test_an_empty_shop_is_calm_but_misses_its_worker(staff: Client) -> None:
     answer = staff.get("/admin/")
     assert answer.status_code == 200
     shown = tiles(answer)
-    assert shown["/admin/ledger/order/"] == ("0", "calm")
+    assert shown["/admin/ledger/order/?todo=ship"] == ("0", "calm")
     assert shown["/admin/ledger/discrepancy/"] == ("0", "calm")
     assert shown["/admin/ops/jobrun/"][1] == "alarm"
 
@@ -40,7 +40,7 @@ def test_an_empty_shop_is_calm_but_misses_its_worker(staff: Client) -> None:
 def test_a_paid_order_waits_to_be_shipped(staff: Client, sandbox: object) -> None:
     paid = build.paid_order(sandbox)  # type: ignore[arg-type]
     answer = staff.get("/admin/")
-    assert tiles(answer)["/admin/ledger/order/"] == ("1", "todo")
+    assert tiles(answer)["/admin/ledger/order/?todo=ship"] == ("1", "todo")
     assert paid.number in answer.content.decode()
 
 
@@ -75,7 +75,7 @@ def test_staff_see_only_what_they_may(client: Client) -> None:
     packer.user_permissions.add(Permission.objects.get(codename="view_order"))
     client.force_login(packer)
     answer = client.get("/admin/")
-    assert set(tiles(answer)) == {"/admin/ledger/order/"}
+    assert set(tiles(answer)) == {"/admin/ledger/order/?todo=ship"}
     assert "/admin/ledger/dailyclose/" not in answer.content.decode()
 
 

@@ -1,6 +1,6 @@
-"""How amounts and days are written."""
+"""How amounts, days and instants are written."""
 
-from datetime import date
+from datetime import date, datetime
 
 from django import template
 from django.utils.formats import date_format
@@ -21,7 +21,19 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+@register.filter(expects_localtime=True)
+def long_day(day: date) -> str:
+    """Write a day: 2026年11月25日 or 25 November 2026."""
+    return date_format(day, "j F Y" if get_language() == "en" else "Y年n月j日")
+
+
+@register.filter(expects_localtime=True)
+def moment(instant: datetime) -> str:
+    """Write a local instant: 2026年11月25日 8:41 or 25 November 2026, 8:41."""
+    return date_format(instant, "j F Y, G:i" if get_language() == "en" else "Y年n月j日 G:i")
+
+
 @register.filter
 def short_day(day: date) -> str:
     """Write a day with its weekday: 11/25（水） or Wed 25 Nov."""
-    return date_format(day, "D j M" if get_language() == "en" else "n/j（D）")
+    return date_format(day, "D\u00a0j\u00a0M" if get_language() == "en" else "n/j（D）")

@@ -12,7 +12,8 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order, StockItem
-from shop.checkout import AddressForm, digits_and_hyphens, katakana
+from shop.checkout import AddressForm
+from shop.forms import digits_and_hyphens, katakana
 from shop.models import Variant
 from shop.tests import build
 
@@ -76,7 +77,7 @@ def test_errors_are_named_beside_the_fields_and_in_a_summary_and_nothing_typed_i
     assert answer.status_code == 422
     assert "4 か所ご確認ください" in page
     assert 'tabindex="-1" data-focus' in page
-    assert '<a href="#id_postal_code">郵便番号</a>' in page
+    assert '<a href="#id_postal_code">郵便番号: 7 桁の数字で' in page
     for name, value in (
         ("postal_code", "１５０"),
         ("phone", "12345"),
@@ -85,10 +86,30 @@ def test_errors_are_named_beside_the_fields_and_in_a_summary_and_nothing_typed_i
     ):
         assert re.search(rf'name="{name}" value="{value}"', page), name
         if name in ("postal_code", "phone"):
-            assert f'id="error-{name}"' in page
+            assert f'id="id_{name}_error"' in page
     back = shopper.get("/checkout/").content.decode()
     assert 'value="１５０"' in back
     assert shopper.get("/checkout/confirm/")["Location"] == "/checkout/"
+
+
+def test_each_missing_field_is_asked_for_by_its_name(shopper: Client) -> None:
+    page = shopper.post("/checkout/", {}).content.decode()
+    for asked in (
+        "姓をご入力ください。",
+        "名をご入力ください。",
+        "姓のフリガナをご入力ください。",
+        "名のフリガナをご入力ください。",
+        "郵便番号をご入力ください。",
+        "都道府県をお選びください。",
+        "市区町村をご入力ください。",
+        "町名・番地をご入力ください。",
+        "電話番号をご入力ください。",
+        "メールアドレスをご入力ください。",
+    ):
+        assert f'">{asked}</a></li>' in page, asked  # in the summary
+        assert re.search(rf'<p class="field-error" id="id_\w+_error">{asked}', page), asked
+    assert page.count('aria-invalid="true"') == 10
+    assert "このフィールド" not in page
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_wrong_field_is_named_and_nothing_typed_is_lost(client: Client, name: 
     answer = client.post("/contact/", WRITTEN | {"nonce": key, name: typed})
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert f'id="error-{name}"' in page
+    assert f'id="id_{name}_error"' in page
     assert "K261122-ABCDE" in page
     assert build.hidden(page, "nonce") == key
     assert not ContactMessage.objects.exists()

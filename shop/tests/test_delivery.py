@@ -22,6 +22,13 @@ def jst(text: str) -> datetime:
         ("2026-11-27T16:00", False, date(2026, 11, 30), date(2026, 12, 2)),  # Friday evening → Monday
         ("2026-11-28T09:00", False, date(2026, 11, 30), date(2026, 12, 2)),  # Saturday
         ("2026-11-24T00:00", True, date(2026, 11, 24), date(2026, 11, 26)),  # still Monday in UTC
+        ("2026-11-20T16:00", False, date(2026, 11, 24), date(2026, 11, 26)),  # Monday is 勤労感謝の日
+        (
+            "2026-05-02T09:00",
+            False,
+            date(2026, 5, 7),
+            date(2026, 5, 9),
+        ),  # 憲法記念日 on a Sunday: 6 May is off too
         ("2026-12-31T10:00", False, date(2027, 1, 4), date(2027, 1, 6)),  # closed over New Year
     ],
 )

@@ -6,8 +6,10 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
+from ledger.cancellation import cancel
 from ledger.models import CheckoutAttempt, Order
 from ledger.tests import build
+from shop.tests import build as goods
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +92,29 @@ def test_an_expired_order_says_that_nothing_was_charged(client: Client, sandbox:
     answer = client.post(f"/orders/{order.token}/pay/")
     assert answer["Location"] == f"/orders/{order.token}/"
     assert "キャンセルされました" in page_of(client, order, "thanks/")
+
+
+def test_the_goods_of_a_cancelled_order_go_back_into_the_cart_once_and_at_the_price_of_today(
+    client: Client, sandbox: Sandbox
+) -> None:
+    lamp, gone = goods.product("lamp"), goods.product("gone")
+    goods.fill(client, ("SKU-lamp", 2), ("SKU-gone", 1))
+    goods.type_address(client)
+    page = client.get("/checkout/confirm/").content.decode()
+    fields = {name: goods.hidden(page, name) for name in ("nonce", "fingerprint")}
+    client.post("/checkout/place/", fields)
+    order = Order.objects.get()
+    cancel(order=order, reason="expired", actor="test", now=timezone.now())
+    lamp.variants.update(price=9_990)
+    gone.variants.update(retired=True)
+    assert "同じ商品をカートに入れる" in page_of(client, order)
+    for _click in range(2):
+        assert client.post(f"/orders/{order.token}/again/")["Location"] == "/cart/"
+    cart = client.get("/cart/").content.decode()
+    assert 'name="q-SKU-lamp" value="2"' in cart
+    assert "¥19,980" in cart
+    assert "SKU-gone" not in cart
+    assert client.get(f"/orders/{order.token}/again/").status_code == 405
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 32, "a" * 500, "..", "%00" * 24])

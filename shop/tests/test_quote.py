@@ -100,6 +100,15 @@ def test_problems_name_the_item_and_only_a_changed_price_lets_one_go_on() -> Non
     assert quote(wanted[3:], shelf).orderable
 
 
+def test_what_is_not_there_in_such_numbers_is_said_instead_of_a_limit_of_the_card() -> None:
+    shelf = {"S1": offer("S1", price=20_000)}
+    kinds = [problem.kind for problem in quote([CartLine("S1", 9_999, 20_000)], shelf).problems]
+    assert kinds == [Kind.TOO_MANY]
+    plenty = {"S1": offer("S1", price=20_000, available=9_999)}
+    kinds = [problem.kind for problem in quote([CartLine("S1", 9_999, 20_000)], plenty).problems]
+    assert kinds == [Kind.ABOVE_MAXIMUM]
+
+
 def test_an_empty_cart_costs_nothing_and_can_not_be_ordered() -> None:
     priced = quote([], {})
     assert priced.totals.total == 0

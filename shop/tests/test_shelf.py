@@ -5,6 +5,7 @@ import re
 import pytest
 from django.http import QueryDict
 from django.test import Client
+from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
 from shop.models import Product
@@ -107,6 +108,15 @@ def test_every_word_must_be_found_in_any_form(
     client: Client, goods: None, query: str, expected: list[str]
 ) -> None:
     assert titles(client, f"/search/?q={query.replace('%', '%25')}") == expected
+
+
+@pytest.mark.parametrize("word", ["100%", "a_b", "\\", "'", '"', "%s", "50%%"])
+def test_signs_that_mean_something_to_a_database_are_searched_as_they_are(client: Client, word: str) -> None:
+    build.product("with", title=f"灯り {word} 付き", picture=False)
+    build.product("without", title="灯り axb 100 50", picture=False)
+    page = client.get("/search/", {"q": word}).content.decode()
+    assert f'card-title">{escape(f"灯り {word} 付き")}<' in page
+    assert "axb" not in page
 
 
 def test_hits_in_the_title_come_first(client: Client) -> None:

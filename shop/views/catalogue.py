@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from shop.catalogue import (
@@ -17,8 +18,8 @@ from shop.catalogue import (
     related_cards,
     rooms,
 )
-from shop.delivery import current_delivery
-from shop.layout import Navigation, load_navigation, render_page
+from shop.delivery import expected_delivery
+from shop.layout import load_navigation, render_page
 from shop.models import Category
 from shop.scales import kelvin_scale, known_marks, lumen_scale
 from shop.shelf import LIGHTS, PRICES, SORTS, Filters, NoSuchPage, page_number, shelf
@@ -29,16 +30,14 @@ SWITCHED = 24  # variants whose price and picture the style sheet can switch
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show one lamp, the rooms, four products and three facts."""
-    found, cards = rooms(), featured_cards(4)
-    return render_page(
-        request, "shop/home.html", {"rooms": found, "cards": cards}, facts=(tuple(found), tuple(cards))
-    )
+    context = {"rooms": rooms(), "cards": featured_cards(4), "hour": settings.DISPATCH_CUTOFF_HOUR}
+    return render_page(request, "shop/home.html", context)
 
 
 @require_safe
 def product_list(request: HttpRequest) -> HttpResponse:
     """List all products."""
-    return list_page(request, Filters.read(request.GET.dict()), load_navigation(), None)
+    return list_page(request, Filters.read(request.GET.dict()))
 
 
 @require_safe
@@ -47,24 +46,21 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
     found = Category.objects.filter(slug=slug).first()
     if found is None:
         raise Http404
-    return list_page(request, Filters.read(request.GET.dict(), category=slug), load_navigation(), found)
+    return list_page(request, Filters.read(request.GET.dict(), category=slug), found)
 
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """Search in titles, SKUs, specifications and descriptions."""
-    return list_page(
-        request, Filters.read(request.GET.dict()), load_navigation(), None, template="shop/search.html"
-    )
+    return list_page(request, Filters.read(request.GET.dict()), searching=True)
 
 
 def list_page(
     request: HttpRequest,
     filters: Filters,
-    navigation: Navigation,
-    found: Category | None,
+    found: Category | None = None,
     *,
-    template: str = "shop/list.html",
+    searching: bool = False,
 ) -> HttpResponse:
     """Show a list with its filters; an empty search asks for a word instead of listing everything."""
     try:
@@ -72,7 +68,7 @@ def list_page(
         result = shelf(filters, page=page)
     except NoSuchPage:
         raise Http404 from None
-    searching = template == "shop/search.html"
+    navigation = load_navigation()
     own = replace(filters, category="") if found else filters  # the path names the category already
     names = {link.slug: link.name for link in navigation.categories}
     chips: list[tuple[Any, str]] = []
@@ -88,7 +84,7 @@ def list_page(
     canonical = request.path + (f"?page={page}" if page > 1 and not filtered and not searching else "")
     return render_page(
         request,
-        template,
+        "shop/search.html" if searching else "shop/list.html",
         {
             "shelf": result,
             "filters": filters,
@@ -103,7 +99,6 @@ def list_page(
         },
         navigation=navigation,
         canonical=canonical,
-        facts=(result, filters, (found.name, found.description) if found else None),
     )
 
 
@@ -126,17 +121,15 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     found = product_detail(slug)
     if found is None:
         raise Http404
-    shown, delivery = found.shown, current_delivery()
-    related = related_cards(category_id=found.category_id, but=found.id, limit=4)
     return render_page(
         request,
         "shop/product.html",
         {
             "product": found,
-            "shown": shown,
+            "shown": found.shown,
             "switching": 1 < len(found.choices) <= SWITCHED,
-            "related": related,
-            "delivery": delivery,
+            "related": related_cards(category_id=found.category_id, but=found.id, limit=4),
+            "delivery": expected_delivery(timezone.now()),
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,
             "free_shipping_from": settings.FREE_SHIPPING_FROM,
@@ -146,7 +139,6 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "json_ld": structured_data(found),
             "noindex": found.archived,
         },
-        facts=(found, tuple(related), delivery),
     )
 
 

@@ -17,7 +17,7 @@ from ledger.models import Order
 from shop import cart as carts
 from shop.cart import Cart
 from shop.checkout import AddressForm
-from shop.delivery import current_delivery
+from shop.delivery import expected_delivery
 from shop.layout import here, render_page
 from shop.origin import own_pages_only
 from shop.quote import Quote, load_offers, quote
@@ -75,7 +75,7 @@ def show_confirmation(
         {
             "quote": priced,
             "address": request.session[ADDRESS],
-            "delivery": current_delivery(),
+            "delivery": expected_delivery(timezone.now()),
             "nonce": secrets.token_urlsafe(24),
             "changed": changed,
             "message": message,

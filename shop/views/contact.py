@@ -2,15 +2,14 @@
 
 import re
 import secrets
-from typing import Any
+from typing import ClassVar
 
-from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from shop.checkout import TypedEmailField, TypedField
+from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
 from shop.layout import here, render_page
 from shop.models import ContactMessage
 from shop.origin import own_pages_only
@@ -19,31 +18,24 @@ from shop.views.redirects import SeeOther
 NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
-class ContactForm(forms.Form):
+class ContactForm(TypedForm):
     """What a visitor writes."""
 
-    name = TypedField(label=_("Name"), max_length=100)
+    name = TypedField(
+        label=_("Name"), max_length=100, error_messages={"required": _("Please enter your name.")}
+    )
     email = TypedEmailField(label=_("E-mail"), max_length=254)
     order_number = TypedField(label=_("Order number"), max_length=20, required=False)
-    message = forms.CharField(label=_("Message"), max_length=5000, widget=forms.Textarea)
+    message = TypedTextField(
+        label=_("Message"), max_length=5000, error_messages={"required": _("Please write your message.")}
+    )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("label_suffix", "")
-        super().__init__(*args, **kwargs)
-        for name, autocomplete in (
-            ("name", "name"),
-            ("email", "email"),
-            ("order_number", "off"),
-            ("message", "off"),
-        ):
-            attributes = self.fields[name].widget.attrs
-            attributes["autocomplete"] = autocomplete
-            self.fields[name].error_messages["required"] = _("Please fill this in.")
-            if self.is_bound and name in self.errors:
-                attributes["aria-invalid"] = "true"
-                attributes["aria-describedby"] = f"error-{name}"
-        self.fields["email"].widget.attrs["inputmode"] = "email"
-        self.fields["message"].widget.attrs["rows"] = 6
+    HINTS: ClassVar = {
+        "name": ("name", "text", ""),
+        "email": ("email", "email", ""),
+        "order_number": ("off", "text", ""),
+        "message": ("off", "text", ""),
+    }
 
 
 @own_pages_only

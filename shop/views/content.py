@@ -13,6 +13,4 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     found = ContentPage.objects.filter(slug=slug).first()
     if found is None:
         raise Http404
-    return render_page(
-        request, "shop/page.html", {"page": found}, facts=(found.title, found.body, found.updated_at)
-    )
+    return render_page(request, "shop/page.html", {"page": found})

@@ -2,24 +2,27 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Literal
 
 from django.conf import settings
 from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
-from shop.delivery import delivery
-from shop.layout import render_page
+from shop import cart as carts
+from shop.cart import CartFull
+from shop.delivery import expected_delivery
+from shop.layout import here, render_page
 from shop.origin import own_pages_only
-from shop.templatetags.shop import short_day
+from shop.quote import load_offers
+from shop.templatetags.shop import moment, short_day
 from shop.views.checkout import to_payment
+from shop.views.redirects import SeeOther
 
 REFRESHES = 40  # times the thank-you page asks again, every three seconds
 TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
@@ -94,6 +97,7 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
         {
             "order": order,
             "waiting": waiting,
+            "steps": timeline(order, confirming=waiting),
             "next_look": times if waiting and times <= REFRESHES else None,
             "arrival": arrival(order) if order.paid_at else None,
         },
@@ -108,6 +112,27 @@ def order_pay(request: HttpRequest, token: str) -> HttpResponse:
     return to_payment(load(token))
 
 
+@own_pages_only
+@require_POST
+def order_again(request: HttpRequest, token: str) -> HttpResponse:
+    """Put what is still sold of an order into the cart, beside what is in it, at the price of today."""
+    lines = load(token).lines.all()
+    offers = load_offers(line.sku for line in lines)
+    cart = carts.read(request)
+    response = SeeOther(here()["cart"])
+    for line in lines:
+        offer = offers.get(line.sku)
+        if offer is None or cart.get(line.sku):  # in the cart already: pressed twice, or chosen anew
+            continue
+        try:
+            fuller = cart.add(line.sku, line.quantity, price=offer.price)
+            carts.write(response, fuller)
+        except CartFull:
+            break
+        cart = fuller
+    return response
+
+
 def is_confirming(order: Order) -> bool:
     """Say whether Stripe's page was completed and its event is still to come."""
     latest = next(iter(order.attempts.all()), None)
@@ -117,36 +142,26 @@ def is_confirming(order: Order) -> bool:
 
 def arrival(order: Order) -> date:
     """Work out the day on which the parcel should arrive, from the payment."""
-    return delivery(
-        order.paid_at or order.placed_at,
-        cutoff=settings.DISPATCH_CUTOFF_HOUR,
-        transit_days=settings.DELIVERY_DAYS,
-        closed=settings.CLOSED_DAYS,
-    ).arrival
-
-
-def moment(instant: datetime) -> str:
-    """Write an instant in Japanese time, in the active language."""
-    return date_format(timezone.localtime(instant), "DATETIME_FORMAT")
+    return expected_delivery(order.paid_at or order.placed_at).arrival
 
 
 def timeline(order: Order, *, confirming: bool) -> list[Step]:
     """Tell the order's way in words: ordered, paid, shipped, delivered."""
-    steps = [Step(_("Ordered"), moment(order.placed_at), "done")]
+    steps = [Step(_("Ordered"), moment(timezone.localtime(order.placed_at)), "done")]
     if order.status == OrderStatus.CANCELLED:
         if order.paid_at:
-            steps.append(Step(_("Paid"), moment(order.paid_at), "done"))
-        note = moment(order.cancelled_at) if order.cancelled_at else ""
+            steps.append(Step(_("Paid"), moment(timezone.localtime(order.paid_at)), "done"))
+        note = moment(timezone.localtime(order.cancelled_at)) if order.cancelled_at else ""
         steps.append(Step(_("Cancelled"), note, "now"))
         return steps
     if order.paid_at:
-        steps.append(Step(_("Paid"), moment(order.paid_at), "done"))
+        steps.append(Step(_("Paid"), moment(timezone.localtime(order.paid_at)), "done"))
     else:
         note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
         steps.append(Step(_("Payment"), note, "now"))
     day = short_day(arrival(order))
     if order.status == OrderStatus.SHIPPED and order.shipped_at:
-        steps.append(Step(_("Shipped"), moment(order.shipped_at), "done"))
+        steps.append(Step(_("Shipped"), moment(timezone.localtime(order.shipped_at)), "done"))
         latest = max((parcel.shipped_at for parcel in order.shipments.all()), default=order.shipped_at)
         day = short_day(timezone.localdate(latest) + timedelta(days=settings.DELIVERY_DAYS))
         steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day}, "now"))

@@ -3,7 +3,7 @@
   const found = document.cookie.match(/(?:^|; )cart_count=(\d{1,6})(?:;|$)/);
   const badge = document.querySelector("[data-cart-badge]");
   if (badge && found && Number(found[1]) > 0) {
-    badge.textContent = found[1];
+    badge.textContent = Number(found[1]) > 999 ? "999+" : found[1];
     badge.hidden = false;
   }
   // an error summary takes the focus, so that a screen reader begins there

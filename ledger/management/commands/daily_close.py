@@ -15,11 +15,14 @@ from ledger.days import yesterday
 
 
 def a_day(text: str) -> date:
-    """Read a date as 2026-11-22."""
+    """Read a date as 2026-11-22, of this century."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no date like 2026-11-22") from None
+    if day.year < 2000:
+        raise ArgumentTypeError(f"{text!r} lies before anything that could be closed")
+    return day
 
 
 class Command(BaseCommand):
@@ -27,6 +30,15 @@ class Command(BaseCommand):
         "Reconcile a business day (JST) with Stripe to the yen, lock it, and put its evidence away. Without a date: "
         "yesterday, after every earlier open day. Exit code 0: clean, 2: closed with differences, 1: failed."
     )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """End with 1 for a misspelled option too: argparse ends with 2, which says that a day has differences."""
+        self._called_from_command_line = True  # as Django does: argparse may end the process
+        try:
+            self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+        except SystemExit as end:
+            sys.exit(1 if end.code else 0)
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from ledger import webhook
@@ -19,7 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=500, help="at most so many events (default: 500)")
 
     def handle(self, *args: Any, limit: int, **options: Any) -> None:
-        """Handle them, oldest first, and say what is left."""
+        """Handle them, oldest first, and say what is left. Raises `CommandError` for a limit below 1."""
+        if limit < 1:
+            raise CommandError("--limit must be 1 or more.")
         done = webhook.process_pending(now=timezone.now(), limit=limit)
         left = StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).count()
         self.stdout.write(f"{done} events done, {left} left.")

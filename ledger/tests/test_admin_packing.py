@@ -1,0 +1,202 @@
+"""A clerk's day in the admin: what to ship, where to, what goes in, and the way to the next parcel."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from kikaku.sandbox import Sandbox
+from ledger.models import Order
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+
+pytestmark = pytest.mark.django_db
+
+LIST = "admin:ledger_order_changelist"
+
+
+@pytest.fixture
+def clerk(client: Client) -> Client:
+    """Sign in somebody who may see and change orders."""
+    user = User.objects.create_user("sato", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    client.force_login(user)
+    return client
+
+
+def paid(sandbox: Sandbox, sku: str = "A", *, later: int = 0, **how: Any) -> Order:
+    """Make a paid order of two pieces, paid `later` minutes after now."""
+    order = build.paid_order(sandbox, [build.line(sku, quantity=2, title=f"Lamp {sku}")], **how)
+    assert order.paid_at
+    Order.objects.filter(pk=order.pk).update(paid_at=order.paid_at + timedelta(minutes=later))
+    order.refresh_from_db()
+    return order
+
+
+def page(client: Client, order: Order, action: str = "change") -> str:
+    """Read an order's page, or the page of one of its actions."""
+    address = reverse("admin:ledger_order_change", args=[order.pk]).replace("change/", f"{action}/")
+    return client.get(address, follow=True).content.decode()
+
+
+def ship(client: Client, order: Order, **typed: str) -> str:
+    """Send the form of shipping as the page fills it in, and read the page that follows."""
+    address = reverse("admin:ledger_order_ship", args=[order.pk])
+    form = client.get(address).content.decode()
+    nonce = re.search(r'name="nonce" value="([^"]+)"', form)
+    assert nonce
+    line = order.lines.get()
+    data = {"nonce": nonce[1], f"line_{line.pk}": "2", "carrier": "ヤマト運輸", "tracking_number": "1"}
+    return client.post(address, {**data, **typed}, follow=True).content.decode()
+
+
+def slips(client: Client, *orders: Order) -> Any:
+    """Choose orders in the list and ask for their packing slips."""
+    chosen = [str(order.pk) for order in orders]
+    return client.post(reverse(LIST), {"action": "print_slips", "_selected_action": chosen}, follow=True)
+
+
+def test_what_is_to_be_shipped_is_listed_alone_and_first_paid_first(clerk: Client, sandbox: Sandbox) -> None:
+    second = paid(sandbox, later=9)
+    first = paid(sandbox, later=3)
+    unpaid = build.order([build.line("A")])
+    shipped = paid(sandbox)
+    build.ship(shipped)
+    shown = clerk.get(reverse(LIST), {"todo": "ship"}).content.decode()
+    assert shown.index(first.number) < shown.index(second.number)
+    assert unpaid.number not in shown and shipped.number not in shown
+    awaited = clerk.get(reverse(LIST), {"todo": "pay"}).content.decode()
+    assert unpaid.number in awaited and first.number not in awaited
+    everything = clerk.get(reverse(LIST)).content.decode()
+    assert re.search(r'todo=ship">\s*出荷待ち\s*<span>2</span>', everything)
+    assert re.search(r'todo=pay">\s*支払い待ち\s*<span>1</span>', everything)
+
+
+def test_the_list_says_what_goes_where_in_few_queries(
+    clerk: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    lines = [build.line("A", quantity=2, title="Lamp A"), build.line("B"), build.line("C")]
+    for _order in range(8):
+        build.order(lines, prefecture="沖縄県", city="那覇市")
+    with django_assert_max_num_queries(11):
+        shown = clerk.get(reverse(LIST)).content.decode()
+    assert shown.count("Lamp A × 2 ほか 2 点") == 8
+    assert shown.count("沖縄県那覇市") == 8
+
+
+def test_an_order_is_found_by_what_a_clerk_has_in_hand(clerk: Client, sandbox: Sandbox) -> None:
+    order, other = paid(sandbox, "PN-60", phone="098-111-2222"), paid(sandbox, "TL-5M")
+    build.ship(order)
+    for query in ("098-111-2222", "1234-5678-9012", "pn-60"):
+        shown = clerk.get(reverse(LIST), {"q": query}).content.decode()
+        assert order.number in shown and other.number not in shown, query
+
+
+def test_the_page_begins_with_the_parcel_and_ends_with_the_records(clerk: Client, sandbox: Sandbox) -> None:
+    order = paid(sandbox, building="見本ハイツ 204", note="置き配をお願いします")
+    build.fetch(sandbox)
+    shown = page(clerk, order)
+    places = [
+        shown.index(text) for text in ("様</strong>", "置き配", "Lamp A", "出荷待ち 2 個", order.email, "pi_")
+    ]
+    assert places.index(max(places)) == len(places) - 1
+    assert max(places[:3]) < places[4]
+    address = re.search(r"<address>(.*?)</address>", shown, re.S)
+    assert address
+    written = [line.strip() for line in re.sub(r"<br>", "\n", address[1]).split("\n") if line.strip()]
+    assert written[0] == f"〒{order.postal_code}"
+    assert written[1] == f"{order.prefecture}{order.city}{order.street}"
+    assert written[2] == "見本ハイツ 204"
+    assert order.name in written[3]
+
+
+def test_the_shipping_page_shows_the_address_and_the_note(clerk: Client, sandbox: Sandbox) -> None:
+    order = paid(sandbox, note="置き配をお願いします")
+    shown = page(clerk, order, "ship")
+    assert f"〒{order.postal_code}" in shown and "置き配をお願いします" in shown
+
+
+def test_after_a_parcel_the_next_one_is_offered(clerk: Client, sandbox: Sandbox) -> None:
+    first, second, third = (paid(sandbox, later=minute) for minute in (1, 2, 3))
+    told = ship(clerk, first)
+    assert reverse("admin:ledger_order_ship", args=[second.pk]) in told
+    assert "残り 2 件" in told and second.number in told
+    ship(clerk, second)
+    assert "出荷待ちの注文はほかにありません" in ship(clerk, third)
+    assert not Order.objects.exclude(status=OrderStatus.SHIPPED).exists()
+
+
+def test_the_carrier_of_the_last_parcel_is_filled_in(clerk: Client, sandbox: Sandbox) -> None:
+    first, second, third = (paid(sandbox) for _order in range(3))
+    build.ship(first)  # by somebody else
+    assert '<option value="ヤマト運輸" selected' not in page(clerk, second, "ship")
+    ship(clerk, second, carrier="日本郵便")
+    assert '<option value="日本郵便" selected' in page(clerk, third, "ship")
+    ship(clerk, third, carrier="other", other_carrier="西濃運輸")
+    fourth = page(clerk, paid(sandbox), "ship")
+    assert '<option value="other" selected' in fourth and 'value="西濃運輸"' in fourth
+
+
+def test_packing_slips_hold_what_is_still_to_ship_of_the_chosen_orders(
+    clerk: Client, sandbox: Sandbox
+) -> None:
+    first, second = paid(sandbox, "A", note="割れ物です"), paid(sandbox, "B", later=5)
+    build.ship(second, {second.lines.get().pk: 1})
+    unpaid = build.order([build.line("A")])
+    answer = slips(clerk, second, first, unpaid)
+    shown = answer.content.decode()
+    assert shown.index(first.number) < shown.index(second.number)
+    assert unpaid.number not in shown and "1 件は未入金または発送済みのため除きました" in shown
+    assert re.findall(r'<td class="pieces">(\d+)</td>', shown) == [
+        "2",
+        "2",
+        "1",
+        "1",
+    ]  # line and sum of each sheet
+    assert "割れ物です" in shown and f"〒{first.postal_code}" in shown
+    assert "¥" not in shown and first.token not in shown  # it goes into the parcel: no money, no secret
+    assert "no-store" in answer["Cache-Control"]
+
+
+def test_packing_slips_take_no_query_per_order(
+    clerk: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    orders = [paid(sandbox) for _order in range(6)]
+    with django_assert_max_num_queries(9):
+        assert slips(clerk, *orders).content.decode().count("<article") == 6
+
+
+def test_a_slip_is_written_in_the_language_of_its_order(clerk: Client, sandbox: Sandbox) -> None:
+    shown = slips(clerk, paid(sandbox), paid(sandbox, language="en")).content.decode()
+    assert "<h1>納品書</h1>" in shown and "<h1>Packing slip</h1>" in shown
+
+
+def test_where_nothing_is_to_ship_there_is_no_slip(clerk: Client, sandbox: Sandbox) -> None:
+    unpaid = build.order([build.line("A")])
+    assert "選択した注文に出荷待ちのものはありません" in slips(clerk, unpaid).content.decode()
+    assert "この注文に出荷待ちの商品はありません" in page(clerk, unpaid, "slip")
+    assert "/slip/" not in page(clerk, unpaid)
+
+
+def test_slips_are_for_those_who_may_see_orders(client: Client, sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
+    assert slips(client, order).status_code == 403
+    assert client.get(reverse("admin:ledger_order_slip", args=[order.pk])).status_code == 403
+
+
+def test_going_back_after_the_parcel_left_says_that_nothing_is_to_ship(
+    clerk: Client, sandbox: Sandbox
+) -> None:
+    order = paid(sandbox)
+    ship(clerk, order)
+    assert "この注文に出荷待ちの商品はありません" in page(clerk, order, "ship")
+    late = {"nonce": "of-a-colleague", f"line_{order.lines.get().pk}": "2", "carrier": "ヤマト運輸"}
+    answer = clerk.post(reverse("admin:ledger_order_ship", args=[order.pk]), late, follow=True)
+    assert "この注文に出荷待ちの商品はありません" in answer.content.decode()
+    assert order.shipments.count() == 1

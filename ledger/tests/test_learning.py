@@ -1,0 +1,109 @@
+"""Money whose webhook has not come: Stripe is asked, so that nothing is posted without its order."""
+
+import json
+
+import pytest
+
+from kikaku.sandbox import Sandbox
+from ledger import accounts, balance, daily_close, invariants, journal, stripe_client, webhook
+from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, TUESDAY, at, night_after, set_clock
+
+pytestmark = pytest.mark.django_db
+
+
+def paid_without_a_word(sandbox: Sandbox) -> Order:
+    """Let a customer pay while our webhook hears nothing."""
+    now = build.now_of(sandbox)
+    order = build.order(now=now)
+    sandbox.pay(build.session_of(order, now=now))
+    return order
+
+
+def test_a_payment_during_the_close_belongs_to_its_order_though_its_event_is_under_way(
+    sandbox: Sandbox,
+) -> None:
+    set_clock(sandbox, night_after(MONDAY))
+    order = paid_without_a_word(sandbox)
+    assert daily_close.close_day(MONDAY, now=night_after(MONDAY)).differences == 0
+    assert journal.balance(accounts.PREPAYMENTS, order=order) == -order.total
+
+    set_clock(sandbox, at(TUESDAY, 9))
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    build.ship(order, now=at(TUESDAY, 10))
+    assert daily_close.close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY))).differences == 0
+    assert list(invariants.check_everything()) == []
+    assert order.mails.filter(kind="order_confirmation").count() == 1
+
+
+def test_a_day_whose_webhooks_never_came_closes_without_differences(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY, 10))
+    order = paid_without_a_word(sandbox)
+    assert daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
+    order.refresh_from_db()
+    assert (order.status, order.paid_at) == (OrderStatus.PAID, at(MONDAY, 10))
+
+
+def test_a_payment_of_which_only_the_session_was_told_is_found_by_its_charge(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = paid_without_a_word(sandbox)
+    for delivery in sandbox.pending_deliveries():
+        if json.loads(delivery.body)["type"] == "checkout.session.completed":
+            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            webhook.process(event.pk, now=now)
+    assert Payment.objects.get().charge is None
+    build.fetch(sandbox)
+    assert JournalEntry.objects.get().order == order
+    assert Payment.objects.get().charge == BalanceTransaction.objects.get().source
+    assert not Discrepancy.objects.exists()
+
+
+def test_a_refund_of_the_dashboard_is_learnt_before_it_is_posted(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox)
+    stripe_client.client().v1.refunds.create(
+        {"payment_intent": order.payments.get().payment_intent, "amount": 500}
+    )
+    assert daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
+    assert order.refunds.get().amount == 500
+    assert journal.balance(accounts.PREPAYMENTS, order=order) == 500 - order.total
+    build.deliver(sandbox)
+    assert order.refunds.count() == 1
+    assert list(invariants.check_everything()) == []
+
+
+def test_a_refund_whose_failure_no_webhook_told_is_learnt_from_the_money_that_came_back(
+    sandbox: Sandbox,
+) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox, card="4000000000005126", now=now)
+    refund = build.refund(order, 3_000, now=now)
+    build.deliver(sandbox)
+    assert refund.status == "succeeded"
+    result = daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    refund.refresh_from_db()
+    assert refund.status == "failed"
+    assert {row["kind"] for row in result.report["discrepancies"]} <= {"refund_failed"}
+    assert journal.balance(accounts.REFUNDS_PAYABLE, order=order) == -3_000
+    assert list(invariants.check_everything()) == []
+
+
+def test_a_dry_run_learns_the_same_and_keeps_nothing(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY, 10))
+    paid_without_a_word(sandbox)
+    result = daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)), dry_run=True)
+    assert (result.state, result.differences) == ("dry run", 0)
+    assert not Payment.objects.exists()
+    assert not BalanceTransaction.objects.exists()
+
+
+def test_the_job_asks_once_the_patience_is_over(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY, 10))
+    order = paid_without_a_word(sandbox)
+    assert balance.fetch_new(now=at(MONDAY, 10, 30)).waiting
+    assert not Payment.objects.exists()
+    assert balance.fetch_new(now=at(MONDAY, 11, 1)).posted == 1
+    assert JournalEntry.objects.get().order == order
