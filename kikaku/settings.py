@@ -183,7 +183,9 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 TIME_ZONE = "Asia/Tokyo"
 USE_TZ = True
 USE_I18N = True
-LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]  # what other packages leave untranslated; apps bring their own
+LOCALE_PATHS = [
+    BASE_DIR / "kikaku" / "locale"
+]  # what other packages leave untranslated; apps bring their own
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
 
