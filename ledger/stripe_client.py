@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
 TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
-NETWORK_RETRIES = 1  # a customer may be waiting: 20 s at most; the jobs try again. Safe: writes carry an idempotency key
+NETWORK_RETRIES = 1  # a customer may be waiting; safe, since writes carry an idempotency key
 SANDBOX_KEY = "sk_test_sandbox"
 PAGE = 100  # Stripe's largest page
 
