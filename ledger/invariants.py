@@ -344,7 +344,21 @@ def _expected(
             Scope(until=until).posted, source_type=posting.REFUND, purpose="failed", order__in=orders
         ).values_list("source_id", flat=True)
     )
-    settled_later = _settled_after(orders, until)
+    for order_id, amount in (
+        JournalLine.objects.filter(
+            Q() if until is None else Q(entry__day__lte=until),
+            entry__order__in=orders,
+            entry__source_type=posting.REFUND,
+            entry__purpose=posting.SETTLED,
+            account_id=accounts.REFUNDS_PAYABLE,
+        )
+        .values_list("entry__order_id")
+        .annotate(sum=Sum("debit"))
+        .order_by()
+        .values_list("entry__order_id", "sum")
+    ):
+        prepaid[order_id] += amount
+        payable[order_id] -= amount
     parts = RefundLine.objects.filter(refund=OuterRef("pk")).order_by().values("refund")
 
     def part(column: str) -> Coalesce:
@@ -363,38 +377,17 @@ def _expected(
         .order_by("pk")
         .iterator(2000)
     ):
-        later = settled_later.get(str(refund.pk), 0)
-        from_prepaid, from_payable = refund.prepaid + later, refund.payable - later
         if str(refund.pk) in owed_without_money:
-            prepaid[refund.order_id] -= from_prepaid
-            payable[refund.order_id] += from_prepaid + refund.recognised
+            prepaid[refund.order_id] -= refund.prepaid
+            payable[refund.order_id] += refund.prepaid + refund.recognised
             if refund.moved:
                 payable[refund.order_id] -= refund.amount
         elif refund.moved:
-            prepaid[refund.order_id] -= from_prepaid
-            payable[refund.order_id] -= from_payable
+            prepaid[refund.order_id] -= refund.prepaid
+            payable[refund.order_id] -= refund.payable
         if refund.came_back:
             payable[refund.order_id] += refund.amount
     return prepaid, payable
-
-
-def _settled_after(orders: QuerySet[Order], until: date | None) -> dict[str, int]:
-    """Give what of a refund's part in 2130 became one in 2120 after the cut (`posting.paid_from_owed`), per refund."""
-    if until is None:
-        return {}
-    return dict(
-        JournalLine.objects.filter(
-            entry__order__in=orders,
-            entry__day__gt=until,
-            entry__source_type=posting.REFUND,
-            entry__purpose__startswith=posting.OWED_SINCE,
-            account_id=accounts.REFUNDS_PAYABLE,
-        )
-        .values_list("entry__source_id")
-        .annotate(sum=Sum("debit"))
-        .order_by()
-        .values_list("entry__source_id", "sum")
-    )
 
 
 def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:

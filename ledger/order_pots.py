@@ -89,7 +89,7 @@ class Unbound:
 
 
 def unbound(order: Order) -> Unbound:
-    """Tell what was paid beyond the order's total, and what is owed since refunds failed. Three queries."""
+    """Tell what was paid beyond the order's total, and what is owed since refunds failed. Four queries."""
     captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     failed: int = (
         Refund.objects.filter(
@@ -100,13 +100,16 @@ def unbound(order: Order) -> Unbound:
     taken = RefundLine.objects.filter(refund__order=order, tax_rate__isnull=True).aggregate(
         excess=Sum("prepaid"), payable=Sum("payable")
     )
-    given = taken["excess"] or 0
+    settled = -_posted(order, Q(entry__source_type=posting.REFUND, entry__purpose=posting.SETTLED)).get(
+        accounts.REFUNDS_PAYABLE, 0
+    )
+    given = (taken["excess"] or 0) - settled
     overdrawn = max(0, given - (captured - order.total if captured >= order.total else captured))
     kept = captured - given + overdrawn  # what was given back unbound was never for the order
     funded = kept >= order.total
     return Unbound(
         funded=funded,
         excess=kept - (order.total if funded else 0),
-        owed=failed - (taken["payable"] or 0),
+        owed=failed - (taken["payable"] or 0) - settled,
         overdrawn=overdrawn,
     )

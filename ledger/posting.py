@@ -16,7 +16,7 @@ BALANCE_TRANSACTION = "balance_transaction"
 SHIPMENT = "shipment"
 REFUND = "refund"
 ENTRY = "entry"
-OWED_SINCE = "owed since "  # purpose of `paid_from_owed`, before the refund that failed
+SETTLED = "settled"  # purpose of `settled`
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,12 @@ def unpaid_refund(
     )
 
 
-def paid_from_owed(
-    refund_id: str, *, failed_id: str, amount: int, occurred_at: datetime, order_id: int, reference: str
-) -> Draft:
-    """Post that a refund which had overdrawn 2130 has paid a part of what is owed since another one failed (2120)."""
+def settled(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
+    """Post that a part of what is owed since a refund failed went back already, out of prepayments, by another one."""
     return Draft(
         source_type=REFUND,
         source_id=refund_id,
-        purpose=f"{OWED_SINCE}{failed_id}",
+        purpose=SETTLED,
         description=f"返金未払充当 {reference}",
         occurred_at=occurred_at,
         order_id=order_id,

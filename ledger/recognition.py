@@ -249,36 +249,23 @@ def _merged(parts: list[RefundPart]) -> list[RefundPart]:
 
 
 def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
-    """Count refunds that took more than the order had as payment of what is owed since `failed` ended badly.
+    """Count what other refunds took beyond the order's money as payment of what is owed since `failed` ended badly.
 
     Somebody refunded in Stripe's dashboard what was promised to our refund: Stripe refused ours, which is owed now,
-    and the other one had nowhere to take its money from but 2130. Its lines become `payable`; when its money was
-    posted already, an entry moves it. Runs inside the transaction that marks `failed`, with the order locked.
+    and the other one had nowhere to take its money from but 2130. An entry moves it to 2120. Runs inside the
+    transaction that marks `failed`, with the order locked.
     """
     loose = unbound(failed.order)
-    left = min(loose.overdrawn, loose.owed)
-    if not left:
-        return
-    lines = RefundLine.objects.filter(refund__order=failed.order, tax_rate__isnull=True, prepaid__gt=0)
-    for line in lines.select_related("refund").order_by("-pk"):
-        amount = min(left, line.prepaid)
-        left -= amount
-        RefundLine.objects.filter(pk=line.pk).update(
-            prepaid=line.prepaid - amount, payable=line.payable + amount
+    amount = min(loose.overdrawn, loose.owed)
+    if amount:
+        draft = posting.settled(
+            str(failed.pk),
+            amount=amount,
+            occurred_at=now,
+            order_id=failed.order_id,
+            reference=failed.order.number,
         )
-        moved = BalanceTransaction.objects.filter(source=line.refund.stripe_id or "-", type__in=REFUND_TYPES)
-        if moved.exists() or _failed_entry(line.refund).exists():
-            draft = posting.paid_from_owed(
-                str(line.refund_id),
-                failed_id=str(failed.pk),
-                amount=amount,
-                occurred_at=now,
-                order_id=failed.order_id,
-                reference=failed.order.number,
-            )
-            journal.post(draft, now=now)
-        if not left:
-            return
+        journal.post(draft, now=now)
 
 
 def _failed_entry(refund: Refund) -> QuerySet[JournalEntry]:

@@ -375,6 +375,5 @@ def test_a_day_closes_clean_though_its_overdrawn_refund_was_settled_on_a_later_o
     refunds.send_requested(now=set_clock(sandbox, at(TUESDAY, 10)))  # refused: only 10,800 are left
     build.fetch(sandbox)
     assert not [finding for finding in invariants.check_day(TUESDAY)]
-    # at the end of Monday 2130 was overdrawn by nothing yet: 11,500 less the 700 that went back
     assert not [finding for finding in invariants.check_day(MONDAY)]
     assert -journal.balance(PREPAYMENTS, until=MONDAY) == 10_800
