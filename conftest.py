@@ -1,5 +1,6 @@
 """What every test stands on: an own disk, an own Stripe, and a test database that can be flushed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from django.db.models.signals import post_migrate
 from pytest_django import Settings
 
 if TYPE_CHECKING:
-    from kikaku.sandbox import Sandbox
+    from kikaku.sandbox import Request, Response, Sandbox
 
 
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
@@ -63,8 +64,25 @@ def own_disk(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def sandbox(own_disk: None) -> "Sandbox":
-    """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet."""
+def sandbox(own_disk: None) -> Iterator["Sandbox"]:
+    """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet.
+
+    Every request and answer is judged by Stripe's OpenAPI document where it is at hand (`kikaku/sandbox/tests`
+    and `ledger/tests/test_stripe_client.py` insist on it).
+    """
+    from kikaku.sandbox.openapi import SPEC_PATH, ContractViolation, contract
     from ledger import stripe_client
 
-    return stripe_client.sandbox()
+    sandbox = stripe_client.sandbox()
+    violations: list[str] = []
+
+    def judge(request: "Request", response: "Response") -> None:
+        try:
+            contract().observe(request, response)
+        except ContractViolation as violation:  # our code may catch exceptions: it is told at the end
+            violations.append(str(violation))
+
+    if SPEC_PATH.exists():
+        sandbox.observer = judge
+    yield sandbox
+    assert not violations, "\n".join(violations)
