@@ -40,12 +40,8 @@ def last_closed_day() -> date | None:
     return last
 
 
-def first_open_day(day: date) -> date:
+def first_open_day(day: date, *, last_closed: date | None) -> date:
     """Give `day` itself when it is open, or the first open day after it."""
-    return _open_day(day, last_closed_day())
-
-
-def _open_day(day: date, last_closed: date | None) -> date:
     return day if last_closed is None or day > last_closed else last_closed + timedelta(days=1)
 
 
@@ -103,7 +99,7 @@ def _write(
     last = last_closed_day()
     entries = JournalEntry.objects.bulk_create(
         JournalEntry(
-            day=_open_day(business_day(draft.occurred_at), last),
+            day=first_open_day(business_day(draft.occurred_at), last_closed=last),
             occurred_at=draft.occurred_at,
             source_type=draft.source_type,
             source_id=draft.source_id,

@@ -81,7 +81,8 @@ def test_a_late_fact_posts_to_the_first_open_day_and_keeps_its_instant() -> None
     close(date(2026, 11, 21))
     entry = journal.post(draft(), now=NOW)
     assert (entry.day, entry.occurred_at) == (date(2026, 11, 22), NOW)
-    assert journal.first_open_day(date(2026, 11, 25)) == date(2026, 11, 25)
+    open_one = date(2026, 11, 25)
+    assert journal.first_open_day(open_one, last_closed=journal.last_closed_day()) == open_one
 
 
 def test_a_reversal_is_linked_and_written_once() -> None:
