@@ -1,9 +1,12 @@
-"""What happens by itself as time passes: late captures, refunds that settle or fail, sessions that expire."""
+"""What happens by itself as time passes: late captures, refunds that settle or fail, sessions and vouchers that expire."""
+
+from collections.abc import Callable
 
 from kikaku.sandbox.checkout import expire_session
+from kikaku.sandbox.konbini import lapse
 from kikaku.sandbox.payments import capture
-from kikaku.sandbox.refunds import fail_refund, finish_refund
-from kikaku.sandbox.state import Transaction
+from kikaku.sandbox.refunds import ask_again, fail_refund, finish_refund
+from kikaku.sandbox.state import Json, Transaction
 
 
 def something_due(tx: Transaction) -> bool:
@@ -35,13 +38,16 @@ def _next_due(tx: Transaction) -> tuple[int, float, str, str] | None:
 
 
 def _perform(tx: Transaction, task: str, object_id: str) -> None:
-    if task == "capture":
-        capture(tx, tx.load("charge", object_id))
-    elif task == "finish refund":
-        finish_refund(tx, tx.load("refund", object_id))
-    elif task == "fail refund":
-        fail_refund(tx, tx.load("refund", object_id))
-    elif task == "expire session":
-        expire_session(tx, tx.load("checkout.session", object_id))
-    else:
-        raise LookupError(f"Unknown task on the agenda: {task}")
+    kind, perform = _TASKS[task]
+    perform(tx, tx.load(kind, object_id))
+
+
+# What a task is about, and what it does.
+_TASKS: dict[str, tuple[str, Callable[[Transaction, Json], object]]] = {
+    "ask again": ("refund", ask_again),
+    "capture": ("charge", capture),
+    "expire session": ("checkout.session", expire_session),
+    "fail refund": ("refund", fail_refund),
+    "finish refund": ("refund", finish_refund),
+    "lapse voucher": ("checkout.session", lambda tx, session: lapse(tx, session["id"])),
+}

@@ -13,7 +13,7 @@ from kikaku.sandbox.events import LISTED_FOR_SECONDS, listed_since, shown_event
 from kikaku.sandbox.expansion import expand, list_object
 from kikaku.sandbox.http import json_bytes
 from kikaku.sandbox.params import Params, decode_form
-from kikaku.sandbox.refunds import cancel_refund, create_refund
+from kikaku.sandbox.refunds import cancel_refund, create_refund, expire_refund
 from kikaku.sandbox.state import Condition, Json, Transaction
 
 KEYS_KEPT_SECONDS = 24 * 3600  # https://docs.stripe.com/api/idempotent_requests
@@ -27,6 +27,7 @@ class Settings:
 
     base_url: str
     return_origins: tuple[str, ...]
+    book_refunds_at_once: bool
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,17 @@ def _charge_list(tx: Transaction, params: Params, settings: Settings, _: str) ->
 
 
 def _refund_create(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    return create_refund(tx, params)
+    return create_refund(tx, params, book_at_once=settings.book_refunds_at_once)
 
 
 def _refund_cancel(tx: Transaction, params: Params, settings: Settings, refund_id: str) -> Json:
     params.done()
-    return cancel_refund(_found(tx, "refund", refund_id))
+    return cancel_refund(tx, _found(tx, "refund", refund_id))
+
+
+def _refund_expire(tx: Transaction, params: Params, settings: Settings, refund_id: str) -> Json:
+    params.done()
+    return expire_refund(tx, _found(tx, "refund", refund_id))
 
 
 def _refund_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
@@ -183,6 +189,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Endpoint], ...] = tuple(
         ("GET", "/v1/refunds", _refund_list),
         ("GET", f"/v1/refunds/{_ID}", _retrieve("refund")),
         ("POST", f"/v1/refunds/{_ID}/cancel", _refund_cancel),
+        ("POST", f"/v1/test_helpers/refunds/{_ID}/expire", _refund_expire),
         ("GET", "/v1/balance", _balance),
         ("GET", "/v1/balance_transactions", _balance_transaction_list),
         ("GET", f"/v1/balance_transactions/{_ID}", _retrieve("balance_transaction")),

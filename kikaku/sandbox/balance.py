@@ -2,14 +2,15 @@
 
 from kikaku.sandbox.state import Json, Transaction, new_id
 
-FEE_PER_MILLE = 36  # 3.6 %, the price of card payments in Japan
+FEE_PER_MILLE = 36  # 3.6 %, the price of cards and of konbini in Japan
 FEE_TAX_PERCENT = 10
 DAYS_UNTIL_AVAILABLE = 4
 _DAY = 24 * 3600
+_NOUNS = {"refund": "CHARGE", "refund_failure": "CHARGE", "payment_refund": "PAYMENT"}
 
 
-def card_fee(amount: int) -> int:
-    """Return the fee of a card payment in JPY: 3.6 % rounded half up to the yen."""
+def processing_fee(amount: int) -> int:
+    """Return the fee of a payment in JPY, without tax: 3.6 % rounded half up to the yen."""
     return (amount * FEE_PER_MILLE + 500) // 1000
 
 
@@ -18,24 +19,46 @@ def fee_tax(fee: int) -> int:
     return (fee * FEE_TAX_PERCENT + 50) // 100
 
 
-def book_charge(tx: Transaction, charge: Json, *, taxed_fee: bool) -> Json:
-    """Add the balance transaction of a captured charge and return it."""
-    fee = card_fee(charge["amount"])
+def fee_is_taxed(charge: Json) -> bool:
+    """Tell whether Japanese consumption tax lies on a charge's fee: Visa's and Mastercard's alone are exempt."""
+    return not by_card(charge) or charge["payment_method_details"]["card"]["brand"] not in {
+        "visa",
+        "mastercard",
+    }
+
+
+def by_card(charge: Json) -> bool:
+    """Tell whether a charge was paid by card; what was paid otherwise is a `payment` in the balance (`py_…`)."""
+    return bool(charge["payment_method_details"]["type"] == "card")
+
+
+def book_charge(tx: Transaction, charge: Json) -> Json:
+    """Add the balance transaction of a captured charge and return it.
+
+    Its type, as those below: https://docs.stripe.com/reports/balance-transaction-types
+    """
+    fee = processing_fee(charge["amount"])
     details = [_fee_detail(fee, "Stripe processing fees", "stripe_fee")]
-    if taxed_fee:
+    if fee_is_taxed(charge):
         details.append(_fee_detail(fee_tax(fee), "JCT", "tax"))
     available_on = (tx.second // _DAY + DAYS_UNTIL_AVAILABLE) * _DAY
-    return _book(tx, "charge", charge, charge["amount"], details, available_on)
+    kind = "charge" if by_card(charge) else "payment"
+    return _book(tx, kind, "charge", charge, charge["amount"], details, available_on)
 
 
 def book_refund(tx: Transaction, refund: Json, charge: Json) -> Json:
     """Add the balance transaction of a refund: the negative amount, no fee, none returned."""
-    return _book(tx, "refund", refund, -refund["amount"], [], _same_as_charge(tx, charge))
+    kind = "refund" if by_card(charge) else "payment_refund"
+    return _book(tx, kind, "refund", refund, -refund["amount"], [], _same_as_charge(tx, charge))
 
 
 def book_refund_failure(tx: Transaction, refund: Json, charge: Json) -> Json:
-    """Add the balance transaction that brings the money of a failed refund back."""
-    return _book(tx, "refund_failure", refund, refund["amount"], [], _same_as_charge(tx, charge))
+    """Add the balance transaction that brings the money of a failed refund back.
+
+    To a payment that was not by card it comes back as another `payment_refund`, of a positive amount.
+    """
+    kind, category = ("refund_failure", "refund_failure") if by_card(charge) else ("payment_refund", "refund")
+    return _book(tx, kind, category, refund, refund["amount"], [], _same_as_charge(tx, charge))
 
 
 def _same_as_charge(tx: Transaction, charge: Json) -> int:
@@ -57,7 +80,13 @@ def _fee_detail(amount: int, description: str, fee_type: str) -> Json:
 
 
 def _book(
-    tx: Transaction, kind: str, source: Json, amount: int, fee_details: list[Json], available_on: int
+    tx: Transaction,
+    kind: str,
+    category: str,
+    source: Json,
+    amount: int,
+    fee_details: list[Json],
+    available_on: int,
 ) -> Json:
     fee = sum(detail["amount"] for detail in fee_details)
     transaction: Json = {
@@ -68,12 +97,12 @@ def _book(
         "balance_type": "payments",
         "created": tx.second,
         "currency": "jpy",
-        "description": source.get("description") if kind == "charge" else "REFUND FOR CHARGE",
+        "description": source["description"] if category == "charge" else f"REFUND FOR {_NOUNS[kind]}",
         "exchange_rate": None,
         "fee": fee,
         "fee_details": fee_details,
         "net": amount - fee,
-        "reporting_category": kind,
+        "reporting_category": category,
         "source": source["id"],
         "status": "pending",
         "type": kind,

@@ -19,11 +19,6 @@ class Card:
     decline_code: str = ""
     refund: RefundBehaviour = "succeeds"
 
-    @property
-    def taxed_fee(self) -> bool:
-        """In Japan only the fees of Visa and Mastercard are exempt from consumption tax."""
-        return self.brand not in {"visa", "mastercard"}
-
 
 _CARDS = (
     Card("4242424242424242", "visa", ("Visa · 支払い成功", "Visa · succeeds")),
@@ -40,7 +35,7 @@ CARDS = {card.number: card for card in _CARDS}
 
 
 def normalised(number: str) -> str:
-    """Return a card number as typed by a customer without spaces and hyphens, in plain digits."""
+    """Return a number as typed by a customer without spaces and hyphens, in plain digits."""
     plain = unicodedata.normalize("NFKC", number)
     return "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Pd" and c != "\u2212")
 

@@ -9,8 +9,9 @@ from kikaku.sandbox.events import record_event
 from kikaku.sandbox.params import Params
 from kikaku.sandbox.state import Json, Transaction, new_id
 
-MINIMUM_AMOUNT = 50  # JPY, https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
-MAXIMUM_AMOUNT = 99_999_999
+# What each way of paying takes at least and at most, in JPY.
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, https://docs.stripe.com/payments/konbini
+LIMITS = {"card": (50, 99_999_999), "konbini": (120, 300_000)}
 SHORTEST_LIFE_SECONDS = 30 * 60
 LONGEST_LIFE_SECONDS = 24 * 3600
 MAXIMUM_LINES = 100
@@ -65,7 +66,7 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
 
     Raises:
         ApiError: a parameter is missing, unknown or out of its range, the total lies outside ¥50 to
-            ¥99,999,999, or a return address leads elsewhere than to `return_origins`.
+            ¥99,999,999 (with konbini: ¥120 to ¥300,000), or a return address leads elsewhere than to `return_origins`.
     """
     mode = params.choice("mode", ("payment", "setup", "subscription"), required=True)
     if mode != "payment":
@@ -77,14 +78,8 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
     success_url = _return_url(params, "success_url", return_origins, required=True)
     cancel_url = _return_url(params, "cancel_url", return_origins, required=False)
     expires_at = _expires_at(tx, params)
-    types = params.texts("payment_method_types") or ["card"]
-    for index, method in enumerate(types):
-        if method != "card":
-            raise ApiError(
-                400,
-                f"The payment method type provided: {method[:40]} is invalid. This stand-in takes cards only.",
-                param=f"payment_method_types[{index}]",
-            )
+    types = _method_types(params)
+    options = _method_options(params, types)
     session_id = new_id("cs_test")
     email = params.email("customer_email")
     locale = params.choice("locale", LOCALES)
@@ -94,7 +89,7 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
     lines, products = _lines(tx, params)
     params.done()
     total = sum(line["amount_total"] for line in lines)
-    _check_total(total)
+    _check_total(total, types)
 
     for product in products:
         tx.insert("product", product)
@@ -154,7 +149,7 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
         "payment_link": None,
         "payment_method_collection": "if_required",
         "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_options": options,
         "payment_method_types": types,
         "payment_status": "unpaid",
         "permissions": None,
@@ -197,17 +192,49 @@ def _not_jpy(param: str) -> ApiError:
     return ApiError(400, "Invalid currency: this stand-in settles in jpy only.", param=param)
 
 
-def _check_total(total: int) -> None:
-    if total < MINIMUM_AMOUNT:
+def _method_types(params: Params) -> list[str]:
+    types = params.texts("payment_method_types") or ["card"]
+    for index, method in enumerate(types):
+        if method not in LIMITS or method in types[:index]:
+            raise ApiError(
+                400,
+                f"The payment method type provided: {method[:40]} is invalid or comes twice."
+                f" This stand-in takes: {', '.join(LIMITS)}.",
+                param=f"payment_method_types[{index}]",
+            )
+    return types
+
+
+def _method_options(params: Params, types: Sequence[str]) -> Json:
+    """Read `payment_method_options`: nothing may be said of a method that is not offered."""
+    options: Json = {"card": {"request_three_d_secure": "automatic"}} if "card" in types else {}
+    group = params.group("payment_method_options")
+    if "konbini" in types:
+        konbini = group.group("konbini")
+        days = konbini.integer("expires_after_days", minimum=1, maximum=60)
+        options["konbini"] = {"expires_after_days": days}
+    elif group.given("konbini"):
         raise ApiError(
             400,
-            f"The Checkout Session's total amount due must add up to at least ¥{MINIMUM_AMOUNT} jpy",
+            "`payment_method_options[konbini]` says something of a method that `payment_method_types` does not offer.",
+            param="payment_method_options[konbini]",
+        )
+    return options
+
+
+def _check_total(total: int, types: Sequence[str]) -> None:
+    minimum = max(LIMITS[method][0] for method in types)
+    maximum = min(LIMITS[method][1] for method in types)
+    if total < minimum:
+        raise ApiError(
+            400,
+            f"The Checkout Session's total amount due must add up to at least ¥{minimum} jpy",
             code="amount_too_small",
         )
-    if total > MAXIMUM_AMOUNT:
+    if total > maximum:
         raise ApiError(
             400,
-            f"The Checkout Session's total amount due must add up to no more than ¥{MAXIMUM_AMOUNT:,} jpy",
+            f"The Checkout Session's total amount due must add up to no more than ¥{maximum:,} jpy",
             code="amount_too_large",
         )
 
@@ -292,7 +319,9 @@ def _lines(tx: Transaction, params: Params) -> tuple[list[Json], list[Json]]:
         price_data = group.group("price_data")
         if price_data.needed("currency").lower() != "jpy":
             raise _not_jpy(price_data.name_of("currency"))
-        unit_amount = price_data.integer("unit_amount", required=True, minimum=0, maximum=MAXIMUM_AMOUNT) or 0
+        unit_amount = (
+            price_data.integer("unit_amount", required=True, minimum=0, maximum=LIMITS["card"][1]) or 0
+        )
         tax_behavior = price_data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified"))
         if not price_data.given("product_data"):
             raise price_data.missing("product_data")

@@ -63,6 +63,11 @@ def _put(target: dict[str, Any], names: Sequence[str], value: str, key: str) -> 
         target = below
 
 
+def is_email(text: str) -> bool:
+    """Tell whether a text can be an e-mail address."""
+    return _EMAIL.match(text) is not None
+
+
 def list_members(value: Any) -> list[Any] | None:
     """Return the members of a decoded list in order, or None if `value` is no list."""
     if not isinstance(value, dict) or not all(name.isdecimal() for name in value):
@@ -181,7 +186,7 @@ class Params:
     def email(self, name: str) -> str | None:
         """Read an e-mail address."""
         value = self.text(name, max_length=800)
-        if value is not None and not _EMAIL.match(value):
+        if value is not None and not is_email(value):
             raise ApiError(
                 400, f"Invalid email address: {value[:80]}", code="email_invalid", param=self.name_of(name)
             )

@@ -1,12 +1,10 @@
-"""Paying: what happens when a customer submits a card on the hosted page."""
+"""Payments: intents, charges and what is recorded of them, whatever the customer pays with."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from kikaku.sandbox.balance import book_charge
-from kikaku.sandbox.cards import CARDS, Card, looks_like_a_card, normalised
 from kikaku.sandbox.checkout import customer_details
-from kikaku.sandbox.errors import DOC_URL
 from kikaku.sandbox.events import record_event
 from kikaku.sandbox.state import Json, Transaction, new_id, random_text
 
@@ -14,13 +12,6 @@ from kikaku.sandbox.state import Json, Transaction, new_id, random_text
 ASYNC_CAPTURE_SECONDS = 2
 
 Outcome = Literal["succeeded", "declined", "requires_action", "invalid"]
-
-_DECLINED = "Your card was declined."
-_DECLINES = {
-    "generic_decline": ("card_declined", _DECLINED),
-    "insufficient_funds": ("card_declined", "Your card has insufficient funds."),
-}
-_NOT_AUTHENTICATED = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
 
 
 class UnknownSession(LookupError):
@@ -31,8 +22,8 @@ class SessionNotOpen(Exception):
     """Raised when a session is complete or expired and takes no card any more."""
 
 
-class NothingToAuthenticate(Exception):
-    """Raised when an authentication is answered that nobody asked for."""
+class MethodNotOffered(Exception):
+    """Raised when a session was created without the way of paying that the customer takes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class PayResult:
     """How a try to pay ended.
 
     `declined` and `invalid` leave the session open for another try; `invalid` (a wrong number) left no trace.
-    `requires_action` waits for `authenticate`.
+    `requires_action` waits for `authenticate` (a card) or for the money at the counter (konbini).
     """
 
     outcome: Outcome
@@ -50,111 +41,48 @@ class PayResult:
     code: str | None = None  # Stripe's error code, as card_declined
     decline_code: str | None = None
     message: str | None = None  # English, as Stripe says it
-    redirect_url: str | None = None  # where the customer goes now: success_url after a payment
+    redirect_url: str | None = None  # where the customer goes now: success_url, or the voucher's page
 
 
-def open_session(tx: Transaction, session_id: str) -> Json:
-    """Return a session that still takes a payment.
+def known_session(tx: Transaction, session_id: str) -> Json:
+    """Return a session.
 
     Raises:
         UnknownSession: there is none of that id.
-        SessionNotOpen: it is complete or expired.
     """
     session = tx.get("checkout.session", session_id)
     if session is None:
         raise UnknownSession(f"No such Checkout Session: {session_id}")
-    if session["status"] != "open":
-        raise SessionNotOpen(f"Checkout Session {session_id} is {session['status']}.")
     return session
 
 
-def submit_card(tx: Transaction, session_id: str, number: str, *, email: str | None = None) -> PayResult:
-    """Try to pay an open session with a test card; a second try uses the same intent.
+def open_session(tx: Transaction, session_id: str, method: str) -> Json:
+    """Return a session that still takes a payment by the method (`card` or `konbini`).
 
     Raises:
-        UnknownSession, SessionNotOpen: as `open_session`.
+        UnknownSession: there is none of that id.
+        SessionNotOpen: it is complete or expired.
+        MethodNotOffered: it was created for other methods.
     """
-    session = open_session(tx, session_id)
-    number = normalised(number)
-    card = CARDS.get(number)
-    if card is None:
-        if looks_like_a_card(number):
-            return PayResult(
-                "invalid", session_id, code="card_declined", decline_code="test_mode_live_card",
-                message="Your card was declined. Only the test cards can be used here.",
-            )  # fmt: skip
-        return PayResult(
-            "invalid", session_id, code="incorrect_number", message="Your card number is incorrect."
-        )
-    if email and not session["customer_email"]:
-        session = {**session, "customer_details": customer_details(email)}
-    intent = _intent_for(tx, session)
-    session = {**session, "payment_intent": intent["id"]}
-    tx.save(session)
-    if card.behaviour == "declines":
-        return _decline(tx, session, intent, card)
-    if card.behaviour == "authenticates":
-        return _ask_authentication(tx, session, intent, card)
-    return _succeed(tx, session, intent, card, authenticated=False)
-
-
-def answer_authentication(tx: Transaction, session_id: str, *, succeeds: bool) -> PayResult:
-    """Finish the authentication that a card asked for.
-
-    Raises:
-        UnknownSession, SessionNotOpen: as `open_session`.
-        NothingToAuthenticate: no authentication is under way.
-    """
-    session = open_session(tx, session_id)
-    intent_id = session["payment_intent"]
-    intent = tx.load("payment_intent", intent_id) if intent_id is not None else None
-    if intent is None or intent["status"] != "requires_action":
-        raise NothingToAuthenticate(f"Checkout Session {session_id} waits for no authentication.")
-    method = tx.load("payment_method", intent["payment_method"])
-    card = CARDS[tx.private(method["id"])["number"]]
-    if succeeds:
-        return _succeed(tx, session, intent, card, authenticated=True)
-    error = {
-        "code": "payment_intent_authentication_failure",
-        "doc_url": DOC_URL + "payment-intent-authentication-failure",
-        "message": _NOT_AUTHENTICATED,
-        "payment_method": method,
-        "type": "invalid_request_error",
-    }
-    failed = {
-        **intent,
-        "last_payment_error": error,
-        "next_action": None,
-        "payment_method": None,
-        "status": "requires_payment_method",
-    }
-    tx.save(failed)
-    record_event(tx, "payment_intent.payment_failed", failed)
-    return PayResult(
-        "declined", session_id, intent["id"], code=str(error["code"]), message=_NOT_AUTHENTICATED
-    )
-
-
-def awaits_authentication(tx: Transaction, session: Json) -> bool:
-    """Tell whether the customer still has to confirm the payment with the bank."""
-    if session["status"] != "open" or session["payment_intent"] is None:
-        return False
-    return bool(tx.load("payment_intent", session["payment_intent"])["status"] == "requires_action")
+    session = known_session(tx, session_id)
+    if session["status"] != "open":
+        raise SessionNotOpen(f"Checkout Session {session_id} is {session['status']}.")
+    if method not in session["payment_method_types"]:
+        raise MethodNotOffered(f"Checkout Session {session_id} does not offer {method}.")
+    return session
 
 
 def capture(tx: Transaction, charge: Json) -> None:
     """Book the balance transaction of an asynchronously captured charge and say so by `charge.updated`."""
     if charge["balance_transaction"] is not None:
         return
-    card = CARDS[tx.private(charge["id"])["number"]]
-    booked = book_charge(tx, charge, taxed_fee=card.taxed_fee)
-    updated = {**charge, "balance_transaction": booked["id"]}
+    updated = {**charge, "balance_transaction": book_charge(tx, charge)["id"]}
     tx.save(updated)
     record_event(tx, "charge.updated", updated, {"balance_transaction": None})
 
 
-def _intent_for(tx: Transaction, session: Json) -> Json:
-    """Return the session's intent; the first submission creates it."""
+def intent_for(tx: Transaction, session: Json) -> Json:
+    """Return the session's intent; the first try to pay creates it."""
     if session["payment_intent"] is not None:
         return tx.load("payment_intent", session["payment_intent"])
     data = tx.private(session["id"])["intent_data"]
@@ -187,15 +115,8 @@ def _intent_for(tx: Transaction, session: Json) -> Json:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {
-            "card": {
-                "installments": None,
-                "mandate_options": None,
-                "network": None,
-                "request_three_d_secure": "automatic",
-            }
-        },
-        "payment_method_types": ["card"],
+        "payment_method_options": _method_options(session),
+        "payment_method_types": session["payment_method_types"],
         "processing": None,
         "receipt_email": None,
         "review": None,
@@ -212,87 +133,76 @@ def _intent_for(tx: Transaction, session: Json) -> Json:
     return intent
 
 
-def _billing_details(session: Json) -> Json:
+def _method_options(session: Json) -> Json:
+    options: Json = {}
+    if "card" in session["payment_method_types"]:
+        options["card"] = {
+            "installments": None,
+            "mandate_options": None,
+            "network": None,
+            "request_three_d_secure": "automatic",
+        }
+    if "konbini" in session["payment_method_types"]:
+        options["konbini"] = {
+            "confirmation_number": None,
+            "expires_after_days": session["payment_method_options"]["konbini"]["expires_after_days"],
+            "expires_at": None,
+            "product_description": None,
+        }
+    return options
+
+
+def billing_details(session: Json) -> Json:
+    """Return what the customer told Checkout of himself, as methods and charges carry it."""
     details = session["customer_details"] or {}
     empty = {"city": None, "country": "JP", "line1": None, "line2": None, "postal_code": None, "state": None}
-    return {"address": empty, "email": details.get("email"), "name": None, "phone": None, "tax_id": None}
+    return {
+        "address": empty,
+        "email": details.get("email"),
+        "name": details.get("name"),
+        "phone": details.get("phone"),
+        "tax_id": None,
+    }
 
 
-def _new_method(tx: Transaction, session: Json, card: Card) -> Json:
+def new_method(
+    tx: Transaction, session: Json, kind: str, details: Json, *, private: Json | None = None
+) -> Json:
+    """Store a payment method: `details` is what Stripe says of its kind (`card`, `konbini`)."""
     method: Json = {
         "id": new_id("pm"),
         "object": "payment_method",
         "allow_redisplay": "limited",
-        "billing_details": _billing_details(session),
-        "card": {
-            "brand": card.brand,
-            "checks": _checks(),
-            "country": "JP",
-            "display_brand": "american_express" if card.brand == "amex" else card.brand,
-            "exp_month": 12,
-            "exp_year": 2034,
-            "fingerprint": _fingerprint(card),
-            "funding": "credit",
-            "generated_from": None,
-            "last4": card.number[-4:],
-            "networks": {"available": [card.brand], "preferred": None},
-            "regulated_status": "unregulated",
-            "three_d_secure_usage": {"supported": True},
-            "wallet": None,
-        },
+        "billing_details": billing_details(session),
+        kind: details,
         "created": tx.second,
         "customer": None,
         "customer_account": None,
         "livemode": False,
         "metadata": {},
-        "type": "card",
+        "type": kind,
     }
-    tx.insert("payment_method", method, private={"number": card.number})
+    tx.insert("payment_method", method, private=private)
     return method
 
 
-def _checks() -> Json:
-    return {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
-
-
-def _fingerprint(card: Card) -> str:
-    return f"sandbox{card.number[-9:]}"
-
-
-def _new_charge(
+def new_charge(
     tx: Transaction,
-    session: Json,
     intent: Json,
     method: Json,
-    card: Card,
     *,
-    authenticated: bool,
-    failure: Any,
+    details: Json,
+    outcome: Json,
+    failure: Any = None,
 ) -> Json:
-    """Return a charge, not stored yet; `failure` is None or (code, decline_code, message)."""
+    """Return a charge, not stored yet.
+
+    `details` is what it says of its method, `outcome` Stripe's judgement; `failure` is None or (code, message).
+    """
     paid = failure is None
-    outcome = {
-        "advice_code": None if paid else "try_again_later",
-        "network_advice_code": None,
-        "network_decline_code": None if paid else "05",
-        "network_status": "approved_by_network" if paid else "declined_by_network",
-        "reason": None if paid else failure[1],
-        "risk_level": "normal",
-        "risk_score": 12,
-        "seller_message": "Payment complete." if paid else "The bank did not approve the payment.",
-        "type": "authorized" if paid else "issuer_declined",
-    }
-    three_d_secure = {
-        "authentication_flow": "challenge",
-        "electronic_commerce_indicator": "05",
-        "exemption_indicator": None,
-        "result": "authenticated",
-        "result_reason": None,
-        "transaction_id": new_id("x")[2:],
-        "version": "2.2.0",
-    }
+    kind = method["type"]
     return {
-        "id": new_id("ch"),
+        "id": new_id("ch" if kind == "card" else "py"),
         "object": "charge",
         "amount": intent["amount"],
         "amount_captured": intent["amount"] if paid else 0,
@@ -301,7 +211,7 @@ def _new_charge(
         "application_fee": None,
         "application_fee_amount": None,
         "balance_transaction": None,
-        "billing_details": _billing_details(session),
+        "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "SANDBOX",
         "captured": paid,
         "created": tx.second,
@@ -311,7 +221,7 @@ def _new_charge(
         "disputed": False,
         "failure_balance_transaction": None,
         "failure_code": None if paid else failure[0],
-        "failure_message": None if paid else failure[2],
+        "failure_message": None if paid else failure[1],
         "fraud_details": {},
         "livemode": False,
         "metadata": intent["metadata"],
@@ -320,33 +230,7 @@ def _new_charge(
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {
-            "card": {
-                "amount_authorized": intent["amount"] if paid else None,
-                "authorization_code": "123456" if paid else None,
-                "brand": card.brand,
-                "checks": _checks(),
-                "country": "JP",
-                "exp_month": 12,
-                "exp_year": 2034,
-                "extended_authorization": {"status": "disabled"},
-                "fingerprint": _fingerprint(card),
-                "funding": "credit",
-                "incremental_authorization": {"status": "unavailable"},
-                "installments": None,
-                "last4": card.number[-4:],
-                "mandate": None,
-                "multicapture": {"status": "unavailable"},
-                "network": card.brand,
-                "network_token": {"used": False},
-                "network_transaction_id": None,
-                "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
-                "regulated_status": "unregulated",
-                "three_d_secure": three_d_secure if authenticated else None,
-                "wallet": None,
-            },
-            "type": "card",
-        },
+        "payment_method_details": {kind: details, "type": kind},
         "radar_options": {},
         "receipt_email": None,
         "receipt_number": None,
@@ -363,94 +247,83 @@ def _new_charge(
     }
 
 
-def _decline(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
-    """Record a declined try: a failed charge, an intent that waits for another card, a session still open."""
-    code, message = _DECLINES[card.decline_code]
-    method = _new_method(tx, session, card)
-    charge = _new_charge(
-        tx, session, intent, method, card, authenticated=False, failure=(code, card.decline_code, message)
-    )
-    tx.insert("charge", charge, private={"number": card.number})
-    error = {
-        "advice_code": "try_again_later",
-        "charge": charge["id"],
-        "code": code,
-        "decline_code": card.decline_code,
-        "doc_url": DOC_URL + code.replace("_", "-"),
-        "message": message,
-        "network_decline_code": "05",
-        "payment_method": method,
-        "type": "card_error",
-    }
-    failed = {
-        **intent,
-        "last_payment_error": error,
-        "latest_charge": charge["id"],
-        "next_action": None,
-        "payment_method": None,
-        "status": "requires_payment_method",
-    }
-    tx.save(failed)
-    record_event(tx, "charge.failed", charge)
-    record_event(tx, "payment_intent.payment_failed", failed)
-    return PayResult(
-        "declined", session["id"], intent["id"], charge["id"], code, card.decline_code, message
-    )  # fmt: skip
+def record_payment(
+    tx: Transaction, session: Json, intent: Json, charge: Json, *, private: Json | None = None
+) -> PayResult:
+    """Record a successful charge; its events come in Stripe's order.
 
-
-def _ask_authentication(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
-    method = _new_method(tx, session, card)
-    waiting = {
-        **intent,
-        "last_payment_error": None,
-        "next_action": {
-            "redirect_to_url": {"return_url": session["url"], "url": session["url"]},
-            "type": "redirect_to_url",
-        },
-        "payment_method": method["id"],
-        "status": "requires_action",
-    }
-    tx.save(waiting)
-    record_event(tx, "payment_intent.requires_action", waiting)
-    return PayResult("requires_action", session["id"], intent["id"], redirect_url=session["url"])
-
-
-def _succeed(tx: Transaction, session: Json, intent: Json, card: Card, *, authenticated: bool) -> PayResult:
-    """Record a successful payment; its events come in Stripe's order."""
-    if authenticated:
-        method = tx.load("payment_method", intent["payment_method"])
-    else:
-        method = _new_method(tx, session, card)
-    charge = _new_charge(tx, session, intent, method, card, authenticated=authenticated, failure=None)
+    A session that was complete already (a voucher was out) learns it by `async_payment_succeeded`.
+    """
     if intent["capture_method"] == "automatic":
-        charge["balance_transaction"] = book_charge(tx, charge, taxed_fee=card.taxed_fee)["id"]
+        charge["balance_transaction"] = book_charge(tx, charge)["id"]
     else:
         tx.plan(tx.now + ASYNC_CAPTURE_SECONDS, "capture", charge["id"])
-    tx.insert("charge", charge, private={"number": card.number})
-    paid = {
+    tx.insert("charge", charge, private=private)
+    succeeded = {
         **intent,
         "amount_received": intent["amount"],
         "last_payment_error": None,
         "latest_charge": charge["id"],
         "next_action": None,
-        "payment_method": method["id"],
+        "payment_method": charge["payment_method"],
         "status": "succeeded",
     }
+    tx.save(succeeded)
+    paid = completed(session, intent, payment_status="paid")
     tx.save(paid)
-    complete = {
+    tx.unplan(session["id"])
+    record_event(tx, "charge.succeeded", charge)
+    record_event(tx, "payment_intent.succeeded", succeeded)
+    if session["status"] == "open":
+        record_event(tx, "checkout.session.completed", paid)
+    else:
+        record_event(tx, "checkout.session.async_payment_succeeded", paid)
+    return PayResult(
+        "succeeded", session["id"], intent["id"], charge["id"], redirect_url=success_url(session)
+    )
+
+
+def record_failure(tx: Transaction, intent: Json, error: Json, *, charge: str | None = None) -> Json:
+    """Send an intent back to wait for another way of paying, with Stripe's error about this one; return it."""
+    failed = {
+        **intent,
+        "last_payment_error": error,
+        "latest_charge": charge or intent["latest_charge"],
+        "next_action": None,
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }
+    tx.save(failed)
+    record_event(tx, "payment_intent.payment_failed", failed)
+    return failed
+
+
+def record_waiting(tx: Transaction, intent: Json, method: Json, next_action: Json) -> Json:
+    """Let an intent wait for what the customer must do; return it."""
+    waiting = {
+        **intent,
+        "last_payment_error": None,
+        "next_action": next_action,
+        "payment_method": method["id"],
+        "status": "requires_action",
+    }
+    tx.save(waiting)
+    record_event(tx, "payment_intent.requires_action", waiting)
+    return waiting
+
+
+def completed(session: Json, intent: Json, *, payment_status: str) -> Json:
+    """Return a session whose page is done with: `paid`, or `unpaid` while the money is to come."""
+    return {
         **session,
         "customer_details": session["customer_details"] or customer_details(None),
         "payment_intent": intent["id"],
-        "payment_status": "paid",
+        "payment_status": payment_status,
         "status": "complete",
         "url": None,
     }
-    tx.save(complete)
-    tx.unplan(session["id"])
-    record_event(tx, "charge.succeeded", charge)
-    record_event(tx, "payment_intent.succeeded", paid)
-    record_event(tx, "checkout.session.completed", complete)
-    return PayResult(
-        "succeeded", session["id"], intent["id"], charge["id"],
-        redirect_url=session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]),
-    )  # fmt: skip
+
+
+def success_url(session: Json) -> str:
+    """Return where the shop wants its customer back."""
+    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])

@@ -1,8 +1,6 @@
-"""Refunds: within what is left of a charge, at once, waiting, or failing later."""
+"""Refunds: within what is left of a charge, at once, waiting for bank or customer, or failing later."""
 
-from typing import Any
-
-from kikaku.sandbox.balance import book_refund, book_refund_failure
+from kikaku.sandbox.balance import book_refund, book_refund_failure, by_card
 from kikaku.sandbox.cards import CARDS
 from kikaku.sandbox.errors import ApiError, missing_object
 from kikaku.sandbox.events import record_event
@@ -12,18 +10,33 @@ from kikaku.sandbox.state import Json, Transaction, new_id, random_text
 # Stripe takes seconds in test mode, days in life; a developer should see it while he looks.
 REFUND_FAILS_AFTER_SECONDS = 5
 REFUND_WAITS_SECONDS = 5
+# https://docs.stripe.com/payments/konbini/accept-a-payment (Refunds): then the refund fails.
+CUSTOMER_ANSWERS_WITHIN_SECONDS = 45 * 24 * 3600
 
 
-def create_refund(tx: Transaction, params: Params) -> Json:
+class UnknownRefund(LookupError):
+    """Raised when there is no refund of that id."""
+
+
+class RefundNotWaiting(Exception):
+    """Raised when a refund does not wait for its customer: it never did, or he has answered, or it is over."""
+
+
+def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False) -> Json:
     """Refund a charge, or the charge of an intent: whole without `amount`, else that many JPY.
 
+    The refund of a konbini payment asks the customer for a bank account, by mail to `instructions_email` or else to
+    the address that he gave when he paid; its money leaves the balance when it succeeds, or now (`book_at_once`).
+
     Raises:
-        ApiError: the charge does not exist or did not succeed, is refunded already, or has less left.
+        ApiError: the charge does not exist or did not succeed, is refunded already, or has less left; or
+            `instructions_email` is given for a charge that needs none.
     """
     charge_id = params.text("charge")
     intent_id = params.text("payment_intent")
     amount = params.integer("amount", minimum=1)
     reason = params.choice("reason", ("duplicate", "fraudulent", "requested_by_customer"))
+    email = params.email("instructions_email")
     metadata = params.metadata()
     params.done()
     if (charge_id is None) == (intent_id is None):
@@ -50,16 +63,14 @@ def create_refund(tx: Transaction, params: Params) -> Json:
             param="amount",
             executed=True,
         )
-    behaviour = CARDS[tx.private(charge["id"])["number"]].refund
     refund: Json = {
-        "id": new_id("re"),
+        "id": new_id("re" if by_card(charge) else "pyr"),
         "object": "refund",
         "amount": amount,
         "balance_transaction": None,
         "charge": charge["id"],
         "created": tx.second,
         "currency": "jpy",
-        "destination_details": _destination(None),
         "metadata": metadata,
         "payment_intent": charge["payment_intent"],
         "reason": reason,
@@ -68,56 +79,181 @@ def create_refund(tx: Transaction, params: Params) -> Json:
         "status": "succeeded",
         "transfer_reversal": None,
     }
-    if behaviour == "waits":
-        refund = {**refund, "status": "pending", "pending_reason": "processing"}
-        tx.plan(tx.now + REFUND_WAITS_SECONDS, "finish refund", refund["id"])
+    if not by_card(charge):
+        # Checkout gives no voucher to a customer without an address.
+        refund = _asking(tx, {**refund, "instructions_email": email or charge["billing_details"]["email"]})
+        if book_at_once:
+            refund["balance_transaction"] = book_refund(tx, refund, charge)["id"]
+    elif email is None:
+        refund = _to_card(tx, refund, charge)
     else:
-        refund["balance_transaction"] = book_refund(tx, refund, charge)["id"]
-        refund["destination_details"] = _destination(random_text(8))
-        if behaviour == "fails later":
-            tx.plan(tx.now + REFUND_FAILS_AFTER_SECONDS, "fail refund", refund["id"])
+        raise ApiError(
+            400,
+            "`instructions_email` can only be given for payment methods without native refund support.",
+            param="instructions_email",
+            executed=True,
+        )
     tx.insert("refund", refund)
     _set_refunded(tx, charge, charge["amount_refunded"] + amount, event="charge.refunded")
     record_event(tx, "refund.created", refund)
     return refund
 
 
+def _to_card(tx: Transaction, refund: Json, charge: Json) -> Json:
+    behaviour = CARDS[tx.private(charge["id"])["number"]].refund
+    if behaviour == "waits":
+        tx.plan(tx.now + REFUND_WAITS_SECONDS, "finish refund", refund["id"])
+        waiting = {"status": "pending", "pending_reason": "processing"}
+        return {**refund, **waiting, "destination_details": _destination("card")}
+    if behaviour == "fails later":
+        tx.plan(tx.now + REFUND_FAILS_AFTER_SECONDS, "fail refund", refund["id"])
+    booked = book_refund(tx, refund, charge)["id"]
+    return {
+        **refund,
+        "balance_transaction": booked,
+        "destination_details": _destination("card", random_text(8)),
+    }
+
+
+def _asking(tx: Transaction, refund: Json) -> Json:
+    """Return a refund that asks its customer, by a mail of now, until 45 days after it was made."""
+    expires_at = refund["created"] + CUSTOMER_ANSWERS_WITHIN_SECONDS
+    tx.plan(expires_at, "fail refund", refund["id"])
+    mail = {"email_sent_at": tx.second, "email_sent_to": refund["instructions_email"]}
+    return {
+        **_without(refund, "pending_reason", "destination_details"),
+        "next_action": {
+            "display_details": {"email_sent": mail, "expires_at": expires_at},
+            "type": "display_details",
+        },
+        "status": "requires_action",
+    }
+
+
+def claim_refund(tx: Transaction, refund_id: str, *, bank_accepts: bool = True) -> None:
+    """Take the customer's bank account for a refund; the transfer ends some seconds later, well or not.
+
+    Raises:
+        UnknownRefund, RefundNotWaiting: as `waiting_refund`.
+    """
+    refund = waiting_refund(tx, refund_id)
+    pending = {
+        **_without(refund, "next_action"),
+        "destination_details": _destination("jp_bank_transfer"),
+        "pending_reason": "processing",
+        "status": "pending",
+    }
+    tx.save(pending)
+    tx.unplan(refund_id)
+    tx.plan(tx.now + REFUND_WAITS_SECONDS, "finish refund" if bank_accepts else "ask again", refund_id)
+    record_event(tx, "refund.updated", pending, _previous(refund, "status", "next_action"))
+
+
+def ask_again(tx: Transaction, refund: Json) -> None:
+    """Let the customer's bank return a refund that was on its way: the customer is asked for another account."""
+    asking = _asking(tx, refund)
+    tx.save(asking)
+    record_event(tx, "refund.updated", asking, _previous(refund, "status", "destination_details"))
+
+
+def ignore_refund(tx: Transaction, refund_id: str) -> None:
+    """Let the time be over in which the customer may name an account.
+
+    Raises:
+        UnknownRefund, RefundNotWaiting: as `waiting_refund`.
+    """
+    fail_refund(tx, waiting_refund(tx, refund_id))
+
+
+def waiting_refund(tx: Transaction, refund_id: str) -> Json:
+    """Return a refund that waits for its customer.
+
+    Raises:
+        UnknownRefund: there is none of that id.
+        RefundNotWaiting: it does not wait for its customer.
+    """
+    refund = tx.get("refund", refund_id)
+    if refund is None:
+        raise UnknownRefund(f"No such refund: {refund_id}")
+    if refund["status"] != "requires_action":
+        raise RefundNotWaiting(f"Refund {refund_id} is {refund['status']}.")
+    return refund
+
+
 def finish_refund(tx: Transaction, refund: Json) -> None:
-    """Let a waiting refund succeed: now the money leaves the balance."""
+    """Let a pending refund succeed: its money leaves the balance now, unless it has left before."""
     charge = tx.load("charge", refund["charge"])
-    done = {key: value for key, value in refund.items() if key != "pending_reason"}
-    done["status"] = "succeeded"
-    done["destination_details"] = _destination(random_text(8))
-    done["balance_transaction"] = book_refund(tx, done, charge)["id"]
+    done = {**_without(refund, "pending_reason"), "status": "succeeded"}
+    done["destination_details"] = _destination(refund["destination_details"]["type"], random_text(8))
+    if refund["balance_transaction"] is None:
+        done["balance_transaction"] = book_refund(tx, done, charge)["id"]
     tx.save(done)
-    record_event(tx, "refund.updated", done, {"balance_transaction": None, "status": "pending"})
+    changed = [name for name in ("status", "balance_transaction") if done[name] != refund[name]]
+    record_event(tx, "refund.updated", done, _previous(refund, *changed))
 
 
 def fail_refund(tx: Transaction, refund: Json) -> None:
-    """Let a refund that had succeeded fail at the bank: the money comes back to the balance."""
-    charge = tx.load("charge", refund["charge"])
-    failed: dict[str, Any] = {**refund, "failure_reason": "unknown", "status": "failed"}
-    failed["failure_balance_transaction"] = book_refund_failure(tx, failed, charge)["id"]
-    tx.save(failed)
-    _set_refunded(tx, charge, charge["amount_refunded"] - refund["amount"], event=None)
+    """Let a refund fail: at the bank after it had succeeded, or because its customer named no account for 45 days."""
+    failed = _end(tx, refund, "failed", "unknown")
     record_event(tx, "refund.failed", failed)
-    record_event(tx, "refund.updated", failed, {"status": "succeeded"})
+    record_event(tx, "refund.updated", failed, _previous(refund, "status"))
 
 
-def cancel_refund(refund: Json) -> Json:
-    """Refuse to cancel a refund: only one that waits for the customer can be, and no refund to a card does.
+def cancel_refund(tx: Transaction, refund: Json) -> Json:
+    """Cancel a refund that waits for its customer; no other can be.
 
     Source: https://docs.stripe.com/api/refunds/cancel
 
     Raises:
-        ApiError: always, 400.
+        ApiError: 400, it does not wait for its customer.
     """
-    raise ApiError(
-        400,
-        f"This refund ({refund['id']}) cannot be canceled because it has a status of {refund['status']}. Only a refund"
-        " with one of the following statuses may be canceled: requires_action.",
-        executed=True,
-    )
+    _must_wait(refund, "canceled")
+    cancelled = _end(tx, refund, "canceled", "merchant_request")
+    record_event(tx, "refund.updated", cancelled, _previous(refund, "status", "next_action"))
+    return cancelled
+
+
+def expire_refund(tx: Transaction, refund: Json) -> Json:
+    """Let the time of a refund that waits for its customer be over, as Stripe's test helper does.
+
+    Raises:
+        ApiError: 400, it does not wait for its customer.
+    """
+    _must_wait(refund, "expired")
+    fail_refund(tx, refund)
+    return tx.load("refund", refund["id"])
+
+
+def _must_wait(refund: Json, participle: str) -> None:
+    if refund["status"] != "requires_action":
+        raise ApiError(
+            400,
+            f"This refund ({refund['id']}) cannot be {participle} because it has a status of {refund['status']}."
+            f" Only a refund with one of the following statuses may be {participle}: requires_action.",
+            executed=True,
+        )
+
+
+def _end(tx: Transaction, refund: Json, status: str, reason: str) -> Json:
+    """Store a refund that came to nothing and return it: its money, if it had left the balance, is back, and can be
+    refunded again."""
+    charge = tx.load("charge", refund["charge"])
+    ended = {**_without(refund, "next_action"), "failure_reason": reason, "status": status}
+    if refund["balance_transaction"] is not None:
+        ended["failure_balance_transaction"] = book_refund_failure(tx, refund, charge)["id"]
+    tx.save(ended)
+    tx.unplan(refund["id"])
+    _set_refunded(tx, charge, charge["amount_refunded"] - refund["amount"], event=None)
+    return ended
+
+
+def _without(refund: Json, *names: str) -> Json:
+    return {name: value for name, value in refund.items() if name not in names}
+
+
+def _previous(refund: Json, *names: str) -> Json:
+    """Return what an event says of how a refund was before."""
+    return {name: refund.get(name) for name in names}
 
 
 def _charge_to_refund(tx: Transaction, charge_id: str | None, intent_id: str | None) -> Json:
@@ -158,12 +294,11 @@ def _set_refunded(tx: Transaction, charge: Json, amount_refunded: int, *, event:
         record_event(tx, event, updated, previous)
 
 
-def _destination(reference: str | None) -> Json:
-    card: Json = {
-        "reference_status": "pending",
-        "reference_type": "acquirer_reference_number",
-        "type": "refund",
-    }
+def _destination(kind: str, reference: str | None = None) -> Json:
+    """Return where a refund goes: back to the `card`, or to a bank account (`jp_bank_transfer`)."""
+    details: Json = {"reference_status": "pending"}
     if reference is not None:
-        card = {**card, "reference": reference, "reference_status": "available"}
-    return {"card": card, "type": "card"}
+        details = {"reference": reference, "reference_status": "available"}
+    if kind == "card":
+        details = {**details, "reference_type": "acquirer_reference_number", "type": "refund"}
+    return {kind: details, "type": kind}

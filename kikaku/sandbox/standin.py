@@ -7,9 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from kikaku.sandbox import agenda, api, events, hosted_page, payments
+from kikaku.sandbox import agenda, api, card_payments, events, hosted_page, konbini, refunds, voucher_page
 from kikaku.sandbox.checkout import origin_of
 from kikaku.sandbox.errors import ApiError
 from kikaku.sandbox.events import Delivery
@@ -34,6 +35,17 @@ _DELIVERIES_PER_ROUND = 50
 logger = logging.getLogger(__name__)
 
 
+class _Page(Protocol):
+    """A module that answers below one address, for one session each."""
+
+    def show(self, tx: Transaction, session_id: str, query: str) -> Response: ...
+
+    def submit(self, tx: Transaction, session_id: str, encoded: str) -> Response: ...
+
+
+_PAGES: dict[str, _Page] = {"/c/pay/": hosted_page, konbini.VOUCHER_PATH: voucher_page}
+
+
 class Sandbox:
     """A stand-in for Stripe on one state file; several may share the file, in threads and in processes.
 
@@ -44,6 +56,8 @@ class Sandbox:
         webhook_secret: what the deliveries are signed with.
         api_version: the only version spoken; it is stamped on events.
         return_origins: if any, `success_url` and `cancel_url` must lead to one of these origins.
+        book_refunds_at_once: whether the balance transaction of a konbini refund comes when the refund is made, and
+            goes back when it fails or is cancelled, instead of when it succeeds. Stripe's documents fit both.
         clock: seconds since the epoch; replaceable at any time (`sandbox.clock = …`), so that demo histories
             and tests run in the past. Signatures of webhooks always carry the real time, as their receiver
             compares with it.
@@ -60,6 +74,7 @@ class Sandbox:
         webhook_secret: str = "whsec_sandbox",  # noqa: S107  (a stand-in's secret protects nothing)
         api_version: str = API_VERSION,
         return_origins: Sequence[str] = (),
+        book_refunds_at_once: bool = False,
         clock: Callable[[], float] = time.time,
         lock_timeout: float = LOCK_TIMEOUT_SECONDS,
         observer: Callable[[Request, Response], None] | None = None,
@@ -74,6 +89,7 @@ class Sandbox:
         self.webhook_secret = webhook_secret
         self.api_version = api_version
         self.return_origins = tuple(return_origins)
+        self.book_refunds_at_once = book_refunds_at_once
         self.clock = clock
         self.observer = observer
         self._alone = False
@@ -87,7 +103,7 @@ class Sandbox:
     # ── Requests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def handle(self, request: Request) -> Response:
-        """Answer one request: the API below /v1/, the hosted page below /c/pay/, and /health."""
+        """Answer one request: the API below /v1/, the pages for customers, and /health."""
         request_id = "req_" + random_text(14)
         try:
             response = self._answer(request, request_id)
@@ -109,8 +125,9 @@ class Sandbox:
         path = unquote(raw_path)
         if path == "/health" and request.method in {"GET", "HEAD"}:
             return json_response(200, b'{"ok":true}')
-        if path.startswith("/c/pay/"):
-            return self._page(request, path.removeprefix("/c/pay/"), query, request_id)
+        for prefix, customer_page in _PAGES.items():
+            if path.startswith(prefix):
+                return self._page(request, customer_page, path.removeprefix(prefix), query, request_id)
         if not path.startswith("/v1/"):
             raise ApiError(404, f"There is nothing at {path[:200]}.")
         return self._api(request, path, query, request_id)
@@ -127,7 +144,7 @@ class Sandbox:
                 request.method,
                 path,
                 _form(request) if posted else query,
-                settings=api.Settings(self.base_url, self.return_origins),
+                settings=api.Settings(self.base_url, self.return_origins, self.book_refunds_at_once),
                 idempotency_key=key,
             )
         response = json_response(answer.status, answer.body, Stripe_Version=self.api_version)
@@ -138,7 +155,9 @@ class Sandbox:
             response.headers["Idempotent-Replayed"] = "true"
         return response
 
-    def _page(self, request: Request, session_id: str, query: str, request_id: str) -> Response:
+    def _page(
+        self, request: Request, customer_page: _Page, session_id: str, query: str, request_id: str
+    ) -> Response:
         if request.method not in {"GET", "HEAD", "POST"}:
             return Response(
                 405, {"Allow": "GET, HEAD, POST", "Content-Type": "text/plain"}, b"Method Not Allowed"
@@ -146,10 +165,10 @@ class Sandbox:
         self._work_off()
         if request.method != "POST":
             with self._transaction(write=False) as tx:
-                return hosted_page.show(tx, session_id, query)
+                return customer_page.show(tx, session_id, query)
         form = _form(request)
         with self._transaction(write=True, request_id=request_id) as tx:
-            return hosted_page.submit(tx, session_id, form)
+            return customer_page.submit(tx, session_id, form)
 
     # ── What a customer does ─────────────────────────────────────────────────────────────────────────────
 
@@ -159,21 +178,77 @@ class Sandbox:
         Raises:
             UnknownSession: there is no such session.
             SessionNotOpen: it is complete or expired.
+            MethodNotOffered: it was created without cards.
         """
         self._work_off()
         with self._transaction(write=True) as tx:
-            return payments.submit_card(tx, session_id, card)
+            return card_payments.submit_card(tx, session_id, card)
 
     def authenticate(self, session_id: str, *, succeeds: bool = True) -> PayResult:
         """Answer the authentication that a card asked for (`pay` returned `requires_action`).
 
         Raises:
-            UnknownSession, SessionNotOpen: as `pay`.
+            UnknownSession, SessionNotOpen, MethodNotOffered: as `pay`.
             NothingToAuthenticate: no authentication is under way.
         """
         self._work_off()
         with self._transaction(write=True) as tx:
-            return payments.answer_authentication(tx, session_id, succeeds=succeeds)
+            return card_payments.answer_authentication(tx, session_id, succeeds=succeeds)
+
+    def choose_konbini(self, session_id: str, *, customer: konbini.Customer | None = None) -> PayResult:
+        """Take a voucher to be paid at a convenience store: the session is complete, and not paid yet.
+
+        Raises:
+            UnknownSession, SessionNotOpen: as `pay`.
+            MethodNotOffered: it was created without konbini.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            return konbini.choose(tx, session_id, customer)
+
+    def pay_voucher(self, session_id: str, *, chain: str = "familymart") -> PayResult:
+        """Pay a voucher at the counter of one of `konbini.CHAINS`.
+
+        Raises:
+            UnknownSession: there is no such session.
+            NoVoucher: it has no voucher that waits to be paid.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            return konbini.pay(tx, session_id, chain=chain)
+
+    def let_voucher_lapse(self, session_id: str) -> None:
+        """Let the time of a voucher be over now.
+
+        Raises:
+            UnknownSession, NoVoucher: as `pay_voucher`.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            konbini.lapse(tx, session_id)
+
+    def claim_refund(self, refund_id: str, *, bank_accepts: bool = True) -> None:
+        """Answer the mail about a refund with a bank account: the refund is `pending`, and ends some seconds later.
+
+        With `bank_accepts=False` the account does not exist: the refund asks the customer again.
+
+        Raises:
+            UnknownRefund: there is no such refund.
+            RefundNotWaiting: it does not wait for its customer.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            refunds.claim_refund(tx, refund_id, bank_accepts=bank_accepts)
+
+    def ignore_refund(self, refund_id: str) -> None:
+        """Let the 45 days in which a customer may answer the mail about his refund be over now: it fails.
+
+        Raises:
+            UnknownRefund, RefundNotWaiting: as `claim_refund`.
+        """
+        self._work_off()
+        with self._transaction(write=True) as tx:
+            refunds.ignore_refund(tx, refund_id)
 
     def expire_due(self) -> int:
         """Let everything happen that has come due; return how many sessions expired."""

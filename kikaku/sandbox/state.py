@@ -108,7 +108,7 @@ def new_id(prefix: str) -> str:
     """Return an id that looks like Stripe's, as `pi_3…`."""
     if prefix == "cs_test":
         return "cs_test_a1" + random_text(56)
-    family = "3" if prefix in {"pi", "ch", "re", "txn", "evt"} else "1"
+    family = "3" if prefix in {"pi", "ch", "py", "re", "pyr", "txn", "evt"} else "1"
     return f"{prefix}_{family}{random_text(23)}"
 
 

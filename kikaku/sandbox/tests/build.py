@@ -80,6 +80,25 @@ def new_session(client: stripe.StripeClient, total: int = 12_130, **more: Any) -
     return client.v1.checkout.sessions.create(session_params(total, **more))
 
 
+def konbini_session(
+    client: stripe.StripeClient, total: int = 12_130, *, days: int | None = None, **more: Any
+) -> stripe.checkout.Session:
+    """Create a session for `total` JPY that can be paid by card or at a convenience store."""
+    options = {} if days is None else {"payment_method_options": {"konbini": {"expires_after_days": days}}}
+    return new_session(client, total, payment_method_types=["card", "konbini"], **options, **more)
+
+
+def paid_at_konbini(
+    client: stripe.StripeClient, sandbox: Sandbox, total: int = 12_130, **more: Any
+) -> stripe.Charge:
+    """Create a session, take a voucher, pay it and return its charge."""
+    session = konbini_session(client, total, **more)
+    sandbox.choose_konbini(session.id)
+    result = sandbox.pay_voucher(session.id)
+    assert result.charge is not None, result
+    return client.v1.charges.retrieve(result.charge, {"expand": ["balance_transaction"]})
+
+
 def paid(
     client: stripe.StripeClient,
     sandbox: Sandbox,

@@ -52,6 +52,13 @@ def _with_line(**price_data: Any) -> dict[str, Any]:
     return {"line_items": [{"quantity": 1, "price_data": {k: v for k, v in data.items() if v is not None}}]}
 
 
+def _konbini(options: dict[str, Any]) -> dict[str, Any]:
+    return {"payment_method_types": ["card", "konbini"], "payment_method_options": {"konbini": options}}
+
+
+_DAYS = "payment_method_options[konbini][expires_after_days]"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [
@@ -74,7 +81,13 @@ def _with_line(**price_data: Any) -> dict[str, Any]:
         ({"client_reference_id": "x" * 201}, "parameter_invalid_string_length", "client_reference_id"),
         ({"success_url": "javascript:alert(1)"}, "url_invalid", "success_url"),
         ({"cancel_url": "http://user@127.0.0.1:8000/"}, "url_invalid", "cancel_url"),
-        ({"payment_method_types": ["konbini"]}, None, "payment_method_types[0]"),
+        ({"payment_method_types": ["card", "oxxo"]}, None, "payment_method_types[1]"),
+        ({"payment_method_types": ["card", "card"]}, None, "payment_method_types[1]"),
+        ({"payment_method_options": {"konbini": {"expires_after_days": 3}}}, None, "payment_method_options[konbini]"),
+        (_konbini({"expires_after_days": 0}), "parameter_invalid_integer", _DAYS),
+        (_konbini({"expires_after_days": 61}), "parameter_invalid_integer", _DAYS),
+        (_konbini({"setup_future_usage": "none"}), "parameter_unknown",
+         "payment_method_options[konbini][setup_future_usage]"),
         ({"payment_intent_data": {"capture_method": "manual"}}, None, "payment_intent_data[capture_method]"),
         ({"metadata": {"k" * 41: "v"}}, None, f"metadata[{'k' * 40}]"),
         ({"metadata": {"k": "v" * 501}}, None, "metadata[k]"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kikaku.sandbox import NothingToAuthenticate, Sandbox, SessionNotOpen, UnknownSession
-from kikaku.sandbox.balance import card_fee, fee_tax
+from kikaku.sandbox.balance import fee_tax, processing_fee
 from kikaku.sandbox.tests.build import Clock, event_types, new_session, paid
 
 PAID_EVENTS = [
@@ -65,7 +65,7 @@ def test_the_worked_order_costs_437_yen_and_for_jcb_and_amex_44_yen_of_tax(
 
 @given(st.integers(min_value=50, max_value=99_999_999))
 def test_a_fee_is_the_nearest_yen_and_half_a_yen_goes_up(amount: int) -> None:
-    fee = card_fee(amount)
+    fee = processing_fee(amount)
     assert -500 < fee * 1000 - amount * 36 <= 500
     assert -50 < fee_tax(fee) * 100 - fee * 10 <= 50
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kikaku.sandbox import CARDS, Sandbox
 from kikaku.sandbox.openapi import Contract
-from kikaku.sandbox.tests.build import Clock, event_types, in_process, paid
+from kikaku.sandbox.tests.build import Clock, event_types, in_process, paid, paid_at_konbini
 
 
 def _net(client: stripe.StripeClient) -> int:
@@ -141,34 +141,57 @@ def test_refunds_are_listed_by_charge_and_intent(client: stripe.StripeClient, sa
 
 
 _PAYING_CARDS = sorted(number for number, card in CARDS.items() if card.behaviour == "succeeds")
+_KONBINI = "konbini"
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("pay"), st.sampled_from(_PAYING_CARDS), st.integers(50, 200_000), st.booleans()),
+        st.tuples(st.just("pay"), st.just(_KONBINI), st.integers(120, 300_000), st.booleans()),
         st.tuples(st.just("refund"), st.integers(0, 9), st.integers(1, 120_000), st.none()),
-        st.tuples(st.just("wait"), st.just(0), st.integers(1, 400_000), st.none()),
+        st.tuples(
+            st.sampled_from(["claim", "misname", "ignore", "cancel"]),
+            st.integers(0, 9),
+            st.just(0),
+            st.none(),
+        ),
+        st.tuples(st.just("wait"), st.just(0), st.integers(1, 4_000_000), st.none()),
     ),
     max_size=12,
 )
 
 
+def _answer(client: stripe.StripeClient, sandbox: Sandbox, answer: str, refund: str) -> None:
+    """Let a customer (or the shop) answer for a refund that waits for a bank account."""
+    if answer == "cancel":
+        client.v1.refunds.cancel(refund)
+    elif answer == "ignore":
+        sandbox.ignore_refund(refund)
+    else:
+        sandbox.claim_refund(refund, bank_accepts=answer == "claim")
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=_STEPS)
+@given(steps=_STEPS, at_once=st.booleans())
 def test_whatever_is_paid_and_refunded_the_balance_is_the_sum_of_its_transactions(
-    contract: Contract, steps: list[tuple[str, Any, int, Any]]
+    contract: Contract, steps: list[tuple[str, Any, int, Any]], at_once: bool
 ) -> None:
     clock = Clock(1_780_000_000)
     with tempfile.TemporaryDirectory() as folder:
-        sandbox = Sandbox(Path(folder) / "state", clock=clock, observer=contract.observe)
+        sandbox = Sandbox(
+            Path(folder) / "state", clock=clock, observer=contract.observe, book_refunds_at_once=at_once
+        )
         client = in_process(sandbox)
         charges: list[str] = []
-        for kind, which, amount, at_once in steps:
+        for kind, which, amount, captured in steps:
             if kind == "pay":
-                method = "automatic" if at_once else "automatic_async"
-                data = {"capture_method": method}
-                charges.append(paid(client, sandbox, amount, which, payment_intent_data=data).id)
+                data = {"capture_method": "automatic" if captured else "automatic_async"}
+                if which == _KONBINI:
+                    charge = paid_at_konbini(client, sandbox, amount, payment_intent_data=data)
+                else:
+                    charge = paid(client, sandbox, amount, which, payment_intent_data=data)
+                charges.append(charge.id)
             elif kind == "wait":
                 clock.forward(amount)
-            elif charges:
+            elif kind == "refund" and charges:
                 charge = client.v1.charges.retrieve(charges[which % len(charges)])
                 left = charge.amount - charge.amount_refunded
                 if amount <= left:
@@ -176,16 +199,20 @@ def test_whatever_is_paid_and_refunded_the_balance_is_the_sum_of_its_transaction
                 else:
                     with pytest.raises(stripe.InvalidRequestError):
                         client.v1.refunds.create({"charge": charge.id, "amount": amount})
+            elif kind != "refund":
+                every = client.v1.refunds.list({"limit": 100}).data
+                waiting = [refund.id for refund in every if refund.status == "requires_action"]
+                if waiting:
+                    _answer(client, sandbox, kind, waiting[which % len(waiting)])
             assert _balance(client) == _net(client)
         clock.forward(60)
+        refunds = client.v1.refunds.list({"limit": 100}).data
         for charge in client.v1.charges.list({"limit": 100}).data:
-            kept = [
-                r
-                for r in client.v1.refunds.list({"charge": charge.id, "limit": 100}).data
-                if r.status != "failed"
-            ]
+            kept = [r for r in refunds if r.charge == charge.id and r.status not in {"failed", "canceled"}]
             assert sum(refund.amount for refund in kept) == charge.amount_refunded <= charge.amount
-        fees = sum(entry.fee for entry in client.v1.balance_transactions.list({"limit": 100}).data)
-        all_charges = client.v1.charges.list({"limit": 100}).data
-        assert _balance(client) == sum(c.amount - c.amount_refunded for c in all_charges) - fees
+        entries = client.v1.balance_transactions.list({"limit": 100}).data
+        gone = sum(r.amount for r in refunds if r.balance_transaction is not None)
+        back = sum(r.amount for r in refunds if "failure_balance_transaction" in r)
+        received = sum(charge.amount for charge in client.v1.charges.list({"limit": 100}).data)
+        assert _balance(client) == received - gone + back - sum(entry.fee for entry in entries)
         sandbox.close()
