@@ -7,7 +7,7 @@ BOOTSTRAP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python is missing: 
 export ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format lock clean
+.PHONY: help run test bench soak lint types format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 24
@@ -19,6 +19,14 @@ run: ## the shop, its worker and the Stripe stand-in on http://127.0.0.1:8000 (P
 test: ## every test; DB=postgres on a real PostgreSQL, ARGS="ledger -x" for a part
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/python scripts/test.py $(ARGS)
+
+soak: ## ten thousand disordered histories of the shop, each seed repeatable (COUNT=… SEED=… JOBS=… SLOTS=…)
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/python scripts/soak.py
+
+bench: ## what pages, webhooks and the close cost, as ratios beside their goals; ARGS="pages" for a part, ARGS=--help for all
+	$(BOOTSTRAP) --dev
+	@PYTHONPATH=scripts exec $(VENV)/python -m bench $(ARGS)
 
 lint: ## style (ruff), import direction (import-linter)
 	$(BOOTSTRAP) --dev

@@ -63,6 +63,14 @@ def own_disk(settings: Settings, tmp_path: Path) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def unhurried() -> None:
+    """Let each test begin with full rate limits: the rows go with its database, the memory of the process here."""
+    from ops import limits
+
+    limits.forget()
+
+
 @pytest.fixture
 def sandbox(own_disk: None) -> Iterator["Sandbox"]:
     """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet.

@@ -100,6 +100,11 @@ if ADMIN_API_KEY and (len(ADMIN_API_KEY) < 32 or len(set(ADMIN_API_KEY)) < 12):
     raise ImproperlyConfigured(
         "ADMIN_API_KEY is too weak: use 32 random characters or more, or leave it empty."
     )
+D1_GATEWAY_SECRET = env_str("D1_GATEWAY_SECRET")  # by it a request proves that it came through our Worker
+if D1_GATEWAY_SECRET and (len(D1_GATEWAY_SECRET) < 32 or len(set(D1_GATEWAY_SECRET)) < 12):
+    raise ImproperlyConfigured(
+        "D1_GATEWAY_SECRET is too weak: use 32 random characters or more, or leave it empty."
+    )
 
 # ── Apps ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,12 +127,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "kikaku.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "ops.limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -139,17 +146,27 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "kikaku.urls"
 WSGI_APPLICATION = "kikaku.wsgi.application"
+# around Django's application, the outermost last
+WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.page_store.PageStore"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "shop.template_loader.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
         },
     }
 ]
@@ -169,6 +186,7 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL can not be read: {error}.") from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["ENGINE"] = "kikaku.sqlite"  # the same, and its writers take turns
     DATABASES["default"]["CONN_MAX_AGE"] = None
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,  # seconds a writer waits for another
@@ -209,7 +227,7 @@ STORAGES: dict[str, dict[str, object]] = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "evidence": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "kikaku.durable_files.DurableFileStorage",
         "OPTIONS": {"location": EVIDENCE_ROOT, "base_url": None},
     },
 }
@@ -309,6 +327,10 @@ SHIPPING_FEE = 500
 FREE_SHIPPING_FROM = 5_000  # goods total after discount
 ORDER_MINIMUM = 50  # Stripe takes no card payment below this
 CHECKOUT_MINUTES = 35  # Stripe wants a session to live 30 minutes or more
+KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # what Stripe takes at a convenience store
+KONBINI_DAYS = (
+    3  # until 23:59:59 JST of the day that many days after the voucher was made; Stripe takes 1 to 60
+)
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days a parcel takes
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
@@ -359,6 +381,7 @@ SWITCHED_OFF = [
     what
     for what, on in (
         ("files on R2 (R2_ENDPOINT_URL): they lie below var/", R2_ENDPOINT_URL),
+        ("addresses told by our Worker (D1_GATEWAY_SECRET): a client is whoever connects", D1_GATEWAY_SECRET),
         ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
         ("sending mail (EMAIL_URL): it is printed in the log", _mail.scheme != "console"),
         ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
@@ -388,7 +411,23 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 LOGIN_URL = "admin:login"
+AUDITLOG_CID_HEADER = None  # a request must not choose what the audit log keeps
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+
+# Per client: so many requests at once, and as many again within so many seconds (`ops.limits`). A shared connection
+# (an office, a mobile carrier) is one client.
+RATE_LIMITS = {
+    "GET search": (120, 60),
+    "POST cart_add": (120, 60),
+    "POST cart_update": (120, 60),
+    "POST order_again": (120, 60),
+    "POST checkout": (60, 300),
+    "POST checkout_place": (60, 300),
+    "POST order_pay": (60, 300),
+    "POST contact": (15, 3600),
+    "POST admin:login": (15, 300),
+}
+LOGIN_LIMIT_PER_NAME = (15, 300)  # for one user name from whatever client; known browsers apart
 
 _images = [SELF, "data:"] + ([R2_PUBLIC_URL] if R2_PUBLIC_URL else [])
 CONTENT_SECURITY_POLICY = {

@@ -1,39 +1,40 @@
-"""Stripe's balance transactions: read, stored and posted, a page of a hundred in one database transaction.
+"""Stripe's balance transactions: read, stored and posted, a page of them in one database transaction.
 
 A transaction may be read before the webhook that tells of its payment, or that webhook may never come. Stripe is then
 asked for the charge or refund itself, so that no money of an order is posted without the order.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from sys import intern
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
-from ledger import payments, recognition, refunds, stripe_client
+from ledger import bulk, payments, recognition, refunds, stripe_client
 from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, Discrepancy
 from ledger.recognition import Known
 from ledger.stripe_client import StripeRefused
 
-if TYPE_CHECKING:
-    import stripe
-
 logger = logging.getLogger(__name__)
 
-PAGE = 100
+PAGE = 200  # at most; an engine that binds fewer parameters gets smaller ones
+COLUMNS = tuple(field.attname for field in BalanceTransaction._meta.concrete_fields)
+CELLS = attrgetter(*COLUMNS)
 OVERLAP = timedelta(hours=2)  # read again what was read: Stripe may show a transaction after a younger one
 PATIENCE = timedelta(hours=1)  # how long a charge may wait for the event that makes its payment
 AHEAD = timedelta(days=1)  # our clock may be behind Stripe's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A balance transaction as Stripe tells it: the fields that we keep, no personal data. JPY, UTC instants."""
 
@@ -67,21 +68,20 @@ class FetchResult:
     waiting: list[str] = field(default_factory=list)  # charges whose event has not come yet
 
 
-def reading_of(told: "stripe.BalanceTransaction") -> Reading:
+def reading_of(told: Mapping[str, Any]) -> Reading:
     """Take from Stripe's object what we keep of it."""
-    source = told.source
     return Reading(
-        id=told.id,
-        type=told.type,
-        source=source if isinstance(source, str) else source.id if source is not None else "",
-        amount=told.amount,
-        fee=told.fee,
-        fee_tax=sum(detail.amount for detail in told.fee_details if detail.type == "tax"),
-        net=told.net,
-        currency=told.currency,
-        created=datetime.fromtimestamp(told.created, UTC),
-        available_on=datetime.fromtimestamp(told.available_on, UTC),
-        description=told.description or "",
+        id=told["id"],
+        type=intern(told["type"]),
+        source=told["source"] or "",
+        amount=told["amount"],
+        fee=told["fee"],
+        fee_tax=sum(detail["amount"] for detail in told["fee_details"] if detail["type"] == "tax"),
+        net=told["net"],
+        currency=intern(told["currency"]),
+        created=datetime.fromtimestamp(told["created"], UTC),
+        available_on=datetime.fromtimestamp(told["available_on"], UTC),
+        description=told["description"] or "",
     )
 
 
@@ -98,9 +98,11 @@ def read(created_from: datetime, created_until: datetime) -> list[Reading]:
 
 
 def pages(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-    """Cut readings into pages of at most a hundred."""
+    """Cut readings into pages whose ids can be asked for in one query, besides a few other parameters."""
     rest = iter(readings)
-    while page := list(islice(rest, PAGE)):
+    bound = connection.features.max_query_params
+    size = PAGE if bound is None else min(PAGE, bound - 10)
+    while page := list(islice(rest, size)):
         yield page
 
 
@@ -111,7 +113,7 @@ def take_in(
 
     With `patience`, a charge younger than that whose payment is not known yet is left for the next run: its event is
     on the way. Stripe is asked for the others (`ask=False`: inside a transaction, where no network call belongs).
-    Three queries for a page of a hundred, besides what is written. Raises `StripeUnavailable` when it must ask.
+    Three queries for a page, besides what is written. Raises `StripeUnavailable` when it must ask.
     """
     result = FetchResult(seen=len(readings))
     for page in pages(readings):
@@ -164,20 +166,31 @@ def unknown(readings: Iterable[Reading]) -> list[Reading]:
 
 
 def ask_about(readings: Iterable[Reading]) -> Told:
-    """Ask Stripe for the charges and refunds behind some readings, one call each. Never inside a transaction.
+    """Ask Stripe for the charges and refunds behind some readings, as `ask` does."""
+    charges: list[str] = []
+    others: list[str] = []
+    for reading in readings:
+        (charges if reading.type in recognition.CHARGE_TYPES else others).append(reading.source)
+    return ask(charges=charges, refunds=others)
 
+
+def ask(*, charges: Iterable[str], refunds: Iterable[str]) -> Told:
+    """Ask Stripe for some charges and refunds by their ids, one call each. Never inside a transaction.
+
+    A refund brings its charge along: it may be booked before the charge is, and before anybody told of either.
     What Stripe refuses to show stays unknown. Raises `StripeUnavailable`.
     """
-    told = Told(charges=[], refunds=[])
-    for reading in readings:
+    told = list(_shown(refunds, stripe_client.retrieve_refund))
+    behind = dict.fromkeys([*charges, *(refund["charge"] for refund in told if refund["charge"])])
+    return Told(charges=list(_shown(behind, stripe_client.retrieve_charge)), refunds=told)
+
+
+def _shown(ids: Iterable[str], retrieve: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for each in ids:
         try:
-            if reading.type in recognition.CHARGE_TYPES:
-                told.charges.append(stripe_client.retrieve_charge(reading.source))
-            else:
-                told.refunds.append(stripe_client.retrieve_refund(reading.source))
+            yield retrieve(each)
         except StripeRefused as error:
-            logger.warning("Stripe does not show %s: %s", reading.source, error)
-    return told
+            logger.warning("Stripe does not show %s: %s", each, error)
 
 
 def learn(told: Told, *, now: datetime) -> None:
@@ -198,9 +211,9 @@ def _without_row(reading: Reading, rows: Known) -> bool:
         return False
     if reading.type in recognition.CHARGE_TYPES:
         return reading.source not in rows.payments
-    if reading.type in recognition.REFUND_TYPES:
+    if recognition.is_refund(reading.type, reading.amount):
         return reading.source not in rows.refunds
-    if reading.type in recognition.REFUND_FAILURE_TYPES:
+    if recognition.is_refund_failure(reading.type, reading.amount):
         refund = rows.refunds.get(reading.source)
         return refund is None or refund.status not in refunds.ENDED_BADLY
     return False
@@ -233,7 +246,7 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
 
 @transaction.atomic
 def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
-    txns = BalanceTransaction.objects.bulk_create(
+    txns = [
         BalanceTransaction(
             id=reading.id,
             type=reading.type,
@@ -248,7 +261,8 @@ def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> 
             description=reading.description[:300],
         )
         for reading in readings
-    )
+    ]
+    bulk.insert(BalanceTransaction, COLUMNS, [CELLS(txn) for txn in txns])
     recognition.post_balance_transactions(txns, now=now, rows=rows)
     return len(txns)
 

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from ledger import checkout, mail, orders, payments, refunds
-from ledger.models import Order, OutgoingMail, Refund
+from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.stripe_client import StripeRefused, StripeUnavailable
 
@@ -19,7 +19,8 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
     """Cancel an order of which nothing was shipped; `reason` is one of `Order.CancelReason`.
 
     An unpaid order's page is closed at Stripe before the stock is released; money that arrived meanwhile, and that of
-    a paid order, is sent back whole. Cancelling again changes nothing. Raises `CancelRefused`, and
+    a paid order, is sent back whole. A voucher that is out can not be revoked: what is paid with it later is sent back
+    too, with a discrepancy. Cancelling again changes nothing. Raises `CancelRefused`, and
     `checkout.PaymentUnavailable` when Stripe must be asked and does not answer; then nothing changed.
     """
     order.refresh_from_db()
@@ -81,7 +82,12 @@ def _cancel(order: Order, *, reason: str, actor: str, now: datetime) -> list[Ref
         OutgoingMail.Kind.CANCELLED,
         order,
         f"order:{order.pk}",
-        {"refunded": sum(refund.amount for refund in written)},
+        {
+            "refunded": sum(refund.amount for refund in written),
+            "charged": order.payments.exists(),
+            "at_counter": any(refund.payment.at_counter for refund in written),
+            "voucher_out": order.attempts.filter(status=CheckoutAttempt.Status.WAITING).exists(),
+        },
         now=now,
     )
     return written

@@ -2,7 +2,8 @@
 
 An attempt is written with its own random idempotency key and its `expires_at` before Stripe hears of it, so that a
 repeated call is the same session. An order has one live attempt at most: a new one is made only after the old one
-is closed at Stripe, for a customer with two payable pages may pay twice.
+is closed at Stripe, for a customer with two payable pages may pay twice. A customer who chose the convenience store
+holds a voucher that nobody can revoke: the attempt waits until Stripe says that it was paid, or was not.
 """
 
 import logging
@@ -13,17 +14,27 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from ledger import orders, payments, stripe_client
-from ledger.models import CheckoutAttempt, Order
+from ledger import mail, orders, payments, stripe_client, vouchers
+from ledger.days import business_day
+from ledger.discrepancies import note
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail
 from ledger.models.orders import OrderStatus
+from ledger.stock import StockRefused
 from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.vouchers import Voucher
 
 logger = logging.getLogger(__name__)
 
 ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
 MARGIN = timedelta(minutes=1)  # nobody is sent to a page that closes while it is being read
+GRACE = timedelta(
+    hours=1
+)  # after a voucher's deadline: Stripe tells by itself, we ask when its event was lost
+UNKNOWN = timedelta(
+    days=1
+)  # time to put a wrong key right, before a page that Stripe does not know is given up
 
 
 class PaymentUnavailable(Exception):
@@ -38,8 +49,9 @@ class Outcome(StrEnum):
     """How a session stood when it was closed."""
 
     EXPIRED = "expired"  # nobody can pay it any more
+    LAPSED = "lapsed"  # a voucher was not paid in time, and the order has just ended with it
     PAID = "paid"
-    WAITING = "waiting"  # completed, the money comes later or never (konbini, bank transfer)
+    WAITING = "waiting"  # a voucher is out: the money comes later or never
 
 
 def _live(order: Order) -> CheckoutAttempt | None:
@@ -96,10 +108,8 @@ def _new_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
             locked = Order.objects.select_for_update().get(pk=order.pk)
             if locked.status != OrderStatus.PENDING:
                 raise NotPayable(f"order {order.number} is {locked.status}")
-            if (
-                locked.payments.exists()
-                or locked.attempts.filter(status=CheckoutAttempt.Status.COMPLETE).exists()
-            ):
+            done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
+            if locked.payments.exists() or locked.attempts.filter(status__in=done).exists():
                 raise NotPayable(f"order {order.number} has a completed payment page")
             if locked.lines.exclude(quantity=F("reserved")).exists():
                 raise NotPayable(f"order {order.number} no longer holds its stock")
@@ -137,11 +147,14 @@ def _open(attempt: CheckoutAttempt) -> str:
     return attempt.url
 
 
+def _unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
+    """Select the attempt as long as it may still be paid."""
+    return CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.UNPAID)
+
+
 def _mark_expired(attempt: CheckoutAttempt, *, last_error: str | None = None) -> None:
     fields: dict[str, Any] = {} if last_error is None else {"last_error": last_error[:300]}
-    CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
-        status=CheckoutAttempt.Status.EXPIRED, **fields
-    )
+    _unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields)
 
 
 def _give_up(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
@@ -189,17 +202,55 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
 def completed(
     attempt: CheckoutAttempt, session: dict[str, Any], *, occurred_at: datetime, now: datetime
 ) -> Outcome:
-    """Follow a session that is complete at Stripe, inside the caller's transaction: only a paid one is money."""
+    """Follow a session that is complete at Stripe, inside the caller's transaction: only a paid one is money.
+
+    An unpaid one is a voucher. A retrieved session brings its intent and so tells how the voucher stands.
+    """
     # the order is locked before anything else is written, here and everywhere: no two of us wait for each other
     Order.objects.select_for_update().get(pk=attempt.order_id)
-    CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
-        status=CheckoutAttempt.Status.COMPLETE
-    )
     captured = payments.of_session(session, occurred_at=occurred_at)
-    if captured is None:
-        return Outcome.WAITING
-    payments.record(captured, now=now)
-    return Outcome.PAID
+    if captured is not None:
+        _unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
+        payments.record(captured, now=now)
+        return Outcome.PAID
+    intent = session["payment_intent"]
+    if intent is None or isinstance(intent, str):
+        handed_out(attempt, None, now=now)
+    elif intent["status"] in ("requires_payment_method", "canceled"):
+        return Outcome.LAPSED if lapsed(attempt, now=now) else Outcome.EXPIRED
+    else:
+        handed_out(attempt, vouchers.of_intent(intent), now=now)
+    return Outcome.WAITING
+
+
+def handed_out(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: datetime) -> None:
+    """Follow a customer who chose the convenience store, inside the caller's transaction: the order waits.
+
+    Two events tell of it, in any order; one of them brings the voucher, which is written down and mailed once.
+    """
+    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    _unpaid(attempt).update(status=CheckoutAttempt.Status.WAITING)
+    if voucher is None:
+        return
+    fresh = CheckoutAttempt.objects.filter(
+        pk=attempt.pk, status=CheckoutAttempt.Status.WAITING, voucher_expires_at=None
+    ).update(voucher_url=voucher.url, voucher_expires_at=voucher.expires_at, voucher_codes=voucher.codes)
+    if fresh and order.status == OrderStatus.PENDING:
+        attempt.refresh_from_db()
+        mail.queue(OutgoingMail.Kind.VOUCHER, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
+
+
+def lapsed(attempt: CheckoutAttempt, *, now: datetime) -> bool:
+    """Follow a voucher that can not be paid any more, inside the caller's transaction: the order ends with it.
+
+    Returns whether it did just now; a cancelled order has ended before.
+    """
+    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    _mark_expired(attempt)
+    ended = _end_unpaid(order, now=now)
+    if ended:
+        mail.queue(OutgoingMail.Kind.VOUCHER_LAPSED, order, f"order:{order.pk}", {}, now=now)
+    return ended
 
 
 def expired(attempt: CheckoutAttempt, *, now: datetime) -> None:
@@ -225,13 +276,18 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
 def expire_due(*, now: datetime, limit: int = 200) -> int:
     """Close the payment pages whose time is over and end their orders; returns how many orders ended.
 
-    Time alone releases nothing: Stripe is asked for each. When it does not answer, the rest waits for the next run.
+    Time alone releases nothing: Stripe is asked for each, and for each voucher whose deadline is well over or that
+    nobody told us of. When it does not answer, the rest waits for the next run. A page that it does not know is given
+    up a day later, with a discrepancy.
     """
     ended = unanswered = 0
-    due = CheckoutAttempt.objects.filter(status__in=payments.LIVE, expires_at__lte=now).select_related(
-        "order"
+    attempts = CheckoutAttempt.objects.select_related("order").order_by("expires_at")
+    due = attempts.filter(status__in=payments.LIVE, expires_at__lte=now)
+    overdue = attempts.filter(
+        Q(voucher_expires_at=None) | Q(voucher_expires_at__lte=now - GRACE),
+        status=CheckoutAttempt.Status.WAITING,
     )
-    for attempt in due.order_by("expires_at")[:limit]:
+    for attempt in [*due[:limit], *overdue[:limit]]:
         try:
             outcome = close(attempt, now=now)
         except StripeUnavailable as error:
@@ -242,8 +298,14 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
             continue
         except StripeRefused as error:
             logger.error("Checkout attempt %s can not be closed: %s", attempt.pk, error)
+            if error.code == "resource_missing" and _last_moment(attempt) + UNKNOWN <= now:
+                ended += _write_off(attempt, error, now=now)
+            continue
+        except StockRefused as error:
+            logger.error("Order %s can not let its goods go: %s", attempt.order.number, error)
             continue
         unanswered = 0
+        ended += outcome is Outcome.LAPSED
         if outcome is Outcome.EXPIRED:
             ended += _end_locked(attempt.order_id, now=now)
     # orders without a live page: closed early, or never begun
@@ -260,6 +322,38 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
     return ended
 
 
-def _end_locked(order_id: int, *, now: datetime) -> bool:
+def _last_moment(attempt: CheckoutAttempt) -> datetime:
+    """Say until when an attempt may have been paid, whatever Stripe knows of it."""
+    if attempt.voucher_expires_at is not None:
+        return attempt.voucher_expires_at
+    waits = attempt.status == CheckoutAttempt.Status.WAITING
+    return attempt.expires_at + timedelta(days=settings.KONBINI_DAYS + 1 if waits else 0)
+
+
+def _write_off(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
+    """End an attempt that Stripe does not know (another account's, another mode's) and that nobody can pay any more.
+
+    The goods can be sold again. Whether it was paid where it was made only a person can see: the discrepancy asks.
+    Returns whether the order ended with it.
+    """
     with transaction.atomic():
-        return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)
+        order = Order.objects.select_for_update().get(pk=attempt.order_id)
+        _mark_expired(attempt, last_error=str(refusal))
+        note(
+            Discrepancy.Kind.MISSING_AT_STRIPE,
+            attempt.session_id or f"attempt {attempt.pk}",
+            day=business_day(now),
+            detail=f"{order.number}: its payment page is not known at Stripe (another account, another key?); {refusal}",
+            now=now,
+        )
+        return _end_unpaid(order, now=now)
+
+
+def _end_locked(order_id: int, *, now: datetime) -> bool:
+    """End an order that nobody can pay any more; one whose stock does not add up must not hold up the others."""
+    try:
+        with transaction.atomic():
+            return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)
+    except StockRefused as error:
+        logger.error("Order %d can not let its goods go: %s", order_id, error)
+        return False

@@ -4,25 +4,41 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Q, Sum
 from django.template.loader import render_to_string
 
 from ledger import accounts, posting
 from ledger.days import day_bounds
-from ledger.models import Account, BalanceTransaction, Discrepancy, JournalLine, Order, ShipmentLine
+from ledger.models import (
+    Account,
+    BalanceTransaction,
+    Discrepancy,
+    JournalLine,
+    Order,
+    Payment,
+    ShipmentLine,
+)
 from ledger.reconciliation import Difference
 from ledger.tax import RATES, SHIPPING_RATE
+from ledger.trial_balance import BY_ORDER, Standing
 
 FORMAT = 1
 
 
 def build(
-    day: date, *, stripe_balance: int, book_balance: int, found: Sequence[Difference], checks: dict[str, int]
+    day: date,
+    *,
+    stripe_balance: int,
+    standings: dict[str, Standing],
+    found: Sequence[Difference],
+    checks: dict[str, int],
 ) -> dict[str, Any]:
     """Put the report of a day together. A dozen queries, all sums made in SQL.
 
-    `found` are the day's open differences, `checks` the number of findings per check. Amounts are JPY.
+    `standings` are the accounts at the end of the day, `found` the day's open differences, `checks` the number of
+    findings per check. Amounts are JPY.
     """
+    book_balance = standings.get(accounts.STRIPE_BALANCE, Standing()).balance
     movements = _movements(day)
     return {
         "format": FORMAT,
@@ -44,6 +60,7 @@ def build(
             "difference": stripe_balance - book_balance,
         },
         "orders": _orders(day),
+        "payments": _payments(day),
         "stripe": _stripe(day),
         "sales": _sales(movements),
         "fees": {
@@ -51,10 +68,8 @@ def build(
             "taxable": _debits(movements, accounts.FEES_TAXABLE),
             "input_tax": _debits(movements, accounts.INPUT_TAX),
         },
-        "trial_balance": _trial_balance(day, movements),
-        "sub_ledgers": {
-            code: _sub_ledger(code, day) for code in (accounts.PREPAYMENTS, accounts.REFUNDS_PAYABLE)
-        },
+        "trial_balance": _trial_balance(standings, movements),
+        "sub_ledgers": {code: _sub_ledger(standings.get(code, Standing())) for code in BY_ORDER},
         "checks": [{"check": check, "findings": count} for check, count in checks.items()],
     }
 
@@ -68,6 +83,9 @@ def html(report: dict[str, Any]) -> bytes:
             "day": date.fromisoformat(report["day"]),
             "discrepancies": [
                 {**row, "label": KINDS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
+            ],
+            "payments": [
+                {**row, "name_ja": METHODS.get(row["method"], row["method"])} for row in report["payments"]
             ],
             "checks": [
                 {**row, "name_ja": CHECKS.get(row["check"], row["check"])} for row in report["checks"]
@@ -89,6 +107,8 @@ KINDS = {
     Discrepancy.Kind.REFUND_FAILED: "返金の失敗",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
+
+METHODS = {Payment.Method.CARD: "クレジットカード", Payment.Method.KONBINI: "コンビニ払い"}
 
 CHECKS = {  # every check of a close is named in its report, found something or not
     "entry balanced": "仕訳の貸借一致",
@@ -141,6 +161,18 @@ def _orders(day: date) -> dict[str, dict[str, int]]:
         **{name: {"count": sums["count"], "total": sums["total"] or 0} for name, sums in counted.items()},
         "shipped": {"parcels": shipped["parcels"], "pieces": shipped["pieces"] or 0},
     }
+
+
+def _payments(day: date) -> list[dict[str, Any]]:
+    """Sum what was captured within the day by the way of paying: card, konbini."""
+    start, end = day_bounds(day)
+    sums = (
+        Payment.objects.filter(captured_at__gte=start, captured_at__lt=end)
+        .values("method")
+        .annotate(count=Count("pk"), total=Sum("amount"))
+        .order_by("method")
+    )
+    return [dict(row) for row in sums]
 
 
 def _stripe(day: date) -> dict[str, Any]:
@@ -202,47 +234,32 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
 
 
 def _trial_balance(
-    day: date, movements: dict[tuple[str, str], tuple[int, int]]
+    standings: dict[str, Standing], movements: dict[tuple[str, str], tuple[int, int]]
 ) -> list[dict[str, str | int]]:
     """Give every account that ever moved: opening, debit, credit, closing (debit − credit)."""
-    opening = {
-        account: debit - credit
-        for account, debit, credit in JournalLine.objects.filter(entry__day__lt=day)
-        .values_list("account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("account_id", "debits", "credits")
-    }
     rows: list[dict[str, str | int]] = []
-    for account in Account.objects.order_by("code"):
+    for account in Account.objects.filter(code__in=standings).order_by("code"):
         moved = [sides for (_source, code), sides in movements.items() if code == account.code]
         debit, credit = sum(side[0] for side in moved), sum(side[1] for side in moved)
-        before = opening.get(account.code, 0)
-        if account.code in opening or moved:
-            rows.append(
-                {
-                    "account": account.code,
-                    "name_ja": account.name_ja,
-                    "name_en": account.name_en,
-                    "opening": before,
-                    "debit": debit,
-                    "credit": credit,
-                    "closing": before + debit - credit,
-                }
-            )
+        closing = standings[account.code].balance
+        rows.append(
+            {
+                "account": account.code,
+                "name_ja": account.name_ja,
+                "name_en": account.name_en,
+                "opening": closing - debit + credit,
+                "debit": debit,
+                "credit": credit,
+                "closing": closing,
+            }
+        )
     return rows
 
 
-def _sub_ledger(account: str, day: date) -> dict[str, int]:
+def _sub_ledger(standing: Standing) -> dict[str, int]:
     """Tell what is owed in a liability account at the end of the day, and for how many orders."""
-    lines = JournalLine.objects.filter(account_id=account, entry__day__lte=day)
-    owed = (
-        lines.filter(entry__order__isnull=False)
-        .values("entry__order")
-        .annotate(owed=Sum(F("credit") - F("debit")))
-        .exclude(owed=0)
-        .order_by()
-        .aggregate(orders=Count("entry__order"), total=Sum("owed"))
-    )
-    loose = lines.filter(entry__order__isnull=True).aggregate(sum=Sum(F("credit") - F("debit")))["sum"]
-    return {"orders": owed["orders"], "owed": owed["total"] or 0, "without_order": loose or 0}
+    return {
+        "orders": standing.open_orders,
+        "owed": -standing.balance - standing.without_order,
+        "without_order": standing.without_order,
+    }

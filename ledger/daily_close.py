@@ -21,14 +21,23 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
-from ledger import accounts, balance, close_report, evidence, invariants, journal, webhook
+from ledger import accounts, balance, close_report, evidence, invariants, journal, trial_balance, webhook
 from ledger.balance import Reading, Told
 from ledger.days import business_day, day_bounds, yesterday
 from ledger.discrepancies import note
-from ledger.models import BalanceTransaction, DailyClose, Discrepancy, EvidenceFile, JournalEntry, Order
-from ledger.reconciliation import Difference, compare
+from ledger.models import (
+    BalanceTransaction,
+    ClosingBalance,
+    DailyClose,
+    Discrepancy,
+    EvidenceFile,
+    JournalEntry,
+    Order,
+)
+from ledger.reconciliation import Difference, compare, unheard
 from ledger.stripe_client import StripeRefused, StripeUnavailable
 from ledger.stripe_day import BalanceMoves, StripeDay, Survey, read_day, survey
+from ledger.trial_balance import Standing
 
 ATTEMPTS = 5  # how often a day is put together anew because something was posted into it meanwhile
 LATE_DAYS = 31  # how far back to look for what surfaced late, when the balance is not proved
@@ -71,8 +80,9 @@ class Prepared:
     differences: list[Difference]  # to be written
     open: list[Difference]  # these, and those that stood before and are not resolved
     report: dict[str, Any]
-    files: dict[str, bytes]
-    manifest: evidence.Manifest
+    standings: dict[str, Standing]
+    files: dict[str, evidence.Paper]
+    manifest: evidence.Paper
     previous_sha256: str
     entries: tuple[int, int]  # how many the day had, and the last one: to see that nothing came in
 
@@ -135,7 +145,8 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
 def close_day(day: date, *, now: datetime, dry_run: bool = False) -> CloseResult:
     """Close one day, or say what closing it would say. A day that is closed already is returned as it is.
 
-    Raises `DayRefused`, and `CloseFailed` when Stripe does not answer or the books do not balance.
+    Raises `DayRefused`, and `CloseFailed` when Stripe does not answer, the books do not balance, or the evidence can
+    not be put away.
     """
     return next(close_days([day], now=now, dry_run=dry_run))
 
@@ -164,11 +175,15 @@ def _close(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
         looked = _look(days[0], now, store=True, wanted=days[:1])
     for day in days:
         with _stripe_errors():
-            facts = read_day(day, transactions=looked.transactions.pop(day, None))
+            stored = looked.transactions.pop(day, None)
+            facts = read_day(day, transactions=stored)
             while facts.net != looked.survey.net[day]:  # something surfaced for that day since we looked
                 looked = _look(day, now, store=True, wanted=[day])
-                facts = read_day(day, transactions=looked.transactions.pop(day))
-            balance.take_in(facts.transactions, now=now)
+                stored = looked.transactions.pop(day)
+                facts = read_day(day, transactions=stored)
+            if stored is None:
+                balance.take_in(facts.transactions, now=now)
+            balance.learn(_ask_about_unheard(facts), now=now)
         if looked.survey.at_cut(day) != journal.balance(accounts.STRIPE_BALANCE, until=day):
             with _stripe_errors():
                 for readings in _read_back(day):
@@ -177,6 +192,12 @@ def _close(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
                     ) == journal.balance(accounts.STRIPE_BALANCE, until=day):
                         break
         yield _lock(facts, looked.survey.at_cut(day), now)
+
+
+def _ask_about_unheard(facts: StripeDay) -> Told:
+    """Ask about what no webhook told of and no money has moved for yet, such as a refund that waits in a dashboard."""
+    charges, refunds = unheard(facts)
+    return balance.ask(charges=charges, refunds=refunds)
 
 
 def _read_back(day: date) -> Iterator[list[Reading]]:
@@ -196,6 +217,7 @@ def _dry_run(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
         looked = _look(days[0], now, store=False, wanted=days)
         facts = [read_day(day, transactions=looked.transactions[day]) for day in days]
         told = [balance.ask_about(balance.unknown(read)) for read in looked.transactions.values()]
+        told += [_ask_about_unheard(of) for of in facts]
         results = _rehearse(facts, looked, told, now)
         if any(result.report["proof"]["difference"] for result in results):
             for earlier in _read_back(days[0]):
@@ -272,7 +294,7 @@ def _stripe_errors() -> Iterator[None]:
 
 
 def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
-    """Compare, prove, check, and write the files in memory. Changes nothing.
+    """Compare, prove, check, and put the files together. Changes nothing.
 
     Raises `CloseFailed` when the books do not balance.
     """
@@ -282,7 +304,8 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     for finding in findings:
         if finding.check in ("entry balanced", "trial balance"):
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
-    book_balance = journal.balance(accounts.STRIPE_BALANCE, until=day)
+    standings = trial_balance.at(day)
+    book_balance = standings.get(accounts.STRIPE_BALANCE, Standing()).balance
     differences = compare(facts)
     if stripe_balance != book_balance:
         differences.append(
@@ -301,15 +324,15 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     report = close_report.build(
         day,
         stripe_balance=stripe_balance,
-        book_balance=book_balance,
+        standings=standings,
         found=unresolved,
         checks=_checks(findings),
     )
     files = {
-        "report.json": evidence.canonical_json(report),
-        "report.html": close_report.html(report),
-        "stripe-evidence.json": evidence.stripe_evidence(facts),
-        "journal.csv": evidence.journal_csv(day),
+        "report.json": evidence.paper([evidence.canonical_json(report)]),
+        "report.html": evidence.paper([close_report.html(report)]),
+        "stripe-evidence.json": evidence.paper(evidence.stripe_evidence(facts)),
+        "journal.csv": evidence.paper(evidence.journal_csv(day)),
     }
     before = DailyClose.objects.filter(day__lt=day).order_by("-day").first()
     manifest = evidence.manifest(
@@ -320,7 +343,8 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         differences=differences,
         open=unresolved,
         report=report,
-        files={**files, evidence.MANIFEST: manifest.content},
+        standings=standings,
+        files={**files, evidence.MANIFEST: manifest},
         manifest=manifest,
         previous_sha256="" if before is None else before.manifest_sha256,
         entries=entries,
@@ -366,12 +390,20 @@ def _lock(facts: StripeDay, stripe_balance: int, now: datetime) -> CloseResult:
     """Write the evidence and lock the day; put together anew whenever something was posted in between."""
     for _attempt in range(ATTEMPTS):
         prepared = _prepare(facts, stripe_balance, now)
-        run = evidence.next_run(facts.day)
         try:
+            run = evidence.next_run(facts.day)
             written = evidence.write(facts.day, run, prepared.files)
+        except evidence.RunTaken:
+            continue
+        except Exception as error:  # whatever a disk or a storage library says
+            raise CloseFailed(
+                f"The evidence of {facts.day} can not be put away, so the day stays open: {error}. "
+                "Please make room or repair the storage; the next run closes it."
+            ) from error
+        try:
             with transaction.atomic():
                 _write_rows(prepared, run=run, written=written, now=now)
-        except (evidence.RunTaken, _Disturbed):
+        except _Disturbed:
             continue
         except IntegrityError:
             close = DailyClose.objects.filter(day=facts.day).first()
@@ -415,6 +447,17 @@ def _write_rows(prepared: Prepared, *, run: int, written: Sequence[evidence.Writ
             detail=difference.detail,
             now=now,
         )
+    ClosingBalance.objects.bulk_create(
+        ClosingBalance(
+            close=close,
+            account_id=code,
+            debit=standing.debit,
+            credit=standing.credit,
+            open_orders=standing.open_orders,
+            without_order=standing.without_order,
+        )
+        for code, standing in prepared.standings.items()
+    )
     EvidenceFile.objects.bulk_create(
         EvidenceFile(close=close, path=file.path, sha256=file.sha256, size=file.size) for file in written
     )

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from ledger import checkout, payments, refunds
+from ledger import checkout, payments, refunds, vouchers
 from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
 
 logger = logging.getLogger(__name__)
 
-# how long a refund may be told before its payment; after that it is none of ours
+# how long a refund waits here for its payment to be told; after that it is none of ours
 PATIENCE = timedelta(hours=1)
 
 
@@ -52,14 +52,38 @@ def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
     payments.record(payments.of_intent(intent, occurred_at=event.created), now=now)
 
 
+def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
+    """End what a voucher kept waiting: it was not paid in time."""
+    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    if attempt is not None:
+        checkout.lapsed(attempt, now=now)
+
+
+def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
+    """Write down the voucher of a customer who chose the convenience store; an authentication is Stripe's affair."""
+    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    voucher = vouchers.of_intent(intent)
+    if attempt is not None and voucher is not None:
+        checkout.handed_out(attempt, voucher, now=now)
+
+
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """Remember Stripe's words; the page stays open and the customer may try another card."""
+    """Remember Stripe's words; the page stays open and the customer may try another card. A voucher has its end."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     error = intent["last_payment_error"] or {}
-    if attempt is not None:
+    if attempt is not None and vouchers.lapsed(intent):
+        checkout.lapsed(attempt, now=now)
+    elif attempt is not None:
         CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
             last_error=str(error.get("message") or error.get("code") or "")[:300]
         )
+
+
+def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
+    """End a voucher that was cancelled at Stripe; the intent of a page that closes is cancelled with the page."""
+    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
+        checkout.lapsed(attempt, now=now)
 
 
 def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
@@ -83,7 +107,7 @@ def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
     try:
         refunds.follow(refund, now=now)
     except refunds.UnknownPayment as error:
-        if now - event.created < PATIENCE:
+        if now - event.received_at < PATIENCE:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error
         note(
             Discrepancy.Kind.MISSING_IN_BOOKS,
@@ -97,9 +121,13 @@ def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
 
 HANDLERS: dict[str, Callable[[StripeEvent, Any, datetime], None]] = {
     "checkout.session.completed": _session_completed,
+    "checkout.session.async_payment_succeeded": _session_completed,
+    "checkout.session.async_payment_failed": _session_failed,
     "checkout.session.expired": _session_expired,
+    "payment_intent.requires_action": _intent_requires_action,
     "payment_intent.succeeded": _intent_succeeded,
     "payment_intent.payment_failed": _intent_failed,
+    "payment_intent.canceled": _intent_canceled,
     "charge.succeeded": _charge,
     "charge.updated": _charge,
     "charge.refunded": _charge,

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from ledger.models import Order, OutgoingMail
+from ledger.models.orders import OrderStatus
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ def queue(
 def send_due(*, now: datetime, limit: int = 100) -> int:
     """Send what is due; returns how many were sent. Two workers never send the same mail at the same time.
 
-    A failure is tried again after a growing delay and given up after eight tries.
+    A failure is tried again after a growing delay and given up after eight tries. A mail that became wrong while it
+    waited is dropped.
     """
     due = list(
         OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED, next_attempt_at__lte=now).order_by(
@@ -81,14 +83,28 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
     connection = get_connection()
     try:
         for mail in due:
+            if mail.attempts >= TRIES:  # taken up that often, and never could we write down what became of it
+                OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED).update(
+                    status=OutgoingMail.Status.FAILED
+                )
+                logger.error("Mail %d is given up after %d tries without an end", mail.pk, mail.attempts)
+                continue
             claimed = OutgoingMail.objects.filter(
                 pk=mail.pk, status=OutgoingMail.Status.QUEUED, next_attempt_at=mail.next_attempt_at
             ).update(next_attempt_at=now + LEASE, attempts=F("attempts") + 1)
-            if claimed:
+            if claimed and _is_overtaken(mail):
+                mail.delete()
+            elif claimed:
                 sent += _send(mail, mail.attempts + 1, connection, now=now)
     finally:
         connection.close()
     return sent
+
+
+def _is_overtaken(mail: OutgoingMail) -> bool:
+    """Say whether a mail waited until it became wrong: it asks to pay an order that was paid, cancelled or ended."""
+    asks_to_pay = mail.kind == OutgoingMail.Kind.VOUCHER
+    return asks_to_pay and not Order.objects.filter(pk=mail.order_id, status=OrderStatus.PENDING).exists()
 
 
 def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -> bool:

@@ -20,7 +20,8 @@ from ledger.models.orders import OrderStatus
 
 logger = logging.getLogger(__name__)
 
-LIVE = (CheckoutAttempt.Status.CREATED, CheckoutAttempt.Status.OPEN)
+LIVE = (CheckoutAttempt.Status.CREATED, CheckoutAttempt.Status.OPEN)  # a page may be payable
+UNPAID = (*LIVE, CheckoutAttempt.Status.WAITING)  # the money may still come
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,8 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
             "attempt": attempt,
             "charge": captured.charge or None,
             "amount": captured.amount,
-            "method": captured.method,
+            # a page with a voucher is paid at the counter, whoever tells of it
+            "method": captured.method or (Payment.Method.KONBINI if attempt.voucher_expires_at else ""),
             "brand": captured.brand,
             "last4": captured.last4,
             "captured_at": captured.occurred_at,

@@ -17,6 +17,8 @@ SHIPMENT = "shipment"
 REFUND = "refund"
 ENTRY = "entry"
 SETTLED = "settled"  # purpose of `settled`
+WAITING, FAILED = "waiting", "failed"  # purposes of `unpaid_refund`: a refund has one of them at most
+OWED = {WAITING: "返金待ち", FAILED: "返金未了"}
 
 
 @dataclass(frozen=True)
@@ -158,16 +160,22 @@ def refund_failure(change: Change, *, order_id: int | None, reference: str) -> D
 
 
 def unpaid_refund(
-    refund_id: str, *, occurred_at: datetime, order_id: int, reference: str, parts: Sequence[RefundPart]
+    refund_id: str,
+    purpose: str,
+    *,
+    occurred_at: datetime,
+    order_id: int,
+    reference: str,
+    parts: Sequence[RefundPart],
 ) -> Draft:
-    """Post a refund that failed before any money moved: its parts are owed to the customer (2120)."""
+    """Post a refund of which no money moved, since it waits or failed: its parts are owed to the customer (2120)."""
     fresh = [replace(part, payable=0) for part in parts]  # what was owed before is owed still
     owed = sum(part.prepaid + part.recognised for part in parts)
     return Draft(
         source_type=REFUND,
         source_id=refund_id,
-        purpose="failed",
-        description=f"返金未了 {reference}",
+        purpose=purpose,
+        description=f"{OWED[purpose]} {reference}",
         occurred_at=occurred_at,
         order_id=order_id,
         lines=_clean([*_refund_debits(fresh), _credit(accounts.REFUNDS_PAYABLE, owed)]),

@@ -3,11 +3,12 @@
 The rows give the facts, `ledger.pots` calculates, `ledger.posting` drafts, `ledger.journal` writes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from ledger import journal, posting
 from ledger.discrepancies import note
@@ -25,12 +26,28 @@ from ledger.models import (
 )
 from ledger.order_pots import SHIPPING_LINE, pots, pots_as_posted, unbound
 from ledger.posting import Change, Draft, RefundPart
-from ledger.pots import Pot, recognise, reverse
+from ledger.pots import recognise, reverse
 from ledger.tax import RATES, SHIPPING_RATE, piecewise
 
 CHARGE_TYPES = frozenset({"charge", "payment"})
 REFUND_TYPES = frozenset({"refund", "payment_refund"})
 REFUND_FAILURE_TYPES = frozenset({"refund_failure", "payment_failure_refund"})
+
+# How these are told apart in SQL; `is_refund` and `is_refund_failure` tell one.
+CHARGES = Q(type__in=sorted(CHARGE_TYPES))
+REFUNDS = Q(type__in=sorted(REFUND_TYPES), amount__lte=0)
+REFUND_FAILURES = Q(type__in=sorted(REFUND_FAILURE_TYPES)) | Q(type__in=sorted(REFUND_TYPES), amount__gt=0)
+
+
+def is_refund(kind: str, amount: int) -> bool:
+    """Say whether a balance transaction of this type and amount is the money of a refund leaving."""
+    return kind in REFUND_TYPES and amount <= 0
+
+
+def is_refund_failure(kind: str, amount: int) -> bool:
+    """Say whether it is the money of a failed refund coming back: of a type of its own, or for what was not paid by
+    card another `payment_refund`, of a positive amount."""
+    return kind in REFUND_FAILURE_TYPES or (kind in REFUND_TYPES and amount > 0)
 
 
 # ── Shipments ────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,7 +109,7 @@ def post_shipment(shipment: Shipment, *, now: datetime) -> JournalEntry | None:
 class Known:
     """Our rows behind some Stripe objects, loaded for a page at once."""
 
-    payments: Mapping[str, Payment] = field(default_factory=dict)  # by charge
+    payments: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # by charge: its order and number
     refunds: Mapping[str, Refund] = field(default_factory=dict)  # by refund at Stripe
 
 
@@ -100,8 +117,10 @@ def known(sources: Collection[str]) -> Known:
     """Load the payments and refunds behind the sources (ch_…, re_…) of some transactions. Two queries."""
     return Known(
         payments={
-            str(payment.charge): payment
-            for payment in Payment.objects.filter(charge__in=sources).select_related("order")
+            str(charge): (order_id, number)
+            for charge, order_id, number in Payment.objects.filter(charge__in=sources).values_list(
+                "charge", "order_id", "order__number"
+            )
         },
         refunds={
             str(refund.stripe_id): refund
@@ -126,15 +145,18 @@ def post_balance_transactions(
     """
     rows = known({txn.source for txn in txns}) if rows is None else rows
     moved = [txn for txn in txns if txn.amount or txn.fee]
-    captures = [txn for txn in moved if txn.type in CHARGE_TYPES]
-    drafts = [_draft(txn, rows) for txn in captures]
+    parts = _refund_parts(
+        [refund for txn in moved if (refund := _refund_of(txn, rows)) and refund.amount == -txn.amount]
+    )
+    drafts = [_draft(txn, rows, parts) for txn in moved]
     entries = journal.post_all([draft for draft, _trouble in drafts], now=now)
-    for txn, entry, (_drafted, trouble) in zip(captures, entries, drafts, strict=True):
+    for txn, entry, (_drafted, trouble) in zip(moved, entries, drafts, strict=True):
         _note_trouble(txn, entry, trouble, now=now)
-    for txn in moved:  # one by one: the tax in a refund depends on what the one before it posted
-        if txn.type not in CHARGE_TYPES:
-            draft, trouble = _draft(txn, rows)
-            _note_trouble(txn, journal.post(draft, now=now), trouble, now=now)
+
+
+def _refund_of(txn: BalanceTransaction, rows: Known) -> Refund | None:
+    """Give our refund whose money left with this transaction."""
+    return rows.refunds.get(txn.source) if is_refund(txn.type, txn.amount) else None
 
 
 def _note_trouble(
@@ -164,19 +186,21 @@ def _note_trouble(
             )
 
 
-def _draft(txn: BalanceTransaction, rows: Known) -> tuple[Draft, tuple[str, str] | None]:
+def _draft(
+    txn: BalanceTransaction, rows: Known, parts: Mapping[int, list[RefundPart]]
+) -> tuple[Draft, tuple[str, str] | None]:
     """Give the draft of a transaction, and the kind and detail of what is wrong with it."""
     change = change_of(txn)
     if txn.type in CHARGE_TYPES:
-        payment = rows.payments.get(txn.source)
-        if payment is None:
+        paid = rows.payments.get(txn.source)
+        if paid is None:
             return posting.capture(change, order_id=None, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 f"charge {txn.source} has no payment of ours",
             )
-        return posting.capture(change, order_id=payment.order_id, reference=payment.order.number), None
+        return posting.capture(change, order_id=paid[0], reference=paid[1]), None
     refund = rows.refunds.get(txn.source)
-    if txn.type in REFUND_TYPES:
+    if is_refund(txn.type, txn.amount):
         if refund is None:
             return posting.unknown_refund(change, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
@@ -191,9 +215,9 @@ def _draft(txn: BalanceTransaction, rows: Known) -> tuple[Draft, tuple[str, str]
             change,
             order_id=refund.order_id,
             reference=refund.order.number,
-            parts=_refund_parts(refund),
+            parts=parts[refund.pk],
         ), None
-    if txn.type in REFUND_FAILURE_TYPES:
+    if is_refund_failure(txn.type, txn.amount):
         order = refund.order if refund is not None else None
         trouble = None
         if order is None:
@@ -209,28 +233,45 @@ def _draft(txn: BalanceTransaction, rows: Known) -> tuple[Draft, tuple[str, str]
     )
 
 
-def _refund_parts(refund: Refund) -> list[RefundPart]:
-    """Give the parts of a refund with their tax, the order locked so that no other refund computes it too."""
-    if _failed_entry(refund).exists():  # posted as owed before its money moved
-        return [RefundPart(rate=None, payable=refund.amount)]
-    order = Order.objects.select_for_update().get(pk=refund.order_id)
-    state: dict[int, Pot] = {}
-    parts = []
-    for line in RefundLine.objects.filter(refund=refund).order_by("pk"):
-        tax = 0
+def _refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
+    """Give the parts of refunds with their tax, by refund; each one's tax builds on those before it.
+
+    Their orders are locked, so that no other refund computes its tax too. Nine queries, however many refunds.
+    """
+    if not refunds:
+        return {}
+    orders = Order.objects.select_for_update().filter(pk__in={refund.order_id for refund in refunds})
+    locked = {order.pk: order for order in orders.order_by("pk")}
+    owed = set(_owed_entries(refunds).values_list("source_id", flat=True))  # posted before their money moved
+    lines: defaultdict[int, list[RefundLine]] = defaultdict(list)
+    taxed = set()
+    for line in RefundLine.objects.filter(refund__in=refunds).select_related("refund").order_by("pk"):
+        lines[line.refund_id].append(line)
         if line.recognised and line.tax_rate is not None:
-            state = state or pots_as_posted(order)
-            state[line.tax_rate], tax = reverse(state[line.tax_rate], line.recognised)
-        parts.append(
-            RefundPart(
-                rate=line.tax_rate,
-                prepaid=line.prepaid,
-                recognised=line.recognised,
-                tax=tax,
-                payable=line.payable,
+            taxed.add(line.refund.order_id)
+    state = pots_as_posted([locked[order_id] for order_id in sorted(taxed)]) if taxed else {}
+    found = {}
+    for refund in refunds:
+        if str(refund.pk) in owed:
+            found[refund.pk] = [RefundPart(rate=None, payable=refund.amount)]
+            continue
+        parts = []
+        for line in lines[refund.pk]:
+            tax = 0
+            if line.recognised and line.tax_rate is not None:
+                pots_left = state[refund.order_id]
+                pots_left[line.tax_rate], tax = reverse(pots_left[line.tax_rate], line.recognised)
+            parts.append(
+                RefundPart(
+                    rate=line.tax_rate,
+                    prepaid=line.prepaid,
+                    recognised=line.recognised,
+                    tax=tax,
+                    payable=line.payable,
+                )
             )
-        )
-    return _merged(parts)
+        found[refund.pk] = _merged(parts)
+    return found
 
 
 def _merged(parts: list[RefundPart]) -> list[RefundPart]:
@@ -268,26 +309,44 @@ def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
         journal.post(draft, now=now)
 
 
-def _failed_entry(refund: Refund) -> QuerySet[JournalEntry]:
-    return JournalEntry.objects.filter(source_type=posting.REFUND, source_id=str(refund.pk), purpose="failed")
+def _owed_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
+    return JournalEntry.objects.filter(
+        source_type=posting.REFUND,
+        source_id__in=[str(refund.pk) for refund in refunds],
+        purpose__in=posting.OWED,
+    )
+
+
+def post_waiting_refund(refund: Refund, *, since: datetime, now: datetime) -> JournalEntry | None:
+    """Post a refund that waits for the customer's bank account: what it takes is owed (2120) until its money moves.
+
+    It is owed since the refund began at Stripe, whenever we heard of it: its money may have moved before we did.
+    Does nothing when that is posted. Runs inside the transaction that marks the refund as waiting.
+    """
+    return _post_owed(refund, posting.WAITING, occurred_at=since, now=now)
 
 
 def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     """Post a refund that failed or was cancelled before any money moved: what it took is owed (2120).
 
-    Does nothing when Stripe's balance had moved for it: then the failure is a balance transaction of its own.
-    Runs inside the transaction that marks the refund as failed.
+    One that waited is owed already. Does nothing when Stripe's balance had moved for it: then the failure is a
+    balance transaction of its own. Runs inside the transaction that marks the refund as failed.
     """
+    return _post_owed(refund, posting.FAILED, occurred_at=now, now=now)
+
+
+def _post_owed(refund: Refund, purpose: str, *, occurred_at: datetime, now: datetime) -> JournalEntry | None:
     if refund.stripe_id and BalanceTransaction.objects.filter(source=refund.stripe_id).exists():
         return None
-    posted = _failed_entry(refund).first()
+    posted = _owed_entries([refund]).first()
     if posted is not None:
         return posted
     draft = posting.unpaid_refund(
         str(refund.pk),
-        occurred_at=now,
+        purpose,
+        occurred_at=occurred_at,
         order_id=refund.order_id,
         reference=refund.order.number,
-        parts=_refund_parts(refund),
+        parts=_refund_parts([refund])[refund.pk],
     )
     return journal.post(draft, now=now) if draft.lines else None

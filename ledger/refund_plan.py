@@ -6,12 +6,15 @@ Unshipped pieces are refunded first, out of prepayments; shipped ones out of sal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
-from ledger.models import Order, OrderLine, RefundLine
+from ledger.models import Order, OrderLine, Refund, RefundLine
 from ledger.order_pots import SHIPPING_LINE, Unbound, pots, unbound
 from ledger.pots import Pot, take
 from ledger.tax import SHIPPING_RATE, piecewise, spread
+
+UNDER_WAY = (Refund.Status.REQUESTED, Refund.Status.REQUIRES_ACTION, Refund.Status.PENDING)
 
 
 class RefundRefused(Exception):
@@ -80,6 +83,34 @@ def refund_plan(order: Order, request: RefundRequest) -> list[PlannedLine]:
     if sum(line.amount for line in plan) == 0:
         raise RefundRefused(_("Nothing is left to be refunded."))
     return plan
+
+
+def plan_of_amount(order: Order, amount: int) -> list[PlannedLine]:
+    """Decide where an amount takes from that goes back in any case.
+
+    When the order lacks it, it is what was promised to refunds under way, one of which will not succeed: prepayments
+    carry that, bound to nothing, until `recognition.settle_overdrawn`. The pots give the rest.
+    """
+    try:
+        return refund_plan(order, everything(amount=amount))
+    except RefundRefused:
+        loose = unbound(order)
+    promised: int = (
+        RefundLine.objects.filter(refund__order=order, refund__status__in=UNDER_WAY).aggregate(
+            sum=Sum(F("prepaid") + F("recognised") + F("payable"))
+        )["sum"]
+        or 0
+    )
+    in_pots = sum(pot.remaining for pot in pots(order).values()) if loose.funded else 0
+    rest = amount - max(0, promised - loose.overdrawn)
+    bound = max(0, min(rest, loose.excess + loose.owed + in_pots))
+    plan = refund_plan(order, everything(amount=bound)) if bound else []
+    return [*plan, PlannedLine(prepaid=amount - bound)]
+
+
+def everything(*, amount: int | None = None, reason: str = "") -> RefundRequest:
+    """Ask for an amount, or without one for all that is left: pieces, shipping fee, what is owed."""
+    return RefundRequest(amount=amount, quantities={}, include_shipping=False, restock=False, reason=reason)
 
 
 def _by_amount(amount: int, state: Mapping[int, Pot], loose: Unbound) -> list[PlannedLine]:

@@ -6,7 +6,7 @@ move the money once. What the refund takes from is stored in its lines when it i
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,13 +18,23 @@ from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
-from ledger.refund_plan import PlannedLine, RefundRefused, RefundRequest, refund_plan, shipping_refunded
+from ledger.refund_plan import (
+    PlannedLine,
+    RefundRefused,
+    RefundRequest,
+    everything,
+    plan_of_amount,
+    refund_plan,
+    shipping_refunded,
+)
 from ledger.stripe_client import StripeRefused, StripeUnavailable
 
 __all__ = [
     "RefundRefused",
     "RefundRequest",
     "UnknownPayment",
+    "ask_about_waiting",
+    "everything",
     "follow",
     "give_back",
     "request_refund",
@@ -35,16 +45,20 @@ logger = logging.getLogger(__name__)
 
 ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
 SENDING = timedelta(minutes=2)  # the job leaves a fresh row to the request that wrote it
+ASK_AGAIN = timedelta(days=1)  # a customer may take weeks to name his bank account
 
 # How far a refund has come. A later report never moves it back: a succeeded refund may still fail, nothing else.
+# One that waits may change between waiting for the customer and for the bank.
 RANK: dict[str, int] = {
     Refund.Status.REQUESTED: 0,
+    Refund.Status.REQUIRES_ACTION: 1,
     Refund.Status.PENDING: 1,
     Refund.Status.SUCCEEDED: 2,
     Refund.Status.FAILED: 3,
     Refund.Status.CANCELED: 3,
 }
 ENDED_BADLY = (Refund.Status.FAILED, Refund.Status.CANCELED)
+WAITS = (Refund.Status.REQUIRES_ACTION, Refund.Status.PENDING)
 
 
 class UnknownPayment(Exception):
@@ -230,21 +244,8 @@ def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
         reason=reason,
         requested_at=now,
     )
-    _write_lines(refund, _plan_of_amount(refund))
+    _write_lines(refund, plan_of_amount(refund.order, refund.amount))
     return refund
-
-
-def everything(*, amount: int | None = None, reason: str = "") -> RefundRequest:
-    """Ask for an amount, or without one for all that is left: pieces, shipping fee, what is owed."""
-    return RefundRequest(amount=amount, quantities={}, include_shipping=False, restock=False, reason=reason)
-
-
-def _plan_of_amount(refund: Refund) -> Sequence[PlannedLine]:
-    """Decide what an amount takes from that goes back in any case; what the order lacks, prepayments carry."""
-    try:
-        return refund_plan(refund.order, everything(amount=refund.amount))
-    except RefundRefused:
-        return [PlannedLine(prepaid=refund.amount)]
 
 
 # ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +254,7 @@ def _plan_of_amount(refund: Refund) -> Sequence[PlannedLine]:
 def send(refund: Refund, *, now: datetime) -> bool:
     """Send a written refund to Stripe, outside transactions; False when Stripe did not answer."""
     try:
-        answer = stripe_client.create_refund(refund)
+        answer = _create(refund)
     except StripeUnavailable as error:
         logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
         return False
@@ -261,11 +262,33 @@ def send(refund: Refund, *, now: datetime) -> bool:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
         with transaction.atomic():
             Order.objects.select_for_update().get(pk=refund.order_id)
-            _move(refund, Refund.Status.FAILED, failure_reason=str(error), moved_money=False, now=now)
+            _move(
+                refund,
+                Refund.Status.FAILED,
+                created=now,
+                failure_reason=str(error),
+                moved_money=False,
+                now=now,
+            )
         return True
     with transaction.atomic():
         follow(answer, now=now)
     return True
+
+
+def _create(refund: Refund) -> dict[str, Any]:
+    """Create a refund at Stripe; a refusal counts only when it is not there already.
+
+    The answer to an earlier call may have been lost, and what we learned of the payment since then changes the
+    parameters: Stripe refuses the key, but sends the money. Raises `StripeUnavailable`, `StripeRefused`.
+    """
+    try:
+        return stripe_client.create_refund(refund)
+    except StripeRefused:
+        found = stripe_client.find_refund(refund)
+        if found is None:
+            raise
+        return found
 
 
 def send_requested(*, now: datetime, limit: int = 100) -> int:
@@ -296,6 +319,28 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
     return sent
 
 
+def ask_about_waiting(*, now: datetime, limit: int = 50) -> int:
+    """Ask Stripe once a day about each refund that waits, in case its event was lost; returns how many moved on."""
+    day_ago = now - ASK_AGAIN
+    due = Refund.objects.filter(
+        Q(asked_at=None, requested_at__lte=day_ago) | Q(asked_at__lte=day_ago),
+        status__in=WAITS,
+        stripe_id__isnull=False,
+    )
+    moved = 0
+    for refund in due.order_by("requested_at", "pk")[:limit]:
+        if not Refund.objects.filter(pk=refund.pk, asked_at=refund.asked_at).update(asked_at=now):
+            continue  # another worker asks
+        try:
+            answer = stripe_client.retrieve_refund(str(refund.stripe_id))
+        except (StripeUnavailable, StripeRefused) as error:
+            logger.warning("Refund %d waits, Stripe does not tell how it stands: %s", refund.pk, error)
+            continue
+        with transaction.atomic():
+            moved += follow(answer, now=now).status not in WAITS
+    return moved
+
+
 def follow(answer: Mapping[str, Any], *, now: datetime) -> Refund:
     """Follow what Stripe says about a refund, inside the caller's transaction; ours, or made in its dashboard.
 
@@ -304,6 +349,7 @@ def follow(answer: Mapping[str, Any], *, now: datetime) -> Refund:
     refund = _find(answer, now=now)
     Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=answer["id"])
     status = {
+        "requires_action": Refund.Status.REQUIRES_ACTION,
         "succeeded": Refund.Status.SUCCEEDED,
         "failed": Refund.Status.FAILED,
         "canceled": Refund.Status.CANCELED,
@@ -311,6 +357,7 @@ def follow(answer: Mapping[str, Any], *, now: datetime) -> Refund:
     _move(
         refund,
         status,
+        created=datetime.fromtimestamp(answer["created"], UTC),
         failure_reason=answer.get("failure_reason") or "",
         moved_money=answer.get("balance_transaction") is not None,
         now=now,
@@ -349,21 +396,35 @@ def _adopt(answer: Mapping[str, Any], payment: Payment, order: Order, *, now: da
         requested_at=now,
         actor="Stripe",
     )
-    _write_lines(refund, _plan_of_amount(refund))
+    _write_lines(refund, plan_of_amount(refund.order, refund.amount))
     return refund
 
 
 def _move(
-    refund: Refund, to: Refund.Status, *, failure_reason: str, moved_money: bool, now: datetime
+    refund: Refund,
+    to: Refund.Status,
+    *,
+    created: datetime,
+    failure_reason: str,
+    moved_money: bool,
+    now: datetime,
 ) -> None:
-    """Move a refund forward, with what belongs to the move: once, because the update is conditional."""
-    before = [status for status, rank in RANK.items() if rank < RANK[to]]
+    """Move a refund forward, with what belongs to the move: once, because the update is conditional.
+
+    `created` is when it began at Stripe, whenever we heard of it.
+    """
+    before = [status for status, rank in RANK.items() if rank < RANK[to] or {status, to} == set(WAITS)]
     if not Refund.objects.filter(pk=refund.pk, status__in=before).update(
         status=to, failure_reason=failure_reason[:200]
     ):
         return
     refund.refresh_from_db(fields=["status", "stripe_id", "failure_reason"])
-    if to == Refund.Status.SUCCEEDED:
+    if to == Refund.Status.REQUIRES_ACTION:
+        recognition.post_waiting_refund(refund, since=created, now=now)
+        mail.queue(
+            OutgoingMail.Kind.REFUND_WAITS, refund.order, f"refund:{refund.pk}", {"refund": refund}, now=now
+        )
+    elif to == Refund.Status.SUCCEEDED:
         mail.queue(
             OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", {"refund": refund}, now=now
         )

@@ -104,11 +104,12 @@ def adjust(
     """
     if (on_hand is None) == (delta is None):
         raise ValueError("Give either on_hand or delta.")
+    current = StockItem.objects.select_for_update().get(pk=item.pk)
+    # looked for under the lock: of two clicks at the same moment the second sees the first
     if StockMovement.objects.filter(
         item_id=item.pk, kind=StockMovement.Kind.ADJUSTMENT, source=source
     ).exists():
         return
-    current = StockItem.objects.select_for_update().get(pk=item.pk)
     change = delta if delta is not None else (on_hand or 0) - current.on_hand
     if change == 0:
         return

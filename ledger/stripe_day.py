@@ -1,23 +1,21 @@
 """What Stripe says about a day and about its balance: read over the network, kept as values, no personal data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from sys import intern
+from typing import Any
 
 from ledger import balance, stripe_client
 from ledger.balance import AHEAD, Reading
 from ledger.days import business_day, day_bounds
-
-if TYPE_CHECKING:
-    import stripe
 
 
 class BalanceMoves(Exception):
     """Stripe's balance kept changing while it was read; try again in a moment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChargeReading:
     """A charge as Stripe tells it; only what does not change later."""
 
@@ -31,7 +29,7 @@ class ChargeReading:
     created: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RefundReading:
     """A refund as Stripe tells it."""
 
@@ -76,34 +74,29 @@ def net(transactions: list[Reading]) -> int:
     return sum(reading.net for reading in transactions if reading.currency == "jpy")
 
 
-def _id(value: object) -> str:
-    return value if isinstance(value, str) else str(getattr(value, "id", "") or "")
-
-
-def _charge(told: "stripe.Charge") -> ChargeReading:
-    details = told.payment_method_details
-    card = details.card if details is not None and "card" in details else None
+def _charge(told: Mapping[str, Any]) -> ChargeReading:
+    card = (told["payment_method_details"] or {}).get("card") or {}
     return ChargeReading(
-        id=told.id,
-        amount=told.amount,
-        amount_captured=told.amount_captured,
-        currency=told.currency,
-        status=told.status,
-        payment_intent=_id(told.payment_intent),
-        brand=(card.brand or "") if card is not None else "",
-        created=datetime.fromtimestamp(told.created, UTC),
+        id=told["id"],
+        amount=told["amount"],
+        amount_captured=told["amount_captured"],
+        currency=intern(told["currency"]),
+        status=intern(told["status"]),
+        payment_intent=told["payment_intent"] or "",
+        brand=intern(card.get("brand") or ""),
+        created=datetime.fromtimestamp(told["created"], UTC),
     )
 
 
-def _refund(told: "stripe.Refund") -> RefundReading:
+def _refund(told: Mapping[str, Any]) -> RefundReading:
     return RefundReading(
-        id=told.id,
-        amount=told.amount,
-        currency=told.currency,
-        status=told.status or "",
-        charge=_id(told.charge),
-        failure_reason=told.failure_reason if "failure_reason" in told and told.failure_reason else "",
-        created=datetime.fromtimestamp(told.created, UTC),
+        id=told["id"],
+        amount=told["amount"],
+        currency=told["currency"],
+        status=told["status"] or "",
+        charge=told["charge"] or "",
+        failure_reason=told.get("failure_reason") or "",
+        created=datetime.fromtimestamp(told["created"], UTC),
     )
 
 

@@ -18,6 +18,7 @@ APPEND_ONLY = {  # table: its primary key
     "ledger_stockmovement": "id",
     "ledger_balancetransaction": "id",
     "ledger_dailyclose": "day",
+    "ledger_closingbalance": "id",
     "ledger_evidencefile": "id",
 }
 
@@ -162,13 +163,15 @@ def triggers(connection: BaseDatabaseWrapper) -> list[tuple[str, str, str]]:
 
 
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create the functions and triggers anew; those that are there are replaced."""
+    """Create the functions and triggers anew, on the tables that are there by now; existing ones are replaced."""
     remove(schema_editor)
+    tables = schema_editor.connection.introspection.table_names()
     if schema_editor.connection.vendor == "postgresql":
         for function in POSTGRESQL_FUNCTIONS:
             schema_editor.execute(function)
-    for _name, _table, sql in triggers(schema_editor.connection):
-        schema_editor.execute(sql)
+    for _name, table, sql in triggers(schema_editor.connection):
+        if table in tables:
+            schema_editor.execute(sql)
 
 
 def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -1,17 +1,19 @@
 """Verify the books as an auditor would: recompute everything, and compare the evidence with what it is evidence of."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Sum
+from django.db.models import Sum
 
-from ledger import evidence, invariants, triggers
+from ledger import evidence, invariants, trial_balance, triggers
 from ledger.accounts import STRIPE_BALANCE
 from ledger.invariants import Finding
-from ledger.models import BalanceTransaction, DailyClose, EvidenceFile, JournalLine
+from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
+from ledger.trial_balance import Standing
 
 NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account
 
@@ -21,6 +23,7 @@ def verify() -> Iterator[Finding]:
     yield from _database()
     yield from invariants.check_everything()
     yield from _closed_days()
+    yield from _sub_ledgers()
 
 
 def _database() -> Iterator[Finding]:
@@ -36,15 +39,14 @@ def _database() -> Iterator[Finding]:
 
 def _closed_days() -> Iterator[Finding]:
     """Days follow each other; each manifest names the one before; each file has its fingerprint; the rows agree."""
-    moved = dict(
-        JournalLine.objects.filter(account_id=STRIPE_BALANCE)
-        .values_list("entry__day")
-        .annotate(sum=Sum(F("debit") - F("credit")))
+    moved = list(
+        JournalLine.objects.values_list("entry__day", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by("entry__day")
-        .values_list("entry__day", "sum")
+        .values_list("entry__day", "account_id", "debits", "credits")
     )
-    days = list(moved)
-    counted = balance = 0
+    sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    counted = 0
     previous: DailyClose | None = None
     for close in DailyClose.objects.order_by("day").iterator(200):
         if previous is not None and close.day != previous.day + timedelta(days=1):
@@ -64,15 +66,54 @@ def _closed_days() -> Iterator[Finding]:
                 expected or "no previous manifest",
                 close.previous_sha256 or "none",
             )
-        while counted < len(days) and days[counted] <= close.day:
-            balance += moved[days[counted]]
+        while counted < len(moved) and moved[counted][0] <= close.day:
+            _day, account, debit, credit = moved[counted]
+            sums[account] = (sums[account][0] + debit, sums[account][1] + credit)
             counted += 1
+        yield from _carried(close, sums)
+        balance = sums[STRIPE_BALANCE][0] - sums[STRIPE_BALANCE][1]
         if balance != close.book_balance:
             yield Finding(
                 "1150 at the cut", "DailyClose", str(close.day), str(close.book_balance), str(balance)
             )
         yield from _evidence(close, previous)
         previous = close
+
+
+def _carried(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Finding]:
+    """What was carried forward from a closed day is the sum of every line up to it."""
+    carried = {row.account_id: (row.debit, row.credit) for row in ClosingBalance.objects.filter(close=close)}
+    if not carried:
+        return  # closed before balances were carried forward, or without any entry so far
+    for account in sorted(carried.keys() | sums.keys()):
+        if (found := carried.get(account, (0, 0))) != (expected := sums.get(account, (0, 0))):
+            yield Finding(
+                "closing balance",
+                "ClosingBalance",
+                f"{close.day} {account}",
+                "debit {}, credit {}".format(*expected),
+                "debit {}, credit {}".format(*found),
+            )
+
+
+def _sub_ledgers() -> Iterator[Finding]:
+    """How many orders have something open at the last closed day is what a count over every line says."""
+    day = trial_balance.carried_until(None)
+    if day == trial_balance.BEGINNING:
+        return
+    recomputed = trial_balance.recomputed(day)
+    for code in trial_balance.BY_ORDER:
+        expected = recomputed.get(code, Standing())
+        found = trial_balance.at(day).get(code, Standing())
+        if (found.open_orders, found.without_order) != (expected.open_orders, expected.without_order):
+            sentence = "{} open orders, {} owed without an order"
+            yield Finding(
+                "closing balance",
+                "ClosingBalance",
+                f"{day} {code}",
+                sentence.format(expected.open_orders, expected.without_order),
+                sentence.format(found.open_orders, found.without_order),
+            )
 
 
 def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Finding]:

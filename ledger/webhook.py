@@ -4,7 +4,9 @@
 2. The event is stored; its id is the primary key, so a second delivery is no second event.
 3. A conditional update claims it for five minutes; whoever meets a live claim leaves.
 4. One transaction without any network call handles it and marks it done.
-5. A failure rolls back, is written to the event, and leaves it claimable: for Stripe's retry and for our job.
+5. A failure rolls back, is written to the event, and leaves it claimable: for our job, which tries every minute. When
+   it may pass by itself (a locked database, a payment that is not known yet) Stripe is asked to send again, too. An
+   event that can not be understood would be the same at each retry: it is kept, failed, and Stripe is told 200.
 """
 
 import json
@@ -15,14 +17,14 @@ from typing import Any
 
 import stripe
 from django.conf import settings
-from django.db import DataError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from ledger import events
+from ledger import events, stripe_shapes
 from ledger.models import StripeEvent
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,8 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT = 1_000_000  # bytes; Stripe's events have a few thousand
 TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
 LEASE = timedelta(minutes=5)
-NAME = re.compile(r"[A-Za-z0-9_.]+")  # ids and types of Stripe
+NAME = re.compile(r"[A-Za-z0-9_.\-]+")  # ids, types and versions of Stripe
+DEPTH = 40  # levels of JSON; Stripe's events have about ten, SQLite refuses a thousand
 
 
 class Rejected(Exception):
@@ -43,6 +46,10 @@ class AlreadyClaimed(Exception):
 
 class LeaseLost(Exception):
     """The claim ran out while the event was handled; whoever claimed it next decides."""
+
+
+# What may succeed with the same bytes a little later. Everything else would fail again.
+PASSING = (events.PaymentNotYetKnown, LeaseLost, OperationalError, InterfaceError)
 
 
 def _verify(body: bytes, signature: str) -> None:
@@ -62,27 +69,63 @@ def _verify(body: bytes, signature: str) -> None:
     raise Rejected(f"The signature fits none of the secrets in STRIPE_WEBHOOK_SECRET: {reason}")
 
 
+def _parse(body: bytes) -> dict[str, Any]:
+    """Read an event: JSON that every database keeps, with the fields that every event has. Raises `Rejected`."""
+    try:
+        payload: Any = json.loads(body.decode(), parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise Rejected("The body is not JSON.") from None
+    if _deeper_than(payload, DEPTH):
+        raise Rejected(f"The body is nested more than {DEPTH} levels deep.")
+    correct = (
+        isinstance(payload, dict)
+        and _named(payload.get("id"), 120)
+        and _named(payload.get("type"), 80)
+        and (payload.get("api_version") is None or _named(payload["api_version"], 40))
+        and stripe_shapes.instant(payload.get("created"))
+        and isinstance(payload.get("data"), dict)
+        and isinstance(payload["data"].get("object"), dict)
+    )
+    if not correct:
+        raise Rejected("The body is not an event of Stripe.")
+    return payload  # type: ignore[no-any-return]  # a dict, as was checked
+
+
+def _named(value: Any, length: int) -> bool:
+    return isinstance(value, str) and len(value) <= length and NAME.fullmatch(value) is not None
+
+
+def _no_number(constant: str) -> float:
+    """Refuse NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    """Read a number; one that is too large to be any is refused."""
+    number = float(digits)
+    return number if abs(number) != float("inf") else _no_number(digits)
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _level in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(layer)
+
+
 def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     """Check a delivery and store its event; an event that is there already is returned as it stands.
 
     Raises `Rejected`.
     """
     _verify(body, signature)
-    try:
-        payload: Any = json.loads(body)
-        event_id, kind, livemode = str(payload["id"]), str(payload["type"]), payload["livemode"]
-        created = datetime.fromtimestamp(int(payload["created"]), UTC)
-        correct = (
-            isinstance(payload["data"]["object"], dict)
-            and NAME.fullmatch(event_id) is not None
-            and NAME.fullmatch(kind) is not None
-            and len(event_id) <= 120
-            and len(kind) <= 80
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
-        correct = False
-    if not correct:
-        raise Rejected("The body is not an event of Stripe.")
+    payload = _parse(body)
+    event_id, kind, livemode = payload["id"], payload["type"], payload.get("livemode")
     if livemode is not settings.PRODUCTION:
         raise Rejected(
             f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
@@ -93,13 +136,13 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
             pk=event_id,
             defaults={
                 "type": kind,
-                "api_version": str(payload.get("api_version") or "")[:40],
-                "created": created,
+                "api_version": payload.get("api_version") or "",
+                "created": datetime.fromtimestamp(payload["created"], UTC),
                 "payload": payload,
                 "received_at": now,
             },
         )
-    except DataError as error:  # text that PostgreSQL can not keep, such as U+0000
+    except (DataError, IntegrityError) as error:  # text that a database can not keep, such as U+0000
         raise Rejected("The body holds characters that can not be stored.") from error
     return event
 
@@ -133,6 +176,8 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
     ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
     try:
         with transaction.atomic():
+            if event.type in events.HANDLERS:
+                stripe_shapes.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
             events.handle(event, now=now)
             if not ours.update(
                 status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now
@@ -142,7 +187,10 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
         ours.update(
             status=StripeEvent.Status.FAILED,
             claimed_until=None,
-            last_error=f"{type(error).__name__}: {error}"[:1000],
+            # in a form that every database keeps: the text may repeat what Stripe sent
+            last_error=f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
+            .decode()
+            .replace("\0", "\\0")[:1000],
         )
         raise
 
@@ -177,17 +225,23 @@ def process_pending(*, now: datetime, limit: int = 500) -> int:
             done += process(event_id, now=now)
         except AlreadyClaimed:
             continue
-        except events.PaymentNotYetKnown as error:
+        except PASSING as error:
             logger.info("Stripe event %s waits: %s", event_id, error)
-        except Exception:
-            logger.exception("Stripe event %s failed", event_id)
+        except (
+            Exception
+        ) as error:  # told with its traceback when it came; it stays in the admin until it is done
+            logger.error("Stripe event %s failed again: %s: %s", event_id, type(error).__name__, error)
     return done
+
+
+def _again() -> JsonResponse:
+    return JsonResponse({"error": "The event could not be handled; please send it again."}, status=500)
 
 
 @csrf_exempt
 @require_POST
 def stripe_webhook(request: HttpRequest) -> JsonResponse:
-    """Answer Stripe: 200 done, 400 not ours, 409 in hand, 413 too large, 500 to be sent again."""
+    """Answer Stripe: 200 done or kept as failed, 400 not ours, 409 in hand, 413 too large, 500 to be sent again."""
     length = str(request.META.get("CONTENT_LENGTH") or "0")
     if not (length.isascii() and length.isdigit()):
         return JsonResponse({"error": "Content-Length is no number."}, status=400)
@@ -196,9 +250,12 @@ def stripe_webhook(request: HttpRequest) -> JsonResponse:
     now = timezone.now()
     try:
         event = receive(request.body, request.headers.get("Stripe-Signature", ""), now=now)
-    except Rejected as error:
+    except (Rejected, UnreadablePostError) as error:
         logger.warning("Webhook rejected: %s", error)
         return JsonResponse({"error": str(error)}, status=400)
+    except PASSING as error:
+        logger.warning("A webhook could not be stored: %s", error)
+        return _again()
     try:
         process(event.pk, now=now)
     except AlreadyClaimed:
@@ -206,7 +263,10 @@ def stripe_webhook(request: HttpRequest) -> JsonResponse:
     except events.PaymentNotYetKnown as error:
         logger.info("Stripe event %s waits: %s", event.pk, error)
         return JsonResponse({"error": "The event's payment is not known yet."}, status=500)
-    except Exception:
-        logger.exception("Stripe event %s failed", event.pk)
-        return JsonResponse({"error": "The event could not be handled; please send it again."}, status=500)
+    except PASSING as error:
+        logger.warning("Stripe event %s waits: %s", event.pk, error)
+        return _again()
+    except Exception:  # whatever the handler met: it would meet it again at each retry
+        logger.exception("Stripe event %s is kept as failed", event.pk)
+        return JsonResponse({"ok": False, "error": "The event is kept, but was not understood."})
     return JsonResponse({"ok": True})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Count, Min
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -13,8 +14,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ledger import days
-from ledger.models import DailyClose, Discrepancy, Order, OutgoingMail, Refund, StripeEvent
+from ledger.models import (
+    CheckoutAttempt,
+    DailyClose,
+    Discrepancy,
+    Order,
+    OutgoingMail,
+    Refund,
+    StripeEvent,
+)
 from ledger.models.orders import OrderStatus
+from ledger.templatetags.ledger_money import deadline
 from ops.models import Heartbeat
 from shop.models import ContactMessage
 
@@ -49,7 +59,7 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = {name for name in may if user.has_perm(f"ledger.view_{name}")}
     tiles: list[Tile] = []
     if "order" in may:
-        tiles.append(_orders_tile())
+        tiles += [_orders_tile(), _counter_tile()]
     if "discrepancy" in may:
         tiles.append(_discrepancies_tile())
     if "dailyclose" in may:
@@ -77,6 +87,22 @@ def _orders_tile() -> Tile:
         _("paid and not yet completely shipped") if count else _("nothing waits"),
         reverse("admin:ledger_order_changelist") + "?todo=ship",
         "todo" if count else "calm",
+    )
+
+
+def _counter_tile() -> Tile:
+    """Count the orders whose customers hold a voucher of a convenience store."""
+    out = CheckoutAttempt.objects.filter(
+        status=CheckoutAttempt.Status.WAITING, order__status=OrderStatus.PENDING
+    ).aggregate(count=Count("pk"), next=Min("voucher_expires_at"))
+    return Tile(
+        _("Waiting at the counter"),
+        str(out["count"]),
+        _("the next one until %(deadline)s") % {"deadline": deadline(out["next"])}
+        if out["next"]
+        else _("no voucher is out"),
+        reverse("admin:ledger_order_changelist") + "?todo=pay",
+        "calm",
     )
 
 

@@ -21,6 +21,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 _QUIET = {
     "django_q": logging.WARNING,  # it reports each of its turns; `ops.schedule` reports what was done
     "django-q": logging.WARNING,
+    "django.security.DisallowedHost": logging.CRITICAL,  # robots that try addresses; they get their 400
     "stripe": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,

@@ -43,3 +43,18 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RateBucket(models.Model):
+    """How much of a rate limit somebody has used (`ops.limits`); gone when it is full again."""
+
+    key = models.CharField(max_length=80, primary_key=True)
+    due = models.BigIntegerField(db_index=True)  # ms since 1970: when the bucket will be full again
+
+    class Meta:
+        verbose_name = _("rate limit")
+        verbose_name_plural = _("rate limits")
+        default_permissions = ()  # nobody reads or edits it
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,9 +1,11 @@
-"""The admin's own Content-Security-Policy."""
+"""The admin's own Content-Security-Policy, and its answer to addresses that nobody writes by mistake."""
 
 from collections.abc import Callable
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import FieldDoesNotExist
 from django.http import HttpRequest, HttpResponse
+from django.views.defaults import bad_request
 
 from ops.audit import ADMIN_PATH
 
@@ -28,3 +30,9 @@ class AdminPolicyMiddleware:
         if ADMIN_PATH.match(request.path):
             answer._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]
         return answer
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer 400 to a `_to_field` that is no field: Django's admin checks it, but not an empty one."""
+        if isinstance(exception, FieldDoesNotExist) and "_to_field" in request.GET:
+            return bad_request(request, exception)
+        return None

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django_q.models import Schedule
 
 from ledger import balance, checkout, daily_close, days, mail, refunds, webhook
 from ledger.models import BalanceTransaction, DailyClose, Order
+from ops import limits
 from ops.models import JobRun
 from shop.demo import history
 
@@ -81,8 +82,12 @@ def checkout_expiry(now: datetime) -> str:
 
 
 def unsent_refunds(now: datetime) -> str:
-    """Send refunds to Stripe that never reached it."""
-    return _count(refunds.send_requested(now=now), "refunds sent again")
+    """Send refunds to Stripe that never reached it, and ask about those that wait for long."""
+    done = (
+        _count(refunds.send_requested(now=now), "refunds sent again"),
+        _count(refunds.ask_about_waiting(now=now), "waiting refunds moved on"),
+    )
+    return ", ".join(filter(None, done))
 
 
 def customer_mail(now: datetime) -> str:
@@ -93,9 +98,10 @@ def customer_mail(now: datetime) -> str:
 def nightly_close(now: datetime) -> str:
     """Close every open day up to yesterday, in order; after an outage that is more than one.
 
-    Books in which nothing has happened yet are not begun by a job.
+    Books in which nothing has happened yet are not begun by a job. A run that is tried again late in the next evening,
+    or by a clock that is ahead, closes what its 16:00 UTC was for: the day that has just ended, or only seems to, waits.
     """
-    until = days.yesterday(now)
+    until = days.yesterday(nightly(now))
     if not _begun(until):
         return ""
     closed: list[str] = []
@@ -115,12 +121,15 @@ def _begun(until: date) -> bool:
 
 
 def prune(now: datetime) -> str:
-    """Forget old job runs: minutes after three days, closes after four hundred."""
+    """Forget old job runs (minutes after three days, closes after four hundred) and rate limits that are full again."""
     old, _ = JobRun.objects.filter(
         Q(scheduled_for__lt=now - KEEP_RUNS) & ~Q(job="daily_close")
         | Q(scheduled_for__lt=now - KEEP_CLOSES, job="daily_close")
     ).delete()
-    return _count(old, "old job runs forgotten")
+    full = limits.prune(now=now.timestamp())
+    return "; ".join(
+        filter(None, [_count(old, "old job runs forgotten"), _count(full, "rate limits forgotten")])
+    )
 
 
 JOBS: dict[str, Job] = {
@@ -221,7 +230,11 @@ def run(name: str, *, now: datetime | None = None) -> bool:
     """
     job = JOBS[name]
     now = now or timezone.now()
-    claimed = claim(job, now=now)
+    try:
+        claimed = claim(job, now=now)
+    except OperationalError as error:  # a full disk, a lock that nobody gives back: the next bell
+        logger.error("job %s waits, the database does not work: %s", name, error)
+        return False
     if claimed is None:
         return False
     try:

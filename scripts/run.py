@@ -114,6 +114,14 @@ def end(children: list[Child], hurry: threading.Event) -> None:
             child.reader.join(timeout=2)
 
 
+def web_command(port: int) -> list[str]:
+    """Give the command of the web server; the Dockerfile's is the same but for the host and the log."""
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
+    return [*command, "--no-ws", "--log-level", "error"]
+
+
 def healthy(address: str) -> bool:
     """Whether `/health` answers 200."""
     try:
@@ -196,11 +204,7 @@ def main() -> int:
             print("\nThe shop could not be prepared; the reason is above.\n", file=sys.stderr)
             return 1
 
-        web = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
-        web += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        web += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
-        web += ["--no-ws", "--log-level", "error"]
-        children = [Child("web", "36", web), Child("work", "33", [*manage, "worker"])]
+        children = [Child("web", "36", web_command(port)), Child("work", "33", [*manage, "worker"])]
         if stand_in:
             environment["STRIPE_API_BASE"] = stand_in
             children.append(Child("stripe", "35", [*manage, "stripe_sandbox"]))

@@ -1,21 +1,26 @@
 """The catalogue, the texts and the customers' messages in the admin."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from auditlog.registry import auditlog
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.forms.models import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect, UnreadablePostError
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
 from ledger import stock
+from ledger.admin.two_clicks import look_again
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import (
     Category,
@@ -28,6 +33,8 @@ from shop.models import (
 )
 from shop.uploads import measure
 
+logger = logging.getLogger(__name__)
+
 for audited in (Category, Product, Variant, ContentPage):
     auditlog.register(audited)  # who changed what
 
@@ -35,8 +42,31 @@ for audited in (Category, Product, Variant, ContentPage):
 if TYPE_CHECKING:  # Django's classes take their model in brackets for the type checker alone
     VariantModelForm = forms.ModelForm[Variant]
     PictureModelForm = forms.ModelForm[Picture]
+    InlineFormSet = BaseInlineFormSet[Any, Any, Any]
 else:
     VariantModelForm = PictureModelForm = forms.ModelForm
+    InlineFormSet = BaseInlineFormSet
+
+
+class EditableAdmin(ModelAdmin):  # type: ignore[misc]
+    """What staff write themselves."""
+
+    @look_again
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Show or save the form."""
+        return super().changeform_view(request, *args, **kwargs)
+
+
+class FreshFormSet(InlineFormSet):
+    """Rows below a product, as they stood when the page was opened: a second click adds none twice."""
+
+    def clean(self) -> None:
+        """Refuse a page that somebody's saving has overtaken."""
+        super().clean()
+        if self.initial_form_count() != self.get_queryset().count():
+            raise forms.ValidationError(
+                _("This product was saved meanwhile, perhaps by a second click. Please open the page again.")
+            )
 
 
 def in_use() -> Q:
@@ -100,6 +130,7 @@ class VariantInline(StackedInline):  # type: ignore[misc]
 
     model = Variant
     form = VariantForm
+    formset = FreshFormSet
     extra = 0
     readonly_fields = ("stock_now",)
     fieldsets = (
@@ -157,6 +188,7 @@ class PictureInline(TabularInline):  # type: ignore[misc]
 
     model = Picture
     form = PictureForm
+    formset = FreshFormSet
     extra = 0
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -174,11 +206,12 @@ class SpecificationInline(TabularInline):  # type: ignore[misc]
     """The rows of the specification table."""
 
     model = Specification
+    formset = FreshFormSet
     extra = 0
 
 
 @admin.register(Product)
-class ProductAdmin(ModelAdmin):  # type: ignore[misc]
+class ProductAdmin(EditableAdmin):
     """Products with everything that belongs to their page."""
 
     list_display = ("title_ja", "status", "category", "prices", "available", "featured", "position")
@@ -230,10 +263,11 @@ class ProductAdmin(ModelAdmin):  # type: ignore[misc]
 
     def _move(self, request: HttpRequest, products: QuerySet[Product], status: str) -> None:
         changed = 0
-        for product in products.exclude(status=status):
-            product.status = status
-            product.save(update_fields=["status"])  # one by one: the audit log takes each
-            changed += 1
+        with transaction.atomic():  # what the audit log can not take is not changed
+            for product in products.exclude(status=status):
+                product.status = status
+                product.save(update_fields=["status"])  # one by one: the audit log takes each
+                changed += 1
         text = ngettext("%d product was changed.", "%d products were changed.", changed)
         self.message_user(request, text % changed, messages.SUCCESS)
 
@@ -241,6 +275,45 @@ class ProductAdmin(ModelAdmin):  # type: ignore[misc]
         """Let only products go that no order and no movement of stock knows; the others are archived."""
         allowed: bool = super().has_delete_permission(request, obj)
         return allowed and obj is not None and not Variant.objects.filter(in_use(), product=obj).exists()
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Show or save the form; of two clicks the second waits for the first and sees what it wrote.
+
+        When a picture finds no room, nothing is saved, and the page says so.
+        """
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, *args, **kwargs)
+        try:
+            with transaction.atomic():
+                if object_id is not None:
+                    self._lock(request, object_id)
+                return super().changeform_view(request, object_id, *args, **kwargs)
+        except UnreadablePostError:
+            raise
+        except OSError as error:
+            logger.exception("a picture could not be stored")
+            reason = error.strerror or type(error).__name__
+            text = _(
+                "Nothing was saved: the picture could not be stored (%(reason)s). Please try again later."
+            )
+            self.message_user(request, text % {"reason": reason}, messages.ERROR)
+            return HttpResponseRedirect(request.path)
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any) -> Any:
+        """Ask, then delete a product; lead back when a first click has done so."""
+        if request.method != "POST":
+            return super().delete_view(request, object_id, *args)
+        with transaction.atomic():
+            if self._lock(request, object_id):
+                return super().delete_view(request, object_id, *args)
+        return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
+
+    def _lock(self, request: HttpRequest, object_id: str) -> bool:
+        """Lock a product until the transaction ends; False when there is none."""
+        product = self.get_object(request, unquote(object_id))
+        return product is not None and bool(Product.objects.select_for_update().filter(pk=product.pk))
 
     def save_formset(
         self, request: HttpRequest, form: Any, formset: "BaseInlineFormSet[Any, Any, Any]", change: bool
@@ -291,7 +364,7 @@ def add_variant(variant: Variant, *, initial_stock: int, user: AbstractBaseUser 
 
 
 @admin.register(Category)
-class CategoryAdmin(ModelAdmin):  # type: ignore[misc]
+class CategoryAdmin(EditableAdmin):
     """The shelves of the shop."""
 
     list_display = ("name_ja", "room_ja", "slug", "position", "products")
@@ -310,7 +383,7 @@ class CategoryAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(ContentPage)
-class ContentPageAdmin(ModelAdmin):  # type: ignore[misc]
+class ContentPageAdmin(EditableAdmin):
     """The texts; their HTML is cleaned when it is saved."""
 
     list_display = ("title_ja", "slug", "updated_at")

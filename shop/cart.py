@@ -127,9 +127,10 @@ def write(response: HttpResponse, cart: Cart) -> None:
         response.delete_cookie(COOKIE, samesite="Lax")
         response.delete_cookie(COUNT_COOKIE, samesite="Lax")
         return
-    value = signing.dumps(
-        [[line.sku, line.quantity, line.price_seen] for line in cart], salt=SALT, compress=True
-    )
+    rows = [[line.sku, line.quantity, line.price_seen] for line in cart]
+    value = signing.dumps(rows, salt=SALT)
+    if len(value) > MAX_BYTES:  # compressing takes as long as all the rest: only what has to be
+        value = signing.dumps(rows, salt=SALT, compress=True)
     if len(value) > MAX_BYTES:
         raise CartFull
     for name, text, hidden in ((COOKIE, value, True), (COUNT_COOKIE, str(cart.pieces), False)):

@@ -1,16 +1,22 @@
 """Read the catalogue: cards for lists, the whole of one product, rooms for the home page; one query each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from django.core.files.storage import default_storage
 from django.db.models import F, OuterRef, QuerySet
+from django.template.loader import get_template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from shop.json_rows import JsonRows, rows
 from shop.layout import category_url, product_url
-from shop.models import Category, Picture, Product, Specification, Variant, in_language
+from shop.models import Category, Picture, Product, Specification, Variant, chooser, in_language
 from shop.scales import band
+from shop.statements import Statement, prepare, slot
 
 LOW_STOCK = 5  # pieces from which on the page says how many are left
 
@@ -26,6 +32,11 @@ class Image:
     height: int  # px
     alt: str = ""
     variant: int | None = None  # id of the variant it shows; None: all of them
+
+    @property
+    def source(self) -> SafeString:
+        """Address and size as an `<img>` carries them."""
+        return source(self.url, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,8 @@ class Card:
 class Choice:
     """A variant on its product's page; `place` counts from 1 and ties it to price and picture in the style sheet."""
 
-    id: int
     place: int
+    shown: bool  # first, until the visitor chooses
     sku: str
     option: str
     price: int  # JPY, tax included
@@ -58,6 +69,11 @@ class Choice:
     lumens: int | None
     available: int
     image: Image | None
+
+    @property
+    def mark(self) -> str:
+        """Return the names by which the style sheet knows it."""
+        return f"o{self.place} first" if self.shown else f"o{self.place}"
 
     @property
     def stock(self) -> StockState:
@@ -74,19 +90,18 @@ class Choice:
 class ProductDetail:
     """A product with everything its page shows."""
 
-    id: int
     slug: str
     url: str
     archived: bool
     title: str
     lead_spec: str
     description: str
-    category_id: int
     category_name: str
     category_url: str
     choices: tuple[Choice, ...]
     images: tuple[Image, ...]  # for every variant
     specifications: tuple[tuple[str, str], ...]
+    related: list[SafeString]  # the first other products of the category, as cards
 
     @property
     def selected(self) -> Choice | None:
@@ -96,7 +111,12 @@ class ProductDetail:
     @property
     def shown(self) -> Choice | None:
         """Return the variant whose price and picture are shown first, sold out or not."""
-        return self.selected or (self.choices[0] if self.choices else None)
+        return next((choice for choice in self.choices if choice.shown), None)
+
+    @property
+    def own_pictures(self) -> tuple[tuple[str, bool, Image], ...]:
+        """Return the pictures of single variants, each with its name in the style sheet and whether it is shown first."""
+        return tuple((choice.mark, choice.shown, choice.image) for choice in self.choices if choice.image)
 
     @property
     def prices_differ(self) -> bool:
@@ -127,14 +147,23 @@ def stock_state(available: int) -> StockState:
     return "low" if available <= LOW_STOCK else "in"
 
 
+Row = tuple[Any, ...]
+CARD_COLUMNS = (
+    "slug",
+    "title_ja",
+    "title_en",
+    "lead_spec_ja",
+    "lead_spec_en",
+    "pictures_json",
+    "variants_json",
+)
+RELATED = 4  # products of the same category on a product's page
+
+
 def with_card_columns(products: QuerySet[Product]) -> QuerySet[Product, Any]:
-    """Add to a list of products what their cards show."""
-    return products.values(
-        "slug",
-        "title_ja",
-        "title_en",
-        "lead_spec_ja",
-        "lead_spec_en",
+    """Let a list of products select `CARD_COLUMNS`."""
+    selected: QuerySet[Product, Any] = products.values(
+        *CARD_COLUMNS[:-2],
         pictures_json=JsonRows(
             Picture.objects.filter(product=OuterRef("pk")).order_by("position", "id")[:1],
             "file",
@@ -150,18 +179,20 @@ def with_card_columns(products: QuerySet[Product]) -> QuerySet[Product, Any]:
             "stock__reserved",
         ),
     )
+    return selected
 
 
-def card(row: dict[str, Any]) -> Card:
-    """Make a card of a row with `with_card_columns`."""
-    variants = rows(row["variants_json"])
+def card(row: Row) -> Card:
+    """Make a card of a row with `CARD_COLUMNS`."""
+    slug, title_ja, title_en, lead_spec_ja, lead_spec_en, pictures_json, variants_json = row
+    variants = rows(variants_json)
     buyable = [v for v in variants if v["stock__on_hand"] > v["stock__reserved"]]
     shown = buyable or variants  # a price nobody can pay is no price, unless all is sold out
     return Card(
-        title=in_language(row["title_ja"], row["title_en"]),
-        url=product_url(row["slug"]),
-        lead_spec=in_language(row["lead_spec_ja"], row["lead_spec_en"]),
-        image=first_image(row["pictures_json"]),
+        title=in_language(title_ja, title_en),
+        url=product_url(slug),
+        lead_spec=in_language(lead_spec_ja, lead_spec_en),
+        image=first_image(pictures_json),
         price=shown[0]["price"] if shown else 0,
         more_prices=bool(shown) and shown[0]["price"] != shown[-1]["price"],
         compare_at_price=shown[0]["compare_at_price"] if shown else None,
@@ -170,44 +201,63 @@ def card(row: dict[str, Any]) -> Card:
     )
 
 
+def cards(found: Iterable[Row], *, eager: int = 0) -> list[SafeString]:
+    """Give the HTML of the cards of some rows; the pictures of the first `eager` load at once."""
+    language = get_language() or ""
+    return [card_html(row, language, place >= eager) for place, row in enumerate(found)]
+
+
+@lru_cache(maxsize=4096)
+def card_html(row: Row, language: str, lazy: bool) -> SafeString:
+    """Render a card. All it shows is in its row and language, so it is rendered when they change, not when it is asked for."""
+    return SafeString(get_template("shop/card.html").render({"card": card(row), "lazy": lazy}))
+
+
 def first_image(text: str) -> Image | None:
     """Return the first of the pictures that `JsonRows` gathered."""
     for picture in rows(text)[:1]:
-        return Image(default_storage.url(picture["file"]), picture["width"], picture["height"])
+        return Image(file_url(picture["file"]), picture["width"], picture["height"])
     return None
 
 
-def featured_cards(limit: int) -> list[Card]:
+@lru_cache(maxsize=4096)
+def file_url(name: str) -> str:
+    """Return the address of a public file; kept, since the storage takes long to say it."""
+    return default_storage.url(name)
+
+
+@lru_cache(maxsize=4096)
+def source(url: str, width: int, height: int) -> SafeString:
+    """Write address and size of an `<img>`."""
+    return format_html('src="{}" width="{}" height="{}"', url, width, height)
+
+
+def json_cards(text: str) -> list[SafeString]:
+    """Give the HTML of cards whose rows `JsonRows` gathered."""
+    return cards(tuple(row.values()) for row in rows(text))
+
+
+def featured_cards(limit: int) -> list[SafeString]:
     """Return the products for the home page: those that staff put there, then the first of the shelves."""
+    return cards(featured_products(limit).rows())
+
+
+@cache
+def featured_products(limit: int) -> Statement:
+    """Prepare the query of `featured_cards`."""
+    return prepare(with_card_columns(featured(limit)))
+
+
+def featured(limit: int) -> QuerySet[Product]:
+    """Return the products for the home page."""
     products = Product.objects.filter(status=Product.Status.ACTIVE)
-    chosen = products.order_by(F("featured").asc(nulls_last=True), "position", "id")[:limit]
-    return [card(row) for row in with_card_columns(chosen)]
+    return products.order_by(F("featured").asc(nulls_last=True), "position", "id")[:limit]
 
 
-def related_cards(*, category_id: int, but: int, limit: int) -> list[Card]:
-    """Return the first other products of a category."""
-    products = Product.objects.filter(status=Product.Status.ACTIVE, category_id=category_id).exclude(pk=but)
-    return [card(row) for row in with_card_columns(products.order_by("position", "id")[:limit])]
-
-
-def rooms() -> list[Room]:
-    """Return the categories that have something to sell, with the picture of their first product."""
-    found = Category.objects.order_by("position", "id").values(
-        "slug",
-        "name_ja",
-        "name_en",
-        "room_ja",
-        "room_en",
-        pictures_json=JsonRows(
-            Picture.objects.filter(
-                product__category=OuterRef("pk"), product__status=Product.Status.ACTIVE
-            ).order_by("product__position", "product_id", "position", "id")[:1],
-            "file",
-            "width",
-            "height",
-        ),
-    )
-    return [
+def front(limit: int) -> tuple[list[Room], list[SafeString]]:
+    """Return what the home page shows, in one query: rooms that have something to sell, and cards of `limit` products."""
+    found = rooms_and_cards(limit).records()
+    rooms = [
         Room(
             name=in_language(row["name_ja"], row["name_en"]),
             room=in_language(row["room_ja"], row["room_en"]),
@@ -217,14 +267,46 @@ def rooms() -> list[Room]:
         for row in found
         if row["pictures_json"] != "[]"
     ]
+    return rooms, json_cards(found[0]["cards_json"]) if found else []
+
+
+@cache
+def rooms_and_cards(limit: int) -> Statement:
+    """Prepare the query of `front`: the categories with the picture of their first product, the cards beside each."""
+    picture = Picture.objects.filter(
+        product__category=OuterRef("pk"), product__status=Product.Status.ACTIVE
+    ).order_by("product__position", "product_id", "position", "id")[:1]
+    return prepare(
+        Category.objects.order_by("position", "id").values(
+            "slug",
+            "name_ja",
+            "name_en",
+            "room_ja",
+            "room_en",
+            pictures_json=JsonRows(picture, "file", "width", "height"),
+            cards_json=JsonRows(with_card_columns(featured(limit)), *CARD_COLUMNS),
+        )
+    )
 
 
 def product_detail(slug: str) -> ProductDetail | None:
-    """Return an active or archived product with category, variants, stock, pictures and specifications."""
-    found = (
-        Product.objects.filter(slug=slug, status__in=[Product.Status.ACTIVE, Product.Status.ARCHIVED])
-        .values(
-            "id",
+    """Return an active or archived product with everything its page shows, in one query."""
+    for found in product_with_all().records(slug=slug):
+        return detail(found)
+    return None
+
+
+@cache
+def product_with_all() -> Statement:
+    """Prepare the query of `product_detail`."""
+    own = {"product": OuterRef("pk")}
+    others = Product.objects.filter(status=Product.Status.ACTIVE, category=OuterRef("category")).exclude(
+        pk=OuterRef("pk")
+    )
+    return prepare(
+        Product.objects.filter(
+            slug=slot("slug"), status__in=[Product.Status.ACTIVE, Product.Status.ARCHIVED]
+        ).values(
             "slug",
             "status",
             "title_ja",
@@ -233,12 +315,11 @@ def product_detail(slug: str) -> ProductDetail | None:
             "lead_spec_en",
             "description_ja",
             "description_en",
-            "category_id",
             "category__slug",
             "category__name_ja",
             "category__name_en",
             variants_json=JsonRows(
-                Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("position", "id"),
+                Variant.objects.on_sale().filter(**own).order_by("position", "id"),
                 "id",
                 "sku",
                 "option_ja",
@@ -252,7 +333,7 @@ def product_detail(slug: str) -> ProductDetail | None:
                 "stock__reserved",
             ),
             pictures_json=JsonRows(
-                Picture.objects.filter(product=OuterRef("pk")).order_by("position", "id"),
+                Picture.objects.filter(**own).order_by("position", "id"),
                 "file",
                 "width",
                 "height",
@@ -261,63 +342,70 @@ def product_detail(slug: str) -> ProductDetail | None:
                 "variant_id",
             ),
             specifications_json=JsonRows(
-                Specification.objects.filter(product=OuterRef("pk")).order_by("position", "id"),
+                Specification.objects.filter(**own).order_by("position", "id"),
                 "name_ja",
                 "name_en",
                 "value_ja",
                 "value_en",
             ),
+            related_json=JsonRows(
+                with_card_columns(others.order_by("position", "id")[:RELATED]), *CARD_COLUMNS
+            ),
         )
-        .first()
     )
-    if found is None:
-        return None
+
+
+def detail(found: dict[str, Any]) -> ProductDetail:
+    """Make a product of its row."""
+    choose = chooser()
     pictures = [
         Image(
-            default_storage.url(row["file"]),
+            file_url(row["file"]),
             row["width"],
             row["height"],
-            in_language(row["alt_ja"], row["alt_en"]),
+            choose(row["alt_ja"], row["alt_en"]),
             row["variant_id"],
         )
         for row in rows(found["pictures_json"])
     ]
     return ProductDetail(
-        id=found["id"],
         slug=found["slug"],
         url=product_url(found["slug"]),
         archived=found["status"] == Product.Status.ARCHIVED,
-        title=in_language(found["title_ja"], found["title_en"]),
-        lead_spec=in_language(found["lead_spec_ja"], found["lead_spec_en"]),
-        description=in_language(found["description_ja"], found["description_en"]),
-        category_id=found["category_id"],
-        category_name=in_language(found["category__name_ja"], found["category__name_en"]),
+        title=choose(found["title_ja"], found["title_en"]),
+        lead_spec=choose(found["lead_spec_ja"], found["lead_spec_en"]),
+        description=choose(found["description_ja"], found["description_en"]),
+        category_name=choose(found["category__name_ja"], found["category__name_en"]),
         category_url=category_url(found["category__slug"]),
         choices=choices(rows(found["variants_json"]), pictures),
         images=tuple(picture for picture in pictures if picture.variant is None),
         specifications=tuple(
-            (in_language(row["name_ja"], row["name_en"]), in_language(row["value_ja"], row["value_en"]))
+            (choose(row["name_ja"], row["name_en"]), choose(row["value_ja"], row["value_en"]))
             for row in rows(found["specifications_json"])
         ),
+        related=json_cards(found["related_json"]),
     )
 
 
 def choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:
-    """Number the variants and give each its picture."""
+    """Number the variants and give each its picture; the first that can be had is shown first."""
     own = {picture.variant: picture for picture in reversed(pictures)}
+    choose = chooser()
+    stocks = [row["stock__on_hand"] - row["stock__reserved"] for row in variants]
+    first = next((place for place, stock in enumerate(stocks) if stock), 0)
     return tuple(
         Choice(
-            id=row["id"],
-            place=place,
+            place=place + 1,
+            shown=place == first,
             sku=row["sku"],
-            option=in_language(row["option_ja"], row["option_en"]),
+            option=choose(row["option_ja"], row["option_en"]),
             price=row["price"],
             compare_at_price=row["compare_at_price"],
             tax_rate=row["tax_rate"],
             kelvin=row["kelvin"],
             lumens=row["lumens"],
-            available=row["stock__on_hand"] - row["stock__reserved"],
+            available=stocks[place],
             image=own.get(row["id"]),
         )
-        for place, row in enumerate(variants, start=1)
+        for place, row in enumerate(variants)
     )

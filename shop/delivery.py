@@ -43,6 +43,12 @@ def delivery(now: datetime, *, cutoff: int, transit_days: int, closed: Collectio
     )
 
 
+def delivery_period(now: datetime) -> str:
+    """Name the time in which `expected_delivery` says the same: a day in Japan, before or after the cut-off hour."""
+    local = now.astimezone(TOKYO)
+    return f"{local.date()} {'after' if local.hour >= settings.DISPATCH_CUTOFF_HOUR else 'before'}"
+
+
 def expected_delivery(now: datetime) -> Delivery:
     """Work out the delivery of an order placed or paid at `now`, by the shop's terms in the settings."""
     return delivery(

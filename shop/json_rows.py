@@ -15,8 +15,10 @@ class JsonRows(Subquery):
     text with `rows()`.
     """
 
+    # the CAST makes it a text for good: as a column of other JSON rows it would become a part of their JSON
     template = (
-        "(SELECT COALESCE(json_group_array(json_object(%(pairs)s)), '[]') FROM (%(subquery)s) json_rows)"
+        "(SELECT CAST(COALESCE(json_group_array(json_object(%(pairs)s)), '[]') AS TEXT)"
+        " FROM (%(subquery)s) json_rows)"
     )
     postgresql_template = (
         "(SELECT COALESCE(json_agg(json_build_object(%(pairs)s))::text, '[]') FROM (%(subquery)s) json_rows)"

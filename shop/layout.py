@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +13,12 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language, override
 
-from shop.models import Category, ContentPage, in_language
+from shop.models import Category, ContentPage, chooser
+from shop.page_version import rendered_at
+from shop.statements import Statement, prepare
+
+# a browser or a cache asks each time whether its page is still the same: prices move, and a 304 costs next to nothing
+PUBLIC_CACHE_CONTROL = "public, no-cache"
 
 # The law and the customer look for these first; further pages of the admin follow.
 FIRST_PAGES = ("shipping", "returns", "faq", "tokushoho", "privacy", "terms")
@@ -84,17 +89,24 @@ def page_url(slug: str) -> str:
 
 
 def load_navigation() -> Navigation:
+    """Return categories and texts in the active language; with one query, unless the page store knows their version."""
+    version = rendered_at.get()
+    return read_navigation() if version is None else navigation_at(version.navigation, get_language())
+
+
+@lru_cache(maxsize=4)
+def navigation_at(version: str, language: str | None) -> Navigation:
+    """Keep what was read when `version` was the last one."""
+    return read_navigation()
+
+
+def read_navigation() -> Navigation:
     """Read categories and texts with one query."""
-    shelves = Category.objects.annotate(kind=Value("category", CharField())).values_list(
-        "kind", "position", "slug", "name_ja", "name_en"
-    )
-    texts = ContentPage.objects.annotate(
-        kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
-    ).values_list("kind", "place", "slug", "title_ja", "title_en")
     categories: list[Link] = []
     pages: list[Link] = []
-    for kind, _place, slug, japanese, english in sorted(shelves.order_by().union(texts.order_by(), all=True)):
-        name = in_language(japanese, english)
+    choose = chooser()
+    for kind, _place, slug, japanese, english in sorted(shelves_and_texts().rows()):
+        name = choose(japanese, english)
         if kind == "category":
             categories.append(Link(slug, name, category_url(slug)))
         else:
@@ -102,6 +114,18 @@ def load_navigation() -> Navigation:
     order = {slug: place for place, slug in enumerate(FIRST_PAGES)}
     pages.sort(key=lambda page: order.get(page.slug, len(order)))
     return Navigation(tuple(categories), tuple(pages))
+
+
+@cache
+def shelves_and_texts() -> Statement:
+    """Prepare the query of the navigation."""
+    shelves = Category.objects.annotate(kind=Value("category", CharField())).values(
+        "kind", "position", "slug", "name_ja", "name_en"
+    )
+    texts = ContentPage.objects.annotate(
+        kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
+    ).values("kind", "place", "slug", "title_ja", "title_en")
+    return prepare(shelves.order_by().union(texts.order_by(), all=True))
 
 
 def in_other_language(path: str) -> str:
@@ -151,6 +175,5 @@ def render_page(
         add_never_cache_headers(response)
         response["X-Robots-Tag"] = "noindex, nofollow"
     elif status == 200:
-        # browsers ask again (prices and stock move), a cache in front may keep a page for a minute
-        response["Cache-Control"] = "public, max-age=0, s-maxage=60"
+        response["Cache-Control"] = PUBLIC_CACHE_CONTROL
     return response

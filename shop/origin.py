@@ -21,10 +21,10 @@ View = Callable[Concatenate[HttpRequest, Arguments], HttpResponse]
 
 def is_own(request: HttpRequest) -> bool:
     """Say whether a request comes from a page of ours (or from no browser at all)."""
-    site = request.headers.get("Sec-Fetch-Site")
+    site = request.META.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
         return site in ("same-origin", "none")  # none: the visitor repeated it, no other page did
-    origin = request.headers.get("Origin")
+    origin = request.META.get("HTTP_ORIGIN")
     if origin is None:
         return True
     own = {settings.STOREFRONT_BASE_URL, f"{request.scheme}://{request.get_host()}"}

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, lru_cache
 
 from django.conf import settings
 from django.db.models import OuterRef
@@ -12,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ledger import tax
-from shop.cart import CartLine
+from shop.cart import MAX_LINES, CartLine
 from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
 from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
+from shop.statements import Statement, prepare, slot
 
 MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
 
@@ -141,14 +143,35 @@ class Quote:
 
 def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
     """Read what the catalogue says about `skus` with one query; what is not for sale is left out."""
-    wanted = set(skus)
+    wanted = {f"sku{place}": sku for place, sku in enumerate(sorted(set(skus)))}
     if not wanted:
         return {}
+    return {
+        row["sku"]: Offer(
+            item_id=row["stock_id"],
+            sku=row["sku"],
+            title=in_language(row["product__title_ja"], row["product__title_en"]),
+            option=in_language(row["option_ja"], row["option_en"]),
+            url=product_url(row["product__slug"]),
+            image=first_image(row["own_json"]) or first_image(row["general_json"]),
+            price=row["price"],
+            tax_rate=row["tax_rate"],
+            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
+        )
+        for row in offers(len(wanted)).records(**wanted)
+    }
+
+
+@lru_cache(maxsize=MAX_LINES)
+def offers(count: int) -> Statement:
+    """Prepare the query of `load_offers` for so many SKUs."""
     own = Picture.objects.filter(variant=OuterRef("pk")).order_by("position", "id")[:1]
     general = Picture.objects.filter(product=OuterRef("product"), variant=None).order_by("position", "id")[:1]
-    found = (
+    return prepare(
         Variant.objects.on_sale()
-        .filter(sku__in=wanted, product__status=Product.Status.ACTIVE)
+        .filter(
+            sku__in=[slot(f"sku{place}") for place in range(count)], product__status=Product.Status.ACTIVE
+        )
         .values(
             "sku",
             "stock_id",
@@ -165,20 +188,18 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             general_json=JsonRows(general, "file", "width", "height"),
         )
     )
-    return {
-        row["sku"]: Offer(
-            item_id=row["stock_id"],
-            sku=row["sku"],
-            title=in_language(row["product__title_ja"], row["product__title_en"]),
-            option=in_language(row["option_ja"], row["option_en"]),
-            url=product_url(row["product__slug"]),
-            image=first_image(row["own_json"]) or first_image(row["general_json"]),
-            price=row["price"],
-            tax_rate=row["tax_rate"],
-            available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
-        )
-        for row in found
-    }
+
+
+def price_of(sku: str) -> int | None:
+    """Return the price (JPY) of a SKU; None when it is not for sale."""
+    return next((price for (price,) in price_query().rows(sku=sku)), None)
+
+
+@cache
+def price_query() -> Statement:
+    """Prepare the query of `price_of`."""
+    variants = Variant.objects.on_sale().filter(sku=slot("sku"), product__status=Product.Status.ACTIVE)
+    return prepare(variants.values("price"))
 
 
 def shipping_fee(goods: int) -> int:

@@ -37,15 +37,15 @@ def band(kelvin: int) -> str:
     return next(name for upper, name in BANDS if kelvin <= upper)
 
 
-def kelvin_scale(kelvins: Sequence[int]) -> list[Mark]:
+def kelvin_scale(kelvins: Sequence[int]) -> tuple[Mark, ...]:
     """Place colour temperatures (K) between warm (left) and cool (right)."""
-    return [
+    return tuple(
         mark((kelvin - WARMEST) / (COOLEST - WARMEST), f"{kelvin:,} K", band(kelvin))
         for kelvin in sorted(set(kelvins))
-    ]
+    )
 
 
-def lumen_scale(lumens: Sequence[int]) -> list[Mark]:
+def lumen_scale(lumens: Sequence[int]) -> tuple[Mark, ...]:
     """Place luminous fluxes (lm) on a square-root scale, which is closer to what the eye sees than a linear one.
 
     Of many fluxes only the ends are kept, so that their labels do not run into each other.
@@ -53,12 +53,12 @@ def lumen_scale(lumens: Sequence[int]) -> list[Mark]:
     shown = sorted(set(lumens))
     if len(shown) > 1:
         shown = [shown[0], shown[-1]] if shown[-1] > shown[0] * 1.6 else [shown[-1]]
-    return [mark((value / BRIGHTEST) ** 0.5, f"{value:,} lm") for value in shown]
+    return tuple(mark((value / BRIGHTEST) ** 0.5, f"{value:,} lm") for value in shown)
 
 
-def known_marks() -> list[Mark]:
+def known_marks() -> tuple[Mark, ...]:
     """Place what customers know on the scale of luminous flux."""
-    return [mark((value / BRIGHTEST) ** 0.5, label) for value, label in KNOWN]
+    return tuple(mark((value / BRIGHTEST) ** 0.5, label) for value, label in KNOWN)
 
 
 def mark(share: float, label: str | Promise, name: str = "") -> Mark:

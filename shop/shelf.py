@@ -2,23 +2,26 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 from operator import and_
 from urllib.parse import urlencode
 
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils.functional import Promise
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from shop.catalogue import Card, card, with_card_columns
+from shop.catalogue import cards, with_card_columns
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
+from shop.statements import Statement, prepare, slot
 
 PAGE_SIZE = 24
 QUERY_LENGTH = 60  # characters; more is no search but a paste
 QUERY_WORDS = 5
+EAGER = 4  # cards whose pictures load at once: the first row of a wide window
 
 # key → (label, lower bound, upper bound); both bounds included, K or JPY
 LIGHTS: dict[str, tuple[Promise, int, int]] = {
@@ -39,6 +42,22 @@ SORTS: dict[str, Promise] = {
     "-price": _("Price: high to low"),
     "new": _("Newest first"),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """What the form of a list offers: keys and labels."""
+
+    lights: tuple[tuple[str, Promise], ...] = tuple(
+        (key, label) for key, (label, _low, _high) in LIGHTS.items()
+    )
+    prices: tuple[tuple[str, Promise], ...] = tuple(
+        (key, label) for key, (label, _low, _high) in PRICES.items()
+    )
+    sorts: tuple[tuple[str, Promise], ...] = tuple(SORTS.items())
+
+
+CHOICES = Choices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +102,7 @@ class Filters:
 class Shelf:
     """One page of a list."""
 
-    cards: tuple[Card, ...]
+    cards: list[SafeString]
     count: int
     page: int  # from 1
     pages: int
@@ -165,18 +184,29 @@ def ordered(products: QuerySet[Product], sort: str, found: Sequence[str]) -> Que
 def shelf(filters: Filters, *, page: int) -> Shelf:
     """Return one page of the list, in one query.
 
-    The inner query finds the page's ids, the outer one gathers variants and pictures for these alone.
-
     Raises:
         NoSuchPage: the list has fewer pages.
+    """
+    texts = {f"word{place}": word for place, word in enumerate(words(filters.query))}
+    asked = replace(
+        filters, query=" ".join(map(slot, texts)), category=slot("category") if filters.category else ""
+    )
+    found = page_of(asked, page).rows(category=filters.category, **texts)
+    if not found and page > 1:
+        raise NoSuchPage
+    count: int = found[0][-1] if found else 0
+    return Shelf(cards((row[:-1] for row in found), eager=EAGER), count, page, max(1, -(-count // PAGE_SIZE)))
+
+
+@lru_cache(maxsize=256)
+def page_of(filters: Filters, page: int) -> Statement:
+    """Prepare the query of a page of a list; `filters` has slots for the words and the category.
+
+    The inner query finds the page's ids, the outer one gathers variants and pictures for these alone.
     """
     found = words(filters.query)
     products = matching(filters, found)
     start = (page - 1) * PAGE_SIZE
     ids = ordered(products, filters.sort, found).values("pk")[start : start + PAGE_SIZE]
     shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, found)
-    rows = list(with_card_columns(shown).annotate(count=CountRows(products)))
-    if not rows and page > 1:
-        raise NoSuchPage
-    count: int = rows[0]["count"] if rows else 0
-    return Shelf(tuple(card(row) for row in rows), count, page, max(1, -(-count // PAGE_SIZE)))
+    return prepare(with_card_columns(shown).annotate(count=CountRows(products)))

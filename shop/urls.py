@@ -19,6 +19,7 @@ urlpatterns = [
     path("checkout/place/", checkout.place, name="checkout_place"),
     path("orders/<str:token>/", orders.order_page, name="order"),
     path("orders/<str:token>/pay/", orders.order_pay, name="order_pay"),
+    path("orders/<str:token>/cancel/", orders.order_cancel, name="order_cancel"),
     path("orders/<str:token>/again/", orders.order_again, name="order_again"),
     path("orders/<str:token>/thanks/", orders.order_thanks, name="order_thanks"),
     path("contact/", contact.contact, name="contact"),

@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from ledger import discrepancies, evidence, posting
 from ledger.admin.columns import LINK, day, when
 from ledger.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
+from ledger.admin.two_clicks import look_again
 from ledger.models import Account, DailyClose, Discrepancy, EvidenceFile, JournalEntry, JournalLine
 from ledger.templatetags.ledger_money import yen
 
@@ -47,6 +48,11 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Keep what entries stand on: code and type of an account that exists."""
         return ("code", "type") if obj is not None else ()
+
+    @look_again
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Add or rename an account."""
+        return super().changeform_view(request, *args, **kwargs)
 
 
 class JournalLineInline(ReadOnlyInline):
@@ -338,8 +344,8 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Offer to resolve what is not resolved."""
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        done = Discrepancy.objects.filter(pk=object_id, resolved_at__isnull=False).exists()
-        return [] if done else offered
+        row = self.get_object(request, str(object_id))  # the address may name anything
+        return [] if isinstance(row, Discrepancy) and row.resolved_at is not None else offered
 
     @action(
         description=gettext_lazy("Resolve"),
@@ -350,8 +356,8 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     )
     def resolve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask how the discrepancy was resolved; a text is required."""
-        row = Discrepancy.objects.filter(pk=object_id).first()
-        if row is None:
+        row = self.get_object(request, object_id)
+        if not isinstance(row, Discrepancy):
             raise Http404
         back = reverse("admin:ledger_discrepancy_change", args=[row.pk])
         if row.resolved_at is not None:

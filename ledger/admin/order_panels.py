@@ -10,9 +10,18 @@ from django.utils.translation import gettext as _
 
 from ledger import refunds
 from ledger.admin.columns import link, moment
-from ledger.models import JournalEntry, JournalLine, Order, OrderLine, Refund, Shipment, ShipmentLine
+from ledger.models import (
+    CheckoutAttempt,
+    JournalEntry,
+    JournalLine,
+    Order,
+    OrderLine,
+    Refund,
+    Shipment,
+    ShipmentLine,
+)
 from ledger.models.orders import OrderStatus
-from ledger.templatetags.ledger_money import yen
+from ledger.templatetags.ledger_money import deadline, yen
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,11 @@ class Summary:
     amounts: Sequence[tuple[str, str]]
     money: Sequence[tuple[str, str]]
     badge: str
+    counter: str  # how it stands with a voucher that is out; empty when there is none
 
     @classmethod
     def of(cls, order: Order) -> "Summary":
-        """Read the lines and the money of an order; three queries."""
+        """Read the lines, the money and the voucher of an order; four queries."""
         amounts = [(_("goods"), yen(order.goods_total))]
         if order.discount:
             amounts.append((_("discount"), yen(-order.discount)))
@@ -50,7 +60,13 @@ class Summary:
             for name, tax in ((_("tax 10%"), order.tax_10), (_("tax 8%"), order.tax_8))
             if tax
         ]
-        return cls(list(order.lines.order_by("position")), amounts, money_left(order), BADGES[order.status])
+        return cls(
+            list(order.lines.order_by("position")),
+            amounts,
+            money_left(order),
+            BADGES[order.status],
+            at_the_counter(order),
+        )
 
     @property
     def waiting(self) -> int:
@@ -66,6 +82,19 @@ BADGES: dict[str, str] = {
     OrderStatus.SHIPPED: "success",
     OrderStatus.CANCELLED: "danger",
 }
+
+
+def at_the_counter(order: Order) -> str:
+    """Tell of a voucher that is out: until when it waits, and that a cancelled order's is watched."""
+    attempt = order.attempts.filter(status=CheckoutAttempt.Status.WAITING).first()
+    if attempt is None:
+        return ""
+    until = deadline(attempt.voucher_expires_at) if attempt.voucher_expires_at else "–"
+    if order.status == OrderStatus.CANCELLED:
+        text = _("The voucher can be paid until %(until)s all the same; the money would be sent back.")
+    else:
+        text = _("waiting at the counter until %(until)s")
+    return text % {"until": until}
 
 
 def money_left(order: Order) -> list[tuple[str, str]]:
@@ -136,12 +165,12 @@ def panels(order: Order) -> list[Panel]:
         ),
         Panel(
             _("Payments"),
-            [_("captured at"), _("amount"), _("card"), _("PaymentIntent"), _("charge")],
+            [_("captured at"), _("amount"), _("paid by"), _("PaymentIntent"), _("charge")],
             [
                 [
                     moment(payment.captured_at),
                     yen(payment.amount),
-                    f"{payment.brand} {payment.last4}".strip() or payment.method,
+                    payment.means,
                     link("payment", payment.pk, payment.payment_intent),
                     payment.charge or "–",
                 ]
@@ -163,12 +192,20 @@ def panels(order: Order) -> list[Panel]:
         ),
         Panel(
             _("Payment pages"),
-            [_("created at"), _("expires at"), _("status"), _("Checkout Session"), _("last error")],
+            [
+                _("created at"),
+                _("expires at"),
+                _("status"),
+                _("to be paid until"),
+                _("Checkout Session"),
+                _("last error"),
+            ],
             [
                 [
                     moment(attempt.created_at),
                     moment(attempt.expires_at),
                     attempt.get_status_display(),
+                    moment(attempt.voucher_expires_at),
                     attempt.session_id or "–",
                     attempt.last_error or "–",
                 ]

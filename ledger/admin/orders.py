@@ -20,9 +20,9 @@ from ledger import cancellation, checkout, refunds, shipping
 from ledger.admin import packing
 from ledger.admin.columns import LINK, moment, when
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
-from ledger.admin.order_panels import BADGES, Summary, money_left, panels
+from ledger.admin.order_panels import BADGES, Summary, at_the_counter, money_left, panels
 from ledger.admin.readonly import ReadOnlyAdmin
-from ledger.models import Order, Refund, Shipment
+from ledger.models import CheckoutAttempt, Order, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.templatetags.ledger_money import yen
 
@@ -66,6 +66,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "recipient",
         "contents",
         "amount",
+        "counter",
         when(Order, "placed_at"),
     )
     list_filter = (TaskFilter, "status", "placed_at", "language")
@@ -95,7 +96,7 @@ class OrderAdmin(ReadOnlyAdmin):
         found = super().get_queryset(request)
         match = request.resolver_match
         in_list = match is not None and match.url_name == "ledger_order_changelist"
-        return found.prefetch_related("lines") if in_list else found
+        return found.prefetch_related("lines", "attempts") if in_list else found
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """Show when an order was paid where it is to be shipped, else when it was placed."""
@@ -169,6 +170,14 @@ class OrderAdmin(ReadOnlyAdmin):
         """Show the total in yen."""
         return yen(order.total)
 
+    @display(description=gettext_lazy("at the counter until"))
+    def counter(self, order: Order) -> str:
+        """Show until when a voucher of a pending order can be paid."""
+        waiting = [one for one in order.attempts.all() if one.status == CheckoutAttempt.Status.WAITING]
+        return (
+            moment(waiting[0].voucher_expires_at) if waiting and order.status == OrderStatus.PENDING else "–"
+        )
+
     @display(description=gettext_lazy("the customer's page"))
     def customer_page(self, order: Order) -> str:
         """Link to what the customer sees."""
@@ -197,7 +206,8 @@ class OrderAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Offer what the order's state allows."""
-        status = Order.objects.filter(pk=object_id).values_list("status", flat=True).first()
+        order = self.get_object(request, str(object_id))  # the address may name anything
+        status = order.status if isinstance(order, Order) else None
         offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [one for one in offered if status in POSSIBLE[one.action_name.removeprefix("ledger_order_")]]
 
@@ -213,7 +223,8 @@ class OrderAdmin(ReadOnlyAdmin):
     def ship(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for pieces, carrier and number; ship."""
         order = self._order(request, object_id)
-        if order.shipments.filter(nonce=request.POST.get("nonce", "-")).exists():
+        done = order.shipments.filter(nonce=request.POST.get("nonce", "-"))
+        if done.exists():
             return self._done_already(request, order)
         if order.status not in SHIPPABLE:
             return self._nothing_to_ship(request, order)
@@ -238,7 +249,9 @@ class OrderAdmin(ReadOnlyAdmin):
             }
             return format_html("{} {}", told, self._next_to_ship(order))
 
-        return self._page(request, order, form, act, _("Ship"), _("Ship these pieces"), shipping.ShipRefused)
+        return self._page(
+            request, order, form, act, _("Ship"), _("Ship these pieces"), shipping.ShipRefused, done=done
+        )
 
     @action(
         description=gettext_lazy("Refund"),
@@ -249,7 +262,8 @@ class OrderAdmin(ReadOnlyAdmin):
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for pieces or an amount, show what the customer gets, then send it."""
         order = self._order(request, object_id)
-        if order.refunds.filter(nonce=request.POST.get("nonce", "-")).exists():
+        done = order.refunds.filter(nonce=request.POST.get("nonce", "-"))
+        if done.exists():
             return self._done_already(request, order)
         form = RefundForm(order, request.POST if request.method == "POST" else None)
         preview: int | None = None
@@ -281,6 +295,9 @@ class OrderAdmin(ReadOnlyAdmin):
                 return _("Stripe does not answer. The refund of %(amount)s is sent as soon as it does.") % {
                     "amount": yen(refund.amount)
                 }
+            if refund.status == Refund.Status.REQUIRES_ACTION:
+                told = _("Stripe asks %(email)s for a bank account, to which the %(amount)s then go.")
+                return told % {"amount": yen(refund.amount), "email": order.email}
             return _("%(amount)s are on their way back to the customer.") % {"amount": yen(refund.amount)}
 
         button = (
@@ -289,7 +306,7 @@ class OrderAdmin(ReadOnlyAdmin):
             else _("Send %(amount)s back") % {"amount": yen(preview)}
         )
         return self._page(
-            request, order, form, act, _("Refund"), button, refunds.RefundRefused, preview=preview
+            request, order, form, act, _("Refund"), button, refunds.RefundRefused, done=done, preview=preview
         )
 
     @action(
@@ -321,6 +338,7 @@ class OrderAdmin(ReadOnlyAdmin):
             _("Cancel the order"),
             _("Cancel the order now"),
             (cancellation.CancelRefused, checkout.PaymentUnavailable, refunds.RefundRefused),
+            counter=at_the_counter(order),
         )
 
     @action(
@@ -395,11 +413,15 @@ class OrderAdmin(ReadOnlyAdmin):
         title: str,
         button: str,
         refusals: type[Exception] | tuple[type[Exception], ...],
+        *,
+        done: QuerySet[Any] | None = None,
         **context: Any,
     ) -> HttpResponse:
         """Run an action's form: act on a valid one and go back to the order, else show it with what is wrong.
 
         `act` returns what to tell; an empty text when it told it itself, None when the form is to be shown again.
+        `done` finds what this very form has written: of two clicks at the same moment, the second may find the form
+        wrong only because the first was carried out.
         """
         if form.is_bound and form.is_valid():
             try:
@@ -415,6 +437,8 @@ class OrderAdmin(ReadOnlyAdmin):
                     if told:
                         messages.success(request, told)
                     return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
+        if form.errors and done is not None and done.exists():
+            return self._done_already(request, order)
         return TemplateResponse(
             request,
             "ledger/admin/order_action.html",
@@ -428,6 +452,7 @@ class OrderAdmin(ReadOnlyAdmin):
                 "button": button,
                 "danger": isinstance(form, CancelForm),
                 "parcel": isinstance(form, ShipForm),
+                "at_counter": any(payment.at_counter for payment in order.payments.all()),
                 "back": reverse("admin:ledger_order_change", args=[order.pk]),
                 **context,
             },

@@ -1,6 +1,7 @@
 """Money of orders in the admin, to look things up: payment pages, payments, refunds, Stripe's balance."""
 
 from django.contrib import admin
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -9,6 +10,22 @@ from ledger.admin.columns import day, money, when
 from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import BalanceTransaction, CheckoutAttempt, Payment, Refund
 from ledger.templatetags.ledger_money import yen
+
+# what a clerk should know of each state
+MEANINGS: dict[str, Promise] = {
+    Refund.Status.REQUESTED: gettext_lazy("Stripe has not answered yet; it is sent again every minute."),
+    Refund.Status.REQUIRES_ACTION: gettext_lazy(
+        "Paid in cash: Stripe asks the customer by e-mail for a bank account, for 45 days. Owed (2120) until then."
+    ),
+    Refund.Status.PENDING: gettext_lazy("On its way; Stripe tells when it has arrived."),
+    Refund.Status.SUCCEEDED: gettext_lazy("Done; the customer has got a mail."),
+    Refund.Status.FAILED: gettext_lazy(
+        "It did not reach the customer and is owed (2120). Refund again, or agree on another way."
+    ),
+    Refund.Status.CANCELED: gettext_lazy(
+        "Cancelled at Stripe before it left, and owed (2120). Refund again, or agree on another way."
+    ),
+}
 
 
 @admin.register(CheckoutAttempt)
@@ -20,13 +37,14 @@ class CheckoutAttemptAdmin(ReadOnlyAdmin):
         "order",
         "status",
         when(CheckoutAttempt, "expires_at"),
+        when(CheckoutAttempt, "voucher_expires_at"),
         "last_error",
         "session_id",
     )
     list_filter = ("status",)
     list_select_related = ("order",)
     search_fields = ("session_id", "order__number")
-    exclude = ("idempotency_key", "url")
+    exclude = ("idempotency_key", "url", "voucher_url", "voucher_codes")
 
 
 @admin.register(Payment)
@@ -37,13 +55,17 @@ class PaymentAdmin(ReadOnlyAdmin):
         when(Payment, "captured_at"),
         "order",
         money(Payment, "amount"),
-        "brand",
-        "last4",
+        "paid_by",
         "payment_intent",
     )
-    list_filter = ("brand", "captured_at")
+    list_filter = ("method", "brand", "captured_at")
     list_select_related = ("order",)
     search_fields = ("payment_intent", "charge", "order__number")
+
+    @display(description=gettext_lazy("paid by"), ordering="brand")
+    def paid_by(self, payment: Payment) -> str:
+        """Name the card, or the convenience store."""
+        return payment.means
 
 
 @admin.register(Refund)
@@ -65,7 +87,8 @@ class RefundAdmin(ReadOnlyAdmin):
     fields = (
         "order",
         "amount_yen",
-        "state",
+        "status",
+        "meaning",
         "reason",
         "failure_reason",
         "parts",
@@ -75,7 +98,7 @@ class RefundAdmin(ReadOnlyAdmin):
         "payment",
         "stripe_id",
     )
-    readonly_fields = ("amount_yen", "state", "parts")
+    readonly_fields = ("amount_yen", "meaning", "parts")
 
     @display(description=gettext_lazy("amount"))
     def amount_yen(self, refund: Refund) -> str:
@@ -86,13 +109,22 @@ class RefundAdmin(ReadOnlyAdmin):
         description=gettext_lazy("status"),
         ordering="status",
         label={
+            Refund.Status.REQUESTED.value: "info",
+            Refund.Status.REQUIRES_ACTION.value: "warning",
+            Refund.Status.PENDING.value: "info",
             Refund.Status.SUCCEEDED.value: "success",
             Refund.Status.FAILED.value: "danger",
+            Refund.Status.CANCELED.value: "danger",
         },
     )
     def state(self, refund: Refund) -> tuple[str, str]:
         """Show the state as a coloured word."""
         return refund.status, refund.get_status_display()
+
+    @display(description=gettext_lazy("what it means"))
+    def meaning(self, refund: Refund) -> str:
+        """Say what the state means and what is to be done."""
+        return str(MEANINGS[refund.status])
 
     @display(description=gettext_lazy("taken from"))
     def parts(self, refund: Refund) -> str:

@@ -1,7 +1,7 @@
 """The books of money and goods, one module per subject."""
 
 from ledger.models.books import Account, JournalEntry, JournalLine
-from ledger.models.closing import DailyClose, Discrepancy, EvidenceFile
+from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, EvidenceFile
 from ledger.models.mail import OutgoingMail
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
 from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, StripeEvent
@@ -11,6 +11,7 @@ __all__ = [
     "Account",
     "BalanceTransaction",
     "CheckoutAttempt",
+    "ClosingBalance",
     "DailyClose",
     "Discrepancy",
     "EvidenceFile",

@@ -53,7 +53,7 @@ class JournalEntry(models.Model):
         verbose_name = _("journal entry")
         verbose_name_plural = _("journal entries")
         ordering = ["-day", "-id"]
-        indexes = [models.Index(fields=["day"], name="entry_day")]
+        indexes = [models.Index(fields=["day", "order"], name="entry_day_order")]
         constraints = [
             models.UniqueConstraint(
                 fields=["source_type", "source_id", "purpose"], name="entry_once_per_source"
@@ -69,7 +69,10 @@ class JournalLine(models.Model):
 
     entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="lines", verbose_name=_("entry"))
     position = models.PositiveSmallIntegerField(_("position"))
-    account = models.ForeignKey(Account, models.PROTECT, related_name="lines", verbose_name=_("account"))
+    # no index: two dozen values select nothing, but would lure SQLite away from the index on `entry`
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="lines", db_index=False, verbose_name=_("account")
+    )
     debit = models.PositiveBigIntegerField(_("debit"), default=0)
     credit = models.PositiveBigIntegerField(_("credit"), default=0)
 

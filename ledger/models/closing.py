@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from ledger.models.books import Account
+
 
 class DailyClose(models.Model):
     """A locked business day; append-only (database triggers). No entry is ever dated into it again."""
@@ -26,6 +28,36 @@ class DailyClose(models.Model):
 
     def __str__(self) -> str:
         return str(self.day)
+
+
+class ClosingBalance(models.Model):
+    """What an account stood at when a day was locked, carried forward from the day before; append-only (triggers).
+
+    A closed day gains no entry, so nobody needs to add up what lies before it again.
+    """
+
+    close = models.ForeignKey(
+        DailyClose, models.PROTECT, related_name="balances", db_index=False, verbose_name=_("daily close")
+    )
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="closing_balances", db_index=False, verbose_name=_("account")
+    )
+    debit = models.PositiveBigIntegerField(_("debit"))  # JPY, since the books began
+    credit = models.PositiveBigIntegerField(_("credit"))
+    # of 2130 and 2120, the accounts kept by order:
+    open_orders = models.PositiveIntegerField(_("open orders"), default=0)
+    without_order = models.BigIntegerField(_("without order"), default=0)  # JPY owed (credit − debit)
+
+    class Meta:
+        verbose_name = _("closing balance")
+        verbose_name_plural = _("closing balances")
+        ordering = ["close", "account"]
+        constraints = [
+            models.UniqueConstraint(fields=["close", "account"], name="closing_balance_once_per_account")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.close_id} {self.account_id} {self.debit - self.credit}"
 
 
 class EvidenceFile(models.Model):
@@ -80,4 +112,4 @@ class Discrepancy(models.Model):
         constraints = [models.UniqueConstraint(fields=["kind", "object_id", "day"], name="discrepancy_once")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.object_id}"
+        return f"{self.get_kind_display()} {self.object_id}"

@@ -76,7 +76,13 @@ class Order(models.Model):
         verbose_name = _("order")
         verbose_name_plural = _("orders")
         ordering = ["-placed_at", "-id"]
-        indexes = [models.Index(fields=["status", "placed_at"], name="order_status_placed")]
+        indexes = [
+            models.Index(fields=["status", "placed_at"], name="order_status_placed"),
+            # what a daily close counts
+            models.Index(fields=["placed_at"], name="order_placed"),
+            models.Index(fields=["paid_at"], name="order_paid"),
+            models.Index(fields=["cancelled_at"], name="order_cancelled"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(total=F("goods_total") - F("discount") + F("shipping_fee")),
@@ -156,6 +162,7 @@ class CheckoutAttempt(models.Model):
     class Status(models.TextChoices):
         CREATED = "created", _("not yet at Stripe")
         OPEN = "open", _("page open")
+        WAITING = "waiting", _("to be paid at the counter")  # complete at Stripe, a voucher is out, not paid
         COMPLETE = "complete", _("complete")
         EXPIRED = "expired", _("expired")
 
@@ -167,6 +174,11 @@ class CheckoutAttempt(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True)  # Stripe's words on a decline
     created_at = models.DateTimeField(_("created at"))
     expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe as it stands
+
+    # a customer who chose the convenience store has a voucher; the codes are by chain, as Stripe names both
+    voucher_url = models.TextField(_("voucher"), blank=True)
+    voucher_expires_at = models.DateTimeField(_("to be paid until"), null=True, blank=True)
+    voucher_codes = models.JSONField(_("codes"), default=dict, blank=True)
 
     class Meta:
         verbose_name = _("checkout attempt")
@@ -202,6 +214,7 @@ class Shipment(models.Model):
         verbose_name = _("shipment")
         verbose_name_plural = _("shipments")
         ordering = ["-id"]
+        indexes = [models.Index(fields=["shipped_at"], name="shipment_shipped")]
 
     def __str__(self) -> str:
         return f"{self.carrier} {self.tracking_number}".strip()

@@ -40,6 +40,12 @@ class StripeEvent(models.Model):
 class Payment(models.Model):
     """Money captured for an order: one succeeded PaymentIntent."""
 
+    class Method(models.TextChoices):
+        """The methods that we offer; the column takes whatever Stripe names."""
+
+        CARD = "card", _("credit card")
+        KONBINI = "konbini", _("convenience store")
+
     order = models.ForeignKey(Order, models.PROTECT, related_name="payments", verbose_name=_("order"))
     attempt = models.ForeignKey(
         CheckoutAttempt,
@@ -52,7 +58,7 @@ class Payment(models.Model):
     payment_intent = models.CharField(_("PaymentIntent"), max_length=120, unique=True)
     charge = models.CharField(_("charge"), max_length=120, unique=True, null=True, blank=True)
     amount = models.PositiveIntegerField(_("amount"))  # JPY captured
-    method = models.CharField(_("method"), max_length=30, blank=True)  # card
+    method = models.CharField(_("method"), max_length=30, blank=True)  # card, konbini
     brand = models.CharField(_("brand"), max_length=30, blank=True)  # visa, mastercard, jcb, …
     last4 = models.CharField(_("last four digits"), max_length=4, blank=True)
     captured_at = models.DateTimeField(_("captured at"))
@@ -66,12 +72,25 @@ class Payment(models.Model):
     def __str__(self) -> str:
         return self.payment_intent
 
+    @property
+    def at_counter(self) -> bool:
+        """Whether it was paid in cash: it goes back only after the customer has named a bank account."""
+        return self.method == self.Method.KONBINI
+
+    @property
+    def means(self) -> str:
+        """Name the card, or what else was paid with."""
+        if self.brand:
+            return f"{self.brand} {self.last4}".strip()
+        return str(self.Method(self.method).label) if self.method in self.Method.values else self.method
+
 
 class Refund(models.Model):
     """Money on its way back. What it takes from is decided when it is asked for, and stored in its lines."""
 
     class Status(models.TextChoices):
         REQUESTED = "requested", _("not yet at Stripe")
+        REQUIRES_ACTION = "requires_action", _("waits for the customer's bank account")
         PENDING = "pending", _("pending")
         SUCCEEDED = "succeeded", _("succeeded")
         FAILED = "failed", _("failed")
@@ -84,11 +103,14 @@ class Refund(models.Model):
     )  # of the form; also the key towards Stripe
     stripe_id = models.CharField(_("refund at Stripe"), max_length=120, unique=True, null=True, blank=True)
     amount = models.PositiveIntegerField(_("amount"))
-    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.REQUESTED)
+    status = models.CharField(_("status"), max_length=20, choices=Status.choices, default=Status.REQUESTED)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     failure_reason = models.CharField(_("reason of failure"), max_length=200, blank=True)
     restock = models.BooleanField(_("back to stock"), default=False)
     requested_at = models.DateTimeField(_("requested at"))
+    asked_at = models.DateTimeField(
+        _("last asked at Stripe"), null=True, blank=True
+    )  # of one that waits long
     actor = models.CharField(_("by"), max_length=150, blank=True)
 
     class Meta:

@@ -1,8 +1,15 @@
-"""How the ledger's pages and mails write money and quantities."""
+"""How the ledger's pages and mails write money, quantities and vouchers."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import template
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import get_language
+
+from ledger.vouchers import CHAINS
 
 register = template.Library()
 
@@ -30,3 +37,20 @@ def goods(line: Any) -> int:
     """Give what a line's pieces cost before the discount (JPY)."""
     amount: int = line.unit_price * line.quantity
     return amount
+
+
+@register.filter
+def deadline(instant: datetime) -> str:
+    """Write until when something must be paid, in Japanese time: 11月26日（木）23:59 or Thu 26 November, 23:59 JST."""
+    english = get_language() == "en"
+    return date_format(localtime(instant), "D j F, H:i" if english else "n月j日（D）H:i") + " JST" * english
+
+
+@register.filter
+def by_chain(codes: Mapping[str, Mapping[str, str]]) -> list[tuple[Any, str, str]]:
+    """Give (chain, payment code, confirmation number) for each chain at which a voucher can be paid."""
+    return [
+        (name, codes[chain].get("payment_code", ""), codes[chain].get("confirmation_number", ""))
+        for chain, name in CHAINS.items()
+        if chain in codes
+    ]

@@ -9,6 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ledger.models import (
     BalanceTransaction,
+    ClosingBalance,
     DailyClose,
     EvidenceFile,
     JournalEntry,
@@ -25,6 +26,7 @@ TABLES = [
     ("ledger_stockmovement", "note"),
     ("ledger_balancetransaction", "description"),
     ("ledger_dailyclose", "manifest_sha256"),
+    ("ledger_closingbalance", "debit"),
     ("ledger_evidencefile", "sha256"),
 ]
 
@@ -61,6 +63,7 @@ def books(db: None) -> None:
         manifest_sha256="0" * 64,
         closed_at=NOW,
     )
+    ClosingBalance.objects.create(close=close, account_id="1150", debit=1, credit=0)
     EvidenceFile.objects.create(close=close, path="daily-close/report.json", sha256="0" * 64, size=1)
     sql("DELETE FROM ledger_test_database")
 

@@ -38,6 +38,20 @@ def test_an_unpaid_order_is_cancelled_and_its_page_can_not_be_paid_any_more(sand
 
 
 @pytest.mark.django_db
+def test_who_was_refunded_before_the_cancellation_is_not_told_that_he_was_never_charged(
+    sandbox: Sandbox,
+) -> None:
+    order = build.paid_order(sandbox, language="en")
+    build.refund(order, order.total)
+    cancel(order)
+    mail = order.mails.get(kind=OutgoingMail.Kind.CANCELLED)
+    assert "not charged" not in mail.text + mail.html
+    unpaid = build.order(language="en")
+    cancel(unpaid)
+    assert "not charged" in unpaid.mails.get().text
+
+
+@pytest.mark.django_db
 def test_a_paid_order_is_cancelled_and_all_of_its_money_goes_back(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
     cancel(order)

@@ -338,6 +338,24 @@ def test_one_page_without_an_answer_does_not_hold_up_the_others(sandbox: Sandbox
     assert checkout.expire_due(now=moment) == 1
 
 
+@pytest.mark.parametrize("voucher", [False, True])
+def test_one_order_whose_stock_does_not_add_up_does_not_hold_up_the_others(
+    sandbox: Sandbox, voucher: bool
+) -> None:
+    odd, other = build.order([build.line("ODD")]), build.order([build.line("EVEN")])
+    session = build.session_of(odd)
+    build.session_of(other)
+    if voucher:
+        sandbox.choose_konbini(session)
+        checkout.close(odd.attempts.get(), now=timezone.now())
+        sandbox.let_voucher_lapse(session)
+    StockItem.objects.filter(sku="ODD").update(reserved=0)  # somebody was in the database
+    assert checkout.expire_due(now=later(sandbox, minutes=10_000)) == 1
+    odd.refresh_from_db()
+    other.refresh_from_db()
+    assert (odd.status, other.status) == (OrderStatus.PENDING, OrderStatus.CANCELLED)
+
+
 def test_a_page_that_stripe_does_not_know_leaves_the_order_open(sandbox: Sandbox) -> None:
     order = build.order()
     build.session_of(order)
@@ -347,3 +365,36 @@ def test_a_page_that_stripe_does_not_know_leaves_the_order_open(sandbox: Sandbox
         checkout.start_payment(order, now=timezone.now() + timedelta(minutes=36))
     order.refresh_from_db()
     assert order.status == OrderStatus.PENDING
+    checkout.expire_due(now=timezone.now() + timedelta(hours=24))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING and not Discrepancy.objects.exists()
+
+
+def test_a_page_that_stripe_does_not_know_for_a_day_is_a_discrepancy_and_lets_the_goods_go(
+    sandbox: Sandbox,
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    order.attempts.update(session_id="cs_test_of_another_account")
+    end = timezone.now() + timedelta(hours=25)
+    assert checkout.expire_due(now=end) == 1
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert order.attempts.get().status == "expired" and StockItem.objects.get().reserved == 0
+    told = Discrepancy.objects.get()
+    assert (told.kind, told.object_id) == ("missing_at_stripe", "cs_test_of_another_account")
+    assert order.number in told.detail
+    assert checkout.expire_due(now=end + timedelta(minutes=1)) == 0
+
+
+def test_a_voucher_that_stripe_does_not_know_is_held_until_a_day_after_its_deadline(sandbox: Sandbox) -> None:
+    order = build.order()
+    sandbox.choose_konbini(build.session_of(order))
+    build.deliver(sandbox)
+    deadline = order.attempts.get().voucher_expires_at
+    assert deadline is not None
+    order.attempts.update(session_id="cs_test_of_another_account")
+    assert checkout.expire_due(now=deadline + timedelta(hours=23)) == 0
+    assert StockItem.objects.get().reserved == 1
+    assert checkout.expire_due(now=deadline + timedelta(hours=24)) == 1
+    assert StockItem.objects.get().reserved == 0 and Discrepancy.objects.count() == 1

@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import accounts, daily_close, evidence, journal, recognition, webhook
+from ledger import accounts, daily_close, evidence, journal, recognition, refunds, stripe_client, webhook
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.days import business_day
 from ledger.models import (
@@ -133,6 +133,28 @@ def test_a_day_after_an_open_one_is_refused(sandbox: Sandbox) -> None:
     close_day(MONDAY, now=night_after(WEDNESDAY))
     with pytest.raises(DayRefused, match="2026-11-17 is still open"):
         close_day(WEDNESDAY, now=night_after(WEDNESDAY))
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_a_dashboard_refund_before_midnight_that_outruns_one_of_ours_leaves_no_difference(
+    sandbox: Sandbox, settings: Settings, shipped: bool
+) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox, placed=build.order(shipping_fee=0, now=now), now=now)
+    build.fetch(sandbox)
+    if shipped:
+        build.ship(order, now=now)
+    now = set_clock(sandbox, at(MONDAY, 23))
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody answers
+    ours = build.refund(order, 3_300, now=now)
+    settings.STRIPE_API_BASE = ""
+    payment = order.payments.get().payment_intent
+    stripe_client.client().v1.refunds.create({"payment_intent": payment})
+    refunds.send_requested(now=set_clock(sandbox, at(TUESDAY, 0, 10)))  # nothing is left for it
+    build.deliver(sandbox)
+    ours.refresh_from_db()
+    assert ours.status == "failed"
+    assert daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
 
 
 def test_a_day_before_the_books_began_is_refused(sandbox: Sandbox) -> None:
@@ -296,7 +318,9 @@ def test_an_entry_that_comes_in_while_a_day_is_put_together_makes_it_start_anew(
 
 def test_a_run_that_a_crash_left_behind_keeps_its_number(sandbox: Sandbox) -> None:
     a_day_of_business(sandbox, MONDAY)
-    evidence.write(MONDAY, 1, {"report.json": b"{}"})  # the process died before the day was locked
+    evidence.write(
+        MONDAY, 1, {"report.json": evidence.paper([b"{}"])}
+    )  # the process died before the day was locked
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert result.folder == "daily-close/2026-11-16/2"
     assert evidence.read("daily-close/2026-11-16/1/report.json") == b"{}"

@@ -11,7 +11,7 @@ from kikaku.sandbox import Sandbox
 from ledger import evidence
 from ledger.daily_close import close_day
 from ledger.evidence import RunTaken
-from ledger.models import DailyClose, EvidenceFile, JournalEntry, JournalLine
+from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
 from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
 
 DAY = date(2026, 11, 16)
@@ -93,7 +93,8 @@ def test_the_report_is_readable_and_complete(folder: str) -> None:
 def test_closing_the_same_facts_gives_the_same_bytes(folder: str, sandbox: Sandbox) -> None:
     before = {path: evidence.read(path) for path in EvidenceFile.objects.values_list("path", flat=True)}
     sha256 = DailyClose.objects.get().manifest_sha256
-    EvidenceFile.objects.all().delete()  # the day is opened as only a test database can
+    ClosingBalance.objects.all().delete()  # the day is opened as only a test database can
+    EvidenceFile.objects.all().delete()
     DailyClose.objects.all().delete()
     again = close_day(MONDAY, now=set_clock(sandbox, datetime(2026, 11, 25, 3, 0, tzinfo=UTC)))
     assert (again.folder, again.manifest_sha256) == ("daily-close/2026-11-16/2", sha256)
@@ -103,9 +104,9 @@ def test_closing_the_same_facts_gives_the_same_bytes(folder: str, sandbox: Sandb
 
 
 def test_a_file_is_never_overwritten() -> None:
-    evidence.write(DAY, 1, {"report.json": b"1"})
+    evidence.write(DAY, 1, {"report.json": evidence.paper([b"1"])})
     with pytest.raises(RunTaken):
-        evidence.write(DAY, 1, {"report.json": b"2"})
+        evidence.write(DAY, 1, {"report.json": evidence.paper([b"2"])})
     assert evidence.read("daily-close/2026-11-16/1/report.json") == b"1"
     assert evidence.next_run(DAY) == 2
     assert storages["evidence"].listdir("daily-close/2026-11-16/1")[1] == ["report.json"]
@@ -114,7 +115,7 @@ def test_a_file_is_never_overwritten() -> None:
 def test_run_numbers_are_counted_and_not_sorted_as_text() -> None:
     assert evidence.next_run(DAY) == 1
     for run in (1, 2, 10):
-        evidence.write(DAY, run, {"report.json": b"{}"})
+        evidence.write(DAY, run, {"report.json": evidence.paper([b"{}"])})
     assert evidence.next_run(DAY) == 11
 
 
@@ -133,7 +134,7 @@ def test_a_text_cell_that_begins_like_a_formula_is_made_harmless(text: str, db: 
     row = next(evidence.journal_rows(DAY))
     assert row[6] == f"'{text}"
     assert row[-2] == "5"
-    assert evidence.read_journal_csv(evidence.journal_csv(DAY)) == [row]
+    assert evidence.read_journal_csv(b"".join(evidence.journal_csv(DAY))) == [row]
 
 
 def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger import cancellation, mail
-from ledger.models import OutgoingMail
+from ledger.models import Order, OutgoingMail
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel
 
@@ -76,16 +76,34 @@ def test_a_mail_goes_out_as_text_and_html_in_japanese(sandbox: Sandbox, postbox:
     assert mail.send_due(now=timezone.now() + timedelta(days=1)) == 0
 
 
+def at_the_counter(sandbox: Sandbox, sku: str, *, paid: bool, **how: Any) -> Order:
+    """Order, choose the convenience store, and pay there or let the time go by."""
+    order = build.order([build.line(sku, title="Ceiling light")], **how)
+    session = build.session_of(order)
+    sandbox.choose_konbini(session)
+    build.deliver(sandbox)
+    if paid:
+        sandbox.pay_voucher(session)
+    else:
+        sandbox.let_voucher_lapse(session)
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    return order
+
+
 @pytest.mark.django_db
 def test_an_order_placed_in_english_is_written_to_in_english(sandbox: Sandbox) -> None:
+    english: dict[str, Any] = {"language": "en", "family_name": "Doe", "given_name": "Jane"}
     with translation.override("ja"):  # whatever language the worker speaks
-        order = build.paid_order(
-            sandbox, [build.line(title="Ceiling light")], language="en", family_name="Doe", given_name="Jane"
-        )
+        order = build.paid_order(sandbox, [build.line(title="Ceiling light")], **english)
         cancellation.cancel(order=order, reason="staff", actor="staff", now=timezone.now())
-    for row in OutgoingMail.objects.all():
+        paid = at_the_counter(sandbox, "C", paid=True, **english)
+        cancellation.cancel(order=paid, reason="staff", actor="staff", now=timezone.now())
+        at_the_counter(sandbox, "D", paid=False, **english)
+    assert OutgoingMail.objects.values("kind").distinct().count() == 6
+    for row in OutgoingMail.objects.select_related("order"):
         assert not any("ぁ" <= character <= "ん" for character in row.subject + row.text + row.html), row.text
-        assert f"/en/orders/{order.token}/" in row.text
+        assert f"/en/orders/{row.order.token}/" in row.text
         assert 'lang="en"' in row.html
 
 
@@ -97,6 +115,8 @@ def test_every_mail_says_in_japanese_what_happened(sandbox: Sandbox) -> None:
     build.refund(order, 500)
     other = build.paid_order(sandbox, [build.line("B")])
     cancellation.cancel(order=other, reason="staff", actor="staff", now=timezone.now())
+    build.refund(at_the_counter(sandbox, "C", paid=True), 500)
+    at_the_counter(sandbox, "D", paid=False)
     rows = {row.kind: row for row in OutgoingMail.objects.order_by("pk")}
     assert set(rows) == set(OutgoingMail.Kind.values)
     for row in rows.values():
@@ -182,3 +202,15 @@ def test_two_workers_never_send_the_same_mail_twice(sandbox: Sandbox, postbox: P
     assert sum(count for count in sent if isinstance(count, int)) == 4, sent
     assert len(postbox.letters) == 4
     assert len({letter["Subject"] for letter in postbox.letters}) == 4
+
+
+@pytest.mark.django_db
+def test_a_mail_that_was_taken_up_eight_times_without_an_end_floods_nobody(
+    sandbox: Sandbox, postbox: Postbox
+) -> None:
+    build.paid_order(sandbox)
+    OutgoingMail.objects.update(attempts=8)  # on a full disk: sent each time, and never written down
+    assert mail.send_due(now=timezone.now()) == 0
+    assert OutgoingMail.objects.get().status == "failed" and not postbox.letters
+    mail.send_again(OutgoingMail.objects.get(), now=timezone.now())
+    assert mail.send_due(now=timezone.now()) == 1

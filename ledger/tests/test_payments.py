@@ -54,7 +54,7 @@ def test_a_session_that_is_completed_but_unpaid_does_not_mark_the_order_paid(san
     order.refresh_from_db()
     assert order.status == OrderStatus.PENDING
     assert not Payment.objects.exists()
-    assert order.attempts.get().status == CheckoutAttempt.Status.COMPLETE
+    assert order.attempts.get().status == CheckoutAttempt.Status.WAITING
     # it is not released either: the money may still come
     assert checkout.expire_due(now=timezone.now() + timedelta(hours=2)) == 0
     assert order.lines.get().reserved == 1

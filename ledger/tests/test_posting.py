@@ -108,9 +108,11 @@ def test_a_refund_that_failed_after_money_moved_is_owed() -> None:
     assert draft.lines == (Line("1150", debit=3_000), Line("2120", credit=3_000))
 
 
-def test_a_refund_that_failed_before_money_moved_is_owed_without_touching_1150() -> None:
+@pytest.mark.parametrize("purpose", [posting.WAITING, posting.FAILED])
+def test_a_refund_that_waits_or_failed_before_money_moved_is_owed_without_touching_1150(purpose: str) -> None:
     draft = posting.unpaid_refund(
         "7",
+        purpose,
         occurred_at=NOW,
         order_id=1,
         reference="K1",

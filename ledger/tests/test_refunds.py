@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger import invariants, journal, refunds, stripe_client, webhook
-from ledger.accounts import PREPAYMENTS, REFUNDS_PAYABLE
+from ledger.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.events import PaymentNotYetKnown
 from ledger.models import (
     Discrepancy,
@@ -33,9 +33,9 @@ def refunds_at_stripe(order_refund: Refund) -> int:
     """Say how much of the payment was refunded, as Stripe sees it."""
     now = timezone.now()
     return sum(
-        refund.amount
+        refund["amount"]
         for refund in stripe_client.list_refunds(now - timedelta(days=1), now + timedelta(days=1))
-        if refund.payment_intent == order_refund.payment.payment_intent
+        if refund["payment_intent"] == order_refund.payment.payment_intent
     )
 
 
@@ -362,11 +362,36 @@ def test_money_promised_to_a_refund_that_goes_back_in_the_dashboard_instead_is_o
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("more", [0, 300])
+def test_a_dashboard_refund_of_more_than_was_promised_takes_the_rest_from_what_was_sold(
+    sandbox: Sandbox, settings: Settings, more: int
+) -> None:
+    order = build.paid_order(sandbox)  # ¥11,000 and ¥500 for shipping
+    build.ship(order)
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    build.refund(order, quantities={order.lines.get().pk: 1})  # ¥11,000, not sent
+    settings.STRIPE_API_BASE = ""
+    for amount in filter(None, (11_500 - more, more)):
+        stripe_client.client().v1.refunds.create(
+            {"payment_intent": order.payments.get().payment_intent, "amount": amount}
+        )
+    build.deliver(sandbox)
+    refunds.send_requested(now=timezone.now() + timedelta(minutes=3))  # refused: nothing is left
+    build.fetch(sandbox)
+    assert list(invariants.check_everything()) == []
+    assert journal.balance(REFUNDS_PAYABLE) == journal.balance(PREPAYMENTS) == 0
+    assert journal.balance(OUTPUT_TAX[10]) == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("shipped", [False, True])
 def test_a_day_closes_clean_though_its_overdrawn_refund_was_settled_on_a_later_one(
-    sandbox: Sandbox, settings: Settings
+    sandbox: Sandbox, settings: Settings, shipped: bool
 ) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
     order = build.paid_order(sandbox, now=now)
+    if shipped:
+        build.ship(order, now=now)
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     ours = build.refund(order, 11_000, now=now)
     settings.STRIPE_API_BASE = ""
@@ -376,4 +401,5 @@ def test_a_day_closes_clean_though_its_overdrawn_refund_was_settled_on_a_later_o
     build.fetch(sandbox)
     assert not [finding for finding in invariants.check_day(TUESDAY)]
     assert not [finding for finding in invariants.check_day(MONDAY)]
-    assert -journal.balance(PREPAYMENTS, until=MONDAY) == 10_800
+    assert -journal.balance(PREPAYMENTS, until=MONDAY) == (-700 if shipped else 10_800)
+    assert -journal.balance(PREPAYMENTS) == (0 if shipped else 500)

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger import evidence, stripe_client, triggers, verification
+from ledger.accounts import PREPAYMENTS
 from ledger.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
 from ledger.tests import build
@@ -125,7 +126,18 @@ def test_the_vanished_entry_of_a_refund_that_stripe_refused_is_named(books: None
     entry = order.entries.get(source_type="refund").pk
     tamper(f"DELETE FROM ledger_journalline WHERE entry_id = {entry}")
     tamper(f"DELETE FROM ledger_journalentry WHERE id = {entry}")
-    assert "entry of a failed refund" in names()
+    assert "entry of an unpaid refund" in names()
+
+
+@pytest.mark.parametrize("column", ["debit", "open_orders"])
+def test_a_changed_closing_balance_is_named(books: None, column: str) -> None:
+    tamper(
+        f"UPDATE ledger_closingbalance SET {column} = {column} + 1 "
+        f"WHERE close_id = '{TUESDAY}' AND account_id = '{PREPAYMENTS}'"
+    )
+    assert [line.split(": expected")[0] for line in names().splitlines()] == [
+        f"closing balance: ClosingBalance {TUESDAY} {PREPAYMENTS}"
+    ]
 
 
 def test_a_changed_balance_transaction_is_named_with_its_field(books: None) -> None:

@@ -100,12 +100,13 @@ def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
 
 
 def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> None:
-    build.order(now=datetime.now(UTC) - timedelta(days=2))
+    now = datetime.now(UTC)
+    build.order(now=nightly(now) - timedelta(days=2))
     with sandbox.alone():
         for name in schedule.JOBS:
-            assert not schedule.run(name, now=datetime.now(UTC))
+            assert not schedule.run(name, now=now)
     assert not DailyClose.objects.exists() and Order.objects.get().status == OrderStatus.PENDING
-    assert schedule.run("daily_close", now=datetime.now(UTC)), JobRun.objects.get(job="daily_close").message
+    assert schedule.run("daily_close", now=now), JobRun.objects.get(job="daily_close").message
     assert DailyClose.objects.count() == 2
 
 

@@ -19,9 +19,21 @@ from django.conf import settings
 from django.db.models import F
 
 from kikaku.sandbox import NotAlone, Sandbox, among_others
-from ledger import balance, checkout, days, orders, refunds, shipping, stock, stripe_client, webhook
+from ledger import (
+    balance,
+    cancellation,
+    checkout,
+    days,
+    orders,
+    refunds,
+    shipping,
+    stock,
+    stripe_client,
+    vouchers,
+    webhook,
+)
 from ledger.events import PaymentNotYetKnown
-from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, StockItem
+from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
@@ -260,6 +272,8 @@ class _History:
         elif mood < 0.12:
             self._plan(soon, lambda at: self._pay(order, DECLINED, at))
             self._plan(soon + timedelta(seconds=70), lambda at: self._pay(order, VISA, at))
+        elif mood < 0.3 and vouchers.offered(order.total):
+            self._plan(soon, lambda at: self._take_voucher(order, at))
         else:
             card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]
             self._plan(soon, lambda at: self._pay(order, card, at))
@@ -291,6 +305,49 @@ class _History:
             return
         self.counts["paid"] += 1
         self._plan_fulfilment(order, now)
+
+    def _take_voucher(self, order: Order, now: datetime) -> None:
+        """Choose the convenience store; then pay there, or forget it, or cancel and pay all the same."""
+        self.sandbox.choose_konbini(str(order.attempts.get().session_id))
+        self._deliver(now)
+        story = self.counts["vouchers"] % 8  # in turn, so that a short history has one of each
+        self.counts["vouchers"] += 1
+        paid = now + timedelta(hours=self.rng.uniform(1, 60))
+        if story == 0:
+            deadline = order.attempts.get().voucher_expires_at or now
+            self._plan(deadline + timedelta(minutes=20), lambda at: self._lapse(order, at))
+        elif story == 1:
+            self._plan(now + timedelta(minutes=45), lambda at: self._cancel(order, at))
+            self._plan(paid, lambda at: self._pay_at_counter(order, at))
+        else:
+            self._plan(paid, lambda at: self._pay_at_counter(order, at))
+
+    def _pay_at_counter(self, order: Order, now: datetime) -> None:
+        chain = self.rng.choices(("familymart", "lawson", "ministop", "seicomart"), (45, 40, 10, 5))[0]
+        self.sandbox.pay_voucher(str(order.attempts.get().session_id), chain=chain)
+        self._deliver(now)
+        order.refresh_from_db()
+        if order.status == OrderStatus.PAID:
+            self.counts["paid"] += 1
+            self._plan_fulfilment(order, now)
+        else:
+            self.counts["paid after cancellation"] += 1
+            self._plan(now + timedelta(minutes=5), lambda at: self._send_back(order, at))
+
+    def _send_back(self, order: Order, now: datetime) -> None:
+        refunds.send_requested(now=now)
+        self._deliver(now)
+        self._plan_answer(order.refunds.get(), now)
+
+    def _lapse(self, order: Order, now: datetime) -> None:
+        self.sandbox.expire_due()
+        self._deliver(now)
+        order.refresh_from_db()
+        self.counts["vouchers lapsed"] += order.status == OrderStatus.CANCELLED
+
+    def _cancel(self, order: Order, now: datetime) -> None:
+        cancellation.cancel(order=order, reason=Order.CancelReason.CUSTOMER, actor="demo", now=now)
+        self.counts["cancelled"] += 1
 
     def _expire(self, now: datetime) -> None:
         self.counts["expired"] += checkout.expire_due(now=now)
@@ -345,7 +402,7 @@ class _History:
         if not lines:
             return
         try:
-            refunds.request_refund(
+            refund = refunds.request_refund(
                 order=order,
                 request=refunds.RefundRequest(
                     amount=max(1, order.total // 5) if what == "amount" else None,
@@ -362,6 +419,14 @@ class _History:
             return  # an earlier refund of the story left too little
         self.counts["refunds"] += 1
         self._deliver(now)
+        self._plan_answer(refund, now)
+
+    def _plan_answer(self, refund: Refund, now: datetime) -> None:
+        """Let most customers who paid in cash name the bank account that Stripe asks them for."""
+        if refund.status == Refund.Status.REQUIRES_ACTION and self.rng.random() < 0.8:
+            answered = now + timedelta(hours=self.rng.uniform(2, 50))
+            self._plan(answered, lambda at: self.sandbox.claim_refund(str(refund.stripe_id)))
+            self._plan(answered + timedelta(minutes=1), self._deliver)
 
     # ── Between Stripe and us ────────────────────────────────────────────────────────────────────────────
 

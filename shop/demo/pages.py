@@ -59,8 +59,14 @@ PAGES: tuple[Page, ...] = (
                 "商品代金以外に必要な料金",
                 "送料：全国一律 500 円（税込）。商品代金の合計が 5,000 円（税込）以上のときは無料です。お客様のご都合による返品の送料は、お客様のご負担です。サイトの閲覧にかかる通信料は、お客様のご負担です。",
             ),
-            ("支払方法", "クレジットカード（Visa、Mastercard、JCB、American Express、Diners Club）"),
-            ("支払時期", "ご注文の確定時に決済されます。実際の引き落とし日は、カード会社の規約によります。"),
+            (
+                "支払方法",
+                "クレジットカード（Visa、Mastercard、JCB、American Express、Diners Club）、コンビニ払い（ファミリーマート、ローソン、ミニストップ、セイコーマート。合計 120 円以上 300,000 円以下のご注文）",
+            ),
+            (
+                "支払時期",
+                "クレジットカードはご注文の確定時に決済されます。実際の引き落とし日は、カード会社の規約によります。コンビニ払いは、お手続きの 3 日後の 23 時 59 分までに店頭でお支払いください。",
+            ),
             (
                 "商品の引渡時期",
                 "営業日の 15 時までに決済されたご注文は、当日に発送します。それ以降のご注文は翌営業日の発送です。発送から 1〜3 日でお届けします。",
@@ -75,7 +81,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "申込みの有効期限",
-                "決済の画面は、表示から 35 分で期限が切れます。期限を過ぎると注文は成立せず、請求もされません。",
+                "決済の画面は、表示から 35 分で期限が切れます。コンビニ払いの期限は、お手続きの 3 日後の 23 時 59 分です。期限を過ぎると注文は成立せず、請求もされません。",
             ),
             ("販売数量の制限", "在庫の数までとします。在庫は商品ページでご確認いただけます。"),
         ),
@@ -94,10 +100,13 @@ PAGES: tuple[Page, ...] = (
                 "Further charges",
                 "Shipping: ¥500 anywhere in Japan (tax included), free for goods of ¥5,000 and more. The customer bears the cost of sending back goods that are returned for convenience, and the cost of the connection to this site.",
             ),
-            ("Means of payment", "Credit card (Visa, Mastercard, JCB, American Express, Diners Club)"),
+            (
+                "Means of payment",
+                "Credit card (Visa, Mastercard, JCB, American Express, Diners Club); cash at a convenience store (FamilyMart, Lawson, Ministop, Seicomart) for orders from ¥120 to ¥300,000.",
+            ),
             (
                 "Time of payment",
-                "The card is charged when the order is placed. The date of the debit follows the card company’s terms.",
+                "The card is charged when the order is placed. The date of the debit follows the card company’s terms. At a convenience store: until 23:59 JST of the third day after choosing it.",
             ),
             (
                 "Delivery",
@@ -113,7 +122,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "Validity of the application",
-                "The payment page expires 35 minutes after it is shown. After that no order is made and nothing is charged.",
+                "The payment page expires 35 minutes after it is shown; the payment codes of a convenience store on the third day at 23:59 JST. After that no order is made and nothing is charged.",
             ),
             ("Limits on quantity", "Up to the stock at hand, shown on the product page."),
         ),
@@ -176,7 +185,7 @@ PAGES: tuple[Page, ...] = (
             ("お客様のご都合", "返送料はお客様のご負担です。未使用で、箱と付属品がそろったものに限ります。"),
         )
         + "<h2>返品をお受けできないもの</h2><ul><li>一度使用した商品、切断したテープライト</li><li>飲料・食品（不良品と誤配送を除く）</li><li>到着から 30 日を過ぎた商品（不良品には製品保証が適用されます）</li></ul>"
-        "<h2>返金の方法と時期</h2><p>商品の到着を確認してから 3 営業日以内に、お支払いに使われたカードへ返金します。明細への反映は、カード会社により 5〜10 日かかります。一部の商品だけの返品もできます。</p>"
+        "<h2>返金の方法と時期</h2><p>商品の到着を確認してから 3 営業日以内に、お支払いに使われたカードへ返金します。明細への反映は、カード会社により 5〜10 日かかります。コンビニ払いの場合は、決済会社 Stripe からのメールで振込先の口座を伺い、銀行振込で返金します。一部の商品だけの返品もできます。</p>"
         "<h2>手順</h2><ol><li>ご連絡をいただくと、返送先をお知らせします。</li><li>商品を元の箱に入れてお送りください。</li><li>当店で確認し、返金または交換品の発送をメールでお知らせします。</li></ol>",
         "<p>Please write <strong>within 30 days</strong> of arrival to shop@example.jp or call 03-0000-0000, and tell us the order number.</p>"
         + "<h2>Who pays the shipping</h2>"
@@ -188,7 +197,7 @@ PAGES: tuple[Page, ...] = (
             ),
         )
         + "<h2>What we cannot take back</h2><ul><li>Goods that were used; tape that was cut</li><li>Drinks and food, unless faulty or wrong</li><li>Goods after 30 days (the product warranty still covers faults)</li></ul>"
-        "<h2>How and when the refund comes</h2><p>Within three business days of the goods’ arrival, to the card that paid. It shows on the statement after 5 to 10 days, as the card company goes. Single items of an order may be returned.</p>"
+        "<h2>How and when the refund comes</h2><p>Within three business days of the goods’ arrival, to the card that paid. It shows on the statement after 5 to 10 days, as the card company goes. If you paid at a convenience store, our payment company Stripe asks you by e-mail for a bank account and the refund goes there. Single items of an order may be returned.</p>"
         "<h2>Step by step</h2><ol><li>Write to us; we answer with the address.</li><li>Send the goods in their box.</li><li>We check them and tell you by e-mail of the refund or the exchange.</li></ol>",
     ),
     _page(

@@ -6,6 +6,8 @@ from django import template
 from django.utils.formats import date_format
 from django.utils.translation import get_language
 
+from shop import fragments
+
 register = template.Library()
 
 
@@ -37,3 +39,6 @@ def moment(instant: datetime) -> str:
 def short_day(day: date) -> str:
     """Write a day with its weekday: 11/25（水） or Wed 25 Nov."""
     return date_format(day, "D\u00a0j\u00a0M" if get_language() == "en" else "n/j（D）")
+
+
+register.simple_tag(fragments.fragment)

@@ -7,6 +7,7 @@ import pytest
 from auditlog.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.forms import model_to_dict
 from django.test import Client
 from django.utils import timezone
 from PIL import Image
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.django_db
 def form(product: Product | None, **changes: Any) -> dict[str, Any]:
     """Return the fields of a product's page in the admin, as the browser would send them."""
     variants = list(product.variants.all()) if product else []
+    pictures = list(product.pictures.all()) if product else []
+    specifications = list(product.specifications.all()) if product else []
     fields: dict[str, Any] = {
         "category": build.category().pk,
         "status": "active",
@@ -36,15 +39,22 @@ def form(product: Product | None, **changes: Any) -> dict[str, Any]:
         "description_en": "",
         "featured": "",
         "position": "0",
-        "pictures-TOTAL_FORMS": "0",
-        "pictures-INITIAL_FORMS": "0",
-        "specifications-TOTAL_FORMS": "0",
-        "specifications-INITIAL_FORMS": "0",
+        "pictures-TOTAL_FORMS": str(len(pictures)),
+        "pictures-INITIAL_FORMS": str(len(pictures)),
+        "specifications-TOTAL_FORMS": str(len(specifications)),
+        "specifications-INITIAL_FORMS": str(len(specifications)),
         "variants-TOTAL_FORMS": str(len(variants)),
         "variants-INITIAL_FORMS": str(len(variants)),
     }
     for place, variant in enumerate(variants):
         fields |= row(place, variant.sku, id=variant.pk, product=variant.product_id, price=variant.price)
+    for prefix, rows in (("pictures", pictures), ("specifications", specifications)):
+        for place, one in enumerate(rows):
+            fields |= {
+                f"{prefix}-{place}-{name}": value
+                for name, value in model_to_dict(one).items()
+                if name != "file" and value is not None
+            }
     return fields | changes
 
 
@@ -244,3 +254,14 @@ def test_a_product_page_of_the_admin_says_what_is_left(admin_client: Client) -> 
     stock.reserve({product.variants.get().stock_id: 2})
     page = admin_client.get(f"/admin/shop/product/{product.pk}/change/").content.decode()
     assert "販売可能 3、引当済 2" in page
+
+
+def test_a_page_that_was_saved_meanwhile_adds_no_second_picture(admin_client: Client) -> None:
+    product = build.product(picture=False)
+    fields = form(product) | with_picture("lamp.png", drawing())
+    url = f"/admin/shop/product/{product.pk}/change/"
+    assert admin_client.post(url, fields).status_code == 302
+    again = admin_client.post(url, fields | with_picture("lamp.png", drawing()))
+    assert again.status_code == 200
+    assert "ページを開き直してください" in again.content.decode()
+    assert Picture.objects.count() == 1

@@ -1,17 +1,20 @@
 """Checkout: the address, the confirmation the law asks for, one order however often one clicks."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order, StockItem
+from ledger.models.orders import OrderStatus
 from shop.checkout import AddressForm
 from shop.forms import digits_and_hyphens, katakana
 from shop.models import Variant
@@ -205,7 +208,6 @@ def test_placing_reserves_stock_empties_the_cart_and_leads_to_the_payment_page(
     assert StockItem.objects.get().reserved == 1
     assert answer.cookies["cart"].value == ""
     assert "カートは空です" in shopper.get("/cart/").content.decode()
-    assert shopper.get("/checkout/")["Location"] == "/cart/"
 
 
 def test_two_clicks_are_one_order_and_one_payment_page(shopper: Client, sandbox: Sandbox) -> None:
@@ -279,6 +281,23 @@ def test_checkout_without_a_cart_leads_back_to_it(client: Client) -> None:
         assert client.get(path)["Location"] == "/cart/"
     assert client.post("/checkout/place/", {"nonce": "n" * 24})["Location"] == "/cart/"
     assert client.post("/checkout/place/", {"nonce": "'"})["Location"] == "/checkout/confirm/"
+
+
+def test_who_goes_back_from_the_payment_page_finds_the_order_instead_of_an_empty_cart(
+    shopper: Client, sandbox: Sandbox
+) -> None:
+    place(shopper, confirmation(shopper))
+    order = Order.objects.get()
+    for step in ("/checkout/confirm/", "/checkout/"):
+        assert shopper.get(step)["Location"] == f"/orders/{order.token}/"
+    Order.objects.update(placed_at=timezone.now() - timedelta(minutes=36))  # whoever sits there by now
+    assert shopper.get("/checkout/confirm/")["Location"] == "/cart/"
+
+
+def test_once_the_order_is_paid_the_checkout_forgets_it(shopper: Client, sandbox: Sandbox) -> None:
+    place(shopper, confirmation(shopper))
+    Order.objects.update(status=OrderStatus.PAID)
+    assert shopper.get("/checkout/confirm/")["Location"] == "/cart/"
 
 
 def test_the_english_order_speaks_english(client: Client, sandbox: Sandbox) -> None:

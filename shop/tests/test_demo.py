@@ -11,12 +11,13 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox, alone
-from ledger import daily_close, days, stripe_client
+from ledger import daily_close, days, invariants, stripe_client
 from ledger.models import (
     DailyClose,
     Discrepancy,
     Order,
     OutgoingMail,
+    Payment,
     StockItem,
     StockMovement,
 )
@@ -87,6 +88,21 @@ def test_a_history_closes_without_differences(sandbox: Sandbox) -> None:
         assert daily_close.close_day(day, now=NOW).differences == 0
     assert DailyClose.objects.count() == 2
     assert not Discrepancy.objects.exists()
+
+
+def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancelled(sandbox: Sandbox) -> None:
+    goods()
+    counts = history.write(24, days_back=6, now=NOW).counts
+    assert counts["vouchers"] > counts["vouchers lapsed"] > 0
+    assert (
+        Payment.objects.filter(method=Payment.Method.KONBINI).count() > counts["paid after cancellation"] > 0
+    )
+    for day in daily_close.open_days(days.yesterday(NOW)):
+        daily_close.close_day(day, now=NOW)
+    found = Discrepancy.objects.all()
+    assert {one.kind for one in found} == {Discrepancy.Kind.PAID_AFTER_CANCELLATION}
+    assert len(found) == counts["paid after cancellation"]
+    assert list(invariants.check_everything()) == []
 
 
 def test_a_history_leaves_clock_mails_and_shelf_in_order(sandbox: Sandbox) -> None:

@@ -94,6 +94,14 @@ def test_an_expired_order_says_that_nothing_was_charged(client: Client, sandbox:
     assert "キャンセルされました" in page_of(client, order, "thanks/")
 
 
+def test_who_cancels_before_paying_reads_that_nothing_was_charged(client: Client, sandbox: Sandbox) -> None:
+    order = build.order()
+    client.post(f"/orders/{order.token}/cancel/")
+    page = page_of(client, order)
+    assert "このご注文はキャンセルされました" in page
+    assert "<p>請求はありません。</p>" in page
+
+
 def test_the_goods_of_a_cancelled_order_go_back_into_the_cart_once_and_at_the_price_of_today(
     client: Client, sandbox: Sandbox
 ) -> None:

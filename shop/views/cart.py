@@ -14,7 +14,7 @@ from shop.cart import Cart, CartFull, WrongQuantity, parse_quantity
 from shop.catalogue import featured_cards
 from shop.layout import here, render_page
 from shop.origin import own_pages_only
-from shop.quote import Kind, Quote, load_offers, quote
+from shop.quote import Kind, Quote, load_offers, price_of, quote
 from shop.views.redirects import SeeOther
 
 
@@ -88,24 +88,24 @@ def cart_add(request: HttpRequest) -> HttpResponse:
     cart = carts.read(request)
     sku = request.POST.get("sku", "").replace("\x00", "")[:64]  # PostgreSQL knows no NUL
     text = request.POST.get("quantity", "1")[:20]
-    offer = load_offers([sku]).get(sku) if sku else None
-    if offer is None:
+    offered = price_of(sku) if sku else None  # JPY
+    if offered is None:
         message = (
             _("This item is not sold any more, or the link to it was wrong.")
             if sku
             else _("Please choose one of the options first.")
         )
         return show(request, cart, notices=(message,), status=422)
-    retry = {"offer": offer, "typed": text}
     try:
         quantity = parse_quantity(text)
         if quantity == 0:
             raise WrongQuantity
-        changed = cart.add(sku, quantity, price=offer.price)
+        changed = cart.add(sku, quantity, price=offered)
         response: HttpResponse = SeeOther(f"{here()['cart']}?{urlencode({'added': sku})}")
         carts.write(response, changed)
     except WrongQuantity:
         message = _("Please enter a whole number from 1 to 9,999.")
+        retry = {"offer": load_offers([sku]).get(sku), "typed": text}
         return show(request, cart, notices=(message,), retry=retry, status=422)
     except CartFull:
         message = _("A cart holds 50 different items. Please order these first, or remove some.")

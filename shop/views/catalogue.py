@@ -13,16 +13,14 @@ from shop.catalogue import (
     LOW_STOCK,
     Choice,
     ProductDetail,
-    featured_cards,
+    front,
     product_detail,
-    related_cards,
-    rooms,
 )
 from shop.delivery import expected_delivery
 from shop.layout import load_navigation, render_page
 from shop.models import Category
 from shop.scales import kelvin_scale, known_marks, lumen_scale
-from shop.shelf import LIGHTS, PRICES, SORTS, Filters, NoSuchPage, page_number, shelf
+from shop.shelf import CHOICES, LIGHTS, PRICES, Filters, NoSuchPage, page_number, shelf
 
 SWITCHED = 24  # variants whose price and picture the style sheet can switch
 
@@ -30,7 +28,8 @@ SWITCHED = 24  # variants whose price and picture the style sheet can switch
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show one lamp, the rooms, four products and three facts."""
-    context = {"rooms": rooms(), "cards": featured_cards(4), "hour": settings.DISPATCH_CUTOFF_HOUR}
+    rooms, cards = front(4)
+    context = {"rooms": rooms, "cards": cards, "hour": settings.DISPATCH_CUTOFF_HOUR}
     return render_page(request, "shop/home.html", context)
 
 
@@ -89,10 +88,9 @@ def list_page(
             "shelf": result,
             "filters": filters,
             "category": found,
-            "lights": [(key, value[0]) for key, value in LIGHTS.items()],
-            "prices": [(key, value[0]) for key, value in PRICES.items()],
-            "sorts": SORTS.items(),
+            "choices": CHOICES,
             "chips": chips,
+            "filtered": filtered,
             "clear": request.path + (f"?q={filters.query}" if searching and filters.query else ""),
             "pages": page_links(own, result.page, result.pages),
             "noindex": filtered or searching or bool(filters.sort),
@@ -127,8 +125,8 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         {
             "product": found,
             "shown": found.shown,
+            "prices_differ": found.prices_differ,
             "switching": 1 < len(found.choices) <= SWITCHED,
-            "related": related_cards(category_id=found.category_id, but=found.id, limit=4),
             "delivery": expected_delivery(timezone.now()),
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,

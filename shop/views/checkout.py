@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from datetime import timedelta
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,9 +12,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from ledger import orders
+from ledger import orders, vouchers
 from ledger.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.models import Order
+from ledger.models.orders import OrderStatus
 from shop import cart as carts
 from shop.cart import Cart
 from shop.checkout import AddressForm
@@ -25,6 +27,7 @@ from shop.views.redirects import SeeOther
 
 TYPED = "checkout_typed"  # session: what was typed, as it was typed
 ADDRESS = "checkout_address"  # session: the same, checked and in one form
+PLACED = "checkout_placed"  # session: token of the order that was placed last
 NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -34,7 +37,7 @@ def address(request: HttpRequest) -> HttpResponse:
     """Ask where the parcel goes; what was typed is kept in the session from the first post on."""
     cart = carts.read(request)
     if not cart:
-        return SeeOther(here()["cart"])
+        return without_cart(request)
     if request.method == "POST":
         form = AddressForm(request.POST)
         request.session[TYPED] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
@@ -59,10 +62,22 @@ def confirm(request: HttpRequest) -> HttpResponse:
     """Show everything that 特商法 §12-6 asks for in one look, with the button that orders."""
     cart = carts.read(request)
     if not cart:
-        return SeeOther(here()["cart"])
+        return without_cart(request)
     if ADDRESS not in request.session:
         return SeeOther(here()["checkout"])
     return show_confirmation(request, quote(cart.lines, load_offers(line.sku for line in cart)))
+
+
+def without_cart(request: HttpRequest) -> HttpResponse:
+    """Lead who comes back from Stripe's page to the order that waits for the payment, anybody else to the cart.
+
+    Only while that page is open: the browser may be shared, and an order is private.
+    """
+    token = request.session.get(PLACED)
+    since = timezone.now() - timedelta(minutes=settings.CHECKOUT_MINUTES)
+    if token and Order.objects.filter(token=token, status=OrderStatus.PENDING, placed_at__gt=since).exists():
+        return SeeOther(reverse("order", args=[token]))
+    return SeeOther(here()["cart"])
 
 
 def show_confirmation(
@@ -80,6 +95,10 @@ def show_confirmation(
             "changed": changed,
             "message": message,
             "minutes": settings.CHECKOUT_MINUTES,
+            "konbini": vouchers.offered(priced.totals.total),
+            "days": settings.KONBINI_DAYS,
+            "konbini_from": settings.KONBINI_MINIMUM,
+            "konbini_to": settings.KONBINI_MAXIMUM,
         },
         status=status,
         private=True,
@@ -133,6 +152,7 @@ def place(request: HttpRequest) -> HttpResponse:
         return show_again(request, cart, priced, message=str(refusal))
     response = to_payment(order)
     carts.write(response, Cart())
+    request.session[PLACED] = order.token
     request.session.pop(ADDRESS, None)
     request.session.pop(TYPED, None)
     return response

@@ -1,4 +1,6 @@
-"""Not allowed, not found and broken, in the shop's look."""
+"""Not allowed, not found, too many and broken, in the shop's look."""
+
+from math import ceil
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -18,17 +20,27 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render_page(request, "shop/errors/404.html", status=404)
 
 
+def too_many(request: HttpRequest, *, seconds: int) -> HttpResponse:
+    """Answer 429 with how long to wait; cheap, since it is many of these that one client asks for."""
+    return _without_database("shop/errors/429.html", {"minutes": ceil(seconds / 60)}, status=429)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500 without touching the database, which may be what broke."""
+    return _without_database("shop/errors/500.html", {}, status=500)
+
+
+def _without_database(template: str, context: dict[str, object], *, status: int) -> HttpResponse:
     language = get_language() or settings.LANGUAGE_CODE
-    body = get_template("shop/errors/500.html").render(
+    body = get_template(template).render(
         {
             "navigation": Navigation((), ()),
             "links": links(language),
             "language": language,
             "noindex": True,
+            **context,
         }
     )
-    response = HttpResponse(body, status=500)
+    response = HttpResponse(body, status=status)
     response["Cache-Control"] = "no-store"
     return response

@@ -8,12 +8,16 @@ from typing import Literal
 from django.conf import settings
 from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from ledger import cancellation
+from ledger.checkout import PaymentUnavailable
 from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
+from ledger.templatetags.ledger_money import deadline
 from shop import cart as carts
 from shop.cart import CartFull
 from shop.delivery import expected_delivery
@@ -46,7 +50,7 @@ def load(token: str) -> Order:
         .prefetch_related(
             "lines",
             "payments",
-            Prefetch("refunds", Refund.objects.order_by("id")),
+            Prefetch("refunds", Refund.objects.select_related("payment").order_by("id")),
             Prefetch("attempts", CheckoutAttempt.objects.order_by("-id")),
             "shipments",
             Prefetch("shipments__lines", ShipmentLine.objects.select_related("order_line")),
@@ -62,19 +66,28 @@ def load(token: str) -> Order:
 def order_page(request: HttpRequest, token: str) -> HttpResponse:
     """Show where the order is, what it holds, and what can be done."""
     order = load(token)
+    voucher = voucher_of(order)
     confirming = is_confirming(order)
+    pending = order.status == OrderStatus.PENDING
+    refunds = [refund for refund in order.refunds.all() if refund.status not in ENDED]
     return render_page(
         request,
         "shop/order.html",
         {
             "order": order,
-            "steps": timeline(order, confirming=confirming),
-            "payable": order.status == OrderStatus.PENDING and not confirming,
+            "steps": timeline(order, confirming=confirming, voucher=voucher),
+            "payable": pending and not confirming and voucher is None,
+            "cancellable": pending and not confirming,
             "confirming": confirming,
+            "voucher": voucher,
+            "overdue": is_overdue(voucher),
+            "at_counter": any(payment.at_counter for payment in order.payments.all()),
             "unavailable": request.GET.get("payment") == "unavailable",
+            "not_cancelled": request.GET.get("cancel") == "unavailable",
             "taxes": taxes(order),
             "has_reduced_rate": any(line.tax_rate == 8 for line in order.lines.all()),
-            "refunds": [refund for refund in order.refunds.all() if refund.status not in ENDED],
+            "refunds": refunds,
+            "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),
             "minutes": settings.CHECKOUT_MINUTES,
         },
         private=True,
@@ -90,14 +103,17 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
     order = load(token)
     count = request.GET.get("n", "0")
     times = int(count) + 1 if count.isascii() and count.isdigit() and len(count) < 4 else 1
-    waiting = order.status == OrderStatus.PENDING
+    voucher = voucher_of(order)
+    waiting = order.status == OrderStatus.PENDING and voucher is None
     return render_page(
         request,
         "shop/thanks.html",
         {
             "order": order,
             "waiting": waiting,
-            "steps": timeline(order, confirming=waiting),
+            "voucher": voucher if order.status == OrderStatus.PENDING else None,
+            "overdue": is_overdue(voucher),
+            "steps": timeline(order, confirming=waiting, voucher=voucher),
             "next_look": times if waiting and times <= REFRESHES else None,
             "arrival": arrival(order) if order.paid_at else None,
         },
@@ -110,6 +126,22 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
 def order_pay(request: HttpRequest, token: str) -> HttpResponse:
     """Try to pay again."""
     return to_payment(load(token))
+
+
+@own_pages_only
+@require_POST
+def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
+    """Cancel an order that is not paid; staff cancel what is."""
+    order = load(token)
+    page = reverse("order", args=[order.token])
+    if order.status != OrderStatus.PENDING:
+        return SeeOther(page)
+    reason = Order.CancelReason.CUSTOMER
+    try:
+        cancellation.cancel(order=order, reason=reason, actor="", now=timezone.now())
+    except (PaymentUnavailable, cancellation.CancelRefused):
+        return SeeOther(f"{page}?cancel=unavailable")
+    return SeeOther(page)
 
 
 @own_pages_only
@@ -133,11 +165,26 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def is_confirming(order: Order) -> bool:
-    """Say whether Stripe's page was completed and its event is still to come."""
+def voucher_of(order: Order) -> CheckoutAttempt | None:
+    """Return the attempt whose voucher is out, of a pending order or of one that was cancelled meanwhile."""
     latest = next(iter(order.attempts.all()), None)
-    complete = latest is not None and latest.status == CheckoutAttempt.Status.COMPLETE
-    return order.status == OrderStatus.PENDING and complete
+    if latest is None or latest.status != CheckoutAttempt.Status.WAITING:
+        return None
+    return latest if latest.voucher_expires_at else None
+
+
+def is_overdue(voucher: CheckoutAttempt | None) -> bool:
+    """Say whether a voucher's deadline has passed; Stripe may still tell that it was paid in time."""
+    return bool(voucher and voucher.voucher_expires_at and voucher.voucher_expires_at < timezone.now())
+
+
+def is_confirming(order: Order) -> bool:
+    """Say whether Stripe's page was completed and the event with the payment or the voucher is still to come."""
+    latest = next(iter(order.attempts.all()), None)
+    if order.status != OrderStatus.PENDING or latest is None:
+        return False
+    done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
+    return latest.status in done and voucher_of(order) is None
 
 
 def arrival(order: Order) -> date:
@@ -145,7 +192,7 @@ def arrival(order: Order) -> date:
     return expected_delivery(order.paid_at or order.placed_at).arrival
 
 
-def timeline(order: Order, *, confirming: bool) -> list[Step]:
+def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None) -> list[Step]:
     """Tell the order's way in words: ordered, paid, shipped, delivered."""
     steps = [Step(_("Ordered"), moment(timezone.localtime(order.placed_at)), "done")]
     if order.status == OrderStatus.CANCELLED:
@@ -158,6 +205,10 @@ def timeline(order: Order, *, confirming: bool) -> list[Step]:
         steps.append(Step(_("Paid"), moment(timezone.localtime(order.paid_at)), "done"))
     else:
         note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
+        if voucher is not None and voucher.voucher_expires_at:
+            note = _("at a convenience store until %(deadline)s") % {
+                "deadline": deadline(voucher.voucher_expires_at)
+            }
         steps.append(Step(_("Payment"), note, "now"))
     day = short_day(arrival(order))
     if order.status == OrderStatus.SHIPPED and order.shipped_at:

@@ -1,7 +1,6 @@
 """Sending a visitor on after a post."""
 
 from django.http import HttpResponseRedirect
-from django.utils.cache import add_never_cache_headers
 
 
 class SeeOther(HttpResponseRedirect):
@@ -11,4 +10,4 @@ class SeeOther(HttpResponseRedirect):
 
     def __init__(self, redirect_to: str) -> None:
         super().__init__(redirect_to)
-        add_never_cache_headers(self)
+        self["Cache-Control"] = "no-store, private"

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import OperationalError
 from django.utils import timezone
 
 from ledger import daily_close, journal
@@ -65,6 +66,9 @@ class Command(BaseCommand):
                     )
         except CloseFailed as error:
             failure = str(error)
+        except OperationalError as error:  # a full disk, a lock that nobody gives back, a server that is gone
+            failure = f"The database does not work: {error}. The open days stay open; please try again."
+        if failure:
             self.stderr.write(self.style.ERROR(failure))
         if options["json"]:
             self.stdout.write(

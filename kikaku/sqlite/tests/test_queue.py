@@ -1,0 +1,211 @@
+"""The queue itself: first come, first served, whoever dies, stops or removes its file."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kikaku.sqlite.queue import HEADER, SUPPORTED, WriterQueue
+from kikaku.testing import engine_missing
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    if not SUPPORTED:
+        engine_missing("this system has no locks of open files (Linux has them)")
+    (tmp_path / "shop.sqlite3").touch()
+    return str(tmp_path / "shop.sqlite3")
+
+
+def drawn(database: str) -> int:
+    """Give the number of tickets that were drawn so far."""
+    file = Path(f"{database}-queue")
+    written = file.read_bytes() if file.exists() else b""
+    return int(HEADER.unpack(written)[0]) if written else 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait up to ten seconds."""
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def in_process(database: str, during: Callable[[WriterQueue], None], patience: float = 20) -> BaseProcess:
+    """Start a process that enters, does something in its turn, and leaves; return when it drew its ticket."""
+
+    def run() -> None:
+        queue = WriterQueue(database, patience=patience)
+        queue.enter()
+        during(queue)
+        queue.leave()
+
+    before = drawn(database)
+    process: BaseProcess = FORK.Process(target=run, daemon=True)
+    process.start()
+    wait_until(lambda: drawn(database) > before)
+    return process
+
+
+def forever(_queue: WriterQueue) -> None:
+    time.sleep(60)
+
+
+def entered_within(database: str, *, patience: float = 20) -> float:
+    """Enter, leave, and give the seconds it took."""
+    queue = WriterQueue(database, patience=patience)
+    began = time.monotonic()
+    queue.enter()
+    took = time.monotonic() - began
+    queue.close()
+    return took
+
+
+def test_threads_and_processes_get_their_turn_in_the_order_in_which_they_came(
+    database: str, tmp_path: Path
+) -> None:
+    turns = tmp_path / "turns"
+
+    def note(number: int) -> Callable[[WriterQueue], None]:
+        def during(_queue: WriterQueue) -> None:
+            with turns.open("a") as file:
+                file.write(f"{number} ")
+
+        return during
+
+    def thread(number: int) -> threading.Thread:
+        def run() -> None:
+            queue = WriterQueue(database, patience=20)
+            queue.enter()
+            note(number)(queue)
+            queue.close()
+
+        before = drawn(database)
+        started = threading.Thread(target=run)
+        started.start()
+        wait_until(lambda: drawn(database) > before)
+        return started
+
+    first = WriterQueue(database, patience=20)
+    first.enter()
+    waiting: list[Any] = []
+    for number in range(10):
+        waiting.append(thread(number) if number % 2 else in_process(database, note(number)))
+    first.leave()
+    for one in waiting:
+        one.join(10)
+    assert turns.read_text().split() == [str(number) for number in range(10)]
+
+
+def test_who_comes_back_at_once_stands_behind_who_waits(database: str) -> None:
+    entered = FORK.Event()
+    eager = WriterQueue(database, patience=20)
+    eager.enter()
+    other = in_process(database, lambda _queue: entered.set())
+    eager.leave()
+    eager.enter()
+    assert entered.is_set()
+    eager.close()
+    other.join(10)
+
+
+def test_a_killed_holder_is_followed_at_once(database: str) -> None:
+    holder = in_process(database, forever)
+    holder.kill()
+    assert entered_within(database) < 1
+
+
+def test_a_killed_waiter_holds_up_nobody_behind_it(database: str) -> None:
+    holder = WriterQueue(database, patience=20)
+    holder.enter()
+    waiter = in_process(database, forever)
+    entered = FORK.Event()
+    behind = in_process(database, lambda _queue: entered.set())
+    waiter.kill()
+    waiter.join()
+    assert not entered.is_set()
+    holder.close()
+    assert entered.wait(5)
+    behind.join(10)
+
+
+def test_a_child_that_its_killed_holder_forked_holds_nothing(database: str) -> None:
+    children = FORK.SimpleQueue()
+
+    def fork(_queue: WriterQueue) -> None:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        children.put(child)
+        time.sleep(60)
+
+    holder = in_process(database, fork)
+    child = children.get()
+    try:
+        holder.kill()
+        holder.join()
+        assert entered_within(database) < 1
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_suspended_holder_is_waited_for_once_and_then_passed_over(database: str) -> None:
+    holder = in_process(database, forever)
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGSTOP)
+    try:
+        assert 0.3 <= entered_within(database, patience=0.3) < 2
+        assert entered_within(database) < 0.3  # the next one does not wait again
+    finally:
+        holder.kill()
+
+
+def test_one_connection_enters_once_and_may_leave_twice(database: str) -> None:
+    queue = WriterQueue(database, patience=1)
+    queue.enter()
+    queue.enter()
+    assert drawn(database) == 1
+    queue.leave()
+    queue.leave()
+    assert entered_within(database) < 1
+    queue.close()
+
+
+def test_it_steps_aside_where_its_file_can_not_be(database: str) -> None:
+    Path(f"{database}-queue").mkdir()
+    queue = WriterQueue(database, patience=1)
+    queue.enter()
+    assert queue.ticket is None
+    queue.leave()
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"x")]
+)
+def test_a_file_that_somebody_removed_or_emptied_stops_nobody(
+    database: str, harm: Callable[[Path], object]
+) -> None:
+    holder = WriterQueue(database, patience=20)
+    holder.enter()
+    harm(Path(f"{database}-queue"))
+    holder.leave()
+    assert entered_within(database) < 1
+    holder.enter()
+    holder.close()
+
+
+def test_its_file_may_be_written_by_whoever_may_write_the_database(database: str) -> None:
+    Path(database).chmod(0o640)
+    assert entered_within(database) < 1
+    assert Path(f"{database}-queue").stat().st_mode & 0o777 == 0o640

@@ -1,0 +1,38 @@
+"""`make bench` runs through: a tiny run prints its lines and ends with 0."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+
+def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run it, its temporary files below `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "PYTHONPATH": "scripts", "TMPDIR": str(folder), "DB": "sqlite"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_a_tiny_run_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = bench("webhooks", "close", "--payments", "2", "--day", "20", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "event answered, p99" in run.stdout
+    assert "answers: 4 × 200" in run.stdout
+    assert "day of 20 payments, time" in run.stdout
+    assert "0 differences" in run.stdout
+    assert "day of 20 payments, peak memory" in run.stdout
+    assert "goal ≤ 50" in run.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_part_is_told_with_those_there_are(tmp_path: Path) -> None:
+    run = bench("pagse", folder=tmp_path)
+    assert run.returncode == 2
+    assert "there are pages, webhooks, close" in run.stderr

@@ -1,0 +1,316 @@
+"""A business day of any size: a few orders sold through the real functions, the others copies of what those left.
+
+Nothing of Stripe's balance is stored or posted yet: that is the work of the close. Its tests and the bench use it.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import F, Model
+
+from kikaku.sandbox import Sandbox
+from kikaku.sandbox.state import StateFile, Transaction
+from ledger import journal, stock
+from ledger.days import day_bounds
+from ledger.models import (
+    JournalEntry,
+    Order,
+    OrderLine,
+    Payment,
+    Refund,
+    RefundLine,
+    Shipment,
+    ShipmentLine,
+    StockItem,
+    StockMovement,
+)
+from ledger.posting import SHIPMENT, Draft
+from ledger.tests import build
+
+VISA, JCB = "4242424242424242", "3566002020360505"
+AT_ONCE = 2_000
+CLOSE_AT = timedelta(hours=25)  # 01:00 JST of the next day
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What happens to an order on its day."""
+
+    share: int  # of a hundred
+    card: str = VISA
+    ships: bool = False
+    refund: int = 0  # JPY
+
+
+KINDS = (
+    Kind(share=40),
+    Kind(share=40, ships=True),
+    Kind(share=16, card=JCB, ships=True),
+    Kind(share=2, refund=1_000),
+    Kind(share=2, ships=True, refund=1_000),
+)
+
+
+@dataclass(frozen=True)
+class Sold:
+    """An order with everything that hangs on it, here and at Stripe."""
+
+    order: Order
+    lines: list[OrderLine]
+    payments: list[Payment]
+    refunds: list[tuple[Refund, list[RefundLine]]]
+    shipments: list[tuple[Shipment, list[ShipmentLine]]]
+    parcels: list[Draft]  # what the shipments posted
+    at_stripe: list[tuple[str, dict[str, Any]]]  # kind and object, in their order
+
+
+def fill(
+    sandbox: Sandbox, day: date, *, payments: int, say: Callable[[str], None] = lambda _said: None
+) -> datetime:
+    """Make a day of so many payments; a fiftieth is partly refunded, more than half is shipped.
+
+    Sets the stand-in's clock, and leaves it at the moment that is returned: 01:00 JST of the next day. `say` is told
+    of the progress. Numbers and ids are made of the day: one call a day.
+    """
+    start, _end = day_bounds(day)
+    sandbox.clock = start.timestamp
+    templates = [_sell(sandbox, kind, start) for kind in KINDS]
+    hundred = [number for number, kind in enumerate(KINDS) for _share in range(kind.share)]
+    wanted = max(payments - len(KINDS), 0)
+    for begin in range(0, wanted, AT_ONCE):
+        copies = [
+            # 37 and 100 share no divisor: the kinds come mixed
+            (number, templates[hundred[number * 37 % 100]], timedelta(seconds=number * 86_400 // wanted))
+            for number in range(begin, min(begin + AT_ONCE, wanted))
+        ]
+        _write(f"{day:%y%m%d}", copies)
+        _tell(StateFile(sandbox.state_path), f"{day:%y%m%d}", copies, api_version=sandbox.api_version)
+        say(f"{begin + len(copies) + len(KINDS):,} of {payments:,} payments of {day}")
+    closing = start + CLOSE_AT
+    sandbox.clock = closing.timestamp
+    return closing
+
+
+def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
+    """Sell one order of the kind through the real functions, and gather what that left."""
+    lines = [
+        build.line("BUSY-LAMP", price=11_000),
+        build.line("BUSY-WATER", price=1_080, rate=8, title="保存水 2L"),
+    ]
+    order = build.paid_order(sandbox, lines, card=kind.card, shipping_fee=550, discount=500, now=now)
+    if kind.ships:
+        build.ship(order, now=now)
+    if kind.refund:
+        build.refund(order, kind.refund, now=now)
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    payment = order.payments.get()
+    sources = [payment.charge, *order.refunds.values_list("stripe_id", flat=True)]
+    with StateFile(sandbox.state_path).connection(write=False) as db:
+        stripe = Transaction(db, now=now.timestamp(), api_version=sandbox.api_version)
+        at_stripe = []
+        for source, what in zip(sources, ["charge", *["refund"] * len(sources)], strict=False):
+            told = stripe.load(what, str(source))
+            at_stripe += [
+                (what, told),
+                (
+                    "balance_transaction",
+                    stripe.load("balance_transaction", told["balance_transaction"]),
+                ),
+            ]
+    return Sold(
+        order=order,
+        lines=list(order.lines.order_by("pk")),
+        payments=[payment],
+        refunds=[(refund, list(refund.lines.order_by("pk"))) for refund in order.refunds.order_by("pk")],
+        shipments=[(parcel, list(parcel.lines.order_by("pk"))) for parcel in order.shipments.order_by("pk")],
+        parcels=[
+            Draft(
+                source_type=entry.source_type,
+                source_id=entry.source_id,
+                purpose=entry.purpose,
+                description=entry.description,
+                occurred_at=entry.occurred_at,
+                order_id=order.pk,
+                lines=journal.lines_of(entry),
+            )
+            for entry in JournalEntry.objects.filter(order=order, source_type=SHIPMENT).order_by("pk")
+        ],
+        at_stripe=at_stripe,
+    )
+
+
+Copies = Sequence[tuple[int, Sold, timedelta]]  # number, what to copy, how much later it happened
+Row = TypeVar("Row", bound=Model)
+
+
+def _like(row: Row, after: timedelta, **changes: Any) -> Row:
+    """Copy a row, everything in it later by `after`."""
+    made = copy.copy(row)
+    made.pk = None
+    made._state.adding = True
+    for field in row._meta.concrete_fields:
+        value = getattr(row, field.attname)
+        if isinstance(value, datetime):
+            setattr(made, field.attname, value + after)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+@transaction.atomic
+def _write(prefix: str, copies: Copies) -> None:
+    """Write our rows of the copies, and put on the shelf what they take from it."""
+    orders = Order.objects.bulk_create(
+        _like(
+            sold.order,
+            after,
+            number=f"B-{prefix}-{number:07d}",
+            token=f"{prefix}-{number}",
+            nonce=f"{prefix}-{number}",
+        )
+        for number, sold, after in copies
+    )
+    every = [
+        (number, sold, after, order) for (number, sold, after), order in zip(copies, orders, strict=True)
+    ]
+    lines = OrderLine.objects.bulk_create(
+        _like(line, after, order=order) for _number, sold, after, order in every for line in sold.lines
+    )
+    line_of = {
+        (order.pk, original.position): line
+        for (order, original), line in zip(
+            ((order, line) for _number, sold, _after, order in every for line in sold.lines),
+            lines,
+            strict=True,
+        )
+    }
+    payments = Payment.objects.bulk_create(
+        _like(
+            payment,
+            after,
+            order=order,
+            attempt=None,
+            payment_intent=_id(payment.payment_intent, prefix, number),
+            charge=_id(str(payment.charge), prefix, number),
+        )
+        for number, sold, after, order in every
+        for payment in sold.payments
+    )
+    payment_of = {payment.order_id: payment for payment in payments}
+    refunds = Refund.objects.bulk_create(
+        _like(
+            refund,
+            after,
+            order=order,
+            payment=payment_of[order.pk],
+            nonce=f"{prefix}-{number}",
+            stripe_id=_id(str(refund.stripe_id), prefix, number),
+        )
+        for number, sold, after, order in every
+        for refund, _parts in sold.refunds
+    )
+    refunded = [(sold, after, order) for _number, sold, after, order in every if sold.refunds]
+    RefundLine.objects.bulk_create(
+        _like(
+            part,
+            after,
+            refund=refund,
+            order_line=line_of[order.pk, part.order_line.position] if part.order_line else None,
+        )
+        for refund, (sold, after, order) in zip(refunds, refunded, strict=True)
+        for part in sold.refunds[0][1]
+    )
+    _ship(prefix, every, line_of)
+
+
+def _ship(
+    prefix: str,
+    every: Sequence[tuple[int, Sold, timedelta, Order]],
+    line_of: dict[tuple[int, int], OrderLine],
+) -> None:
+    shipped = [
+        (number, sold.parcels[0], sold.shipments[0], after, order)
+        for number, sold, after, order in every
+        if sold.shipments
+    ]
+    parcels = Shipment.objects.bulk_create(
+        _like(parcel, after, order=order, nonce=f"{prefix}-{number}")
+        for number, _draft, (parcel, _parts), after, order in shipped
+    )
+    parts = ShipmentLine.objects.bulk_create(
+        _like(
+            part,
+            after,
+            shipment=parcel,
+            order_line=line_of[order.pk, part.order_line.position],
+        )
+        for parcel, (_number, _draft, (_parcel, originals), after, order) in zip(
+            parcels, shipped, strict=True
+        )
+        for part in originals
+    )
+    sold, left = Counter[int](), Counter[int]()
+    for line in line_of.values():
+        sold[line.item_id] += line.reserved + line.shipped
+        left[line.item_id] += line.reserved
+    for item in StockItem.objects.filter(pk__in=list(sold)).order_by("pk"):
+        now = every[0][3].placed_at
+        stock.receive(item, sold[item.pk], source=f"{prefix}-{every[0][0]}", actor="test", now=now)
+        StockItem.objects.filter(pk=item.pk).update(
+            on_hand=F("on_hand") - (sold[item.pk] - left[item.pk]), reserved=F("reserved") + left[item.pk]
+        )
+    StockMovement.objects.bulk_create(
+        StockMovement(
+            item_id=part.order_line.item_id,
+            kind=StockMovement.Kind.SHIPMENT,
+            quantity=-part.quantity,
+            source=f"shipment_line:{part.pk}",
+            occurred_at=part.shipment.shipped_at,
+        )
+        for part in parts
+    )
+    journal.post_all(
+        [
+            replace(draft, source_id=str(parcel.pk), occurred_at=draft.occurred_at + after, order_id=order.pk)
+            for parcel, (_number, draft, _shipment, after, order) in zip(parcels, shipped, strict=True)
+        ],
+        now=every[0][3].placed_at,
+    )
+
+
+def _id(original: str, prefix: str, number: int) -> str:
+    """Give the id of a copied object at Stripe, of the same kind."""
+    return f"{original.split('_')[0]}_3{prefix}{number:07d}{original[-10:]}"
+
+
+def _tell(state: StateFile, prefix: str, copies: Copies, *, api_version: str) -> None:
+    """Write the copies' objects into the stand-in's file, ids and instants moved along."""
+    with state.connection(write=True) as db:
+        tx = Transaction(db, now=0, api_version=api_version)
+        for number, sold, after in copies:
+            ids = {
+                str(told[name]): _id(str(told[name]), prefix, number)
+                for _kind, told in sold.at_stripe
+                for name in ("id", "payment_intent", "charge", "balance_transaction")
+                if told.get(name)
+            }
+            for kind, told in sold.at_stripe:
+                moved: dict[str, Any] = {
+                    name: ids.get(value, value) if isinstance(value, str) else value
+                    for name, value in told.items()
+                }
+                moved["created"] += int(after.total_seconds())
+                booked = kind == "balance_transaction"
+                tx.insert(
+                    kind,
+                    moved,
+                    private={"number": VISA} if kind == "charge" else None,
+                    net=moved["net"] if booked else None,
+                    available_on=moved["available_on"] if booked else None,
+                )

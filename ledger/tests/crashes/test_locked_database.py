@@ -1,0 +1,25 @@
+"""A database that another process holds for longer than we wait: an error, nothing half, and the next try works."""
+
+import pytest
+from django.db import OperationalError
+
+from ledger.tests.crashes.lock import locked_by_another_process, sqlite_only
+from ledger.tests.crashes.operations import Operation, tried
+from ledger.tests.crashes.scene import Scene, settled
+
+pytestmark = [pytest.mark.django_db(transaction=True), sqlite_only]
+
+
+@pytest.mark.parametrize("operation", tried(3), ids=str)
+def test_what_can_not_be_written_now_is_written_later(scene: Scene, operation: Operation) -> None:
+    end = scene.end(operation)
+    with scene.before(operation) as world:
+        with (
+            locked_by_another_process(),
+            pytest.raises(OperationalError, match="locked"),
+        ):
+            operation.deed(world)
+        for deed in (operation.deed, *operation.then):
+            if operation.by_person or deed in operation.then:
+                deed(world)
+        assert settled(world) == end

@@ -1,0 +1,140 @@
+"""The close among others: one day is closed once, and what arrives meanwhile is posted, in that day or the next."""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from kikaku.sandbox import Sandbox
+from ledger import evidence, journal, verification, webhook
+from ledger.daily_close import CloseFailed, close_day
+from ledger.models import DailyClose, JournalEntry, JournalLine
+from ledger.posting import Draft, Line
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.tests.crowds.processes import Together, in_processes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def lines_put_away(close: DailyClose) -> int:
+    """Count the lines of the journal as it lies in the evidence."""
+    return len(evidence.read_journal_csv(evidence.read(f"daily-close/{close.day}/{close.run}/journal.csv")))
+
+
+def test_two_workers_close_while_others_handle_events_fetch_and_ship(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    now = set_clock(sandbox, at(MONDAY, 23, 30))
+    to_ship = [build.paid_order(sandbox, now=now) for _parcel in range(3)]
+    for _customer in range(6):
+        sandbox.pay(build.session_of(build.order(now=now), now=now))
+    untold = sandbox.pending_deliveries()
+    now = set_clock(sandbox, night_after(MONDAY))
+
+    def close(together: Together) -> str:
+        together()
+        return close_day(MONDAY, now=now).state
+
+    def hear(together: Together) -> str:
+        together()
+        for delivery in untold:
+            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            try:
+                webhook.process(event.pk, now=now)
+            except webhook.AlreadyClaimed:
+                continue
+        return "heard"
+
+    def ship(together: Together) -> str:
+        together()
+        for order in to_ship:
+            build.ship(order, now=at(MONDAY, 23, 50))  # the clock of this machine is late
+        return "shipped"
+
+    def fetch(together: Together) -> str:
+        together()
+        build.fetch(sandbox)
+        return "fetched"
+
+    done = in_processes([close, close, hear, hear, ship, fetch])
+    assert Counter(done) == {"closed": 1, "already closed": 1, "heard": 2, "shipped": 1, "fetched": 1}
+
+    close_of_monday = DailyClose.objects.get()
+    assert lines_put_away(close_of_monday) == JournalLine.objects.filter(entry__day=MONDAY).count()
+    assert close_of_monday.stripe_balance == close_of_monday.book_balance
+    for _again in range(3):
+        webhook.process_pending(now=now + timedelta(minutes=6))
+    assert close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY))).report["proof"]["difference"] == 0
+    assert not list(verification.verify())
+
+
+def test_a_close_that_is_disturbed_all_the_time_is_done_or_says_so(sandbox: Sandbox) -> None:
+    build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    now = set_clock(sandbox, night_after(MONDAY))
+
+    def close(together: Together) -> str:
+        together()
+        try:
+            return close_day(MONDAY, now=now).state
+        except CloseFailed as reason:
+            return str(reason)
+
+    def post(together: Together) -> str:
+        together()
+        for number in range(40):
+            with transaction.atomic():
+                journal.post(draft(number), now=now)
+        return "posted"
+
+    done = in_processes([close, post, post])
+    assert done[1:] == ["posted", "posted"]
+    assert done[0] == "closed" or "kept coming in" in done[0]
+    assert JournalEntry.objects.filter(source_type="opening").count() == 40
+    for closed in DailyClose.objects.all():
+        assert lines_put_away(closed) == JournalLine.objects.filter(entry__day=MONDAY).count()
+
+
+def draft(number: int = 0) -> Draft:
+    return Draft(
+        occurred_at=at(MONDAY, 23),
+        order_id=None,
+        source_type="opening",
+        source_id=str(number),
+        purpose="opening",
+        description="",
+        lines=(Line("1150", debit=100), Line("2130", credit=100)),
+    )
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer: nobody closes meanwhile")
+def test_an_entry_whose_day_is_closed_between_the_look_and_the_writing_goes_to_the_next_day() -> None:
+    """PostgreSQL's trigger refuses it; the writer looks again instead of failing."""
+
+    def close() -> None:
+        DailyClose.objects.create(
+            day=MONDAY,
+            run=1,
+            stripe_balance=0,
+            book_balance=0,
+            differences=0,
+            manifest_sha256="0" * 64,
+            closed_at=night_after(MONDAY),
+        )
+        connection.close()
+
+    closings: list[threading.Thread] = []
+
+    def closed_meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('INSERT INTO "ledger_journalentry"') and not closings:
+            closings.append(threading.Thread(target=close))
+            closings[0].start()
+            closings[0].join()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(closed_meanwhile), transaction.atomic():
+        entry = journal.post(draft(), now=night_after(MONDAY))
+    assert DailyClose.objects.get().day == MONDAY
+    assert entry.day == TUESDAY

@@ -1,0 +1,156 @@
+"""One order, many hands at the same moment: what is refunded, shipped and cancelled adds up."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.db.models import Sum
+from pytest_django import Settings
+
+from kikaku.sandbox import Sandbox
+from ledger import cancellation, mail, stripe_client, verification
+from ledger.cancellation import CancelRefused
+from ledger.models import Order, Refund, Shipment, StockItem
+from ledger.refunds import RefundRefused
+from ledger.shipping import ShipRefused
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, at, set_clock
+from ledger.tests.crowds.processes import Together, crowd, in_processes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Job = Callable[[Together], str]
+
+
+def refunded_at_stripe(order: Order) -> int:
+    intent = order.payments.get().payment_intent
+    found = stripe_client.client().v1.refunds.list({"payment_intent": intent})
+    return sum(refund.amount for refund in found.data)
+
+
+def test_of_six_refunds_at_once_stripe_gives_what_the_payment_holds(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY))
+    order = build.paid_order(sandbox)  # ¥11,500
+
+    def refund(_number: int, together: Together) -> str:
+        together()
+        try:
+            build.refund(order, 3_000, now=at(MONDAY))
+        except RefundRefused:
+            return "refused"
+        return "refunded"
+
+    assert Counter(crowd(6, refund)) == {"refunded": 3, "refused": 3}
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert refunded_at_stripe(order) == 9_000 == Refund.objects.aggregate(sum=Sum("amount"))["sum"]
+    assert set(Refund.objects.values_list("status", flat=True)) == {"succeeded"}
+    assert not list(verification.verify())
+
+
+def ship(order: Order) -> Job:
+    def job(together: Together) -> str:
+        together()
+        try:
+            build.ship(order, now=at(MONDAY))
+        except ShipRefused:
+            return "too late"
+        return "shipped"
+
+    return job
+
+
+def cancel(order: Order) -> Job:
+    def job(together: Together) -> str:
+        together()
+        try:
+            cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=at(MONDAY))
+        except CancelRefused:
+            return "too late"
+        return "cancelled"
+
+    return job
+
+
+def refund_all(order: Order) -> Job:
+    def job(together: Together) -> str:
+        together()
+        try:
+            build.refund(order, now=at(MONDAY))
+        except RefundRefused:
+            return "too late"
+        return "refunded"
+
+    return job
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_parcel_a_cancellation_and_refunds_of_one_order_at_once_never_contradict_each_other(
+    sandbox: Sandbox, round_: int
+) -> None:
+    set_clock(sandbox, at(MONDAY))
+    order = build.paid_order(sandbox, [build.line("CL-08", quantity=2, on_hand=10)])
+    jobs = [ship(order), cancel(order), refund_all(order)]
+    done = in_processes((jobs[round_:] + jobs[:round_]) * 2)
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+
+    order.refresh_from_db()
+    item = StockItem.objects.get()
+    assert item.reserved == 0
+    if "shipped" in done:
+        assert order.status == "shipped" and "cancelled" not in done
+        assert Shipment.objects.count() == done.count("shipped") == 1
+        assert item.on_hand == 8
+    else:
+        assert order.status == "cancelled"
+        assert item.on_hand == 10
+    money_back = order.total if {"refunded", "cancelled"} & set(done) else 0
+    assert refunded_at_stripe(order) == money_back
+    assert not list(verification.verify())
+
+
+def test_a_customer_who_pays_while_staff_cancels_gets_either_the_goods_or_the_money(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY))
+    orders = [build.order(now=at(MONDAY)) for _customer in range(4)]
+    sessions = [build.session_of(order, now=at(MONDAY)) for order in orders]
+
+    def pay(session: str) -> Job:
+        def job(together: Together) -> str:
+            together()
+            try:
+                sandbox.pay(session)
+            except Exception as refusal:
+                return type(refusal).__name__
+            return "paid"
+
+        return job
+
+    done = in_processes([*(pay(session) for session in sessions), *(cancel(order) for order in orders)])
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    for order, paid in zip(orders, done[:4], strict=True):
+        order.refresh_from_db()
+        assert order.status == "cancelled"
+        assert paid in ("paid", "SessionNotOpen")
+        assert order.payments.count() == (paid == "paid")
+        if paid == "paid":
+            assert refunded_at_stripe(order) == order.total
+    assert StockItem.objects.get().reserved == 0
+    assert not list(verification.verify())
+
+
+def test_four_workers_send_each_mail_once(sandbox: Sandbox, settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = settings.MEDIA_ROOT.parent / "mails"
+    set_clock(sandbox, at(MONDAY))
+    for _customer in range(6):
+        build.paid_order(sandbox)
+
+    def send(_number: int, together: Together) -> int:
+        together()
+        return mail.send_due(now=at(MONDAY))
+
+    assert sum(crowd(4, send)) == 6
+    written = "".join(file.read_text() for file in settings.EMAIL_FILE_PATH.iterdir())
+    assert written.count("Auto-Submitted:") == 6

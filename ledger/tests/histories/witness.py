@@ -1,0 +1,242 @@
+"""What must be true after a history: our rows among themselves, and against what Stripe says.
+
+The sums over Stripe's balance are read from the stand-in's file by plain SQL and arithmetic: nothing of our posting
+code, of our days or of our client is used for them, so that it can not be wrong in the same way.
+"""
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core import mail as django_mail
+from django.db import connection
+from django.db.models import Q, Sum
+
+from ledger import verification
+from ledger.days import day_bounds
+from ledger.models import (
+    CheckoutAttempt,
+    DailyClose,
+    Discrepancy,
+    JournalEntry,
+    Order,
+    OrderLine,
+    OutgoingMail,
+    Payment,
+    Refund,
+    Shipment,
+    StockItem,
+    StockMovement,
+    StripeEvent,
+)
+from ledger.models.orders import OrderStatus
+
+if TYPE_CHECKING:
+    from ledger.tests.histories.world import World
+
+OPEN_ATTEMPTS = (
+    CheckoutAttempt.Status.CREATED,
+    CheckoutAttempt.Status.OPEN,
+    CheckoutAttempt.Status.WAITING,
+)
+
+
+def at_stripe(state: Path, kind: str) -> list[dict[str, Any]]:
+    """Read every object of a kind from the stand-in's file, oldest first."""
+    with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT body FROM objects WHERE kind = ? ORDER BY created, seq", (kind,)).fetchall()
+    return [json.loads(body) for (body,) in rows]
+
+
+def loose_ends(state: Path, now: datetime) -> list[str]:
+    """Tell what is still under way, at Stripe and here. A refund may wait for its customer for weeks."""
+    with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as db:
+        coming = db.execute("SELECT COUNT(*) FROM deliveries WHERE state = 'pending'").fetchone()[0]
+        soon = (now + timedelta(days=10)).timestamp()
+        planned = db.execute("SELECT task FROM agenda WHERE due < ?", (soon,)).fetchall()
+    return [
+        *([f"{coming} events to be delivered"] if coming else []),
+        *[f"Stripe will {task}" for (task,) in planned],
+        *[f"event {e} {e.status} {e.last_error}" for e in StripeEvent.objects.exclude(status="done")],
+        *[f"order {o} pending" for o in Order.objects.filter(status=OrderStatus.PENDING)],
+        *[f"attempt {a} {a.status}" for a in CheckoutAttempt.objects.filter(status__in=OPEN_ATTEMPTS)],
+        *[f"refund {r} {r.status}" for r in Refund.objects.filter(status__in=["requested", "pending"])],
+        *[f"mail {m} queued" for m in OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED)],
+    ]
+
+
+def complaints(world: "World") -> Iterator[str]:
+    """Give everything that is wrong in a settled world."""
+    yield from map(str, verification.verify())
+    yield from _balance_of_stripe(world)
+    yield from _closed_days(world)
+    yield from _charges(world)
+    yield from _refunds(world)
+    yield from _orders()
+    yield from _stock()
+    yield from _mails(world)
+    for row in Discrepancy.objects.all():
+        if not _explained(row):
+            yield f"unexplained difference: {row.kind} {row.object_id} of {row.day}: {row.amount} {row.detail}"
+
+
+def _explained(row: Discrepancy) -> bool:
+    """Tell whether a person who looks at a difference finds that the history brought it about."""
+    kinds = Discrepancy.Kind
+    if row.kind == kinds.PAID_AFTER_CANCELLATION:
+        return Order.objects.filter(
+            payments__payment_intent=row.object_id, status=OrderStatus.CANCELLED, paid_at=None
+        ).exists()
+    if row.kind == kinds.PAID_TWICE:
+        paid = Payment.objects.filter(payment_intent=row.object_id).first()
+        return paid is not None and paid.order.payments.count() > 1
+    if row.kind == kinds.REFUND_FAILED:
+        pk = row.object_id.removeprefix("refund ")
+        which = Q(pk=pk) if pk.isdecimal() else Q(stripe_id=row.object_id)
+        return Refund.objects.filter(
+            which, status__in=[Refund.Status.FAILED, Refund.Status.CANCELED]
+        ).exists()
+    # An order out of balance at a cut: money went back in Stripe's dashboard before it, which we heard of after it,
+    # when parcels or refunds of ours had been posted to the next day. With that day the order is in balance again.
+    late = Refund.objects.filter(actor="Stripe", requested_at__gte=day_bounds(row.day)[1])
+    return row.kind == kinds.INVARIANT and any(
+        row.object_id.endswith(number) for number in late.values_list("order__number", flat=True)
+    )
+
+
+# ── Stripe's balance, apart from our code ────────────────────────────────────────────────────────────────
+
+
+def _balance_of_stripe(world: "World") -> Iterator[str]:
+    """Account 1150 is the plain sum of Stripe's balance transactions: today, and at each closed day's cut."""
+    by_day: defaultdict[date, int] = defaultdict(int)
+    for txn in at_stripe(world.sandbox.state_path, "balance_transaction"):
+        japanese_day = (txn["created"] + 9 * 3600) // 86_400
+        by_day[date(1970, 1, 1) + timedelta(days=japanese_day)] += txn["amount"] - txn["fee"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.day, SUM(l.debit) - SUM(l.credit) FROM ledger_journalline l"
+            " JOIN ledger_journalentry e ON e.id = l.entry_id WHERE l.account_id = '1150' GROUP BY e.day"
+        )
+        booked = {
+            day if isinstance(day, date) else date.fromisoformat(day): int(sum_)
+            for day, sum_ in cursor.fetchall()
+        }
+    if sum(booked.values()) != sum(by_day.values()):
+        yield f"account 1150 is {sum(booked.values())}, Stripe's transactions add up to {sum(by_day.values())}"
+    for close in DailyClose.objects.order_by("day"):
+        cut = sum(net for day, net in by_day.items() if day <= close.day)
+        ours = sum(net for day, net in booked.items() if day <= close.day)
+        if not cut == ours == close.stripe_balance == close.book_balance:
+            yield (
+                f"at the end of {close.day} Stripe's transactions add up to {cut}, 1150 to {ours}; "
+                f"the close says {close.stripe_balance} and {close.book_balance}"
+            )
+
+
+def _closed_days(world: "World") -> Iterator[str]:
+    """A closed day gained no entry and lost none; every day up to the last is closed."""
+    for day, entries in world.closed.items():
+        now = set(JournalEntry.objects.filter(day=day).values_list("pk", flat=True))
+        if now != entries:
+            yield f"{day} was closed with entries {sorted(entries)} and has {sorted(now)}"
+    last = max(world.closed)
+    for entry in JournalEntry.objects.filter(day__gt=last):
+        yield f"entry {entry.pk} lies on {entry.day}, the last closed day is {last}"
+
+
+# ── Stripe's objects and our rows ────────────────────────────────────────────────────────────────────────
+
+
+def _charges(world: "World") -> Iterator[str]:
+    """Each captured charge is one payment of ours, each payment one captured charge."""
+    theirs = Counter(
+        (charge["id"], charge["payment_intent"], charge["amount_captured"])
+        for charge in at_stripe(world.sandbox.state_path, "charge")
+        if charge["status"] == "succeeded"
+    )
+    ours = Counter(Payment.objects.values_list("charge", "payment_intent", "amount"))
+    for what in theirs - ours:
+        yield f"charge at Stripe, not ours: {what}"
+    for what in ours - theirs:
+        yield f"payment of ours, not at Stripe: {what}"
+
+
+def _refunds(world: "World") -> Iterator[str]:
+    """Each refund at Stripe is one of ours, with its amount and its end; what never got there has failed."""
+    theirs = Counter(
+        (refund["id"], refund["payment_intent"], refund["amount"], refund["status"])
+        for refund in at_stripe(world.sandbox.state_path, "refund")
+    )
+    ours = Counter(
+        Refund.objects.exclude(stripe_id=None).values_list(
+            "stripe_id", "payment__payment_intent", "amount", "status"
+        )
+    )
+    for what in theirs - ours:
+        yield f"refund at Stripe, not so ours: {what}"
+    for what in ours - theirs:
+        yield f"refund of ours, not so at Stripe: {what}"
+    for refund in Refund.objects.filter(stripe_id=None).exclude(status=Refund.Status.FAILED):
+        yield f"refund {refund.pk} is {refund.status} and was never at Stripe"
+
+
+def _orders() -> Iterator[str]:
+    """A cancelled order keeps no money and no goods; a paid one has been paid once, and holds what it will ship."""
+    for order in Order.objects.prefetch_related("lines", "payments", "refunds"):
+        paid = sum(payment.amount for payment in order.payments.all())
+        asked = sum(refund.amount for refund in order.refunds.all())
+        back = sum(
+            refund.amount for refund in order.refunds.all() if refund.status == Refund.Status.SUCCEEDED
+        )
+        held = sum(line.reserved for line in order.lines.all())
+        to_ship = sum(line.shippable for line in order.lines.all())
+        if order.status == OrderStatus.CANCELLED:
+            if held or to_ship:
+                yield f"{order}: cancelled, holds {held} pieces, would ship {to_ship}"
+            if asked < paid or back > paid:
+                yield f"{order}: cancelled, {paid} paid, {asked} asked back, {back} given back"
+        elif paid - asked > order.total or back > paid:
+            yield f"{order}: {order.status}, {paid} paid, {back} given back, of {order.total}"
+        elif held != to_ship or (order.status == OrderStatus.SHIPPED) != (to_ship == 0):
+            yield f"{order}: {order.status}, holds {held} pieces, {to_ship} to ship"
+
+
+def _stock() -> Iterator[str]:
+    """On hand is what came less what went, reserved what open lines hold; nothing was sold twice."""
+    moved = dict(StockMovement.objects.values_list("item").annotate(sum=Sum("quantity")).order_by())
+    held = dict(OrderLine.objects.values_list("item").annotate(sum=Sum("reserved")).order_by())
+    for item in StockItem.objects.all():
+        if (item.on_hand, item.reserved) != (moved.get(item.pk, 0), held.get(item.pk, 0)):
+            yield f"{item}: {item.on_hand} on hand, {item.reserved} reserved; moved {moved}, held {held}"
+        if not 0 <= item.reserved <= item.on_hand:
+            yield f"{item}: {item.reserved} reserved of {item.on_hand}"
+
+
+# ── Mail ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mails(world: "World") -> Iterator[str]:
+    """Each fact has its one mail, and each mail went out once; twice only if the power was cut right after it."""
+    kinds = OutgoingMail.Kind
+    told = set(OutgoingMail.objects.values_list("kind", "source"))
+    for kind, facts, name in (
+        (kinds.ORDER_CONFIRMATION, Order.objects.exclude(paid_at=None), "order"),
+        (kinds.SHIPPED, Shipment.objects.all(), "shipment"),
+        (kinds.REFUNDED, Refund.objects.filter(status=Refund.Status.SUCCEEDED), "refund"),
+    ):
+        for pk in facts.values_list("pk", flat=True):
+            if (kind.value, f"{name}:{pk}") not in told:
+                yield f"{name} {pk} has no mail {kind.value}"
+    written = Counter(OutgoingMail.objects.values_list("subject", "text"))
+    sent = Counter((str(message.subject), str(message.body)) for message in django_mail.outbox)
+    for (subject, _text), count in (written - sent).items():
+        yield f"{count} × not sent: {subject}"
+    surplus = sum((sent - written).values())
+    if surplus > world.mails_in_doubt:
+        yield f"{surplus} mails too many, {world.mails_in_doubt} can be explained"

@@ -1,0 +1,188 @@
+"""A world to live a history in: a database, a Stripe, a disk and a clock of its own, cheap enough for thousands."""
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import mail as django_mail
+from django.db import connection
+from django.test import override_settings
+
+from kikaku.sandbox import Delivery, Sandbox
+from ledger import balance, checkout, daily_close, mail, refunds, stock, stripe_client, webhook
+from ledger.days import day_bounds, yesterday
+from ledger.events import PaymentNotYetKnown
+from ledger.models import Account, JournalEntry, StockItem
+from ledger.tests.histories import witness
+from ledger.webhook import AlreadyClaimed
+
+START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
+LONGEST = timedelta(days=9)  # each day costs a close
+SKUS = ("LAMP", "SCREW", "WATER", "TEA")
+RATES = (10, 10, 8, 8)  # of the goods, in percent
+PIECES = 12
+
+JOBS: dict[str, Callable[..., Any]] = {
+    "events": webhook.process_pending,
+    "balance": balance.fetch_new,
+    "checkouts": checkout.expire_due,
+    "refunds": refunds.send_requested,
+    "waiting refunds": refunds.ask_about_waiting,
+    "mail": mail.send_due,
+}
+
+
+class World:
+    """One shop from its first hour on. Acts change it through the domain's own functions."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.now = START
+        self.pages: list[str] = []  # sessions that a customer may still pay, the newest last
+        self.challenged: list[str] = []  # of these: the bank asks the customer
+        self.vouchers: list[str] = []  # sessions that may be paid at a counter
+        self.delivered: list[Delivery] = []
+        self.closed: dict[date, frozenset[int]] = {}  # entries of each day when it was closed
+        self.mails_in_doubt = 0  # sent right before the power was cut: they may go out again
+        self.forms = 0
+        sandbox.clock = lambda: self.now.timestamp()
+        for sku in SKUS:
+            made = StockItem.objects.create(sku=sku)
+            stock.receive(made, PIECES, source="opening", actor="test", now=self.now)
+        self.items = list(StockItem.objects.order_by("pk"))
+
+    def wait(self, time: timedelta) -> None:
+        """Let time pass, at Stripe and here; a history does not grow beyond `LONGEST`."""
+        self.now = max(self.now, min(self.now + time, START + LONGEST))
+
+    def new_nonce(self, what: str) -> str:
+        """Give the nonce of a form that was opened now."""
+        self.forms += 1
+        return f"{what}-{self.forms}"
+
+    def deliver(self, delivery: Delivery) -> bool:
+        """Bring one webhook as Stripe does, and note at Stripe how it was answered."""
+        status = 0
+        try:
+            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=self.now)
+            try:
+                webhook.process(event.pk, now=self.now)
+                status = 200
+                self.delivered.append(delivery)
+            except PaymentNotYetKnown:
+                status = 500
+            except AlreadyClaimed:
+                status = 409
+        finally:
+            self.sandbox.mark_delivered(delivery.event_id, status)
+        return status == 200
+
+    def run(self, *jobs: str) -> None:
+        """Run jobs of the schedule."""
+        for job in jobs:
+            JOBS[job](now=self.now)
+
+    def close(self) -> None:
+        """Close every day that has ended, as the night's job does."""
+        for result in daily_close.close_days(daily_close.open_days(yesterday(self.now)), now=self.now):
+            entries = JournalEntry.objects.filter(day=result.day).values_list("pk", flat=True)
+            self.closed[result.day] = frozenset(entries)
+
+    def restart(self) -> None:
+        """Come back after a power cut: what was in memory is gone."""
+        connection.close()
+
+    def settle(self) -> None:
+        """Let everything arrive, run the jobs until it is quiet, and close every day.
+
+        Raises `AssertionError` when it does not become quiet.
+        """
+        for step in (
+            timedelta(minutes=1),
+            timedelta(minutes=40),
+            *[timedelta(hours=3)] * 4,
+            *[timedelta(hours=12)] * 14,
+        ):
+            self.now += step
+            for delivery in self.sandbox.pending_deliveries():
+                self.deliver(delivery)
+            self.run(*JOBS)
+            loose = witness.loose_ends(self.sandbox.state_path, self.now)
+            if not loose:
+                break
+        else:
+            raise AssertionError(f"It never became quiet: {loose}")
+        self.now = day_bounds(yesterday(self.now) + timedelta(days=1))[1] + timedelta(hours=1)
+        self.run(*JOBS)
+        self.close()
+
+
+# ── Making worlds ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def ground() -> Iterator[Path]:
+    """Prepare what every world of this process starts from; gives a folder for `a_world`.
+
+    The default database must be migrated and empty. On SQLite each world gets a copy of it, without waiting for a
+    disk; elsewhere the tables are emptied, which needs a test database.
+    """
+    database = connection.settings_dict
+    before = {"NAME": database["NAME"], "OPTIONS": database["OPTIONS"]}
+    with tempfile.TemporaryDirectory(prefix="histories-") as name:
+        folder = Path(name)
+        if connection.vendor == "sqlite":
+            template = folder / "template.sqlite3"
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM INTO %s", [str(template)])
+            with contextlib.closing(sqlite3.connect(template)) as copy, copy:
+                copy.execute("DELETE FROM ledger_test_database")  # what is written in a world stays written
+            fast = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"
+            database["OPTIONS"] = {**database["OPTIONS"], "init_command": fast}
+        try:
+            yield folder
+        finally:
+            connection.close()
+            database.update(before)
+
+
+@contextmanager
+def a_world(ground: Path) -> Iterator[World]:
+    """Begin a world of which nothing is left afterwards."""
+    with tempfile.TemporaryDirectory(dir=ground) as name:
+        folder = Path(name)
+        if connection.vendor == "sqlite":
+            connection.close()
+            connection.settings_dict["NAME"] = shutil.copyfile(
+                ground / "template.sqlite3", folder / "shop.sqlite3"
+            )
+        else:
+            _empty_tables()
+        disk = {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": folder / "files"},
+        }
+        with override_settings(
+            SANDBOX_STATE=folder / "stripe.sqlite3",
+            STORAGES={**settings.STORAGES, "evidence": disk},
+            EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
+        ):
+            django_mail.outbox = []
+            yield World(folder, stripe_client.sandbox())
+
+
+def _empty_tables() -> None:
+    tables = [
+        model._meta.db_table for model in apps.get_app_config("ledger").get_models() if model is not Account
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")

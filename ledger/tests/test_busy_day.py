@@ -1,0 +1,83 @@
+"""A busy day: its close costs by the batch and not by the payment, and by the day and not by the history."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from kikaku.sandbox import Sandbox
+from ledger import accounts, balance, invariants, journal, trial_balance, verification
+from ledger.daily_close import CloseResult, close_day
+from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, JournalEntry
+from ledger.tests.busy_day import fill
+from ledger.tests.closing import MONDAY, TUESDAY
+from ledger.tests.test_verify_books import tamper
+
+pytestmark = pytest.mark.django_db
+
+
+def counted(sandbox: Sandbox, payments: int, days_later: int) -> tuple[CloseResult, int]:
+    """Close a day of so many payments, none of them posted yet, and count the statements."""
+    day = MONDAY + timedelta(days=days_later)
+    now = fill(sandbox, day, payments=payments)
+    with CaptureQueriesContext(connection) as queries:
+        result = close_day(day, now=now)
+    return result, len(queries)
+
+
+def test_the_statements_of_a_close_grow_with_its_batches_and_not_with_its_payments(sandbox: Sandbox) -> None:
+    sandbox.observer = None  # a thousand charges to judge; other tests do
+    (small, few), (large, many) = counted(sandbox, 200, 0), counted(sandbox, 1_000, 1)
+    assert (small.differences, large.differences) == (0, 0)
+    assert large.report["stripe"]["types"][0]["count"] == 1_000
+    assert many - few < 0.25 * 800, f"{few} statements for 200 payments, {many} for 1,000"
+    assert JournalEntry.objects.filter(source_type="balance_transaction").count() == (
+        BalanceTransaction.objects.count()
+    )
+    assert list(verification.verify()) == []  # all that was carried forward is what every line says
+
+
+def test_what_was_posted_before_is_not_posted_again_and_gives_the_same_close(sandbox: Sandbox) -> None:
+    sandbox.observer = None
+    now = fill(sandbox, MONDAY, payments=300)
+    balance.fetch(created_from=now - timedelta(days=2), created_until=now, now=now)
+    entries = JournalEntry.objects.count()
+    result = close_day(MONDAY, now=now)
+    assert (result.differences, JournalEntry.objects.count()) == (0, entries)
+
+
+def test_the_closing_balances_are_the_report_of_the_day(sandbox: Sandbox) -> None:
+    result, _queries = counted(sandbox, 20, 0)
+    carried = {row.account_id: row.debit - row.credit for row in ClosingBalance.objects.all()}
+    assert carried == {row["account"]: row["closing"] for row in result.report["trial_balance"]}
+    assert trial_balance.at(MONDAY) == trial_balance.recomputed(MONDAY)
+    assert result.report["sub_ledgers"]["2130"]["orders"] == invariants_open_orders()
+
+
+def invariants_open_orders() -> int:
+    """Count the orders that have something left in 2130, one by one."""
+    orders = {entry.order for entry in JournalEntry.objects.exclude(order=None).select_related("order")}
+    return sum(1 for order in orders if journal.balance(accounts.PREPAYMENTS, order=order))
+
+
+def test_a_closed_day_is_not_added_up_again(sandbox: Sandbox) -> None:
+    counted(sandbox, 20, 0)
+    before = trial_balance.at(MONDAY)
+    tamper(
+        f"DELETE FROM ledger_journalline WHERE entry_id IN (SELECT id FROM ledger_journalentry WHERE day = '{MONDAY}')"
+    )
+    assert trial_balance.at(MONDAY) == before  # that somebody did so is for `verify_books` to say
+    assert journal.balance(accounts.STRIPE_BALANCE) == before[accounts.STRIPE_BALANCE].balance
+    assert [finding.check for finding in invariants.trial_balance(MONDAY)] == []
+
+
+def test_books_closed_before_balances_were_carried_are_added_up_from_the_beginning(sandbox: Sandbox) -> None:
+    counted(sandbox, 20, 0)
+    before = trial_balance.at(MONDAY)
+    tamper("DELETE FROM ledger_closingbalance")
+    assert trial_balance.at(MONDAY) == before
+    result, _queries = counted(sandbox, 20, 1)
+    assert result.differences == 0
+    assert DailyClose.objects.count() == 2
+    assert trial_balance.at(TUESDAY) == trial_balance.recomputed(TUESDAY)

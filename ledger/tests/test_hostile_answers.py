@@ -1,0 +1,205 @@
+"""Answers that are not Stripe's: garbage, cut off, of wrong types. Each is "unavailable" or "refused", never a crash."""
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from kikaku.sandbox import Request, Sandbox
+from ledger import checkout, refunds, stripe_client, stripe_shapes
+from ledger.checkout import PaymentUnavailable
+from ledger.models import CheckoutAttempt, Refund
+from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.tests import build
+from ledger.tests.test_hostile_webhooks import mutate
+
+pytestmark = pytest.mark.django_db
+
+
+class Garbled(BaseHTTPRequestHandler):
+    """Stripe's stand-in behind a bad line: `garble` turns each answer (status, body) into another."""
+
+    sandbox: Sandbox
+    garble: Callable[[int, bytes], tuple[int, bytes]]
+    promise = 0  # bytes that are announced and never come
+    protocol_version = "HTTP/1.0"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = self.sandbox.handle(
+            Request(method=self.command, target=self.path, headers=dict(self.headers), body=body)
+        )
+        status, out = type(self).garble(answer.status, answer.body)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(out) + self.promise))
+        self.end_headers()
+        self.wfile.write(out)
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def line(sandbox: Sandbox, settings: Settings) -> Iterator[type[Garbled]]:
+    """Put the bad line between us and the stand-in; at first it is a good one."""
+    sandbox.observer = None  # what is answered here is no contract's affair
+    Garbled.sandbox, Garbled.garble, Garbled.promise = sandbox, staticmethod(lambda s, b: (s, b)), 0
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Garbled)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
+    yield Garbled
+    server.shutdown()
+    server.server_close()
+
+
+def questions() -> dict[str, Callable[[], object]]:
+    """Name every call that we make to Stripe, about the paid order and the open one that are in the books."""
+    refund = Refund.objects.get()
+    attempt = CheckoutAttempt.objects.get(status=CheckoutAttempt.Status.OPEN)
+    since, until = datetime(2026, 1, 1, tzinfo=UTC), timezone.now() + timedelta(days=1)
+    return {
+        "create_session": lambda: stripe_client.create_session(attempt),
+        "retrieve_session": lambda: stripe_client.retrieve_session(str(attempt.session_id)),
+        "expire_session": lambda: stripe_client.expire_session(str(attempt.session_id)),
+        "create_refund": lambda: stripe_client.create_refund(refund),
+        "find_refund": lambda: stripe_client.find_refund(refund),
+        "list_balance_transactions": lambda: list(stripe_client.list_balance_transactions(since, until)),
+        "list_charges": lambda: list(stripe_client.list_charges(since, until)),
+        "list_refunds": lambda: list(stripe_client.list_refunds(since, until)),
+        "retrieve_charge": lambda: stripe_client.retrieve_charge(str(refund.payment.charge)),
+        "retrieve_refund": lambda: stripe_client.retrieve_refund(str(refund.stripe_id)),
+        "retrieve_balance": lambda: stripe_client.retrieve_balance(),
+    }
+
+
+GARBAGE: list[tuple[int, bytes]] = [
+    (200, b""),
+    (200, b"null"),
+    (200, b"[]"),
+    (200, b'"text"'),
+    (200, b"5"),
+    (200, b"{}"),
+    (200, b'{"object": '),
+    (200, b"<html><body>502 Bad Gateway</body></html>"),
+    (200, b"\xff\xfe\x00"),
+    (200, b'{"object": "list", "data": null, "has_more": false}'),
+    (200, b'{"object": "list", "data": [], "has_more": true}'),
+    (200, b'{"object": "list", "data": [{}], "has_more": true}'),
+    (200, b'{"object": "list", "data": [1, null], "url": 5, "has_more": "x"}'),
+    (200, b'{"object": "checkout.session", "id": 5}'),
+    (200, b'{"object": ["balance"], "available": 5}'),
+    (200, b'{"object": "balance", "available": [{"currency": "jpy", "amount": "1"}], "pending": []}'),
+    (200, b"[" * 5000),
+    (200, b'{"a": ' + b"9" * 6000 + b"}"),
+    (204, b""),
+    (302, b""),
+    (400, b"<html>"),
+    (400, b'{"error": "no"}'),
+    (400, b'{"error": null}'),
+    (402, b'{"error": {"type": 5, "code": {"a": 1}, "message": [1], "param": {}}}'),
+    (404, b"{}"),
+    (418, b'{"error": {}}'),
+    (503, b"upstream connect error"),
+]
+
+
+@pytest.fixture
+def genuine(line: type[Garbled], sandbox: Sandbox) -> dict[str, bytes]:
+    """Ask every question once and keep what the stand-in answers."""
+    build.refund(build.paid_order(sandbox), 300)
+    build.session_of(build.order())
+    kept: dict[str, bytes] = {}
+    asked = ""
+
+    def keep(status: int, body: bytes) -> tuple[int, bytes]:
+        kept[asked] = body
+        return status, body
+
+    line.garble = staticmethod(keep)
+    for asked, ask in questions().items():  # `keep` reads it
+        if asked != "expire_session":  # nothing is read of its answer
+            ask()
+    return kept
+
+
+def test_garbage_is_no_answer_to_any_question(line: type[Garbled], genuine: dict[str, bytes]) -> None:
+    for status, body in GARBAGE:
+        line.garble = staticmethod(lambda _s, _b, answer=(status, body): answer)
+        for name in genuine:
+            with pytest.raises((StripeUnavailable, StripeRefused)) as trouble:
+                questions()[name]()
+            if status < 400 or status >= 500:  # nobody said no
+                assert isinstance(trouble.value, StripeUnavailable), (name, status, body)
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(line: type[Garbled], sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
+    line.garble = staticmethod(lambda status, body: (status, body[: len(body) // 2]))
+    line.promise = 500
+    with pytest.raises(StripeUnavailable):
+        stripe_client.retrieve_balance()
+    refund = build.refund(order, 300)
+    assert refund.status == Refund.Status.REQUESTED  # it may have worked: the job will ask
+    line.garble, line.promise = staticmethod(lambda status, body: (status, body)), 0
+    assert refunds.send_requested(now=timezone.now() + timedelta(minutes=5)) == 1
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.SUCCEEDED
+    tomorrow = timezone.now() + timedelta(days=1)
+    assert len(list(stripe_client.list_refunds(datetime(2026, 1, 1, tzinfo=UTC), tomorrow))) == 1
+
+
+def test_a_customer_whose_page_could_not_be_understood_tries_again(line: type[Garbled]) -> None:
+    order = build.order()
+    line.garble = staticmethod(
+        lambda status, body: (status, body.replace(b'"url"', b'"uri"').replace(b'"id"', b'"ix"'))
+    )
+    with pytest.raises(PaymentUnavailable):
+        checkout.start_payment(order, now=timezone.now())
+    line.garble = staticmethod(lambda status, body: (status, body))
+    assert checkout.start_payment(order, now=timezone.now()).startswith("http")
+    assert order.attempts.count() == 1
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_an_answer_with_odd_values_is_understood_or_unavailable(
+    seed: int, line: type[Garbled], genuine: dict[str, bytes]
+) -> None:
+    rng = random.Random(seed)
+    name = rng.choice(sorted(genuine))
+    told: Any = json.loads(genuine[name])
+    if told["object"] == "list":
+        told["data"] = [altered(one, rng) for one in told["data"]]
+    else:
+        told = altered(told, rng)
+    line.garble = staticmethod(lambda _status, _body: (200, json.dumps(told).encode()))
+    try:
+        understood = questions()[name]()
+    except StripeUnavailable:
+        return
+    for one in understood if isinstance(understood, list) else [understood]:
+        if isinstance(one, dict):  # whatever our code reads of it is there, and of its kind
+            stripe_shapes.check(one, one["object"])
+            assert set(stripe_shapes.SHAPES[one["object"]]) <= set(one)
+
+
+def altered(told: Any, rng: random.Random) -> Any:
+    """Change an object in one to three places."""
+    changed = mutate({"data": {"object": told}}, rng).get("data")
+    return changed.get("object") if isinstance(changed, dict) else changed

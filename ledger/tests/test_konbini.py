@@ -1,0 +1,426 @@
+"""Konbini: a voucher is paid at a counter days later, or never, or after the order was cancelled."""
+
+import json
+import random
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kikaku.sandbox import Delivery, Sandbox
+from ledger import (
+    cancellation,
+    checkout,
+    invariants,
+    journal,
+    mail,
+    payments,
+    refunds,
+    stripe_client,
+    vouchers,
+    webhook,
+)
+from ledger.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
+from ledger.models.orders import OrderStatus
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
+
+DECLINED = "4000000000000002"
+DEADLINE = at(MONDAY + timedelta(days=3), 23, 59) + timedelta(
+    seconds=59
+)  # of a voucher made on Monday: three days
+
+
+def attempt_of(order: Order) -> CheckoutAttempt:
+    return order.attempts.latest("pk")
+
+
+def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order | None = None) -> Order:
+    """Let a customer order on Monday at noon, choose the convenience store, and our events be handled."""
+    now = set_clock(sandbox, now or at(MONDAY))
+    order = placed or build.order(now=now)
+    sandbox.choose_konbini(build.session_of(order, now=now))
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    return order
+
+
+def pay(sandbox: Sandbox, order: Order, now: datetime, *, tell: bool = True) -> None:
+    """Pay the order's voucher at a counter; `tell` delivers the events."""
+    set_clock(sandbox, now)
+    sandbox.pay_voucher(str(attempt_of(order).session_id))
+    if tell:
+        build.deliver(sandbox)
+    order.refresh_from_db()
+
+
+def cancel(order: Order, now: datetime) -> None:
+    cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=now)
+
+
+def assert_sound() -> None:
+    assert [str(finding) for finding in invariants.check_everything()] == []
+
+
+# ── The voucher ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("total", "methods"),
+    [(119, ["card"]), (120, ["card", "konbini"]), (300_000, ["card", "konbini"]), (300_001, ["card"])],
+)
+def test_konbini_is_offered_from_120_to_300_000_yen(sandbox: Sandbox, total: int, methods: list[str]) -> None:
+    order = build.order([build.line(price=total)], shipping_fee=0)
+    session = stripe_client.retrieve_session(build.session_of(order))
+    assert session["payment_method_types"] == methods
+
+
+@pytest.mark.django_db
+def test_a_voucher_lets_the_order_wait_with_its_stock_and_is_mailed_once(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    attempt = attempt_of(order)
+    assert (order.status, attempt.status) == (OrderStatus.PENDING, CheckoutAttempt.Status.WAITING)
+    assert attempt.voucher_expires_at == DEADLINE
+    assert attempt.voucher_url.startswith("http")
+    assert StockItem.objects.get().reserved == 1
+    assert not order.payments.exists()
+    mail = order.mails.get()
+    assert mail.kind == OutgoingMail.Kind.VOUCHER
+    assert "11月19日（木）23:59" in mail.text
+    assert "¥11,500" in mail.text
+    assert "ファミリーマート" in mail.text
+    for codes in attempt.voucher_codes.values():
+        assert codes["payment_code"] in mail.text
+        assert codes["confirmation_number"] in mail.html
+    assert attempt.voucher_url in mail.text
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://payments.stripe.com/konbini/voucher/test_1", True),
+        ("https://payments.stripe.com.evil.example/voucher", False),
+        ("https://evilstripe.com/voucher", False),
+        ("https://payments.stripe.com@evil.example/voucher", False),
+        ("http://payments.stripe.com/voucher", False),
+        ("javascript:alert(1)//.stripe.com", False),
+        ("https://[", False),
+        ("", False),
+    ],
+)
+def test_customers_are_sent_to_stripes_own_pages_only(url: str, kept: bool) -> None:
+    details = {"hosted_voucher_url": url, "expires_at": 1_800_000_000, "stores": {}}
+    voucher = vouchers.of_intent({"next_action": {"konbini_display_details": details}})
+    assert voucher is not None
+    assert voucher.url == (url if kept else "")
+
+
+def two_ways() -> Iterator[list[int]]:
+    for order in permutations(range(2)):
+        yield list(order)
+        yield [*order, *order]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("order_of_events", list(two_ways()), ids=str)
+def test_the_two_events_of_a_voucher_come_in_any_order_and_twice(
+    sandbox: Sandbox, order_of_events: list[int]
+) -> None:
+    order = build.order()
+    sandbox.choose_konbini(build.session_of(order))
+    deliveries = sandbox.pending_deliveries()
+    told = [
+        delivery
+        for delivery in deliveries
+        if kind(delivery) in ("payment_intent.requires_action", "checkout.session.completed")
+    ]
+    assert len(told) == 2
+    for number in order_of_events:
+        handle(told[number], build.now_of(sandbox))
+    attempt = attempt_of(order)
+    assert attempt.status == CheckoutAttempt.Status.WAITING
+    assert len(attempt.voucher_codes) == 4
+    assert order.mails.count() == 1
+
+
+def kind(delivery: Delivery) -> str:
+    return str(json.loads(delivery.body)["type"])
+
+
+def shuffled(told: list[Delivery], seed: int) -> list[Delivery]:
+    """Give the deliveries in another order, some of them twice."""
+    rng = random.Random(seed)
+    again = rng.sample(told, rng.randrange(len(told)))
+    return rng.sample([*told, *again], len(told) + len(again))
+
+
+def handle(delivery: Delivery, now: datetime) -> None:
+    """Handle an event, and a second time as if it had never been done."""
+    event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+    StripeEvent.objects.filter(pk=event.pk).update(status=StripeEvent.Status.PENDING)
+    webhook.process(event.pk, now=now)
+
+
+@pytest.mark.django_db
+def test_there_is_no_second_payment_page_while_a_voucher_is_out(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    for later in (timedelta(minutes=1), timedelta(hours=2)):
+        with pytest.raises(checkout.NotPayable):
+            checkout.start_payment(order, now=at(MONDAY) + later)
+    assert order.attempts.count() == 1
+
+
+@pytest.mark.django_db
+def test_time_alone_releases_nothing(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    for now in (at(MONDAY, 14), at(TUESDAY), DEADLINE, DEADLINE + timedelta(minutes=5)):
+        set_clock(sandbox, now)
+        assert checkout.expire_due(now=now) == 0
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+    assert StockItem.objects.get().reserved == 1
+
+
+# ── Paid, or not ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+def test_the_order_is_paid_when_the_money_is_at_the_counter(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    pay(sandbox, order, at(TUESDAY, 9))
+    payment = order.payments.get()
+    assert order.status == OrderStatus.PAID
+    assert (payment.method, payment.at_counter, payment.means) == ("konbini", True, "コンビニ")
+    assert order.paid_at == at(TUESDAY, 9) == payment.captured_at
+    assert attempt_of(order).status == CheckoutAttempt.Status.COMPLETE
+    kinds = list(order.mails.order_by("pk").values_list("kind", flat=True))
+    assert kinds == [OutgoingMail.Kind.VOUCHER, OutgoingMail.Kind.ORDER_CONFIRMATION]
+    build.fetch(sandbox)
+    assert_sound()
+
+
+@pytest.mark.django_db
+def test_the_fee_of_a_konbini_payment_is_taxable(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    pay(sandbox, order, at(TUESDAY, 9))
+    build.fetch(sandbox)
+    txn_fee = journal.balance(FEES_TAXABLE) + journal.balance(INPUT_TAX)
+    assert journal.balance(INPUT_TAX) == journal.balance(FEES_TAXABLE) // 10 > 0
+    assert journal.balance(STRIPE_BALANCE) == order.total - txn_fee
+
+
+@pytest.mark.django_db
+def test_a_payment_of_which_we_hear_after_the_deadline_still_counts(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    pay(sandbox, order, DEADLINE - timedelta(minutes=1), tell=False)
+    set_clock(sandbox, DEADLINE + timedelta(hours=5))
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    assert not Discrepancy.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_voucher_that_nobody_pays_ends_the_order_and_its_stock_is_released_once(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    set_clock(sandbox, DEADLINE + timedelta(hours=1))
+    sandbox.expire_due()
+    build.deliver(sandbox)
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "expired")
+    assert attempt_of(order).status == CheckoutAttempt.Status.EXPIRED
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (100, 0)
+    mail = order.mails.get(kind=OutgoingMail.Kind.VOUCHER_LAPSED)
+    assert f"/orders/{order.token}/" in mail.text
+    assert "もう一度カートに入れ" in mail.text
+    assert_sound()
+
+
+@pytest.mark.django_db
+def test_a_declined_card_is_not_the_end_even_when_it_is_told_after_the_voucher(sandbox: Sandbox) -> None:
+    order = build.order(now=set_clock(sandbox, at(MONDAY)))
+    session = build.session_of(order, now=at(MONDAY))
+    sandbox.pay(session, card=DECLINED)
+    late = [one for one in sandbox.pending_deliveries() if kind(one) == "payment_intent.payment_failed"]
+    sandbox.choose_konbini(session)
+    for delivery in sandbox.pending_deliveries():
+        if kind(delivery) != "payment_intent.payment_failed":
+            handle(delivery, at(MONDAY))
+    assert late
+    for delivery in late:
+        handle(delivery, at(MONDAY))
+    order.refresh_from_db()
+    assert (order.status, attempt_of(order).status) == (OrderStatus.PENDING, CheckoutAttempt.Status.WAITING)
+    pay(sandbox, order, at(TUESDAY))
+    assert order.status == OrderStatus.PAID
+
+
+# ── Lost events ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lose_events(sandbox: Sandbox) -> None:
+    for delivery in sandbox.pending_deliveries():
+        sandbox.mark_delivered(delivery.event_id, 200)
+
+
+@pytest.mark.django_db
+def test_when_the_end_of_a_voucher_is_lost_stripe_is_asked_well_after_the_deadline(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    now = set_clock(sandbox, DEADLINE + timedelta(minutes=30))
+    sandbox.expire_due()
+    lose_events(sandbox)
+    assert checkout.expire_due(now=now) == 0
+    now = set_clock(sandbox, DEADLINE + timedelta(hours=2))
+    assert checkout.expire_due(now=now) == 1
+    assert checkout.expire_due(now=now) == 0
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert order.mails.filter(kind=OutgoingMail.Kind.VOUCHER_LAPSED).count() == 1
+
+
+@pytest.mark.django_db
+def test_when_the_payment_is_lost_the_same_question_finds_it(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    pay(sandbox, order, at(TUESDAY), tell=False)
+    lose_events(sandbox)
+    checkout.expire_due(now=set_clock(sandbox, DEADLINE + timedelta(hours=2)))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+
+
+@pytest.mark.django_db
+def test_when_both_events_of_a_voucher_are_lost_the_job_brings_it(sandbox: Sandbox) -> None:
+    order = build.order(now=set_clock(sandbox, at(MONDAY)))
+    sandbox.choose_konbini(build.session_of(order, now=at(MONDAY)))
+    lose_events(sandbox)
+    assert checkout.expire_due(now=set_clock(sandbox, at(MONDAY, 13))) == 0
+    assert attempt_of(order).voucher_expires_at == DEADLINE
+    assert order.mails.get().kind == OutgoingMail.Kind.VOUCHER
+
+
+@pytest.mark.django_db
+def test_a_voucher_in_time_costs_no_question(sandbox: Sandbox) -> None:
+    with_voucher(sandbox)
+    requests: list[str] = []
+    observer = sandbox.observer
+    sandbox.observer = lambda request, _response: requests.append(request.target)
+    checkout.expire_due(now=at(TUESDAY))
+    sandbox.observer = observer
+    assert requests == []
+
+
+# ── Cancelled while the voucher is out ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+def test_cancelling_releases_the_stock_at_once_and_tells_not_to_pay(sandbox: Sandbox) -> None:
+    order = with_voucher(sandbox)
+    cancel(order, at(MONDAY, 15))
+    assert order.status == OrderStatus.CANCELLED
+    assert StockItem.objects.get().reserved == 0
+    assert attempt_of(order).status == CheckoutAttempt.Status.WAITING
+    assert "お支払いは行わないよう" in order.mails.get(kind=OutgoingMail.Kind.CANCELLED).text
+    set_clock(sandbox, DEADLINE + timedelta(hours=1))
+    sandbox.expire_due()
+    build.deliver(sandbox)
+    order.refresh_from_db()
+    assert attempt_of(order).status == CheckoutAttempt.Status.EXPIRED
+    assert order.cancel_reason == "staff"
+    assert not order.mails.filter(kind=OutgoingMail.Kind.VOUCHER_LAPSED).exists()
+    assert not Discrepancy.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("told", [True, False], ids=["told by events", "events lost"])
+def test_what_is_paid_after_the_cancellation_is_sent_back_and_watched(sandbox: Sandbox, told: bool) -> None:
+    order = with_voucher(sandbox)
+    cancel(order, at(MONDAY, 15))
+    pay(sandbox, order, at(TUESDAY), tell=told)
+    now = set_clock(sandbox, DEADLINE + timedelta(hours=2))
+    if not told:
+        lose_events(sandbox)
+        checkout.expire_due(now=now)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert StockItem.objects.get().reserved == 0
+    noted = Discrepancy.objects.get()
+    assert (noted.kind, noted.amount) == (Discrepancy.Kind.PAID_AFTER_CANCELLATION, order.total)
+    build.fetch(sandbox)
+    assert_sound()
+    refunds.send_requested(now=now + timedelta(minutes=5))
+    refund = order.refunds.get()
+    assert (refund.status, refund.amount) == (Refund.Status.REQUIRES_ACTION, order.total)
+    assert (journal.balance(PREPAYMENTS), -journal.balance(REFUNDS_PAYABLE)) == (0, order.total)
+    assert_sound()
+    sandbox.claim_refund(str(refund.stripe_id))
+    now = set_clock(sandbox, now + timedelta(days=2))
+    sandbox.expire_due()
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.SUCCEEDED
+    assert journal.balance(REFUNDS_PAYABLE) == 0
+    assert_sound()
+
+
+@pytest.mark.django_db
+def test_a_voucher_taken_while_the_order_is_being_cancelled_is_watched_too(sandbox: Sandbox) -> None:
+    order = build.order(now=set_clock(sandbox, at(MONDAY)))
+    sandbox.choose_konbini(build.session_of(order, now=at(MONDAY)))  # Stripe knows, we do not yet
+    cancel(order, at(MONDAY))
+    build.deliver(sandbox)
+    mail.send_due(now=at(MONDAY))
+    assert [kind for kind in order.mails.values_list("kind", flat=True)] == [OutgoingMail.Kind.CANCELLED]
+    assert "お支払いは行わないよう" in order.mails.get(kind=OutgoingMail.Kind.CANCELLED).text
+    pay(sandbox, order, at(TUESDAY))
+    assert order.status == OrderStatus.CANCELLED
+    assert order.refunds.get().amount == order.total
+
+
+# ── Any order of events ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(declined=st.booleans(), paid=st.booleans(), cancelled=st.booleans(), seed=st.integers(0, 9_999))
+def test_events_in_any_order_and_any_number_of_times_come_to_the_same_end(
+    sandbox: Sandbox, declined: bool, paid: bool, cancelled: bool, seed: int
+) -> None:
+    lose_events(sandbox)  # of the example before
+    now = set_clock(sandbox, at(MONDAY))
+    sku = f"CL-{secrets.token_hex(3)}"
+    order = build.order([build.line(sku)], now=now)
+    session = build.session_of(order, now=now)
+    if declined:
+        sandbox.pay(session, card=DECLINED)
+    sandbox.choose_konbini(session)
+    if cancelled:
+        cancel(order, now)
+    if paid:
+        sandbox.pay_voucher(session)
+    else:
+        sandbox.let_voucher_lapse(session)
+    for delivery in shuffled(sandbox.pending_deliveries(), seed):
+        handle(delivery, now)
+    order.refresh_from_db()
+    assert attempt_of(order).status == ("complete" if paid else "expired")
+    assert order.payments.count() == paid
+    assert order.refunds.count() == (paid and cancelled)
+    assert order.status == (OrderStatus.PAID if paid and not cancelled else OrderStatus.CANCELLED)
+    item = StockItem.objects.get(sku=sku)
+    assert (item.on_hand, item.reserved) == (100, 1 if order.status == OrderStatus.PAID else 0)
+    lapsed = order.mails.filter(kind=OutgoingMail.Kind.VOUCHER_LAPSED).count()
+    assert lapsed == (not paid and not cancelled)
+    assert not order.attempts.filter(status__in=payments.UNPAID).exists()

@@ -1,0 +1,679 @@
+"""Every form of shop and admin, sent twice at the same moment by two processes: one effect, and no error page.
+
+`FORMS` is the list of everything that takes a POST; a new address must be put there, or be known to only read.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+from PIL import Image
+
+from kikaku.sandbox import Sandbox
+from ledger import checkout, mail, stripe_client, webhook
+from ledger.discrepancies import note
+from ledger.models import (
+    Account,
+    CheckoutAttempt,
+    Discrepancy,
+    Order,
+    OutgoingMail,
+    Payment,
+    Refund,
+    Shipment,
+    StockItem,
+    StockMovement,
+    StripeEvent,
+)
+from ledger.tests import build
+from ledger.tests.crowds.processes import Together, in_processes
+from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
+from shop.tests import build as shop_build
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Data = dict[str, Any]
+
+
+@dataclass
+class World:
+    """Who clicks: a customer and a member of the staff; both are signed in and have seen their form."""
+
+    customer: Client
+    staff: Client
+    sandbox: Sandbox
+
+
+@dataclass(frozen=True)
+class Click:
+    """A form that is about to be sent, and what there must be afterwards."""
+
+    client: Client
+    url: str
+    data: Data
+    effect: Callable[[], object]
+    expected: object
+    answers: tuple[int, ...] = (302, 303)
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def send(click: Click, together: Together) -> tuple[int, str, dict[str, str]]:
+    """Send the form once; gives status, address and cookies of the answer."""
+    together()
+    answer = click.client.post(click.url, click.data, headers=dict(click.headers))
+    cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
+    return answer.status_code, str(answer.get("Location", "")), cookies
+
+
+# ── The shop ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cart_add(world: World) -> Click:
+    """Both clicks start from the cart that the browser sent: the lamp is in it once more, whichever cookie stays."""
+    return Click(
+        world.customer,
+        "/cart/add/",
+        {"sku": "SKU-madoka", "quantity": "1"},
+        lambda: (Order.objects.count(), StockItem.objects.get(sku="SKU-madoka").reserved),
+        (0, 0),
+    )
+
+
+def cart_update(world: World) -> Click:
+    shop_build.fill(world.customer, ("SKU-madoka", 1))
+    return Click(world.customer, "/cart/update/", {"q-SKU-madoka": "3"}, Order.objects.count, 0)
+
+
+def checkout_address(world: World) -> Click:
+    shop_build.fill(world.customer, ("SKU-madoka", 1))
+    shop_build.type_address(world.customer)
+    return Click(
+        world.customer, "/checkout/", dict(shop_build.TYPED), Session.objects.count, 2
+    )  # his, the staff's
+
+
+def checkout_place(world: World) -> Click:
+    shop_build.fill(world.customer, ("SKU-madoka", 2))
+    shop_build.type_address(world.customer)
+    page = world.customer.get("/checkout/confirm/").content.decode()
+    return Click(
+        world.customer,
+        "/checkout/place/",
+        {name: shop_build.hidden(page, name) for name in ("nonce", "fingerprint")},
+        lambda: (
+            list(Order.objects.values_list("status", flat=True)),
+            list(CheckoutAttempt.objects.values_list("status", flat=True)),
+            StockItem.objects.get(sku="SKU-madoka").reserved,
+        ),
+        (["pending"], ["open"], 2),
+    )
+
+
+def order_pay(world: World) -> Click:
+    order = build.order()
+    return Click(
+        world.customer,
+        f"/orders/{order.token}/pay/",
+        {},
+        lambda: list(CheckoutAttempt.objects.values_list("status", flat=True)),
+        ["open"],
+    )
+
+
+def order_cancel(world: World) -> Click:
+    order = build.order()
+    checkout.start_payment(order, now=timezone.now())
+    return Click(
+        world.customer,
+        f"/orders/{order.token}/cancel/",
+        {},
+        lambda: (
+            Order.objects.get().status,
+            StockItem.objects.get(sku="CL-08").reserved,
+            list(order.mails.values_list("kind", flat=True)),
+        ),
+        ("cancelled", 0, ["cancelled"]),
+    )
+
+
+def order_again(world: World) -> Click:
+    order = build.order([build.line("SKU-madoka", quantity=2)])
+    return Click(world.customer, f"/orders/{order.token}/again/", {}, Order.objects.count, 1)
+
+
+def contact(world: World) -> Click:
+    page = world.customer.get("/contact/").content.decode()
+    typed = {"name": "山田", "email": "hanako@example.jp", "message": "こんにちは"}
+    return Click(
+        world.customer,
+        "/contact/",
+        {**typed, "nonce": shop_build.hidden(page, "nonce")},
+        ContactMessage.objects.count,
+        1,
+    )
+
+
+def stripe_webhook(world: World) -> Click:
+    order = build.order()
+    world.sandbox.pay(build.session_of(order))
+    delivery = next(
+        one for one in world.sandbox.pending_deliveries() if b'"payment_intent.succeeded"' in one.body
+    )
+
+    class Stripe(Client):
+        """Posts the bytes as they are."""
+
+        def post(self, path: str, data: Any = None, **extra: Any) -> Any:  # type: ignore[override]
+            return super().post(path, data["body"], content_type="application/json", **extra)
+
+    return Click(
+        Stripe(),
+        "/webhooks/stripe",
+        {"body": delivery.body},
+        lambda: (
+            Payment.objects.count(),
+            order.mails.count(),
+            list(StripeEvent.objects.values_list("attempts", flat=True)),
+        ),
+        (1, 1, [1]),
+        answers=(200, 409),
+        headers=(("Stripe-Signature", delivery.headers["Stripe-Signature"]),),
+    )
+
+
+# ── The books' admin ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def action(name: str, pk: object) -> str:
+    return reverse(f"admin:{name}", args=[pk])
+
+
+def nonce(client: Client, url: str) -> str:
+    found = re.search(r'name="nonce" value="([^"]+)"', client.get(url).content.decode())
+    assert found
+    return found[1]
+
+
+def ship(world: World) -> Click:
+    order = build.paid_order(world.sandbox, [build.line("CL-08", quantity=3, on_hand=10)])
+    url = action("ledger_order_ship", order.pk)
+    return Click(
+        world.staff,
+        url,
+        {"nonce": nonce(world.staff, url), f"line_{order.lines.get().pk}": "2", "carrier": "佐川急便"},
+        lambda: (Shipment.objects.count(), StockItem.objects.get(sku="CL-08").on_hand),
+        (1, 8),
+    )
+
+
+def refund(world: World) -> Click:
+    order = build.paid_order(world.sandbox)
+    url = action("ledger_order_refund", order.pk)
+    return Click(
+        world.staff,
+        url,
+        {"nonce": nonce(world.staff, url), "what": "amount", "amount": "3000", "confirmed": "3000"},
+        lambda: (
+            list(Refund.objects.values_list("amount", flat=True)),
+            sum(one.amount for one in stripe_client.client().v1.refunds.list({}).data),
+        ),
+        ([3_000], 3_000),
+    )
+
+
+def cancel(world: World) -> Click:
+    order = build.paid_order(world.sandbox)
+    url = action("ledger_order_cancel", order.pk)
+    return Click(
+        world.staff,
+        url,
+        {"nonce": nonce(world.staff, url), "reason": "staff"},
+        lambda: (
+            Order.objects.get().status,
+            sum(one.amount for one in stripe_client.client().v1.refunds.list({}).data),
+            order.mails.filter(kind="cancelled").count(),
+            StockItem.objects.get(sku="CL-08").reserved,
+        ),
+        ("cancelled", order.total, 1, 0),
+    )
+
+
+def receive(world: World) -> Click:
+    url = action("ledger_stockitem_receive", build.item("A", 5).pk)
+    return Click(
+        world.staff,
+        url,
+        {"nonce": nonce(world.staff, url), "quantity": "7"},
+        lambda: (StockItem.objects.get(sku="A").on_hand, StockMovement.objects.filter(item__sku="A").count()),
+        (12, 2),
+    )
+
+
+def count(world: World) -> Click:
+    url = action("ledger_stockitem_count", build.item("A", 5).pk)
+    return Click(
+        world.staff,
+        url,
+        {"nonce": nonce(world.staff, url), "quantity": "3", "note": "棚卸"},
+        lambda: (StockItem.objects.get(sku="A").on_hand, StockMovement.objects.filter(item__sku="A").count()),
+        (3, 2),
+    )
+
+
+def send_again(world: World) -> Click:
+    build.paid_order(world.sandbox)
+    mail.send_due(now=timezone.now())
+    row = OutgoingMail.objects.get()
+    return Click(
+        world.staff,
+        action("ledger_outgoingmail_send_again", row.pk),
+        {},
+        lambda: list(OutgoingMail.objects.values_list("status", "attempts")),
+        [("queued", 0)],
+    )
+
+
+def resolve(world: World) -> Click:
+    row = note(Discrepancy.Kind.AMOUNT, "ch_1", day=timezone.localdate(), now=timezone.now())
+    return Click(
+        world.staff,
+        action("ledger_discrepancy_resolve", row.pk),
+        {"resolution": "Stripe に確認済み"},
+        lambda: list(Discrepancy.objects.values_list("resolution", "resolved_by")),
+        [("Stripe に確認済み", "admin")],
+    )
+
+
+def process_again(world: World) -> Click:
+    order = build.order()
+    world.sandbox.pay(build.session_of(order))
+    for delivery in world.sandbox.pending_deliveries():
+        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+    event = StripeEvent.objects.get(type="charge.succeeded")
+    return Click(
+        world.staff,
+        action("ledger_stripeevent_process_this_again", event.pk),
+        {},
+        lambda: (Payment.objects.count(), StripeEvent.objects.get(pk=event.pk).attempts, order.mails.count()),
+        (1, 1, 1),
+    )
+
+
+def account_add(world: World) -> Click:
+    kept = Account.objects.count()
+    data = form_of(world.staff, reverse("admin:ledger_account_add")) | {
+        "code": "6100",
+        "name_ja": "荷造運賃",
+        "name_en": "Freight",
+        "type": "expense",
+        "tax_class": "対象外",
+    }
+    return Click(
+        world.staff,
+        reverse("admin:ledger_account_add"),
+        data,
+        Account.objects.count,
+        kept + 1,
+        answers=(302, 200),
+    )
+
+
+# ── The catalogue's admin ────────────────────────────────────────────────────────────────────────────────
+
+
+def form_of(client: Client, url: str) -> Data:
+    """Read an admin form as a browser would send it back unchanged; the inlines stay as they are."""
+    context = client.get(url).context
+    form = context["adminform"].form
+    data: Data = {name: initial(form[name]) for name in form.fields}
+    for inline in context["inline_admin_formsets"]:
+        formset = inline.formset
+        management = formset.management_form
+        data |= {management[name].html_name: management[name].value() for name in management.fields}
+        data[f"{formset.prefix}-TOTAL_FORMS"] = len(formset.initial_forms)
+        for one in formset.initial_forms:
+            data |= {one[name].html_name: initial(one[name]) for name in one.fields if name != "DELETE"}
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def initial(field: Any) -> Any:
+    """Give what a browser sends for an unchanged field; None for nothing."""
+    value = field.value()
+    if isinstance(value, bool):
+        return "on" if value else None
+    if hasattr(value, "url"):  # a picture that is there is not sent again
+        return None
+    return "" if value is None else value
+
+
+def picture() -> SimpleUploadedFile:
+    content = BytesIO()
+    Image.new("RGB", (40, 30), "white").save(content, "PNG")
+    return SimpleUploadedFile("side.png", content.getvalue(), "image/png")
+
+
+def product_add(world: World) -> Click:
+    url = reverse("admin:shop_product_add")
+    data = form_of(world.staff, url) | {
+        "category": Category.objects.get().pk,
+        "status": "draft",
+        "slug": "akari",
+        "title_ja": "あかり",
+        "title_en": "Akari",
+        "variants-TOTAL_FORMS": "1",
+        "variants-0-sku": "AKARI",
+        "variants-0-price": "9800",
+        "variants-0-tax_rate": "10",
+        "variants-0-position": "0",
+        "variants-0-initial_stock": "4",
+    }
+    return Click(
+        world.staff,
+        url,
+        data,
+        lambda: (
+            Product.objects.filter(slug="akari").count(),
+            list(StockItem.objects.filter(sku="AKARI").values_list("on_hand", flat=True)),
+        ),
+        (1, [4]),
+        answers=(302, 200),
+    )
+
+
+def product_change(world: World) -> Click:
+    """A new variant, picture and specification: pressing twice makes none of them twice."""
+    product = Product.objects.get()
+    url = action("shop_product_change", product.pk)
+    data = form_of(world.staff, url)
+    data |= {
+        "title_ja": "新しい名前",
+        "variants-TOTAL_FORMS": "2",
+        "variants-1-sku": "SKU-second",
+        "variants-1-price": "9800",
+        "variants-1-tax_rate": "10",
+        "variants-1-position": "1",
+        "variants-1-product": product.pk,
+        "variants-1-initial_stock": "4",
+        "pictures-TOTAL_FORMS": "2",
+        "pictures-1-product": product.pk,
+        "pictures-1-position": "1",
+        "pictures-1-alt_ja": "横から",
+        "pictures-1-alt_en": "Side",
+        "specifications-TOTAL_FORMS": "2",
+        "specifications-1-product": product.pk,
+        "specifications-1-position": "1",
+        "specifications-1-name_ja": "寸法",
+        "specifications-1-name_en": "Size",
+        "specifications-1-value_ja": "50 cm",
+        "specifications-1-value_en": "50 cm",
+    }
+    data["pictures-1-file"] = picture()
+    return Click(
+        world.staff,
+        url,
+        data,
+        lambda: (
+            Product.objects.get().title_ja,
+            list(StockItem.objects.order_by("sku").values_list("sku", "on_hand")),
+            Variant.objects.count(),
+            Picture.objects.count(),
+            Specification.objects.count(),
+        ),
+        ("新しい名前", [("SKU-madoka", 10), ("SKU-second", 4)], 2, 2, 2),
+        answers=(302, 200),
+    )
+
+
+def product_delete(world: World) -> Click:
+    product = shop_build.product("unsold", on_hand=0)
+    return Click(
+        world.staff,
+        action("shop_product_delete", product.pk),
+        {"post": "yes"},
+        lambda: Product.objects.filter(slug="unsold").count(),
+        0,
+        answers=(302,),
+    )
+
+
+def category_add(world: World) -> Click:
+    data = {"slug": "desk-lamps", "name_ja": "デスクライト", "name_en": "Desk lamps", "position": "0"}
+    return _added(world, Category, data)
+
+
+def contentpage_add(world: World) -> Click:
+    data = {
+        "slug": "faq",
+        "title_ja": "よくある質問",
+        "title_en": "FAQ",
+        "body_ja": "<p>…</p>",
+        "body_en": "<p>…</p>",
+    }
+    return _added(world, ContentPage, data)
+
+
+def _added(world: World, model: Any, data: Data) -> Click:
+    url = reverse(f"admin:shop_{model._meta.model_name}_add")
+    return Click(
+        world.staff,
+        url,
+        form_of(world.staff, url) | data,
+        lambda: model.objects.filter(slug=data["slug"]).count(),
+        1,
+        answers=(302, 200),
+    )
+
+
+def _changed(model: str, field: str, world: World) -> Click:
+    app, _dot, name = model.partition(".")
+    kind: Any = {"category": Category, "contentpage": ContentPage, "account": Account}[name]
+    row = kind.objects.order_by("pk").first()
+    url = action(f"{app}_{name}_change", row.pk)
+    return Click(
+        world.staff,
+        url,
+        form_of(world.staff, url) | {field: "新しい名前"},
+        lambda: kind.objects.filter(**{field: "新しい名前"}).count(),
+        1,
+    )
+
+
+def _deleted(model: str, world: World) -> Click:
+    makers: dict[str, Callable[[], Any]] = {
+        "category": lambda: shop_build.category("empty"),
+        "contentpage": lambda: shop_build.text("old"),
+        "contactmessage": lambda: ContactMessage.objects.create(
+            nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
+        ),
+    }
+    made = makers[model]()
+    kind: Any = type(made)
+    kept = kind.objects.count() - 1
+    return Click(
+        world.staff, action(f"shop_{model}_delete", made.pk), {"post": "yes"}, kind.objects.count, kept
+    )
+
+
+def contact_answered(world: World) -> Click:
+    row = ContactMessage.objects.create(
+        nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
+    )
+    return Click(
+        world.staff,
+        reverse("admin:shop_contactmessage_changelist"),
+        {"action": "mark_answered", "_selected_action": [row.pk]},
+        lambda: ContactMessage.objects.filter(answered_at__isnull=False).count(),
+        1,
+    )
+
+
+def products_archived(world: World) -> Click:
+    return Click(
+        world.staff,
+        reverse("admin:shop_product_changelist"),
+        {"action": "archive", "_selected_action": [Product.objects.get().pk]},
+        lambda: list(Product.objects.values_list("status", flat=True)),
+        ["archived"],
+    )
+
+
+def events_processed(world: World) -> Click:
+    click = process_again(world)
+    event = StripeEvent.objects.get(type="charge.succeeded")
+    return Click(
+        world.staff,
+        reverse("admin:ledger_stripeevent_changelist"),
+        {"action": "process_again", "_selected_action": [event.pk]},
+        click.effect,
+        click.expected,
+    )
+
+
+FORMS: dict[str, Callable[[World], Click]] = {
+    "cart_add": cart_add,
+    "cart_update": cart_update,
+    "checkout": checkout_address,
+    "checkout_place": checkout_place,
+    "order_pay": order_pay,
+    "order_cancel": order_cancel,
+    "order_again": order_again,
+    "contact": contact,
+    "stripe_webhook": stripe_webhook,
+    "admin:ledger_order_ship": ship,
+    "admin:ledger_order_refund": refund,
+    "admin:ledger_order_cancel": cancel,
+    "admin:ledger_stockitem_receive": receive,
+    "admin:ledger_stockitem_count": count,
+    "admin:ledger_outgoingmail_send_again": send_again,
+    "admin:ledger_discrepancy_resolve": resolve,
+    "admin:ledger_stripeevent_process_this_again": process_again,
+    "admin:ledger_stripeevent_changelist": events_processed,
+    "admin:ledger_account_add": account_add,
+    "admin:ledger_account_change": partial(_changed, "ledger.account", "name_ja"),
+    "admin:shop_product_add": product_add,
+    "admin:shop_product_change": product_change,
+    "admin:shop_product_delete": product_delete,
+    "admin:shop_product_changelist": products_archived,
+    "admin:shop_category_add": category_add,
+    "admin:shop_category_change": partial(_changed, "shop.category", "name_ja"),
+    "admin:shop_category_delete": partial(_deleted, "category"),
+    "admin:shop_contentpage_add": contentpage_add,
+    "admin:shop_contentpage_change": partial(_changed, "shop.contentpage", "title_ja"),
+    "admin:shop_contentpage_delete": partial(_deleted, "contentpage"),
+    "admin:shop_contactmessage_delete": partial(_deleted, "contactmessage"),
+    "admin:shop_contactmessage_changelist": contact_answered,
+}
+READ_ONLY = {
+    *(
+        "health",
+        "home",
+        "product_list",
+        "product",
+        "category",
+        "search",
+        "cart",
+        "cart_badge",
+        "page",
+        "media",
+    ),
+    *("checkout_confirm", "order", "order_thanks", "contact_sent"),
+    *("admin:ledger_order_slip", "admin:ledger_dailyclose_evidence"),
+    "admin:shop_contactmessage_change",  # every field is read-only
+}
+
+
+IN_THE_COOKIE = (
+    "cart_add",
+    "cart_update",
+    "order_again",
+)  # nothing of ours changes: both start from one cookie
+AGAIN = ("checkout",)  # the same address is written once more
+OURS = ("ledger", "shop", "ops")
+STANDARD = re.compile(r"admin:\w+_(add|change|delete|history|changelist)")
+
+
+@pytest.fixture
+def world(sandbox: Sandbox, admin_client: Client) -> World:
+    """A shop with one lamp."""
+    shop_build.product()
+    shop_build.text()
+    shop_build.text("returns", "返品・交換について")
+    return World(Client(), admin_client, sandbox)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_sent_twice_at_the_same_moment_has_one_effect(world: World, name: str) -> None:
+    click = FORMS[name](world)
+    assert click.effect() != click.expected or name in (*IN_THE_COOKIE, *AGAIN)
+    first, second = in_processes([partial(send, click)] * 2)
+    assert first[0] in click.answers and second[0] in click.answers, (first, second)
+    assert min(first[0], second[0]) != 409
+    assert click.effect() == click.expected
+
+
+@pytest.mark.parametrize("name", ["checkout_place", "order_pay"])
+def test_both_clicks_lead_to_the_same_payment_page(world: World, name: str) -> None:
+    click = FORMS[name](world)
+    first, second = in_processes([partial(send, click)] * 2)
+    assert first[1] == second[1] and "/c/pay/cs_test_" in first[1]
+
+
+@pytest.mark.parametrize("name", IN_THE_COOKIE)
+def test_both_clicks_leave_the_same_cart(world: World, name: str) -> None:
+    click = FORMS[name](world)
+    carts = []
+    for _status, _address, cookies in in_processes([partial(send, click)] * 2):
+        customer = Client()
+        customer.cookies.load(cookies)
+        carts.append(customer.get("/cart/badge/").json()["count"])
+    assert carts[0] == carts[1] > 0
+
+
+def names(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    """Give the name of every address."""
+    for one in resolver.url_patterns:
+        if isinstance(one, URLPattern):
+            yield f"{prefix}{one.name}"
+        else:
+            yield from names(one, f"{prefix}{one.namespace}:" if one.namespace else prefix)
+
+
+def forms_of_admin(request: HttpRequest) -> Iterator[str]:
+    """Give the names of the admin's standard pages that write something."""
+    for model, one in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        if model._meta.app_label not in OURS:
+            continue
+        allowed = {
+            "add": one.has_add_permission(request),
+            "change": one.has_change_permission(request),
+            "delete": one.has_delete_permission(request, model(pk=0)),
+            "changelist": bool(set(one.get_actions(request)) - {"delete_selected", "print_slips"}),
+        }
+        yield from (f"{name}_{page}" for page, writes in allowed.items() if writes)
+
+
+def test_every_address_that_takes_a_form_is_in_the_list(rf: RequestFactory) -> None:
+    request = rf.get("/admin/")
+    request.user = User(is_superuser=True, is_active=True, is_staff=True)
+    of_django = {name for name in names(get_resolver()) if re.fullmatch(r"admin:[a-z0-9]*|admin:None", name)}
+    special = {name for name in names(get_resolver()) if not STANDARD.fullmatch(name)} - of_django
+    special = {
+        name
+        for name in special
+        if not re.match(r"admin:(auth|django_q|auditlog|\w+_list$|password_|view_on)", name)
+    }
+    asked = special | set(forms_of_admin(request))
+    assert asked == set(FORMS) | READ_ONLY

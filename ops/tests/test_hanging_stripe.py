@@ -1,0 +1,217 @@
+"""Stripe accepts and never answers; four customers wait for it. The shop goes on for everybody else.
+
+The real web server, started by the very commands of `make run` and of the image, on the test's database.
+"""
+
+import json
+import os
+import runpy
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+from ledger.models import CheckoutAttempt, Order, StripeEvent
+from ops.tests.browser.running import ROOT, free_ports
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HANGING = 4
+
+
+def command_of_make_run(port: int) -> list[str]:
+    command: list[str] = runpy.run_path(str(ROOT / "scripts" / "run.py"))["web_command"](port)
+    return command
+
+
+def command_of_the_image(port: int) -> list[str]:
+    """Read the image's CMD; only its interpreter and the port are ours."""
+    last = (ROOT / "Dockerfile").read_text().rstrip().splitlines()[-1]
+    shell = json.loads(last.removeprefix("CMD"))[-1].replace("$PORT", str(port))
+    words = shlex.split(shell)
+    assert words[:2] == ["exec", "granian"]
+    return [sys.executable, "-m", *words[1:]]
+
+
+class SilentStripe:
+    """Accepts connections, reads, and never answers."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.asked: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _address = self.listener.accept()
+                caller.recv(1)  # it asks for something
+                self.asked.append(caller)
+
+    def hang_up(self) -> None:
+        """Close everything: who waits is told at once."""
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for caller in self.asked:
+            caller.close()
+
+
+@pytest.fixture
+def stripe() -> Iterator[SilentStripe]:
+    silent = SilentStripe()
+    yield silent
+    silent.hang_up()
+
+
+def database_url() -> str:
+    """Give the address of the test's own database."""
+    known = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{known['NAME']}"
+    return f"postgres://{known['USER']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
+
+
+@pytest.fixture(params=[command_of_make_run, command_of_the_image])
+def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -> Iterator[str]:
+    """Run the web server; gives its address."""
+    port = free_ports()
+    address = f"http://127.0.0.1:{port}"
+    build.product()
+    build.text()
+    build.text("returns", "返品・交換について")
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            request.param(port),
+            cwd=ROOT,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")},
+                "ENVIRONMENT": "development",
+                "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+                "KIKAKU_TEST_ROOT": str(tmp_path),
+                "DATABASE_URL": database_url(),
+                "PORT": str(port),
+                "STOREFRONT_BASE_URL": address,
+                "STRIPE_API_BASE": stripe.url,
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with suppress(OSError):
+                if ask(f"{address}/health") == 200:
+                    break
+            assert server.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object, **__: object) -> None:
+        return None
+
+
+def ask(url: str, data: dict[str, str] | bytes | None = None, **headers: str) -> int:
+    """Send a request as a browser does, without following; returns the status."""
+    body = urlencode(data).encode() if isinstance(data, dict) else data
+    request = urllib.request.Request(
+        url, data=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+    try:
+        with urllib.request.build_opener(_Stay).open(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def about_to_order() -> tuple[dict[str, str], str]:
+    """Go to the last page of the checkout; gives the button's fields and the cookies."""
+    client = Client()
+    build.fill(client, ("SKU-madoka", 1))
+    build.type_address(client)
+    page = client.get("/checkout/confirm/").content.decode()
+    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+    return fields, "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+
+
+def signed_event() -> tuple[bytes, str]:
+    """Give an event that moves nothing, and its signature."""
+    import stripe as library
+
+    body = json.dumps(
+        {
+            "id": "evt_" + secrets.token_hex(8),
+            "type": "charge.pending",
+            "livemode": False,
+            "created": int(time.time()),
+            "data": {"object": {}},
+        }
+    )
+    at = int(time.time())
+    secret = settings.STRIPE_WEBHOOK_SECRETS[0]
+    signature = library.WebhookSignature._compute_signature(f"{at}.{body}", secret)
+    return body.encode(), f"t={at},v1={signature}"
+
+
+def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
+    shop: str, stripe: SilentStripe
+) -> None:
+    customers = [about_to_order() for _customer in range(HANGING)]
+    with ThreadPoolExecutor(HANGING + 12) as pool:
+        waiting = [
+            pool.submit(ask, f"{shop}/checkout/place/", fields, Cookie=cookies)
+            for fields, cookies in customers
+        ]
+        until = time.monotonic() + 30
+        while len(stripe.asked) < HANGING:
+            assert time.monotonic() < until and not any(one.done() for one in waiting)
+            time.sleep(0.02)
+
+        body, signature = signed_event()
+        others: dict[Future[int], int] = {}
+        for _visitor in range(2):
+            others |= {
+                pool.submit(ask, f"{shop}/products/madoka/"): 200,
+                pool.submit(ask, f"{shop}/products/"): 200,
+                pool.submit(ask, f"{shop}/cart/add/", {"sku": "SKU-madoka", "quantity": "1"}): 303,
+                pool.submit(ask, f"{shop}/search/?q=madoka"): 200,
+                pool.submit(ask, f"{shop}/health"): 200,
+            }
+        others[pool.submit(ask, f"{shop}/webhooks/stripe", body, Stripe_Signature=signature)] = 200
+        wait(others, timeout=30, return_when=FIRST_EXCEPTION)
+        # by order, not by the clock: everybody else is served while the four still wait
+        assert [one.result(0) for one in others] == list(others.values())
+        assert not any(one.done() for one in waiting)
+
+        stripe.hang_up()
+        assert [one.result(40) for one in waiting] == [303] * HANGING
+    assert StripeEvent.objects.get().status == "done"
+    assert Order.objects.filter(status="pending").count() == HANGING
+    assert set(CheckoutAttempt.objects.values_list("status", flat=True)) == {"created"}

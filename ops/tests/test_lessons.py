@@ -1,0 +1,64 @@
+"""What an earlier implementation got wrong in its operation; the list of the books is in `ledger/tests/test_lessons.py`."""
+
+from typing import Any
+
+import pytest
+from auditlog.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
+
+from kikaku.sandbox import Sandbox
+from ledger.days import yesterday
+from ledger.models import ClosingBalance, DailyClose, EvidenceFile
+from ledger.tests import build
+from ledger.tests.closing import at, set_clock
+from ops import schedule
+from shop.models import Product
+from shop.tests import build as shop
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_nightly_job_and_the_command_by_hand_close_a_day_in_the_same_way(sandbox: Sandbox) -> None:
+    now = timezone.now()
+    day = yesterday(now)
+    build.paid_order(sandbox, now=set_clock(sandbox, at(day, 10)))
+    set_clock(sandbox, now)
+    call_command("daily_close", "--date", day.isoformat())
+    by_hand = DailyClose.objects.get()
+    for table in (ClosingBalance, EvidenceFile, DailyClose):
+        table.objects.all().delete()  # the day is opened as only a test database can
+    schedule.JOBS["daily_close"].work(now)
+    by_itself = DailyClose.objects.get()
+    assert (by_itself.day, by_itself.manifest_sha256) == (day, by_hand.manifest_sha256)
+
+
+def archive(client: Client, product: Product) -> Any:
+    """Take a product off the shelf in the admin."""
+    return client.post("/admin/shop/product/", {"_selected_action": [product.pk], "action": "archive"})
+
+
+def test_a_change_in_the_admin_is_written_down_with_who_made_it(admin_client: Client) -> None:
+    product = shop.product()
+    archive(admin_client, product)
+    entry = LogEntry.objects.get_for_object(product).filter(action=LogEntry.Action.UPDATE).get()
+    assert entry.actor == User.objects.get(username="admin")
+    assert entry.changes_dict["status"] == ["active", "archived"]
+
+
+def test_a_change_that_can_not_be_written_down_is_not_made(admin_client: Client) -> None:
+    product = shop.product()
+
+    def full(execute: Any, sql: str, *how: Any) -> Any:
+        if sql.startswith("INSERT INTO") and "auditlog_logentry" in sql:
+            raise OperationalError("database or disk is full")
+        return execute(sql, *how)
+
+    admin_client.raise_request_exception = False
+    with connection.execute_wrapper(full):
+        assert archive(admin_client, product).status_code == 500
+    product.refresh_from_db()
+    assert product.status == Product.Status.ACTIVE

@@ -1,0 +1,64 @@
+"""Jobs in trouble: a database that is held by somebody else, a clock that is wrong by an hour."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kikaku.sandbox import Sandbox
+from ledger.models import DailyClose, OutgoingMail
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.tests.crashes.lock import locked_by_another_process, sqlite_only
+from ops import schedule
+from ops.models import JobRun
+from ops.schedule import LEASE, claim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+MAIL, CLOSE = schedule.JOBS["mail"], schedule.JOBS["daily_close"]
+
+
+@sqlite_only
+def test_jobs_that_meet_a_locked_database_leave_and_do_their_work_at_the_next_bell(sandbox: Sandbox) -> None:
+    build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    with locked_by_another_process():
+        for name in schedule.JOBS:
+            assert not schedule.run(name, now=at(TUESDAY, 2))
+    assert not JobRun.objects.exists()
+    for name in schedule.JOBS:
+        assert schedule.run(name, now=set_clock(sandbox, at(TUESDAY, 2))), name
+    assert OutgoingMail.objects.get().status == "sent" and DailyClose.objects.get().day == MONDAY
+
+
+def test_a_clock_that_was_ahead_for_an_hour_leaves_no_job_waiting() -> None:
+    ran = claim(MAIL, now=NOON + HOUR)
+    assert ran is not None and schedule.finish(ran, succeeded=True, message="", now=NOON + HOUR)
+    assert claim(MAIL, now=NOON + MINUTE) is not None
+    assert claim(MAIL, now=NOON + HOUR) is None  # this minute was worked off ahead of its time
+
+
+def test_a_close_that_died_by_a_clock_ahead_is_taken_over_an_hour_later_than_else_and_no_more() -> None:
+    assert claim(CLOSE, now=NOON + HOUR) is not None
+    assert claim(CLOSE, now=NOON + LEASE + MINUTE) is None
+    assert claim(CLOSE, now=NOON + HOUR + LEASE + MINUTE) is not None
+
+
+def test_a_clock_ahead_closes_no_day_before_it_has_ended_in_japan(sandbox: Sandbox) -> None:
+    build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    set_clock(sandbox, at(TUESDAY) - 12 * HOUR - 30 * MINUTE)  # 23:30 of Monday
+    schedule.run("daily_close", now=at(TUESDAY, 0, 30))
+    assert not DailyClose.objects.exists()
+    set_clock(sandbox, at(TUESDAY, 0, 5))
+    assert schedule.run("daily_close", now=at(TUESDAY, 1, 5))
+    assert DailyClose.objects.get().day == MONDAY
+
+
+def test_a_clock_behind_closes_an_hour_later(sandbox: Sandbox) -> None:
+    build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    set_clock(sandbox, at(TUESDAY, 1, 5))
+    schedule.run("daily_close", now=at(TUESDAY, 0, 5))
+    assert not DailyClose.objects.exists()
+    assert schedule.run("daily_close", now=set_clock(sandbox, at(TUESDAY, 1, 10)))
+    assert DailyClose.objects.get().day == MONDAY

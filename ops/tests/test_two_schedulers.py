@@ -1,0 +1,47 @@
+"""Several workers ring the same bells at the same moment: each job runs once, whatever it finds to do."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from kikaku.sandbox import Sandbox
+from ledger import verification, webhook
+from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
+from ledger.tests import build
+from ledger.tests.closing import MONDAY, at, night_after, set_clock
+from ledger.tests.crowds.processes import Together, crowd
+from ops import schedule
+from ops.models import JobRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKERS = 4
+
+
+def test_four_workers_with_all_jobs_due_run_each_once(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY, 12))
+    for _customer in range(3):
+        build.paid_order(sandbox, now=now)
+    left_by_a_crash = build.order(now=now)
+    sandbox.pay(build.session_of(left_by_a_crash, now=now))
+    for delivery in sandbox.pending_deliveries():  # stored, and nobody handled them
+        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+    now = set_clock(sandbox, night_after(MONDAY))
+
+    def work(number: int, together: Together) -> Counter[str]:
+        together()
+        names = list(schedule.JOBS)
+        names = names[number:] + names[:number]  # nobody waits politely for the others
+        return Counter(name for name in names if schedule.run(name, now=now))
+
+    done: Counter[str] = sum(crowd(WORKERS, work), Counter())
+    assert JobRun.objects.count() == len(schedule.JOBS)
+    if not done["daily_close"]:  # its one run came before the events were handled: it rings again
+        assert "Entries kept coming in" in JobRun.objects.get(job="daily_close").message
+        done += Counter(daily_close=schedule.run("daily_close", now=now + timedelta(minutes=10)))
+    assert done == dict.fromkeys(schedule.JOBS, 1)
+    assert (Payment.objects.count(), BalanceTransaction.objects.count()) == (4, 4)
+    assert DailyClose.objects.get().day == MONDAY
+    assert set(OutgoingMail.objects.values_list("attempts", flat=True)) <= {0, 1}
+    assert not list(verification.verify())

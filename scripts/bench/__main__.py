@@ -1,0 +1,124 @@
+"""Measure the shop and its books against their goals.
+
+make bench                                    everything: ten minutes at most
+make bench ARGS="pages"                       a part alone: pages, webhooks or close
+make bench ARGS="close --day 100000"          the close of a larger day
+DB=postgres make bench                        on a PostgreSQL of its own
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from postgres import NoPostgres
+from test import database
+
+from bench.report import Figure, heading
+from bench.server import ServerFailed
+
+PARTS = {
+    "pages": "Pages: processor time of a request, and its queries",
+    "webhooks": "Webhooks: signed events over 8 connections",
+    "close": "The daily close",
+}
+ROUNDS, REQUESTS, PAYMENTS, DAY = 12, 25, 300, 10_000
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 1."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to 1,000,000 is needed, not {text!r}")
+    return int(text)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=whole, default=ROUNDS, help="of the pages (default %(default)s)")
+    parser.add_argument(
+        "--requests", type=whole, default=REQUESTS, help="of a page in a round (default %(default)s)"
+    )
+    parser.add_argument(
+        "--payments", type=whole, default=PAYMENTS, help="whose events are sent (default %(default)s)"
+    )
+    parser.add_argument(
+        "--day", type=whole, default=DAY, help="payments of the day to close (default %(default)s)"
+    )
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    return options
+
+
+def say(text: str) -> None:
+    """Tell on standard error how far it is."""
+    print(f"  … {text}", file=sys.stderr, flush=True)
+
+
+def prepare(folder: Path, database_url: str) -> None:
+    """Set Django up on a database of the bench's own."""
+    os.environ |= {
+        "ENVIRONMENT": "development",
+        "DJANGO_SETTINGS_MODULE": "bench.settings",
+        "BENCH_FOLDER": str(folder),
+        "DATABASE_URL": database_url,
+        "STRIPE_SECRET_KEY": "",
+        "STRIPE_API_BASE": "",
+        "EMAIL_URL": "",
+    }
+    import django
+    from django.core.management import call_command
+
+    say("database: migrations")
+    django.setup()
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def figures(part: str, folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure a part."""
+    if part == "pages":
+        from bench import pages
+
+        yield from pages.measure(folder, rounds=options.rounds, requests=options.requests, say=say)
+    elif part == "webhooks":
+        from bench import webhooks
+
+        yield from webhooks.measure(folder, payments=options.payments, say=say)
+    else:
+        from bench import close
+
+        yield from close.measure(folder, payments=options.day, say=say)
+
+
+def main() -> int:
+    """Print the report; 0 whatever it says, 1 when something could not be measured."""
+    options = arguments()
+    began = time.monotonic()
+    engine = os.environ.get("DB", "sqlite")
+    try:
+        with tempfile.TemporaryDirectory(prefix="kikaku-bench-") as name, database(engine) as extra:
+            folder = Path(name)
+            prepare(folder, extra.get("DATABASE_URL", f"sqlite:///{folder / 'bench.sqlite3'}"))
+            print(f"Engine: {engine}. Processors: {os.cpu_count()}.", flush=True)
+            for part in [part for part in PARTS if part in (options.parts or PARTS)]:
+                print(heading(PARTS[part]), flush=True)
+                for figure in figures(part, folder, options):
+                    print(figure.line(), flush=True)
+    except (ServerFailed, NoPostgres) as error:
+        print(f"\nThe bench could not go on: {error}", file=sys.stderr)
+        return 1
+    print(f"\nIt took {time.monotonic() - began:.0f} seconds.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

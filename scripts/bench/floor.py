@@ -1,0 +1,20 @@
+"""The floor: a view that says hello, behind the shop's middleware, with the shop's settings, by the same server."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "bench.floor_settings"
+
+
+@csrf_exempt
+def hello(request: HttpRequest) -> HttpResponse:
+    """Say hello."""
+    return HttpResponse("hello world")
+
+
+urlpatterns = [path("hello/", hello)]
+application = get_wsgi_application()

@@ -1,0 +1,94 @@
+"""The demo shop that is measured, and how many queries its pages take. Needs Django set up."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import Count, F
+from django.test import RequestFactory
+from django.urls import reverse
+
+from bench.report import Figure
+from shop.models import Product, Variant
+from shop.shelf import PAGE_SIZE
+
+SEARCH_WORD = "ライト"
+COLD, WARM = 3, 1  # queries at most
+
+
+@dataclass(frozen=True)
+class Goods:
+    """The addresses that are asked for."""
+
+    sku: str
+    product: str
+    list: str
+    search: str
+    add: str
+    form: bytes  # what the button "add to cart" posts
+
+    @classmethod
+    def find(cls) -> "Goods":
+        """Write the demo shop unless it is there; choose the product with the most variants of the list's first page."""
+        if not Product.objects.exists():
+            call_command("demo", stdout=StringIO())
+        first = Product.objects.filter(status=Product.Status.ACTIVE).order_by("position", "id")[:PAGE_SIZE]
+        product = (
+            Product.objects.filter(pk__in=first.values("pk"))
+            .annotate(choices=Count("variants"))
+            .order_by("-choices", "position")[0]
+        )
+        variants = Variant.objects.filter(product=product, compare_at_price=None, stock__on_hand__gt=0)
+        sku = variants.order_by("position", "id")[0].sku
+        return cls(
+            sku=sku,
+            product=reverse("product", args=[product.slug]),
+            list=reverse("product_list"),
+            search=f"{reverse('search')}?q={quote(SEARCH_WORD)}",
+            add=reverse("cart_add"),
+            form=urlencode({"sku": sku, "quantity": "1"}).encode(),
+        )
+
+    def change(self) -> None:
+        """Give the product a price it never had: what was kept of its page and of lists that show it is old from now on."""
+        Variant.objects.filter(sku=self.sku).update(price=F("price") + 1)
+
+
+def queries(goods: Goods) -> Iterator[Figure]:
+    """Count the queries of each page, rendered and stored, through the WSGI application in this process."""
+    from kikaku.wsgi import application
+
+    def count(environ: Any) -> int:
+        """Give the number of statements that answering takes."""
+        statements = 0
+
+        def counted(execute: Callable[..., Any], *arguments: Any) -> Any:
+            nonlocal statements
+            statements += 1
+            return execute(*arguments)
+
+        def ignore(status: str, headers: Any, error: Any = None, /) -> Callable[[bytes], object]:
+            return bytes
+
+        with connection.execute_wrapper(counted):
+            answer = application(dict(environ), ignore)
+            b"".join(answer)
+            if hasattr(answer, "close"):
+                answer.close()
+        return statements
+
+    pages = {"product page": goods.product, "list page": goods.list, "home page": reverse("home")}
+    ask = RequestFactory(HTTP_HOST="127.0.0.1")
+    for name, path in pages.items():
+        environ = ask.get(path).environ
+        count(environ)  # what a process asks once is asked
+        goods.change()
+        yield Figure(f"{name}, after a price changed", count(environ), "queries", COLD)
+        yield Figure(f"{name}, stored", count(environ), "queries", WARM)
+    yield Figure("search", count(ask.get(goods.search).environ), "queries", COLD)
+    post = ask.post(goods.add, goods.form, content_type="application/x-www-form-urlencoded").environ
+    yield Figure("add to cart", count(post), "queries", WARM)

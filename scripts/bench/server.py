@@ -1,0 +1,171 @@
+"""A web server as `make run` starts it, the connection to it, and the processor time it has used."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from run import BLOCKING_THREADS
+
+START_SECONDS = 60.0
+GRACE_SECONDS = 10.0
+
+
+class ServerFailed(Exception):
+    """A server did not start, or answered what it should not. The text says which."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request."""
+
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `seconds` from the first byte sent to the last one read."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    seconds: float
+
+
+class _AtOnce(http.client.HTTPConnection):
+    """Sends head and body of a request together, as browsers do with small forms."""
+
+    _collected = b""
+
+    def send(self, data: Any) -> None:
+        """Collect what is to be sent."""
+        self._collected += data
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Send it, and wait for the answer."""
+        collected, self._collected = self._collected, b""
+        super().send(collected)
+        return super().getresponse()
+
+
+class Connection:
+    """One connection that is kept alive."""
+
+    def __init__(self, port: int) -> None:
+        self._http = _AtOnce("127.0.0.1", port, timeout=60)
+        self._http.connect()
+        assert self._http.sock is not None
+        self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, ask: Ask) -> Answer:
+        """Send a request and read the whole answer."""
+        began = time.perf_counter()
+        self._http.request(ask.method, ask.path, body=ask.body or None, headers=dict(ask.headers))
+        answer = self._http.getresponse()
+        body = answer.read()
+        seconds = time.perf_counter() - began
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, body, seconds)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+
+@dataclass
+class Server:
+    """A process that listens on `port`."""
+
+    port: int
+    process: "subprocess.Popen[bytes]"
+
+    def connect(self) -> Connection:
+        """Open a connection."""
+        return Connection(self.port)
+
+    def cpu_seconds(self) -> float | None:
+        """Give the processor time (user and system) of its process tree so far; None where the system can not say."""
+        if not sys.platform.startswith("linux"):
+            return None
+        # the clock of another process's CPU time, as clock_getcpuclockid(3) makes it: nanoseconds, not ticks
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in _tree(self.process.pid))
+
+
+def _tree(root: int) -> list[int]:
+    """Give the ids of a process and all below it."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(port: int) -> dict[str, str]:
+    """Give the environment of a child: ours, and its port."""
+    return {
+        **os.environ,
+        "PORT": str(port),
+        "STOREFRONT_BASE_URL": f"http://127.0.0.1:{port}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextlib.contextmanager
+def web(application: str, *, log: Path) -> Iterator[Server]:
+    """Serve a WSGI application with granian as `make run` does, one worker; end it at the end."""
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", application]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
+    command += ["--no-ws", "--log-level", "error"]
+    with running(command, port, log=log) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, *, log: Path) -> Iterator[Server]:
+    """Start a process, wait until it listens on `port`, and end it at the end.
+
+    Raises `ServerFailed` with its last words when it does not come up.
+    """
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, env=environment(port), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                words = log.read_text(errors="replace")[-2000:]
+                raise ServerFailed(f"{' '.join(command[1:])} did not start:\n{words}")
+            time.sleep(0.05)
+        yield Server(port, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,41 @@
+"""Forty customers in forty processes press the button: ten get a piece, thirty are told so, on the page."""
+
+from collections import Counter
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from ledger.models import CheckoutAttempt, Order, StockItem
+from ledger.tests.crowds.processes import Together, crowd
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_forty_customers_press_the_button_and_ten_pieces_are_sold(settings: Settings) -> None:
+    settings.RATE_LIMITS = {}  # forty people at one address
+    build.product(on_hand=10)
+    build.text()
+    build.text("returns", "返品・交換について")
+    client = Client()
+    build.fill(client, ("SKU-madoka", 1))
+    build.type_address(client)
+    client.get("/checkout/confirm/")  # what a first request loads, forty children need not load again
+
+    def buy(number: int, together: Together) -> str:
+        page = client.get("/checkout/confirm/").content.decode()  # a nonce of its own
+        fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+        together()
+        answer = client.post("/checkout/place/", fields)
+        if answer.status_code == 303:
+            return "sold" if "/c/pay/cs_test_" in answer["Location"] else answer["Location"]
+        told = answer.content.decode()
+        assert "売り切れ" in told or "在庫" in told
+        return f"told with {answer.status_code}"
+
+    assert Counter(crowd(40, buy)) == {"sold": 10, "told with 409": 30}
+    item = StockItem.objects.get()
+    assert (item.on_hand, item.reserved) == (10, 10)
+    assert Order.objects.count() == 10
+    assert CheckoutAttempt.objects.filter(status=CheckoutAttempt.Status.OPEN).count() == 10

@@ -1,0 +1,66 @@
+"""Parts of pages that are kept, and templates made for a language: quick, and never old or in the wrong tongue."""
+
+import pytest
+from django.template import engines
+from django.template.loader import get_template
+from django.test import Client
+from django.utils.translation import override
+
+from ledger.models import StockItem
+from shop.fragments import rendered
+from shop.models import Category, ContentPage, Product, Variant
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db
+
+
+def page(client: Client, path: str) -> str:
+    """Return a page's text."""
+    return client.get(path).content.decode()
+
+
+def test_what_changes_is_shown_at_once_on_list_and_product_page(client: Client) -> None:
+    build.product(price=12_800, title="灯り")
+    paths = ("/products/", "/products/madoka/", "/", "/search/?q=madoka")
+    assert all("¥12,800" in page(client, path) for path in paths)
+    Variant.objects.update(price=13_900)
+    Product.objects.update(title_ja="あたらしい灯り")
+    for path in paths:
+        assert "¥13,900" in page(client, path)
+        assert "あたらしい灯り" in page(client, path)
+        assert "¥12,800" not in page(client, path)
+    StockItem.objects.update(on_hand=0)
+    assert all("売り切れ" in page(client, path) for path in paths[:2])
+
+
+def test_header_and_footer_follow_their_categories_and_texts(client: Client) -> None:
+    build.product()
+    assert "新しい棚" not in page(client, "/products/")
+    Category.objects.create(slug="new", name_ja="新しい棚", name_en="New shelf")
+    ContentPage.objects.create(slug="new", title_ja="新しい文", body_ja="<p>文</p>")
+    assert page(client, "/products/").count("新しい棚") == 3  # header, footer and the filter
+    assert "新しい文" in page(client, "/products/madoka/")
+    assert "New shelf" in page(client, "/en/products/")
+
+
+def test_what_is_unchanged_is_not_rendered_again(client: Client) -> None:
+    for number in range(5):
+        build.product(f"kept-{number}", title=f"灯り {number}")
+    page(client, "/products/kept-0/")
+    before = rendered.cache_info()
+    page(client, "/products/kept-0/")
+    after = rendered.cache_info()
+    assert after.misses == before.misses
+    assert after.hits > before.hits
+
+
+def test_a_constant_text_is_translated_for_each_language() -> None:
+    for language, word in (("ja", "カート"), ("en", "Cart"), ("ja", "カート")):
+        with override(language):
+            assert word in get_template("shop/cart.html").render({"links": {}})
+
+
+def test_a_text_that_is_no_constant_is_left_to_django() -> None:
+    with override("ja"):
+        source = '{% load i18n %}{% translate "Cart" as word %}{{ word }}{% translate named %}'
+        assert engines["django"].from_string(source).render({"named": "Cart"}) == "カートカート"

@@ -1,0 +1,62 @@
+"""What an earlier implementation got wrong, as far as a customer's way is concerned; the list of the books is in
+`ledger/tests/test_lessons.py`."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from kikaku.sandbox import Sandbox
+from ledger import checkout
+from ledger.models import Order
+from ledger.tests.build import deliver, now_of
+from shop.models import Product, Variant
+from shop.tests import build
+
+pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes after the commit
+
+
+def ordered() -> Order:
+    """Buy one lamp as a guest, in a browser that is asked for a CSRF token wherever one is wanted."""
+    browser = Client(enforce_csrf_checks=True, headers={"Sec-Fetch-Site": "same-origin"})
+    build.product(price=12_800, title="シーリングライト まどか")
+    build.text()
+    build.text("returns", "返品・交換について")
+    build.fill(browser, ("SKU-madoka", 1))
+    build.type_address(browser)
+    page = browser.get("/checkout/confirm/").content.decode()
+    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+    answer = browser.post("/checkout/place/", fields)
+    assert answer.status_code == 303, answer.content.decode()
+    return Order.objects.get()
+
+
+def test_a_guest_buys_without_being_stopped_by_a_csrf_rule(sandbox: Sandbox) -> None:
+    assert ordered().lines.get().sku == "SKU-madoka"
+
+
+def test_what_is_paid_is_the_quote_that_was_shown_and_not_todays_price(sandbox: Sandbox) -> None:
+    order = ordered()
+    Variant.objects.update(price=99_000)
+    checkout.start_payment(order, now=now_of(sandbox))
+    sandbox.pay(str(order.attempts.get().session_id))
+    deliver(sandbox)
+    order.refresh_from_db()
+    assert order.lines.get().unit_price == 12_800
+    assert order.payments.get().amount == order.total < 20_000
+
+
+def test_an_order_shows_the_title_that_was_bought(sandbox: Sandbox) -> None:
+    order = ordered()
+    Product.objects.update(title_ja="改名された商品")
+    page = Client().get(f"/orders/{order.token}/").content.decode()
+    assert "シーリングライト まどか" in page
+    assert "改名された商品" not in page
+
+
+def test_a_customer_who_is_signed_in_is_no_admin(sandbox: Sandbox) -> None:
+    order = ordered()
+    customer = Client()
+    customer.force_login(User.objects.create_user("hanako", "hanako@example.jp", "x"))
+    for path in ("/admin/", "/admin/ledger/order/", f"/admin/ledger/order/{order.pk}/change/"):
+        answer = customer.get(path)
+        assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/admin/login/")

@@ -1,0 +1,51 @@
+"""Queries whose SQL is made once: they find what the ORM finds, whatever was typed."""
+
+import pytest
+from django.db import connection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from shop.models import Product
+from shop.quote import load_offers, price_of
+from shop.shelf import Filters, matching, normalise, shelf, words
+from shop.statements import prepare, slot
+from shop.tests import build
+
+TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)
+
+
+class Typed(TestCase):
+    """What is typed is a text, never a pattern or SQL."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(title=TYPED, typed=TYPED)
+    def test_a_search_finds_what_the_orm_finds(self, title: str, typed: str) -> None:
+        build.product("typed", title=title, picture=False)
+        asked = Filters(query=normalise(typed))
+        assert shelf(asked, page=1).count == matching(asked, words(asked.query)).count()
+
+    @settings(max_examples=40, deadline=None)
+    @given(sku=st.text(alphabet="aA%_'\\ ", min_size=1, max_size=4))
+    def test_a_sku_finds_itself_alone(self, sku: str) -> None:
+        build.product("typed", picture=False, price=700)
+        variant = build.variant(build.product("other", picture=False), sku, price=900)
+        assert price_of(sku) == 900
+        assert set(load_offers([sku, "nothing"])) == {variant.sku}
+        assert price_of(f"{sku}%") is None
+
+
+@pytest.mark.django_db
+def test_a_missing_text_is_an_error_and_no_query() -> None:
+    statement = prepare(Product.objects.filter(slug=slot("slug")).values("slug"))
+    with connection.execute_wrapper(lambda *_arguments: pytest.fail("it asked")), pytest.raises(KeyError):
+        statement.rows()
+
+
+@pytest.mark.django_db
+def test_one_statement_serves_different_texts() -> None:
+    build.product("one")
+    build.product("two")
+    statement = prepare(Product.objects.filter(slug=slot("slug")).values("slug", "title_ja"))
+    assert [statement.records(slug=slug)[0]["slug"] for slug in ("one", "two")] == ["one", "two"]
+    assert statement.rows(slug="three") == []

@@ -1,0 +1,74 @@
+"""A shop whose database or disk does not take anything: customers read on, are told in words, and lose nothing."""
+
+import resource
+
+import pytest
+from django.test import Client
+
+from kikaku.sandbox import Sandbox
+from ledger.models import Order, StockItem, StripeEvent
+from ledger.tests import build as books
+from ledger.tests.crashes.lock import locked_by_another_process, sqlite_only
+from shop.models import Picture
+from shop.tests import build
+from shop.tests.test_admin import drawing, form, with_picture
+from shop.tests.test_checkout import confirmation, place
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@sqlite_only
+def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_form_later(
+    client: Client, sandbox: Sandbox
+) -> None:
+    build.product()
+    build.text()
+    build.text("returns", "返品・交換について")
+    build.fill(client, ("SKU-madoka", 1))
+    page = confirmation(client)
+    client.raise_request_exception = False
+    with locked_by_another_process():
+        answer = place(client, page)
+        assert client.get("/products/madoka/").status_code == 200
+    assert answer.status_code == 500
+    assert "カートの中身はブラウザに残っています" in answer.content.decode()
+    assert not Order.objects.exists() and StockItem.objects.get().reserved == 0
+    assert place(client, page).status_code == 303
+    assert Order.objects.count() == 1
+
+
+@sqlite_only
+def test_a_webhook_that_can_not_be_stored_is_asked_for_again(client: Client, sandbox: Sandbox) -> None:
+    sandbox.pay(books.session_of(books.order()))
+    for delivery in sandbox.pending_deliveries():
+        signature = delivery.headers["Stripe-Signature"]
+        with locked_by_another_process():
+            refused = client.post(
+                "/webhooks/stripe",
+                delivery.body,
+                content_type="application/json",
+                headers={"Stripe-Signature": signature},
+            )
+        assert refused.status_code == 500 and "again" in refused.json()["error"]
+    assert not StripeEvent.objects.exists()
+    books.deliver(sandbox)
+    assert Order.objects.get().status == "paid"
+
+
+def test_a_picture_for_which_the_disk_has_no_room_saves_nothing_and_says_so(admin_client: Client) -> None:
+    product = build.product(picture=False)
+    page = f"/admin/shop/product/{product.pk}/change/"
+    heavy = drawing("JPEG") + b"\0" * 50_000
+    admin_client.get(page)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        answer = admin_client.post(page, form(product, title_ja="別の灯り") | with_picture("a.jpg", heavy))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert answer.status_code == 302
+    assert "画像を保管できませんでした" in admin_client.get(page).content.decode()
+    product.refresh_from_db()
+    assert product.title_ja != "別の灯り" and not Picture.objects.exists()
+    assert admin_client.post(page, form(product) | with_picture("a.jpg", heavy)).status_code == 302
+    assert Picture.objects.count() == 1
