@@ -124,6 +124,7 @@ class World:
         self.now = day_bounds(yesterday(self.now) + timedelta(days=1))[1] + timedelta(hours=1)
         self.run(*JOBS)
         self.close()
+        self.run("mail")  # the close asks Stripe about what no event told of, and customers are told
 
 
 # ── Making worlds ────────────────────────────────────────────────────────────────────────────────────────
