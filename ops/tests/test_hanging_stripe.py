@@ -107,7 +107,7 @@ def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")},
                 "ENVIRONMENT": "development",
-                "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+                "DJANGO_SETTINGS_MODULE": "ops.tests.unprepared",
                 "KIKAKU_TEST_ROOT": str(tmp_path),
                 "DATABASE_URL": database_url(),
                 "PORT": str(port),
