@@ -169,8 +169,9 @@ def test_a_taken_port_is_an_error(sandbox: Sandbox, address: str, tmp_path: Path
 
 
 _SERVE = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background is born deaf to it
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.server import serve
 serve(Sandbox(Path(sys.argv[1])), int(sys.argv[2]))
