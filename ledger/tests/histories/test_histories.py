@@ -36,7 +36,7 @@ def prepared() -> Iterator[Path]:
 
 def test_after_any_history_the_books_hold(prepared: Path) -> None:
     quick = connection.vendor == "sqlite"
-    live_many(prepared, slots=12, count=120 if quick else 15)
+    live_many(prepared, slots=12, count=190 if quick else 15)
     live_many(prepared, slots=30, count=10 if quick else 3)
 
 
