@@ -38,6 +38,16 @@ def env_int(name: str, default: int, *, minimum: int, maximum: int) -> int:
     return value
 
 
+def env_secret(name: str) -> str:
+    """Read a secret of our own making, which may be left out: one that could be guessed is refused."""
+    value = env_str(name)
+    if value and (len(value) < 32 or len(set(value)) < 12):
+        raise ImproperlyConfigured(
+            f"{name} is too weak: use 32 random characters or more, or leave it empty."
+        )
+    return value
+
+
 def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     """Read one of `choices`."""
     value = env_str(name) or default
@@ -95,16 +105,8 @@ if len(SECRET_KEY) < 40 or (PRODUCTION and SECRET_KEY.startswith("development-on
         "SECRET_KEY must be a random text of 40 characters or more in production, for example from "
         '`python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
     )
-ADMIN_API_KEY = env_str("ADMIN_API_KEY")
-if ADMIN_API_KEY and (len(ADMIN_API_KEY) < 32 or len(set(ADMIN_API_KEY)) < 12):
-    raise ImproperlyConfigured(
-        "ADMIN_API_KEY is too weak: use 32 random characters or more, or leave it empty."
-    )
-D1_GATEWAY_SECRET = env_str("D1_GATEWAY_SECRET")  # by it a request proves that it came through our Worker
-if D1_GATEWAY_SECRET and (len(D1_GATEWAY_SECRET) < 32 or len(set(D1_GATEWAY_SECRET)) < 12):
-    raise ImproperlyConfigured(
-        "D1_GATEWAY_SECRET is too weak: use 32 random characters or more, or leave it empty."
-    )
+ADMIN_API_KEY = env_secret("ADMIN_API_KEY")
+D1_GATEWAY_SECRET = env_secret("D1_GATEWAY_SECRET")  # by it a request proves that it came through our Worker
 
 # ── Apps ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,9 +203,8 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 TIME_ZONE = "Asia/Tokyo"
 USE_TZ = True
 USE_I18N = True
-LOCALE_PATHS = [
-    BASE_DIR / "kikaku" / "locale"
-]  # what other packages leave untranslated; apps bring their own
+# what other packages leave untranslated; apps bring their own
+LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -328,9 +329,8 @@ FREE_SHIPPING_FROM = 5_000  # goods total after discount
 ORDER_MINIMUM = 50  # Stripe takes no card payment below this
 CHECKOUT_MINUTES = 35  # Stripe wants a session to live 30 minutes or more
 KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # what Stripe takes at a convenience store
-KONBINI_DAYS = (
-    3  # until 23:59:59 JST of the day that many days after the voucher was made; Stripe takes 1 to 60
-)
+# a voucher is good until 23:59:59 JST of the day that many days after it was made; Stripe takes 1 to 60
+KONBINI_DAYS = 3
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days a parcel takes
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
@@ -424,6 +424,7 @@ RATE_LIMITS = {
     "POST checkout": (60, 300),
     "POST checkout_place": (60, 300),
     "POST order_pay": (60, 300),
+    "POST order_cancel": (60, 300),
     "POST contact": (15, 3600),
     "POST admin:login": (15, 300),
 }

@@ -14,7 +14,7 @@ from operator import attrgetter
 from sys import intern
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Max
 
 from ledger import bulk, payments, recognition, refunds, stripe_client
@@ -223,7 +223,7 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     """Store and post a page of readings together; returns how many were new.
 
     One by one when that fails: another process was faster with some of them, or one can not be posted; the others
-    are, before its error is raised.
+    are, before its error is raised. A database that does not work ends it at once, for each would wait as long for it.
     """
     try:
         return _store_together(readings, rows, now)
@@ -237,6 +237,8 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     for reading in readings:
         try:
             stored += _store([reading], rows, now)
+        except OperationalError:
+            raise
         except Exception as error:
             failure = failure or error
     if failure is not None:

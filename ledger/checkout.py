@@ -29,12 +29,10 @@ logger = logging.getLogger(__name__)
 
 ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
 MARGIN = timedelta(minutes=1)  # nobody is sent to a page that closes while it is being read
-GRACE = timedelta(
-    hours=1
-)  # after a voucher's deadline: Stripe tells by itself, we ask when its event was lost
-UNKNOWN = timedelta(
-    days=1
-)  # time to put a wrong key right, before a page that Stripe does not know is given up
+# after a voucher's deadline: Stripe tells by itself, we ask when its event was lost
+GRACE = timedelta(hours=1)
+# time to put a wrong key right, before a page that Stripe does not know is given up
+UNKNOWN = timedelta(days=1)
 
 
 class PaymentUnavailable(Exception):

@@ -18,12 +18,10 @@ from ledger.models.orders import OrderStatus
 logger = logging.getLogger(__name__)
 
 TRIES = 8
-LEASE = timedelta(
-    minutes=10
-)  # longer than any server takes to answer; a crashed worker's mail is taken up after it
-FIRST_DELAY = timedelta(
-    minutes=1
-)  # doubled with each failure: the eighth try comes about two hours after the first
+# longer than any server takes to answer; a crashed worker's mail is taken up after it
+LEASE = timedelta(minutes=10)
+# doubled with each failure: the eighth try comes about two hours after the first
+FIRST_DELAY = timedelta(minutes=1)
 
 
 def queue(

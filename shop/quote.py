@@ -229,9 +229,8 @@ def quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: 
     if amounts and totals.total < settings.ORDER_MINIMUM:
         text = _("Orders are possible from ¥%(minimum)s. Please add something.")
         problems.append(Problem(Kind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
-    too_many = any(
-        problem.kind is Kind.TOO_MANY for problem in problems
-    )  # a total of what is not there says nothing
+    # a total of what is not there says nothing
+    too_many = any(problem.kind is Kind.TOO_MANY for problem in problems)
     if totals.total > MAXIMUM and not too_many:
         text = _(
             "This is more than one card payment can carry (¥99,999,999). Please contact us for an offer."

@@ -1,9 +1,11 @@
 """Fetching Stripe's balance transactions: each stored and posted once, whatever it is."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
@@ -64,6 +66,23 @@ def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
     again = balance.fetch_new(now=NOW + timedelta(minutes=5))
     assert (again.seen, again.posted) == (1, 0)
     assert JournalEntry.objects.count() == 1
+
+
+def test_a_database_that_does_not_work_is_not_tried_with_every_single_reading() -> None:
+    tries = 0
+
+    def locked(execute: Any, sql: str, *rest: Any) -> Any:
+        nonlocal tries
+        if "ledger_balancetransaction" in sql and sql.startswith("INSERT"):
+            tries += 1
+            raise OperationalError("database is locked")
+        return execute(sql, *rest)
+
+    readings = [reading(number) for number in range(50)]
+    with connection.execute_wrapper(locked), pytest.raises(OperationalError):
+        balance.take_in(readings, now=NOW, ask=False)
+    assert tries == 2  # together, then the first alone
+    assert balance.take_in(readings, now=NOW, ask=False).posted == 50
 
 
 def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:

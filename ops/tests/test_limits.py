@@ -19,6 +19,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from ops import limits
 from ops.limits import Limit, seconds_to_wait
 from ops.models import RateBucket
+from shop import urls as shop_urls
 from shop.models import ContactMessage
 from shop.tests import build
 
@@ -165,6 +166,14 @@ def test_every_rule_names_an_address_that_exists() -> None:
         assert reverse(name, args=arguments)
 
 
+def test_every_form_of_the_shop_has_a_limit(client: Client) -> None:
+    arguments = {"token": "t" * 32, "slug": "x", "name": "x"}
+    for pattern in shop_urls.urlpatterns:
+        wanted = {name: arguments[name] for name in pattern.pattern.converters}
+        if client.post(reverse(pattern.name, kwargs=wanted)).status_code != 405:
+            assert f"POST {pattern.name}" in project.RATE_LIMITS
+
+
 @pytest.mark.parametrize(
     ("path", "rule"),
     [
@@ -174,6 +183,7 @@ def test_every_rule_names_an_address_that_exists() -> None:
         ("/checkout/", "POST checkout"),
         ("/checkout/place/", "POST checkout_place"),
         (f"/orders/{'t' * 32}/pay/", "POST order_pay"),
+        (f"/orders/{'t' * 32}/cancel/", "POST order_cancel"),
         (f"/orders/{'t' * 32}/again/", "POST order_again"),
         ("/contact/", "POST contact"),
         (LOGIN, "POST admin:login"),
