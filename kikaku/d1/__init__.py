@@ -1,0 +1,73 @@
+"""Cloudflare D1 as a Django database, with transactions. `docs/d1.md` tells how.
+
+What code outside of the backend uses: the two exceptions, `retry_on_conflict` and `serializable`. On other
+engines they cost nothing: no conflict is ever raised there, and isolation is left to the engine.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ATTEMPTS = 12
+SHORTEST_WAIT, LONGEST_WAIT = 0.005, 0.5  # seconds
+
+
+class TransactionConflict(OperationalError):
+    """Another writer changed what this block read or wrote. Nothing of the block was applied: repeat it."""
+
+
+class CommitUnknown(OperationalError):
+    """The answer to a COMMIT was lost and D1 can not be asked: all of the block may be applied, or nothing."""
+
+
+def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
+    """Repeat a function that is one transaction when another writer was quicker, after a short, random wait.
+
+    The function must stand around the outermost `atomic()` and do nothing outside of it that may not happen twice.
+    Called within a block it runs once: only the whole block can be repeated.
+
+    Raises:
+        TransactionConflict: after `ATTEMPTS` conflicts.
+    """
+
+    @wraps(function)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> R:
+        wait = SHORTEST_WAIT
+        for _attempt in range(ATTEMPTS - 1):
+            try:
+                return function(*args, **kwargs)
+            except TransactionConflict:
+                if connections[DEFAULT_DB_ALIAS].in_atomic_block:
+                    raise
+            time.sleep(random.uniform(0, wait))  # noqa: S311  (spreads writers; no secret)
+            wait = min(wait * 2, LONGEST_WAIT)
+        return function(*args, **kwargs)
+
+    return repeated
+
+
+@contextmanager
+def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Guard every read of the transactions begun in this context: what they read stands still until they commit.
+
+    Enter it before `atomic()`. Only D1 needs to be told; SQLite is serializable by itself, and on PostgreSQL the
+    caller takes locks.
+    """
+    connection = connections[using]
+    before = getattr(connection, "isolation", None)
+    if before is None:
+        yield
+        return
+    connection.isolation = "serializable"
+    try:
+        yield
+    finally:
+        connection.isolation = before
