@@ -7,18 +7,22 @@ BOOTSTRAP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python is missing: 
 export ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint types format lock clean
+.PHONY: help run test django-suite bench soak lint types format lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 24
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-run: ## the shop, its worker and the Stripe stand-in on http://127.0.0.1:8000 (PORT=… for another port)
-	$(BOOTSTRAP)
-	@exec $(VENV)/python scripts/run.py
+run: ## the shop, its worker and the Stripe stand-in on http://127.0.0.1:8000 (PORT=… for another port); DB=d1 on Cloudflare's D1 engine
+	$(BOOTSTRAP) $(if $(filter d1,$(DB)),--dev)
+	@exec $(VENV)/python scripts/run.py $(DB)
 
-test: ## every test; DB=postgres on a real PostgreSQL, ARGS="ledger -x" for a part
+test: ## every test; DB=postgres or DB=d1 on another real engine, ARGS="ledger -x" for a part
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/python scripts/test.py $(ARGS)
+
+django-suite: ## Django's own tests on our D1 backend; LABELS="queries schema" for a part, ARGS="--backend sqlite" to compare
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/python scripts/django_suite.py $(ARGS) $(LABELS)
 
 soak: ## ten thousand disordered histories of the shop, each seed repeatable (COUNT=… SEED=… JOBS=… SLOTS=…)
 	$(BOOTSTRAP) --dev
@@ -48,6 +52,6 @@ lock: ## compile requirements*.in into pinned and hashed requirements*.txt (UPGR
 	$(VENV)/python scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what can be made anew; the shop's data in var/ stays
-	rm -rf .venv staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage*
+	rm -rf .venv staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage* kikaku/d1/engine/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.mo' -not -path './.venv/*' -delete

@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Put SQLite's test database into a file: in memory its threads share one cache, and concurrency is no test."""
-    if connections["default"].vendor == "sqlite":
+    if connections["default"].settings_dict["ENGINE"] == "kikaku.sqlite":
         name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         connections["default"].settings_dict["TEST"]["NAME"] = name
 

@@ -15,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
+from kikaku.d1 import address as d1_address
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # everything a running shop writes on one machine: database, media, evidence
 
@@ -123,6 +125,7 @@ INSTALLED_APPS = [
     "auditlog",
     "csp",
     "corsheaders",
+    "kikaku.d1",  # its commands; the database itself is chosen by DATABASE_URL
     "ledger",
     "shop",
     "ops",
@@ -181,10 +184,21 @@ DATABASE_URL = env_str("DATABASE_URL")
 if not DATABASE_URL:
     VAR_DIR.mkdir(exist_ok=True)
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
-if urlsplit(DATABASE_URL).scheme not in ("sqlite", "postgres", "postgresql"):
-    raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:/// or postgres://.")
 try:
-    DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600))}
+    if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES:
+        DATABASES = {
+            "default": d1_address.database(
+                DATABASE_URL,
+                gateway_secret=D1_GATEWAY_SECRET,
+                api_token=env_str("CLOUDFLARE_API_TOKEN"),
+            )
+        }
+    elif urlsplit(DATABASE_URL).scheme in ("sqlite", "postgres", "postgresql"):
+        DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600))}
+    else:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must begin with sqlite:///, postgres://, d1:// or d1-rest://."
+        )
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL can not be read: {error}.") from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

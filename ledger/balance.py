@@ -14,11 +14,12 @@ from operator import attrgetter
 from sys import intern
 from typing import Any
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from django.db.models import Max
 
 from ledger import bulk, payments, recognition, refunds, stripe_client
 from ledger.days import business_day
+from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, Discrepancy
 from ledger.recognition import Known
@@ -198,11 +199,10 @@ def learn(told: Told, *, now: datetime) -> None:
     for charge in told.charges:
         captured = payments.of_charge(charge)
         if captured is not None and payments.attempt_of(captured.metadata) is not None:
-            with transaction.atomic():
-                payments.record(captured, now=now)
+            decision(payments.record)(captured, now=now)
     for refund in told.refunds:
-        with suppress(refunds.UnknownPayment), transaction.atomic():
-            refunds.follow(refund, now=now)
+        with suppress(refunds.UnknownPayment):
+            decision(refunds.follow)(refund, now=now)
 
 
 def _without_row(reading: Reading, rows: Known) -> bool:
@@ -246,7 +246,7 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     return stored
 
 
-@transaction.atomic
+@decision
 def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     txns = [
         BalanceTransaction(

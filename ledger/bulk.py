@@ -11,18 +11,23 @@ from typing import Any
 
 from django.db import connection, models
 
+from kikaku.d1 import reserve_ids
+
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, their cells in the order of `columns` (names as in the database)."""
-    for statement, values in _statements(model, columns, rows):
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
+    columns, rows, _keys = _numbered(model, columns, rows)
+    _insert(model, columns, rows)
 
 
 def insert_numbered(
     model: type[models.Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> list[int]:
     """Insert rows whose keys the database gives, and return the keys in the order of the rows."""
+    columns, rows, known = _numbered(model, columns, rows)
+    if known is not None:
+        _insert(model, columns, rows)
+        return known
     keys = []
     for statement, values in _statements(model, columns, rows):
         with connection.cursor() as cursor:
@@ -31,6 +36,25 @@ def insert_numbered(
             )
             keys += [key for (key,) in cursor.fetchall()]
     return keys
+
+
+def _insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    for statement, values in _statements(model, columns, rows):
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+
+def _numbered(
+    model: type[models.Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> tuple[Sequence[str], Sequence[tuple[Any, ...]], list[int] | None]:
+    """Give the rows their keys beforehand where the database can not tell them within a transaction (D1)."""
+    numbered = model._meta.auto_field
+    if numbered is None or numbered.column in columns or not rows:
+        return columns, rows, None
+    keys = reserve_ids(model._meta.db_table, len(rows))
+    if keys is None:
+        return columns, rows, None
+    return [numbered.column, *columns], [(key, *row) for key, row in zip(keys, rows, strict=True)], keys
 
 
 def _statements(

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from ledger import checkout, mail, orders, payments, refunds
+from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.stripe_client import StripeRefused, StripeUnavailable
@@ -26,10 +26,7 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
     order.refresh_from_db()
     if order.status == OrderStatus.PENDING:
         _close_pages(order, now=now)
-    with transaction.atomic():
-        locked = Order.objects.select_for_update().get(pk=order.pk)
-        written = _cancel(locked, reason=reason, actor=actor, now=now)
-    for refund in written:
+    for refund in _cancel(order.pk, reason=reason, actor=actor, now=now):
         refunds.send(refund, now=now)
     order.refresh_from_db()
     return order
@@ -48,8 +45,10 @@ def _close_pages(order: Order, *, now: datetime) -> None:
             ) from error
 
 
-def _cancel(order: Order, *, reason: str, actor: str, now: datetime) -> list[Refund]:
-    """Cancel a locked order; returns the refunds that are to be sent after the commit."""
+@decision
+def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
+    """Cancel an order in one transaction; returns the refunds that are to be sent after it."""
+    order = Order.objects.select_for_update().get(pk=order_id)
     if order.status == OrderStatus.CANCELLED:
         return []
     if order.status not in (OrderStatus.PENDING, OrderStatus.PAID):

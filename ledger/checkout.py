@@ -13,11 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from ledger import mail, orders, payments, stripe_client, vouchers
 from ledger.days import business_day
+from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail
 from ledger.models.orders import OrderStatus
@@ -102,27 +103,31 @@ def _new_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
     Raises `NotPayable`.
     """
     try:
-        with transaction.atomic():
-            locked = Order.objects.select_for_update().get(pk=order.pk)
-            if locked.status != OrderStatus.PENDING:
-                raise NotPayable(f"order {order.number} is {locked.status}")
-            done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
-            if locked.payments.exists() or locked.attempts.filter(status__in=done).exists():
-                raise NotPayable(f"order {order.number} has a completed payment page")
-            if locked.lines.exclude(quantity=F("reserved")).exists():
-                raise NotPayable(f"order {order.number} no longer holds its stock")
-            return CheckoutAttempt.objects.create(
-                order=locked,
-                idempotency_key=secrets.token_urlsafe(24),
-                created_at=now,
-                # whole seconds, as Stripe takes them
-                expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
-            )
+        return _write_attempt(order.pk, now=now)
     except IntegrityError:
         attempt = _live(order)
         if attempt is None:
             raise
         return attempt
+
+
+@decision
+def _write_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
+    order = Order.objects.select_for_update().get(pk=order_id)
+    if order.status != OrderStatus.PENDING:
+        raise NotPayable(f"order {order.number} is {order.status}")
+    done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
+    if order.payments.exists() or order.attempts.filter(status__in=done).exists():
+        raise NotPayable(f"order {order.number} has a completed payment page")
+    if order.lines.exclude(quantity=F("reserved")).exists():
+        raise NotPayable(f"order {order.number} no longer holds its stock")
+    return CheckoutAttempt.objects.create(
+        order=order,
+        idempotency_key=secrets.token_urlsafe(24),
+        created_at=now,
+        # whole seconds, as Stripe takes them
+        expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
+    )
 
 
 def _open(attempt: CheckoutAttempt) -> str:
@@ -193,8 +198,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "expired":
         _mark_expired(attempt)
         return Outcome.EXPIRED
-    with transaction.atomic():
-        return completed(attempt, session, occurred_at=now, now=now)
+    return decision(completed)(attempt, session, occurred_at=now, now=now)
 
 
 def completed(
@@ -328,30 +332,34 @@ def _last_moment(attempt: CheckoutAttempt) -> datetime:
     return attempt.expires_at + timedelta(days=settings.KONBINI_DAYS + 1 if waits else 0)
 
 
+@decision
 def _write_off(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
     """End an attempt that Stripe does not know (another account's, another mode's) and that nobody can pay any more.
 
     The goods can be sold again. Whether it was paid where it was made only a person can see: the discrepancy asks.
     Returns whether the order ended with it.
     """
-    with transaction.atomic():
-        order = Order.objects.select_for_update().get(pk=attempt.order_id)
-        _mark_expired(attempt, last_error=str(refusal))
-        note(
-            Discrepancy.Kind.MISSING_AT_STRIPE,
-            attempt.session_id or f"attempt {attempt.pk}",
-            day=business_day(now),
-            detail=f"{order.number}: its payment page is not known at Stripe (another account, another key?); {refusal}",
-            now=now,
-        )
-        return _end_unpaid(order, now=now)
+    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    _mark_expired(attempt, last_error=str(refusal))
+    note(
+        Discrepancy.Kind.MISSING_AT_STRIPE,
+        attempt.session_id or f"attempt {attempt.pk}",
+        day=business_day(now),
+        detail=f"{order.number}: its payment page is not known at Stripe (another account, another key?); {refusal}",
+        now=now,
+    )
+    return _end_unpaid(order, now=now)
 
 
 def _end_locked(order_id: int, *, now: datetime) -> bool:
     """End an order that nobody can pay any more; one whose stock does not add up must not hold up the others."""
     try:
-        with transaction.atomic():
-            return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)
+        return _lock_and_end(order_id, now=now)
     except StockRefused as error:
         logger.error("Order %d can not let its goods go: %s", order_id, error)
         return False
+
+
+@decision
+def _lock_and_end(order_id: int, *, now: datetime) -> bool:
+    return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)

@@ -21,9 +21,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
+from kikaku.d1 import retry_on_conflict
 from ledger import accounts, balance, close_report, evidence, invariants, journal, trial_balance, webhook
 from ledger.balance import Reading, Told
 from ledger.days import business_day, day_bounds, yesterday
+from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import (
     BalanceTransaction,
@@ -227,6 +229,7 @@ def _dry_run(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
     yield from results
 
 
+@retry_on_conflict
 def _rehearse(
     facts: Sequence[StripeDay], looked: _Looked, told: Sequence[Told], now: datetime
 ) -> list[CloseResult]:
@@ -401,8 +404,7 @@ def _lock(facts: StripeDay, stripe_balance: int, now: datetime) -> CloseResult:
                 "Please make room or repair the storage; the next run closes it."
             ) from error
         try:
-            with transaction.atomic():
-                _write_rows(prepared, run=run, written=written, now=now)
+            _write_rows(prepared, run=run, written=written, now=now)
         except _Disturbed:
             continue
         except IntegrityError:
@@ -421,8 +423,14 @@ def _lock(facts: StripeDay, stripe_balance: int, now: datetime) -> CloseResult:
     raise CloseFailed(f"Entries kept coming in while {facts.day} was closed. Please try again in a moment.")
 
 
+@decision
 def _write_rows(prepared: Prepared, *, run: int, written: Sequence[evidence.Written], now: datetime) -> None:
-    """Write the close, inside a transaction. The first row locks: from here on the day gains no entry."""
+    """Write the close in one transaction. Its first row locks: from here on the day gains no entry.
+
+    On D1 nothing locks: the count of the day's entries is a guarded read, so that one posted meanwhile makes this
+    begin anew and find the day disturbed; a posting that commits later meets the trigger, which runs again then. The
+    count is one row, however many entries the day has, and the last key alone would not do: keys are drawn beforehand.
+    """
     day = prepared.facts.day
     proof = prepared.report["proof"]
     close = DailyClose(

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 
+from kikaku.d1 import retry_on_conflict
 from ledger.models import Discrepancy
 
 
@@ -9,6 +10,7 @@ class ResolutionMissing(Exception):
     """A discrepancy is resolved by saying how; nothing was changed."""
 
 
+@retry_on_conflict
 def note(
     kind: str, object_id: str, *, day: date, now: datetime, amount: int = 0, detail: str = ""
 ) -> Discrepancy:

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from kikaku.d1 import retry_on_conflict
 from ledger import stock, tax
 from ledger.days import business_day
 from ledger.models import Order, OrderLine
@@ -90,6 +91,7 @@ def _check(lines: Sequence[NewLine], discount: int) -> None:
         raise OrderRefused("discount", _("The discount is larger than the goods."))
 
 
+@retry_on_conflict
 def place(
     *,
     nonce: str,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from ledger import mail, orders, recognition, stock, stripe_client
 from ledger.days import business_day
+from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
@@ -79,8 +80,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
     nothing changed.
     """
     try:
-        with transaction.atomic():
-            refund = write(order=order, request=request, nonce=nonce, actor=actor, now=now)
+        refund = decision(write)(order=order, request=request, nonce=nonce, actor=actor, now=now)
     except IntegrityError:
         written = Refund.objects.filter(nonce=nonce, order=order).first()
         if written is None:
@@ -92,14 +92,14 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
     return refund
 
 
+@decision
 def preview(*, order: Order, request: RefundRequest) -> int:
     """Say what the customer would get (JPY): decide and write it all, and roll it back.
 
     Raises `RefundRefused` as the refund itself would.
     """
-    with transaction.atomic():
-        written = write(order=order, request=request, nonce="preview", actor="", now=order.placed_at)
-        transaction.set_rollback(True)
+    written = write(order=order, request=request, nonce="preview", actor="", now=order.placed_at)
+    transaction.set_rollback(True)
     return written.amount
 
 
@@ -260,20 +260,17 @@ def send(refund: Refund, *, now: datetime) -> bool:
         return False
     except StripeRefused as error:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
-        with transaction.atomic():
-            Order.objects.select_for_update().get(pk=refund.order_id)
-            _move(
-                refund,
-                Refund.Status.FAILED,
-                created=now,
-                failure_reason=str(error),
-                moved_money=False,
-                now=now,
-            )
+        _refused(refund, error, now=now)
         return True
-    with transaction.atomic():
-        follow(answer, now=now)
+    decision(follow)(answer, now=now)
     return True
+
+
+@decision
+def _refused(refund: Refund, refusal: StripeRefused, *, now: datetime) -> None:
+    """Write down that Stripe refused a refund: it failed before any money moved."""
+    Order.objects.select_for_update().get(pk=refund.order_id)
+    _move(refund, Refund.Status.FAILED, created=now, failure_reason=str(refusal), moved_money=False, now=now)
 
 
 def _create(refund: Refund) -> dict[str, Any]:
@@ -309,8 +306,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
             continue
         else:
             if found is not None:
-                with transaction.atomic():
-                    follow(found, now=now)
+                decision(follow)(found, now=now)
             answered = found is not None or send(refund, now=now)
         sent += answered
         unanswered = 0 if answered else unanswered + 1
@@ -336,8 +332,7 @@ def ask_about_waiting(*, now: datetime, limit: int = 50) -> int:
         except (StripeUnavailable, StripeRefused) as error:
             logger.warning("Refund %d waits, Stripe does not tell how it stands: %s", refund.pk, error)
             continue
-        with transaction.atomic():
-            moved += follow(answer, now=now).status not in WAITS
+        moved += decision(follow)(answer, now=now).status not in WAITS
     return moved
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
 
 from ledger import mail, orders, recognition, stock
+from ledger.decisions import decision
 from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
 
@@ -34,16 +35,15 @@ def ship(
     Raises `ShipRefused`; then nothing changed.
     """
     try:
-        with transaction.atomic():
-            return _ship(
-                order=order,
-                quantities=quantities,
-                carrier=carrier,
-                tracking_number=tracking_number,
-                nonce=nonce,
-                actor=actor,
-                now=now,
-            )
+        return _ship(
+            order=order,
+            quantities=quantities,
+            carrier=carrier,
+            tracking_number=tracking_number,
+            nonce=nonce,
+            actor=actor,
+            now=now,
+        )
     except IntegrityError:
         shipped = Shipment.objects.filter(nonce=nonce, order=order).first()
         if shipped is None:
@@ -51,6 +51,7 @@ def ship(
         return shipped
 
 
+@decision
 def _ship(
     *,
     order: Order,

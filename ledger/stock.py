@@ -12,6 +12,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from kikaku.d1 import retry_on_conflict
+from ledger.decisions import decision
 from ledger.models import StockItem, StockMovement
 
 
@@ -40,6 +42,7 @@ def _moved(
     return created
 
 
+@retry_on_conflict
 @transaction.atomic
 def receive(
     item: StockItem, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
@@ -54,6 +57,7 @@ def receive(
         StockItem.objects.filter(pk=item.pk).update(on_hand=F("on_hand") + quantity)
 
 
+@retry_on_conflict
 @transaction.atomic
 def receive_many(
     quantities: Mapping[int, int], *, source: str, actor: str, now: datetime, note: str = ""
@@ -87,7 +91,7 @@ def receive_many(
             StockItem.objects.filter(pk__in=ids[start : start + 500]).update(on_hand=F("on_hand") + quantity)
 
 
-@transaction.atomic
+@decision
 def adjust(
     item: StockItem,
     *,
@@ -126,6 +130,7 @@ def adjust(
     _moved(item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note)
 
 
+@retry_on_conflict
 @transaction.atomic
 def reserve(wanted: Mapping[int, int]) -> None:
     """Promise pieces: stock item id → quantity (1 or more), all of them or none.
@@ -143,6 +148,7 @@ def reserve(wanted: Mapping[int, int]) -> None:
         raise SoldOut(StockItem.objects.filter(pk__in=missing).order_by("pk").values_list("sku", flat=True))
 
 
+@retry_on_conflict
 @transaction.atomic
 def release(promised: Mapping[int, int]) -> None:
     """Take back promises: stock item id → quantity. The pieces can be sold again.
@@ -156,6 +162,7 @@ def release(promised: Mapping[int, int]) -> None:
             raise StockRefused(f"stock item {item_id}: {quantity} to release, fewer reserved")
 
 
+@retry_on_conflict
 @transaction.atomic
 def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetime) -> None:
     """Ship reserved pieces: they leave the shelf and the promise is kept.
@@ -170,6 +177,7 @@ def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetim
         raise StockRefused(f"stock item {item_id}: {quantity} to ship, fewer reserved")
 
 
+@retry_on_conflict
 @transaction.atomic
 def take_back(item_id: int, quantity: int, *, source: str, actor: str, now: datetime, note: str = "") -> None:
     """Put returned pieces back on the shelf. The same `source` twice is taken back once."""

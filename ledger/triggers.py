@@ -22,7 +22,8 @@ APPEND_ONLY = {  # table: its primary key
     "ledger_evidencefile": "id",
 }
 
-# A constant key for the lock between those who post and the one who closes (PostgreSQL only: SQLite has one writer).
+# A constant key for the lock between those who post and the one who closes (PostgreSQL only: SQLite has one writer, and
+# D1 runs the triggers again at the commit; how a close notices postings is told in `daily_close._write_rows`).
 CLOSE_LOCK = 7_150_001
 
 

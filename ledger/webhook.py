@@ -17,14 +17,16 @@ from typing import Any
 
 import stripe
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
-from django.db.models import F, Q
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, JsonResponse, UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from kikaku.d1 import retry_on_conflict
 from ledger import events, stripe_shapes
+from ledger.decisions import decision
 from ledger.models import StripeEvent
 
 logger = logging.getLogger(__name__)
@@ -118,6 +120,7 @@ def _deeper_than(value: Any, levels: int) -> bool:
     return bool(layer)
 
 
+@retry_on_conflict
 def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     """Check a delivery and store its event; an event that is there already is returned as it stands.
 
@@ -175,14 +178,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
     # `attempts` grows with each claim: it tells ours from a later one, even at the same instant
     ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
     try:
-        with transaction.atomic():
-            if event.type in events.HANDLERS:
-                stripe_shapes.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
-            events.handle(event, now=now)
-            if not ours.update(
-                status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now
-            ):
-                raise LeaseLost(event.pk)
+        _handle(event, ours, now=now)
     except Exception as error:
         ours.update(
             status=StripeEvent.Status.FAILED,
@@ -193,6 +189,15 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
             .replace("\0", "\\0")[:1000],
         )
         raise
+
+
+@decision
+def _handle(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
+    if event.type in events.HANDLERS:
+        stripe_shapes.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
+    events.handle(event, now=now)
+    if not ours.update(status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now):
+        raise LeaseLost(event.pk)
 
 
 def process(event_id: str, *, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django_q.models import Schedule
 
+from kikaku.d1 import retry_on_conflict
 from ledger import balance, checkout, daily_close, days, mail, refunds, webhook
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ops import limits
@@ -150,6 +151,8 @@ JOBS: dict[str, Job] = {
 # ── The bell ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@retry_on_conflict
+@transaction.atomic
 def install(*, now: datetime) -> None:
     """Write the schedule rows that `JOBS` asks for and remove those of jobs that are gone."""
     wanted = {f"kikaku:{job.name}": job for job in JOBS.values()}
@@ -183,6 +186,7 @@ def install(*, now: datetime) -> None:
 # ── The claim ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@retry_on_conflict
 def claim(job: Job, *, now: datetime) -> JobRun | None:
     """Claim the run that `now` stands for; None when somebody else has it or it is done.
 

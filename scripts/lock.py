@@ -17,7 +17,9 @@ def main() -> None:
     for name in ("requirements", "requirements-dev"):
         subprocess.run(
             [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--universal"]
-            + ["--no-strip-extras"]  # pip takes a newer `coverage[toml]` for an unpinned package where `coverage` alone is pinned
+            + [
+                "--no-strip-extras"
+            ]  # pip takes a newer `coverage[toml]` for an unpinned package where `coverage` alone is pinned
             + ["--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
             + ["--custom-compile-command", "make lock"]
             + (

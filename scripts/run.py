@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Run the shop on this machine: web, worker and the Stripe stand-in, until Ctrl-C. Called by `make run`.
 
+With the argument `d1` (`make run DB=d1`) the database is Cloudflare's D1 engine, one more child with its data in
+var/d1/. A block in `.env` then leads manage.py in a second terminal there too, until the next plain `make run`.
+
 Each child leads a process group of its own, so that ending it ends everything it started. When one ends by itself
 the others are ended too, with its reason.
 """
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,9 +25,12 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 12.0  # from the first signal to the last resort; the worker ends itself after 10
-START_SECONDS = 60.0  # until /health must have answered
+START_SECONDS = 60.0  # until /health must have answered, and before it the D1 engine
 BLOCKING_THREADS = 8  # the shop keeps answering while four calls to Stripe hang
 DOTENV = "# Written by `make run`. The real environment wins; .env.example lists every variable.\nENVIRONMENT=development\n"
+D1_BEGIN = "# ── Written by `make run DB=d1`; `make run` takes it out again and is back on SQLite"
+D1_END = "# ── end of what `make run DB=d1` wrote"
+D1_DATABASE = "kikaku"
 
 
 def stop_with(message: str) -> NoReturn:
@@ -39,6 +46,7 @@ class Child:
     name: str
     colour: str  # ANSI colour of its lines
     command: list[str]
+    lifeline: bool = False  # it ends when its stdin closes, and so even when we are killed
     process: "subprocess.Popen[str] | None" = None
     reader: threading.Thread | None = None
     last_lines: list[str] = field(default_factory=list)
@@ -49,7 +57,7 @@ class Child:
             self.command,
             cwd=ROOT,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if self.lifeline else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -94,7 +102,7 @@ def check_port(port: int, *, what: str, base: int) -> None:
         except OSError as error:
             stop_with(
                 f"Port {port}, meant for {what}, is taken or not allowed ({error.strerror}).\n"
-                f"Is the shop running already? Otherwise choose another port (the next one is used too):\n"
+                f"Is the shop running already? Otherwise choose another port (the ones after it are used too):\n"
                 f"    make run PORT={base + 10 if base < 65000 else 8010}"
             )
 
@@ -114,6 +122,44 @@ def end(children: list[Child], hurry: threading.Event) -> None:
             child.reader.join(timeout=2)
 
 
+# ── D1 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def without_d1(dotenv: str) -> str:
+    """Return the text of a `.env` without the block of an earlier `make run DB=d1`."""
+    before, begin, rest = dotenv.partition(D1_BEGIN)
+    _block, end, after = rest.partition(D1_END)
+    return before + after.removeprefix("\n") if begin and end else dotenv
+
+
+def d1_secret(file: Path) -> str:
+    """Return the secret between the shop and its D1 engine; made once, only the owner reads it."""
+    with contextlib.suppress(FileExistsError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(secrets.token_urlsafe(36) + "\n")
+    return file.read_text().strip()
+
+
+def write_d1(dotenv: Path, variables: dict[str, str]) -> None:
+    """Put the variables into a `.env` of ours as a block; it then holds a secret, so only the owner reads it."""
+    block = "\n".join([D1_BEGIN, *(f"{name}={value}" for name, value in variables.items()), D1_END, ""])
+    text = without_d1(dotenv.read_text())
+    dotenv.chmod(0o600)
+    dotenv.write_text(text + ("" if text.endswith("\n") else "\n") + block)
+
+
+def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
+    """Wait until the engine answers, or somebody wants an end."""
+    deadline = time.monotonic() + START_SECONDS
+    while not stopping.wait(0.05):
+        if any(line.startswith("ready ") for line in engine.last_lines):
+            return
+        if engine.ended() or time.monotonic() > deadline:
+            time.sleep(0.2)  # let its last lines come
+            stop_with("The D1 engine did not start:\n" + "\n".join(engine.last_lines))
+
+
 def web_command(port: int) -> list[str]:
     """Give the command of the web server; the Dockerfile's is the same but for the host and the log."""
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
@@ -131,8 +177,8 @@ def healthy(address: str) -> bool:
         return False
 
 
-def describe(base_url: str, stripe: str | None, login: Path) -> str:
-    """Return the block with addresses and login."""
+def describe(base_url: str, stripe: str | None, login: Path, d1: str | None, exports: dict[str, str]) -> str:
+    """Return the block with addresses and login; `exports` is what a second terminal does not know by itself."""
     lines = [f"Shop    {base_url}/", f"        {base_url}/en/  (English)", f"Admin   {base_url}/admin/"]
     if login.exists():
         user, password = login.read_text().split()[:2]
@@ -141,6 +187,11 @@ def describe(base_url: str, stripe: str | None, login: Path) -> str:
         )
     if stripe:
         lines.append(f"Stripe  stand-in on {stripe}: card 4242 4242 4242 4242 pays, no real money")
+    if d1:
+        lines.append(f"Data    Cloudflare's D1 engine on {d1}, kept in var/d1")
+    if exports:
+        lines += ["", "For manage.py in a second terminal (your .env is left alone):"]
+        lines += [f"export {name}={value}" for name, value in exports.items()]
     lines += [
         "",
         "Close a day in a second terminal: .venv/bin/python manage.py daily_close",
@@ -154,6 +205,15 @@ def main() -> int:
     """Prepare, start, watch, end; 0 after Ctrl-C or SIGTERM, 1 when a child ended by itself."""
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
+    engine_name = (sys.argv[1:] or ["sqlite"])[0]
+    if engine_name not in ("sqlite", "d1"):
+        stop_with(
+            f"DB must be sqlite or d1 for `make run`, not {engine_name!r}.\n"
+            "For a PostgreSQL of your own leave DB out and set DATABASE_URL=postgres://…"
+        )
+    use_d1 = engine_name == "d1"
+    if use_d1 and os.environ.get("DATABASE_URL"):
+        stop_with("DB=d1 and DATABASE_URL in the environment name two databases: leave one of them out.")
     dotenv = ROOT / ".env"
     module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
     ours = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
@@ -164,6 +224,10 @@ def main() -> int:
             flush=True,
         )
 
+    # before the settings read it: an earlier run's engine is off, or listens elsewhere
+    if dotenv.exists() and D1_BEGIN in (text := dotenv.read_text()):
+        dotenv.write_text(without_d1(text))
+
     from django.core.exceptions import ImproperlyConfigured
 
     try:
@@ -172,15 +236,41 @@ def main() -> int:
         port, sandbox = int(settings.PORT), bool(settings.SANDBOX)
     except ImproperlyConfigured as error:
         stop_with(f"The settings are not usable: {error}")
-    if port > 65534:
-        stop_with("PORT must be 65534 or less: the Stripe stand-in takes the port after it.")
+    if port > 65533:
+        stop_with(
+            "PORT must be 65533 or less: the Stripe stand-in and the D1 engine take the ports after it."
+        )
     address = f"http://127.0.0.1:{port}"
     stand_in = f"http://127.0.0.1:{port + 1}" if sandbox else None
     check_port(port, what="the shop", base=port)
     if stand_in:
         check_port(port + 1, what="the Stripe stand-in", base=port)
 
+    d1_address = f"127.0.0.1:{port + 2}" if use_d1 else None
+    d1_variables: dict[str, str] = {}
+    exports: dict[str, str] = {}
+    engines: list[Child] = []
+    if d1_address:
+        from d1 import NoD1, engine_command, install  # beside this file
+
+        check_port(port + 2, what="the D1 engine", base=port)
+        try:
+            install()
+            command = engine_command([D1_DATABASE], port=port + 2, persist=settings.VAR_DIR / "d1")
+        except NoD1 as error:
+            stop_with(f"There is no D1: {error}.")
+        engines.append(Child("d1", "34", command, lifeline=True))
+        d1_variables = {
+            "DATABASE_URL": f"d1://{d1_address}/{D1_DATABASE}",
+            "D1_GATEWAY_SECRET": settings.D1_GATEWAY_SECRET or d1_secret(settings.VAR_DIR / "d1-secret.txt"),
+        }
+        if ours and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
+            write_d1(dotenv, d1_variables)
+        else:
+            exports = d1_variables
+
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": module, "PORT": str(port)}
+    environment |= d1_variables
     manage = [sys.executable, "manage.py"]
     stopping, hurry = threading.Event(), threading.Event()
 
@@ -190,10 +280,16 @@ def main() -> int:
         stopping.set()
 
     prepared = Child("setup", "2", [*manage, "prepare"])
-    children = [prepared]
+    children: list[Child] = []
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     try:
+        for engine in engines:
+            engine.start(environment)
+            wait_for_d1(engine, stopping)
+        if stopping.is_set():
+            return 0
+        children = [prepared]
         prepared.start(environment)
         while not prepared.ended() and not stopping.wait(0.05):
             pass
@@ -214,7 +310,7 @@ def main() -> int:
         deadline = time.monotonic() + START_SECONDS
         told = False
         while not stopping.wait(0.1):
-            dead = next((child for child in children if child.ended()), None)
+            dead = next((child for child in engines + children if child.ended()), None)
             if dead is not None:
                 assert dead.process is not None
                 stopping.set()
@@ -228,7 +324,8 @@ def main() -> int:
                 return 1
             if not told and healthy(address):
                 told = True
-                print(describe(address, stand_in, settings.VAR_DIR / "staff-login.txt"), flush=True)
+                login = settings.VAR_DIR / "staff-login.txt"
+                print(describe(address, stand_in, login, d1_address, exports), flush=True)
             elif not told and time.monotonic() > deadline:
                 print(
                     f"\n{address}/health did not answer within {START_SECONDS:.0f} seconds.\n",
@@ -239,6 +336,7 @@ def main() -> int:
         return 0
     finally:
         end(children, hurry)
+        end(engines, hurry)  # after what still writes
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the tests: `make test`, `make test DB=postgres`, `make test ARGS="ledger -x"`, `COVERAGE=1 make test`."""
+"""Run the tests: `make test`, `make test DB=postgres` or `DB=d1`, `make test ARGS="ledger -x"`, `COVERAGE=1 make test`."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import stripe_spec
+from d1 import NoD1, temporary_engine
 from postgres import NoPostgres, temporary_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,10 @@ def database(engine: str) -> Iterator[dict[str, str]]:
     if engine == "postgres":
         with temporary_server() as url:
             yield {"DATABASE_URL": url}
+    elif engine == "d1":
+        # bindings are static: the test database, and one more for tests that need a second shop beside it
+        with temporary_engine(["kikaku", "test_kikaku", "test_other"]) as running:
+            yield running.environment("kikaku")
     else:
         yield {}
 
@@ -27,8 +32,8 @@ def database(engine: str) -> Iterator[dict[str, str]]:
 def main() -> int:
     """Fetch what tests need, then let pytest speak."""
     engine = os.environ.get("DB", "sqlite")
-    if engine not in ("sqlite", "postgres"):
-        print(f"DB must be sqlite or postgres, not {engine!r}.", file=sys.stderr)
+    if engine not in ("sqlite", "postgres", "d1"):
+        print(f"DB must be sqlite, postgres or d1, not {engine!r}.", file=sys.stderr)
         return 1
     if reason := stripe_spec.fetch():
         print(reason, file=sys.stderr)
@@ -43,6 +48,9 @@ def main() -> int:
             )
     except NoPostgres as error:
         print(f"The tests can not run on PostgreSQL: {error}.", file=sys.stderr)
+        return 1
+    except NoD1 as error:
+        print(f"The tests can not run on D1: {error}.", file=sys.stderr)
         return 1
 
 

@@ -19,8 +19,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
+from kikaku.d1 import retry_on_conflict, serializable
 from ledger import stock
-from ledger.admin.two_clicks import look_again
+from ledger.admin.two_clicks import look_again, repeat_on_conflict
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import (
     Category,
@@ -55,6 +56,11 @@ class EditableAdmin(ModelAdmin):  # type: ignore[misc]
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show or save the form."""
         return super().changeform_view(request, *args, **kwargs)
+
+    @repeat_on_conflict
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask, then delete."""
+        return super().delete_view(request, *args, **kwargs)
 
 
 class FreshFormSet(InlineFormSet):
@@ -262,12 +268,7 @@ class ProductAdmin(EditableAdmin):
         self._move(request, products, Product.Status.ARCHIVED)
 
     def _move(self, request: HttpRequest, products: QuerySet[Product], status: str) -> None:
-        changed = 0
-        with transaction.atomic():  # what the audit log can not take is not changed
-            for product in products.exclude(status=status):
-                product.status = status
-                product.save(update_fields=["status"])  # one by one: the audit log takes each
-                changed += 1
+        changed = set_status(products, status)
         text = ngettext("%d product was changed.", "%d products were changed.", changed)
         self.message_user(request, text % changed, messages.SUCCESS)
 
@@ -276,6 +277,7 @@ class ProductAdmin(EditableAdmin):
         allowed: bool = super().has_delete_permission(request, obj)
         return allowed and obj is not None and not Variant.objects.filter(in_use(), product=obj).exists()
 
+    @repeat_on_conflict
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> Any:
@@ -286,7 +288,7 @@ class ProductAdmin(EditableAdmin):
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
         try:
-            with transaction.atomic():
+            with serializable(), transaction.atomic():
                 if object_id is not None:
                     self._lock(request, object_id)
                 return super().changeform_view(request, object_id, *args, **kwargs)
@@ -301,17 +303,18 @@ class ProductAdmin(EditableAdmin):
             self.message_user(request, text % {"reason": reason}, messages.ERROR)
             return HttpResponseRedirect(request.path)
 
+    @repeat_on_conflict
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any) -> Any:
         """Ask, then delete a product; lead back when a first click has done so."""
         if request.method != "POST":
             return super().delete_view(request, object_id, *args)
-        with transaction.atomic():
+        with serializable(), transaction.atomic():
             if self._lock(request, object_id):
                 return super().delete_view(request, object_id, *args)
         return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
 
     def _lock(self, request: HttpRequest, object_id: str) -> bool:
-        """Lock a product until the transaction ends; False when there is none."""
+        """Lock a product until the transaction ends; False when there is none. (D1 guards what is read instead.)"""
         product = self.get_object(request, unquote(object_id))
         return product is not None and bool(Product.objects.select_for_update().filter(pk=product.pk))
 
@@ -345,6 +348,18 @@ class ProductAdmin(EditableAdmin):
                 user=request.user,
             )
         formset.save_m2m()
+
+
+@retry_on_conflict
+@transaction.atomic
+def set_status(products: QuerySet[Product], status: str) -> int:
+    """Move products to a status; returns how many were not there. What the audit log can not take is not changed."""
+    changed = 0
+    for product in products.exclude(status=status):
+        product.status = status
+        product.save(update_fields=["status"])  # one by one: the audit log takes each
+        changed += 1
+    return changed
 
 
 def add_variant(variant: Variant, *, initial_stock: int, user: AbstractBaseUser | Any) -> None:

@@ -47,11 +47,21 @@ def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
             except TransactionConflict:
                 if connections[DEFAULT_DB_ALIAS].in_atomic_block:
                     raise
+            except Exception:
+                # an error may come of rows that do not fit together, where another writer was quicker
+                if connections[DEFAULT_DB_ALIAS].in_atomic_block or not _doomed():
+                    raise
             time.sleep(random.uniform(0, wait))  # noqa: S311  (spreads writers; no secret)
             wait = min(wait * 2, LONGEST_WAIT)
         return function(*args, **kwargs)
 
     return repeated
+
+
+def _doomed() -> bool:
+    """Tell whether the block that was rolled back just now could not have been committed."""
+    doomed = getattr(connections[DEFAULT_DB_ALIAS].connection, "doomed", None)
+    return doomed is not None and bool(doomed())
 
 
 @contextmanager
@@ -71,3 +81,18 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
         yield
     finally:
         connection.isolation = before
+
+
+def reserve_ids(table: str, count: int, using: str = DEFAULT_DB_ALIAS) -> list[int] | None:
+    """Take the ids of rows that SQL of one's own will insert within a block, where D1 can not tell them afterwards.
+
+    None where the database tells them by RETURNING: on other engines, and outside of a block. The table's primary
+    key must be one that the database would choose.
+    """
+    connection = connections[using]
+    if connection.settings_dict["ENGINE"] != __name__:
+        return None
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        found: list[int] | None = connection.connection.reserve_ids(table, count)
+    return found

@@ -1,11 +1,28 @@
-"""Forms of the admin that were sent twice at the same moment."""
+"""Forms of the admin that were sent twice, or by two people, at the same moment."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.messages.storage import default_storage
 from django.db import IntegrityError
 from django.http import HttpRequest
+
+from kikaku.d1 import retry_on_conflict
+
+
+def repeat_on_conflict(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer a form anew when another writer was quicker; nothing of the first answer was saved, nor is it told."""
+
+    @wraps(view)
+    @retry_on_conflict
+    def repeated(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "POST":
+            _rewind(request)
+            request._messages = default_storage(request)  # type: ignore[attr-defined]  # as the middleware does
+        return view(self, request, *args, **kwargs)
+
+    return repeated
 
 
 def look_again(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,14 +32,20 @@ def look_again(view: Callable[..., Any]) -> Callable[..., Any]:
     transaction is rolled back, and looked at again the form says beside the field what is taken.
     """
 
+    @repeat_on_conflict
     @wraps(view)
     def looking_again(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(self, request, *args, **kwargs)
         except IntegrityError:
-            for _name, files in request.FILES.lists():
-                for file in files:
-                    file.seek(0)
+            _rewind(request)
             return view(self, request, *args, **kwargs)
 
     return looking_again
+
+
+def _rewind(request: HttpRequest) -> None:
+    """Let the files of a form be read again."""
+    for _name, files in request.FILES.lists():
+        for file in files:
+            file.seek(0)

@@ -2,13 +2,14 @@
 
 import re
 import secrets
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from kikaku.d1 import retry_on_conflict
 from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
 from shop.layout import here, render_page
 from shop.models import ContactMessage
@@ -52,10 +53,14 @@ def contact(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return show(request, form, nonce, status=422)
     if not request.POST.get("website"):  # people do not see this field: who fills it in is a robot
-        ContactMessage.objects.get_or_create(
-            nonce=nonce, defaults={**form.cleaned_data, "received_at": timezone.now()}
-        )
+        keep(nonce, {**form.cleaned_data, "received_at": timezone.now()})
     return SeeOther(f"{here()['contact']}sent/")
+
+
+@retry_on_conflict
+def keep(nonce: str, values: dict[str, Any]) -> None:
+    """Store a message, once."""
+    ContactMessage.objects.get_or_create(nonce=nonce, defaults=values)
 
 
 def show(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 200) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from kikaku.sandbox import Sandbox
 from ledger import evidence, journal, verification, webhook
 from ledger.daily_close import CloseFailed, close_day
+from ledger.decisions import decision
 from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.posting import Draft, Line
 from ledger.tests import build
@@ -85,8 +86,7 @@ def test_a_close_that_is_disturbed_all_the_time_is_done_or_says_so(sandbox: Sand
     def post(together: Together) -> str:
         together()
         for number in range(40):
-            with transaction.atomic():
-                journal.post(draft(number), now=now)
+            decision(journal.post)(draft(number), now=now)
         return "posted"
 
     done = in_processes([close, post, post])

@@ -13,23 +13,24 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def free_ports() -> int:
-    """Find a port whose follower is free as well: the stand-in takes that one."""
+    """Find a port whose two followers are free as well: the stand-in and the D1 engine take those."""
     for _try in range(50):
-        with socket.socket() as first, socket.socket() as second:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
             port = int(first.getsockname()[1])
             try:
                 second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
             except OSError:
                 continue
             return port
-    raise RuntimeError("no two neighbouring ports are free")
+    raise RuntimeError("no three neighbouring ports are free")
 
 
 class RunningShop:
     """`scripts/run.py` as a child, its lines, and `manage.py` on the same state."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, d1: bool = False) -> None:
         self.folder = folder
         self.port = port or free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -37,19 +38,21 @@ class RunningShop:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("STRIPE_", "R2_", "REDIS_", "COV_", "COVERAGE_", "PYTEST_"))
+            if not name.startswith(
+                ("STRIPE_", "R2_", "REDIS_", "COV_", "COVERAGE_", "PYTEST_", "DATABASE_", "D1_")
+            )
         }
         self.environment = {
             **environment,
             "ENVIRONMENT": "development",
             "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
             "KIKAKU_TEST_ROOT": str(folder),
-            "DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}",
+            **({} if d1 else {"DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}"}),
             "PORT": str(self.port),
             "STOREFRONT_BASE_URL": self.url,
         }
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "run.py")],
+            [sys.executable, str(ROOT / "scripts" / "run.py"), *(["d1"] if d1 else [])],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,

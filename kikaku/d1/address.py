@@ -1,0 +1,44 @@
+"""`DATABASE_URL` of a D1 database as an entry of Django's `DATABASES`."""
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SCHEMES = ("d1", "d1-rest")
+REST_HOST = "api.cloudflare.com"
+NUMBERS = {"pool_size": int, "connect_timeout": float, "read_timeout": float}
+PLAIN = ("127.0.0.1", "localhost", "::1")
+
+
+def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]:
+    """Return the entry for `d1://host[:port]/binding` or `d1-rest://account/database`, with options as a query.
+
+    A gateway is called by https, except on this machine and inside Cloudflare's container (`….internal`), where the
+    Worker itself answers.
+
+    Raises:
+        ValueError: the address is incomplete, an option is unknown, or the secret is missing.
+    """
+    parts = urlsplit(url)
+    name, host = unquote(parts.path.strip("/")), parts.hostname or ""
+    if not host or not name or "/" in name:
+        raise ValueError(
+            f"it must look like {'d1://host/name' if parts.scheme == 'd1' else 'd1-rest://account/database'}"
+        )
+    if parts.username or parts.password:
+        raise ValueError("it must hold no secret: D1_GATEWAY_SECRET and CLOUDFLARE_API_TOKEN do")
+    options: dict[str, Any] = {}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        if key not in ("isolation", *NUMBERS):
+            raise ValueError(f"its option {key!r} is unknown; isolation, {', '.join(NUMBERS)} are known")
+        options[key] = NUMBERS.get(key, str)(value)
+    entry = {"ENGINE": "kikaku.d1", "NAME": name, "CONN_MAX_AGE": None, "OPTIONS": options}
+    if parts.scheme == "d1-rest":
+        if not api_token:
+            raise ValueError("CLOUDFLARE_API_TOKEN is missing: a token that may edit D1")
+        options["transport"] = "rest"
+        # the account stands where a host does, and its case does not matter
+        return {**entry, "HOST": REST_HOST, "PORT": "", "USER": host, "PASSWORD": api_token}
+    if not gateway_secret:
+        raise ValueError("D1_GATEWAY_SECRET is missing: the secret that the gateway asks for")
+    options["scheme"] = "http" if host in PLAIN or host.endswith(".internal") else "https"
+    return {**entry, "HOST": host, "PORT": str(parts.port or ""), "USER": "", "PASSWORD": gateway_secret}

@@ -1,0 +1,236 @@
+"""Cloudflare D1 for Django: SQLite's backend over another connection, with transactions.
+
+DATABASES = {"default": {
+    "ENGINE": "kikaku.d1", "HOST": "d1.internal", "NAME": "DB",   # the Worker's host, the binding's name
+    "PASSWORD": …,                                                # D1_GATEWAY_SECRET
+    "OPTIONS": {"isolation": "read committed"},                   # or "serializable"
+}}
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.sqlite3 import base as sqlite
+from django.db.backends.utils import CursorDebugWrapper
+
+from kikaku.d1.client import DatabaseClient
+from kikaku.d1.creation import DatabaseCreation
+from kikaku.d1.dbapi import ISOLATIONS, Connection
+from kikaku.d1.features import DatabaseFeatures
+from kikaku.d1.introspection import DatabaseIntrospection
+from kikaku.d1.operations import DatabaseOperations
+from kikaku.d1.schema import DatabaseSchemaEditor
+from kikaku.d1.transaction import violations
+from kikaku.d1.transport import Address, Gateway, Rest, Transport
+from kikaku.d1.values import Statement
+
+OPTIONS = ("isolation", "transport", "scheme", "pool_size", "connect_timeout", "read_timeout")
+
+
+class DatabaseWrapper(sqlite.DatabaseWrapper):
+    """A connection to one D1 database. `vendor` stays "sqlite": expressions keep their `as_sqlite`."""
+
+    display_name = "Cloudflare D1"
+    Database = sqlite3  # its exceptions; nothing else of it is used
+    SchemaEditorClass = DatabaseSchemaEditor
+    client_class = DatabaseClient
+    creation_class = DatabaseCreation
+    features_class = DatabaseFeatures
+    introspection_class = DatabaseIntrospection
+    ops_class = DatabaseOperations
+    connection: Connection | None
+
+    compiling_schema = False  # what is compiled stays in the schema
+    _isolation: str | None = None  # asked for before there was a connection
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Check the settings of this database.
+
+        Raises:
+            ImproperlyConfigured: something is missing or wrong.
+        """
+        settings = self.settings_dict
+        for name in ("HOST", "NAME", "PASSWORD"):
+            if not settings[name]:
+                raise ImproperlyConfigured(
+                    f"DATABASES[{self.alias!r}][{name!r}] is missing: D1 needs the gateway's HOST, the NAME of the "
+                    "database's binding, and the gateway's secret as PASSWORD."
+                )
+        options = settings["OPTIONS"]
+        if unknown := set(options) - set(OPTIONS):
+            raise ImproperlyConfigured(
+                f"DATABASES[{self.alias!r}]['OPTIONS'] holds {', '.join(sorted(unknown))}; "
+                f"D1 knows {', '.join(OPTIONS)}."
+            )
+        return {
+            "host": settings["HOST"],
+            "port": int(settings["PORT"]) if settings["PORT"] else None,
+            "database": settings["NAME"],
+            "account": settings["USER"],
+            "secret": settings["PASSWORD"],
+            **options,
+        }
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
+        """Connect. No request is sent: each statement is one of its own."""
+        rest = conn_params.get("transport") == "rest"
+        limits = {name: conn_params[name] for name in OPTIONS[3:] if name in conn_params}
+        scheme = conn_params.get("scheme") or ("https" if rest else "http")
+        address = Address(scheme, conn_params["host"], conn_params["port"], **limits)
+        transport: Transport
+        if rest:
+            transport = Rest(address, conn_params["account"], conn_params["database"], conn_params["secret"])
+        else:
+            transport = Gateway(address, conn_params["database"], conn_params["secret"])
+        return Connection(transport, self._isolation or conn_params.get("isolation", ISOLATIONS[0]))
+
+    def init_connection_state(self) -> None:
+        """Do nothing: SQLite's backend would look at the version of Python's own library."""
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Return a cursor; there are none on the server's side."""
+        assert self.connection is not None
+        return self.connection.cursor()
+
+    def make_debug_cursor(self, cursor: Any) -> "DebugCursor":
+        """Return a cursor that notes what each statement cost."""
+        return DebugCursor(cursor, self)
+
+    @property
+    def isolation(self) -> str:
+        """What transactions hold: "read committed" or "serializable" (`kikaku.d1.serializable` sets it)."""
+        if self.connection is not None:
+            return self.connection.isolation
+        return self._isolation or str(self.settings_dict["OPTIONS"].get("isolation", ISOLATIONS[0]))
+
+    @isolation.setter
+    def isolation(self, value: str) -> None:
+        self._isolation = value
+        if self.connection is not None:
+            self.connection.isolation = value
+
+    # ── Connection ───────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """Close, as every backend but SQLite's does."""
+        BaseDatabaseWrapper.close(self)
+
+    def is_usable(self) -> bool:
+        """Whether it can be gone on with: there is no session at D1 that could break."""
+        return True
+
+    def is_in_memory_db(self) -> bool:
+        """Whether closing loses the data."""
+        return False
+
+    def get_database_version(self) -> tuple[int, ...]:
+        """Return SQLite's version in D1, which tells it to nobody: the newest that Django's code asks for."""
+        return (3, 47, 0)
+
+    # ── Transactions ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        assert self.connection is not None
+        self.connection.autocommit = autocommit
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self._set_autocommit(False)
+
+    def _savepoint_allowed(self) -> bool:
+        return self.features.uses_savepoints and not self.get_autocommit()
+
+    # ── Foreign keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def disable_constraint_checking(self) -> bool:
+        """Check foreign keys at COMMIT instead of at once. In autocommit a statement is its own COMMIT."""
+        self.ensure_connection()
+        assert self.connection is not None
+        already = self.connection.defer_references
+        self.connection.defer_references = True
+        return not already
+
+    def enable_constraint_checking(self) -> None:
+        """Check foreign keys at once again; what a block wrote before is still checked at its COMMIT."""
+        assert self.connection is not None
+        self.connection.defer_references = False
+
+    def check_constraints(self, table_names: Any = None) -> None:
+        """Raise `IntegrityError` for the first row whose foreign key points nowhere."""
+        with self.cursor() as cursor:
+            if table_names is None:
+                table_names = self.introspection.table_names(cursor)
+            cursor.execute(f"{violations(table_names)} LIMIT 1")
+            violation = cursor.fetchone()
+            if violation:
+                self._tell_violation(cursor, *violation)
+
+    def _tell_violation(self, cursor: Any, table: str, rowid: int, referenced: str, key: int) -> None:
+        """Name the row whose foreign key points nowhere, as SQLite's backend does."""
+        quote = self.ops.quote_name
+        cursor.execute('SELECT "from", "to" FROM pragma_foreign_key_list(%s) WHERE id = %s', [table, key])
+        column, referenced_column = cursor.fetchone()
+        primary = self.introspection.get_primary_key_column(cursor, table)
+        cursor.execute(
+            f"SELECT {quote(primary)}, {quote(column)} FROM {quote(table)} WHERE rowid = %s",  # noqa: S608
+            [rowid],
+        )
+        key_value, bad_value = cursor.fetchone()
+        raise IntegrityError(
+            f"The row in table '{table}' with primary key '{key_value}' has an invalid foreign key: {table}.{column} "
+            f"contains a value '{bad_value}' that does not have a corresponding value in "
+            f"{referenced}.{referenced_column}."
+        )
+
+    # ── For tests ────────────────────────────────────────────────────────────────────────────────────────
+
+    def reset_database(self) -> None:
+        """Drop everything in the database. Only for one whose name begins with `test_`.
+
+        Raises:
+            ImproperlyConfigured: it has another name.
+        """
+        name = str(self.settings_dict["NAME"])
+        if not name.startswith("test_"):
+            raise ImproperlyConfigured(f"{name!r} is not emptied: only databases named test_… are.")
+        self.ensure_connection()
+        connection = self.connection
+        assert connection is not None
+        # names with a leading _cf_ are Cloudflare's; LIKE knows `_` as a wildcard
+        there = connection.table(
+            Statement(
+                "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') "
+                "AND substr(name, 1, 4) <> '_cf_' AND substr(name, 1, 7) <> 'sqlite_'"
+            )
+        ).rows
+        drops = [
+            Statement(f"DROP {kind.upper()} IF EXISTS {self.ops.quote_name(found)}")
+            for kind, found in sorted(there, key=lambda row: row[0] == "table")
+        ]
+        if drops:
+            with self.wrap_database_errors:
+                connection.apply(drops)
+        connection.rollback()
+
+
+class DebugCursor(CursorDebugWrapper):
+    """Notes round trips and what D1 bills beside each statement in `connection.queries`."""
+
+    @contextmanager
+    def debug_sql(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """Measure a statement."""
+        transport = self.db.connection.transport
+        before = transport.round_trips
+        try:
+            with super().debug_sql(*args, **kwargs):
+                yield
+        finally:
+            self.db.queries_log[-1].update(
+                round_trips=transport.round_trips - before,
+                rows_read=self.cursor.rows_read,
+                rows_written=self.cursor.rows_written,
+            )

@@ -1,0 +1,127 @@
+"""Test databases on D1. Nothing is created there: databases are bindings of the gateway, declared beforehand.
+
+So "creating" the test database means to choose the binding `test_<NAME>` (or TEST["NAME"]) and to empty it. Because it
+empties, it is strict about the name: an adapter for D1 that ran the tests in the configured database wiped what its
+users had in production (G4brym/django-cf, issue 54).
+"""
+
+import sys
+from contextlib import closing
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.creation import TEST_DATABASE_PREFIX, BaseDatabaseCreation
+
+DECLARE = (
+    "Databases of D1 are declared beforehand. On this machine name it when the engine starts "
+    "(`.venv/bin/python scripts/d1.py {configured} {name}`); behind a Worker of your own bind a database under this "
+    "name; or let DATABASES[{alias!r}]['TEST']['NAME'] say another one that begins with test_."
+)
+
+
+class DatabaseCreation(BaseDatabaseCreation):
+    """Chooses and empties the test database; touches none whose name does not begin with `test_`.
+
+    Names with an underscore in front are Django's own between its backends; its type stubs leave some out.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self._chosen: str | None = None  # the test database, once `create_test_db` took it
+
+    @staticmethod
+    def is_in_memory_db(_database_name: str) -> bool:
+        """Whether closing the connection loses the data: never."""
+        return False
+
+    def _get_test_db_name(self) -> str:
+        """Return the name of the test database, or refuse it: nothing was sent anywhere by then.
+
+        Raises:
+            ImproperlyConfigured: tests may not run with these settings.
+        """
+        name = str(super()._get_test_db_name())  # type: ignore[misc]
+        if name != self._chosen:
+            self._refuse_unless_safe(name)
+        return name
+
+    def _refuse_unless_safe(self, name: str) -> None:
+        settings = self.connection.settings_dict
+        if settings["OPTIONS"].get("transport") == "rest":
+            raise ImproperlyConfigured(
+                f"The tests do not run on {settings['NAME']!r}, which is reached through Cloudflare's REST interface: "
+                "that is for administration (1,200 requests in five minutes), and what it reaches is most likely in "
+                "production. Run them on a local engine: `.venv/bin/python scripts/d1.py`."
+            )
+        if not name.startswith(TEST_DATABASE_PREFIX):
+            raise ImproperlyConfigured(
+                f"The tests do not run on {name!r}: they empty their database, so its name must begin with "
+                f"{TEST_DATABASE_PREFIX!r}. Change or remove DATABASES[{self.connection.alias!r}]['TEST']['NAME']."
+            )
+        if name == settings["NAME"]:
+            raise ImproperlyConfigured(
+                f"The tests do not run on {name!r}: they empty their database, and this one is the configured one "
+                f"(DATABASES[{self.connection.alias!r}]['NAME']). The two must differ."
+            )
+
+    def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
+        """Take the test database, emptied unless it is to be kept.
+
+        Raises:
+            ImproperlyConfigured: the gateway does not know it, or it may not be touched.
+        """
+        name = self._get_test_db_name()
+        with closing(self._connection_to(name)) as connection:
+            try:
+                tables = self._tables(connection)
+            except ImproperlyConfigured as error:
+                known = {"configured": self.connection.settings_dict["NAME"], "alias": self.connection.alias}
+                raise ImproperlyConfigured(
+                    f"The test database {name!r} can not be used: {error} {DECLARE.format(name=name, **known)}"
+                ) from None
+            self._chosen = name
+            if keepdb:
+                return name
+            if tables and not autoclobber:
+                confirm = input(
+                    f"Type 'yes' if you would like to empty the test database {name!r}, which holds {len(tables)} "
+                    "tables, or 'no' to cancel: "
+                )
+                if confirm != "yes":
+                    self.log("Tests cancelled.")
+                    sys.exit(1)
+            if tables and verbosity >= 1:
+                shown = self._get_database_display_str(verbosity, name)  # type: ignore[attr-defined]
+                self.log(f"Emptying old test database for alias {shown}...")
+            connection.reset_database()
+        return name
+
+    def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
+        """Empty the test database again, and no other.
+
+        Raises:
+            ImproperlyConfigured: it is not the one that was created.
+        """
+        if test_database_name != self._chosen:
+            raise ImproperlyConfigured(
+                f"{test_database_name!r} is not emptied: it is not the database that the tests ran on."
+            )
+        with closing(self._connection_to(test_database_name)) as connection:
+            connection.reset_database()
+
+    def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
+        """Refuse: each clone would have to be a binding, too, and D1 copies none into another."""
+        raise NotImplementedError(
+            "On D1 the tests do not run in parallel processes of one run (--parallel): the copies of the test database "
+            "would have to be declared one by one. Start several runs, each on an engine of its own "
+            "(scripts/django_suite.py does)."
+        )
+
+    def _connection_to(self, name: str) -> Any:
+        """Return a connection beside the one of the settings, which keep their NAME until all has gone well."""
+        return type(self.connection)({**self.connection.settings_dict, "NAME": name}, self.connection.alias)
+
+    @staticmethod
+    def _tables(connection: Any) -> list[str]:
+        with connection.cursor() as cursor:
+            return [table.name for table in connection.introspection.get_table_list(cursor)]

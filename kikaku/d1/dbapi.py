@@ -1,0 +1,620 @@
+"""A connection as PEP 249 has it, with the transactions that D1 lacks.
+
+Autocommit: one statement, one request. In a block (autocommit off) every statement is tried out with the block's
+log, and COMMIT sends the log as one batch. `docs/d1.md` has the drawing.
+"""
+
+import json
+import random
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import NotSupportedError
+
+from kikaku.d1 import CommitUnknown, TransactionConflict, statements
+from kikaku.d1.cursor import Cursor
+from kikaku.d1.statements import SQL, Kind
+from kikaku.d1.transaction import (
+    CONFLICT,
+    DANGLING,
+    DEFER,
+    OWN_TABLES,
+    SETUP,
+    Entry,
+    Log,
+    Page,
+    each_row_as_json,
+    forget,
+    guard_changes,
+    guard_references,
+    guard_rowid,
+    guard_rows,
+    joined,
+    named,
+    rows_as_json,
+    with_versions,
+)
+from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
+from kikaku.d1.values import MAX_BOUND, MAX_SQL, Inexact, Statement, decode, quoted, render
+
+ISOLATIONS = ("read committed", "serializable")
+COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
+TOO_BIG = ("string or blob too big", "SQLITE_TOOBIG")
+PAGE = 1_000  # rows of a first page, where a result does not fit into one answer
+KEEP = 3_600  # seconds that a COMMIT may be asked about, and that a block may hold a lock
+SPARE_IDS = 64  # reserved at once at most, beyond what is needed
+
+
+class Connection:
+    """One database, one thread at a time."""
+
+    def __init__(self, transport: Transport, isolation: str = ISOLATIONS[0]) -> None:
+        if isolation not in ISOLATIONS:
+            raise ImproperlyConfigured(f"OPTIONS['isolation'] must be one of {', '.join(ISOLATIONS)}.")
+        self.transport = transport
+        self.isolation = isolation
+        self.log: Log | None = None  # None in autocommit
+        self.queueing = False  # the schema editor's statements wait for the next read, or for its end
+        self.defer_references = False  # foreign keys are checked at COMMIT
+        self._dropped: Log | None = None  # what was rolled back last
+        self._shapes: dict[str, list[str]] = {}  # the columns of raw SQL, by its text
+        self._reach: dict[str, set[str]] | None = None  # what a write of a table reaches besides
+
+    # ── PEP 249 ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def cursor(self) -> Cursor:
+        """Return a cursor."""
+        return Cursor(self)
+
+    def close(self) -> None:
+        """End the connection; what a block wrote is dropped. Connections to the host stay in the pool."""
+        self.log = None
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether each statement stands for itself."""
+        return self.log is None
+
+    @autocommit.setter
+    def autocommit(self, on: bool) -> None:
+        self.log = None if on else Log()
+
+    def rollback(self) -> None:
+        """Drop what the block did."""
+        if self.log is not None:
+            self._dropped, self.log = self.log, Log()
+
+    def commit(self) -> None:
+        """Apply what the block did: all of it, once, or nothing.
+
+        Raises:
+            TransactionConflict: somebody else changed what the block rests on; nothing was applied.
+            CommitUnknown: the answer was lost, and D1 can not be asked.
+        """
+        if self.log is None:
+            return
+        log, self.log = self.log, Log()
+        if log.writes():
+            self._commit(log)
+        elif len(log.entries) > 1:  # one read alone is consistent by itself
+            self._confirm(log)
+
+    def doomed(self) -> bool:
+        """Tell whether what was rolled back last rested on what others have changed since.
+
+        A trial does not run the guards of reads, so a block may go on a little with rows that do not fit together,
+        and end in an error that is none of its own.
+        """
+        log, self._dropped = self._dropped, None
+        if log is None or not any(entry.read for entry in log.entries):
+            return False
+        try:
+            self._confirm(log)
+        except TransactionConflict:
+            return True
+        except sqlite3.Error:
+            return False
+        return False
+
+    # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def select(self, sql: str, parameters: Any) -> tuple[list[str] | None, list[tuple[Any, ...]], int]:
+        """Return the names of the columns where they had to be asked for, the rows, and the rows D1 read."""
+        query = checked(render(sql, parameters))
+        names = None
+        columns = sql.columns if isinstance(sql, SQL) else None
+        if columns is None:
+            names = self._shape(sql, query)
+            columns = len(names)
+        if self.log is None:
+            rows, _text, read = self._read_now(query, columns)
+            return names, rows, read
+        return (names, *self._read_in_block(self.log, sql, query, columns))
+
+    def _read_now(self, query: Statement, columns: int) -> tuple[list[tuple[Any, ...]], str, int]:
+        """Return the rows of what is committed, their text as a guard compares it, and the rows that D1 read."""
+
+        def ask(exact: bool) -> Result:
+            select = each_row_as_json(columns, exact=exact)
+            return self._run(
+                [Statement(f"{named(query.sql, columns)} {select}", query.bound)], repeatable=True
+            )[0]
+
+        result = ask(False)
+        text = f"[{','.join([one[0] for one in result.rows])}]"
+        rows = _exactly(text, lambda: f"[{','.join([one[0] for one in ask(True).rows])}]")
+        return rows, text, result.read
+
+    def _read_in_block(
+        self, log: Log, sql: str, query: Statement, columns: int
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        """Read, and guard what was read where the isolation asks for it."""
+        keys = getattr(sql, "locks", None)
+        holds = keys is not None or self.isolation == "serializable" or log.touches(query.sql)
+        if keys:
+            query = with_versions(query, columns, keys)
+            columns += len(keys)
+        read = 0
+        pages: list[tuple[Page | None, str]]
+        if log.writes():
+            pages = self._pages(log, query, columns)
+            rows = [
+                row
+                for page, text in pages
+                for row in _exactly(text, lambda page=page: self._page(log, query, columns, page, exact=True))
+            ]
+        else:
+            rows, text, read = self._read_now(query, columns)
+            pages = [(None, text)]
+        # pages that were read one after the other must fit together; chance never gives the same rows again
+        if (holds or len(pages) > 1) and not statements.fleeting(sql):
+            entry = Entry([guard_rows(query, columns, text, page) for page, text in pages], read=query.sql)
+            if keys:
+                entry.locks = {(table, row[at]) for row in rows for table, at in keys if row[at] is not None}
+            self._add(entry)
+        return ([row[: -len(keys)] for row in rows] if keys else rows), read
+
+    def _page(
+        self, log: Log, query: Statement, columns: int, page: Page | None, *, exact: bool = False
+    ) -> str:
+        """Return the rows as the block sees them, or a page of them, as JSON. Raises `TooBig`."""
+        scalar = rows_as_json(columns, exact=exact, page=page)
+        return self._try(log, [], scalar, query=query, columns=columns)
+
+    def _pages(self, log: Log, query: Statement, columns: int) -> list[tuple[Page | None, str]]:
+        """Return the rows as the block sees them: in one text, or in as many as they need."""
+        try:
+            return [(None, self._page(log, query, columns, None))]
+        except TooBig:
+            pass
+        pages: list[tuple[Page | None, str]] = []
+        size, offset = PAGE, 0
+        while True:
+            try:
+                text = self._page(log, query, columns, (size, offset))
+            except TooBig:
+                if size == 1:
+                    raise sqlite3.DataError("A row is over 2 MB, more than D1 gives within a block") from None
+                size = max(1, size // 4)
+                continue
+            pages.append(((size, offset), text))
+            offset += size
+            if len(json.loads(text)) < size:
+                return pages
+
+    def _shape(self, sql: str, query: Statement) -> list[str]:
+        """Return the names of the columns of raw SQL. D1 is asked once for each text."""
+        if sql not in self._shapes:
+            names = self._ask_shape(query)
+            if self.log is not None and self.log.defines:
+                return names  # of tables that others do not know yet
+            self._shapes[sql] = names
+        return self._shapes[sql]
+
+    def _ask_shape(self, query: Statement) -> list[str]:
+        if self.log is None or not self.log.defines:
+            probe = Statement(f"SELECT * FROM ({query.sql}\n) LIMIT 0", query.bound)
+            names = self.table(probe).columns
+        else:
+            table = Statement(f"CREATE TABLE _d1_shape AS SELECT * FROM ({query.sql}\n) LIMIT 0", query.bound)
+            ask = "SELECT json_group_array(name) FROM pragma_table_info('_d1_shape')"
+            names = json.loads(self._try(self.log, [table], ask))
+        # SQLite tells equal names of a subquery apart by ":1"
+        return [name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name for name in names]
+
+    def table(self, statement: Statement, *, repeatable: bool = True) -> Table:
+        """Run a statement as it is, outside of any block: PRAGMA, EXPLAIN. Numbers come as JavaScript has them."""
+        try:
+            return self.transport.table(checked(statement), repeatable=repeatable)
+        except Refused as refusal:
+            raise translated(str(refusal)) from None
+        except Denied as denial:
+            raise sqlite3.OperationalError(str(denial)) from None
+        except Silence as silence:
+            raise unheard(silence, reads=repeatable) from None
+
+    # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def write(self, sql: str, parameters: Any, kind: Kind) -> "Written":
+        """Change rows."""
+        statement = checked(render(sql, parameters))
+        log = self.log
+        if log is None:
+            return self._write_now(sql, statement)
+        entry = Entry([statement], self._reached(kind.table))
+        if self.queueing:
+            self._queue(entry)
+            return Written(-1)
+        if word := statements.fleeting(sql):
+            raise NotSupportedError(
+                f"{word.strip('(')} in a write within a block: D1 runs it twice, and it would give another value "
+                "at COMMIT. Give the value as a parameter."
+            )
+        if not isinstance(sql, SQL) and statements.has_returning(sql):
+            raise NotSupportedError(
+                "RETURNING within a block: read the rows with a SELECT after the statement."
+            )
+        returning, columns = getattr(sql, "returning", None), getattr(sql, "columns", None) or 0
+
+        def attempt(exact: bool) -> list[Any]:
+            returned = "NULL"
+            if returning:
+                returned = f"json(({named(returning, columns)} {rows_as_json(columns, exact=exact)}))"
+            scalar = f"SELECT json_array(changes(),last_insert_rowid(),{returned})"
+            told: list[Any] = json.loads(self._try(log, [statement], scalar))
+            return told
+
+        count, last_id, rows = attempt(False)
+        if rows is not None:
+            rows = _exactly(json.dumps(rows), lambda: json.dumps(attempt(True)[2]))
+        reserved = getattr(sql, "reserved", False) or last_id in log.given.get(kind.table, ())
+        entry.foreign_ids = kind.verb in ("INSERT", "REPLACE") and not reserved
+        if not getattr(sql, "sure", False):
+            entry.statements.append(guard_changes(count))
+        self._add(entry)
+        written = Written(count, last_id, rows, entry=entry)
+        if rows is not None and not reserved:
+            self.hold_last_id(written)
+        return written
+
+    def hold_last_id(self, written: "Written") -> None:
+        """Hold the id that a block's INSERT was given, when somebody wants to know it: rows may come to refer to it."""
+        entry, written.entry = written.entry, None
+        if entry is not None and self.log is not None and entry in self.log.entries:
+            self.log.hold(entry, guard_rowid(written.last_id))
+
+    def _write_now(self, sql: str, statement: Statement) -> "Written":
+        result, counts = self._run([*self._prefix(), statement, COUNTS], repeatable=False)[-2:]
+        count, last_id = json.loads(counts.rows[0][0])
+        rows = None
+        if getattr(sql, "columns", None):
+            rows = decode(f"[{','.join([one[0] for one in result.rows])}]")
+        return Written(count, last_id, rows, result.written)
+
+    def write_many(self, sql: str, sets: Sequence[Any], kind: Kind) -> int:
+        """Run a write for each set of parameters, in autocommit as one atomic batch; return the rows of all."""
+        if self.log is not None:
+            return sum(self.write(sql, parameters, kind).count for parameters in sets)
+        batch = [part for one in sets for part in (checked(render(sql, one)), COUNTS)]
+        results = self._run([*self._prefix(), *batch], repeatable=False) if batch else []
+        return sum(json.loads(result.rows[0][0])[0] for result in results[len(self._prefix()) + 1 :: 2])
+
+    def define(self, sql: str, parameters: Any) -> None:
+        """Change the schema."""
+        statement = checked(render(sql, parameters))
+        # workerd reads a trigger's lines by LF alone
+        statement = Statement(statement.sql.replace("\r\n", "\n").strip(), statement.bound)
+        self._shapes.clear()
+        self._reach = None
+        if self.log is None:
+            self._run([*self._prefix(), statement], repeatable=False)
+        elif self.queueing:
+            self._queue(Entry([statement], defines=True))
+        else:
+            self._try(self.log, [statement], "SELECT 1")
+            self._add(Entry([statement], defines=True))
+
+    def apply(self, batch: Sequence[Statement]) -> None:
+        """Run statements that may be repeated as one batch, in autocommit, with foreign keys checked at its end."""
+        self._shapes.clear()
+        self._reach = None
+        self._run([DEFER, *joined(list(batch))], repeatable=True)
+
+    def _add(self, entry: Entry) -> None:
+        assert self.log is not None  # noqa: S101
+        self.log.add(entry)
+        self.log.defers = self.log.defers or self.defer_references
+
+    def _queue(self, entry: Entry) -> None:
+        self._add(entry)
+        assert self.log is not None  # noqa: S101
+        self.log.untried = True
+
+    def _prefix(self) -> list[Statement]:
+        defers = self.defer_references or (self.log is not None and self.log.defers)
+        return [DEFER] if defers else []
+
+    def _reached(self, table: str) -> frozenset[str]:
+        """Name the tables that a write of one changes, its triggers' too, and the views that show them; lower case."""
+        if self._reach is None:
+            self._reach = self._ask_reach()
+        found, fresh = {table}, {table}
+        while fresh:
+            fresh = {other for name in fresh for other in self._reach.get(name, ())} - found
+            found |= fresh
+        return frozenset(found)
+
+    def _ask_reach(self) -> dict[str, set[str]]:
+        ask = "SELECT type, tbl_name, lower(sql) FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        reach: dict[str, set[str]] = {}
+        views: list[tuple[str, str]] = []
+        for kind, name, sql in self.table(Statement(ask)).rows:
+            if kind == "trigger":
+                reach.setdefault(name.lower(), set()).update(statements.trigger_writes(sql))
+            else:
+                views.append((name.lower(), sql))
+        if views:
+            tables = self.table(
+                Statement("SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'view')")
+            )
+            for (name,) in tables.rows:
+                reach.setdefault(name, set()).update(
+                    view for view, sql in views if view != name and name in sql
+                )
+        return reach
+
+    # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def reserve_ids(self, table: str, count: int) -> list[int] | None:
+        """Take ids for rows that a block will insert, as a sequence gives them: nobody gets them again.
+
+        None where SQLite is to choose them: in autocommit, after a change of the schema (the table may be the block's
+        own), and after rows whose ids SQLite chose (a reservation would shift them at COMMIT).
+        """
+        log = self.log
+        if log is None or log.defines or log.has_foreign_ids(table):
+            return None
+        ids = log.ids[table]
+        if len(ids) < count:
+            # a block that inserts again and again asks ever more seldom
+            wanted = count - len(ids) + min(4 ** log.reservations[table] - 1, SPARE_IDS)
+            log.reservations[table] += 1
+            name, held = quoted(table), '"' + table.replace('"', '""') + '"'
+            taken = self._run(
+                [
+                    Statement(
+                        f"INSERT INTO sqlite_sequence(name, seq) SELECT {name}, 0 "
+                        f"WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name={name})"
+                    ),
+                    Statement(
+                        f"UPDATE sqlite_sequence SET seq=max(seq, (SELECT ifnull(max(rowid),0) FROM {held}))+{wanted} "
+                        f"WHERE name={name} RETURNING CAST(seq AS TEXT) AS seq"
+                    ),
+                ],
+                repeatable=True,  # ids that are lost with an answer leave a gap, no more
+            )
+            last = int(taken[1].rows[0][0])
+            fresh = range(last - wanted + 1, last + 1)
+            ids.extend(fresh)
+            log.given[table.lower()].update(fresh)
+        return [ids.popleft() for _ in range(count)]
+
+    # ── Savepoints ───────────────────────────────────────────────────────────────────────────────────────
+
+    def savepoint(self, verb: str, name: str) -> None:
+        """Begin (SAVEPOINT), forget (RELEASE) or go back to (ROLLBACK) a savepoint."""
+        if self.log is None:
+            raise sqlite3.OperationalError(f"{verb} outside of a block: D1 has no savepoints of its own")
+        try:
+            {"SAVEPOINT": self.log.save, "RELEASE": self.log.release, "ROLLBACK": self.log.cut}[verb](name)
+        except KeyError:
+            raise sqlite3.OperationalError(f"no such savepoint: {name}") from None
+
+    # ── Requests ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self, batch: Sequence[Statement], *, repeatable: bool) -> list[Result]:
+        """Send a batch. Raises what Python's sqlite3 would."""
+        try:
+            return self._batch(batch, repeatable=repeatable)
+        except Refused as refusal:
+            raise translated(str(refusal)) from None
+
+    def _batch(self, batch: Sequence[Statement], *, repeatable: bool) -> list[Result]:
+        """Send a batch; when the backend's own tables are missing, make them first. Raises `Refused`."""
+        try:
+            try:
+                return self.transport.batch(batch, repeatable=repeatable)
+            except Refused as refusal:
+                if not lacks_setup(str(refusal)):
+                    raise
+            self.transport.batch(SETUP, repeatable=True)
+            return self.transport.batch(batch, repeatable=repeatable)
+        except Denied as denial:
+            raise sqlite3.OperationalError(str(denial)) from None
+        except Silence as silence:
+            raise unheard(silence, reads=repeatable) from None
+
+    def _try(
+        self,
+        log: Log,
+        tail: list[Statement],
+        scalar: str,
+        *,
+        query: Statement | None = None,
+        columns: int = 0,
+    ) -> str:
+        """Run the log and `tail` for nothing, and return the JSON text that the SELECT `scalar` gives at that point.
+
+        Raises:
+            TransactionConflict: the log does not fit the database any more.
+            TooBig: the text is over 2 MB.
+            sqlite3.Error: `tail` or the query fails.
+        """
+        # the text may hold anything that customers wrote: what is ours begins where only we can know it
+        mark = MARK + secrets.token_hex(8)
+        source = named(query.sql, columns) if query else ""
+        peek = Statement(
+            f"INSERT INTO _d1_peek(payload) {source} SELECT '{mark}'||({scalar})",
+            query.bound if query else (),
+        )
+        batch = [log.commit_row(), *self._prefix(), *log.trial(), *tail, peek]
+        try:
+            self._batch(batch, repeatable=True)
+        except Refused as refusal:
+            text = str(refusal)
+        else:  # `_d1_peek` refuses every row by a CHECK as well
+            raise sqlite3.InternalError("A trial was applied: _d1_peek is not as the backend made it.")
+        at = text.find(mark)
+        if at >= 0:
+            _value, end = json.JSONDecoder().raw_decode(text, at + len(mark))
+            log.untried = False
+            return text[at + len(mark) : end]
+        if any(words in text for words in TOO_BIG):
+            raise TooBig
+        self._refused(log, text)
+
+    def _refused(self, log: Log, text: str) -> NoReturn:
+        """Tell a statement's own error from a log that does not fit any more: that one fails alone, too."""
+        if CONFLICT in text:
+            raise TransactionConflict("Another writer changed what this block read or wrote.")
+        if log.entries and not log.untried:
+            self._confirm(log)
+        raise translated(text)
+
+    def _confirm(self, log: Log) -> None:
+        """Run all of a log for nothing. Raises `TransactionConflict` when it does not fit any more."""
+        mark = MARK + secrets.token_hex(8)
+        peek = Statement(f"INSERT INTO _d1_peek(payload) SELECT '{mark}'")
+        try:
+            self._batch(
+                [log.commit_row(), *([DEFER] if log.defers else []), *log.all(), peek], repeatable=True
+            )
+        except Refused as refusal:
+            if mark not in str(refusal):
+                raise TransactionConflict("Another writer changed what this block read or wrote.") from None
+
+    # ── COMMIT ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self, log: Log) -> None:
+        """Send the log. After a lost answer, ask whether it was applied; when not, make sure it never is, and repeat."""
+        for _attempt in range(TRIES):
+            batch = [log.commit_row(), *([DEFER] if log.defers else []), *log.all(), *log.lock_rows()]
+            if log.defers:
+                batch.append(guard_references(log.written))
+            if random.randrange(100) == 0:  # noqa: S311  (spreads the work)
+                batch += forget(int(time.time()) - KEEP)
+            try:
+                self.transport.batch(batch, repeatable=False)
+                return
+            except Denied as denial:
+                raise sqlite3.OperationalError(str(denial)) from None
+            except Refused as refusal:
+                if lacks_setup(str(refusal)):
+                    self._batch(SETUP, repeatable=True)
+                    continue
+                if "_d1_commit.id" in str(refusal) and self._was_applied(log, str(refusal)):
+                    return  # something between us and D1 sent it twice
+                refused_at_commit(log, str(refusal))
+            except Silence as silence:
+                if silence.sent and self._was_applied(log, str(silence)):
+                    return
+                log.commit_id = secrets.randbits(62)
+        raise sqlite3.OperationalError("D1 did not take the COMMIT: nothing was written.")
+
+    def _was_applied(self, log: Log, reason: str) -> bool:
+        """Put a row in the place of the COMMIT's: either its own is there already, or it can never come any more."""
+        stop = f"INSERT OR IGNORE INTO _d1_commit(id, at) VALUES ({log.commit_id}, {-int(time.time())})"
+        ask = Statement(f"SELECT at FROM _d1_commit WHERE id={log.commit_id}")
+        try:
+            return bool(self._batch([Statement(stop), ask], repeatable=True)[1].rows[0][0] > 0)
+        except (Refused, sqlite3.Error):
+            raise CommitUnknown(
+                f"{reason}. Whether the block was applied is not known: look before you repeat it."
+            ) from None
+
+
+@dataclass(slots=True)
+class Written:
+    """What a write did."""
+
+    count: int  # rows
+    last_id: int = 0
+    rows: list[tuple[Any, ...]] | None = None  # what RETURNING gave
+    billed: int = 0  # rows written, as D1 counts them
+    entry: Entry | None = None  # its place in the block's log
+
+
+class TooBig(Exception):
+    """A result does not fit into the text of an error."""
+
+
+def _exactly(text: str, ask_again: Callable[[], str]) -> list[tuple[Any, ...]]:
+    """Read rows; where one holds a float that its digits do not tell exactly, ask for the rows once more."""
+    try:
+        return decode(text)
+    except Inexact:
+        return decode(ask_again())
+
+
+def checked(statement: Statement) -> Statement:
+    """Return a statement that keeps D1's limits. Raises `NotSupportedError` that names the limit."""
+    if len(statement.bound) > MAX_BOUND:
+        raise NotSupportedError(
+            f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
+            "blobs or floats. Write fewer rows at once."
+        )
+    if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
+        raise NotSupportedError(
+            f"D1 takes at most {MAX_SQL:,} bytes of SQL; this statement has {len(statement.sql.encode()):,}. "
+            "Write fewer rows or compare with fewer values at once."
+        )
+    return statement
+
+
+def lacks_setup(text: str) -> bool:
+    """Tell whether D1 misses one of the backend's own tables."""
+    said = text.partition(MARK)[0]
+    return any(f"no such table: {table}" in said for table in (*OWN_TABLES, "sqlite_sequence"))
+
+
+def refused_at_commit(log: Log, text: str) -> NoReturn:
+    """Name a refusal of the whole log. What passed its trial fails only by another writer's doing."""
+    if DANGLING in text:
+        raise sqlite3.IntegrityError("FOREIGN KEY constraint failed")
+    if CONFLICT in text or ("constraint" in text.lower() and not log.untried):
+        raise TransactionConflict(
+            "Another writer changed what this block read or wrote. Nothing was applied."
+        )
+    raise translated(text)
+
+
+def unheard(silence: Silence, *, reads: bool) -> sqlite3.OperationalError:
+    """Return the exception for a request without an answer."""
+    if reads or not silence.sent:
+        return sqlite3.OperationalError(f"{silence}. Nothing was written.")
+    return sqlite3.OperationalError(
+        f"{silence}. Whether the statement was applied is not known; COMMIT of a transaction would have asked."
+    )
+
+
+def clean(text: str) -> str:
+    """Return SQLite's own words out of D1's: `D1_ERROR: no such table: t: SQLITE_ERROR`."""
+    text = text.partition(MARK)[0].removeprefix("D1_ERROR: ").removeprefix("Error: ")
+    return text.partition(": SQLITE_")[0]
+
+
+def translated(text: str) -> Exception:
+    """Return the exception that Python's sqlite3 would have raised."""
+    words, lower = clean(text), text.partition(MARK)[0].lower()
+    if "sqlite_constraint" in lower or "constraint failed" in lower or "sqlite_mismatch" in lower:
+        return sqlite3.IntegrityError(words)
+    if any(one.lower() in lower for one in TOO_BIG):
+        return sqlite3.DataError(f"{words} (D1 takes 2 MB a value)")
+    if "sqlite_auth" in lower or "not authorized" in lower:
+        return sqlite3.DatabaseError(words)
+    return sqlite3.OperationalError(words)

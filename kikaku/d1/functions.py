@@ -1,0 +1,5 @@
+"""PLACEHOLDER: overwrite me."""
+
+from typing import Any
+
+REWRITES: dict[type, Any] = {}

@@ -1,0 +1,142 @@
+"""The test runner that Django's own tests run with: writes one line of JSON for each thing that happens.
+
+`scripts/django_suite.py` reads the lines while they come: what was found, which test began, how it ended, the end.
+"""
+
+import json
+import os
+import time
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.test.runner import DiscoverRunner
+
+# The worst that happened to a test, or to one of its subtests, is its outcome.
+OUTCOMES = ("error", "failed", "unexpected success", "expected failure", "passed", "skipped")
+REASON = 600  # characters of an error that are handed on; the whole is in the log
+AS_ROOT = "root may read and write whatever the mode of a file says, so there is no error to handle"
+NEED_PERMISSIONS = {
+    "file_uploads.tests.DirectoryCreationTests.test_readonly_root",
+    "i18n.test_compilation.PoFileTests.test_no_write_access",
+    "template_tests.test_loaders.FileSystemLoaderTests.test_permissions_error",
+}
+
+
+def write(**fields: Any) -> None:
+    """Append a line to the file that the harness reads."""
+    with Path(os.environ["DJANGO_SUITE_RESULTS"]).open("a") as file:
+        file.write(json.dumps(fields) + "\n")
+
+
+def reason_of(error: Any) -> str:
+    """Give the kind of an exception and the beginning of what it says."""
+    kind, value = error[:2]
+    return f"{kind.__name__}: {value}"[:REASON]
+
+
+class Recorder(unittest.TextTestResult):
+    """Tells of each test besides what unittest prints."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seen: list[tuple[str, str]] = []  # (outcome, reason) of the test that runs
+        self._current: unittest.TestCase | None = None
+        self._began = 0.0
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        """Note the beginning, so that a crash has a name."""
+        super().startTest(test)
+        self._seen, self._current, self._began = [], test, time.monotonic()
+        write(event="began", id=test.id())
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        """Tell how the test ended."""
+        super().stopTest(test)
+        outcome, reason = min(
+            self._seen or [("passed", "")],  # a test whose subtests failed ends without a word
+            key=lambda seen: OUTCOMES.index(seen[0]),
+        )
+        seconds = round(time.monotonic() - self._began, 3)
+        write(event="ended", id=test.id(), outcome=outcome, reason=reason, seconds=seconds)
+        self._current = None
+
+    def _note(self, test: Any, outcome: str, reason: str = "") -> None:
+        if self._current is None:  # setUpClass or setUpModule: no test runs
+            write(event="around", id=test.id(), outcome=outcome, reason=reason)
+        else:
+            self._seen.append((outcome, reason))
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        """See `unittest`."""
+        super().addSuccess(test)
+        self._note(test, "passed")
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        """See `unittest`."""
+        super().addError(test, err)
+        self._note(test, "error", reason_of(err))
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        """See `unittest`."""
+        super().addFailure(test, err)
+        self._note(test, "failed", reason_of(err))
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
+        """See `unittest`."""
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            outcome = "failed" if issubclass(err[0], test.failureException) else "error"
+            which = subtest.id().removeprefix(test.id()).strip()
+            self._note(test, outcome, f"{which} {reason_of(err)}"[:REASON])
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        """See `unittest`."""
+        super().addSkip(test, reason)
+        self._note(test, "skipped", reason)
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+        """See `unittest`."""
+        super().addExpectedFailure(test, err)
+        self._note(test, "expected failure", reason_of(err))
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        """See `unittest`."""
+        super().addUnexpectedSuccess(test)
+        self._note(test, "unexpected success")
+
+
+def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    """Give the tests of a suite."""
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from each(test)
+        else:
+            yield test
+
+
+class Runner(DiscoverRunner):
+    """Django's runner with the recorder, in one process."""
+
+    def get_resultclass(self) -> Any:
+        """Give the recorder in place of unittest's own."""
+        return Recorder
+
+    def build_suite(self, *args: Any, **kwargs: Any) -> unittest.TestSuite:
+        """Find the tests and say which."""
+        suite = super().build_suite(*args, **kwargs)
+        tests = list(each(suite))
+        if os.geteuid() == 0:
+            for test in tests:
+                if test.id() in NEED_PERMISSIONS:
+                    name = test._testMethodName
+                    setattr(test, name, unittest.skip(AS_ROOT)(getattr(test, name)))
+        write(event="found", ids=[test.id() for test in tests])
+        return suite
+
+    def run_tests(self, *args: Any, **kwargs: Any) -> int:
+        """Run the tests, and say that the end was reached."""
+        failures = super().run_tests(*args, **kwargs)
+        write(event="done", failures=failures)
+        return failures

@@ -1,0 +1,14 @@
+"""The settings under which Django's own tests run (`scripts/django_suite.py`): what its `test_sqlite.py` says, and
+databases from the environment, two of them, because the tests of routers and several databases ask for both.
+"""
+
+import json
+import os
+from typing import Any
+
+DATABASES: dict[str, dict[str, Any]] = json.loads(os.environ["DJANGO_SUITE_DATABASES"])
+TEST_RUNNER = "kikaku.d1.tests.django_suite_runner.Runner"
+SECRET_KEY = "django_tests_secret_key"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, as in Django's own settings
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+USE_TZ = False

@@ -1,0 +1,172 @@
+"""An account with a ledger, and what became of them: everything, nothing, or a lie."""
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from django.db import OperationalError
+
+from kikaku.d1 import CommitUnknown, TransactionConflict
+from kikaku.d1.dbapi import Connection
+from kikaku.d1.statements import SQL
+from kikaku.d1.tests.faults.faults import READ_TIMEOUT
+from kikaku.d1.tests.faults.proxy import Proxy
+from kikaku.d1.transport import Address, Gateway
+
+if TYPE_CHECKING:
+    from d1 import Engine
+
+DATABASE = "second"
+_numbers = itertools.count(1)
+
+# The requests of `transfer`, in order. SAVEPOINT and going back to one send nothing.
+STEPS = (
+    "the columns of the first read",
+    "the first read",
+    "an insert",
+    "an update",
+    "an insert that is rolled back",
+    "the columns of the read of an own write",
+    "the read of an own write",
+    "a read for update",
+    "the commit",
+)
+COMMIT = len(STEPS)
+
+
+class Told(Enum):
+    """What the caller heard."""
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class State(Enum):
+    """What the database holds of a transfer."""
+
+    ALL = "all"
+    NOTHING = "nothing"
+
+
+def hear(act: Callable[[], object]) -> tuple[Told, str]:
+    """Run an act and return what its caller was told. Anything but an honest database error is raised."""
+    try:
+        act()
+    except CommitUnknown as error:
+        return Told.UNKNOWN, str(error)
+    except TransactionConflict as error:
+        return Told.CONFLICT, str(error)
+    except (sqlite3.OperationalError, OperationalError) as error:
+        return Told.FAILED, str(error)
+    return Told.APPLIED, ""
+
+
+def connect(host: str, database: str, secret: str, **limits: float) -> Connection:
+    """Return a connection of its own over a line (host:port)."""
+    name, _, port = host.partition(":")
+    return Connection(Gateway(Address("http", name, int(port), **limits), database, secret))  # type: ignore[arg-type]
+
+
+def make_tables(engine: "Engine") -> None:
+    """Make the tables, and those that the backend keeps for itself: a first block would take other requests."""
+    connection = connect(engine.address, DATABASE, engine.secret)
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, yen INTEGER NOT NULL)")
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS ledger "
+        "(id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL, text TEXT NOT NULL)"
+    )
+    connection.autocommit = False
+    cursor.execute("DELETE FROM ledger WHERE account < 0")
+    connection.commit()
+
+
+@dataclass(slots=True)
+class Bank:
+    """One account of 100 yen, seen over a good line."""
+
+    engine: "Engine"
+    line: Proxy
+    account: int = field(default_factory=lambda: next(_numbers))
+    good: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.good = connect(self.engine.address, DATABASE, self.engine.secret)
+        self.good.cursor().execute("INSERT INTO account(id, yen) VALUES (%s, 100)", [self.account])
+
+    def customer(self, **limits: float) -> Connection:
+        """Return a connection over the bad line."""
+        host = f"127.0.0.1:{self.line.port}"
+        limits = {"read_timeout": READ_TIMEOUT, "connect_timeout": 1.0, **limits}
+        return connect(host, DATABASE, self.engine.secret, **limits)
+
+    def lock(self) -> SQL:
+        """Return the read that holds the account until COMMIT."""
+        sql = SQL(f"SELECT yen FROM account WHERE id = {self.account}")
+        sql.columns, sql.locks = 1, True
+        return sql
+
+    def transfer(
+        self, connection: Connection, before: Callable[[int], None] = lambda _step: None, tag: str = ""
+    ) -> None:
+        """Take 10 yen in one block; its requests are `STEPS`. The block is left at the first error."""
+        connection.autocommit = False
+        cursor = connection.cursor()
+        try:
+            before(1)
+            yen = cursor.execute("SELECT yen FROM account WHERE id = %s", [self.account]).fetchall()[0][0]
+            before(3)
+            cursor.execute(
+                "INSERT INTO ledger(account, text) VALUES (%s, %s)", [self.account, f"{tag}it's 10円 😀"]
+            )
+            before(4)
+            cursor.execute("UPDATE account SET yen = %s WHERE id = %s", [yen - 10, self.account])
+            assert cursor.rowcount == 1
+            connection.savepoint("SAVEPOINT", "s1")
+            before(5)
+            cursor.execute("INSERT INTO ledger(account, text) VALUES (%s, 'not this')", [self.account])
+            connection.savepoint("ROLLBACK", "s1")
+            before(6)
+            seen = cursor.execute("SELECT text FROM ledger WHERE account = %s", [self.account]).fetchall()
+            assert seen[-1] == (f"{tag}it's 10円 😀",)
+            before(8)
+            assert cursor.execute(self.lock()).fetchall() == [(yen - 10,)]
+            before(9)
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.autocommit = True
+
+    def rows(self) -> tuple[int, list[str]]:
+        """Return the yen and the texts of the ledger."""
+        cursor = self.good.cursor()
+        yen = cursor.execute("SELECT yen FROM account WHERE id = %s", [self.account]).fetchall()[0][0]
+        texts = cursor.execute(
+            "SELECT text FROM ledger WHERE account = %s ORDER BY id", [self.account]
+        ).fetchall()
+        return yen, [text for (text,) in texts]
+
+    def state(self, times: int = 1) -> State:
+        """Return what is there of the last of so many transfers; everything else than all or nothing fails."""
+        yen, texts = self.rows()
+        for state, done in ((State.ALL, times), (State.NOTHING, times - 1)):
+            if (yen, texts) == (100 - 10 * done, ["it's 10円 😀"] * done):
+                return state
+        raise AssertionError(f"neither all nor nothing: {yen} yen, {texts}")
+
+    def check(self, told: Told, said: str) -> State:
+        """Hold what was told against the database, now and when the last lost request has come."""
+        at_once = self.state()
+        self.line.settle()
+        state = self.state()
+        if told is Told.APPLIED:
+            assert at_once is state is State.ALL
+        elif told in (Told.CONFLICT, Told.FAILED):
+            assert at_once is state is State.NOTHING, said
+        return state
+

@@ -1,0 +1,188 @@
+"""The ways in which a line is bad: for each exchange, what reaches the engine and what the client hears."""
+
+import json
+from collections.abc import Callable
+
+from kikaku.d1.tests.faults.proxy import Answer, Exchange, Fault
+
+READ_TIMEOUT = 0.25  # seconds that the clients of these tests wait for an answer
+BEYOND = READ_TIMEOUT + 0.1
+
+
+def drop_request(exchange: Exchange) -> None:
+    """Lose the request."""
+    exchange.hang_up()
+
+
+def drop_answer(exchange: Exchange) -> None:
+    """Lose the answer."""
+    exchange.forward()
+    exchange.hang_up()
+
+
+def reset_before(exchange: Exchange) -> None:
+    """Break the connection instead of passing the request on."""
+    exchange.reset()
+
+
+def reset_after(exchange: Exchange) -> None:
+    """Break the connection instead of passing the answer on."""
+    exchange.forward()
+    exchange.reset()
+
+
+def deliver_slowly(exchange: Exchange) -> None:
+    """Pass the request on when the client has given up waiting and is asking."""
+    exchange.wait(BEYOND)
+    exchange.forward()
+    exchange.hang_up()
+
+
+def deliver_late(exchange: Exchange) -> None:
+    """Pass the request on when everything is long over."""
+    exchange.wait_for_release()
+    exchange.forward()
+    exchange.hang_up()
+
+
+def answer_slowly(exchange: Exchange) -> None:
+    """Pass the answer on when the client has given up waiting."""
+    answer = exchange.forward()
+    exchange.wait(BEYOND)
+    exchange.answer(answer)
+
+
+def deliver_twice(exchange: Exchange) -> None:
+    """Pass the request on twice, the first answer back."""
+    answer = exchange.forward()
+    exchange.forward()
+    exchange.answer(answer)
+
+
+def deliver_twice_and_answer_the_second(exchange: Exchange) -> None:
+    """Pass the request on twice, the second answer back, as one who repeats what had no answer."""
+    exchange.forward()
+    exchange.answer(exchange.forward())
+
+
+def deliver_and_deliver_late(exchange: Exchange) -> None:
+    """Pass the request on, and once more when everything is long over."""
+    exchange.answer(exchange.forward())
+    exchange.forward_when_released()
+
+
+def cut_off(exchange: Exchange) -> None:
+    """Break off in the middle of the answer."""
+    answer = exchange.forward()
+    exchange.send(answer.encoded(missing=len(answer.body) // 2 + 1))
+    exchange.hang_up()
+
+
+def broken_chunks(exchange: Exchange) -> None:
+    """Break off a chunked answer."""
+    answer = exchange.forward()
+    exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + answer.body)
+    exchange.hang_up()
+
+
+def no_http(exchange: Exchange) -> None:
+    """Answer with something that is not HTTP."""
+    exchange.forward()
+    exchange.send(b"SSH-2.0-OpenSSH_9.6\r\n" * 3)
+    exchange.hang_up()
+
+
+def _instead(status: int, body: bytes) -> tuple[Fault, Fault]:
+    """Return the fault that answers this instead of asking the engine, and the one that answers it afterwards."""
+
+    def before(exchange: Exchange) -> None:
+        exchange.answer(Answer(status, body))
+
+    def after(exchange: Exchange) -> None:
+        exchange.forward()
+        exchange.answer(Answer(status, body))
+
+    return before, after
+
+
+def refuse(status: int, text: str) -> Fault:
+    """Return the fault that refuses a request as the gateway would, without asking the engine."""
+    return _instead(status, _said(text))[0]
+
+
+def _altered(alter: Callable[[bytes], bytes], status: int | None = None) -> Fault:
+    """Return the fault that alters the answer's body."""
+
+    def altered(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        exchange.answer(Answer(status or answer.status, alter(answer.body)))
+
+    return altered
+
+
+def _said(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
+
+
+HTML = b"<!DOCTYPE html><title>502 Bad Gateway</title><h1>cloudflare</h1>"
+WORDS = {
+    "500": (500, _said("the gateway failed")),
+    "502 in HTML": (502, HTML),
+    "429": (429, b"error code: 1015"),
+    "403 in HTML": (403, HTML),
+    "302": (302, b""),
+    "200 and nothing": (200, b""),
+    "200 and garbage": (200, b"\x00\xff\xfe{{{"),
+    "200 in HTML": (200, HTML),
+    "200 and brackets": (200, b"[" * 200_000),
+    "D1 lost its connection": (422, _said("D1_ERROR: Network connection lost.")),
+    "D1 was reset": (422, _said("D1_ERROR: D1 DB storage caused object to be reset.")),
+    "D1 is overloaded": (422, _said("D1_ERROR: D1 DB is overloaded. Too many requests queued.")),
+}
+# Answers of the gateway's shape that the gateway never gives. Whoever believes them is told lies.
+SHAPES = {
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"1",
+    "an empty object": b"{}",
+    "null results": b'{"results": null}',
+    "no results": b'{"results": []}',
+    "results without rows": b'{"results": [{}]}',
+    "results that are no objects": b'{"results": [1, 2, 3]}',
+    "rows that are null": b'{"results": [{"rows": null, "read": 0, "written": 0}]}',
+    "two results with null rows": b'{"results": [{"rows": null, "read": 0, "written": 0},'
+    b' {"rows": null, "read": 0, "written": 0}]}',
+    "two results without rows": b'{"results": [{"rows": [], "read": 0, "written": 0},'
+    b' {"rows": [], "read": 0, "written": 0}]}',
+    "rows that are no lists": b'{"results": [{"rows": [1], "read": 0, "written": 0},'
+    b' {"rows": [1], "read": 0, "written": 0}]}',
+    "columns that are null": b'{"columns": null, "rows": null}',
+}
+
+LOST: dict[str, Fault] = {  # the request never comes
+    "the request is dropped": drop_request,
+    "reset before the request": reset_before,
+    **{f"{name}, unasked": _instead(*words)[0] for name, words in WORDS.items()},
+}
+DONE: dict[str, Fault] = {  # the request comes, and the client does not learn what became of it
+    "the answer is dropped": drop_answer,
+    "reset before the answer": reset_after,
+    "the answer is cut off": cut_off,
+    "broken chunks": broken_chunks,
+    "no HTTP": no_http,
+    "truncated JSON": _altered(lambda body: body[: len(body) // 2], 200),
+    **{f"{name}, afterwards": _instead(*words)[1] for name, words in WORDS.items()},
+    **{f"the shape is {name}": _instead(200, body)[1] for name, body in SHAPES.items()},
+}
+SLOW: dict[str, Fault] = {
+    "the request comes slowly": deliver_slowly,
+    "the request comes late": deliver_late,
+    "the answer comes slowly": answer_slowly,
+}
+TWICE: dict[str, Fault] = {  # an honest answer, but the engine hears the request again
+    "delivered twice": deliver_twice,
+    "delivered twice, answered the second time": deliver_twice_and_answer_the_second,
+    "delivered again late": deliver_and_deliver_late,
+}
+SILENT: dict[str, Fault] = {**LOST, **DONE, **SLOW}  # after these the client knows nothing
+EVERY: dict[str, Fault] = {**SILENT, **TWICE}

@@ -1,0 +1,240 @@
+"""A bad line: a small HTTP proxy in front of the real engine that spoils chosen requests.
+
+A fault is a function that is given one exchange and decides what becomes of it: whether and when the request reaches
+the engine, and what the client hears. Requests are numbered from 1 since the last `Proxy.plan`.
+"""
+
+import json
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PATIENCE = 30.0  # seconds after which a test has gone wrong
+REASONS = {200: "OK", 204: "No Content", 422: "Unprocessable Content"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine said, or what the line makes of it."""
+
+    status: int
+    body: bytes
+
+    @property
+    def content(self) -> Any:
+        """The JSON of the body."""
+        return json.loads(self.body)
+
+    def encoded(self, *, missing: int = 0) -> bytes:
+        """Return it as HTTP; `missing` bytes are announced and do not come."""
+        head = (
+            f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Whatever')}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        )
+        return head.encode() + self.body[: len(self.body) - missing]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way."""
+
+    handler: "_Handler"
+    body: bytes
+
+    @property
+    def proxy(self) -> "Proxy":
+        """The line it goes over."""
+        return self.handler.server.proxy
+
+    def forward(self) -> Answer:
+        """Let the request reach the engine, and return what it says."""
+        upstream = HTTPConnection(self.proxy.engine, timeout=PATIENCE)
+        try:
+            headers = {
+                name: self.handler.headers[name] or "" for name in ("Authorization", "Content-Type")
+            }
+            upstream.request("POST", self.handler.path, body=self.body, headers=headers)
+            answer = upstream.getresponse()
+            return Answer(answer.status, answer.read())
+        finally:
+            upstream.close()
+
+    def answer(self, answer: Answer) -> None:
+        """Let the client hear an answer."""
+        self.send(answer.encoded())
+
+    def send(self, raw: bytes) -> None:
+        """Let the client hear bytes, if it still listens."""
+        try:
+            self.handler.connection.sendall(raw)
+        except OSError:
+            self.handler.close_connection = True
+
+    def hang_up(self) -> None:
+        """Close the connection as one who has said everything."""
+        self.handler.close_connection = True
+
+    def reset(self) -> None:
+        """Break the connection: the client gets a RST."""
+        self.handler.close_connection = True
+        raw = self.handler.connection
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(raw.detach())  # the handler's files would keep the socket open
+
+    def wait(self, seconds: float) -> None:
+        """Keep the client waiting."""
+        time.sleep(seconds)
+
+    def wait_for_release(self) -> None:
+        """Hold the request back until the test lets it go."""
+        assert self.proxy.released.wait(PATIENCE), "nobody released a held request"
+
+    def forward_when_released(self) -> None:
+        """Let a copy of the request reach the engine when the test lets it go; the line is free meanwhile."""
+
+        def late() -> None:
+            try:
+                self.wait_for_release()
+                self.forward()
+            finally:
+                self.proxy.end()
+
+        self.proxy.hold()
+        threading.Thread(target=late, daemon=True).start()
+
+
+Fault = Callable[[Exchange], None]
+
+
+def pass_on(exchange: Exchange) -> None:
+    """Do nothing bad."""
+    exchange.answer(exchange.forward())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.proxy.opened(self.connection)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        fault = self.server.proxy.begin()
+        try:
+            fault(Exchange(self, body))
+        finally:
+            self.server.proxy.end()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: every test would."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, port: int, proxy: "Proxy") -> None:
+        self.proxy = proxy
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: broken connections are what it is for."""
+
+
+@dataclass(slots=True)
+class Proxy:
+    """The line to an engine (host:port)."""
+
+    engine: str
+    port: int = 0
+    requests: int = 0  # since the last plan
+    busy: int = 0  # requests that are on their way
+    released: threading.Event = field(default_factory=threading.Event)
+    _faults: Callable[[int], Fault | None] = field(default=lambda _number: None)
+    _server: _Server | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _open: list[socket.socket] = field(default_factory=list)
+
+    def plan(self, faults: Mapping[int, Fault] | Callable[[int], Fault | None]) -> None:
+        """Count requests anew; `faults` tells which are spoiled, by number."""
+        self.settle()
+        self.released.clear()
+        with self._changed:
+            self.requests = 0
+            self._faults = faults if callable(faults) else faults.get
+
+    def heal(self) -> None:
+        """Spoil nothing from now on; what is held back stays so."""
+        with self._changed:
+            self._faults = lambda _number: None
+
+    def settle(self) -> None:
+        """Let go what is held back, and wait until nothing is on its way any more."""
+        self.released.set()
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.busy == 0, PATIENCE), "a request is still on its way"
+
+    def begin(self) -> Fault:
+        """Count a request and return what shall become of it."""
+        with self._changed:
+            self.requests += 1
+            self.busy += 1
+            return self._faults(self.requests) or pass_on
+
+    def hold(self) -> None:
+        """Count a copy that is held back."""
+        with self._changed:
+            self.busy += 1
+
+    def end(self) -> None:
+        """A request has been dealt with."""
+        with self._changed:
+            self.busy -= 1
+            self._changed.notify_all()
+
+    # ── The line itself ──────────────────────────────────────────────────────────────────────────────────
+
+    def opened(self, connection: socket.socket) -> None:
+        """Note a connection of a client, which ends with the line."""
+        with self._changed:
+            self._open = [one for one in self._open if one.fileno() >= 0]
+            self._open.append(connection)
+
+    def up(self) -> None:
+        """Open the line, at the same port as before."""
+        self._server = _Server(self.port, self)
+        self.port = self._server.server_address[1]
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
+
+    def down(self) -> None:
+        """Cut the line: open connections end, new ones are refused."""
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+        self._server = None
+        with self._changed:
+            for connection in self._open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:  # it is closed already
+                    continue
+            self._open.clear()
+
+    def close(self) -> None:
+        """End everything."""
+        self.settle()
+        if self._server is not None:
+            self.down()

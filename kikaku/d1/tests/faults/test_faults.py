@@ -1,0 +1,167 @@
+"""A bad line between a block and D1: afterwards all of it is there, once, or nothing, and the caller knows which."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kikaku.d1.dbapi import Connection
+from kikaku.d1.tests.faults.bank import COMMIT, STEPS, Bank, State, Told, hear
+from kikaku.d1.tests.faults.faults import DONE, EVERY, LOST, SILENT, SLOW, TWICE, drop_answer, refuse
+from kikaku.d1.tests.faults.proxy import Fault
+from kikaku.d1.transport import TRIES
+
+NUMBERS = range(1, len(STEPS) + 1)
+# a trial never succeeds: an answer that says so is not believed, nor repeated
+BELIEVED_BY_NONE = ("the shape is",)
+
+
+def named(number: int) -> str:
+    return STEPS[number - 1].replace(" ", "-")
+
+
+def test_a_transfer_takes_these_requests(bank: Bank) -> None:
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert bank.line.requests == len(STEPS)
+    assert bank.check(told, said) is State.ALL
+
+
+# ── One fault ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("number", NUMBERS, ids=named)
+def test_one_fault_anywhere_is_overcome(bank: Bank, number: int, name: str) -> None:
+    bank.line.plan({number: EVERY[name]})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.APPLIED, said
+    bank.check(told, said)
+
+
+@pytest.mark.parametrize("name", SILENT)
+@pytest.mark.parametrize("number", [1, 3, COMMIT], ids=named)
+def test_two_faults_in_a_row_are_overcome(bank: Bank, number: int, name: str) -> None:
+    bank.line.plan({number: SILENT[name], number + 1: SILENT[name]})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.APPLIED, said
+    bank.check(told, said)
+
+
+# ── The line stays bad ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", SILENT)
+@pytest.mark.parametrize("number", [n for n in NUMBERS if n < COMMIT], ids=named)
+def test_a_line_that_breaks_within_the_block_leaves_nothing(bank: Bank, number: int, name: str) -> None:
+    if name in SLOW and number not in (1, 4):
+        pytest.skip("slow, and the same as the others")
+    bank.line.plan(lambda request: SILENT[name] if request >= number else None)
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    bank.line.heal()
+    assert told is Told.FAILED
+    assert bank.check(told, said) is State.NOTHING
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_line_that_breaks_at_the_commit_leaves_it_unknown(bank: Bank, name: str) -> None:
+    bank.line.plan(lambda request: SILENT[name] if request >= COMMIT else None)
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    bank.line.heal()
+    assert told is Told.UNKNOWN, said
+    state = bank.check(told, said)
+    assert state is (State.NOTHING if name in LOST else state)
+
+
+@pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW] + ["the request comes late"])
+@pytest.mark.parametrize("committing", SILENT)
+def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: str, asking: str) -> None:
+    last = COMMIT + TRIES  # the last question is answered
+    bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in range(COMMIT + 1, last)})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.APPLIED, said
+    bank.check(told, said)
+
+
+@pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW])
+@pytest.mark.parametrize(
+    "committing", ["the request is dropped", "the answer is dropped", "the request comes late"]
+)
+def test_a_commit_of_which_d1_can_not_be_asked_is_unknown(bank: Bank, committing: str, asking: str) -> None:
+    questions = range(COMMIT + 1, COMMIT + 1 + TRIES)
+    bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in questions})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.UNKNOWN
+    assert "not known" in said
+    expected = {
+        "the request is dropped": State.NOTHING,
+        "the answer is dropped": State.ALL,
+        # a question that came has put a stop in its way
+        "the request comes late": State.ALL if asking in LOST else State.NOTHING,
+    }
+    assert bank.check(told, said) is expected[committing]
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_commit_that_never_comes_is_given_up_and_has_left_nothing(bank: Bank, name: str) -> None:
+    """Each question is answered: the caller is told for certain."""
+    bank.line.plan({COMMIT + 2 * attempt: LOST[name] for attempt in range(TRIES)})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.FAILED
+    assert "nothing was written" in said.lower()
+    assert bank.check(told, said) is State.NOTHING
+
+
+def test_a_late_commit_never_comes_true_after_its_repetition_did(bank: Bank) -> None:
+    """Twice late, the third is told as applied; then both old ones reach D1."""
+    late = SLOW["the request comes late"]
+    bank.line.plan({COMMIT: late, COMMIT + 2: late})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.APPLIED
+    bank.check(told, said)
+
+
+def test_a_commit_that_another_writer_overtook_while_its_answer_was_lost_is_still_applied_once(
+    bank: Bank,
+) -> None:
+    """Its own guard would fail if it were repeated: it must be looked up first."""
+
+    def overtake(exchange: Any) -> None:
+        exchange.forward()
+        bank.good.cursor().execute("UPDATE account SET yen = yen + 1 WHERE id = %s", [bank.account])
+        exchange.hang_up()
+
+    bank.line.plan({COMMIT: overtake})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.APPLIED, said
+    bank.line.settle()
+    assert bank.rows() == (91, ["it's 10円 😀"])
+
+
+def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
+    def overtake(exchange: Any) -> None:
+        bank.good.cursor().execute("UPDATE account SET yen = yen + 1 WHERE id = %s", [bank.account])
+        exchange.hang_up()
+
+    bank.line.plan({COMMIT: overtake})
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.CONFLICT, said
+    bank.line.settle()
+    assert bank.rows() == (101, [])
+
+
+# ── Refused while it is asked ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "status, text",
+    [(401, "wrong or missing secret"), (404, "no such database"), (422, "D1_ERROR: database or disk is full: SQLITE_FULL"), (400, "body is not JSON"), (413, "body too large")],
+)
+def test_a_refused_question_about_a_commit_leaves_it_unknown(bank: Bank, status: int, text: str) -> None:
+    """The secret was changed in between, the database is full: the block may be applied all the same."""
+    bank.line.plan(lambda n: drop_answer if n == COMMIT else refuse(status, text) if n > COMMIT else None)
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.UNKNOWN, said
+    assert bank.check(told, said) is State.ALL

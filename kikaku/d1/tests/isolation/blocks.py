@@ -1,0 +1,53 @@
+"""Transactions for tests that run on every engine: two levels, one kind of conflict."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, TypeAlias
+
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections, transaction
+
+from kikaku.d1 import TransactionConflict, serializable
+
+Level: TypeAlias = Literal["read committed", "serializable"]
+LEVELS: tuple[Level, ...] = ("read committed", "serializable")
+REFUSALS = ("40001", "40P01", "55P03")  # PostgreSQL's: serialization failure, deadlock, lock not available
+
+
+def engine() -> str:
+    """Return `d1`, `sqlite` or `postgresql`."""
+    return "d1" if connection.settings_dict["ENGINE"] == "kikaku.d1" else connection.vendor
+
+
+@contextmanager
+def block(level: Level = "read committed", using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Open a transaction of this level, or of a stronger one where the engine has nothing weaker.
+
+    PostgreSQL is told its own way, and its refusals become conflicts: so it shows what these tests are worth on
+    an engine that is known.
+
+    Raises:
+        TransactionConflict: nothing was applied, because of another writer.
+    """
+    strict = level == "serializable"
+    try:
+        with serializable(using) if strict else nullcontext(), transaction.atomic(using):
+            if connections[using].vendor == "postgresql":
+                if strict:
+                    run("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", using=using)
+                run(
+                    "SET LOCAL lock_timeout = '100ms'", using=using
+                )  # its search for deadlocks takes a second
+            yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) in REFUSALS:
+            raise TransactionConflict(str(error)) from error
+        raise
+
+
+def run(
+    statement: str, parameters: Sequence[Any] = (), *, using: str = DEFAULT_DB_ALIAS
+) -> list[tuple[Any, ...]]:
+    """Execute one statement and give its rows, if it has any."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []

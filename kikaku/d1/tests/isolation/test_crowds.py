@@ -1,0 +1,309 @@
+"""Crowds whose work must add up: money, pieces, numbers that are given once, children and their parents."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+
+from kikaku.d1 import TransactionConflict, retry_on_conflict
+from kikaku.d1.tests.isolation.blocks import block, engine, run
+from kikaku.d1.tests.isolation.processes import SCALE, Together, choices, crowd
+from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
+
+pytestmark = pytest.mark.usefixtures("tables")
+
+PROCESSES = 4
+TURNS = 25 * SCALE  # of each process
+
+
+def attempt(function: Callable[[], object]) -> bool:
+    """Do a transaction, again when another writer was quicker; whether it was applied at last."""
+    try:
+        retry_on_conflict(function)()
+    except TransactionConflict:
+        return False
+    return True
+
+
+# ── Transfers ────────────────────────────────────────────────────────────────────────────────────────────
+
+ACCOUNTS, EACH = 4, 100
+
+
+class TooPoor(Exception):
+    """The account does not hold what is to be taken from it."""
+
+
+def transfer_by_condition(source: int, target: int, amount: int) -> None:
+    """Let the database look whether there is enough; what was done before it turns out is rolled back."""
+    with block():
+        for account, change in sorted(
+            {source: -amount, target: amount}.items()
+        ):  # or else PostgreSQL deadlocks
+            if not Account.objects.filter(pk=account, n__gte=-change).update(n=F("n") + change):
+                raise TooPoor
+
+
+def transfer_by_lock(source: int, target: int, amount: int) -> None:
+    """Read, compute in Python, write, and look again."""
+    with block():
+        locked = {account.pk: account for account in Account.objects.select_for_update().order_by("pk")}
+        if locked[source].n < amount:
+            raise TooPoor
+        for account, change in ((source, -amount), (target, amount)):
+            locked[account].n += change
+            locked[account].save()
+        now = dict(Account.objects.values_list("pk", "n"))
+        assert now == {pk: account.n for pk, account in locked.items()}
+
+
+def transfer_in_a_serializable_block(source: int, target: int, amount: int) -> None:
+    """Lock nothing: the block promises that what was read stands still."""
+    with block("serializable"):
+        [(held,)] = run("SELECT n FROM isolation_account WHERE id = %s", [source])
+        [(there,)] = run("SELECT n FROM isolation_account WHERE id = %s", [target])
+        if held < amount:
+            raise TooPoor
+        run("UPDATE isolation_account SET n = %s WHERE id = %s", [held - amount, source])
+        run("UPDATE isolation_account SET n = %s WHERE id = %s", [there + amount, target])
+
+
+WAYS: dict[str, list[Callable[[int, int, int], None]]] = {
+    "by condition": [transfer_by_condition],
+    "by lock": [transfer_by_lock],
+    "each its own way": [transfer_by_condition, transfer_by_lock],
+    "serializable": [transfer_in_a_serializable_block],
+}
+
+
+@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
+def test_money_that_a_crowd_transfers_is_neither_made_nor_lost(
+    ways: list[Callable[[int, int, int], None]],
+) -> None:
+    Account.objects.bulk_create(Account(pk=pk, n=EACH) for pk in range(ACCOUNTS))
+
+    def job(number: int, together: Together) -> Counter[int]:
+        random, balance = choices(number), Counter[int]()
+        together()
+        for _turn in range(TURNS):
+            source, target = random.sample(range(ACCOUNTS), 2)
+            amount, way = random.randint(1, EACH), random.choice(ways)
+            try:
+                if attempt(lambda: way(source, target, amount)):  # noqa: B023  (called here and now)
+                    balance.update({source: -amount, target: amount})
+            except TooPoor:
+                pass
+            seen = run("SELECT n FROM isolation_account")
+            assert sum(n for (n,) in seen) == ACCOUNTS * EACH and min(seen) >= (0,), seen
+        return balance
+
+    expected = Counter({account: EACH for account in range(ACCOUNTS)})
+    for balance in crowd(PROCESSES, job):
+        expected.update(balance)
+    assert dict(Account.objects.values_list("pk", "n")) == dict(expected)
+
+
+def test_who_reads_one_account_after_another_in_a_serializable_block_sees_one_moment() -> None:
+    Account.objects.bulk_create(Account(pk=pk, n=EACH) for pk in range(ACCOUNTS))
+
+    def total() -> int:
+        with block("serializable"):
+            return sum(
+                n
+                for account in range(ACCOUNTS)
+                for (n,) in run("SELECT n FROM isolation_account WHERE id = %s", [account])
+            )
+
+    def job(number: int, together: Together) -> set[int]:
+        random, totals = choices(number), set[int]()
+        together()
+        for _turn in range(TURNS):
+            if number:
+                source, target = random.sample(range(ACCOUNTS), 2)
+                attempt(lambda: transfer_in_a_serializable_block(source, target, 1))  # noqa: B023
+            else:
+                attempt(lambda: totals.add(total()))
+        return totals
+
+    [totals, *_others] = crowd(PROCESSES, job)
+    assert totals == {ACCOUNTS * EACH}
+
+
+# ── Reservations ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reserve_by_condition() -> bool:
+    with block():
+        return Account.objects.filter(pk=1, n__gte=1).update(n=F("n") - 1) == 1
+
+
+def reserve_by_lock() -> bool:
+    with block():
+        stock = Account.objects.select_for_update().get(pk=1)
+        if stock.n < 1:
+            return False
+        stock.n -= 1
+        stock.save()
+        return True
+
+
+def reserve_alone() -> bool:
+    return Account.objects.filter(pk=1, n__gte=1).update(n=F("n") - 1) == 1
+
+
+@pytest.mark.parametrize("reserve", [reserve_by_condition, reserve_by_lock, reserve_alone])
+def test_of_a_stock_exactly_what_is_there_is_reserved(reserve: Callable[[], bool]) -> None:
+    pieces, customers = 32 * SCALE, 8
+    Account.objects.create(pk=1, n=pieces)
+
+    def job(_number: int, together: Together) -> int:
+        together()
+        got = 0
+        while True:
+            try:
+                if not retry_on_conflict(reserve)():
+                    return got  # sold out
+                got += 1
+            except TransactionConflict:
+                continue
+
+    assert sum(crowd(customers, job)) == pieces
+    assert Account.objects.get().n == 0
+
+
+# ── Numbers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_reads_after_its_own_write_gets_a_number_that_nobody_else_gets() -> None:
+    """The row that a block has updated is its own until it commits, as PostgreSQL's lock would make it."""
+    Account.objects.create(pk=1, n=0)
+
+    def take() -> None:
+        with block():
+            run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
+            [(number,)] = run("SELECT n FROM isolation_account WHERE id = 1")
+            run("INSERT INTO isolation_item (key, value) VALUES (1, %s)", [number])
+
+    def job(_number: int, together: Together) -> int:
+        together()
+        return sum(attempt(take) for _turn in range(TURNS))
+
+    taken = sum(crowd(PROCESSES, job))
+    assert taken > 0
+    assert Account.objects.get().n == taken
+    assert sorted(Item.objects.values_list("value", flat=True)) == list(range(1, taken + 1))
+
+
+def test_blind_counting_loses_nothing() -> None:
+    Account.objects.create(pk=1, n=0)
+
+    def count() -> None:
+        with block():
+            run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
+
+    def job(number: int, together: Together) -> int:
+        together()
+        if number:
+            return sum(attempt(count) for _turn in range(TURNS))
+        for _turn in range(TURNS):
+            run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
+        return TURNS
+
+    counted = sum(crowd(PROCESSES, job))
+    assert Account.objects.get().n == counted >= TURNS
+
+
+# ── Parents and children ─────────────────────────────────────────────────────────────────────────────────
+
+
+def by_models(token: str) -> None:
+    with block():
+        parent = Parent.objects.create(token=token)
+        Child.objects.create(parent=parent, token=token)
+        with transaction.atomic():
+            Child.objects.create(parent_id=parent.pk, token=token)
+
+
+def by_hand(token: str) -> None:
+    """Let the database give the ids, and take the one that comes with the answer."""
+    with block():
+        parent = inserted("INSERT INTO isolation_parent (token) VALUES (%s)", token)
+        for _child in range(2):
+            inserted("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", parent, token)
+
+
+def inserted(statement: str, *values: str | int) -> int:
+    with connection.cursor() as cursor:
+        if engine() == "postgresql":
+            cursor.execute(f"{statement} RETURNING id", values)
+            return int(cursor.fetchone()[0])
+        cursor.execute(statement, values)
+        return int(cursor.lastrowid)
+
+
+def by_question(token: str) -> None:
+    """Let the database give the ids, and ask which it gave."""
+    with block():
+        run("INSERT INTO isolation_parent (token) VALUES (%s)", [token])
+        [(parent,)] = run("SELECT lastval()" if engine() == "postgresql" else "SELECT last_insert_rowid()")
+        for _child in range(2):
+            run("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", [parent, token])
+
+
+INSERTING = {
+    "by models": [by_models],
+    "by hand": [by_hand],
+    "by question": [by_question],
+    "each its own way": [by_models, by_hand, by_question],
+}
+
+
+@pytest.mark.parametrize("ways", INSERTING.values(), ids=INSERTING)
+def test_every_child_points_at_its_own_parent(ways: list[Callable[[str], None]]) -> None:
+    by_models("before the fork")  # whatever ids were put by must not be given in every process
+
+    def job(number: int, together: Together) -> list[str]:
+        random: Random = choices(number)
+        together()
+        tokens = [f"{number}/{turn}" for turn in range(TURNS)]
+        return [token for token in tokens if attempt(lambda: random.choice(ways)(token))]  # noqa: B023
+
+    tokens = [token for tokens in crowd(PROCESSES, job) for token in tokens]
+    assert tokens
+    assert sorted(Parent.objects.values_list("token", flat=True)) == sorted([*tokens, "before the fork"])
+    assert Child.objects.count() == 2 * (len(tokens) + 1)
+    assert not list(Child.objects.exclude(token=F("parent__token")).values("token", "parent__token"))
+
+
+# ── Write skew ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_in_serializable_blocks_one_doctor_always_stays() -> None:
+    """In each shift all are on call; each may leave who sees another there."""
+    shifts = 10 * SCALE
+    Account.objects.bulk_create(
+        Account(pk=shift * PROCESSES + doctor, n=1) for shift in range(shifts) for doctor in range(PROCESSES)
+    )
+
+    def leave(shift: int, doctor: int) -> None:
+        first = shift * PROCESSES
+        with block("serializable"):
+            [(here,)] = run(
+                "SELECT SUM(n) FROM isolation_account WHERE id >= %s AND id < %s", [first, first + PROCESSES]
+            )
+            if here > 1:
+                run("UPDATE isolation_account SET n = 0 WHERE id = %s", [first + doctor])
+
+    def job(doctor: int, together: Together) -> bool:
+        together()
+        return all([attempt(lambda: leave(shift, doctor)) for shift in range(shifts)])  # noqa: B023
+
+    all_could = all(crowd(PROCESSES, job))
+    here: Counter[int] = Counter()
+    for pk, n in Account.objects.values_list("pk", "n"):
+        here[pk // PROCESSES] += n
+    assert min(here.values()) >= 1
+    assert not all_could or max(here.values()) == 1

@@ -1,0 +1,321 @@
+"""Two transactions in the one order that hurts, step by step: who comes second is told, and leaves nothing behind."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+
+from kikaku.d1 import TransactionConflict, retry_on_conflict
+from kikaku.d1.tests.isolation.blocks import Level, block, engine, run
+from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
+
+pytestmark = pytest.mark.usefixtures("tables")
+
+TAKE = "UPDATE isolation_account SET n = n - 1 WHERE id = 1"
+LEFT = "SELECT n FROM isolation_account WHERE id = 1"
+
+
+class Session:
+    """A connection of its own to the same database, with a block that is opened and closed by hand."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        connections[alias] = connection.copy(alias)
+        self.open: AbstractContextManager[None] | None = None
+
+    def begin(self, level: Level = "read committed") -> None:
+        self.open = block(level, self.alias)
+        self.open.__enter__()
+
+    def run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        return run(statement, parameters, using=self.alias)
+
+    def commit(self) -> None:
+        assert self.open is not None
+        ending, self.open = self.open, None
+        ending.__exit__(None, None, None)
+
+    def close(self) -> None:
+        if self.open:  # refused at a statement
+            transaction.set_rollback(True, using=self.alias)
+            self.commit()
+        connections[self.alias].close()
+        del connections[self.alias]
+
+
+@pytest.fixture
+def sessions(tables: None) -> Iterator[tuple[Session, Session]]:
+    """Give two sessions; account 1 holds 10, account 2 holds 1."""
+    if engine() == "sqlite":
+        pytest.skip("SQLite's writers queue: the second would wait for the first, here forever")
+    Account.objects.bulk_create([Account(pk=1, n=10), Account(pk=2, n=1)])
+    both = Session("first"), Session("second")
+    yield both
+    for session in both:
+        session.close()
+
+
+@pytest.fixture
+def optimists(sessions: tuple[Session, Session]) -> tuple[Session, Session]:
+    """Give two sessions that do not wait for each other."""
+    if engine() != "d1":
+        pytest.skip("only D1's transactions are optimistic: elsewhere the second would wait for the first")
+    return sessions
+
+
+def balances() -> dict[int, int]:
+    return dict(Account.objects.values_list("pk", "n"))
+
+
+# ── One row ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_who_lock_a_row_and_write_it_the_second_leaves_nothing(
+    optimists: tuple[Session, Session],
+) -> None:
+    for session in optimists:
+        session.begin()
+        account = Account.objects.using(session.alias).select_for_update().get(pk=1)
+        Item.objects.using(session.alias).create(key=1, value=account.n)
+        account.n -= 1
+        account.save(using=session.alias)
+        session.run("UPDATE isolation_account SET n = n + 1 WHERE id = 2")
+    first, second = optimists
+    first.commit()
+    with pytest.raises(TransactionConflict):
+        second.commit()
+    assert balances() == {1: 9, 2: 2}
+    assert Item.objects.count() == 1
+
+
+def test_a_row_that_was_locked_and_not_written_conflicts_too(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin()
+    Account.objects.using("first").select_for_update().get(pk=1)
+    first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
+    second.run(TAKE)
+    with pytest.raises(TransactionConflict):
+        first.commit()
+    assert balances() == {1: 9, 2: 1}
+
+
+def test_two_blind_decrements_both_count(optimists: tuple[Session, Session]) -> None:
+    for session in optimists:
+        session.begin()
+        session.run(TAKE)
+    for session in optimists:
+        session.commit()
+    assert balances()[1] == 8
+
+
+def test_a_number_read_after_the_own_write_does_not_get_stale(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin()
+    first.run(TAKE)
+    assert first.run(LEFT) == [(9,)]
+    second.run(TAKE)
+    with pytest.raises(TransactionConflict):
+        first.commit()
+    assert balances()[1] == 9
+
+
+def test_the_last_piece_is_sold_once(optimists: tuple[Session, Session]) -> None:
+    for session in optimists:
+        session.begin()
+        assert Account.objects.using(session.alias).filter(pk=2, n__gte=1).update(n=0) == 1
+    first, second = optimists
+    first.commit()
+    with pytest.raises(TransactionConflict):
+        second.commit()
+
+
+def test_a_doomed_block_learns_it_from_its_next_statement_at_the_latest_from_its_commit(
+    optimists: tuple[Session, Session],
+) -> None:
+    """It never sees an error that is not its own doing."""
+    first, second = optimists
+    first.begin()
+    first.run(TAKE)
+    first.run(LEFT)
+    second.run("DELETE FROM isolation_account WHERE id = 1")
+    with pytest.raises(TransactionConflict):
+        first.run("UPDATE isolation_account SET n = n + 1 WHERE id = 2")
+        first.commit()
+    assert balances() == {2: 1}
+
+
+# ── Rows that come ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_who_take_the_same_name_the_second_has_a_conflict_and_then_an_error(
+    optimists: tuple[Session, Session],
+) -> None:
+    for session in optimists:
+        session.begin()
+        session.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
+    first, second = optimists
+    first.commit()
+    with pytest.raises(TransactionConflict):
+        second.commit()
+    second.begin()
+    with pytest.raises(IntegrityError), transaction.atomic("second"):
+        second.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
+    second.commit()
+    assert Parent.objects.count() == 1
+
+
+def test_a_row_never_points_at_the_parent_of_another(optimists: tuple[Session, Session]) -> None:
+    for session in optimists:
+        session.begin()
+        with connections[session.alias].cursor() as cursor:
+            cursor.execute("INSERT INTO isolation_parent (token) VALUES (%s)", [session.alias])
+            parent = cursor.lastrowid
+        session.run("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", parent, session.alias)
+    first, second = optimists
+    first.commit()
+    with pytest.raises(TransactionConflict):
+        second.commit()
+    assert list(Child.objects.values_list("token", "parent__token")) == [("first", "first")]
+
+
+def test_models_get_ids_that_do_not_collide(optimists: tuple[Session, Session]) -> None:
+    for session in optimists:
+        session.begin()
+        parent = Parent.objects.using(session.alias).create(token=session.alias)
+        Child.objects.using(session.alias).create(parent=parent, token=session.alias)
+    for session in optimists:
+        session.commit()
+    told = set(Child.objects.values_list("token", "parent__token"))
+    assert told == {("first", "first"), ("second", "second")}
+
+
+# ── Serializable ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def both_leave(sessions: tuple[Session, Session], level: Level) -> None:
+    """Let each see the other on call, and leave."""
+    Account.objects.update(n=1)
+    for doctor, session in enumerate(sessions, 1):
+        session.begin(level)
+        [(here,)] = session.run("SELECT SUM(n) FROM isolation_account")
+        assert here == 2
+        session.run("UPDATE isolation_account SET n = 0 WHERE id = %s", doctor)
+    for session in sessions:
+        session.commit()
+
+
+def test_read_committed_allows_a_write_skew(sessions: tuple[Session, Session]) -> None:
+    both_leave(sessions, "read committed")
+    assert balances() == {1: 0, 2: 0}
+
+
+def test_serializable_allows_none(sessions: tuple[Session, Session]) -> None:
+    with pytest.raises(TransactionConflict):
+        both_leave(sessions, "serializable")
+    assert balances() == {1: 0, 2: 1}
+
+
+def test_serializable_reads_guard_against_rows_that_come(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin("serializable")
+    assert first.run("SELECT COUNT(*) FROM isolation_item WHERE key = 1") == [(0,)]
+    first.run(TAKE)
+    second.run("INSERT INTO isolation_item (key, value) VALUES (1, 1)")
+    with pytest.raises(TransactionConflict):
+        first.commit()
+    assert balances()[1] == 10
+
+
+def test_a_serializable_block_that_only_reads_does_not_see_two_moments(
+    optimists: tuple[Session, Session],
+) -> None:
+    first, second = optimists
+    first.begin("serializable")
+    assert first.run(LEFT) == [(10,)]
+    second.run("UPDATE isolation_account SET n = n + 1")
+    with pytest.raises(TransactionConflict):
+        first.run("SELECT n FROM isolation_account WHERE id = 2")
+        first.commit()
+
+
+def test_serializable_holds_what_an_update_told_of_no_rows(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin("serializable")
+    assert not Account.objects.using("first").filter(pk=2, n__gt=5).update(n=0)
+    first.run(TAKE)
+    second.run("UPDATE isolation_account SET n = 6 WHERE id = 2")
+    with pytest.raises(TransactionConflict):
+        first.commit()
+
+
+def test_what_is_not_read_does_not_conflict(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin("serializable")
+    first.run(LEFT)
+    first.run(TAKE)
+    second.run("UPDATE isolation_account SET n = n + 1 WHERE id = 2")
+    first.commit()
+    assert balances() == {1: 9, 2: 2}
+
+
+# ── Savepoints ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Undo(Exception):
+    """Takes a savepoint back."""
+
+
+def test_a_conflict_within_a_savepoint_ends_the_whole_block(optimists: tuple[Session, Session]) -> None:
+    first, second = optimists
+    first.begin()
+    first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
+    with transaction.atomic("first"):
+        Account.objects.using("first").select_for_update().get(pk=1)
+        first.run(TAKE)
+    second.run(TAKE)
+    with pytest.raises(TransactionConflict):
+        first.commit()
+    assert balances() == {1: 9, 2: 1}
+
+
+@pytest.mark.parametrize(("level", "before"), [("read committed", TAKE), ("serializable", "")])
+def test_what_was_read_in_a_savepoint_is_held_although_it_was_taken_back(
+    optimists: tuple[Session, Session], level: Level, before: str
+) -> None:
+    """Only writes can be taken back: what was read is known."""
+    first, second = optimists
+    first.begin(level)
+    if before:
+        first.run(before)
+    with suppress(_Undo), transaction.atomic("first"):
+        first.run(LEFT)
+        raise _Undo
+    first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
+    second.run(TAKE)
+    with pytest.raises(TransactionConflict):
+        first.commit()
+    assert balances() == {1: 9, 2: 1}
+
+
+# ── Again ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_conflict_is_over_when_the_block_is_repeated(optimists: tuple[Session, Session]) -> None:
+    _first, second = optimists
+    tried: list[int] = []
+
+    @retry_on_conflict
+    def take() -> int:
+        with block():
+            account = Account.objects.select_for_update().get(pk=1)
+            if not tried:
+                second.run(TAKE)
+            tried.append(account.n)
+            account.n -= 1
+            account.save()
+            return account.n
+
+    assert take() == 8
+    assert tried == [10, 9]
+    assert balances()[1] == 8

@@ -1,0 +1,212 @@
+"""Values on their way to D1 and back, exactly.
+
+To D1 they go as SQL literals: a number that JavaScript binds becomes a REAL, and statements without bindings can be
+joined into one element of a batch. Long texts and blobs, texts with NUL and floats whose decimal form SQLite might
+read differently are bound. Back they come as JSON that SQLite itself writes: as numbers of JavaScript, integers
+beyond 2**53 would be rounded.
+"""
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+MAX_SQL = 100_000  # bytes of a statement, D1's limit
+MAX_BOUND = 100  # parameters of a statement, D1's limit
+INLINE = 1_000  # characters of a text up to which it is always a literal
+INLINE_AT_MOST = 20_000  # characters beyond which it never is
+EXACT = (1e-5, 1e15)  # floats between these come back exactly from 17 digits
+
+Bound = str | float | bytes
+
+
+class Statement(NamedTuple):
+    """SQL as D1 gets it: values written in, the few that can not be are bound."""
+
+    sql: str
+    bound: tuple[Bound, ...] = ()
+
+    def encoded(self) -> list[Any]:
+        """Return it as the gateway's protocol has it."""
+        if not self.bound:
+            return [self.sql]
+        return [
+            self.sql,
+            [
+                {"blob": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+                for value in self.bound
+            ],
+        ]
+
+
+def render(sql: str, parameters: Any) -> Statement:
+    """Write parameters into SQL with Django's placeholders (`%s`, `%(name)s`); None leaves the SQL as it is.
+
+    Raises:
+        sqlite3.ProgrammingError: number or names of the parameters do not fit, or a type is unknown.
+        sqlite3.DataError, OverflowError: a value that SQLite can not hold.
+    """
+    if parameters is None:
+        return Statement(str(sql))
+    bound: list[Bound] = []
+    try:
+        if isinstance(parameters, Mapping):
+            filled = sql % {name: _place(value, bound) for name, value in parameters.items()}
+        else:
+            filled = sql % tuple([_place(value, bound) for value in parameters])
+    except UnicodeEncodeError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise sqlite3.ProgrammingError(f"The parameters do not fit the placeholders: {error}.") from error
+    if " BY " in sql and not isinstance(parameters, Mapping):
+        filled = _no_ordinals(sql, parameters, bound) or filled
+    return Statement(filled, tuple(bound))
+
+
+def _no_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str | None:
+    """Keep an integer that directly follows ORDER BY or GROUP BY from being read as the number of a column."""
+    pieces = sql.replace("%%", "\0").split("%s")
+    if not any(piece.endswith(" BY ") for piece in pieces[:-1]):
+        return None
+    bound.clear()
+    filled = [pieces[0]]
+    for before, value, after in zip(pieces[:-1], parameters, pieces[1:], strict=True):
+        placed = _place(value, bound)
+        filled.append(
+            f"CAST({placed} AS INTEGER)" if before.endswith(" BY ") and type(value) is int else placed
+        )
+        filled.append(after)
+    return "".join(part.replace("\0", "%") if index % 2 == 0 else part for index, part in enumerate(filled))
+
+
+def literal(value: Any) -> str:
+    """Write a value of any size as a literal, for what people read: logs and `connection.queries`."""
+    bound: list[Bound] = []
+    placed = _place(value, bound)
+    if not bound:
+        return placed
+    if isinstance(bound[0], bytes):
+        return f"x'{bound[0].hex()}'"
+    return quoted(bound[0]) if isinstance(bound[0], str) else repr(bound[0])
+
+
+def _place(value: Any, bound: list[Bound]) -> str:
+    """Give the literal for a value, or bind it and give its placeholder."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str):
+        return _place_text(value, bound)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, float):
+        return _place_float(value, bound)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        blob = bytes(value)
+        return f"x'{blob.hex()}'" if len(blob) <= INLINE_AT_MOST // 2 else _bind(blob, bound)
+    if isinstance(value, decimal.Decimal):
+        return _place_text(str(value), bound)
+    if isinstance(value, datetime.datetime):
+        return quoted(value.isoformat(" "))
+    if isinstance(value, (datetime.date, datetime.time)):
+        return quoted(value.isoformat())
+    adapted = sqlite3.adapt(
+        value
+    )  # what a project registered for sqlite3 holds here too; raises for the unknown
+    if adapted is value:
+        raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} can not be given to D1.")
+    return _place(adapted, bound)
+
+
+def _bind(value: Bound, bound: list[Bound]) -> str:
+    bound.append(value)
+    return f"?{len(bound)}"
+
+
+def _integer(value: int) -> str:
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+    return str(int(value)) if value != -(2**63) else "(-9223372036854775807-1)"
+
+
+def _place_text(value: str, bound: list[Bound]) -> str:
+    value = str.__str__(value)
+    value.encode()  # a lone surrogate is no text: refused here, JavaScript would replace it silently
+    fits = len(value) <= INLINE or (len(bound) >= MAX_BOUND and len(value) <= INLINE_AT_MOST)
+    return quoted(value) if fits and "\0" not in value else _bind(value, bound)
+
+
+def quoted(value: str) -> str:
+    """Write a text as a literal. SQLite knows no escape but the doubled quote."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _place_float(value: float, bound: list[Bound]) -> str:
+    if not math.isfinite(value):
+        return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
+    written = repr(float(value))
+    digits, _e, exponent = written.partition("e")
+    # SQLite reads up to 15 digits times a small power of ten exactly: one correctly rounded division or product
+    if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6):
+        return written
+    return _bind(float(value), bound)
+
+
+# ── Back ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cell(column: str, *, exact: bool = True) -> str:
+    """Return the SQL that writes one column into a JSON array, from which `decode` reads the value.
+
+    A text stands for itself, a blob is `["hex", 1]`. A float is `["1.5"]`. Its 17 digits are SQLite's and not exact
+    beyond `EXACT`: there `exact` makes it `["mantissa|exponent"]` (of two), scaled up first where a power of two could
+    overflow. That takes four times as much SQL for something rare, so it is asked for when such a float is met.
+    """
+    real = f"printf('%!.17g',{column})"
+    if exact:
+        scaled = f"{column}*CASE WHEN abs({column})<1 THEN pow(2.0,600) ELSE 1.0 END"
+        exponent = "CAST(floor(log2(abs(y))) AS INTEGER)"
+        pair = (
+            f"(SELECT printf('%d|%d',y*pow(2.0,53-{exponent}),{exponent}-53-"
+            f"CASE WHEN abs({column})<1 THEN 600 ELSE 0 END) FROM (SELECT {scaled} AS y))"
+        )
+        plain = f"{column}=0 OR abs({column})BETWEEN {EXACT[0]} AND {EXACT[1]} OR abs({column})=9e999"
+        real = f"CASE WHEN {plain} THEN {real} ELSE {pair} END"
+    return (
+        f"CASE typeof({column})WHEN'text'THEN {column}||''WHEN'real'THEN json_array({real})"
+        f"WHEN'blob'THEN json_array(hex({column}),1)ELSE {column} END"
+    )
+
+
+def row(columns: Sequence[str], *, exact: bool = True) -> str:
+    """Return the SQL that writes columns, up to a hundred as D1 has them, as one JSON array."""
+    return f"json_array({','.join(cell(column, exact=exact) for column in columns)})"
+
+
+class Inexact(Exception):
+    """A float lies where SQLite's digits are not exact: ask again, with exact cells."""
+
+
+def decode(text: str) -> list[tuple[Any, ...]]:
+    """Read a JSON array of the arrays that `row` wrote. Raises `Inexact`."""
+    return [
+        tuple([_value(value) if type(value) is list else value for value in values])
+        for values in json.loads(text)
+    ]
+
+
+def _value(written: list[Any]) -> float | bytes:
+    if len(written) == 2:
+        return bytes.fromhex(written[0])
+    mantissa, bar, exponent = written[0].partition("|")
+    if bar:
+        return math.ldexp(int(mantissa), int(exponent))
+    value = float(mantissa)
+    if value and not EXACT[0] <= abs(value) <= EXACT[1] and math.isfinite(value):
+        raise Inexact
+    return value

@@ -1,0 +1,127 @@
+"""`make run DB=d1`: the shop on Cloudflare's own engine, its second terminal, and the way back to SQLite."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+
+from kikaku.d1.tests.engine import need_engine
+from ops.tests.browser.running import ROOT, RunningShop
+from ops.tests.test_make_run import wait_until_gone
+
+SECRET = "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga"
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "scripts" / "run.py"))
+
+
+def refusal(engine: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "run.py"), engine],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_another_engine_is_refused_with_the_way_to_use_it() -> None:
+    said = refusal("postgres")
+    assert "DB must be sqlite or d1" in said and "DATABASE_URL=postgres://" in said
+
+
+def test_two_databases_are_one_too_many() -> None:
+    assert "name two databases" in refusal("d1", DATABASE_URL="sqlite:////nowhere")
+
+
+def test_a_env_of_ours_leads_to_d1_until_the_block_is_taken_out(
+    script: dict[str, Any], tmp_path: Path
+) -> None:
+    without: Callable[[str], str] = script["without_d1"]
+    file = tmp_path / ".env"
+    file.write_text(script["DOTENV"] + "PORT=9000")
+    for address in ("d1://127.0.0.1:8002/kikaku", "d1://127.0.0.1:9002/kikaku"):
+        script["write_d1"](file, {"DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET})
+        found = {"ENVIRONMENT": "development", "PORT": "9000"}
+        assert dotenv_values(file) == {**found, "DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET}
+        assert file.read_text().count("DATABASE_URL") == 1
+        assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text(file.read_text() + "EMAIL_URL=console:\n")  # somebody's own line after it
+    assert without(file.read_text()) == script["DOTENV"] + "PORT=9000\nEMAIL_URL=console:\n"
+
+
+def test_a_env_without_the_block_stays_as_it_is(script: dict[str, Any]) -> None:
+    for text in (
+        "",
+        script["DOTENV"],
+        "DATABASE_URL=sqlite:///x\n",
+        script["D1_BEGIN"] + "\nDATABASE_URL=d1://x\n",
+    ):
+        assert script["without_d1"](text) == text
+
+
+def test_the_secret_is_made_once_and_only_its_owner_reads_it(script: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "var" / "d1-secret.txt"
+    made = script["d1_secret"](file)
+    assert len(made) == 48 and script["d1_secret"](file) == made
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
+    need_engine()
+    login: tuple[str, str] | None = None
+    for _start in range(2):
+        shop = RunningShop(tmp_path, d1=True)
+        try:
+            shop.wait_until_ready()
+            children = shop.children()
+            assert f"127.0.0.1:{shop.port + 2}" in shop.output()
+            # what a second terminal needs is printed, for this .env is not ours
+            exports = [
+                line.split("export ", 1)[1] for line in shop.lines if line.strip().startswith("export ")
+            ]
+            shop.environment |= dict(line.split("=", 1) for line in exports)
+            assert shop.environment["DATABASE_URL"].startswith("d1://")
+            done = shop.manage(
+                "shell",
+                "-v",
+                "0",
+                "-c",
+                "from django.db import connection as c; print(c.vendor, c.settings_dict['ENGINE'])",
+            )
+            assert done.stdout.split() == ["sqlite", "kikaku.d1"], done.stderr
+            assert login in (None, shop.login())
+            login = shop.login()
+            assert shop.stop(signal.SIGTERM) == 0
+            assert wait_until_gone(children) == []
+        finally:
+            shop.stop(signal.SIGKILL)
+
+
+def test_an_engine_that_dies_takes_the_shop_along(tmp_path: Path) -> None:
+    need_engine()
+    shop = RunningShop(tmp_path, d1=True)
+    try:
+        shop.wait_until_ready()
+        children = shop.children()
+        engine = next(
+            pid for pid in children if b"engine.mjs" in (Path("/proc") / str(pid) / "cmdline").read_bytes()
+        )
+        os.kill(engine, signal.SIGKILL)
+        assert shop.process.wait(timeout=30) == 1
+        shop.wait_for_end()
+        assert "d1 ended" in shop.output()
+        assert wait_until_gone(children) == []
+    finally:
+        shop.stop(signal.SIGKILL)
