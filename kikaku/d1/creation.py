@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 from django.db.backends.base.creation import TEST_DATABASE_PREFIX, BaseDatabaseCreation
 
 DECLARE = (
@@ -27,7 +28,7 @@ class DatabaseCreation(BaseDatabaseCreation):
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
-        self._chosen: str | None = None  # the test database, once `create_test_db` took it
+        self._taken: set[str] = set()  # by `create_test_db`; more than one when tests test the test runner
 
     @staticmethod
     def is_in_memory_db(_database_name: str) -> bool:
@@ -41,7 +42,7 @@ class DatabaseCreation(BaseDatabaseCreation):
             ImproperlyConfigured: tests may not run with these settings.
         """
         name = str(super()._get_test_db_name())  # type: ignore[misc]
-        if name != self._chosen:
+        if name not in self._taken:
             self._refuse_unless_safe(name)
         return name
 
@@ -74,12 +75,12 @@ class DatabaseCreation(BaseDatabaseCreation):
         with closing(self._connection_to(name)) as connection:
             try:
                 tables = self._tables(connection)
-            except ImproperlyConfigured as error:
+            except (ImproperlyConfigured, OperationalError) as error:
                 known = {"configured": self.connection.settings_dict["NAME"], "alias": self.connection.alias}
                 raise ImproperlyConfigured(
                     f"The test database {name!r} can not be used: {error} {DECLARE.format(name=name, **known)}"
                 ) from None
-            self._chosen = name
+            self._taken.add(name)
             if keepdb:
                 return name
             if tables and not autoclobber:
@@ -102,7 +103,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         Raises:
             ImproperlyConfigured: it is not the one that was created.
         """
-        if test_database_name != self._chosen:
+        if test_database_name not in self._taken:
             raise ImproperlyConfigured(
                 f"{test_database_name!r} is not emptied: it is not the database that the tests ran on."
             )

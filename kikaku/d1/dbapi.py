@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
@@ -147,7 +148,7 @@ class Connection:
 
         result = ask(False)
         text = f"[{','.join([one[0] for one in result.rows])}]"
-        rows = _exactly(text, lambda: f"[{','.join([one[0] for one in ask(True).rows])}]")
+        rows = _exactly(text, columns, lambda: f"[{','.join([one[0] for one in ask(True).rows])}]")
         return rows, text, result.read
 
     def _read_in_block(
@@ -163,11 +164,9 @@ class Connection:
         pages: list[tuple[Page | None, str]]
         if log.writes():
             pages = self._pages(log, query, columns)
-            rows = [
-                row
-                for page, text in pages
-                for row in _exactly(text, lambda page=page: self._page(log, query, columns, page, exact=True))
-            ]
+            rows = []
+            for page, text in pages:
+                rows += _exactly(text, columns, partial(self._page, log, query, columns, page, exact=True))
         else:
             rows, text, read = self._read_now(query, columns)
             pages = [(None, text)]
@@ -271,7 +270,7 @@ class Connection:
 
         count, last_id, rows = attempt(False)
         if rows is not None:
-            rows = _exactly(json.dumps(rows), lambda: json.dumps(attempt(True)[2]))
+            rows = _exactly(json.dumps(rows), columns, lambda: json.dumps(attempt(True)[2]))
         reserved = getattr(sql, "reserved", False) or last_id in log.given.get(kind.table, ())
         entry.foreign_ids = kind.verb in ("INSERT", "REPLACE") and not reserved
         if not getattr(sql, "sure", False):
@@ -292,8 +291,8 @@ class Connection:
         result, counts = self._run([*self._prefix(), statement, COUNTS], repeatable=False)[-2:]
         count, last_id = json.loads(counts.rows[0][0])
         rows = None
-        if getattr(sql, "columns", None):
-            rows = decode(f"[{','.join([one[0] for one in result.rows])}]")
+        if columns := getattr(sql, "columns", None):
+            rows = decode(f"[{','.join([one[0] for one in result.rows])}]", columns)
         return Written(count, last_id, rows, result.written)
 
     def write_many(self, sql: str, sets: Sequence[Any], kind: Kind) -> int:
@@ -553,12 +552,12 @@ class TooBig(Exception):
     """A result does not fit into the text of an error."""
 
 
-def _exactly(text: str, ask_again: Callable[[], str]) -> list[tuple[Any, ...]]:
+def _exactly(text: str, columns: int, ask_again: Callable[[], str]) -> list[tuple[Any, ...]]:
     """Read rows; where one holds a float that its digits do not tell exactly, ask for the rows once more."""
     try:
-        return decode(text)
+        return decode(text, columns)
     except Inexact:
-        return decode(ask_again())
+        return decode(ask_again(), columns)
 
 
 def checked(statement: Statement) -> Statement:

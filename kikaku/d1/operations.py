@@ -1,24 +1,215 @@
-"""PLACEHOLDER until the real one is written: overwrite me."""
+"""SQLite's operations without its functions in Python, and with D1's limits."""
 
+import datetime
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
-from django.db.backends.sqlite3.operations import DatabaseOperations as Base
+
+from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
+from django.db.models import CompositePrimaryKey
+
+from kikaku.d1 import temporal
+from kikaku.d1.values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal
+
+ROOM = MAX_SQL - 10_000  # bytes of SQL for values; the rest is for names and keywords
+SAME_KEY = 60  # bytes of `WHEN ("table"."id" = ` … ` THEN ` around a value of bulk_update(), without the names
 
 
-class DatabaseOperations(Base):
+class DatabaseOperations(SQLiteOperations):
+    """What D1 writes otherwise than SQLite in Python's process."""
+
     compiler_module = "kikaku.d1.compiler"
 
-    def bulk_batch_size(self, fields: Any, objs: Any) -> int:
-        return 100
+    # ── Dates and times ──────────────────────────────────────────────────────────────────────────────────
 
-    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
-        return sql
+    def date_extract_sql(self, lookup_type: str, sql: str, params: Any) -> temporal.Sql:
+        """Return a part of a date."""
+        return temporal.extract(lookup_type, (sql, params))
 
-    def for_update_sql(self, **kw: Any) -> str:
+    def datetime_extract_sql(
+        self, lookup_type: str, sql: str, params: Any, tzname: str | None
+    ) -> temporal.Sql:
+        """Return a part of a datetime."""
+        return temporal.extract(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def time_extract_sql(self, lookup_type: str, sql: str, params: Any) -> temporal.Sql:
+        """Return a part of a time."""
+        return temporal.extract_from_time(lookup_type, (sql, params))
+
+    def date_trunc_sql(
+        self, lookup_type: str, sql: str, params: Any, tzname: str | None = None
+    ) -> temporal.Sql:
+        """Return the first day of a period."""
+        return temporal.truncate_to_date(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def datetime_trunc_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+        """Return the first second of a period."""
+        return temporal.truncate(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def time_trunc_sql(
+        self, lookup_type: str, sql: str, params: Any, tzname: str | None = None
+    ) -> temporal.Sql:
+        """Return the first second of a period of the day."""
+        return temporal.truncate_to_time(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def datetime_cast_date_sql(self, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+        """Return the date of a datetime."""
+        return temporal.to_date((sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def datetime_cast_time_sql(self, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+        """Return the time of a datetime."""
+        return temporal.to_time((sql, params), *self._convert_tznames_to_sql(tzname))
+
+    def subtract_temporals(self, internal_type: str, lhs: Any, rhs: Any) -> temporal.Sql:
+        """Return the microseconds between two values."""
+        subtract = temporal.subtract_times if internal_type == "TimeField" else temporal.subtract_moments
+        return subtract(lhs, rhs)
+
+    def combine_duration_expression(self, connector: str, sub_expressions: Sequence[str]) -> str:
+        """Return a sum or difference with a duration, or a multiple of one."""
+        left, right = sub_expressions
+        return temporal.combine_durations(connector, left, right)
+
+    # ── Other expressions ────────────────────────────────────────────────────────────────────────────────
+
+    def combine_expression(self, connector: str, sub_expressions: Any) -> str:
+        """Return an arithmetic expression."""
+        if connector == "^":  # D1 permits `power` under its other name only
+            return f"pow({','.join(sub_expressions)})"
+        if connector == "#":
+            left, right = sub_expressions
+            return temporal.table("(_l|_r)-(_l&_r)", l=(left, ()), r=(right, ()))[0]
+        return str(super().combine_expression(connector, sub_expressions))
+
+    def force_group_by(self) -> list[str]:
+        """Return nothing: only SQLite before 3.39 needs a GROUP BY."""
+        return []
+
+    def for_update_sql(self, *args: Any, **kwargs: Any) -> str:
+        """Return nothing: the compiler tells the connection, which guards the rows that were read."""
         return ""
 
-    def execute_sql_flush(self, sql_list: Any) -> None:
-        from kikaku.d1.values import Statement
+    # ── Sizes ────────────────────────────────────────────────────────────────────────────────────────────
 
+    def bulk_batch_size(self, fields: Any, objs: Any) -> int:
+        """Return how many objects any one statement can take: by the bytes of SQL and the values that are bound.
+
+        Django asks with fields for INSERTs, with names for DELETEs, and with "pk" twice and fields for UPDATEs, whose
+        every value goes with a key.
+        """
+        costs = _costs(list(fields), objs)
+        size = longest = len(costs)
+        size_bytes = size_bound = start = 0
+        for end, (length, bound) in enumerate(costs):
+            size_bytes += length
+            size_bound += bound
+            while size_bytes > ROOM or size_bound > MAX_BOUND:
+                size_bytes -= costs[start][0]
+                size_bound -= costs[start][1]
+                # the objects from `start` on fit as far as the one before `end`
+                longest = min(longest, end - start)
+                start += 1
+        return max(longest, 1)
+
+    # ── Texts for people ─────────────────────────────────────────────────────────────────────────────────
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        """Return SQL with its values written in, at any length."""
+        return str(super().last_executed_query(cursor, sql, params))
+
+    def _quote_params_for_last_executed_query(self, params: Iterable[Any]) -> tuple[str, ...]:
+        """Write values as literals. SQLite's backend would ask its connection."""
+        return tuple(literal(value) for value in params)
+
+    # ── Flush ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def sql_flush(
+        self, style: Any, tables: Any, *, reset_sequences: bool = False, allow_cascade: bool = False
+    ) -> list[str]:
+        """Return the statements that empty tables, those that reference others first."""
+        tables = list(tables)
+        if tables:
+            references = self._references()
+            if allow_cascade:
+                tables = sorted({name for table in tables for name in _reachable(table, references)})
+            tables = _children_first(tables, references)
+        return list(super().sql_flush(style, tables, reset_sequences=reset_sequences, allow_cascade=False))
+
+    def execute_sql_flush(self, sql_list: Any) -> None:
+        """Empty tables in one batch, at whose end foreign keys are checked."""
         self.connection.ensure_connection()
         with self.connection.wrap_database_errors:
             self.connection.connection.apply([Statement(sql.rstrip("; \n")) for sql in sql_list])
+
+    def _references_graph(self, table_name: str) -> list[str]:  # type: ignore[override]
+        """Return a table and those that reference it, over any number of steps."""
+        return _reachable(table_name, self._references())
+
+    def _references(self) -> dict[str, set[str]]:
+        """Read which tables reference a table. Not kept: the schema may change."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                'SELECT k."table", t.name FROM sqlite_master AS t JOIN pragma_foreign_key_list(t.name) AS k '
+                "WHERE t.type = 'table' AND substr(t.name, 1, 4) <> '_cf_'"  # Cloudflare's own are refused
+            )
+            found: dict[str, set[str]] = {}
+            for parent, child in cursor.fetchall():
+                found.setdefault(parent, set()).add(child)
+        return found
+
+
+def _reachable(table: str, references: dict[str, set[str]]) -> list[str]:
+    """Return a table and those that reference it, over any number of steps, each before those that follow it."""
+    found, at = [table], 0
+    while at < len(found):
+        found += sorted(references.get(found[at], set()) - set(found))
+        at += 1
+    return found
+
+
+def _children_first(tables: Sequence[str], references: dict[str, set[str]]) -> list[str]:
+    """Put tables into an order in which each comes after those that reference it; where they do so in a ring, any."""
+    ordered: dict[str, None] = {}
+    for table in tables:
+        for name in reversed(_reachable(table, references)):
+            if name in tables:
+                ordered.setdefault(name)
+    return list(ordered)
+
+
+def _costs(fields: list[Any], objects: Iterable[Any]) -> list[tuple[int, int]]:
+    """Estimate for each object the bytes that it needs in a statement, and the values that must be bound."""
+    updates = fields[:2] == ["pk", "pk"]
+    names: list[str] = []
+    for field in fields[2:] if updates else fields:
+        parts = field.fields if isinstance(field, CompositePrimaryKey) else [field]
+        names += [getattr(part, "attname", part) for part in parts]
+    found = []
+    for one in objects:
+        costs = [_cost(getattr(one, name, None)) for name in names]
+        length = sum(cost for cost, _bound in costs)
+        if updates:
+            key, _bound = _cost(getattr(one, "pk", None))
+            length += key + len(names) * (key + SAME_KEY + 2 * len(one._meta.db_table))
+        found.append((length, sum(bound for _cost, bound in costs)))
+    return found
+
+
+def _cost(value: Any) -> tuple[int, int]:
+    """Estimate the bytes of SQL for a value, and whether it will be bound: 1 or 0. See `values.render`."""
+    if value is None:
+        return 32, 0  # may become the moment of writing
+    if isinstance(value, str):
+        if len(value) > INLINE:
+            return 8, 1
+        return len(value.encode(errors="replace")) + value.count("'") + 4, 0
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return (8, 1) if len(value) > INLINE_AT_MOST // 2 else (2 * len(value) + 6, 0)
+    if isinstance(value, float):
+        return 32, int(len(repr(value)) > 16)
+    if hasattr(value, "resolve_expression"):
+        return 400, 0
+    if isinstance(value, (dict, list, tuple)):
+        length = len(json.dumps(value, default=str))
+        return (8, 1) if length > INLINE else (length + 4, 0)
+    return (32 if isinstance(value, datetime.date) else len(str(value))) + 4, 0

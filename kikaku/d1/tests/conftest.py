@@ -1,11 +1,14 @@
-"""One D1 engine for all tests here that ask for one."""
+"""One D1 engine for all tests here that ask for one, and connections of Django's to it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connections
+from pytest_django import DjangoDbBlocker
 
-from kikaku.d1.tests.engine import Gateway, running_engine
+from kikaku.d1.base import DatabaseWrapper
+from kikaku.d1.tests.engine import Gateway, running_engine, wrapper
 
 if TYPE_CHECKING:
     from d1 import Engine
@@ -13,8 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator["Engine"]:
-    """Run an engine with the databases `first` and `second`."""
-    with running_engine(["first", "second"]) as running:
+    """Run an engine with the databases `first`, `second` and `test_first`."""
+    with running_engine(["first", "second", "test_first"]) as running:
         yield running
 
 
@@ -22,3 +25,16 @@ def engine() -> Iterator["Engine"]:
 def gateway(engine: "Engine") -> Gateway:
     """Connect to the gateway of the engine."""
     return Gateway(engine)
+
+
+@pytest.fixture
+def d1(engine: "Engine", django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
+    """Connect to an empty database as `connections["d1"]`; `connections["rival"]` is another writer there."""
+    for alias in ("d1", "rival"):
+        connections[alias] = wrapper(engine, "test_first", alias)
+    with django_db_blocker.unblock():  # the shop's own test database is not asked for
+        connections["d1"].reset_database()
+        yield connections["d1"]
+    for alias in ("d1", "rival"):
+        connections[alias].close()
+        del connections[alias]

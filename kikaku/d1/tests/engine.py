@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from kikaku.d1 import address
+from kikaku.d1.base import DatabaseWrapper
 from kikaku.testing import engine_missing
 
 if TYPE_CHECKING:
@@ -86,3 +88,11 @@ class Gateway:
         assert status == 422, answer
         assert list(answer) == ["error"]
         return str(answer["error"])
+
+
+def wrapper(engine: "Engine", database: str, alias: str, **options: Any) -> DatabaseWrapper:
+    """Return Django's connection to one of an engine's databases."""
+    entry = address.database(engine.url(database), gateway_secret=engine.secret, api_token="")
+    defaults = {"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "CONN_HEALTH_CHECKS": False, "TIME_ZONE": None}
+    options = {**entry["OPTIONS"], **options}
+    return DatabaseWrapper({**defaults, **entry, "OPTIONS": options, "TEST": {"NAME": None}}, alias)

@@ -56,8 +56,10 @@ def transfer_by_lock(source: int, target: int, amount: int) -> None:
         for account, change in ((source, -amount), (target, amount)):
             locked[account].n += change
             locked[account].save()
-        now = dict(Account.objects.values_list("pk", "n"))
-        assert now == {pk: account.n for pk, account in locked.items()}
+        seen = dict(Account.objects.values_list("pk", "n"))
+    assert seen == {
+        pk: account.n for pk, account in locked.items()
+    }  # now that it is committed, it must be true
 
 
 def transfer_in_a_serializable_block(source: int, target: int, amount: int) -> None:

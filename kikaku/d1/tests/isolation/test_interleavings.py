@@ -165,12 +165,30 @@ def test_of_two_who_take_the_same_name_the_second_has_a_conflict_and_then_an_err
     assert Parent.objects.count() == 1
 
 
-def test_a_row_never_points_at_the_parent_of_another(optimists: tuple[Session, Session]) -> None:
+def test_who_was_told_that_a_name_is_free_gets_a_conflict_where_it_is_not(
+    optimists: tuple[Session, Session],
+) -> None:
+    """An error would be a lie: seen from this block the name is free."""
+    first, second = optimists
+    first.begin("serializable")
+    assert first.run("SELECT COUNT(*) FROM isolation_parent WHERE token = 'the same'") == [(0,)]
+    second.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
+    with pytest.raises(TransactionConflict):
+        first.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
+        first.commit()
+
+
+@pytest.mark.parametrize("ask", [False, True], ids=["lastrowid", "last_insert_rowid()"])
+def test_a_row_never_points_at_the_parent_of_another(optimists: tuple[Session, Session], ask: bool) -> None:
     for session in optimists:
         session.begin()
-        with connections[session.alias].cursor() as cursor:
-            cursor.execute("INSERT INTO isolation_parent (token) VALUES (%s)", [session.alias])
-            parent = cursor.lastrowid
+        if ask:
+            session.run("INSERT INTO isolation_parent (token) VALUES (%s)", session.alias)
+            [(parent,)] = session.run("SELECT last_insert_rowid()")
+        else:
+            with connections[session.alias].cursor() as cursor:
+                cursor.execute("INSERT INTO isolation_parent (token) VALUES (%s)", [session.alias])
+                parent = cursor.lastrowid
         session.run("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", parent, session.alias)
     first, second = optimists
     first.commit()
@@ -283,13 +301,14 @@ def test_a_conflict_within_a_savepoint_ends_the_whole_block(optimists: tuple[Ses
 def test_what_was_read_in_a_savepoint_is_held_although_it_was_taken_back(
     optimists: tuple[Session, Session], level: Level, before: str
 ) -> None:
-    """Only writes can be taken back: what was read is known."""
+    """Only writes can be taken back: what was read before them is known."""
     first, second = optimists
     first.begin(level)
     if before:
         first.run(before)
     with suppress(_Undo), transaction.atomic("first"):
         first.run(LEFT)
+        first.run(TAKE)
         raise _Undo
     first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
     second.run(TAKE)

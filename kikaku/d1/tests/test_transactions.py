@@ -1,0 +1,453 @@
+"""Blocks on D1: what Django promises of `atomic()`, and every hole that a batch with guards could leave."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, NotSupportedError, OperationalError, connections, models, transaction
+from django.db.models import F
+from django.test.utils import isolate_apps
+
+from kikaku.d1 import TransactionConflict, retry_on_conflict, serializable
+from kikaku.d1.base import DatabaseWrapper
+from kikaku.d1.transaction import OWN_TABLES
+
+
+def run(sql: str, *parameters: Any, using: str = "d1") -> list[Any]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def rival(sql: str, *parameters: Any) -> None:
+    """Let another writer do something at once."""
+    run(sql, *parameters, using="rival")
+
+
+def block() -> AbstractContextManager[None]:
+    return transaction.atomic("d1")
+
+
+def trips(of: Callable[[], Any]) -> int:
+    transport = connections["d1"].connection.transport
+    before = transport.round_trips
+    of()
+    return int(transport.round_trips - before)
+
+
+@pytest.fixture(autouse=True)
+def account(d1: DatabaseWrapper) -> None:
+    run("CREATE TABLE account (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, n INTEGER NOT NULL)")
+    run("INSERT INTO account (name, n) VALUES ('a', 10), ('b', 20)")
+
+
+def balances(using: str = "rival") -> list[int]:
+    return [n for (n,) in run("SELECT n FROM account ORDER BY id", using=using)]
+
+
+# ── What Django promises ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_block_is_seen_by_others_as_a_whole_and_by_itself_at_once() -> None:
+    with block():
+        run("UPDATE account SET n = n - 5 WHERE name = 'a'")
+        run("UPDATE account SET n = n + 5 WHERE name = 'b'")
+        assert balances("d1") == [5, 25]
+        assert balances() == [10, 20]
+    assert balances() == [5, 25]
+
+
+def test_an_exception_leaves_nothing_and_runs_no_hook() -> None:
+    told: list[str] = []
+    with pytest.raises(ZeroDivisionError), block():
+        run("UPDATE account SET n = 0")
+        transaction.on_commit(lambda: told.append("done"), using="d1")
+        raise ZeroDivisionError
+    assert balances() == [10, 20] and told == []
+
+
+def test_hooks_run_after_the_commit_of_the_outermost_block() -> None:
+    told: list[list[int]] = []
+    with block(), block():
+        run("UPDATE account SET n = 1")
+        transaction.on_commit(lambda: told.append(balances()), using="d1")
+        assert told == []
+    assert told == [[1, 1]]
+
+
+def test_an_inner_block_goes_back_to_its_savepoint_alone() -> None:
+    with block():
+        run("UPDATE account SET n = n + 1")
+        with pytest.raises(IntegrityError), block():
+            run("UPDATE account SET n = 99")
+            run("INSERT INTO account (name, n) VALUES ('a', 1)")
+        assert balances("d1") == [11, 21]
+        run("UPDATE account SET n = n + 1 WHERE name = 'b'")
+    assert balances() == [11, 22]
+
+
+def test_a_durable_block_is_no_inner_block() -> None:
+    with block(), pytest.raises(RuntimeError), transaction.atomic("d1", durable=True):
+        pass
+
+
+def test_a_failed_statement_tells_its_own_error_and_is_not_in_the_log() -> None:
+    with block():
+        run("UPDATE account SET n = 1 WHERE name = 'a'")
+        with pytest.raises(OperationalError, match="no such column: m"):
+            run("UPDATE account SET m = 1")
+        with pytest.raises(IntegrityError, match="UNIQUE constraint failed: account.name"):
+            run("INSERT INTO account (name, n) VALUES ('b', 1)")
+        with pytest.raises(IntegrityError, match="NOT NULL constraint failed: account.n"):
+            run("UPDATE account SET n = NULL")
+    assert balances() == [1, 20]
+
+
+def test_row_counts_are_exact_whatever_triggers_and_indexes_write() -> None:
+    run("CREATE TABLE audit (n INTEGER)")
+    run("CREATE TRIGGER noting AFTER UPDATE ON account BEGIN INSERT INTO audit VALUES (NEW.n); END")
+    with connections["d1"].cursor() as cursor:
+        cursor.execute("UPDATE account SET n = n + 1")
+        assert cursor.rowcount == 2
+        with block():
+            cursor.execute("UPDATE account SET n = n + 1 WHERE name = 'a'")
+            assert cursor.rowcount == 1
+            cursor.execute("DELETE FROM account")
+            assert cursor.rowcount == 2
+            cursor.executemany(
+                "INSERT INTO account (name, n) VALUES (%s, %s)", [("x", 1), ("y", 2), ("z", 3)]
+            )
+            assert cursor.rowcount == 3
+    assert balances() == [1, 2, 3]
+
+
+def test_autocommit_can_be_switched_off_as_everywhere(d1: DatabaseWrapper) -> None:
+    d1.set_autocommit(False)
+    run("UPDATE account SET n = 1")
+    d1.rollback()
+    run("UPDATE account SET n = 2")
+    d1.commit()
+    run("UPDATE account SET n = 3")
+    d1.close()
+    assert balances() == [2, 2]
+
+
+def test_a_change_of_the_schema_is_rolled_back_with_its_block() -> None:
+    with pytest.raises(ZeroDivisionError), block():
+        run("CREATE TABLE other (n INTEGER)")
+        run("INSERT INTO other VALUES (1)")
+        run("ALTER TABLE account ADD COLUMN extra TEXT DEFAULT 'x'")
+        assert run("SELECT * FROM other") == [(1,)]
+        assert run("SELECT extra FROM account") == [("x",), ("x",)]
+        raise ZeroDivisionError
+    with pytest.raises(OperationalError, match="no such table: other"):
+        run("SELECT * FROM other")
+
+
+# ── What another writer does meanwhile ───────────────────────────────────────────────────────────────────
+
+
+def test_a_number_read_after_the_own_write_is_still_true_at_commit() -> None:
+    with pytest.raises(TransactionConflict), block():
+        run("UPDATE account SET n = n - 1 WHERE name = 'a'")
+        assert run("SELECT n FROM account WHERE name = 'a'") == [(9,)]
+        rival("UPDATE account SET n = n - 1 WHERE name = 'a'")
+    assert balances() == [9, 20]
+
+
+@pytest.mark.parametrize("table", ["account", "Account", "[account]", "main.account", '"account"'])
+def test_it_knows_the_written_table_in_any_spelling(table: str) -> None:
+    with pytest.raises(TransactionConflict), block():
+        run(f"UPDATE {table} SET n = n - 1 WHERE name = 'a'")
+        run("SELECT n FROM ACCOUNT WHERE name = 'a'")
+        rival("UPDATE account SET n = 0 WHERE name = 'a'")
+
+
+def test_a_read_of_what_a_trigger_wrote_or_a_view_shows_is_held_too() -> None:
+    run("CREATE TABLE total (n INTEGER)")
+    run("INSERT INTO total VALUES (30)")
+    run("CREATE TRIGGER adding AFTER UPDATE ON account BEGIN UPDATE total SET n = n + NEW.n - OLD.n; END")
+    run("CREATE VIEW shown AS SELECT n AS sum FROM total")
+    for query in ("SELECT n FROM total", "SELECT sum FROM shown"):
+        with pytest.raises(TransactionConflict), block():
+            run("UPDATE account SET n = n + 1 WHERE name = 'a'")
+            run(query)
+            rival("UPDATE account SET n = n + 1 WHERE name = 'b'")
+
+
+def test_a_write_that_would_change_other_rows_at_commit_is_a_conflict() -> None:
+    with pytest.raises(TransactionConflict), block():
+        run("UPDATE account SET n = 0 WHERE n > 15")
+        rival("UPDATE account SET n = 16 WHERE name = 'a'")
+    assert balances() == [16, 20]
+
+
+def test_a_constraint_that_fails_only_at_commit_is_a_conflict_and_no_error_of_the_block() -> None:
+    with pytest.raises(TransactionConflict), block():
+        run("INSERT INTO account (id, name, n) VALUES (50, 'c', 1)")
+        rival("INSERT INTO account (name, n) VALUES ('c', 2)")
+    with pytest.raises(TransactionConflict), block():
+        run("INSERT INTO account (id, name, n) VALUES (60, 'd', 1)")
+        rival("INSERT INTO account (id, name, n) VALUES (61, 'd', 2)")
+        run("SELECT 1")  # the log does not fit any more: told here, and not as an error of this statement
+
+
+def test_an_id_that_was_asked_for_is_the_id_at_commit() -> None:
+    with pytest.raises(TransactionConflict), block(), connections["d1"].cursor() as cursor:
+        cursor.execute("INSERT INTO account (name, n) VALUES ('c', 1)")
+        assert cursor.lastrowid == 3
+        rival("INSERT INTO account (name, n) VALUES ('d', 1)")
+    with block(), connections["d1"].cursor() as cursor:  # nobody asks: it may be another one
+        cursor.execute("INSERT INTO account (name, n) VALUES ('c', 1)")
+        rival("INSERT INTO account (name, n) VALUES ('e', 1)")
+    assert [name for (name,) in run("SELECT name FROM account ORDER BY id")] == ["a", "b", "d", "e", "c"]
+
+
+def test_serializable_holds_every_read_and_read_committed_those_it_must() -> None:
+    def read_and_write() -> None:
+        run("SELECT n FROM account WHERE name = 'a'")
+        rival("UPDATE account SET n = n + 1 WHERE name = 'a'")
+        run("UPDATE account SET n = 7 WHERE name = 'b'")
+
+    with block():
+        read_and_write()
+    with pytest.raises(TransactionConflict), serializable("d1"), block():
+        read_and_write()
+    assert connections["d1"].isolation == "read committed"
+    assert balances() == [12, 7]
+
+
+def test_a_read_in_a_savepoint_that_was_left_still_counts_where_it_may_have_decided() -> None:
+    with pytest.raises(TransactionConflict), serializable("d1"), block():
+        with pytest.raises(ZeroDivisionError), block():
+            run("SELECT n FROM account WHERE name = 'a'")
+            raise ZeroDivisionError
+        run("UPDATE account SET n = 1 WHERE name = 'b'")
+        rival("UPDATE account SET n = 0 WHERE name = 'a'")
+
+
+def test_a_block_that_only_reads_sees_one_moment_when_serializable() -> None:
+    with pytest.raises(TransactionConflict), serializable("d1"), block():
+        run("SELECT n FROM account WHERE name = 'a'")
+        rival("UPDATE account SET n = n + 1")
+        run("SELECT n FROM account WHERE name = 'b'")
+
+
+def test_conflicts_are_repeated_and_errors_out_of_rows_that_do_not_fit_together_too() -> None:
+    @retry_on_conflict
+    def spend(using: str = "d1") -> int:
+        with serializable(using), block():
+            attempts.append(0)
+            (a,), (b,) = run("SELECT n FROM account WHERE name = 'a'")[0], (0,)
+            if len(attempts) == 1:
+                rival("UPDATE account SET n = 0 WHERE name = 'a'")
+            run("UPDATE account SET n = n WHERE name = 'b'")
+            assert run("SELECT n FROM account WHERE name = 'a'")[0][0] == a + b
+            return int(a)
+
+    attempts: list[int] = []
+    default = connections["default"]
+    connections["default"] = connections["d1"]
+    try:
+        assert spend() == 0
+    finally:
+        connections["default"] = default
+    assert len(attempts) == 2
+
+
+# ── Locks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@isolate_apps("kikaku.d1.tests")
+def make_lamp() -> type[models.Model]:
+    class Lamp(models.Model):
+        name = models.CharField(max_length=20)
+        stock = models.IntegerField(db_default=3)
+
+        class Meta:
+            app_label = "d1"
+
+    with connections["d1"].schema_editor() as editor:
+        editor.create_model(Lamp)
+    return Lamp
+
+
+@pytest.fixture
+def lamp(d1: DatabaseWrapper) -> Any:
+    """Make a model's table, with one row."""
+    model = make_lamp()
+    model._default_manager.using("d1").create(name="desk", stock=1)
+    return model._default_manager.using("d1")
+
+
+def test_a_locked_row_excludes_the_other_even_when_nobody_writes_it(lamp: Any) -> None:
+    run("CREATE TABLE refund (n INTEGER)")
+    theirs = lamp.model._default_manager.using("rival")
+    with pytest.raises(TransactionConflict), block():
+        lamp.select_for_update().get()
+        run("INSERT INTO refund VALUES (1)")
+        with transaction.atomic("rival"):
+            theirs.select_for_update().get()
+            rival("INSERT INTO refund VALUES (2)")
+    assert run("SELECT n FROM refund") == [(2,)]
+    with block():  # and is no trouble afterwards, nor for other rows
+        lamp.create(name="other", stock=0)
+        lamp.select_for_update().get(name="desk")
+        run("INSERT INTO refund VALUES (3)")
+        with transaction.atomic("rival"):
+            list(theirs.select_for_update().filter(name="none"))
+            rival("UPDATE account SET n = 0")
+    assert run("SELECT n FROM refund") == [(2,), (3,)]
+
+
+def test_a_row_can_only_be_locked_in_a_block_and_nobody_waits(lamp: Any) -> None:
+    with pytest.raises(transaction.TransactionManagementError):
+        lamp.select_for_update().get()
+    with pytest.raises(NotSupportedError, match="NOWAIT"), block():
+        lamp.select_for_update(nowait=True).get()
+
+
+# ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_models_in_blocks_get_ids_that_nobody_else_gets(lamp: Any) -> None:
+    theirs = lamp.model._default_manager.using("rival")
+    with block():
+        mine = lamp.create(name="mine")
+        other = theirs.create(name="theirs")
+        many = lamp.bulk_create([lamp.model(name=str(number)) for number in range(30)])
+    ids = [mine.pk, other.pk, *(one.pk for one in many)]
+    assert len(set(ids)) == 32
+    assert dict(lamp.values_list("pk", "name")) | {mine.pk: "mine", other.pk: "theirs"} == dict(
+        lamp.values_list("pk", "name")
+    )
+
+
+def test_what_the_database_filled_in_is_told_within_a_block(lamp: Any) -> None:
+    with block():
+        one = lamp.create(name="x")
+        assert one.stock == 3
+        assert lamp.filter(pk=one.pk).update(stock=F("stock") + 1) == 1
+        made = lamp.bulk_create(
+            [lamp.model(pk=one.pk, name="y")],
+            update_conflicts=True,
+            update_fields=["name"],
+            unique_fields=["pk"],
+        )
+        assert made[0].pk == one.pk
+    assert lamp.get(pk=one.pk).stock == 4 and lamp.get(pk=one.pk).name == "y"
+
+
+def test_ids_of_ones_own_do_not_disturb(lamp: Any) -> None:
+    with block():
+        lamp.create(pk=1000, name="mine")
+        run("INSERT INTO d1_lamp (name, stock) VALUES ('raw', 1)")
+        later = lamp.create(name="later")
+        assert later.pk > 1000
+    assert lamp.count() == 4
+
+
+# ── What can not be ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE account SET n = random()",
+        "INSERT INTO account (name, n) VALUES (CURRENT_TIMESTAMP, 1)",
+        "INSERT INTO account (name, n) VALUES (datetime('now'), 1)",
+    ],
+)
+def test_a_write_that_would_come_out_otherwise_at_commit_is_refused(sql: str) -> None:
+    with pytest.raises(NotSupportedError, match="as a parameter"), block():
+        run(sql)
+    run(sql + " WHERE 0" if sql.startswith("UPDATE") else sql)  # alone it runs once
+
+
+def test_limits_are_named() -> None:
+    with pytest.raises(NotSupportedError, match="100,000 bytes of SQL"):
+        run("SELECT " + "1 + " * 40_000 + "1")
+    with pytest.raises(NotSupportedError, match="100 bound parameters"):
+        run(f"SELECT {' || '.join(['%s'] * 101)}", *["\0"] * 101)
+    with pytest.raises(NotSupportedError, match="RETURNING"), block():
+        run("INSERT INTO account (name, n) VALUES ('c', 1) RETURNING id")
+
+
+def test_a_trial_is_never_applied_not_even_when_somebody_dropped_its_trigger() -> None:
+    with block():
+        run("UPDATE account SET n = 0")
+    run("DROP TRIGGER _d1_peek_tells")
+    with pytest.raises(IntegrityError), block():
+        run("UPDATE account SET n = 1")
+    assert balances() == [0, 0]
+
+
+def test_what_the_backend_keeps_is_made_when_it_is_missing() -> None:
+    for table in OWN_TABLES:
+        run(f"DROP TABLE IF EXISTS {table}")
+    with block():
+        run("UPDATE account SET n = 3")
+    assert balances() == [3, 3]
+
+
+# ── Sizes and costs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_result_over_two_megabytes_is_read_in_a_block_all_the_same() -> None:
+    run("CREATE TABLE book (id INTEGER PRIMARY KEY, page TEXT)")
+    run(
+        "WITH RECURSIVE up(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM up WHERE i < 3000) "
+        "INSERT INTO book SELECT i, printf('%%01000d', i) FROM up".replace("%%", "%")
+    )
+    with block():
+        run("UPDATE account SET n = 1")
+        assert [int(page) for (page,) in run("SELECT page FROM book ORDER BY id")] == list(range(1, 3001))
+    with pytest.raises(TransactionConflict), block():  # its pages must fit together
+        run("UPDATE account SET n = 2")
+        run("SELECT page FROM book ORDER BY id")
+        rival("DELETE FROM book WHERE id = 2000")
+
+
+def test_data_may_look_like_anything() -> None:
+    for text in (
+        "Network connection lost",
+        "no such table: _d1_peek",
+        "_d1_rows:",
+        ": SQLITE_CONSTRAINT",
+        "';--",
+    ):
+        with block():
+            run("UPDATE account SET name = %s WHERE id = 1", text)
+            assert run("SELECT name FROM account WHERE id = 1") == [(text,)]
+
+
+def test_a_block_costs_one_request_for_each_statement_and_one_to_commit() -> None:
+    def once() -> None:
+        with block():
+            run("SELECT n FROM account")
+            run("UPDATE account SET n = n + 1")
+            with block():
+                run("UPDATE account SET n = n + 1")
+
+    once()
+    assert trips(once) == 4
+    assert trips(lambda: run("SELECT n FROM account")) == 1
+
+    def nothing() -> None:
+        with block():
+            run("SELECT n FROM account")
+
+    assert trips(nothing) == 1
+
+
+def test_queries_tell_what_they_cost(d1: DatabaseWrapper) -> None:
+    run("SELECT n FROM account")  # raw SQL is asked once for the names of its columns
+    d1.force_debug_cursor = True
+    d1.queries_log.clear()
+    run("SELECT n FROM account")
+    run("UPDATE account SET n = %s", 5)
+    read, write = d1.queries
+    assert (read["round_trips"], read["rows_read"]) == (1, 2)
+    assert write["round_trips"] == 1 and write["rows_written"] == 2
+    assert write["sql"] == "UPDATE account SET n = 5"
