@@ -18,7 +18,6 @@ from dotenv import load_dotenv
 from kikaku.d1 import address as d1_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"  # everything a running shop writes on one machine: database, media, evidence
 
 # ── Readers ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,6 +80,11 @@ def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http",
 
 
 load_dotenv(BASE_DIR / ".env")  # written by `make run`; the real environment wins
+
+DATABASE_URL = env_str("DATABASE_URL")
+# Everything a running shop writes on one machine: database, media, evidence. A shop on D1 has its own, so that two
+# shops of one checkout share neither Stripe's stand-in nor logins.
+VAR_DIR = BASE_DIR / "var" / ("d1" if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES else "")
 
 # ── Where are we ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,12 +184,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # ── Database ─────────────────────────────────────────────────────────────────────────────────────────────
 # ATOMIC_REQUESTS stays off: with IMMEDIATE transactions every GET would take SQLite's write lock.
 
-DATABASE_URL = env_str("DATABASE_URL")
 if not DATABASE_URL:
     VAR_DIR.mkdir(exist_ok=True)
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
 try:
     if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES:
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
         DATABASES = {
             "default": d1_address.database(
                 DATABASE_URL,

@@ -10,7 +10,6 @@ the others are ended too, with its reason.
 
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -132,13 +131,17 @@ def without_d1(dotenv: str) -> str:
     return before + after.removeprefix("\n") if begin and end else dotenv
 
 
-def d1_secret(file: Path) -> str:
-    """Return the secret between the shop and its D1 engine; made once, only the owner reads it."""
-    with contextlib.suppress(FileExistsError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(secrets.token_urlsafe(36) + "\n")
-    return file.read_text().strip()
+def d1_environment(dotenv: Path) -> dict[str, str]:
+    """Return the variables that lead to the engine, which listens two ports above the shop; the secret is new."""
+    from d1 import new_secret  # beside this file
+    from dotenv import dotenv_values
+
+    port = (os.environ.get("PORT") or dotenv_values(dotenv).get("PORT") or "").strip() or "8000"
+    above = int(port) + 2 if port.isdigit() else 0  # the settings refuse a wrong one with the reason
+    return {
+        "DATABASE_URL": f"d1://127.0.0.1:{above}/{D1_DATABASE}",
+        "D1_GATEWAY_SECRET": os.environ.get("D1_GATEWAY_SECRET") or new_secret(),
+    }
 
 
 def write_d1(dotenv: Path, variables: dict[str, str]) -> None:
@@ -177,7 +180,7 @@ def healthy(address: str) -> bool:
         return False
 
 
-def describe(base_url: str, stripe: str | None, login: Path, d1: str | None, exports: dict[str, str]) -> str:
+def describe(base_url: str, stripe: str | None, login: Path, d1: bool, exports: dict[str, str]) -> str:
     """Return the block with addresses and login; `exports` is what a second terminal does not know by itself."""
     lines = [f"Shop    {base_url}/", f"        {base_url}/en/  (English)", f"Admin   {base_url}/admin/"]
     if login.exists():
@@ -188,7 +191,7 @@ def describe(base_url: str, stripe: str | None, login: Path, d1: str | None, exp
     if stripe:
         lines.append(f"Stripe  stand-in on {stripe}: card 4242 4242 4242 4242 pays, no real money")
     if d1:
-        lines.append(f"Data    Cloudflare's D1 engine on {d1}, kept in var/d1")
+        lines.append("Data    Cloudflare's D1 engine, kept in var/d1")
     if exports:
         lines += ["", "For manage.py in a second terminal (your .env is left alone):"]
         lines += [f"export {name}={value}" for name, value in exports.items()]
@@ -228,6 +231,11 @@ def main() -> int:
     if dotenv.exists() and D1_BEGIN in (text := dotenv.read_text()):
         dotenv.write_text(without_d1(text))
 
+    d1_variables: dict[str, str] = {}
+    if use_d1:
+        d1_variables = d1_environment(dotenv)
+        os.environ.update(d1_variables)  # before the settings read it: a shop on D1 has a folder of its own
+
     from django.core.exceptions import ImproperlyConfigured
 
     try:
@@ -246,31 +254,24 @@ def main() -> int:
     if stand_in:
         check_port(port + 1, what="the Stripe stand-in", base=port)
 
-    d1_address = f"127.0.0.1:{port + 2}" if use_d1 else None
-    d1_variables: dict[str, str] = {}
     exports: dict[str, str] = {}
     engines: list[Child] = []
-    if d1_address:
+    if use_d1:
         from d1 import NoD1, engine_command, install  # beside this file
 
         check_port(port + 2, what="the D1 engine", base=port)
         try:
             install()
-            command = engine_command([D1_DATABASE], port=port + 2, persist=settings.VAR_DIR / "d1")
+            command = engine_command([D1_DATABASE], port=port + 2, persist=settings.VAR_DIR / "engine")
         except NoD1 as error:
             stop_with(f"There is no D1: {error}.")
         engines.append(Child("d1", "34", command, lifeline=True))
-        d1_variables = {
-            "DATABASE_URL": f"d1://{d1_address}/{D1_DATABASE}",
-            "D1_GATEWAY_SECRET": settings.D1_GATEWAY_SECRET or d1_secret(settings.VAR_DIR / "d1-secret.txt"),
-        }
         if ours and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
             write_d1(dotenv, d1_variables)
         else:
             exports = d1_variables
 
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": module, "PORT": str(port)}
-    environment |= d1_variables
     manage = [sys.executable, "manage.py"]
     stopping, hurry = threading.Event(), threading.Event()
 
@@ -325,7 +326,7 @@ def main() -> int:
             if not told and healthy(address):
                 told = True
                 login = settings.VAR_DIR / "staff-login.txt"
-                print(describe(address, stand_in, login, d1_address, exports), flush=True)
+                print(describe(address, stand_in, login, use_d1, exports), flush=True)
             elif not told and time.monotonic() > deadline:
                 print(
                     f"\n{address}/health did not answer within {START_SECONDS:.0f} seconds.\n",

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite
-from django.db.backends.utils import CursorDebugWrapper
+from django.db.backends.utils import CursorDebugWrapper, debug_transaction
 
 from kikaku.d1.client import DatabaseClient
 from kikaku.d1.creation import DatabaseCreation
@@ -27,7 +27,7 @@ from kikaku.d1.operations import DatabaseOperations
 from kikaku.d1.schema import DatabaseSchemaEditor
 from kikaku.d1.transaction import violations
 from kikaku.d1.transport import Address, Gateway, Rest, Transport
-from kikaku.d1.values import Statement
+from kikaku.d1.values import Statement, identifier
 
 OPTIONS = ("isolation", "transport", "scheme", "pool_size", "connect_timeout", "read_timeout")
 
@@ -121,8 +121,8 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         BaseDatabaseWrapper.close(self)
 
     def is_usable(self) -> bool:
-        """Whether it can be gone on with: there is no session at D1 that could break."""
-        return True
+        """Whether it can be gone on with, unless it was closed: there is no session at D1 that could break."""
+        return self.connection is not None and not self.connection.closed
 
     def is_in_memory_db(self) -> bool:
         """Whether closing loses the data."""
@@ -139,7 +139,8 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         self.connection.autocommit = autocommit
 
     def _start_transaction_under_autocommit(self) -> None:
-        self._set_autocommit(False)
+        with debug_transaction(self, "BEGIN"):
+            self._set_autocommit(False)
 
     def _savepoint_allowed(self) -> bool:
         return self.features.uses_savepoints and not self.get_autocommit()
@@ -208,7 +209,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
             )
         ).rows
         drops = [
-            Statement(f"DROP {kind.upper()} IF EXISTS {self.ops.quote_name(found)}")
+            Statement(f"DROP {kind.upper()} IF EXISTS {identifier(found)}")
             for kind, found in sorted(there, key=lambda row: row[0] == "table")
         ]
         if drops:

@@ -1,6 +1,6 @@
 """SQL for D1: expressions that it lacks are rewritten, and each statement carries what its cursor must know."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -102,14 +102,12 @@ class SQLAggregateCompiler(compiler.SQLAggregateCompiler, SQLCompiler):
 class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     """Compiles an INSERT. Within a block its ids are reserved first, because a trial can not keep any."""
 
-    ids: dict[int, int]  # reserved, by the `id()` of the object that gets it
+    ids: Mapping[int, int] = {}  # reserved, by the `id()` of the object that gets it
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Any]:
         """Insert, and return the asked fields of each row."""
         self.ids = {}
-        connection = self.connection
-        connection.ensure_connection()
-        if connection.connection.autocommit:
+        if self.connection.get_autocommit():
             return super().execute_sql(returning_fields)
         self._reserve_ids()
         asked = list(returning_fields or ())
@@ -142,7 +140,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
 
     def as_sql(self) -> list[tuple[str, Any]]:  # type: ignore[override]
         """Return the statements; one that returns fields has the SELECT that stands for RETURNING in a block."""
-        asked, in_block = self.returning_fields, not self.connection.connection.autocommit
+        asked, in_block = self.returning_fields, not self.connection.get_autocommit()
         self.returning_fields = None  # Django's RETURNING would give numbers as JavaScript has them
         try:
             made = compiler.SQLInsertCompiler.as_sql(self)

@@ -41,7 +41,7 @@ from kikaku.d1.transaction import (
     with_versions,
 )
 from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
-from kikaku.d1.values import MAX_BOUND, MAX_SQL, Inexact, Statement, decode, quoted, render
+from kikaku.d1.values import MAX_BOUND, MAX_SQL, Inexact, Statement, decode, identifier, quoted, render
 
 ISOLATIONS = ("read committed", "serializable")
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
@@ -59,6 +59,7 @@ class Connection:
             raise ImproperlyConfigured(f"OPTIONS['isolation'] must be one of {', '.join(ISOLATIONS)}.")
         self.transport = transport
         self.isolation = isolation
+        self.closed = False
         self.log: Log | None = None  # None in autocommit
         self.queueing = False  # the schema editor's statements wait for the next read, or for its end
         self.defer_references = False  # foreign keys are checked at COMMIT
@@ -75,6 +76,7 @@ class Connection:
     def close(self) -> None:
         """End the connection; what a block wrote is dropped. Connections to the host stay in the pool."""
         self.log = None
+        self.closed = True
 
     @property
     def autocommit(self) -> bool:
@@ -224,7 +226,11 @@ class Connection:
             ask = "SELECT json_group_array(name) FROM pragma_table_info('_d1_shape')"
             names = json.loads(self._try(self.log, [table], ask))
         # SQLite tells equal names of a subquery apart by ":1"
-        return [name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name for name in names]
+        return [
+            base if colon and number.isdigit() else name
+            for name in names
+            for base, colon, number in [name.rpartition(":")]
+        ]
 
     def table(self, statement: Statement, *, repeatable: bool = True) -> Table:
         """Run a statement as it is, outside of any block: PRAGMA, EXPLAIN. Numbers come as JavaScript has them."""
@@ -338,6 +344,11 @@ class Connection:
         defers = self.defer_references or (self.log is not None and self.log.defers)
         return [DEFER] if defers else []
 
+    def settle(self) -> None:
+        """Try out what was queued, so that its errors are told here."""
+        if self.log is not None and self.log.untried:
+            self._try(self.log, [], "SELECT 1")
+
     def _reached(self, table: str) -> frozenset[str]:
         """Name the tables that a write of one changes, its triggers' too, and the views that show them; lower case."""
         if self._reach is None:
@@ -383,7 +394,7 @@ class Connection:
             # a block that inserts again and again asks ever more seldom
             wanted = count - len(ids) + min(4 ** log.reservations[table] - 1, SPARE_IDS)
             log.reservations[table] += 1
-            name, held = quoted(table), '"' + table.replace('"', '""') + '"'
+            name, held = quoted(table), identifier(table)
             taken = self._run(
                 [
                     Statement(

@@ -10,6 +10,12 @@ from django.db.models import Index
 
 from kikaku.d1.statements import SQL
 
+# `_` is a wildcard of LIKE
+TABLES = SQL(
+    "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') "
+    "AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 4) NOT IN ('_cf_', '_d1_') ORDER BY name"
+)
+TABLES.columns = 2  # told, so that D1 is not asked for them
 # A table by itself; pragmas as functions, so that they can be read within a block. There is no join of sqlite_master
 # with them, which D1 refuses for the sake of its own tables.
 TABLE = SQL("""
@@ -24,7 +30,7 @@ SELECT
     (SELECT json_group_array(json_array("from", "to", "table"))
         FROM (SELECT * FROM pragma_foreign_key_list(%s) ORDER BY id, seq))
 """)
-TABLE.columns = 4  # so that D1 is not asked for them
+TABLE.columns = 4
 SHOWN = (0, 2, 3)  # values of `hidden`: normal, virtual and stored generated columns
 
 
@@ -78,11 +84,7 @@ class DatabaseIntrospection(sqlite.DatabaseIntrospection):
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
         """Return tables and views, but not SQLite's, Cloudflare's and this backend's own."""
-        # `_` is a wildcard of LIKE
-        cursor.execute(
-            "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') "
-            "AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 4) NOT IN ('_cf_', '_d1_') ORDER BY name"
-        )
+        cursor.execute(TABLES)
         return [TableInfo(name, kind[0]) for name, kind in cursor.fetchall()]
 
     def look_at(self, cursor: Any, table_name: str) -> Table:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
 from django.db.models import CompositePrimaryKey
 
@@ -12,7 +13,9 @@ from kikaku.d1 import temporal
 from kikaku.d1.values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal
 
 ROOM = MAX_SQL - 10_000  # bytes of SQL for values; the rest is for names and keywords
-SAME_KEY = 60  # bytes of `WHEN ("table"."id" = ` … ` THEN ` around a value of bulk_update(), without the names
+SAME_KEY = (
+    60  # bytes of `WHEN ("table"."id" = ` … ` THEN ` around a value of bulk_update(), without the names
+)
 
 
 class DatabaseOperations(SQLiteOperations):
@@ -22,45 +25,39 @@ class DatabaseOperations(SQLiteOperations):
 
     # ── Dates and times ──────────────────────────────────────────────────────────────────────────────────
 
-    def date_extract_sql(self, lookup_type: str, sql: str, params: Any) -> temporal.Sql:
+    def date_extract_sql(self, lookup_type: str, sql: str, params: Any) -> Any:
         """Return a part of a date."""
         return temporal.extract(lookup_type, (sql, params))
 
-    def datetime_extract_sql(
-        self, lookup_type: str, sql: str, params: Any, tzname: str | None
-    ) -> temporal.Sql:
+    def datetime_extract_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None) -> Any:
         """Return a part of a datetime."""
-        return temporal.extract(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.extract(lookup_type, (sql, params), *self._zones(tzname))
 
-    def time_extract_sql(self, lookup_type: str, sql: str, params: Any) -> temporal.Sql:
+    def time_extract_sql(self, lookup_type: str, sql: str, params: Any) -> Any:
         """Return a part of a time."""
         return temporal.extract_from_time(lookup_type, (sql, params))
 
-    def date_trunc_sql(
-        self, lookup_type: str, sql: str, params: Any, tzname: str | None = None
-    ) -> temporal.Sql:
+    def date_trunc_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None = None) -> Any:
         """Return the first day of a period."""
-        return temporal.truncate_to_date(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.truncate_to_date(lookup_type, (sql, params), *self._zones(tzname))
 
-    def datetime_trunc_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+    def datetime_trunc_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None) -> Any:
         """Return the first second of a period."""
-        return temporal.truncate(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.truncate(lookup_type, (sql, params), *self._zones(tzname))
 
-    def time_trunc_sql(
-        self, lookup_type: str, sql: str, params: Any, tzname: str | None = None
-    ) -> temporal.Sql:
+    def time_trunc_sql(self, lookup_type: str, sql: str, params: Any, tzname: str | None = None) -> Any:
         """Return the first second of a period of the day."""
-        return temporal.truncate_to_time(lookup_type, (sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.truncate_to_time(lookup_type, (sql, params), *self._zones(tzname))
 
-    def datetime_cast_date_sql(self, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+    def datetime_cast_date_sql(self, sql: str, params: Any, tzname: str | None) -> Any:
         """Return the date of a datetime."""
-        return temporal.to_date((sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.to_date((sql, params), *self._zones(tzname))
 
-    def datetime_cast_time_sql(self, sql: str, params: Any, tzname: str | None) -> temporal.Sql:
+    def datetime_cast_time_sql(self, sql: str, params: Any, tzname: str | None) -> Any:
         """Return the time of a datetime."""
-        return temporal.to_time((sql, params), *self._convert_tznames_to_sql(tzname))
+        return temporal.to_time((sql, params), *self._zones(tzname))
 
-    def subtract_temporals(self, internal_type: str, lhs: Any, rhs: Any) -> temporal.Sql:
+    def subtract_temporals(self, internal_type: str, lhs: Any, rhs: Any) -> Any:
         """Return the microseconds between two values."""
         subtract = temporal.subtract_times if internal_type == "TimeField" else temporal.subtract_moments
         return subtract(lhs, rhs)
@@ -69,6 +66,10 @@ class DatabaseOperations(SQLiteOperations):
         """Return a sum or difference with a duration, or a multiple of one."""
         left, right = sub_expressions
         return temporal.combine_durations(connector, left, right)
+
+    def _zones(self, tzname: str | None) -> tuple[str | None, str | None]:
+        """Return the zone asked for and the one that datetimes are stored in, or nothing where they are naive."""
+        return (tzname, self.connection.timezone_name) if tzname and settings.USE_TZ else (None, None)
 
     # ── Other expressions ────────────────────────────────────────────────────────────────────────────────
 
@@ -98,16 +99,15 @@ class DatabaseOperations(SQLiteOperations):
         every value goes with a key.
         """
         costs = _costs(list(fields), objs)
-        size = longest = len(costs)
-        size_bytes = size_bound = start = 0
+        longest = len(costs)
+        sum_length = sum_bound = start = 0
         for end, (length, bound) in enumerate(costs):
-            size_bytes += length
-            size_bound += bound
-            while size_bytes > ROOM or size_bound > MAX_BOUND:
-                size_bytes -= costs[start][0]
-                size_bound -= costs[start][1]
-                # the objects from `start` on fit as far as the one before `end`
+            sum_length += length
+            sum_bound += bound
+            while sum_length > ROOM or sum_bound > MAX_BOUND:  # from `start` on, those before `end` fit
                 longest = min(longest, end - start)
+                sum_length -= costs[start][0]
+                sum_bound -= costs[start][1]
                 start += 1
         return max(longest, 1)
 
@@ -141,7 +141,7 @@ class DatabaseOperations(SQLiteOperations):
         with self.connection.wrap_database_errors:
             self.connection.connection.apply([Statement(sql.rstrip("; \n")) for sql in sql_list])
 
-    def _references_graph(self, table_name: str) -> list[str]:  # type: ignore[override]
+    def _references_graph(self, table_name: str) -> Any:
         """Return a table and those that reference it, over any number of steps."""
         return _reachable(table_name, self._references())
 
@@ -182,11 +182,13 @@ def _costs(fields: list[Any], objects: Iterable[Any]) -> list[tuple[int, int]]:
     updates = fields[:2] == ["pk", "pk"]
     names: list[str] = []
     for field in fields[2:] if updates else fields:
-        parts = field.fields if isinstance(field, CompositePrimaryKey) else [field]
+        parts: Iterable[Any] = field.fields if isinstance(field, CompositePrimaryKey) else [field]
         names += [getattr(part, "attname", part) for part in parts]
     found = []
     for one in objects:
-        costs = [_cost(getattr(one, name, None)) for name in names]
+        # of other attributes a descriptor might ask the database
+        values = getattr(one, "__dict__", {})
+        costs = [_cost(values.get(name)) for name in names]
         length = sum(cost for cost, _bound in costs)
         if updates:
             key, _bound = _cost(getattr(one, "pk", None))

@@ -63,6 +63,24 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
         finally:
             connection.queueing = before
 
+    def add_index(self, model: Any, index: Any) -> None:
+        """Add an index; one over expressions is tried out at once: SQLite refuses some, and a caller may go on then."""
+        super().add_index(model, index)
+        if index.contains_expressions:
+            self._settle()
+
+    def add_constraint(self, model: Any, constraint: Any) -> None:
+        """Add a constraint; one over expressions is tried out at once."""
+        super().add_constraint(model, constraint)
+        if getattr(constraint, "contains_expressions", False):
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.collect_sql:
+            return
+        with self.connection.wrap_database_errors:
+            self.connection.connection.settle()
+
     def db_default_sql(self, field: Any) -> Any:
         """Return the SQL of a database default, in which the clock stays a function."""
         self.connection.compiling_schema = True

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
-from django.db import DatabaseError, NotSupportedError
+from django.db import DatabaseError, DataError, NotSupportedError
 from django.db.backends.utils import split_tzname_delta
 
 from kikaku.d1 import zones
 
 Sql = tuple[str, Sequence[Any]]  # with placeholders, and their parameters in order
 
-REPEATED = 500  # characters of an operand that is written out at each use, which also indexes and CHECKs can hold
+REPEATED = (
+    500  # characters of an operand that is written out at each use, which also indexes and CHECKs can hold
+)
 
 # {x} is the value, {c} a text up to the seconds or a date, {k} a time up to the seconds, {f} microseconds.
 MOMENT = "iif(date(substr({x},1,19))=substr({x},1,10),substr({x},1,19),NULL)"
@@ -196,7 +198,7 @@ def _template(templates: dict[str, str], lookup: str) -> str:
     try:
         return templates[lookup.lower()]
     except KeyError:
-        raise ValueError(f"Unsupported lookup type: {lookup!r}") from None
+        raise DataError(f"Unsupported lookup type: {lookup!r}") from None
 
 
 # ── Durations ────────────────────────────────────────────────────────────────────────────────────────────

@@ -148,6 +148,11 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """Write a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _place_float(value: float, bound: list[Bound]) -> str:
     if not math.isfinite(value):
         return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"

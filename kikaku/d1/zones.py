@@ -61,8 +61,7 @@ def utc_transitions(name: str) -> Zone:
     zone = ZoneInfo(name)
 
     def offset_at(at: int) -> int:
-        ahead = datetime.fromtimestamp(at, zone).utcoffset()
-        assert ahead is not None
+        ahead = datetime.fromtimestamp(at, zone).utcoffset() or timedelta()
         return int(ahead.total_seconds())
 
     found = []

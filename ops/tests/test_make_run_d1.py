@@ -71,13 +71,6 @@ def test_a_env_without_the_block_stays_as_it_is(script: dict[str, Any]) -> None:
         assert script["without_d1"](text) == text
 
 
-def test_the_secret_is_made_once_and_only_its_owner_reads_it(script: dict[str, Any], tmp_path: Path) -> None:
-    file = tmp_path / "var" / "d1-secret.txt"
-    made = script["d1_secret"](file)
-    assert len(made) == 48 and script["d1_secret"](file) == made
-    assert file.stat().st_mode & 0o777 == 0o600
-
-
 def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
     need_engine()
     login: tuple[str, str] | None = None

@@ -100,6 +100,20 @@ def test_a_row_that_was_locked_and_not_written_conflicts_too(optimists: tuple[Se
     assert balances() == {1: 9, 2: 1}
 
 
+def test_a_lock_excludes_who_writes_other_rows_under_it(optimists: tuple[Session, Session]) -> None:
+    """As one locks an order to add to its lines."""
+    for session in optimists:
+        session.begin()
+        Account.objects.using(session.alias).select_for_update().get(pk=1)
+        assert not Item.objects.using(session.alias).exists()
+        Item.objects.using(session.alias).create(key=1, value=1)
+    first, second = optimists
+    first.commit()
+    with pytest.raises(TransactionConflict):
+        second.commit()
+    assert Item.objects.count() == 1
+
+
 def test_two_blind_decrements_both_count(optimists: tuple[Session, Session]) -> None:
     for session in optimists:
         session.begin()

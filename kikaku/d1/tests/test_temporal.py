@@ -1,0 +1,416 @@
+"""Dates, times and durations on D1's engine are those of the functions that Django's SQLite backend has in Python."""
+
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+from zoneinfo import available_timezones
+
+import pytest
+from django.db import DatabaseError, DataError, NotSupportedError
+from django.db.backends.sqlite3 import _functions as django
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kikaku.d1 import temporal, zones
+from kikaku.d1.tests.engine import Gateway
+from kikaku.d1.values import decode_rows, render, row
+
+many = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Africa/Casablanca")
+ZONES += ("Europe/Dublin", "America/Nuuk", "Asia/Kathmandu", "Pacific/Apia", "UTC")
+
+Ask = Callable[[Sequence[temporal.Sql], Sequence[Sequence[Any]]], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def ask(gateway: Gateway) -> Ask:
+    """Return what evaluates expressions over the columns `"x"` and `"y"` of given rows, with exact values."""
+
+    def run(expressions: Sequence[temporal.Sql], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        parameters = [value for _sql, values in expressions for value in values]
+        selected = ",".join(f"{sql} AS c{number}" for number, (sql, _values) in enumerate(expressions))
+        names = ("x", "y")[: len(rows[0])]
+        columns = ",".join(f'column{number} AS "{name}"' for number, name in enumerate(names, 1))
+        holders = ",".join(f"({','.join(['%s'] * len(names))})" for _ in rows)
+        whole = render(
+            f"WITH q AS (SELECT {selected} FROM (SELECT {columns} FROM (VALUES {holders}))) "
+            f"SELECT {row([f'c{number}' for number in range(len(expressions))]).replace('%', '%%')} FROM q",
+            [*parameters, *(value for one in rows for value in one)],
+        )
+        (answer,) = gateway.run(whole.encoded())
+        return decode_rows([text for (text,) in answer], len(expressions))
+
+    return run
+
+
+X: temporal.Sql = ('"x"', ())
+Y: temporal.Sql = ('"y"', ())
+
+DATE_KINDS = tuple(temporal.DAYS)
+CLOCK_KINDS = tuple(temporal.CLOCKS)
+DATE_PARTS = tuple(part for part in temporal.PARTS if part not in temporal.CLOCK_PARTS)
+
+dates = st.dates().map(str)
+datetimes = st.datetimes().map(str)
+times = st.times().map(str)
+durations = st.timedeltas().map(lambda delta: delta // datetime.timedelta(microseconds=1))
+lists = {"min_size": 1, "max_size": 30}
+
+
+def around_transitions(name: str) -> st.SearchStrategy[str]:
+    """Give moments of UTC near a change of a zone's clock, and any others."""
+    changes = [at for at, _offset in zones.utc_transitions(name).transitions] or [0]
+    epoch = datetime.datetime(1970, 1, 1)
+    near = st.builds(
+        lambda at, seconds, micro: epoch + datetime.timedelta(seconds=at + seconds, microseconds=micro),
+        st.sampled_from(changes),
+        st.sampled_from((-7200, -3600, -1800, -1, 0, 1, 1799, 3599, 3600, 7200)),
+        st.sampled_from((0, 1, 500_000, 999_999)),
+    )
+    return st.one_of(near, st.datetimes()).map(str)
+
+
+def judged(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what Django's function does; `...` where it raises: nothing is promised there."""
+    try:
+        return function(*arguments)
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError):
+        return ...
+
+
+def check(found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], given_rows: Any) -> None:
+    """Compare, in value and type, all but what Django raises for."""
+    for values, wanted, one in zip(found, expected, given_rows, strict=True):
+        kept = [(a, b) for a, b in zip(values, wanted, strict=True) if b is not ...]
+        assert [a for a, _ in kept] == [b for _, b in kept], one
+        assert [type(a) for a, _ in kept] == [type(b) for _, b in kept], one
+
+
+# ── Parts and periods ────────────────────────────────────────────────────────────────────────────────────
+
+
+@many
+@given(values=st.lists(st.one_of(dates, datetimes), **lists))
+def test_parts_and_periods_of_days(ask: Ask, values: list[str]) -> None:
+    """Every part of a date, and the first day of every period, of dates and of datetimes, in the years 1 to 9999."""
+    found = ask(
+        [temporal.extract(part, X) for part in DATE_PARTS]
+        + [temporal.truncate_to_date(kind, X) for kind in DATE_KINDS]
+        + [temporal.truncate(kind, X) for kind in DATE_KINDS]
+        + [temporal.to_date(X)],
+        [[value] for value in values],
+    )
+    expected = [
+        [judged(django._sqlite_datetime_extract, part, value) for part in DATE_PARTS]
+        + [judged(django._sqlite_date_trunc, kind, value, None, None) for kind in DATE_KINDS]
+        + [judged(django._sqlite_datetime_trunc, kind, value, None, None) for kind in DATE_KINDS]
+        + [value[:10]]
+        for value in values
+    ]
+    check(found, expected, values)
+
+
+@many
+@given(values=st.lists(datetimes, **lists))
+def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
+    """Hours, minutes, seconds and microseconds of datetimes, and their date and time."""
+    found = ask(
+        [temporal.extract(part, X) for part in temporal.PARTS]
+        + [temporal.truncate(kind, X) for kind in temporal.MOMENTS]
+        + [temporal.truncate_to_time(kind, X) for kind in CLOCK_KINDS]
+        + [temporal.to_date(X), temporal.to_time(X)],
+        [[value] for value in values],
+    )
+    expected = [
+        [judged(django._sqlite_datetime_extract, part, value) for part in temporal.PARTS]
+        + [judged(django._sqlite_datetime_trunc, kind, value, None, None) for kind in temporal.MOMENTS]
+        + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
+        + [
+            judged(django._sqlite_datetime_cast_date, value, None, None),
+            judged(django._sqlite_datetime_cast_time, value, None, None),
+        ]
+        for value in values
+    ]
+    check(found, expected, values)
+
+
+@many
+@given(values=st.lists(times, **lists))
+def test_parts_and_periods_of_times(ask: Ask, values: list[str]) -> None:
+    """Parts of a time of the day, and the first second of each of its periods."""
+    found = ask(
+        [temporal.extract_from_time(part, X) for part in temporal.CLOCK_PARTS]
+        + [temporal.truncate_to_time(kind, X) for kind in CLOCK_KINDS],
+        [[value] for value in values],
+    )
+    expected = [
+        [judged(django._sqlite_time_extract, part, value) for part in temporal.CLOCK_PARTS]
+        + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
+        for value in values
+    ]
+    check(found, expected, values)
+
+
+JUNK = (None, "", "now", "x", "2451545", 5, 2451545.5, "2021-02-29", "2021-04-31 10:00:00", "2021-13-01")
+JUNK += ("2021-01-01 24:00:00", "2021-01-01 10:60:00", "24:00:00", "10:00:60", "0000-01-01", b"2021-01-01")
+
+
+def test_what_is_no_moment_is_null(ask: Ask) -> None:
+    """A text that is none, a day that the month lacks, a number, and NULL: all give NULL, as in Django."""
+    of_moments = [
+        *(temporal.extract(part, X) for part in temporal.PARTS),
+        *(temporal.truncate(kind, X) for kind in temporal.MOMENTS),
+        *(temporal.extract("hour", X, zone, "UTC") for zone in ZONES),
+        temporal.to_date(X),
+        temporal.to_time(X),
+        temporal.subtract_moments(X, ("'2020-01-01 00:00:00'", ())),
+        (temporal.combine_durations("+", '"x"', "1"), ()),
+    ]
+    of_times = [
+        *(temporal.extract_from_time(part, X) for part in temporal.CLOCK_PARTS),
+        temporal.subtract_times(X, ("'10:00:00'", ())),
+    ]
+    no_moment = [[value] for value in JUNK if value not in (5, 2451545.5, "0000-01-01")]
+    assert set(ask(of_moments, no_moment)) == {(None,) * len(of_moments)}
+    assert set(ask(of_times, [[value] for value in JUNK])) == {(None,) * len(of_times)}
+    assert ask([temporal.extract("year", X)], [[5], [2451545.5]]) == [(None,), (None,)]
+
+
+def test_the_zone_in_a_text_is_passed_over(ask: Ask) -> None:
+    """Milliseconds and a zone in the text, as other programs write it, are read as Django reads them."""
+    values = [
+        f"2020-03-01 23:30:05{rest}"
+        for rest in ("", ".5", ".123", ".123456789", "-05", "+05:30", ".25+01:00")
+    ]
+    found = ask(
+        [temporal.extract(part, X) for part in temporal.PARTS] + [temporal.to_time(X)], [[v] for v in values]
+    )
+    expected = [
+        [django._sqlite_datetime_extract(part, value) for part in temporal.PARTS]
+        + [django._sqlite_datetime_cast_time(value, None, None)]
+        for value in values
+    ]
+    check(found, expected, values)
+
+
+def test_an_unknown_part_is_refused() -> None:
+    """Parts are names of ours: nothing that a caller gives is written into SQL."""
+    assert temporal.extract("YEAR", X) == temporal.extract("year", X)
+    for function in (
+        temporal.extract,
+        temporal.truncate,
+        temporal.truncate_to_date,
+        temporal.truncate_to_time,
+    ):
+        with pytest.raises(DataError, match="Unsupported lookup type"):
+            function("year') OR 1=1;--", X)
+
+
+# ── Time zones ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ZONES)
+@settings(many, max_examples=15)
+@given(data=st.data())
+def test_time_zones(ask: Ask, name: str, data: st.DataObject) -> None:
+    """Moments stored in UTC, by the clock of a zone: around its changes, and in any year."""
+    values = data.draw(st.lists(around_transitions(name), **lists))
+    zone = (name, "UTC")
+    found = ask(
+        [temporal.extract(part, X, *zone) for part in temporal.PARTS]
+        + [temporal.truncate(kind, X, *zone) for kind in ("quarter", "week", "second")]
+        + [
+            temporal.truncate_to_time("minute", X, *zone),
+            temporal.to_date(X, *zone),
+            temporal.to_time(X, *zone),
+        ],
+        [[value] for value in values],
+    )
+    expected = [
+        [judged(django._sqlite_datetime_extract, part, value, *zone) for part in temporal.PARTS]
+        + [
+            judged(django._sqlite_datetime_trunc, kind, value, *zone)
+            for kind in ("quarter", "week", "second")
+        ]
+        + [
+            judged(django._sqlite_time_trunc, "minute", value, *zone),
+            judged(django._sqlite_datetime_cast_date, value, *zone),
+            judged(django._sqlite_datetime_cast_time, value, *zone),
+        ]
+        for value in values
+    ]
+    check(found, expected, values)
+
+
+@pytest.mark.parametrize("stored", ("Asia/Tokyo", "Europe/Berlin", "Australia/Lord_Howe", "UTC"))
+@pytest.mark.parametrize(
+    "name",
+    ("America/New_York", "UTC", "Asia/Kathmandu", "UTC+03:00", "+3:00", "Europe/Berlin-01:30", "UTC+5"),
+)
+@settings(many, max_examples=8)
+@given(data=st.data())
+def test_a_database_in_local_time(ask: Ask, stored: str, name: str, data: st.DataObject) -> None:
+    """Datetimes that are stored by another clock than UTC's, hours that it showed twice or skipped among them."""
+    values = data.draw(st.lists(around_transitions(stored), **lists))
+    values += [
+        str(datetime.datetime.fromisoformat(value) + datetime.timedelta(hours=hours))
+        for hours in (1, 2, 10)
+        for value in values
+        if "0002" < value < "9998"
+    ]
+    found = ask([temporal.truncate("second", X, name, stored)], [[value] for value in values])
+    expected = [[judged(django._sqlite_datetime_trunc, "second", value, name, stored)] for value in values]
+    check(found, expected, values)
+
+
+def test_every_zone_there_is(ask: Ask) -> None:
+    """The last second before each of a zone's changes and the first after it, for all zones of this machine."""
+    for name in sorted(available_timezones()):
+        changes = [at for at, _offset in zones.utc_transitions(name).transitions]
+        moments = [
+            datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=at + by)
+            for at in changes
+            for by in (-1, 0)
+        ]
+        values = [str(moment) for moment in moments] + ["1700-01-01 00:00:00", "3333-07-01 00:00:00"]
+        found = ask([temporal.truncate("second", X, name, "UTC")], [[value] for value in values])
+        check(
+            found, [[django._sqlite_datetime_trunc("second", value, name, "UTC")] for value in values], values
+        )
+
+
+def test_no_offset_lasts_for_less_than_two_looks() -> None:
+    """The search for a zone's changes looks every three days: what it found is at least so far apart."""
+    for name in available_timezones():
+        changes = [at for at, _offset in zones.utc_transitions(name).transitions]
+        assert all(b - a > zones.STEP for a, b in zip(changes, changes[1:], strict=False)), name
+
+
+def test_a_zone_without_changes_is_short() -> None:
+    """Tokyo, which has had none since 1951, costs a few hundred bytes, and no zone so much that SQL had no room."""
+    assert temporal.to_date(X, "UTC", "UTC") == temporal.to_date(X)
+    assert len(temporal.to_date(X, "Asia/Tokyo", "UTC")[0]) < 600
+    assert max(len(zones.offset(name, "_u")) for name in available_timezones()) < 12_000
+
+
+# ── Durations ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@many
+@given(rows=st.lists(st.one_of(st.tuples(datetimes, datetimes), st.tuples(dates, dates)), **lists))
+def test_the_time_between_two_moments(ask: Ask, rows: list[tuple[str, str]]) -> None:
+    """In microseconds, exactly, over ten thousand years."""
+    found = ask([temporal.subtract_moments(X, Y)], rows)
+    check(found, [[django._sqlite_timestamp_diff(left, right)] for left, right in rows], rows)
+
+
+@many
+@given(rows=st.lists(st.tuples(times, times), **lists))
+def test_the_time_between_two_times(ask: Ask, rows: list[tuple[str, str]]) -> None:
+    """In microseconds, exactly."""
+    found = ask([temporal.subtract_times(X, Y)], rows)
+    check(found, [[django._sqlite_time_diff(left, right)] for left, right in rows], rows)
+
+
+small = st.timedeltas(datetime.timedelta(days=-3), datetime.timedelta(days=3)).map(
+    lambda delta: delta // datetime.timedelta(microseconds=1)
+)
+
+
+@many
+@given(
+    rows=st.lists(
+        st.tuples(st.one_of(datetimes, dates, st.just("x"), times), st.one_of(small, durations)), **lists
+    )
+)
+def test_a_moment_and_a_duration(ask: Ask, rows: list[tuple[str, int]]) -> None:
+    """Dates move by whole days and datetimes by microseconds; beyond the years 1 to 9999 there is nothing."""
+    expressions = [
+        (temporal.combine_durations(connector, left, right), ())
+        for connector, left, right in (("+", '"x"', '"y"'), ("-", '"x"', '"y"'), ("+", '"y"', '"x"'))
+    ]
+    expected = [
+        [
+            judged(django._sqlite_format_dtdelta, "+", moment, duration),
+            judged(django._sqlite_format_dtdelta, "-", moment, duration),
+            judged(django._sqlite_format_dtdelta, "+", duration, moment),
+        ]
+        for moment, duration in rows
+    ]
+    found = ask(expressions, rows)
+    check(found, expected, rows)
+    for values, wanted, (moment, _duration) in zip(found, expected, rows, strict=True):
+        if len(moment) > 10:
+            assert all(value is None for value, want in zip(values, wanted, strict=True) if want is ...)
+
+
+@many
+@given(rows=st.lists(st.tuples(durations, st.one_of(st.integers(1, 1000), st.floats(0.001, 1e6))), **lists))
+def test_multiples_of_a_duration(ask: Ask, rows: list[tuple[int, float]]) -> None:
+    """A product and a quotient, as SQL computes them."""
+    rows = [(duration // 10_000, factor) for duration, factor in rows]
+    found = ask([(temporal.combine_durations(c, '"x"', '"y"'), ()) for c in "*/"], rows)
+    expected = [[django._sqlite_format_dtdelta(c, *one) for c in "*/"] for one in rows]
+    assert [[pytest.approx(value, rel=1e-12) for value in values] for values in expected] == [
+        list(values) for values in found
+    ]
+
+
+def test_a_fractional_duration_is_rounded(ask: Ask) -> None:
+    """1.5 times a duration is no integer: Django's function would give NULL for a moment and such a duration."""
+    sum_ = (temporal.combine_durations("+", '"x"', temporal.combine_durations("*", "3", "1.5")), ())
+    assert ask([sum_], [["2020-01-01 00:00:00"]]) == [("2020-01-01 00:00:00.000005",)]  # 4.5 rounds up
+
+
+def test_two_durations_are_added(ask: Ask) -> None:
+    """Where Django could not see at once that both are durations."""
+    assert ask([(temporal.combine_durations(c, '"x"', '"y"'), ()) for c in "+-"], [[5, 7]]) == [(12, -2)]
+
+
+def test_no_other_operation() -> None:
+    """Durations have no power."""
+    with pytest.raises(DatabaseError, match="Invalid connector for timedelta"):
+        temporal.combine_durations("^", "1", "2")
+
+
+# ── Operands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_operands_are_written_with_their_parameters() -> None:
+    """As often as the template names them; a long one once."""
+    assert temporal.fill("{a}-{b}-{a}", a=("%s+%s", [1, 2]), b=("%s", [3])) == (
+        "%s+%s-%s-%s+%s",
+        [1, 2, 3, 1, 2],
+    )
+    long = "%s" + "+1" * temporal.REPEATED
+    assert temporal.fill("{b}-{a}-{a}", a=(long, [1]), b=("%s", [3])) == (
+        f"(SELECT %s-_a-_a FROM (SELECT {long} AS _a))",
+        [3, 1],
+    )
+
+
+def test_nested_expressions_stay_small(ask: Ask) -> None:
+    """Each level names its operand several times; the SQL grows by a level's own length all the same."""
+    value = X
+    for _ in range(12):
+        value = temporal.truncate("week", temporal.fill("({x}||' 00:00:00')", x=temporal.to_date(value)))
+    assert len(value[0]) < 12_000
+    assert ask([value], [["2020-03-01 10:00:00"]]) == [("2020-02-24 00:00:00",)]
+
+
+def test_aggregates_and_windows(ask: Ask) -> None:
+    """An aggregate stays one of the whole query; a window function, which would not, is refused."""
+    largest = ('max("x")', ())
+    found = ask(
+        [temporal.to_date(largest, "America/New_York", "UTC")], [["2020-01-01 02:00:00"], ["2019-01-01"]]
+    )
+    assert found == [("2019-12-31",)]
+    window = ('max("x") OVER ()', ())
+    assert ask([temporal.to_date(window)], [["2020-01-01 02:00:00"], ["2019-01-01"]]) == [("2020-01-01",)] * 2
+    with pytest.raises(NotSupportedError, match="window function"):
+        temporal.to_date(window, "America/New_York", "UTC")
