@@ -49,12 +49,12 @@ def _numbered(
 ) -> tuple[Sequence[str], Sequence[tuple[Any, ...]], list[int] | None]:
     """Give the rows their keys beforehand where the database can not tell them within a transaction (D1)."""
     numbered = model._meta.auto_field
-    if numbered is None or numbered.column in columns or not rows:
+    if numbered is None or numbered.attname in columns or not rows:
         return columns, rows, None
     keys = reserve_ids(model._meta.db_table, len(rows))
     if keys is None:
         return columns, rows, None
-    return [numbered.column, *columns], [(key, *row) for key, row in zip(keys, rows, strict=True)], keys
+    return [numbered.attname, *columns], [(key, *row) for key, row in zip(keys, rows, strict=True)], keys
 
 
 def _statements(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 
@@ -71,7 +71,7 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     Enter it before `atomic()`. Only D1 needs to be told; SQLite is serializable by itself, and on PostgreSQL the
     caller takes locks.
     """
-    connection = connections[using]
+    connection: Any = connections[using]
     before = getattr(connection, "isolation", None)
     if before is None:
         yield

@@ -43,7 +43,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     features_class = DatabaseFeatures
     introspection_class = DatabaseIntrospection
     ops_class = DatabaseOperations
-    connection: Connection | None
+    connection: Any  # a `dbapi.Connection`, once there is one
 
     compiling_schema = False  # what is compiled stays in the schema
     _isolation: str | None = None  # asked for before there was a connection
@@ -94,7 +94,6 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
 
     def create_cursor(self, name: str | None = None) -> Any:
         """Return a cursor; there are none on the server's side."""
-        assert self.connection is not None
         return self.connection.cursor()
 
     def make_debug_cursor(self, cursor: Any) -> "DebugCursor":
@@ -105,7 +104,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     def isolation(self) -> str:
         """What transactions hold: "read committed" or "serializable" (`kikaku.d1.serializable` sets it)."""
         if self.connection is not None:
-            return self.connection.isolation
+            return str(self.connection.isolation)
         return self._isolation or str(self.settings_dict["OPTIONS"].get("isolation", ISOLATIONS[0]))
 
     @isolation.setter
@@ -135,7 +134,6 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     # ── Transactions ─────────────────────────────────────────────────────────────────────────────────────
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        assert self.connection is not None
         self.connection.autocommit = autocommit
 
     def _start_transaction_under_autocommit(self) -> None:
@@ -150,14 +148,12 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     def disable_constraint_checking(self) -> bool:
         """Check foreign keys at COMMIT instead of at once. In autocommit a statement is its own COMMIT."""
         self.ensure_connection()
-        assert self.connection is not None
         already = self.connection.defer_references
         self.connection.defer_references = True
         return not already
 
     def enable_constraint_checking(self) -> None:
         """Check foreign keys at once again; what a block wrote before is still checked at its COMMIT."""
-        assert self.connection is not None
         self.connection.defer_references = False
 
     def check_constraints(self, table_names: Any = None) -> None:
@@ -175,9 +171,9 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         quote = self.ops.quote_name
         cursor.execute('SELECT "from", "to" FROM pragma_foreign_key_list(%s) WHERE id = %s', [table, key])
         column, referenced_column = cursor.fetchone()
-        primary = self.introspection.get_primary_key_column(cursor, table)
+        primary = self.introspection.get_primary_key_column(cursor, table) or "rowid"
         cursor.execute(
-            f"SELECT {quote(primary)}, {quote(column)} FROM {quote(table)} WHERE rowid = %s",  # noqa: S608
+            f"SELECT {quote(primary)}, {quote(column)} FROM {quote(table)} WHERE rowid = %s",
             [rowid],
         )
         key_value, bad_value = cursor.fetchone()
@@ -200,7 +196,6 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
             raise ImproperlyConfigured(f"{name!r} is not emptied: only databases named test_… are.")
         self.ensure_connection()
         connection = self.connection
-        assert connection is not None
         # names with a leading _cf_ are Cloudflare's; LIKE knows `_` as a wildcard
         there = connection.table(
             Statement(

@@ -33,11 +33,12 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def compile(self, node: Any) -> tuple[str, Any]:
         """Compile an expression, by the table of rewrites where D1 needs another SQL."""
-        for rewrite in _rewrites(type(node)):
-            found = rewrite(node, self, self.connection)
+        for rewrite in _rewrites(node.__class__):
+            found: tuple[str, Any] | None = rewrite(node, self, self.connection)
             if found is not None:
                 return found
-        return super().compile(node)
+        compiled: tuple[str, Any] = super().compile(node)
+        return compiled
 
     def pre_sql_setup(self, with_col_aliases: bool = False) -> Any:
         """Note how many columns the SQL will select."""
@@ -87,7 +88,7 @@ class SQLCompiler(compiler.SQLCompiler):
 class SQLAggregateCompiler(compiler.SQLAggregateCompiler, SQLCompiler):
     """Compiles an aggregation over a subquery."""
 
-    def as_sql(self) -> tuple[str, Any]:  # type: ignore[override]
+    def as_sql(self) -> tuple[str, Any]:
         """Return the SQL with the number of its columns."""
         text, parameters = super().as_sql()
         sql = SQL(text)
@@ -138,7 +139,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
             return self.ids[id(obj)]
         return super().pre_save_val(field, obj)
 
-    def as_sql(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+    def as_sql(self) -> list[tuple[str, Any]]:
         """Return the statements; one that returns fields has the SELECT that stands for RETURNING in a block."""
         asked, in_block = self.returning_fields, not self.connection.get_autocommit()
         self.returning_fields = None  # Django's RETURNING would give numbers as JavaScript has them
@@ -146,7 +147,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
             made = compiler.SQLInsertCompiler.as_sql(self)
         finally:
             self.returning_fields = asked
-        found = []
+        found: list[tuple[str, Any]] = []
         for text, parameters in made:
             sql = SQL(text if in_block or not asked else f"{text} RETURNING {self._returned(asked)}")
             sql.reserved = bool(self.ids)
@@ -175,7 +176,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         quote = self.connection.ops.quote_name
         table = quote(self.query.get_meta().db_table)
         columns = ", ".join(quote(field.column) for field in asked)
-        select = f"SELECT {columns} FROM {table}"  # noqa: S608
+        select = f"SELECT {columns} FROM {table}"
         keys = self._key_values()
         if keys is None:  # ids that SQLite chose just now: one after the other
             count = len(self.query.objs)
@@ -186,7 +187,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         matches = " AND ".join(f"{table}.{quote(name)} = k.k{number}" for number, name in enumerate(names))
         return (
             f"WITH k({held}) AS (VALUES {listed}) "
-            f"SELECT {', '.join(f'{table}.{quote(field.column)}' for field in asked)} "  # noqa: S608
+            f"SELECT {', '.join(f'{table}.{quote(field.column)}' for field in asked)} "
             f"FROM k JOIN {table} ON {matches} ORDER BY k.n"
         )
 

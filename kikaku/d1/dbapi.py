@@ -12,19 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import NotSupportedError
 
 from kikaku.d1 import CommitUnknown, TransactionConflict, statements
 from kikaku.d1.cursor import Cursor
+from kikaku.d1.errors import TOO_BIG, TooBig, lacks_setup, refused_at_commit, translated, unheard
 from kikaku.d1.statements import SQL, Kind
 from kikaku.d1.transaction import (
     CONFLICT,
-    DANGLING,
     DEFER,
-    OWN_TABLES,
     SETUP,
     Entry,
     Log,
@@ -41,11 +40,10 @@ from kikaku.d1.transaction import (
     with_versions,
 )
 from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
-from kikaku.d1.values import MAX_BOUND, MAX_SQL, Inexact, Statement, decode, identifier, quoted, render
+from kikaku.d1.values import Inexact, Statement, checked, decode, identifier, quoted, render
 
 ISOLATIONS = ("read committed", "serializable")
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
-TOO_BIG = ("string or blob too big", "SQLITE_TOOBIG")
 PAGE = 1_000  # rows of a first page, where a result does not fit into one answer
 KEEP = 3_600  # seconds that a COMMIT may be asked about, and that a block may hold a lock
 SPARE_IDS = 64  # reserved at once at most, beyond what is needed
@@ -177,7 +175,7 @@ class Connection:
             entry = Entry([guard_rows(query, columns, text, page) for page, text in pages], read=query.sql)
             if keys:
                 entry.locks = {(table, row[at]) for row in rows for table, at in keys if row[at] is not None}
-            self._add(entry)
+            self._add(log, entry)
         return ([row[: -len(keys)] for row in rows] if keys else rows), read
 
     def _page(
@@ -253,7 +251,7 @@ class Connection:
             return self._write_now(sql, statement)
         entry = Entry([statement], self._reached(kind.table))
         if self.queueing:
-            self._queue(entry)
+            self._add(log, entry, tried=False)
             return Written(-1)
         if word := statements.fleeting(sql):
             raise NotSupportedError(
@@ -281,7 +279,7 @@ class Connection:
         entry.foreign_ids = kind.verb in ("INSERT", "REPLACE") and not reserved
         if not getattr(sql, "sure", False):
             entry.statements.append(guard_changes(count))
-        self._add(entry)
+        self._add(log, entry)
         written = Written(count, last_id, rows, entry=entry)
         if rows is not None and not reserved:
             self.hold_last_id(written)
@@ -319,10 +317,10 @@ class Connection:
         if self.log is None:
             self._run([*self._prefix(), statement], repeatable=False)
         elif self.queueing:
-            self._queue(Entry([statement], defines=True))
+            self._add(self.log, Entry([statement], defines=True), tried=False)
         else:
             self._try(self.log, [statement], "SELECT 1")
-            self._add(Entry([statement], defines=True))
+            self._add(self.log, Entry([statement], defines=True))
 
     def apply(self, batch: Sequence[Statement]) -> None:
         """Run statements that may be repeated as one batch, in autocommit, with foreign keys checked at its end."""
@@ -330,15 +328,10 @@ class Connection:
         self._reach = None
         self._run([DEFER, *joined(list(batch))], repeatable=True)
 
-    def _add(self, entry: Entry) -> None:
-        assert self.log is not None  # noqa: S101
-        self.log.add(entry)
-        self.log.defers = self.log.defers or self.defer_references
-
-    def _queue(self, entry: Entry) -> None:
-        self._add(entry)
-        assert self.log is not None  # noqa: S101
-        self.log.untried = True
+    def _add(self, log: Log, entry: Entry, *, tried: bool = True) -> None:
+        log.add(entry)
+        log.defers = log.defers or self.defer_references
+        log.untried = log.untried or not tried
 
     def _prefix(self) -> list[Statement]:
         defers = self.defer_references or (self.log is not None and self.log.defers)
@@ -486,10 +479,7 @@ class Connection:
             return text[at + len(mark) : end]
         if any(words in text for words in TOO_BIG):
             raise TooBig
-        self._refused(log, text)
-
-    def _refused(self, log: Log, text: str) -> NoReturn:
-        """Tell a statement's own error from a log that does not fit any more: that one fails alone, too."""
+        # a statement's own error, or a log that does not fit any more: that one fails alone, too
         if CONFLICT in text:
             raise TransactionConflict("Another writer changed what this block read or wrote.")
         if log.entries and not log.untried:
@@ -529,7 +519,7 @@ class Connection:
                     continue
                 if "_d1_commit.id" in str(refusal) and self._was_applied(log, str(refusal)):
                     return  # something between us and D1 sent it twice
-                refused_at_commit(log, str(refusal))
+                refused_at_commit(str(refusal), untried=log.untried)
             except Silence as silence:
                 if silence.sent and self._was_applied(log, str(silence)):
                     return
@@ -559,72 +549,9 @@ class Written:
     entry: Entry | None = None  # its place in the block's log
 
 
-class TooBig(Exception):
-    """A result does not fit into the text of an error."""
-
-
 def _exactly(text: str, columns: int, ask_again: Callable[[], str]) -> list[tuple[Any, ...]]:
     """Read rows; where one holds a float that its digits do not tell exactly, ask for the rows once more."""
     try:
         return decode(text, columns)
     except Inexact:
         return decode(ask_again(), columns)
-
-
-def checked(statement: Statement) -> Statement:
-    """Return a statement that keeps D1's limits. Raises `NotSupportedError` that names the limit."""
-    if len(statement.bound) > MAX_BOUND:
-        raise NotSupportedError(
-            f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
-            "blobs or floats. Write fewer rows at once."
-        )
-    if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
-        raise NotSupportedError(
-            f"D1 takes at most {MAX_SQL:,} bytes of SQL; this statement has {len(statement.sql.encode()):,}. "
-            "Write fewer rows or compare with fewer values at once."
-        )
-    return statement
-
-
-def lacks_setup(text: str) -> bool:
-    """Tell whether D1 misses one of the backend's own tables."""
-    said = text.partition(MARK)[0]
-    return any(f"no such table: {table}" in said for table in (*OWN_TABLES, "sqlite_sequence"))
-
-
-def refused_at_commit(log: Log, text: str) -> NoReturn:
-    """Name a refusal of the whole log. What passed its trial fails only by another writer's doing."""
-    if DANGLING in text:
-        raise sqlite3.IntegrityError("FOREIGN KEY constraint failed")
-    if CONFLICT in text or ("constraint" in text.lower() and not log.untried):
-        raise TransactionConflict(
-            "Another writer changed what this block read or wrote. Nothing was applied."
-        )
-    raise translated(text)
-
-
-def unheard(silence: Silence, *, reads: bool) -> sqlite3.OperationalError:
-    """Return the exception for a request without an answer."""
-    if reads or not silence.sent:
-        return sqlite3.OperationalError(f"{silence}. Nothing was written.")
-    return sqlite3.OperationalError(
-        f"{silence}. Whether the statement was applied is not known; COMMIT of a transaction would have asked."
-    )
-
-
-def clean(text: str) -> str:
-    """Return SQLite's own words out of D1's: `D1_ERROR: no such table: t: SQLITE_ERROR`."""
-    text = text.partition(MARK)[0].removeprefix("D1_ERROR: ").removeprefix("Error: ")
-    return text.partition(": SQLITE_")[0]
-
-
-def translated(text: str) -> Exception:
-    """Return the exception that Python's sqlite3 would have raised."""
-    words, lower = clean(text), text.partition(MARK)[0].lower()
-    if "sqlite_constraint" in lower or "constraint failed" in lower or "sqlite_mismatch" in lower:
-        return sqlite3.IntegrityError(words)
-    if any(one.lower() in lower for one in TOO_BIG):
-        return sqlite3.DataError(f"{words} (D1 takes 2 MB a value)")
-    if "sqlite_auth" in lower or "not authorized" in lower:
-        return sqlite3.DatabaseError(words)
-    return sqlite3.OperationalError(words)

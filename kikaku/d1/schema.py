@@ -19,6 +19,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
     sql_create_inline_fk = "REFERENCES %(to_table)s (%(to_column)s)"
     sql_create_column_inline_fk = sql_create_inline_fk
 
+    connection: Any
     _triggers: list[str]  # of the table that is being rebuilt
 
     def __enter__(self) -> "DatabaseSchemaEditor":
@@ -121,7 +122,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
         )
         self.execute(
             f"INSERT INTO {self.quote_name(new_db_table)} ({columns}) "
-            f"SELECT {columns} FROM {self.quote_name(old_db_table)}"  # noqa: S608
+            f"SELECT {columns} FROM {self.quote_name(old_db_table)}"
         )
         self._carry_sequence(model, old_db_table, new_db_table)
         self.execute(self.sql_delete_table % {"table": self.quote_name(old_db_table)})
@@ -145,13 +146,13 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
         old, new = quoted(old), quoted(new)
         self.execute(
             "INSERT INTO sqlite_sequence(name, seq) SELECT * FROM "
-            f"(SELECT {new}, max(seq) AS seq FROM sqlite_sequence WHERE name IN ({old}, {new})) "  # noqa: S608
+            f"(SELECT {new}, max(seq) AS seq FROM sqlite_sequence WHERE name IN ({old}, {new})) "
             "WHERE seq IS NOT NULL",
             None,
         )
         # of the table's rows the newest holds the greatest number
         self.execute(
-            f"DELETE FROM sqlite_sequence WHERE name = {new} AND rowid < "  # noqa: S608
+            f"DELETE FROM sqlite_sequence WHERE name = {new} AND rowid < "
             f"(SELECT max(rowid) FROM sqlite_sequence WHERE name = {new})",
             None,
         )

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from django.db import NotSupportedError
+
 MAX_SQL = 100_000  # bytes of a statement, D1's limit
 MAX_BOUND = 100  # parameters of a statement, D1's limit
 INLINE = 1_000  # characters of a text up to which it is always a literal
@@ -117,9 +119,8 @@ def _place(value: Any, bound: list[Bound]) -> str:
         return quoted(value.isoformat(" "))
     if isinstance(value, (datetime.date, datetime.time)):
         return quoted(value.isoformat())
-    adapted = sqlite3.adapt(
-        value
-    )  # what a project registered for sqlite3 holds here too; raises for the unknown
+    # what a project registered for sqlite3 holds here too; what nobody registered is refused
+    adapted: Any = sqlite3.adapt(value)  # type: ignore[call-overload]
     if adapted is value:
         raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} can not be given to D1.")
     return _place(adapted, bound)
@@ -162,6 +163,21 @@ def _place_float(value: float, bound: list[Bound]) -> str:
     if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6):
         return written
     return _bind(float(value), bound)
+
+
+def checked(statement: Statement) -> Statement:
+    """Return a statement that keeps D1's limits. Raises `NotSupportedError` that names the limit."""
+    if len(statement.bound) > MAX_BOUND:
+        raise NotSupportedError(
+            f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
+            "blobs or floats. Write fewer rows at once."
+        )
+    if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
+        raise NotSupportedError(
+            f"D1 takes at most {MAX_SQL:,} bytes of SQL; this statement has {len(statement.sql.encode()):,}. "
+            "Write fewer rows or compare with fewer values at once."
+        )
+    return statement
 
 
 # ── Back ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,11 +30,11 @@ def gateway(engine: "Engine") -> Gateway:
 @pytest.fixture
 def d1(engine: "Engine", django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
     """Connect to an empty database as `connections["d1"]`; `connections["rival"]` is another writer there."""
-    for alias in ("d1", "rival"):
-        connections[alias] = wrapper(engine, "test_first", alias)
+    mine = connections["d1"] = wrapper(engine, "test_first", "d1")
+    connections["rival"] = wrapper(engine, "test_first", "rival")
     with django_db_blocker.unblock():  # the shop's own test database is not asked for
-        connections["d1"].reset_database()
-        yield connections["d1"]
+        mine.reset_database()
+        yield mine
     for alias in ("d1", "rival"):
         connections[alias].close()
         del connections[alias]

@@ -1,7 +1,9 @@
 """Dates, times and durations on D1's engine are those of the functions that Django's SQLite backend has in Python."""
 
 import datetime
+import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from kikaku.d1 import temporal, zones
 from kikaku.d1.tests.engine import Gateway
-from kikaku.d1.values import decode_rows, render, row
+from kikaku.d1.values import decode, render, row
 
 many = settings(
     max_examples=40,
@@ -43,7 +45,7 @@ def ask(gateway: Gateway) -> Ask:
             [*parameters, *(value for one in rows for value in one)],
         )
         (answer,) = gateway.run(whole.encoded())
-        return decode_rows([text for (text,) in answer], len(expressions))
+        return decode([json.loads(text) for (text,) in answer], len(expressions))
 
     return run
 
@@ -288,7 +290,7 @@ def test_no_offset_lasts_for_less_than_two_looks() -> None:
     """The search for a zone's changes looks every three days: what it found is at least so far apart."""
     for name in available_timezones():
         changes = [at for at, _offset in zones.utc_transitions(name).transitions]
-        assert all(b - a > zones.STEP for a, b in zip(changes, changes[1:], strict=False)), name
+        assert all(b - a > zones.STEP for a, b in pairwise(changes)), name
 
 
 def test_a_zone_without_changes_is_short() -> None:

@@ -1,17 +1,11 @@
 """A bad line between a block and D1: afterwards all of it is there, once, or nothing, and the caller knows which."""
 
-import sqlite3
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from kikaku.d1.dbapi import Connection
 from kikaku.d1.tests.faults.bank import COMMIT, STEPS, Bank, State, Told, hear
-from kikaku.d1.tests.faults.faults import DONE, EVERY, LOST, SILENT, SLOW, TWICE, drop_answer, refuse
-from kikaku.d1.tests.faults.proxy import Fault
+from kikaku.d1.tests.faults.faults import EVERY, LOST, SILENT, SLOW, drop_answer, refuse
 from kikaku.d1.transport import TRIES
 
 NUMBERS = range(1, len(STEPS) + 1)
