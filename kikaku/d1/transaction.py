@@ -121,6 +121,14 @@ def violations(tables: Iterable[str]) -> str:
     )
 
 
+def _touches(sql: str, written: set[str]) -> bool:
+    """Whether a query may read what was written: the name of a table stands somewhere in its text."""
+    if not written:
+        return False
+    lower = sql.lower()
+    return any(name in lower for name in (*written, "last_insert_rowid", "changes("))
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One act of the block, with the guards that hold what was told of it."""
@@ -178,11 +186,8 @@ class Log:
         return any(entry.read is None for entry in self.entries)
 
     def touches(self, sql: str) -> bool:
-        """Whether a query may read what the block wrote: the name of the table stands somewhere in its text."""
-        if not self.written:
-            return False
-        lower = sql.lower()
-        return any(name in lower for name in (*self.written, "last_insert_rowid", "changes("))
+        """Whether a query may read what the block wrote."""
+        return _touches(sql, self.written)
 
     # ── Savepoints: a length of the log ──────────────────────────────────────────────────────────────────
 
@@ -197,18 +202,21 @@ class Log:
     def cut(self, name: str) -> None:
         """Drop what was done since a savepoint, which stays. Raises `KeyError` when there is none of this name.
 
-        What was read meanwhile may have decided what follows: its guards stay, unless it read what is dropped.
+        What was read meanwhile may have decided what follows: its guards stay, unless it read what is dropped. What was
+        read before that was written is no part of it.
         """
         position = self._position(name)
         length = self.savepoints[position][1]
         del self.savepoints[position + 1 :]
-        dropped = self.entries[length:]
-        gone = {table for entry in dropped for table in entry.tables}
-        kept = [
-            entry
-            for entry in dropped
-            if entry.read is not None and not any(table in entry.read.lower() for table in gone)
-        ]
+        kept: list[Entry] = []
+        gone: set[str] = set()
+        for entry in self.entries[length:]:
+            if entry.defines:
+                break
+            if entry.read is None:
+                gone |= entry.tables
+            elif not _touches(entry.read, gone):
+                kept.append(entry)
         self.entries[length:] = kept
         self.written, self.defines, self._trial = set(), False, None
         for entry in self.entries:
