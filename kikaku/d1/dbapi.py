@@ -478,7 +478,7 @@ class Connection:
             log.untried = False
             return text[at + len(mark) : end]
         if any(words in text for words in TOO_BIG):
-            raise TooBig
+            raise translated(text)
         # a statement's own error, or a log that does not fit any more: that one fails alone, too
         if CONFLICT in text:
             raise TransactionConflict("Another writer changed what this block read or wrote.")

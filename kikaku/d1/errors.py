@@ -12,10 +12,11 @@ from kikaku.d1.transaction import CONFLICT, DANGLING, OWN_TABLES
 from kikaku.d1.transport import MARK, Silence
 
 TOO_BIG = ("string or blob too big", "SQLITE_TOOBIG")
+TOO_LONG = "the request (413)"
 
 
-class TooBig(Exception):
-    """A result does not fit into the text of an error."""
+class TooBig(sqlite3.DataError):
+    """A value is over D1's limit, or a result does not fit into the text of an error."""
 
 
 def lacks_setup(text: str) -> bool:
@@ -56,7 +57,9 @@ def translated(text: str) -> Exception:
     if "sqlite_constraint" in lower or "constraint failed" in lower or "sqlite_mismatch" in lower:
         return sqlite3.IntegrityError(words)
     if any(one.lower() in lower for one in TOO_BIG):
-        return sqlite3.DataError(f"{words} (D1 takes 2 MB a value)")
+        return TooBig(f"{words} (D1 takes 2 MB a value, and gives 2 MB a row, where a blob counts twice)")
+    if TOO_LONG in lower:
+        return sqlite3.DataError(f"{words} (it takes 8 MB at once)")
     if "sqlite_auth" in lower or "not authorized" in lower:
         return sqlite3.DatabaseError(words)
     return sqlite3.OperationalError(words)

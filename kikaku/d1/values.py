@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from django.db import NotSupportedError
+from django.db import DataError, NotSupportedError
 
 MAX_SQL = 100_000  # bytes of a statement, D1's limit
 MAX_BOUND = 100  # parameters of a statement, D1's limit
+MAX_BLOB = 1_000_000  # bytes: it comes back in hex, and D1 gives 2 MB
 INLINE = 1_000  # characters of a text up to which it is always a literal
 INLINE_AT_MOST = 20_000  # characters beyond which it never is
 ARGUMENTS = 30  # of one SQL function; D1 takes 32
@@ -120,7 +121,7 @@ def _place(value: Any, bound: list[Bound]) -> str:
     if isinstance(value, (datetime.date, datetime.time)):
         return quoted(value.isoformat())
     # what a project registered for sqlite3 holds here too; what nobody registered is refused
-    adapted: Any = sqlite3.adapt(value)  # type: ignore[call-overload]
+    adapted: Any = sqlite3.adapt(value, sqlite3.PrepareProtocol, value)
     if adapted is value:
         raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} can not be given to D1.")
     return _place(adapted, bound)
@@ -166,12 +167,17 @@ def _place_float(value: float, bound: list[Bound]) -> str:
 
 
 def checked(statement: Statement) -> Statement:
-    """Return a statement that keeps D1's limits. Raises `NotSupportedError` that names the limit."""
+    """Return a statement that keeps D1's limits. Raises `NotSupportedError` or `DataError` that names the limit."""
     if len(statement.bound) > MAX_BOUND:
         raise NotSupportedError(
             f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
             "blobs or floats. Write fewer rows at once."
         )
+    for value in statement.bound:
+        if isinstance(value, bytes) and len(value) > MAX_BLOB:
+            raise DataError(
+                f"D1 gives back blobs of at most {MAX_BLOB:,} bytes; this one has {len(value):,}. Keep it in a file."
+            )
     if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
         raise NotSupportedError(
             f"D1 takes at most {MAX_SQL:,} bytes of SQL; this statement has {len(statement.sql.encode()):,}. "
