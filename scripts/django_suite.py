@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from kikaku.d1.address import database  # noqa: E402
-from kikaku.d1.tests.django_suite_runner import AS_ROOT  # noqa: E402
+from kikaku.d1.tests.django_suite_runner import AS_MEASURE, AS_ROOT  # noqa: E402
 
 CACHE = ROOT / ".venv" / "django-suite"
 SOURCE = CACHE / f"django-{django.__version__}"
@@ -258,8 +258,8 @@ class Lines:
         report = self._report(test)
         report.seconds += line["seconds"]
         report.add(outcome, test, line["reason"])
-        if line["reason"] == AS_ROOT:
-            report.complaints.append(f"skipped {test}: {AS_ROOT}")
+        if line["reason"] in (AS_ROOT, AS_MEASURE):
+            report.complaints.append(f"skipped {test}: {line['reason']}")
 
     def _around(self, line: dict[str, Any]) -> None:
         """Take in what happened outside of a test's own time: its set-up, the flush after it, or a whole class."""

@@ -532,7 +532,7 @@ class Connection:
         ask = Statement(f"SELECT at FROM _d1_commit WHERE id={log.commit_id}")
         try:
             return bool(self._batch([Statement(stop), ask], repeatable=True)[1].rows[0][0] > 0)
-        except (Refused, sqlite3.Error):
+        except (Refused, sqlite3.Error, IndexError, TypeError):
             raise CommitUnknown(
                 f"{reason}. Whether the block was applied is not known: look before you repeat it."
             ) from None

@@ -56,9 +56,7 @@ from kikaku.d1.values import ARGUMENTS
 
 LIKE_BYTES = 50  # of a LIKE pattern, D1's limit
 MANY = 300  # values of an IN list that go as one JSON text
-BRANCHES = (
-    20  # operands joined side by side: SQLite nests them to the left, and D1's trees end at a depth of 100
-)
+BRANCHES = 20  # operands side by side: SQLite nests them to the left, and D1's trees end at a depth of 100
 
 Rewrite = Callable[[Any, Any, Any], Sql | None]
 

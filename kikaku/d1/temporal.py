@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
-from django.db import DatabaseError, DataError, NotSupportedError
+from django.db import DatabaseError, NotSupportedError, OperationalError
 from django.db.backends.utils import split_tzname_delta
 
 from kikaku.d1 import zones
 
 Sql = tuple[str, Sequence[Any]]  # with placeholders, and their parameters in order
 
-REPEATED = (
-    500  # characters of an operand that is written out at each use, which also indexes and CHECKs can hold
-)
+# Characters of an operand that is written out at each use; unlike a subquery, indexes and CHECKs can hold that.
+REPEATED = 500
 
 # {x} is the value, {c} a text up to the seconds or a date, {k} a time up to the seconds, {f} microseconds.
-MOMENT = "iif(date(substr({x},1,19))=substr({x},1,10),substr({x},1,19),NULL)"
-CLOCK = "iif(time(substr({x},1,8))=substr({x},1,8),substr({x},1,8),NULL)"
+# Only a modifier makes SQLite count again, so that 24:00 and the 31st of April become another day than was written.
+MOMENT = "iif(date(substr({x},1,19),'+0 days')=substr({x},1,10),substr({x},1,19),NULL)"
+CLOCK = "iif(time(substr({x},1,8),'+0 days')=substr({x},1,8),substr({x},1,8),NULL)"
 MICROSECOND = "CAST(round(CAST('0'||substr({x},%d,7) AS REAL)*1000000) AS INTEGER)"
 OF_MOMENT = MICROSECOND % 20
 OF_CLOCK = MICROSECOND % 9
@@ -198,7 +198,7 @@ def _template(templates: dict[str, str], lookup: str) -> str:
     try:
         return templates[lookup.lower()]
     except KeyError:
-        raise DataError(f"Unsupported lookup type: {lookup!r}") from None
+        raise OperationalError(f"Unsupported lookup type: {lookup!r}") from None
 
 
 # ── Durations ────────────────────────────────────────────────────────────────────────────────────────────

@@ -42,12 +42,18 @@ DANGLING = "NOT NULL constraint failed: _d1_guard.reference"
 
 DEFER = Statement("PRAGMA defer_foreign_keys=on")
 Page = tuple[int, int]  # of a result: rows, offset
+LONG = 4_000  # characters of a query whose expressions may be costly
 JOINED = MAX_SQL - 10_000  # bytes of statements joined into one element of a batch
 
 
 def named(sql: str, columns: int) -> str:
-    """Return `WITH _q(c0, …) AS (the query)`; the line's end closes a comment that the query may end with."""
-    return f"WITH _q({','.join(_names(columns))}) AS ({sql}\n)"
+    """Return `WITH _q(c0, …) AS (the query)`; the line's end closes a comment that the query may end with.
+
+    Without MATERIALIZED, SQLite writes an expression out at each use of its column, a subquery as well, and works it
+    out as often; with it, D1 bills a row twice.
+    """
+    costly = len(sql) > LONG or sql.upper().rfind("SELECT") > 0
+    return f"WITH _q({','.join(_names(columns))}) AS {'MATERIALIZED ' if costly else ''}({sql}\n)"
 
 
 def rows_as_json(columns: int, *, exact: bool = False, page: Page | None = None) -> str:

@@ -9,9 +9,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import urllib3
 
@@ -30,6 +30,7 @@ TRANSIENT = (
     "internal error; reference",
 )
 
+T = TypeVar("T")
 
 # Before it stands what D1 says, behind it the rows that a trial carries: nothing is read out of those
 MARK = "_d1_rows:"
@@ -122,6 +123,25 @@ def _forget_locks() -> None:
 os.register_at_fork(after_in_child=_forget_locks)
 
 
+def list_of(kind: type[T], found: Any) -> list[T]:
+    """Return a list as it is. Raises `TypeError` when it is none, or holds something else."""
+    if type(found) is not list or not all(type(one) is kind for one in found):
+        raise TypeError
+    return found
+
+
+def rows_of(found: Any) -> list[list[Any]]:
+    """Return the rows of an answer. Raises `TypeError` when they are none."""
+    return list_of(list, found["rows"])
+
+
+def complete(results: list[Result], statements: Sequence[Statement]) -> list[Result]:
+    """Return one result for each statement. Raises `IndexError` when some are missing or too many."""
+    if len(results) != len(statements):
+        raise IndexError
+    return results
+
+
 class _Http:
     """What both ways share: one POST, and what its failure means."""
 
@@ -131,8 +151,8 @@ class _Http:
         self.headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         self.round_trips = 0  # of this connection so far
 
-    def post(self, body: Any, *, repeatable: bool, path: str = "") -> Any:
-        """Send a body and return what the answer holds.
+    def post(self, body: Any, *, repeatable: bool, read: Callable[[Any], T], path: str = "") -> T:
+        """Send a body and return what `read` makes of the answer; what it can not make out is no answer.
 
         Raises:
             Refused, Denied, Silence
@@ -140,7 +160,7 @@ class _Http:
         encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         for attempt in range(1, TRIES + 1):
             try:
-                return self._post_once(encoded, path)
+                return self._post_once(encoded, path, read)
             except Silence as silence:
                 if attempt == TRIES or not (repeatable or not silence.sent):
                     raise
@@ -148,7 +168,7 @@ class _Http:
                 time.sleep(random.uniform(0, min(WAITS[1], WAITS[0] * 8**attempt)))  # noqa: S311
         raise AssertionError  # the last try returned or raised
 
-    def _post_once(self, encoded: bytes, path: str) -> Any:
+    def _post_once(self, encoded: bytes, path: str, read: Callable[[Any], T]) -> T:
         self.round_trips += 1
         try:
             answer = pool(self.address).urlopen(
@@ -161,9 +181,13 @@ class _Http:
             raise Silence(reason, sent=True) from None
         try:
             content = json.loads(answer.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Silence(f"D1's answer can not be read (status {answer.status})", sent=True) from None
-        return self._judge(answer.status, content)
+        content = self._judge(answer.status, content)
+        try:
+            return read(content)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise Silence("D1's answer can not be understood", sent=True) from None
 
     def _judge(self, status: int, content: Any) -> Any:
         raise NotImplementedError
@@ -184,28 +208,28 @@ class Gateway(_Http):
 
     def batch(self, statements: Sequence[Statement], *, repeatable: bool) -> list[Result]:
         """See `Transport`."""
+
+        def read(found: Any) -> list[Result]:
+            results = [Result(rows_of(one), one["read"], one["written"]) for one in found["results"]]
+            return complete(results, statements)
+
         body = {"batch": [statement.encoded() for statement in statements]}
-        try:
-            found = self.post(body, repeatable=repeatable)["results"]
-            results = [Result(one["rows"], one["read"], one["written"]) for one in found]
-        except (KeyError, TypeError):
-            raise Silence("D1's answer can not be understood", sent=True) from None
-        if len(results) != len(statements):
-            raise Silence("D1's answer is not complete", sent=True)
-        return results
+        return self.post(body, repeatable=repeatable, read=read)
 
     def table(self, statement: Statement, *, repeatable: bool) -> Table:
         """See `Transport`."""
-        found = self.post({"raw": statement.encoded()}, repeatable=repeatable)
-        try:
-            return Table(found["columns"], found["rows"])
-        except (KeyError, TypeError):
-            raise Silence("D1's answer can not be understood", sent=True) from None
+
+        def read(found: Any) -> Table:
+            return Table(list_of(str, found["columns"]), rows_of(found))
+
+        return self.post({"raw": statement.encoded()}, repeatable=repeatable, read=read)
 
     def _judge(self, status: int, content: Any) -> Any:
         if status == 200:
             return content
-        said = str(content.get("error", "")) if isinstance(content, dict) else ""
+        said = content.get("error") if isinstance(content, dict) else None
+        if not isinstance(said, str):  # it is not the gateway that speaks
+            raise Silence(f"D1's answer can not be understood (status {status})", sent=True)
         if status == 422:
             self._refuse(said)
         if status in (401, 403):
@@ -228,27 +252,27 @@ class Rest(_Http):
 
     def batch(self, statements: Sequence[Statement], *, repeatable: bool) -> list[Result]:
         """See `Transport`."""
-        body = {"batch": [self._encoded(statement) for statement in statements]}
-        found = self.post(body, repeatable=repeatable, path="/raw")
-        try:
-            return [
-                Result(
-                    one["results"]["rows"],
-                    one.get("meta", {}).get("rows_read", 0),
-                    one.get("meta", {}).get("rows_written", 0),
+
+        def read(found: Any) -> list[Result]:
+            results = []
+            for one in found:
+                meta = one.get("meta") or {}
+                results.append(
+                    Result(rows_of(one["results"]), meta.get("rows_read", 0), meta.get("rows_written", 0))
                 )
-                for one in found
-            ]
-        except (KeyError, TypeError):
-            raise Silence("Cloudflare's answer can not be understood", sent=True) from None
+            return complete(results, statements)
+
+        body = {"batch": [self._encoded(statement) for statement in statements]}
+        return self.post(body, repeatable=repeatable, read=read, path="/raw")
 
     def table(self, statement: Statement, *, repeatable: bool) -> Table:
         """See `Transport`."""
-        found = self.post(self._encoded(statement), repeatable=repeatable, path="/raw")
-        try:
-            return Table(found[0]["results"]["columns"], found[0]["results"]["rows"])
-        except (KeyError, TypeError, IndexError):
-            raise Silence("Cloudflare's answer can not be understood", sent=True) from None
+
+        def read(found: Any) -> Table:
+            results = found[0]["results"]
+            return Table(list_of(str, results["columns"]), rows_of(results))
+
+        return self.post(self._encoded(statement), repeatable=repeatable, read=read, path="/raw")
 
     @staticmethod
     def _encoded(statement: Statement) -> dict[str, Any]:

@@ -17,10 +17,13 @@ from django.test.runner import DiscoverRunner
 OUTCOMES = ("error", "failed", "unexpected success", "expected failure", "passed", "skipped")
 REASON = 600  # characters of an error that are handed on; the whole is in the log
 AS_ROOT = "root may read and write whatever the mode of a file says, so there is no error to handle"
-NEED_PERMISSIONS = {
-    "file_uploads.tests.DirectoryCreationTests.test_readonly_root",
-    "i18n.test_compilation.PoFileTests.test_no_write_access",
-    "template_tests.test_loaders.FileSystemLoaderTests.test_permissions_error",
+AS_MEASURE = "measures seconds, while other tests use the processors"
+# What says nothing about a database, and fails where the suite is run.
+LEFT_OUT = {
+    "file_uploads.tests.DirectoryCreationTests.test_readonly_root": AS_ROOT,
+    "i18n.test_compilation.PoFileTests.test_no_write_access": AS_ROOT,
+    "template_tests.test_loaders.FileSystemLoaderTests.test_permissions_error": AS_ROOT,
+    "serializers.test_deserialization.TestDeserializer.test_crafted_xml_performance": AS_MEASURE,
 }
 
 
@@ -127,11 +130,11 @@ class Runner(DiscoverRunner):
         """Find the tests and say which."""
         suite = super().build_suite(*args, **kwargs)
         tests = list(each(suite))
-        if os.geteuid() == 0:
-            for test in tests:
-                if test.id() in NEED_PERMISSIONS:
-                    name = test._testMethodName
-                    setattr(test, name, unittest.skip(AS_ROOT)(getattr(test, name)))
+        for test in tests:
+            reason = LEFT_OUT.get(test.id())
+            if reason and (reason != AS_ROOT or os.geteuid() == 0):
+                name = test._testMethodName
+                setattr(test, name, unittest.skip(reason)(getattr(test, name)))
         write(event="found", ids=[test.id() for test in tests])
         return suite
 

@@ -26,6 +26,7 @@ _numbers = itertools.count(1)
 STEPS = (
     "the columns of the first read",
     "the first read",
+    "the triggers and views of the first write",
     "an insert",
     "an update",
     "an insert that is rolled back",
@@ -34,7 +35,7 @@ STEPS = (
     "a read for update",
     "the commit",
 )
-COMMIT = len(STEPS)
+READ, INSERT, COMMIT = 2, 4, len(STEPS)
 
 
 class Told(Enum):
@@ -107,8 +108,8 @@ class Bank:
 
     def lock(self) -> SQL:
         """Return the read that holds the account until COMMIT."""
-        sql = SQL(f"SELECT yen FROM account WHERE id = {self.account}")
-        sql.columns, sql.locks = 1, True
+        sql = SQL(f"SELECT yen, id FROM account WHERE id = {self.account}")
+        sql.columns, sql.locks = 2, (("account", 1),)
         return sql
 
     def transfer(
@@ -124,19 +125,19 @@ class Bank:
             cursor.execute(
                 "INSERT INTO ledger(account, text) VALUES (%s, %s)", [self.account, f"{tag}it's 10円 😀"]
             )
-            before(4)
+            before(5)
             cursor.execute("UPDATE account SET yen = %s WHERE id = %s", [yen - 10, self.account])
             assert cursor.rowcount == 1
             connection.savepoint("SAVEPOINT", "s1")
-            before(5)
+            before(6)
             cursor.execute("INSERT INTO ledger(account, text) VALUES (%s, 'not this')", [self.account])
             connection.savepoint("ROLLBACK", "s1")
-            before(6)
+            before(7)
             seen = cursor.execute("SELECT text FROM ledger WHERE account = %s", [self.account]).fetchall()
             assert seen[-1] == (f"{tag}it's 10円 😀",)
-            before(8)
-            assert cursor.execute(self.lock()).fetchall() == [(yen - 10,)]
             before(9)
+            assert cursor.execute(self.lock()).fetchall() == [(yen - 10, self.account)]
+            before(10)
             connection.commit()
         finally:
             connection.rollback()
@@ -169,4 +170,3 @@ class Bank:
         elif told in (Told.CONFLICT, Told.FAILED):
             assert at_once is state is State.NOTHING, said
         return state
-

@@ -92,22 +92,24 @@ def no_http(exchange: Exchange) -> None:
     exchange.hang_up()
 
 
-def _instead(status: int, body: bytes) -> tuple[Fault, Fault]:
-    """Return the fault that answers this instead of asking the engine, and the one that answers it afterwards."""
+def instead(status: int, body: bytes) -> Fault:
+    """Return the fault that answers this instead of asking the engine."""
+    return lambda exchange: exchange.answer(Answer(status, body))
 
-    def before(exchange: Exchange) -> None:
-        exchange.answer(Answer(status, body))
 
-    def after(exchange: Exchange) -> None:
+def afterwards(status: int, body: bytes) -> Fault:
+    """Return the fault that answers this, whatever the engine did."""
+
+    def fault(exchange: Exchange) -> None:
         exchange.forward()
         exchange.answer(Answer(status, body))
 
-    return before, after
+    return fault
 
 
 def refuse(status: int, text: str) -> Fault:
     """Return the fault that refuses a request as the gateway would, without asking the engine."""
-    return _instead(status, _said(text))[0]
+    return instead(status, _said(text))
 
 
 def _altered(alter: Callable[[bytes], bytes], status: int | None = None) -> Fault:
@@ -152,8 +154,6 @@ SHAPES = {
     "rows that are null": b'{"results": [{"rows": null, "read": 0, "written": 0}]}',
     "two results with null rows": b'{"results": [{"rows": null, "read": 0, "written": 0},'
     b' {"rows": null, "read": 0, "written": 0}]}',
-    "two results without rows": b'{"results": [{"rows": [], "read": 0, "written": 0},'
-    b' {"rows": [], "read": 0, "written": 0}]}',
     "rows that are no lists": b'{"results": [{"rows": [1], "read": 0, "written": 0},'
     b' {"rows": [1], "read": 0, "written": 0}]}',
     "columns that are null": b'{"columns": null, "rows": null}',
@@ -162,7 +162,7 @@ SHAPES = {
 LOST: dict[str, Fault] = {  # the request never comes
     "the request is dropped": drop_request,
     "reset before the request": reset_before,
-    **{f"{name}, unasked": _instead(*words)[0] for name, words in WORDS.items()},
+    **{f"{name}, unasked": instead(*words) for name, words in WORDS.items()},
 }
 DONE: dict[str, Fault] = {  # the request comes, and the client does not learn what became of it
     "the answer is dropped": drop_answer,
@@ -171,8 +171,8 @@ DONE: dict[str, Fault] = {  # the request comes, and the client does not learn w
     "broken chunks": broken_chunks,
     "no HTTP": no_http,
     "truncated JSON": _altered(lambda body: body[: len(body) // 2], 200),
-    **{f"{name}, afterwards": _instead(*words)[1] for name, words in WORDS.items()},
-    **{f"the shape is {name}": _instead(200, body)[1] for name, body in SHAPES.items()},
+    **{f"{name}, afterwards": afterwards(*words) for name, words in WORDS.items()},
+    **{f"the shape is {name}": afterwards(200, body) for name, body in SHAPES.items()},
 }
 SLOW: dict[str, Fault] = {
     "the request comes slowly": deliver_slowly,
@@ -186,3 +186,8 @@ TWICE: dict[str, Fault] = {  # an honest answer, but the engine hears the reques
 }
 SILENT: dict[str, Fault] = {**LOST, **DONE, **SLOW}  # after these the client knows nothing
 EVERY: dict[str, Fault] = {**SILENT, **TWICE}
+KINDS = {  # which differ in what the client's code goes through
+    *("the request is dropped", "reset before the request", "500, unasked", "200 and garbage, unasked"),
+    *("the answer is dropped", "reset before the answer", "500, afterwards", "200 and garbage, afterwards"),
+    *("D1 lost its connection, afterwards", *SLOW, *TWICE),
+}

@@ -57,9 +57,7 @@ class Exchange:
         """Let the request reach the engine, and return what it says."""
         upstream = HTTPConnection(self.proxy.engine, timeout=PATIENCE)
         try:
-            headers = {
-                name: self.handler.headers[name] or "" for name in ("Authorization", "Content-Type")
-            }
+            headers = {name: self.handler.headers[name] or "" for name in ("Authorization", "Content-Type")}
             upstream.request("POST", self.handler.path, body=self.body, headers=headers)
             answer = upstream.getresponse()
             return Answer(answer.status, answer.read())

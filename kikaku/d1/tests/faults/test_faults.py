@@ -1,16 +1,17 @@
 """A bad line between a block and D1: afterwards all of it is there, once, or nothing, and the caller knows which."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from kikaku.d1.tests.faults.bank import COMMIT, STEPS, Bank, State, Told, hear
-from kikaku.d1.tests.faults.faults import EVERY, LOST, SILENT, SLOW, drop_answer, refuse
+from kikaku.d1.tests.faults.bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
+from kikaku.d1.tests.faults.faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
 from kikaku.d1.transport import TRIES
 
 NUMBERS = range(1, len(STEPS) + 1)
-# a trial never succeeds: an answer that says so is not believed, nor repeated
-BELIEVED_BY_NONE = ("the shape is",)
+# where two faults meet, each of all meets each of these: nothing came, everything came, and it comes afterwards
+FEW = ("the request is dropped", "the answer is dropped", "the request comes late")
 
 
 def named(number: int) -> str:
@@ -26,8 +27,17 @@ def test_a_transfer_takes_these_requests(bank: Bank) -> None:
 # ── One fault ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("number", NUMBERS, ids=named)
+def meetings(numbers: Iterable[int], faults: Iterable[str]) -> list[Any]:
+    """Return (step, fault) for parametrize: what is told apart by its kind at every step, all at one of each kind."""
+    return [
+        pytest.param(number, name, id=f"{named(number)}-{name}")
+        for number in numbers
+        for name in faults
+        if name in KINDS or number in (READ, INSERT, COMMIT)
+    ]
+
+
+@pytest.mark.parametrize("number, name", meetings(NUMBERS, EVERY))
 def test_one_fault_anywhere_is_overcome(bank: Bank, number: int, name: str) -> None:
     bank.line.plan({number: EVERY[name]})
     told, said = hear(lambda: bank.transfer(bank.customer()))
@@ -35,8 +45,8 @@ def test_one_fault_anywhere_is_overcome(bank: Bank, number: int, name: str) -> N
     bank.check(told, said)
 
 
-@pytest.mark.parametrize("name", SILENT)
-@pytest.mark.parametrize("number", [1, 3, COMMIT], ids=named)
+@pytest.mark.parametrize("name", sorted(KINDS & SILENT.keys()))
+@pytest.mark.parametrize("number", [READ, INSERT, COMMIT], ids=named)
 def test_two_faults_in_a_row_are_overcome(bank: Bank, number: int, name: str) -> None:
     bank.line.plan({number: SILENT[name], number + 1: SILENT[name]})
     told, said = hear(lambda: bank.transfer(bank.customer()))
@@ -47,11 +57,8 @@ def test_two_faults_in_a_row_are_overcome(bank: Bank, number: int, name: str) ->
 # ── The line stays bad ───────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", SILENT)
-@pytest.mark.parametrize("number", [n for n in NUMBERS if n < COMMIT], ids=named)
+@pytest.mark.parametrize("number, name", meetings(range(1, COMMIT), SILENT))
 def test_a_line_that_breaks_within_the_block_leaves_nothing(bank: Bank, number: int, name: str) -> None:
-    if name in SLOW and number not in (1, 4):
-        pytest.skip("slow, and the same as the others")
     bank.line.plan(lambda request: SILENT[name] if request >= number else None)
     told, said = hear(lambda: bank.transfer(bank.customer()))
     bank.line.heal()
@@ -69,8 +76,14 @@ def test_a_line_that_breaks_at_the_commit_leaves_it_unknown(bank: Bank, name: st
     assert state is (State.NOTHING if name in LOST else state)
 
 
-@pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW] + ["the request comes late"])
-@pytest.mark.parametrize("committing", SILENT)
+@pytest.mark.parametrize(
+    "committing, asking",
+    sorted(
+        {(name, few) for name in SILENT for few in FEW[:2]}
+        | {(few, name) for name in SILENT for few in FEW[:2]}
+        | {("the request comes late", name) for name in KINDS & SILENT.keys()}
+    ),
+)
 def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: str, asking: str) -> None:
     last = COMMIT + TRIES  # the last question is answered
     bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in range(COMMIT + 1, last)})
@@ -80,9 +93,7 @@ def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: st
 
 
 @pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW])
-@pytest.mark.parametrize(
-    "committing", ["the request is dropped", "the answer is dropped", "the request comes late"]
-)
+@pytest.mark.parametrize("committing", FEW)
 def test_a_commit_of_which_d1_can_not_be_asked_is_unknown(bank: Bank, committing: str, asking: str) -> None:
     questions = range(COMMIT + 1, COMMIT + 1 + TRIES)
     bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in questions})
@@ -135,12 +146,16 @@ def test_a_commit_that_another_writer_overtook_while_its_answer_was_lost_is_stil
 
 
 def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
+    """Where what was read must stand still: else the block may as well have read just before the other wrote."""
+
     def overtake(exchange: Any) -> None:
         bank.good.cursor().execute("UPDATE account SET yen = yen + 1 WHERE id = %s", [bank.account])
         exchange.hang_up()
 
     bank.line.plan({COMMIT: overtake})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
+    customer = bank.customer()
+    customer.isolation = "serializable"
+    told, said = hear(lambda: bank.transfer(customer))
     assert told is Told.CONFLICT, said
     bank.line.settle()
     assert bank.rows() == (101, [])
@@ -151,11 +166,26 @@ def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
 
 @pytest.mark.parametrize(
     "status, text",
-    [(401, "wrong or missing secret"), (404, "no such database"), (422, "D1_ERROR: database or disk is full: SQLITE_FULL"), (400, "body is not JSON"), (413, "body too large")],
+    [
+        (401, "wrong or missing secret"),
+        (404, "no such database"),
+        (422, "D1_ERROR: database or disk is full: SQLITE_FULL"),
+        (400, "body is not JSON"),
+        (413, "body too large"),
+    ],
 )
 def test_a_refused_question_about_a_commit_leaves_it_unknown(bank: Bank, status: int, text: str) -> None:
     """The secret was changed in between, the database is full: the block may be applied all the same."""
     bank.line.plan(lambda n: drop_answer if n == COMMIT else refuse(status, text) if n > COMMIT else None)
+    told, said = hear(lambda: bank.transfer(bank.customer()))
+    assert told is Told.UNKNOWN, said
+    assert bank.check(told, said) is State.ALL
+
+
+def test_an_answer_about_a_commit_that_says_nothing_leaves_it_unknown(bank: Bank) -> None:
+    nothing = b'{"rows": [], "read": 0, "written": 0}'
+    silent = instead(200, b'{"results": [%s, %s]}' % (nothing, nothing))
+    bank.line.plan(lambda n: drop_answer if n == COMMIT else silent if n > COMMIT else None)
     told, said = hear(lambda: bank.transfer(bank.customer()))
     assert told is Told.UNKNOWN, said
     assert bank.check(told, said) is State.ALL
