@@ -20,6 +20,7 @@ from django.db import NotSupportedError
 from kikaku.d1 import CommitUnknown, TransactionConflict, statements
 from kikaku.d1.cursor import Cursor
 from kikaku.d1.errors import TOO_BIG, TooBig, lacks_setup, refused_at_commit, translated, unheard
+from kikaku.d1.reach import Reach
 from kikaku.d1.statements import SQL, Kind
 from kikaku.d1.transaction import (
     CONFLICT,
@@ -37,10 +38,11 @@ from kikaku.d1.transaction import (
     joined,
     named,
     rows_as_json,
+    take_ids,
     with_versions,
 )
 from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
-from kikaku.d1.values import Inexact, Statement, checked, decode, identifier, quoted, render
+from kikaku.d1.values import Inexact, Statement, checked, decode, render
 
 ISOLATIONS = ("read committed", "serializable")
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
@@ -63,7 +65,7 @@ class Connection:
         self.defer_references = False  # foreign keys are checked at COMMIT
         self._dropped: Log | None = None  # what was rolled back last
         self._shapes: dict[str, list[str]] = {}  # the columns of raw SQL, by its text
-        self._reach: dict[str, set[str]] | None = None  # what a write of a table reaches besides
+        self._reach = Reach(lambda ask: self.table(Statement(ask)).rows)
 
     # ── PEP 249 ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,7 +251,7 @@ class Connection:
         log = self.log
         if log is None:
             return self._write_now(sql, statement)
-        entry = Entry([statement], self._reached(kind.table))
+        entry = Entry([statement], self._reach.of(kind.table))
         if self.queueing:
             self._add(log, entry, tried=False)
             return Written(-1)
@@ -313,7 +315,7 @@ class Connection:
         # workerd reads a trigger's lines by LF alone
         statement = Statement(statement.sql.replace("\r\n", "\n").strip(), statement.bound)
         self._shapes.clear()
-        self._reach = None
+        self._reach.forget()
         if self.log is None:
             self._run([*self._prefix(), statement], repeatable=False)
         elif self.queueing:
@@ -325,7 +327,7 @@ class Connection:
     def apply(self, batch: Sequence[Statement]) -> None:
         """Run statements that may be repeated as one batch, in autocommit, with foreign keys checked at its end."""
         self._shapes.clear()
-        self._reach = None
+        self._reach.forget()
         self._run([DEFER, *joined(list(batch))], repeatable=True)
 
     def _add(self, log: Log, entry: Entry, *, tried: bool = True) -> None:
@@ -341,35 +343,6 @@ class Connection:
         """Try out what was queued, so that its errors are told here."""
         if self.log is not None and self.log.untried:
             self._try(self.log, [], "SELECT 1")
-
-    def _reached(self, table: str) -> frozenset[str]:
-        """Name the tables that a write of one changes, its triggers' too, and the views that show them; lower case."""
-        if self._reach is None:
-            self._reach = self._ask_reach()
-        found, fresh = {table}, {table}
-        while fresh:
-            fresh = {other for name in fresh for other in self._reach.get(name, ())} - found
-            found |= fresh
-        return frozenset(found)
-
-    def _ask_reach(self) -> dict[str, set[str]]:
-        ask = "SELECT type, tbl_name, lower(sql) FROM sqlite_master WHERE type IN ('trigger', 'view')"
-        reach: dict[str, set[str]] = {}
-        views: list[tuple[str, str]] = []
-        for kind, name, sql in self.table(Statement(ask)).rows:
-            if kind == "trigger":
-                reach.setdefault(name.lower(), set()).update(statements.trigger_writes(sql))
-            else:
-                views.append((name.lower(), sql))
-        if views:
-            tables = self.table(
-                Statement("SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'view')")
-            )
-            for (name,) in tables.rows:
-                reach.setdefault(name, set()).update(
-                    view for view, sql in views if view != name and name in sql
-                )
-        return reach
 
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -387,20 +360,8 @@ class Connection:
             # a block that inserts again and again asks ever more seldom
             wanted = count - len(ids) + min(4 ** log.reservations[table] - 1, SPARE_IDS)
             log.reservations[table] += 1
-            name, held = quoted(table), identifier(table)
-            taken = self._run(
-                [
-                    Statement(
-                        f"INSERT INTO sqlite_sequence(name, seq) SELECT {name}, 0 "
-                        f"WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name={name})"
-                    ),
-                    Statement(
-                        f"UPDATE sqlite_sequence SET seq=max(seq, (SELECT ifnull(max(rowid),0) FROM {held}))+{wanted} "
-                        f"WHERE name={name} RETURNING CAST(seq AS TEXT) AS seq"
-                    ),
-                ],
-                repeatable=True,  # ids that are lost with an answer leave a gap, no more
-            )
+            # ids that are lost with an answer leave a gap, no more
+            taken = self._run(take_ids(table, wanted), repeatable=True)
             last = int(taken[1].rows[0][0])
             fresh = range(last - wanted + 1, last + 1)
             ids.extend(fresh)

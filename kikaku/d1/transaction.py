@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kikaku.d1.values import INLINE_AT_MOST, MAX_SQL, Bound, Statement, literal, quoted, row
+from kikaku.d1.values import INLINE_AT_MOST, MAX_SQL, Bound, Statement, identifier, literal, quoted, row
 
 # What the backend keeps in the database. Made when the first block finds that it is missing.
 SETUP = [
@@ -89,6 +89,21 @@ def forget(before: int) -> list[Statement]:
     return [
         Statement(f"DELETE FROM _d1_commit WHERE abs(at)<{before}"),
         Statement(f"DELETE FROM _d1_lock WHERE at<{before}"),
+    ]
+
+
+def take_ids(table: str, count: int) -> list[Statement]:
+    """Move a table's sequence on by so many ids, past those that stand in it; the second gives the last of them."""
+    name = quoted(table)
+    return [
+        Statement(
+            f"INSERT INTO sqlite_sequence(name, seq) SELECT {name}, 0 "
+            f"WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name={name})"
+        ),
+        Statement(
+            f"UPDATE sqlite_sequence SET seq=max(seq, (SELECT ifnull(max(rowid),0) FROM {identifier(table)}))+{count} "
+            f"WHERE name={name} RETURNING CAST(seq AS TEXT) AS seq"
+        ),
     ]
 
 
