@@ -1,0 +1,259 @@
+"""Changes of the schema on D1: all or nothing, by ALTER TABLE where that is enough, and a rebuilt table loses nothing."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, connections, migrations, models
+from django.db.migrations.state import ProjectState
+
+from kikaku.d1.base import DatabaseWrapper
+
+LABEL = "d1_schema"
+
+FIRST = [
+    migrations.CreateModel(
+        "Author",
+        [
+            ("id", models.AutoField(primary_key=True)),
+            ("name", models.CharField(max_length=40)),
+            ("note", models.TextField(null=True)),
+        ],
+    ),
+    migrations.CreateModel(
+        "Book",
+        [
+            ("id", models.AutoField(primary_key=True)),
+            ("author", models.ForeignKey(f"{LABEL}.Author", models.CASCADE)),
+            ("title", models.CharField(max_length=40, db_index=True)),
+            ("next", models.ForeignKey(f"{LABEL}.Book", models.SET_NULL, null=True)),
+        ],
+    ),
+]
+
+
+class House:
+    """A database whose schema is changed by migrations, as `migrate` applies them."""
+
+    def __init__(self, d1: DatabaseWrapper) -> None:
+        self.d1 = d1
+        self.state = ProjectState()
+
+    def migrate(self, operations: Sequence[Any], *, backwards: bool = False) -> list[str]:
+        """Apply a migration of these operations, or take it back; return the SQL that was run."""
+        one = type("Migration", (migrations.Migration,), {"operations": list(operations)})("0001", LABEL)
+        self.d1.force_debug_cursor = True
+        self.d1.queries_log.clear()
+        try:
+            before = self.state.clone()
+            with self.d1.schema_editor(atomic=True) as editor:
+                if backwards:
+                    one.unapply(before, editor)
+                else:
+                    self.state = one.apply(before, editor)
+        finally:
+            self.d1.force_debug_cursor = False
+        return [query["sql"] for query in self.d1.queries_log if query["sql"]]
+
+    def run(self, sql: str, *parameters: Any) -> list[Any]:
+        with self.d1.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def schema(self) -> list[tuple[str, str]]:
+        return [
+            (name, sql)
+            for name, sql in self.run("SELECT name, sql FROM sqlite_master ORDER BY name")
+            if not name.startswith(("_", "sqlite_"))
+        ]
+
+    def rows(self) -> list[list[Any]]:
+        return [
+            self.run(f"SELECT {columns} FROM {LABEL}_{table} ORDER BY id")
+            for table, columns in (("author", "id, name"), ("book", "id, author_id, title, next_id"))
+        ]
+
+
+@pytest.fixture
+def house(d1: DatabaseWrapper) -> Iterator[House]:
+    """Return a database with two authors, and their books that point at them and at each other."""
+    house = House(d1)
+    house.migrate(FIRST)
+    house.run(
+        f"INSERT INTO {LABEL}_author (name, note) VALUES ('紫式部', NULL), ('O''Neill', 'x'), ('gone', NULL)"
+    )
+    house.run(f"DELETE FROM {LABEL}_author WHERE name = 'gone'")
+    house.run(
+        f"INSERT INTO {LABEL}_book (author_id, title, next_id) VALUES (1, '源氏物語', 2), (1, '日記', 1), (2, 'Ile', 3)"
+    )
+    house.run("CREATE TABLE told (what TEXT)")
+    house.run(
+        f'CREATE TRIGGER telling AFTER UPDATE ON "{LABEL}_author" '
+        "BEGIN INSERT INTO told VALUES ('a; trigger: ' || NEW.\"name\"); END"
+    )
+    house.run(
+        f"CREATE TRIGGER keeping BEFORE DELETE ON \"{LABEL}_author\" BEGIN SELECT RAISE(ABORT, 'authors stay'); END"
+    )
+    yield house
+
+
+def made(sql: Sequence[str]) -> list[str]:
+    """Return the statements that change the schema or rows, without what is only asked."""
+    return [one for one in sql if not re.match("SELECT|BEGIN|COMMIT", one)]
+
+
+# ── ALTER TABLE ──────────────────────────────────────────────────────────────────────────────────────────
+
+NATIVE = {
+    "add a column": (
+        migrations.AddField("Author", "born", models.IntegerField(null=True)),
+        f'ALTER TABLE "{LABEL}_author" ADD COLUMN "born" integer NULL',
+    ),
+    "add a column with a default of the database": (
+        migrations.AddField("Author", "rank", models.IntegerField(null=True, db_default=models.Value(3))),
+        f'ALTER TABLE "{LABEL}_author" ADD COLUMN "rank" integer DEFAULT 3 NULL',
+    ),
+    "drop a column": (
+        migrations.RemoveField("Author", "note"),
+        f'ALTER TABLE "{LABEL}_author" DROP COLUMN "note"',
+    ),
+    "rename a column": (
+        migrations.RenameField("Author", "name", "full_name"),
+        f'ALTER TABLE "{LABEL}_author" RENAME COLUMN "name" TO "full_name"',
+    ),
+    "rename a table": (
+        migrations.AlterModelTable("Author", "writer"),
+        f'ALTER TABLE "{LABEL}_author" RENAME TO "writer"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("operation", "sql"), NATIVE.values(), ids=NATIVE)
+def test_it_is_one_alter_table_where_that_is_enough(house: House, operation: Any, sql: str) -> None:
+    assert made(house.migrate([operation])) == [sql]
+
+
+def test_what_alter_table_did_can_be_taken_back(house: House) -> None:
+    before, rows = house.schema(), house.rows()
+    for operation in (NATIVE["add a column"][0], NATIVE["rename a column"][0], NATIVE["rename a table"][0]):
+        state = house.state
+        house.migrate([operation])
+        assert house.schema() != before
+        house.state = state
+        house.migrate([operation], backwards=True)
+        assert house.schema() == before
+    assert house.rows() == rows
+
+
+# ── Rebuilding ───────────────────────────────────────────────────────────────────────────────────────────
+
+REBUILT = {
+    "not null": migrations.AlterField("Author", "note", models.TextField(default="?")),
+    "another type": migrations.AlterField("Author", "name", models.TextField()),
+    "a column with a default": migrations.AddField("Author", "rank", models.IntegerField(default=7)),
+    "a constraint": migrations.AddConstraint(
+        "Author", models.CheckConstraint(condition=~models.Q(name=""), name="named")
+    ),
+    "a unique column": migrations.AlterField("Author", "name", models.CharField(max_length=40, unique=True)),
+}
+
+
+@pytest.mark.parametrize("operation", REBUILT.values(), ids=REBUILT)
+def test_a_rebuilt_table_keeps_rows_references_triggers_and_the_sequence(
+    house: House, operation: Any
+) -> None:
+    rows = house.rows()
+    triggers = [one for one in house.schema() if one[0] in ("telling", "keeping")]
+    sql = house.migrate([operation])
+    assert any(one.startswith('CREATE TABLE "new__') for one in sql)
+    assert house.rows() == rows
+    assert [one for one in house.schema() if one[0] in ("telling", "keeping")] == triggers
+    assert not [name for name, _sql in house.schema() if name.startswith("new__")]
+    with pytest.raises(IntegrityError, match="authors stay"):
+        house.run(f"DELETE FROM {LABEL}_author")
+    house.run(f"UPDATE {LABEL}_author SET name = name || '!' WHERE id = 2")
+    assert house.run("SELECT what FROM told") == [("a; trigger: O'Neill!",)]
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        house.run(f"INSERT INTO {LABEL}_book (author_id, title) VALUES (9, 'x')")
+    # the id of the author that was deleted is not given again
+    model = house.state.apps.get_model(LABEL, "Author")
+    assert model._default_manager.using("d1").create(name="new", note="y").pk == 4
+
+
+def test_a_table_that_references_itself_is_rebuilt(house: House) -> None:
+    before = house.rows()
+    house.migrate([migrations.AlterField("Book", "title", models.TextField())])
+    assert house.rows() == before
+    assert house.run("SELECT * FROM pragma_foreign_key_check") == []
+    assert any("title" in sql and "INDEX" not in sql for _name, sql in house.schema())
+
+
+# ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Interrupted(Exception):
+    """Ends a migration in its middle."""
+
+
+def interrupt(_apps: Any, _editor: Any) -> None:
+    raise Interrupted
+
+
+def fill(apps: Any, editor: Any) -> None:
+    """Write through models, as migrations of data do."""
+    authors = apps.get_model(LABEL, "Author")._default_manager.using(editor.connection.alias)
+    authors.create(name="half")
+    assert authors.filter(rank=7).count() == 3
+
+
+def test_an_interrupted_migration_leaves_nothing(house: House) -> None:
+    before, rows = house.schema(), house.rows()
+    for last in (
+        migrations.RunPython(interrupt),
+        migrations.RunSQL("INSERT INTO nowhere VALUES (1)"),
+        migrations.AlterField("Author", "note", models.TextField()),  # a row holds NULL
+        migrations.AddConstraint("Author", models.CheckConstraint(condition=models.Q(name="x"), name="no")),
+    ):
+        with pytest.raises((Interrupted, OperationalError, IntegrityError)):
+            house.migrate(
+                [
+                    migrations.CreateModel("Extra", [("id", models.AutoField(primary_key=True))]),
+                    REBUILT["a column with a default"],
+                    NATIVE["rename a table"][0],
+                    migrations.RunPython(fill),
+                    migrations.RemoveField("Book", "next"),
+                    last,
+                ]
+            )
+        assert house.schema() == before
+        assert house.rows() == rows
+        assert house.d1.get_autocommit() and not house.d1.in_atomic_block
+        assert house.d1.connection.defer_references is False
+
+
+def test_a_migration_that_leaves_a_reference_to_nothing_is_refused_as_a_whole(house: House) -> None:
+    before, rows = house.schema(), house.rows()
+    with pytest.raises(IntegrityError, match="invalid foreign key"):
+        house.migrate(
+            [
+                NATIVE["add a column"][0],
+                migrations.RunSQL(f"INSERT INTO {LABEL}_book (author_id, title) VALUES (99, 'x')"),
+            ]
+        )
+    assert (house.schema(), house.rows()) == (before, rows)
+
+
+def test_a_row_that_comes_during_a_rebuild_is_not_lost(house: House) -> None:
+    """The copy is made at the commit."""
+
+    def meanwhile(_apps: Any, _editor: Any) -> None:
+        with connections["rival"].cursor() as cursor:
+            cursor.execute(f"INSERT INTO {LABEL}_author (name) VALUES ('late')")
+
+    house.migrate([REBUILT["a column with a default"], migrations.RunPython(meanwhile)])
+    assert house.run(f"SELECT name, rank FROM {LABEL}_author ORDER BY id") == [
+        ("紫式部", 7),
+        ("O'Neill", 7),
+        ("late", 7),
+    ]
