@@ -1,7 +1,7 @@
 """Blocks on D1: what Django promises of `atomic()`, and every hole that a batch with guards could leave."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -225,6 +225,34 @@ def test_a_read_in_a_savepoint_that_was_left_still_counts_where_it_may_have_deci
             raise ZeroDivisionError
         run("UPDATE account SET n = 1 WHERE name = 'b'")
         rival("UPDATE account SET n = 0 WHERE name = 'a'")
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_what_was_read_before_a_write_counts_although_the_write_is_taken_back(read_first: bool) -> None:
+    """What was read after it can not be held: it is no state that there will be."""
+
+    def taken_back() -> None:
+        with pytest.raises(ZeroDivisionError), block():
+            if read_first:
+                run("SELECT n FROM account WHERE name = 'a'")
+            run("INSERT INTO account (name, n) VALUES ('c', 1)")
+            run("SELECT last_insert_rowid()")
+            run("SELECT count(*) FROM account")
+            run("CREATE TABLE other (n INTEGER)")
+            run("SELECT n FROM other")
+            raise ZeroDivisionError
+
+    with serializable("d1"), block():
+        taken_back()
+        run("UPDATE account SET n = 1 WHERE name = 'b'")
+    assert balances() == [10, 1]
+    with serializable("d1"):
+        held = pytest.raises(TransactionConflict) if read_first else nullcontext()
+        with held, block():
+            taken_back()
+            run("UPDATE account SET n = 2 WHERE name = 'b'")
+            rival("UPDATE account SET n = 0 WHERE name = 'a'")
+    assert balances() == [0, 1 if read_first else 2]
 
 
 def test_a_block_that_only_reads_sees_one_moment_when_serializable() -> None:
