@@ -339,11 +339,6 @@ class Connection:
         defers = self.defer_references or (self.log is not None and self.log.defers)
         return [DEFER] if defers else []
 
-    def settle(self) -> None:
-        """Try out what was queued, so that its errors are told here."""
-        if self.log is not None and self.log.untried:
-            self._try(self.log, [], "SELECT 1")
-
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def reserve_ids(self, table: str, count: int) -> list[int] | None:

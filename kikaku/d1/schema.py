@@ -12,6 +12,13 @@ from django.db.backends.sqlite3 import schema as sqlite
 from kikaku.d1.values import quoted
 
 
+class Deferred(list[Any]):
+    """Statements put off to the end of a block. Never "none at all": see `DatabaseSchemaEditor.deferred_sql`."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
     """SQLite's editor, whose statements wait in the block's log until something is read."""
 
@@ -21,6 +28,20 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
 
     connection: Any
     _triggers: list[str]  # of the table that is being rebuilt
+    _queues = True  # whether statements wait
+
+    @property
+    def deferred_sql(self) -> list[Any]:
+        """What is put off to the end.
+
+        Django records a migration in its own block only when nothing is put off, else after it: whoever is killed in
+        between must mend the database by hand. Here the end is still within the block, so the record belongs there.
+        """
+        return self._deferred
+
+    @deferred_sql.setter
+    def deferred_sql(self, statements: list[Any]) -> None:
+        self._deferred = Deferred(statements) if self.atomic_migration else list(statements)
 
     def __enter__(self) -> "DatabaseSchemaEditor":
         self._was_deferred = not self.connection.disable_constraint_checking()
@@ -51,36 +72,31 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
 
     def execute(self, sql: Any, params: Any = ()) -> None:
         """Run a statement; in a block it is only queued, which made migrations three hundred times as fast."""
-        with self._queueing():
-            super().execute(sql, params)
-
-    @contextmanager
-    def _queueing(self) -> Iterator[None]:
         self.connection.ensure_connection()
         connection = self.connection.connection
-        before, connection.queueing = connection.queueing, True
+        before, connection.queueing = connection.queueing, self._queues
         try:
-            yield
+            super().execute(sql, params)
         finally:
             connection.queueing = before
 
     def add_index(self, model: Any, index: Any) -> None:
-        """Add an index; one over expressions is tried out at once: SQLite refuses some, and a caller may go on then."""
-        super().add_index(model, index)
-        if index.contains_expressions:
-            self._settle()
+        """Add an index; one over expressions at once: SQLite refuses some, and a caller may go on then."""
+        with self._at_once(index.contains_expressions):
+            super().add_index(model, index)
 
     def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Add a constraint; one over expressions is tried out at once."""
-        super().add_constraint(model, constraint)
-        if getattr(constraint, "contains_expressions", False):
-            self._settle()
+        """Add a constraint; one over expressions at once."""
+        with self._at_once(getattr(constraint, "contains_expressions", False)):
+            super().add_constraint(model, constraint)
 
-    def _settle(self) -> None:
-        if self.collect_sql:
-            return
-        with self.connection.wrap_database_errors:
-            self.connection.connection.settle()
+    @contextmanager
+    def _at_once(self, hurry: bool) -> Iterator[None]:
+        self._queues = not hurry
+        try:
+            yield
+        finally:
+            self._queues = True
 
     def db_default_sql(self, field: Any) -> Any:
         """Return the SQL of a database default, in which the clock stays a function."""
