@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,15 +86,23 @@ def told(*arguments: str, **options: Any) -> str:
 # ── dumpdata, loaddata ───────────────────────────────────────────────────────────────────────────────────
 
 
+MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)  # a dump in JSON keeps milliseconds
+
+
 def people() -> None:
     """Write users, their groups and what they did."""
     group = Group.objects.create(name="店長")
     for name in ("佐藤", "o'neill", "🦊"):
-        user = User.objects.create_user(name, f"{len(name)}@example.com")
+        user = User.objects.create_user(name, f"{len(name)}@example.com", date_joined=MOMENT)
         user.groups.add(group)
         kind = ContentType.objects.get_for_model(User)
         LogEntry.objects.create(
-            user=user, content_type=kind, object_id=str(user.pk), action_flag=1, object_repr=name
+            user=user,
+            content_type=kind,
+            object_id=str(user.pk),
+            action_flag=1,
+            object_repr=name,
+            action_time=MOMENT,
         )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections, migrations, models
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from kikaku.d1.base import DatabaseWrapper
@@ -33,6 +35,13 @@ FIRST = [
 ]
 
 
+def migration(operations: Sequence[Any]) -> migrations.Migration:
+    made: migrations.Migration = type("Migration", (migrations.Migration,), {"operations": list(operations)})(
+        "0001", LABEL
+    )
+    return made
+
+
 class House:
     """A database whose schema is changed by migrations, as `migrate` applies them."""
 
@@ -42,7 +51,7 @@ class House:
 
     def migrate(self, operations: Sequence[Any], *, backwards: bool = False) -> list[str]:
         """Apply a migration of these operations, or take it back; return the SQL that was run."""
-        one = type("Migration", (migrations.Migration,), {"operations": list(operations)})("0001", LABEL)
+        one = migration(operations)
         self.d1.force_debug_cursor = True
         self.d1.queries_log.clear()
         try:
@@ -196,7 +205,7 @@ class Interrupted(Exception):
     """Ends a migration in its middle."""
 
 
-def interrupt(_apps: Any, _editor: Any) -> None:
+def interrupt(*_: Any) -> None:
     raise Interrupted
 
 
@@ -230,6 +239,25 @@ def test_an_interrupted_migration_leaves_nothing(house: House) -> None:
         assert house.rows() == rows
         assert house.d1.get_autocommit() and not house.d1.in_atomic_block
         assert house.d1.connection.defer_references is False
+
+
+def test_a_migration_and_its_record_are_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere Django records after the COMMIT, when indexes were put off: who is killed in between is stuck."""
+    one = migration([*FIRST[1:], NATIVE["add a column"][0]])
+    state, executor = house.state.clone(), MigrationExecutor(house.d1)
+    house.run(f"DROP TABLE {LABEL}_book")
+    state.remove_model(LABEL, "book")
+    executor.recorder.ensure_schema()
+    before = house.schema()
+    record = MigrationRecorder.record_applied
+    monkeypatch.setattr(MigrationRecorder, "record_applied", interrupt)
+    with pytest.raises(Interrupted):
+        executor.apply_migration(state.clone(), one)
+    assert house.schema() == before
+    monkeypatch.setattr(MigrationRecorder, "record_applied", record)
+    executor.apply_migration(state.clone(), one)
+    assert house.run("SELECT app, name FROM django_migrations") == [(LABEL, "0001")]
+    assert len(house.schema()) > len(before)
 
 
 def test_a_migration_that_leaves_a_reference_to_nothing_is_refused_as_a_whole(house: House) -> None:
