@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from kikaku.testing import engine_missing
@@ -25,8 +26,12 @@ PHONE, DESK = (390, 844), (1280, 900)
 
 @pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
-    """Start web, worker and the Stripe stand-in once, with the demo goods; end them all afterwards."""
-    running = RunningShop(tmp_path_factory.mktemp("shop"))
+    """Start web, worker and the Stripe stand-in once, with the demo goods; end them all afterwards.
+
+    On D1 where the tests run on D1, else on SQLite.
+    """
+    on_d1 = connections["default"].settings_dict["ENGINE"] == "kikaku.d1"
+    running = RunningShop(tmp_path_factory.mktemp("shop"), d1=on_d1)
     try:
         yield running.wait_until_ready()
     finally:

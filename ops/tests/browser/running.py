@@ -85,8 +85,10 @@ class RunningShop:
         self._reader.join(timeout=10)
 
     def wait_until_ready(self) -> "RunningShop":
-        """Wait for the block with addresses and login."""
+        """Wait for the block with addresses and login; take what it says that a second terminal needs."""
         self.wait_for("Ctrl-C ends everything", seconds=180)
+        exports = [line.split("export ", 1)[1] for line in self.lines if line.strip().startswith("export ")]
+        self.environment |= dict(line.split("=", 1) for line in exports)
         return self
 
     def login(self) -> tuple[str, str]:
