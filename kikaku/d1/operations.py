@@ -10,7 +10,7 @@ from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOp
 from django.db.models import CompositePrimaryKey
 
 from kikaku.d1 import temporal
-from kikaku.d1.values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal
+from kikaku.d1.values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal, plain_float
 
 ROOM = MAX_SQL - 10_000  # bytes of SQL for values; the rest is for names and keywords
 SAME_KEY = (
@@ -202,13 +202,13 @@ def _cost(value: Any) -> tuple[int, int]:
     if value is None:
         return 32, 0  # may become the moment of writing
     if isinstance(value, str):
-        if len(value) > INLINE:
+        if len(value) > INLINE or "\0" in value:
             return 8, 1
         return len(value.encode(errors="replace")) + value.count("'") + 4, 0
     if isinstance(value, (bytes, bytearray, memoryview)):
         return (8, 1) if len(value) > INLINE_AT_MOST // 2 else (2 * len(value) + 6, 0)
     if isinstance(value, float):
-        return 32, int(len(repr(value)) > 16)
+        return 32, int(plain_float(value) is None)
     if hasattr(value, "resolve_expression"):
         return 400, 0
     if isinstance(value, (dict, list, tuple)):

@@ -156,14 +156,24 @@ def identifier(name: str) -> str:
 
 
 def _place_float(value: float, bound: list[Bound]) -> str:
+    written = plain_float(value)
+    if written is not None:
+        return written
+    if len(bound) < MAX_BOUND:
+        return _bind(float(value), bound)
+    mantissa, exponent = math.frexp(value)
+    shift = max(exponent - 53, -1074)
+    return f"({int(math.ldexp(mantissa, exponent - shift))}*pow(2.0,{shift}))"
+
+
+def plain_float(value: float) -> str | None:
+    """Write a float as a literal; None where SQLite might read another one."""
     if not math.isfinite(value):
         return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
     written = repr(float(value))
     digits, _e, exponent = written.partition("e")
     # SQLite reads up to 15 digits times a small power of ten exactly: one correctly rounded division or product
-    if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6):
-        return written
-    return _bind(float(value), bound)
+    return written if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6) else None
 
 
 def checked(statement: Statement) -> Statement:

@@ -360,6 +360,19 @@ def test_floats_of_any_bits(table: models.QuerySet[Thing], way: Way, values: lis
     assert list(map(shape, found)) == list(map(shape, values))
 
 
+def test_more_floats_and_texts_than_d1_binds_go_in_one_statement(table: models.QuerySet[Thing]) -> None:
+    odd = [sign * of_bits(bits) for bits in range(1, 2**63 - 2**53, 2**55 + 12345) for sign in (1, -1)]
+    assert len(odd) > 2 * MAX_BOUND
+    run(f"INSERT INTO loose (v) VALUES {','.join(['(%s)'] * len(odd))}", *odd)
+    assert [shape(value) for (value,) in run("SELECT v FROM loose ORDER BY id")] == list(map(shape, odd))
+    values = [
+        {"real": value, "text": f"{number}\0"} for number, value in enumerate([*odd, 10**22, 10**22 + 1])
+    ]
+    table.bulk_create([Thing(**value) for value in values])
+    found = table.order_by("pk").values("real", "text")
+    assert shapes(list(found)) == shapes([{**one, "real": float(one["real"])} for one in values])
+
+
 def test_arithmetic_with_parameters_is_that_of_integers(d1: DatabaseWrapper) -> None:
     """A number that JavaScript binds would be a REAL."""
     assert run("SELECT 5 / %s, typeof(%s), %s + 1, %s || ''", 2, True, 2**62, 7) == [
