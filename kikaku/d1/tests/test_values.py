@@ -365,7 +365,7 @@ def test_more_floats_and_texts_than_d1_binds_go_in_one_statement(table: models.Q
     assert len(odd) > 2 * MAX_BOUND
     run(f"INSERT INTO loose (v) VALUES {','.join(['(%s)'] * len(odd))}", *odd)
     assert [shape(value) for (value,) in run("SELECT v FROM loose ORDER BY id")] == list(map(shape, odd))
-    values = [
+    values: list[dict[str, Any]] = [
         {"real": value, "text": f"{number}\0"} for number, value in enumerate([*odd, 10**22, 10**22 + 1])
     ]
     table.bulk_create([Thing(**value) for value in values])
