@@ -1,0 +1,339 @@
+"""`manage.py d1_selftest`: what it says of a D1 that is as it should be, of one that is not, and of none at all."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
+
+from kikaku.d1 import transport
+from kikaku.d1.base import DatabaseWrapper
+from kikaku.d1.selftest.running import ASSUMPTIONS
+from kikaku.d1.tests.engine import Gateway, wrapper
+from kikaku.d1.tests.faults.proxy import Answer, Exchange, Fault, Proxy
+
+if TYPE_CHECKING:
+    from d1 import Engine
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRATCH = "_d1_selftest_"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the command said, and its exit status."""
+
+    status: int
+    out: str
+    errors: str
+
+    def failed(self) -> list[str]:
+        """Return the names of what does not hold."""
+        return [one["name"] for one in json.loads(self.out)["assumptions"] if not one["holds"]]
+
+
+def selftest(database: str = "d1", **options: Any) -> Told:
+    out, errors = StringIO(), StringIO()
+    status = 0
+    try:
+        call_command("d1_selftest", database=database, stdout=out, stderr=errors, **options)
+    except CommandError as error:
+        status = error.returncode
+        errors.write(str(error))
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        status = end.code
+    return Told(status, out.getvalue(), errors.getvalue())
+
+
+def tables(gateway: Gateway) -> list[str]:
+    """Name the tables and views of the database, but the engine's own."""
+    ask = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+    status, answer = gateway.ask({"raw": [ask]}, path="/v1/test_first")
+    assert status == 200, answer
+    return [name for (name,) in answer["rows"] if not name.startswith(("_cf_", "sqlite_"))]
+
+
+def run(gateway: Gateway, *statements: str) -> Any:
+    status, answer = gateway.ask({"batch": [[one] for one in statements]}, path="/v1/test_first")
+    assert status == 200, answer
+    return [one["rows"] for one in answer["results"]]
+
+
+@pytest.fixture
+def line(engine: "Engine", d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Put a line of the test's between `connections["line"]` and the engine."""
+    monkeypatch.setattr(transport, "WAITS", (0.001, 0.01))  # seconds between tries
+    proxy = Proxy(engine.address)
+    proxy.up()
+    connections["line"] = wrapper(replace(engine, address=f"127.0.0.1:{proxy.port}"), "test_first", "line")
+    yield proxy
+    connections["line"].close()
+    del connections["line"]
+    proxy.close()
+
+
+# ── A database as it should be ───────────────────────────────────────────────────────────────────────────
+
+
+def test_on_cloudflares_engine_everything_holds(d1: DatabaseWrapper) -> None:
+    told = selftest()
+    assert told.status == 0
+    lines = told.out.splitlines()
+    assert lines[0] == "Asking 'test_first' through the gateway at 127.0.0.1."
+    for number, assumption in enumerate(ASSUMPTIONS, 1):
+        assert lines[number].startswith(f"[{number:>2}/{len(ASSUMPTIONS)}] {assumption.name} … ok: ")
+    assert lines[-1] == f"All {len(ASSUMPTIONS)} assumptions hold."
+    assert "SELECT 1 (25 times)" in told.out and "COMMIT of one write" in told.out
+
+
+def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: Gateway) -> None:
+    run(
+        gateway,
+        "CREATE TABLE customer (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
+        "CREATE TABLE a_d1_selftest_b (a)",  # LIKE would take it for one of ours
+        "INSERT INTO customer (name) VALUES ('山田花子')",
+    )
+    told = selftest()
+    assert told.status == 0 and "山田" not in told.out + told.errors
+    assert [name for name in tables(gateway) if not name.startswith("_d1_")] == [
+        "a_d1_selftest_b",
+        "customer",
+    ]
+    assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
+    found = run(
+        gateway, "SELECT * FROM customer", "SELECT name, seq FROM sqlite_sequence WHERE name<>'_d1_sequence'"
+    )
+    assert found == [[[1, "山田花子"]], [["customer", 1]]]
+
+
+def test_what_an_interrupted_run_left_is_removed(d1: DatabaseWrapper, gateway: Gateway) -> None:
+    run(
+        gateway,
+        f"CREATE TABLE {SCRATCH}row (another)",
+        f"CREATE TABLE {SCRATCH}parent (id INTEGER PRIMARY KEY)",
+        f"CREATE TABLE {SCRATCH}child (parent INTEGER REFERENCES {SCRATCH}parent (id))",
+        f"CREATE VIEW {SCRATCH}view AS SELECT * FROM {SCRATCH}child",
+        f"INSERT INTO {SCRATCH}parent VALUES (1)",
+        f"INSERT INTO {SCRATCH}child VALUES (1)",
+    )
+    assert selftest().status == 0
+    assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
+
+
+def test_as_json_it_tells_findings_latencies_and_figures(d1: DatabaseWrapper) -> None:
+    told = selftest(json=True)
+    found = json.loads(told.out)
+    assert told.status == 0
+    assert (found["database"], found["holds"], found["failure"]) == ("d1", True, "")
+    assert [one["name"] for one in found["assumptions"]] == [one.name for one in ASSUMPTIONS]
+    assert all(one["holds"] and one["seen"] and one["otherwise"] for one in found["assumptions"])
+    assert found["figures"] == {"largest_error_text": 1_900_000}
+    assert [one["times"] for one in found["latencies"]] == [25, 10, 10, 10]
+    assert all(0 < one["median_ms"] <= one["slowest_ms"] for one in found["latencies"])
+    assert f"[ 1/{len(ASSUMPTIONS)}]" in told.errors  # the progress
+
+
+def test_by_hand_it_ends_with_0_and_explains_itself(engine: "Engine") -> None:
+    environment = {**os.environ, "ENVIRONMENT": "development", **engine.environment("second")}
+
+    def manage(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "manage.py", "d1_selftest", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+    done = manage()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert engine.secret not in done.stdout + done.stderr
+    assert "Example: python manage.py d1_selftest" in " ".join(manage("--help").stdout.split())
+
+
+# ── Cloudflare's REST interface ──────────────────────────────────────────────────────────────────────────
+
+
+def as_rest(engine: "Engine") -> Fault:
+    """Speak as Cloudflare's REST interface does, with the engine behind it."""
+
+    def fault(exchange: Exchange) -> None:
+        asked = json.loads(exchange.body)
+        if "batch" in asked:
+            body: Any = {"batch": [[one["sql"], one["params"]] for one in asked["batch"]]}
+        else:
+            body = {"raw": [asked["sql"], asked["params"]]}
+        status, said = Gateway(engine).ask(body, path="/v1/test_first")
+        if status != 200:
+            content = {"success": False, "errors": [{"code": 7500, "message": said["error"]}], "result": []}
+            exchange.answer(Answer(400, json.dumps(content).encode()))
+            return
+        results = [
+            {
+                "results": {"columns": one.get("columns", []), "rows": one["rows"]},
+                "meta": {"rows_read": one.get("read", 0), "rows_written": one.get("written", 0)},
+            }
+            for one in said.get("results", [said])
+        ]
+        exchange.answer(Answer(200, json.dumps({"success": True, "result": results}).encode()))
+
+    return fault
+
+
+def test_it_asks_through_cloudflares_rest_interface_too(
+    engine: "Engine", line: Proxy, gateway: Gateway
+) -> None:
+    connection = connections["line"]
+    connection.settings_dict["OPTIONS"] = {"transport": "rest", "scheme": "http"}
+    connection.settings_dict["USER"] = "account"
+    line.plan(lambda _number: as_rest(engine))
+    told = selftest("line")
+    assert told.status == 0, told.out
+    assert told.out.startswith("Asking 'test_first' through Cloudflare's REST interface.")
+    assert "through REST those over 10,000 bytes are refused" in told.out
+    assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
+
+
+# ── A database that is not as it should be ───────────────────────────────────────────────────────────────
+
+
+def cut_errors(length: int) -> Fault:
+    """Return the fault that cuts the text of errors."""
+
+    def fault(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        if answer.status == 422:
+            cut = {"error": answer.content["error"][:length]}
+            answer = Answer(422, json.dumps(cut).encode())
+        exchange.answer(answer)
+
+    return fault
+
+
+def apart(exchange: Exchange) -> None:
+    """Run the statements of a batch one by one, as if D1 knew no batches."""
+    body = json.loads(exchange.body)
+    results: list[Any] = []
+    for statement in body.get("batch", []):
+        exchange.body = json.dumps({"batch": [statement]}).encode()
+        answer = exchange.forward()
+        if answer.status != 200:
+            exchange.answer(answer)
+            return
+        results += answer.content["results"]
+    exchange.answer(
+        Answer(200, json.dumps({"results": results}).encode()) if "batch" in body else exchange.forward()
+    )
+
+
+def through_javascript(exchange: Exchange) -> None:
+    """Lose the digits of integers beyond 2^53, in rows and in errors."""
+    exact, rounded = str(2**53 + 1).encode(), str(2**53).encode()
+    answer = exchange.forward()
+    exchange.answer(Answer(answer.status, answer.body.replace(exact, rounded)))
+
+
+def test_error_texts_that_are_cut_are_measured(line: Proxy, gateway: Gateway) -> None:
+    line.plan(lambda _number: cut_errors(100_000))
+    told = selftest("line", json=True)
+    assert told.status == 1
+    assert told.failed() == ["an error's text may have 1.9 MB"]
+    found = json.loads(told.out)
+    assert not found["holds"]
+    assert 97_000 < found["figures"]["largest_error_text"] < 100_000
+    assert "This means: within a block, results that are larger" in told.errors
+    assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
+
+
+def test_batches_that_are_not_atomic_are_found(line: Proxy) -> None:
+    line.plan(lambda _number: apart)
+    told = selftest("line")
+    assert told.status == 1
+    assert "a batch is applied all or not at all … FAILED: " in told.out
+    assert "COMMIT could leave half of a block: do not use this database." in told.out
+    assert "assumptions do not hold." in told.out.splitlines()[-1]
+
+
+def test_integers_that_lose_their_digits_are_found(line: Proxy) -> None:
+    line.plan(lambda _number: through_javascript)
+    told = selftest("line", json=True)
+    assert told.status == 1
+    assert "integers of 64 bits are exact" in told.failed()
+    assert "instead of 9007199254740993" in told.out
+
+
+def test_an_answer_that_never_comes_is_a_finding_and_the_rest_is_asked(line: Proxy) -> None:
+    def drop_large(exchange: Exchange) -> None:
+        if len(exchange.body) > 5_000_000:
+            exchange.hang_up()
+        else:
+            exchange.answer(exchange.forward())
+
+    line.plan(lambda _number: drop_large)
+    told = selftest("line", json=True)
+    assert (told.status, told.failed()) == (1, ["a batch of 7 MB is taken"])
+
+
+# ── None at all ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_wrong_secret_is_told_with_what_to_do(engine: "Engine", d1: DatabaseWrapper) -> None:
+    wrong = "0123456789abcdefghijklmnopqrstuvwxyz"
+    connections["wrong"] = wrapper(replace(engine, secret=wrong), "test_first", "wrong")
+    told = selftest("wrong")
+    del connections["wrong"]
+    assert told.status == 2
+    assert "The D1 gateway refused D1_GATEWAY_SECRET: it must be the same on both sides." in told.errors
+    assert wrong not in told.out + told.errors
+
+
+def test_a_database_that_is_not_bound_is_told(engine: "Engine", d1: DatabaseWrapper) -> None:
+    connections["unknown"] = wrapper(engine, "unbound", "unknown")
+    told = selftest("unknown")
+    del connections["unknown"]
+    assert told.status == 2 and "bind it under this name in the Worker" in told.errors
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_engine_that_is_away_is_told(line: Proxy, as_json: bool) -> None:
+    line.down()
+    told = selftest("line", json=as_json)
+    line.up()
+    assert told.status == 2
+    assert "could not be asked. D1 can not be reached at 127.0.0.1" in told.errors
+    if as_json:
+        found = json.loads(told.out)
+        assert not found["holds"] and "D1 can not be reached" in found["failure"]
+
+
+def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
+    line: Proxy, gateway: Gateway
+) -> None:
+    hang_up: Callable[[Exchange], None] = Exchange.hang_up
+    line.plan(lambda number: hang_up if number > 40 else None)
+    told = selftest("line")
+    assert told.status == 2
+    assert "may have stayed behind; the next run removes them" in told.errors
+    assert [name for name in tables(gateway) if name.startswith(SCRATCH)]
+    line.plan({})
+    assert selftest("line").status == 0
+    assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
+
+
+def test_another_kind_of_database_is_refused(tmp_path: Path) -> None:
+    settings = connections["default"].settings_dict
+    connections["sqlite"] = SQLite({**settings, "NAME": tmp_path / "x.sqlite3", "OPTIONS": {}}, "sqlite")
+    told = selftest("sqlite")
+    del connections["sqlite"]
+    assert told.status == 2
+    assert "is SQLite, not Cloudflare D1. Set DATABASE_URL to its d1:// or d1-rest:// address" in told.errors
+
+
+def test_an_unknown_alias_is_refused() -> None:
+    told = selftest("nowhere")
+    assert (told.status, told.errors) == (2, "DATABASES has no 'nowhere'.")
