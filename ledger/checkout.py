@@ -136,8 +136,8 @@ def _open(attempt: CheckoutAttempt) -> str:
     CheckoutAttempt.objects.filter(pk=attempt.pk, status=CheckoutAttempt.Status.CREATED).update(
         session_id=session["id"], url=session["url"] or "", status=CheckoutAttempt.Status.OPEN, last_error=""
     )
-    attempt.refresh_from_db()
-    if attempt.status != CheckoutAttempt.Status.OPEN or not _is_pending(attempt.order):
+    attempt = CheckoutAttempt.objects.select_related("order").get(pk=attempt.pk)
+    if attempt.status != CheckoutAttempt.Status.OPEN or attempt.order.status != OrderStatus.PENDING:
         # cancelled, paid or closed while Stripe was asked: the fresh page must not stay payable
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:

@@ -1,6 +1,6 @@
 """How the ledger's pages and mails write money, quantities and vouchers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,12 @@ def yen(amount: int) -> str:
 
 
 @register.filter
-def tax_rows(order: Any) -> list[tuple[int, int, int]]:
-    """Give (rate, gross, tax contained) for each rate of an order; needs its `lines` prefetched or loads them."""
+def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, int, int]]:
+    """Give (rate, gross, tax contained) for each rate of an order; without its `lines` it loads them."""
+    lines = order.lines.all() if lines is None else lines
     rows = []
     for rate, tax in ((10, order.tax_10), (8, order.tax_8)):
-        gross = sum(line.total for line in order.lines.all() if line.tax_rate == rate)
+        gross = sum(line.total for line in lines if line.tax_rate == rate)
         gross += order.shipping_fee if rate == 10 else 0
         if gross:
             rows.append((rate, gross, tax))

@@ -1,9 +1,9 @@
 """Measure the shop and its books against their goals.
 
 make bench                                    everything: ten minutes at most
-make bench ARGS="pages"                       a part alone: pages, webhooks or close
+make bench ARGS="pages"                       a part alone: pages, webhooks, close or d1
 make bench ARGS="close --day 100000"          the close of a larger day
-DB=postgres make bench                        on a PostgreSQL of its own
+DB=postgres make bench                        on a PostgreSQL of its own; d1 compares its two engines all the same
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from d1 import NoD1
 from postgres import NoPostgres
 from test import database
 
@@ -24,8 +25,10 @@ PARTS = {
     "pages": "Pages: processor time of a request, and its queries",
     "webhooks": "Webhooks: signed events over 8 connections",
     "close": "The daily close",
+    "d1": "Cloudflare D1 beside SQLite: round trips, and time",
 }
 ROUNDS, REQUESTS, PAYMENTS, DAY = 12, 25, 300, 10_000
+REPEATS = 10
 
 
 def whole(text: str) -> int:
@@ -51,6 +54,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--day", type=whole, default=DAY, help="payments of the day to close (default %(default)s)"
     )
+    parser.add_argument(
+        "--repeats", type=whole, default=REPEATS, help="of each act on D1 and on SQLite (default %(default)s)"
+    )
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -63,16 +69,17 @@ def say(text: str) -> None:
     print(f"  … {text}", file=sys.stderr, flush=True)
 
 
-def prepare(folder: Path, database_url: str) -> None:
+def prepare(folder: Path, database: dict[str, str]) -> None:
     """Set Django up on a database of the bench's own."""
     os.environ |= {
         "ENVIRONMENT": "development",
         "DJANGO_SETTINGS_MODULE": "bench.settings",
         "BENCH_FOLDER": str(folder),
-        "DATABASE_URL": database_url,
         "STRIPE_SECRET_KEY": "",
         "STRIPE_API_BASE": "",
         "EMAIL_URL": "",
+        "DATABASE_URL": f"sqlite:///{folder / 'bench.sqlite3'}",
+        **database,
     }
     import django
     from django.core.management import call_command
@@ -93,6 +100,10 @@ def figures(part: str, folder: Path, options: argparse.Namespace) -> Iterator[Fi
         from bench import webhooks
 
         yield from webhooks.measure(folder, payments=options.payments, say=say)
+    elif part == "d1":
+        from bench import d1
+
+        yield from d1.measure(folder, rounds=options.repeats, say=say)
     else:
         from bench import close
 
@@ -107,13 +118,13 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="kikaku-bench-") as name, database(engine) as extra:
             folder = Path(name)
-            prepare(folder, extra.get("DATABASE_URL", f"sqlite:///{folder / 'bench.sqlite3'}"))
+            prepare(folder, extra)
             print(f"Engine: {engine}. Processors: {os.cpu_count()}.", flush=True)
             for part in [part for part in PARTS if part in (options.parts or PARTS)]:
                 print(heading(PARTS[part]), flush=True)
                 for figure in figures(part, folder, options):
                     print(figure.line(), flush=True)
-    except (ServerFailed, NoPostgres) as error:
+    except (ServerFailed, NoPostgres, NoD1) as error:
         print(f"\nThe bench could not go on: {error}", file=sys.stderr)
         return 1
     print(f"\nIt took {time.monotonic() - began:.0f} seconds.")

@@ -1,0 +1,37 @@
+"""How often the shop asks D1: each request is a way to Cloudflare and back. Counts, never times."""
+
+import pytest
+from django.conf import settings
+
+from kikaku.sandbox import Sandbox
+from ops.tests.acts import PAYMENTS, Act, Acts, round_trips
+
+# of what has no published goal: as many as there are, so that more are noticed
+MOST = {
+    "SELECT 1": 1,
+    f"close of a day of {PAYMENTS} payments": 85,
+    "Stripe event of a payment": 22,
+    "admin: product of 4 variants saved": 44,
+}
+
+
+@pytest.mark.skipif(
+    settings.DATABASES["default"]["ENGINE"] != "kikaku.d1",
+    reason="round trips are counted on D1: make test DB=d1 ARGS=ops/tests/test_round_trips.py",
+)
+@pytest.mark.django_db(transaction=True)
+def test_each_act_keeps_to_its_round_trips(sandbox: Sandbox) -> None:
+    def count(act: Act) -> int:
+        act.prepare()()  # what a process asks once is asked
+        run = act.prepare()
+        before = round_trips()
+        run()
+        after = round_trips()
+        assert before is not None and after is not None
+        return after - before
+
+    acts = Acts(sandbox).all()
+    counts = {act.name: count(act) for act in acts}
+    limits = {act.name: MOST[act.name] if act.goal is None else act.goal for act in acts}
+    assert {name: n for name, n in counts.items() if n > limits[name]} == {}
+    assert all(counts.values()), counts

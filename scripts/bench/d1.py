@@ -1,0 +1,111 @@
+"""D1 beside SQLite: round trips and time of what the shop does most, in turns, on Cloudflare's engine on this machine.
+
+python -m bench.d1      does the acts of `ops/tests/acts.py` on the database of its environment, as its input asks
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from d1 import temporary_engine
+
+from bench.report import Figure
+from bench.server import ServerFailed
+
+
+class Shop:
+    """A process of its own with a shop on one database."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        folder.mkdir()
+        self._log = folder / "log"
+        own = {"BENCH_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "bench.d1_settings"}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bench.d1"],
+                env={**os.environ, **own, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def ask(self, number: int | None = None) -> Any:
+        """Let it do the act of this number once, and return what that took; without a number, what acts it knows."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            if number is not None:
+                print(number, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise ServerFailed(f"a shop of the bench ended:\n{self._log.read_text(errors='replace')[-2000:]}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.communicate()
+
+
+def measure(folder: Path, *, rounds: int, say: Callable[[str], None]) -> Iterator[Figure]:
+    """Do each act so many times on both databases. Raises `ServerFailed`, and `NoD1` where there is no engine."""
+    with temporary_engine(["bench"]) as engine, contextlib.ExitStack() as stack:
+        databases = {
+            "d1": engine.environment("bench"),
+            "sqlite": {"DATABASE_URL": f"sqlite:///{folder / 'beside-d1.sqlite3'}"},
+        }
+        shops = {}
+        for name, environment in databases.items():
+            say(f"d1: a shop on {name}")
+            shops[name] = Shop(folder / name, environment)
+            stack.callback(shops[name].end)
+            acts = shops[name].ask()
+        for number, act in enumerate(acts):
+            say(f"d1: {act['name']}")
+            told: dict[str, list[Any]] = {name: [] for name in shops}
+            for _round in range(rounds + 1):
+                for name, shop in shops.items():
+                    told[name].append(shop.ask(number))
+            # the first of each warms up
+            seconds = {name: median(one["seconds"] for one in all_[1:]) for name, all_ in told.items()}
+            note = (
+                f"{seconds['d1'] * 1000:8.1f} ms on D1 {seconds['sqlite'] * 1000:8.1f} ms on SQLite "
+                f"{seconds['d1'] / seconds['sqlite']:6.1f} ×"
+            )
+            trips = max(one["round_trips"] for one in told["d1"][1:])
+            yield Figure(act["name"], trips, "round trips", act["goal"], note)
+
+
+def main() -> None:
+    """Do what the input asks, and write what it took: a line of JSON each."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed goes into the log
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+    from ledger import stripe_client
+    from ops.tests.acts import Acts, round_trips
+
+    acts = Acts(stripe_client.sandbox()).all()
+    print(json.dumps([{"name": act.name, "goal": act.goal} for act in acts]), file=answers, flush=True)
+    for line in sys.stdin:
+        act = acts[int(line)].prepare()
+        before, began = round_trips(), time.perf_counter()
+        act()
+        seconds, after = time.perf_counter() - began, round_trips()
+        trips = None if before is None or after is None else after - before
+        print(json.dumps({"seconds": seconds, "round_trips": trips}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""The bench's settings with static files by their plain names: the admin's are not collected."""
+
+from bench.settings import *  # noqa: F403
+from bench.settings import STORAGES
+
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
