@@ -1,16 +1,20 @@
 """SQL for D1: expressions that it lacks are rewritten, and each statement carries what its cursor must know."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import AutoField
 from django.db.models.expressions import Col, ColPairs
 from django.db.models.sql import compiler
+from django.db.models.sql.constants import MULTI, SINGLE
 
 from kikaku.d1.functions import REWRITES
 from kikaku.d1.statements import SQL
-from kikaku.d1.values import literal, row
+from kikaku.d1.values import literal, render, row
 
 TERMS = 5  # of UNION, INTERSECT or EXCEPT; D1 takes no more
 
@@ -25,6 +29,16 @@ class SQLCompiler(compiler.SQLCompiler):
     """Compiles a SELECT."""
 
     extra_columns = 0  # selected for ORDER BY beside what was asked for
+
+    def execute_sql(self, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
+        """Run the query. One about no model is `Q.check`, once for each constraint of a form: Python's SQLite can do it.
+
+        What names a table all the same, or a function that this SQLite does not have, goes to D1.
+        """
+        if self.query.model is None and result_type == SINGLE:
+            with suppress(sqlite3.Error, EmptyResultSet), closing(sqlite3.connect(":memory:")) as here:
+                return here.execute(*render(*self.as_sql())).fetchone()
+        return super().execute_sql(result_type, *args, **kwargs)
 
     @property
     def in_ddl(self) -> bool:

@@ -11,7 +11,7 @@ MOST = {
     "SELECT 1": 1,
     f"close of a day of {PAYMENTS} payments": 85,
     "Stripe event of a payment": 22,
-    "admin: product of 4 variants saved": 44,
+    "admin: product of 4 variants saved": 32,
 }
 
 
