@@ -28,7 +28,7 @@ soak: ## ten thousand disordered histories of the shop, each seed repeatable (CO
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/python scripts/soak.py
 
-bench: ## what pages, webhooks and the close cost, as ratios beside their goals; ARGS="pages" for a part, ARGS=--help for all
+bench: ## what pages, webhooks, the close and D1 cost, as ratios beside their goals; ARGS="pages" for a part, ARGS=--help for all
 	$(BOOTSTRAP) --dev
 	@PYTHONPATH=scripts exec $(VENV)/python -m bench $(ARGS)
 

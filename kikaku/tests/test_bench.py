@@ -7,6 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from kikaku.d1.tests.engine import need_engine
+
 
 def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run it, its temporary files below `folder`."""
@@ -36,3 +38,14 @@ def test_an_unknown_part_is_told_with_those_there_are(tmp_path: Path) -> None:
     run = bench("pagse", folder=tmp_path)
     assert run.returncode == 2
     assert "there are pages, webhooks, close" in run.stderr
+
+
+def test_d1_is_compared_with_sqlite(tmp_path: Path) -> None:
+    need_engine()
+    run = bench("d1", "--repeats", "1", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    lines = [line for line in run.stdout.splitlines() if "round trips" in line and "ms on SQLite" in line]
+    assert len(lines) == 9, run.stdout
+    goals = [line for line in lines if "goal" in line]
+    assert len(goals) == 5 and all("NOT REACHED" not in line for line in goals), run.stdout
+    assert list(tmp_path.iterdir()) == []
