@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 SCHEMES = ("d1", "d1-rest")
 REST_HOST = "api.cloudflare.com"
 NUMBERS = {"pool_size": int, "connect_timeout": float, "read_timeout": float}
+ISOLATIONS = ("read committed", "serializable")
 PLAIN = ("127.0.0.1", "localhost", "::1")
 
 
@@ -30,7 +31,14 @@ def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in ("isolation", *NUMBERS):
             raise ValueError(f"its option {key!r} is unknown; isolation, {', '.join(NUMBERS)} are known")
-        options[key] = NUMBERS.get(key, str)(value)
+        try:
+            options[key] = NUMBERS.get(key, str)(value)
+        except ValueError:
+            raise ValueError(f"its option {key} must be a number, not {value!r}") from None
+        if key == "isolation" and value not in ISOLATIONS:
+            raise ValueError(f"its isolation must be {' or '.join(ISOLATIONS)}, not {value!r}")
+        if key in NUMBERS and not options[key] > 0:
+            raise ValueError(f"its option {key} must be above 0, not {value!r}")
     entry = {"ENGINE": "kikaku.d1", "NAME": name, "CONN_MAX_AGE": None, "OPTIONS": options}
     if parts.scheme == "d1-rest":
         if not api_token:

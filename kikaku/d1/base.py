@@ -18,9 +18,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite
 from django.db.backends.utils import CursorDebugWrapper, debug_transaction
 
+from kikaku.d1.address import ISOLATIONS
 from kikaku.d1.client import DatabaseClient
 from kikaku.d1.creation import DatabaseCreation
-from kikaku.d1.dbapi import ISOLATIONS, Connection
+from kikaku.d1.dbapi import Connection
 from kikaku.d1.features import DatabaseFeatures
 from kikaku.d1.introspection import DatabaseIntrospection
 from kikaku.d1.operations import DatabaseOperations

@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import NotSupportedError
 
 from kikaku.d1 import CommitUnknown, TransactionConflict, statements
+from kikaku.d1.address import ISOLATIONS
 from kikaku.d1.cursor import Cursor
 from kikaku.d1.errors import TOO_BIG, TooBig, lacks_setup, refused_at_commit, translated, unheard
 from kikaku.d1.reach import Reach
@@ -44,7 +45,6 @@ from kikaku.d1.transaction import (
 from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
 from kikaku.d1.values import Inexact, Statement, checked, decode, render
 
-ISOLATIONS = ("read committed", "serializable")
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
 PAGE = 1_000  # rows of a first page, where a result does not fit into one answer
 KEEP = 3_600  # seconds that a COMMIT may be asked about, and that a block may hold a lock

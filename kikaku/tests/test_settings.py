@@ -115,6 +115,8 @@ def test_a_correct_production_starts_without_the_stand_in(monkeypatch: pytest.Mo
         ("STRIPE_API_BASE", "127.0.0.1"),
         ("DATABASE_URL", "mysql://localhost/shop"),
         ("DATABASE_URL", "d1://shop"),
+        ("DATABASE_URL", "d1://d1.internal/DB"),  # D1_GATEWAY_SECRET is missing
+        ("DATABASE_URL", "d1-rest://account/database"),  # CLOUDFLARE_API_TOKEN is missing
         ("R2_ENDPOINT_URL", "account"),
         ("R2_PUBLIC_URL", "ftp://files.example.jp"),
         ("EMAIL_URL", "pop3://mail.example.jp"),

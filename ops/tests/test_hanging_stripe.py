@@ -24,9 +24,9 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.test import Client
 
+from kikaku.testing.database import database_environment
 from ledger.models import CheckoutAttempt, Order, StripeEvent
 from ops.tests.browser.running import ROOT, free_ports
 from shop.tests import build
@@ -83,14 +83,6 @@ def stripe() -> Iterator[SilentStripe]:
     silent.hang_up()
 
 
-def database_url() -> str:
-    """Give the address of the test's own database."""
-    known = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{known['NAME']}"
-    return f"postgres://{known['USER']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
-
-
 @pytest.fixture(params=[command_of_make_run, command_of_the_image])
 def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -> Iterator[str]:
     """Run the web server; gives its address."""
@@ -109,7 +101,7 @@ def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -
                 "ENVIRONMENT": "development",
                 "DJANGO_SETTINGS_MODULE": "ops.tests.unprepared",
                 "KIKAKU_TEST_ROOT": str(tmp_path),
-                "DATABASE_URL": database_url(),
+                **database_environment(),
                 "PORT": str(port),
                 "STOREFRONT_BASE_URL": address,
                 "STRIPE_API_BASE": stripe.url,

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
+from kikaku.testing.database import database_environment
 from ledger import stock
 from ledger.models import StockItem
 from shop.models import Variant
@@ -22,15 +23,6 @@ SETTINGS = """
 from kikaku.settings import *
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 """
-
-
-def database_url() -> str:
-    """Return the address of the test database."""
-    values = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{values['NAME']}"
-    user = values["USER"] + (f":{values['PASSWORD']}" if values["PASSWORD"] else "")
-    return f"postgres://{user}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +37,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--blocking-threads", "4"]
     environment = {
         **os.environ,
-        "DATABASE_URL": database_url(),
+        **database_environment(),
         "DJANGO_SETTINGS_MODULE": "trial_settings",
         "PYTHONPATH": str(folder),
         "STOREFRONT_BASE_URL": f"http://127.0.0.1:{port}",

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from kikaku.testing.database import engine
+
 sqlite_only = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="PostgreSQL has no lock that keeps all writers out"
+    engine() != "sqlite", reason="neither PostgreSQL nor D1 has a lock that keeps all writers out"
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.core import mail as django_mail
 from django.db import connection
 
+from kikaku.testing.database import engine
 from ledger.tests.crashes.operations import Operation, story
 from ledger.tests.histories import witness
 from ledger.tests.histories.world import World, a_world
@@ -36,7 +37,7 @@ class Scene:
             else:
                 for deed in operation.before:
                     deed(world)
-                if connection.vendor == "sqlite":  # copying files is quicker than living it all again
+                if engine() == "sqlite":  # copying files is quicker than living it all again
                     _keep(world, kept)
             yield world
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 from django.db import OperationalError, connection
 
+from kikaku.testing.database import engine
 from ledger.daily_close import CloseFailed
 from ledger.models import DailyClose, EvidenceFile, Order, OrderLine
 from ledger.tests.crashes.operations import Operation, named, tried
@@ -43,7 +44,7 @@ def room_for(pages: int, world: World) -> Iterator[None]:
         cursor.execute(f"PRAGMA max_page_count = {UNLIMITED}")
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="no server's disk is filled by a test")
+@pytest.mark.skipif(engine() != "sqlite", reason="no server's disk is filled by a test")
 @pytest.mark.parametrize("pages", [0, 12])
 @pytest.mark.parametrize(
     "operation", [operation for operation in tried(2) if operation.name not in FIT], ids=str
@@ -64,7 +65,7 @@ def test_a_full_database_is_an_error_and_nothing_half(scene: Scene, operation: O
         assert settled(world) == end
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="no server's disk is filled by a test")
+@pytest.mark.skipif(engine() != "sqlite", reason="no server's disk is filled by a test")
 def test_customers_order_until_the_disk_is_full_and_again_when_there_is_room(scene: Scene) -> None:
     small = Place(lines=((0, 11_000, 1),))
     with scene.before(named("place an order")) as world:

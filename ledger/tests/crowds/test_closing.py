@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from kikaku.sandbox import Sandbox
+from kikaku.testing.database import engine
 from ledger import evidence, journal, verification, webhook
 from ledger.daily_close import CloseFailed, close_day
 from ledger.decisions import decision
@@ -109,7 +110,7 @@ def draft(number: int = 0) -> Draft:
     )
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer: nobody closes meanwhile")
+@pytest.mark.skipif(engine() == "sqlite", reason="SQLite has one writer: nobody closes meanwhile")
 def test_an_entry_whose_day_is_closed_between_the_look_and_the_writing_goes_to_the_next_day() -> None:
     """PostgreSQL's trigger refuses it; the writer looks again instead of failing."""
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
+from kikaku.testing.database import engine
 from ledger.tests.histories.acts import (
     Act,
     AnswerLost,
@@ -35,7 +35,7 @@ def prepared() -> Iterator[Path]:
 
 
 def test_after_any_history_the_books_hold(prepared: Path) -> None:
-    quick = connection.vendor == "sqlite"
+    quick = engine() == "sqlite"
     live_many(prepared, slots=12, count=190 if quick else 15)
     live_many(prepared, slots=30, count=10 if quick else 3)
 

@@ -13,10 +13,12 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import mail as django_mail
+from django.core.management.color import no_style
 from django.db import connection
 from django.test import override_settings
 
 from kikaku.sandbox import Delivery, Sandbox
+from kikaku.testing.database import engine
 from ledger import balance, checkout, daily_close, mail, refunds, stock, stripe_client, webhook
 from ledger.days import day_bounds, yesterday
 from ledger.events import PaymentNotYetKnown
@@ -141,7 +143,7 @@ def ground() -> Iterator[Path]:
     before = {"NAME": database["NAME"], "OPTIONS": database["OPTIONS"]}
     with tempfile.TemporaryDirectory(prefix="histories-") as name:
         folder = Path(name)
-        if connection.vendor == "sqlite":
+        if engine() == "sqlite":
             template = folder / "template.sqlite3"
             with connection.cursor() as cursor:
                 cursor.execute("VACUUM INTO %s", [str(template)])
@@ -161,7 +163,7 @@ def a_world(ground: Path) -> Iterator[World]:
     """Begin a world of which nothing is left afterwards."""
     with tempfile.TemporaryDirectory(dir=ground) as name:
         folder = Path(name)
-        if connection.vendor == "sqlite":
+        if engine() == "sqlite":
             connection.close()
             connection.settings_dict["NAME"] = shutil.copyfile(
                 ground / "template.sqlite3", folder / "shop.sqlite3"
@@ -185,5 +187,8 @@ def _empty_tables() -> None:
     tables = [
         model._meta.db_table for model in apps.get_app_config("ledger").get_models() if model is not Account
     ]
+    if engine() == "d1":
+        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables, reset_sequences=True))
+        return
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")

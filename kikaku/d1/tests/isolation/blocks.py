@@ -4,18 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
 from kikaku.d1 import TransactionConflict, serializable
 
 Level: TypeAlias = Literal["read committed", "serializable"]
 LEVELS: tuple[Level, ...] = ("read committed", "serializable")
 REFUSALS = ("40001", "40P01", "55P03")  # PostgreSQL's: serialization failure, deadlock, lock not available
-
-
-def engine() -> str:
-    """Return `d1`, `sqlite` or `postgresql`."""
-    return "d1" if connection.settings_dict["ENGINE"] == "kikaku.d1" else connection.vendor
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kikaku.d1.tests.isolation import checker
-from kikaku.d1.tests.isolation.blocks import LEVELS, Level, engine
+from kikaku.d1.tests.isolation.blocks import LEVELS, Level
 from kikaku.d1.tests.isolation.history import Transaction, merged
 from kikaku.d1.tests.isolation.list_append import LISTS, final, prepare, work
 from kikaku.d1.tests.isolation.processes import crowd
+from kikaku.testing.database import engine
 
 pytestmark = pytest.mark.usefixtures("tables")
 

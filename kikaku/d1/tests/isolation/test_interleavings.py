@@ -7,8 +7,9 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 
 from kikaku.d1 import TransactionConflict, retry_on_conflict
-from kikaku.d1.tests.isolation.blocks import Level, block, engine, run
+from kikaku.d1.tests.isolation.blocks import Level, block, run
 from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
+from kikaku.testing.database import engine
 
 pytestmark = pytest.mark.usefixtures("tables")
 

@@ -1,0 +1,25 @@
+"""The engine that the tests run on, for those that must know."""
+
+from django.db import connection
+
+
+def engine() -> str:
+    """Name the engine of the tests' database: `sqlite`, `postgresql` or `d1` (whose `vendor` is SQLite's)."""
+    return "d1" if connection.settings_dict["ENGINE"] == "kikaku.d1" else connection.vendor
+
+
+def on_d1() -> bool:
+    """Whether tests run on D1. There a block costs the square of its length: tests that write much commit."""
+    return engine() == "d1"
+
+
+def database_environment() -> dict[str, str]:
+    """Return the variables with which another process reaches the test's own database."""
+    known = connection.settings_dict
+    place = f"{known['HOST']}:{known['PORT']}/{known['NAME']}"
+    if engine() == "sqlite":
+        return {"DATABASE_URL": f"sqlite:///{known['NAME']}"}
+    if on_d1():
+        return {"DATABASE_URL": f"d1://{place}", "D1_GATEWAY_SECRET": known["PASSWORD"]}
+    user = known["USER"] + (f":{known['PASSWORD']}" if known["PASSWORD"] else "")
+    return {"DATABASE_URL": f"postgres://{user}@{place}"}
