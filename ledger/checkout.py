@@ -20,7 +20,7 @@ from ledger import mail, orders, payments, stripe_client, vouchers
 from ledger.days import business_day
 from ledger.decisions import decision
 from ledger.discrepancies import note
-from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.stock import StockRefused
 from ledger.stripe_client import StripeRefused, StripeUnavailable
@@ -117,9 +117,15 @@ def _write_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
     if order.status != OrderStatus.PENDING:
         raise NotPayable(f"order {order.number} is {order.status}")
     done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
-    if order.payments.exists() or order.attempts.filter(status__in=done).exists():
+    own = Order.objects.filter(pk=order_id)  # asked under the lock, in one query
+    paid, complete, short = own.values_list(
+        Exists(Payment.objects.filter(order=OuterRef("pk"))),
+        Exists(CheckoutAttempt.objects.filter(order=OuterRef("pk"), status__in=done)),
+        Exists(OrderLine.objects.filter(order=OuterRef("pk")).exclude(quantity=F("reserved"))),
+    ).get()
+    if paid or complete:
         raise NotPayable(f"order {order.number} has a completed payment page")
-    if order.lines.exclude(quantity=F("reserved")).exists():
+    if short:
         raise NotPayable(f"order {order.number} no longer holds its stock")
     return CheckoutAttempt.objects.create(
         order=order,
