@@ -76,11 +76,15 @@ def measure(folder: Path, *, rounds: int, say: Callable[[str], None]) -> Iterato
             # the first of each warms up
             seconds = {name: median(one["seconds"] for one in all_[1:]) for name, all_ in told.items()}
             note = (
-                f"{seconds['d1'] * 1000:8.1f} ms on D1 {seconds['sqlite'] * 1000:8.1f} ms on SQLite "
+                f"{_ms(seconds['d1'])} ms on D1 {_ms(seconds['sqlite'])} ms on SQLite "
                 f"{seconds['d1'] / seconds['sqlite']:6.1f} ×"
             )
             trips = max(one["round_trips"] for one in told["d1"][1:])
             yield Figure(act["name"], trips, "round trips", act["goal"], note)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:8.{1 if seconds >= 0.001 else 2}f}"
 
 
 def main() -> None:
