@@ -11,7 +11,7 @@ from ledger.journal import ConflictingEntry, Unbalanced
 from ledger.models import DailyClose, JournalEntry
 from ledger.posting import Draft, Line
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=False)  # the test is the block that an entry is posted in
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from kikaku.testing.database import on_d1
 from ledger import invariants, journal, recognition
 from ledger.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
 from ledger.models import (
@@ -437,7 +436,6 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.django_db(transaction=on_d1())
 @hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

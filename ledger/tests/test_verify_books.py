@@ -209,6 +209,7 @@ def test_a_day_taken_out_of_the_middle_is_named(books: None) -> None:
     assert ("DailyClose", "2026-11-19", "2026-11-18", "2026-11-19") in found()
 
 
+@pytest.mark.django_db(transaction=False)  # its rollback puts them back
 def test_a_missing_and_an_altered_trigger_are_named() -> None:
     table = "ledger_journalline"
     with connection.cursor() as cursor:
@@ -229,6 +230,7 @@ def test_a_missing_and_an_altered_trigger_are_named() -> None:
 
 def test_the_mark_of_a_test_database_is_reported_elsewhere() -> None:
     name = connection.settings_dict["NAME"]
+    connection.ensure_connection()
     connection.settings_dict["NAME"] = "/srv/shop.sqlite3"
     try:
         assert [row[0] for row in found()] == ["ledger_test_database"]

@@ -16,7 +16,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from kikaku.testing.database import on_d1
 from ops import limits
 from ops.limits import Limit, seconds_to_wait
 from ops.models import RateBucket
@@ -24,8 +23,7 @@ from shop import urls as shop_urls
 from shop.models import ContactMessage
 from shop.tests import build
 
-# a bucket is counted outside of any block, by one statement with RETURNING, which D1 can not take into one
-pytestmark = pytest.mark.django_db(transaction=on_d1())
+pytestmark = pytest.mark.django_db
 
 NOON = 1_790_000_000.0
 MESSAGE = {"name": "花子", "email": "hanako@example.jp", "message": "こんにちは"}

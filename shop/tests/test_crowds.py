@@ -18,13 +18,17 @@ def test_forty_customers_press_the_button_and_ten_pieces_are_sold(settings: Sett
     build.product(on_hand=10)
     build.text()
     build.text("returns", "返品・交換について")
-    client = Client()
-    build.fill(client, ("SKU-madoka", 1))
-    build.type_address(client)
-    client.get("/checkout/confirm/")  # what a first request loads, forty children need not load again
+
+    def come_to_confirm() -> tuple[Client, str]:
+        client = Client()
+        build.fill(client, ("SKU-madoka", 1))
+        build.type_address(client)
+        return client, client.get("/checkout/confirm/").content.decode()
+
+    come_to_confirm()  # what a first request loads, forty children need not load again
 
     def buy(number: int, together: Together) -> str:
-        page = client.get("/checkout/confirm/").content.decode()  # a nonce of its own
+        client, page = come_to_confirm()
         fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
         together()
         answer = client.post("/checkout/place/", fields)

@@ -11,7 +11,6 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox, alone
-from kikaku.testing.database import on_d1
 from ledger import daily_close, days, invariants, stripe_client
 from ledger.models import (
     DailyClose,
@@ -25,7 +24,7 @@ from ledger.models import (
 from shop.demo import history, loader
 from shop.models import Category, ContentPage, Picture, Product, Variant
 
-pytestmark = pytest.mark.django_db(transaction=on_d1())  # months of a shop's life
+pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)  # noon in Japan
 
