@@ -21,6 +21,10 @@ PRODUCTION = {
     "STRIPE_WEBHOOK_SECRET": "whsec_1234567890",
     "DATABASE_URL": "sqlite:////tmp/never-opened.sqlite3",
 }
+D1_SECRETS = {
+    "D1_GATEWAY_SECRET": "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga",
+    "CLOUDFLARE_API_TOKEN": "a token that may edit D1",
+}
 DEVELOPMENT = {"ENVIRONMENT": "development", "DATABASE_URL": "sqlite:////tmp/never-opened.sqlite3"}
 
 
@@ -114,9 +118,6 @@ def test_a_correct_production_starts_without_the_stand_in(monkeypatch: pytest.Mo
         ("STRIPE_API_BASE", "http://127.0.0.1:8001"),
         ("STRIPE_API_BASE", "127.0.0.1"),
         ("DATABASE_URL", "mysql://localhost/shop"),
-        ("DATABASE_URL", "d1://shop"),
-        ("DATABASE_URL", "d1://d1.internal/DB"),  # D1_GATEWAY_SECRET is missing
-        ("DATABASE_URL", "d1-rest://account/database"),  # CLOUDFLARE_API_TOKEN is missing
         ("R2_ENDPOINT_URL", "account"),
         ("R2_PUBLIC_URL", "ftp://files.example.jp"),
         ("EMAIL_URL", "pop3://mail.example.jp"),
@@ -177,6 +178,59 @@ def test_sqlite_keeps_a_paid_order_through_a_power_cut(monkeypatch: pytest.Monke
     assert "journal_mode=WAL" in options["init_command"] and "synchronous=FULL" in options["init_command"]
 
 
+@pytest.mark.parametrize(
+    ("url", "secret", "options"),
+    [
+        ("d1://d1.internal/DB", "D1_GATEWAY_SECRET", {"scheme": "http"}),
+        ("d1://d1.example.jp/DB?pool_size=2", "D1_GATEWAY_SECRET", {"scheme": "https", "pool_size": 2}),
+        ("d1-rest://0123abcd/11111111-2222", "CLOUDFLARE_API_TOKEN", {"transport": "rest"}),
+    ],
+)
+def test_a_shop_on_d1_has_its_database_by_its_address_and_its_secret_by_a_variable(
+    monkeypatch: pytest.MonkeyPatch, url: str, secret: str, options: dict[str, Any]
+) -> None:
+    settings = load(monkeypatch, PRODUCTION, DATABASE_URL=url, **D1_SECRETS)
+    database = settings["DATABASES"]["default"]
+    assert database["ENGINE"] == "kikaku.d1"
+    assert database["PASSWORD"] == D1_SECRETS[secret]
+    assert database["OPTIONS"] == options  # and none of SQLite's
+    assert settings["VAR_DIR"].name == "d1"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("d1://DB", "must look like d1://host/name"),
+        ("d1-rest://account", "must look like d1-rest://account/database"),
+        ("d1://:hush-hush@d1.internal/DB", "must hold no secret"),
+        ("d1://d1.internal/DB?timeout=3", "option 'timeout' is unknown"),
+        ("d1://d1.internal/DB?isolation=snapshot", "isolation must be read committed or serializable"),
+        ("d1://d1.internal/DB?pool_size=many", "pool_size must be a number"),
+        ("d1://d1.internal/DB?read_timeout=0", "read_timeout must be above 0"),
+        ("d1://d1.internal:port/DB", "Port could not be cast"),
+        ("d2://d1.internal/DB", "must begin with sqlite:///, postgres://, d1:// or d1-rest://"),
+    ],
+)
+def test_what_is_wrong_with_an_address_of_d1_is_said(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^DATABASE_URL .*{re.escape(said)}") as refusal:
+        load(monkeypatch, PRODUCTION, DATABASE_URL=url, **D1_SECRETS)
+    assert "hush-hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [("d1://d1.internal/DB", "D1_GATEWAY_SECRET"), ("d1-rest://account/database", "CLOUDFLARE_API_TOKEN")],
+)
+def test_the_secret_that_an_address_of_d1_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, secret: str
+) -> None:
+    others = {name: value for name, value in D1_SECRETS.items() if name != secret}
+    with pytest.raises(ImproperlyConfigured, match=f"^DATABASE_URL .*{secret} is missing"):
+        load(monkeypatch, PRODUCTION, DATABASE_URL=url, **others)
+
+
 def test_what_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     off = "\n".join(load(monkeypatch, DEVELOPMENT)["SWITCHED_OFF"])
     for variable in (
@@ -192,7 +246,7 @@ def test_what_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     on = load(
         monkeypatch,
         DEVELOPMENT,
-        D1_GATEWAY_SECRET="Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga",
+        D1_GATEWAY_SECRET=D1_SECRETS["D1_GATEWAY_SECRET"],
         EMAIL_URL="smtp://localhost:2525",
         REDIS_URL="redis://localhost:6379/0",
         STRIPE_SECRET_KEY="sk_test_1",
