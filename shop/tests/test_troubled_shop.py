@@ -6,9 +6,10 @@ import pytest
 from django.test import Client
 
 from kikaku.sandbox import Sandbox
+from kikaku.testing.database import on_d1
 from ledger.models import Order, StockItem, StripeEvent
 from ledger.tests import build as books
-from ledger.tests.crashes.lock import locked_by_another_process, sqlite_only
+from ledger.tests.crashes.lock import not_on_postgresql, nothing_can_be_written
 from shop.models import Picture
 from shop.tests import build
 from shop.tests.test_admin import drawing, form, with_picture
@@ -17,7 +18,7 @@ from shop.tests.test_checkout import confirmation, place
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@sqlite_only
+@not_on_postgresql
 def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_form_later(
     client: Client, sandbox: Sandbox
 ) -> None:
@@ -27,9 +28,10 @@ def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_fo
     build.fill(client, ("SKU-madoka", 1))
     page = confirmation(client)
     client.raise_request_exception = False
-    with locked_by_another_process():
+    with nothing_can_be_written():
         answer = place(client, page)
-        assert client.get("/products/madoka/").status_code == 200
+        if not on_d1():  # what is out of reach can not be read either
+            assert client.get("/products/madoka/").status_code == 200
     assert answer.status_code == 500
     assert "カートの中身はブラウザに残っています" in answer.content.decode()
     assert not Order.objects.exists() and StockItem.objects.get().reserved == 0
@@ -37,12 +39,12 @@ def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_fo
     assert Order.objects.count() == 1
 
 
-@sqlite_only
+@not_on_postgresql
 def test_a_webhook_that_can_not_be_stored_is_asked_for_again(client: Client, sandbox: Sandbox) -> None:
     sandbox.pay(books.session_of(books.order()))
     for delivery in sandbox.pending_deliveries():
         signature = delivery.headers["Stripe-Signature"]
-        with locked_by_another_process():
+        with nothing_can_be_written():
             refused = client.post(
                 "/webhooks/stripe",
                 delivery.body,

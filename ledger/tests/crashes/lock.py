@@ -1,6 +1,7 @@
-"""A database that another process does not let go of."""
+"""A database that takes nothing for a while: another process holds SQLite's lock, or nobody answers for D1."""
 
 import os
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,19 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from kikaku.testing.database import engine
+from kikaku.testing.database import engine, on_d1
 
-sqlite_only = pytest.mark.skipif(
-    engine() != "sqlite", reason="neither PostgreSQL nor D1 has a lock that keeps all writers out"
+not_on_postgresql = pytest.mark.skipif(
+    engine() == "postgresql", reason="PostgreSQL has no lock that keeps all writers out"
 )
+SAID = "can not be reached" if on_d1() else "locked"  # by the error that comes of it
+
+
+@contextmanager
+def nothing_can_be_written() -> Iterator[None]:
+    """Let the database take nothing, as each engine knows it; on D1, where nobody holds a lock, it is out of reach."""
+    with out_of_reach() if on_d1() else locked_by_another_process():
+        yield
 
 
 @contextmanager
@@ -43,3 +52,19 @@ def locked_by_another_process() -> Iterator[None]:
         os.close(tells)
         connection.close()
         connection.settings_dict["OPTIONS"] = options
+
+
+@contextmanager
+def out_of_reach() -> Iterator[None]:
+    """Let nobody listen where D1's gateway is."""
+    known = connection.settings_dict
+    place = {name: known[name] for name in ("HOST", "PORT")}
+    connection.close()
+    with socket.socket() as silent:  # its port is ours, and refuses: nobody else begins to listen there
+        silent.bind(("127.0.0.1", 0))
+        known.update(HOST="127.0.0.1", PORT=str(silent.getsockname()[1]))
+        try:
+            yield
+        finally:
+            connection.close()
+            known.update(place)
