@@ -437,6 +437,11 @@ class ContactMessageAdmin(ModelAdmin):  # type: ignore[misc]
         """Nobody writes a customer's message by hand."""
         return False
 
+    @repeat_on_conflict
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask, then delete; of two clicks the second finds it gone and leads back."""
+        return super().delete_view(request, *args, **kwargs)
+
     @admin.action(description=gettext_lazy("Mark as answered"), permissions=["change"])
     def mark_answered(self, request: HttpRequest, found: QuerySet[ContactMessage]) -> None:
         """Note that messages were answered; those that were before keep their time."""
