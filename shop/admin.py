@@ -50,7 +50,7 @@ else:
 
 
 class EditableAdmin(ModelAdmin):  # type: ignore[misc]
-    """What staff write themselves."""
+    """What staff write or delete, perhaps two of them at once."""
 
     @look_again
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -314,7 +314,7 @@ class ProductAdmin(EditableAdmin):
         return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
 
     def _lock(self, request: HttpRequest, object_id: str) -> bool:
-        """Lock a product until the transaction ends; False when there is none. (D1 guards what is read instead.)"""
+        """Lock a product until the transaction ends; False when there is none. (On D1 the second conflicts, and comes again.)"""
         product = self.get_object(request, unquote(object_id))
         return product is not None and bool(Product.objects.select_for_update().filter(pk=product.pk))
 
@@ -424,7 +424,7 @@ class AnsweredFilter(admin.SimpleListFilter):
 
 
 @admin.register(ContactMessage)
-class ContactMessageAdmin(ModelAdmin):  # type: ignore[misc]
+class ContactMessageAdmin(EditableAdmin):
     """What visitors wrote: to be read and marked as answered, never changed."""
 
     list_display = ("name", "email", "order_number", "received_at", "answered_at")
@@ -436,11 +436,6 @@ class ContactMessageAdmin(ModelAdmin):  # type: ignore[misc]
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody writes a customer's message by hand."""
         return False
-
-    @repeat_on_conflict
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask, then delete; of two clicks the second finds it gone and leads back."""
-        return super().delete_view(request, *args, **kwargs)
 
     @admin.action(description=gettext_lazy("Mark as answered"), permissions=["change"])
     def mark_answered(self, request: HttpRequest, found: QuerySet[ContactMessage]) -> None:

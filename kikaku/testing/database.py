@@ -9,7 +9,7 @@ def engine() -> str:
 
 
 def on_d1() -> bool:
-    """Whether tests run on D1. There a block costs the square of its length: tests that write much commit."""
+    """Whether tests run on D1."""
     return engine() == "d1"
 
 
