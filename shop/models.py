@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from ledger.days import business_day
 from shop.sanitise import sanitise
 
 
@@ -264,4 +265,4 @@ class ContactMessage(models.Model):
         ordering = ["-received_at"]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.received_at:%Y-%m-%d}"
+        return f"{self.name} {business_day(self.received_at)}"

@@ -1,6 +1,7 @@
 """The catalogue in the admin: variants with stock, pictures that are pictures, nothing sold is lost."""
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -216,6 +217,11 @@ def test_a_text_with_scripts_is_cleaned_in_the_admin(admin_client: Client) -> No
     }
     assert admin_client.post("/admin/shop/contentpage/add/", fields).status_code == 302
     assert ContentPage.objects.get().body_ja == "<p>あ</p>"
+
+
+def test_a_message_is_named_by_its_day_in_japan() -> None:
+    received_at = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)  # midnight in Japan
+    assert str(ContactMessage(name="花子", received_at=received_at)) == "花子 2026-11-27"
 
 
 def test_messages_can_be_answered_but_not_changed(admin_client: Client) -> None:
