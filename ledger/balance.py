@@ -17,8 +17,8 @@ from typing import Any
 from django.db import OperationalError, connection
 from django.db.models import Max
 
+from kikaku.days import business_day
 from ledger import bulk, payments, recognition, refunds, stripe_client
-from ledger.days import business_day
 from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, Discrepancy

@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from kikaku.days import business_day
 from ledger import mail, orders, payments, stripe_client, vouchers
-from ledger.days import business_day
 from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment

@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 from django.template.loader import render_to_string
 
+from kikaku.days import day_bounds
 from ledger import accounts, posting
-from ledger.days import day_bounds
 from ledger.models import (
     Account,
     BalanceTransaction,

@@ -22,9 +22,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
 from kikaku.d1 import retry_on_conflict
+from kikaku.days import business_day, day_bounds, yesterday
 from ledger import accounts, balance, close_report, evidence, invariants, journal, trial_balance, webhook
 from ledger.balance import Reading, Told
-from ledger.days import business_day, day_bounds, yesterday
 from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import (

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from kikaku.days import business_day
 from ledger import checkout, payments, refunds, vouchers
-from ledger.days import business_day
 from ledger.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
 

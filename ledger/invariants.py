@@ -27,8 +27,8 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce
 
+from kikaku.days import business_day, day_bounds
 from ledger import accounts, posting
-from ledger.days import business_day, day_bounds
 from ledger.models import (
     BalanceTransaction,
     JournalEntry,

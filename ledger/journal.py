@@ -7,8 +7,8 @@ from operator import attrgetter
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Sum
 
+from kikaku.days import business_day
 from ledger import bulk, posting, trial_balance
-from ledger.days import business_day
 from ledger.models import DailyClose, JournalEntry, JournalLine, Order
 from ledger.posting import Draft, Line
 

@@ -7,8 +7,8 @@ from itertools import islice
 
 from django.db.models import Exists, OuterRef
 
+from kikaku.days import day_bounds
 from ledger.balance import Reading
-from ledger.days import day_bounds
 from ledger.models import BalanceTransaction, Discrepancy, Order, Payment, Refund
 from ledger.stripe_day import ChargeReading, RefundReading, StripeDay
 

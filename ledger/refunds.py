@@ -13,8 +13,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 
+from kikaku.days import business_day
 from ledger import mail, orders, recognition, stock, stripe_client
-from ledger.days import business_day
 from ledger.decisions import decision
 from ledger.discrepancies import note
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from sys import intern
 from typing import Any
 
+from kikaku.days import business_day, day_bounds
 from ledger import balance, stripe_client
 from ledger.balance import AHEAD, Reading
-from ledger.days import business_day, day_bounds
 
 
 class BalanceMoves(Exception):

@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ledger import days
+from kikaku import days
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,

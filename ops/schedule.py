@@ -16,8 +16,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django_q.models import Schedule
 
+from kikaku import days
 from kikaku.d1 import retry_on_conflict
-from ledger import balance, checkout, daily_close, days, mail, refunds, webhook
+from ledger import balance, checkout, daily_close, mail, refunds, webhook
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ops import limits
 from ops.models import JobRun

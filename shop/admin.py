@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
+from kikaku.admin.resubmission import look_again, repeat_on_conflict
 from kikaku.d1 import retry_on_conflict, serializable
 from ledger import stock
-from ledger.admin.two_clicks import look_again, repeat_on_conflict
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import (
     Category,

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from ledger.days import business_day
+from kikaku.days import business_day
 from shop.sanitise import sanitise
 
 

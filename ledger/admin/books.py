@@ -19,10 +19,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from kikaku.admin.columns import LINK, day, when
+from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
+from kikaku.admin.resubmission import look_again
 from ledger import discrepancies, evidence, posting
-from ledger.admin.columns import LINK, day, when
-from ledger.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
-from ledger.admin.two_clicks import look_again
 from ledger.models import Account, DailyClose, Discrepancy, EvidenceFile, JournalEntry, JournalLine
 from ledger.templatetags.ledger_money import yen
 

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
+from kikaku.admin.columns import when
+from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger import mail
-from ledger.admin.columns import when
-from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import OutgoingMail
 
 CHANGE_MAIL = "ledger.change_outgoingmail"

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
+from kikaku.admin.columns import link, moment
 from ledger import refunds
-from ledger.admin.columns import link, moment
 from ledger.models import (
     CheckoutAttempt,
     JournalEntry,

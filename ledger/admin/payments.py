@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from ledger.admin.columns import day, money, when
-from ledger.admin.readonly import ReadOnlyAdmin
+from kikaku.admin.columns import day, money, when
+from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.models import BalanceTransaction, CheckoutAttempt, Payment, Refund
 from ledger.templatetags.ledger_money import yen
 

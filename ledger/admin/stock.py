@@ -18,10 +18,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
+from kikaku.admin.columns import moment, when
+from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger import stock
-from ledger.admin.columns import moment, when
 from ledger.admin.order_panels import Panel
-from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import StockItem, StockMovement
 
 CHANGE_STOCK = "ledger.change_stockitem"

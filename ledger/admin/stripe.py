@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
+from kikaku.admin.columns import when
+from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger import webhook
-from ledger.admin.columns import when
-from ledger.admin.readonly import ReadOnlyAdmin
 from ledger.models import StripeEvent
 
 CHANGE_EVENT = "ledger.change_stripeevent"

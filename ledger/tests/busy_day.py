@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import F, Model
 
+from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
 from ledger import journal, stock
-from ledger.days import day_bounds
 from ledger.models import (
     JournalEntry,
     Order,

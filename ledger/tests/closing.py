@@ -2,8 +2,8 @@
 
 from datetime import date, datetime, timedelta
 
+from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
-from ledger.days import day_bounds
 from ledger.models import Order
 from ledger.tests import build
 

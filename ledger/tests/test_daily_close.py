@@ -7,10 +7,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger import accounts, daily_close, evidence, journal, recognition, refunds, stripe_client, webhook
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
-from ledger.days import business_day
 from ledger.models import (
     BalanceTransaction,
     DailyClose,

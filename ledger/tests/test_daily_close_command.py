@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
+from kikaku.days import yesterday
 from kikaku.sandbox import Sandbox
-from ledger.days import yesterday
 from ledger.management.commands.daily_close import Command
 from ledger.models import DailyClose
 from ledger.tests.closing import a_day_of_business, at, paid_by_a_stranger, set_clock

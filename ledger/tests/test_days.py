@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.days import business_day, day_bounds, yesterday
+from kikaku.days import business_day, day_bounds, yesterday
 
 INSTANTS = st.datetimes(datetime(2000, 1, 2), datetime(2100, 1, 1)).map(
     lambda naive: naive.replace(tzinfo=UTC)

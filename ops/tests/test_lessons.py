@@ -10,8 +10,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
+from kikaku.days import yesterday
 from kikaku.sandbox import Sandbox
-from ledger.days import yesterday
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile
 from ledger.tests import build
 from ledger.tests.closing import at, set_clock

@@ -23,8 +23,8 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
     """Fill yesterday with so many payments and close it. Raises `ServerFailed` when it does not close."""
     from django.utils import timezone
 
+    from kikaku.days import yesterday
     from ledger import stripe_client
-    from ledger.days import yesterday
     from ledger.tests import busy_day
 
     day = yesterday(timezone.now())

@@ -18,12 +18,12 @@ from typing import NoReturn
 from django.conf import settings
 from django.db.models import F
 
+from kikaku import days
 from kikaku.sandbox import NotAlone, Sandbox, among_others
 from ledger import (
     balance,
     cancellation,
     checkout,
-    days,
     orders,
     refunds,
     shipping,

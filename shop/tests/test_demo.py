@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from kikaku import days
 from kikaku.sandbox import Sandbox, alone
-from ledger import daily_close, days, invariants, stripe_client
+from ledger import daily_close, invariants, stripe_client
 from ledger.models import (
     DailyClose,
     Discrepancy,

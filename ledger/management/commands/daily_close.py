@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError
 from django.utils import timezone
 
+from kikaku.days import yesterday
 from ledger import daily_close, journal
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused
-from ledger.days import yesterday
 
 
 def a_day(text: str) -> date:

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from kikaku.days import business_day
 from ledger import webhook
 from ledger.checkout import PaymentUnavailable
-from ledger.days import business_day
 from ledger.models import DailyClose, Discrepancy, JournalEntry
 from ledger.tests.crashes.operations import ORDER, PAID, Hear, Operation, named, ship, tried
 from ledger.tests.crashes.scene import Scene, settled

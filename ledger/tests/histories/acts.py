@@ -18,9 +18,9 @@ import stripe
 from django.conf import settings
 from hypothesis import strategies as st
 
+from kikaku.days import business_day, day_bounds
 from kikaku.sandbox import CARDS, MethodNotOffered, NothingToAuthenticate, NoVoucher, Request, SessionNotOpen
 from ledger import cancellation, checkout, daily_close, orders, refunds, shipping, stock
-from ledger.days import business_day, day_bounds
 from ledger.models import Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.orders import NewLine

@@ -17,8 +17,8 @@ from django.core import mail as django_mail
 from django.db import connection
 from django.db.models import Q, Sum
 
+from kikaku.days import day_bounds
 from ledger import verification
-from ledger.days import day_bounds
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,

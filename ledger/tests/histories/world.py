@@ -17,10 +17,10 @@ from django.core.management.color import no_style
 from django.db import connection
 from django.test import override_settings
 
+from kikaku.days import day_bounds, yesterday
 from kikaku.sandbox import Delivery, Sandbox
 from kikaku.testing.database import engine
 from ledger import balance, checkout, daily_close, mail, refunds, stock, stripe_client, webhook
-from ledger.days import day_bounds, yesterday
 from ledger.events import PaymentNotYetKnown
 from ledger.models import Account, JournalEntry, StockItem
 from ledger.tests.histories import witness
