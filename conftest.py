@@ -25,7 +25,9 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     """
     if sender.label != "ledger":
         return
-    from ledger.accounts import ensure_chart  # needs the app registry, which is not ready at import time
+    from ledger.books.accounts import (
+        ensure_chart,  # needs the app registry, which is not ready at import time
+    )
 
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM ledger_test_database")

@@ -18,11 +18,12 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
-from ledger import bulk, payments, recognition, refunds, stripe_client
+from ledger import payments, refunds, stripe_client
+from ledger.books import bulk, recognition
+from ledger.books.discrepancies import note
+from ledger.books.recognition import Known
 from ledger.decisions import decision
-from ledger.discrepancies import note
 from ledger.models import BalanceTransaction, Discrepancy
-from ledger.recognition import Known
 from ledger.stripe_client import StripeRefused
 
 logger = logging.getLogger(__name__)

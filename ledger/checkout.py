@@ -18,8 +18,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from kikaku.days import business_day
 from ledger import mail, orders, payments, stripe_client, vouchers
+from ledger.books.discrepancies import note
 from ledger.decisions import decision
-from ledger.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.stock import StockRefused

@@ -8,7 +8,9 @@ from django.db.models import Count, Q, Sum
 from django.template.loader import render_to_string
 
 from kikaku.days import day_bounds
-from ledger import accounts, posting
+from ledger.books import accounts, posting
+from ledger.books.tax import RATES, SHIPPING_RATE
+from ledger.books.trial_balance import BY_ORDER, Standing
 from ledger.models import (
     Account,
     BalanceTransaction,
@@ -19,8 +21,6 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.reconciliation import Difference
-from ledger.tax import RATES, SHIPPING_RATE
-from ledger.trial_balance import BY_ORDER, Standing
 
 FORMAT = 1
 

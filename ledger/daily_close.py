@@ -23,10 +23,12 @@ from django.db.models import Count, Max, Min
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day, day_bounds, yesterday
-from ledger import accounts, balance, close_report, evidence, invariants, journal, trial_balance, webhook
+from ledger import balance, close_report, evidence, invariants, webhook
 from ledger.balance import Reading, Told
+from ledger.books import accounts, journal, trial_balance
+from ledger.books.discrepancies import note
+from ledger.books.trial_balance import Standing
 from ledger.decisions import decision
-from ledger.discrepancies import note
 from ledger.models import (
     BalanceTransaction,
     ClosingBalance,
@@ -39,7 +41,6 @@ from ledger.models import (
 from ledger.reconciliation import Difference, compare, unheard
 from ledger.stripe_client import StripeRefused, StripeUnavailable
 from ledger.stripe_day import BalanceMoves, StripeDay, Survey, read_day, survey
-from ledger.trial_balance import Standing
 
 ATTEMPTS = 5  # how often a day is put together anew because something was posted into it meanwhile
 LATE_DAYS = 31  # how far back to look for what surfaced late, when the balance is not proved

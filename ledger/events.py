@@ -7,7 +7,7 @@ from typing import Any
 
 from kikaku.days import business_day
 from ledger import checkout, payments, refunds, vouchers
-from ledger.discrepancies import note
+from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
 
 logger = logging.getLogger(__name__)

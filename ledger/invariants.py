@@ -28,7 +28,11 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce
 
 from kikaku.days import business_day, day_bounds
-from ledger import accounts, posting
+from ledger.books import accounts, posting
+from ledger.books.order_pots import pots
+from ledger.books.recognition import CHARGES, REFUND_FAILURES, REFUNDS
+from ledger.books.tax import RATES, SHIPPING_RATE, piecewise, tax_of
+from ledger.books.trial_balance import at
 from ledger.models import (
     BalanceTransaction,
     JournalEntry,
@@ -43,10 +47,6 @@ from ledger.models import (
     StockMovement,
 )
 from ledger.models.orders import OrderStatus
-from ledger.order_pots import pots
-from ledger.recognition import CHARGES, REFUND_FAILURES, REFUNDS
-from ledger.tax import RATES, SHIPPING_RATE, piecewise, tax_of
-from ledger.trial_balance import at
 
 OWED = (accounts.PREPAYMENTS, accounts.REFUNDS_PAYABLE)
 AT_ONCE = 2000  # rows of a portion: memory stays bounded by it, and so does the length of a query

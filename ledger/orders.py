@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day
-from ledger import stock, tax
+from ledger import stock
+from ledger.books import tax
 from ledger.models import Order, OrderLine
 from ledger.models.orders import OrderStatus
 from ledger.stock import SoldOut

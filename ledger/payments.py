@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from ledger import mail, orders, refunds
-from ledger.discrepancies import note
+from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
+from ledger.books.order_pots import SHIPPING_LINE, Unbound, pots, unbound
+from ledger.books.pots import Pot, take
+from ledger.books.tax import SHIPPING_RATE, piecewise, spread
 from ledger.models import Order, OrderLine, Refund, RefundLine
-from ledger.order_pots import SHIPPING_LINE, Unbound, pots, unbound
-from ledger.pots import Pot, take
-from ledger.tax import SHIPPING_RATE, piecewise, spread
 
 UNDER_WAY = (Refund.Status.REQUESTED, Refund.Status.REQUIRES_ACTION, Refund.Status.PENDING)
 

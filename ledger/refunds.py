@@ -14,9 +14,10 @@ from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from ledger import mail, orders, recognition, stock, stripe_client
+from ledger import mail, orders, stock, stripe_client
+from ledger.books import recognition
+from ledger.books.discrepancies import note
 from ledger.decisions import decision
-from ledger.discrepancies import note
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
 from ledger.refund_plan import (

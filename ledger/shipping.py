@@ -7,7 +7,8 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from ledger import mail, orders, recognition, stock
+from ledger import mail, orders, stock
+from ledger.books import recognition
 from ledger.decisions import decision
 from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus

@@ -9,11 +9,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from ledger import evidence, invariants, trial_balance, triggers
-from ledger.accounts import STRIPE_BALANCE
+from ledger import evidence, invariants
+from ledger.books import trial_balance, triggers
+from ledger.books.accounts import STRIPE_BALANCE
+from ledger.books.trial_balance import Standing
 from ledger.invariants import Finding
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
-from ledger.trial_balance import Standing
 
 NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account
 

@@ -12,7 +12,7 @@ from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ledger import tax
+from ledger.books import tax
 from shop.cart import MAX_LINES, CartLine
 from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows

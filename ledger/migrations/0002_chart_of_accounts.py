@@ -4,7 +4,7 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from ledger.accounts import ensure_chart
+from ledger.books.accounts import ensure_chart
 
 
 def seed(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:

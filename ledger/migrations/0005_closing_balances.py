@@ -5,7 +5,7 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-from ledger.triggers import install
+from ledger.books.triggers import install
 
 
 def hold(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:

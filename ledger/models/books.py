@@ -1,4 +1,4 @@
-"""The journal: accounts, entries, lines. Append-only, held by database triggers; written by `ledger.journal` alone."""
+"""The journal: accounts, entries, lines. Append-only, held by database triggers; written by `ledger.books.journal` alone."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from ledger.models.orders import Order
 
 
 class Account(models.Model):
-    """An account of the chart in `ledger.accounts`; staff may add, not delete."""
+    """An account of the chart in `ledger.books.accounts`; staff may add, not delete."""
 
     class Type(models.TextChoices):
         ASSET = "asset", _("asset")

@@ -16,7 +16,9 @@ from django.db.models import F, Model
 from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import journal, stock
+from ledger import stock
+from ledger.books import journal
+from ledger.books.posting import SHIPMENT, Draft
 from ledger.models import (
     JournalEntry,
     Order,
@@ -29,7 +31,6 @@ from ledger.models import (
     StockItem,
     StockMovement,
 )
-from ledger.posting import SHIPMENT, Draft
 from ledger.tests import build
 
 VISA, JCB = "4242424242424242", "3566002020360505"

@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
-from ledger import discrepancies
+from ledger.books import discrepancies
 from ledger.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
 from ledger.templatetags.ledger_money import yen

@@ -7,8 +7,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
-from ledger import cancellation, checkout, journal, refunds, stripe_client
-from ledger.accounts import PREPAYMENTS, REFUNDS_PAYABLE
+from ledger import cancellation, checkout, refunds, stripe_client
+from ledger.books import journal
+from ledger.books.accounts import PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.models import Order, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.tests import build

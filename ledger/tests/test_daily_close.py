@@ -9,7 +9,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import accounts, daily_close, evidence, journal, recognition, refunds, stripe_client, webhook
+from ledger import daily_close, evidence, refunds, stripe_client, webhook
+from ledger.books import accounts, journal, recognition
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.models import (
     BalanceTransaction,

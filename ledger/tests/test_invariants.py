@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
-from ledger import invariants, triggers
+from ledger import invariants
+from ledger.books import triggers
 from ledger.invariants import Finding
 from ledger.models import JournalEntry, JournalLine, Order, Refund, RefundLine, StockItem
 from ledger.tests import build

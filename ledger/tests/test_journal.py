@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db import transaction
 
-from ledger import journal
-from ledger.journal import ConflictingEntry, Unbalanced
+from ledger.books import journal
+from ledger.books.journal import ConflictingEntry, Unbalanced
+from ledger.books.posting import Draft, Line
 from ledger.models import DailyClose, JournalEntry
-from ledger.posting import Draft, Line
 
 pytestmark = pytest.mark.django_db(transaction=False)  # the test is the block that an entry is posted in
 

@@ -16,7 +16,6 @@ from ledger import (
     cancellation,
     checkout,
     invariants,
-    journal,
     mail,
     payments,
     refunds,
@@ -24,7 +23,8 @@ from ledger import (
     vouchers,
     webhook,
 )
-from ledger.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
+from ledger.books import journal
+from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus
 from ledger.tests import build

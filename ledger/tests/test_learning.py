@@ -5,7 +5,8 @@ import json
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import accounts, balance, daily_close, invariants, journal, stripe_client, webhook
+from ledger import balance, daily_close, invariants, stripe_client, webhook
+from ledger.books import accounts, journal
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus
 from ledger.tests import build

@@ -11,9 +11,10 @@ from django.core.management import call_command
 
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import accounts, cancellation, checkout, evidence, journal, refunds, stock, webhook
+from ledger import cancellation, checkout, evidence, refunds, stock, webhook
+from ledger.books import accounts, journal
+from ledger.books.discrepancies import note
 from ledger.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
-from ledger.discrepancies import note
 from ledger.models import (
     BalanceTransaction,
     ClosingBalance,

@@ -10,8 +10,9 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import cancellation, checkout, journal, orders, refunds, webhook
-from ledger.accounts import PREPAYMENTS
+from ledger import cancellation, checkout, orders, refunds, webhook
+from ledger.books import journal
+from ledger.books.accounts import PREPAYMENTS
 from ledger.models import (
     CheckoutAttempt,
     Discrepancy,

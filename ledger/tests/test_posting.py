@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import journal, posting
-from ledger.posting import Change, Line, RefundPart
-from ledger.pots import Pot, recognise, reverse, take
-from ledger.tax import tax_of, totals
+from ledger.books import journal, posting
+from ledger.books.posting import Change, Line, RefundPart
+from ledger.books.pots import Pot, recognise, reverse, take
+from ledger.books.tax import tax_of, totals
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 ORDER = totals([(11_000, 10), (1_080, 8)], discount=500, shipping_fee=550)

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ledger import invariants, journal, recognition
-from ledger.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
+from ledger import invariants
+from ledger.books import journal, recognition
+from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
+from ledger.books.order_pots import pots
+from ledger.books.tax import totals
 from ledger.models import (
     BalanceTransaction,
     Discrepancy,
@@ -26,9 +29,7 @@ from ledger.models import (
     ShipmentLine,
     StockItem,
 )
-from ledger.order_pots import pots
 from ledger.refund_plan import RefundRefused, RefundRequest, refund_plan
-from ledger.tax import totals
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)

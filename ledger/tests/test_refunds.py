@@ -9,8 +9,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import invariants, journal, refunds, stripe_client, webhook
-from ledger.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
+from ledger import invariants, refunds, stripe_client, webhook
+from ledger.books import journal
+from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.events import PaymentNotYetKnown
 from ledger.models import (
     Discrepancy,

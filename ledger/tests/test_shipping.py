@@ -4,8 +4,9 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import journal, shipping
-from ledger.accounts import PREPAYMENTS
+from ledger import shipping
+from ledger.books import journal
+from ledger.books.accounts import PREPAYMENTS
 from ledger.models import JournalEntry, Order, OutgoingMail, Shipment, StockItem, StockMovement
 from ledger.models.orders import OrderStatus
 from ledger.tests import build

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.tax import piecewise, spread, tax_of, totals
+from ledger.books.tax import piecewise, spread, tax_of, totals
 
 YEN = st.integers(0, 99_999_999)
 

@@ -12,8 +12,9 @@ from django.db.models import F
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import evidence, stripe_client, triggers, verification
-from ledger.accounts import PREPAYMENTS
+from ledger import evidence, stripe_client, verification
+from ledger.books import triggers
+from ledger.books.accounts import PREPAYMENTS
 from ledger.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
 from ledger.tests import build

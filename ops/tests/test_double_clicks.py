@@ -23,7 +23,7 @@ from PIL import Image
 
 from kikaku.sandbox import Sandbox
 from ledger import checkout, mail, stripe_client, webhook
-from ledger.discrepancies import note
+from ledger.books.discrepancies import note
 from ledger.models import (
     Account,
     CheckoutAttempt,

@@ -11,7 +11,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from kikaku.days import yesterday
-from ledger import daily_close, journal
+from ledger import daily_close
+from ledger.books import journal
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused
 
 

@@ -10,11 +10,12 @@ from django.db import connection, transaction
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import engine
-from ledger import evidence, journal, verification, webhook
+from ledger import evidence, verification, webhook
+from ledger.books import journal
+from ledger.books.posting import Draft, Line
 from ledger.daily_close import CloseFailed, close_day
 from ledger.decisions import decision
 from ledger.models import DailyClose, JournalEntry, JournalLine
-from ledger.posting import Draft, Line
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
 from ledger.tests.crowds.processes import Together, in_processes

@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Sum
 
 from kikaku.days import business_day
-from ledger import bulk, posting, trial_balance
+from ledger.books import bulk, posting, trial_balance
+from ledger.books.posting import Draft, Line
 from ledger.models import DailyClose, JournalEntry, JournalLine, Order
-from ledger.posting import Draft, Line
 
 ENTRY = (
     "day",

@@ -1,6 +1,6 @@
 """What is posted of parcels, of changes of Stripe's balance, and of refunds that failed.
 
-The rows give the facts, `ledger.pots` calculates, `ledger.posting` drafts, `ledger.journal` writes.
+The rows give the facts, `ledger.books.pots` calculates, `ledger.books.posting` drafts, `ledger.books.journal` writes.
 """
 
 from collections import defaultdict
@@ -10,8 +10,12 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet, Sum
 
-from ledger import journal, posting
-from ledger.discrepancies import note
+from ledger.books import journal, posting
+from ledger.books.discrepancies import note
+from ledger.books.order_pots import SHIPPING_LINE, pots, pots_as_posted, unbound
+from ledger.books.posting import Change, Draft, RefundPart
+from ledger.books.pots import recognise, reverse
+from ledger.books.tax import RATES, SHIPPING_RATE, piecewise
 from ledger.models import (
     BalanceTransaction,
     Discrepancy,
@@ -24,10 +28,6 @@ from ledger.models import (
     Shipment,
     ShipmentLine,
 )
-from ledger.order_pots import SHIPPING_LINE, pots, pots_as_posted, unbound
-from ledger.posting import Change, Draft, RefundPart
-from ledger.pots import recognise, reverse
-from ledger.tax import RATES, SHIPPING_RATE, piecewise
 
 CHARGE_TYPES = frozenset({"charge", "payment"})
 REFUND_TYPES = frozenset({"refund", "payment_refund"})

@@ -6,7 +6,7 @@ refund takes from what is still prepaid or from what was recognised. All amounts
 
 from dataclasses import dataclass, replace
 
-from ledger.tax import tax_of
+from ledger.books.tax import tax_of
 
 
 @dataclass(frozen=True)

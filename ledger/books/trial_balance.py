@@ -9,7 +9,7 @@ from datetime import date
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from ledger import accounts
+from ledger.books import accounts
 from ledger.models import ClosingBalance, JournalEntry, JournalLine
 
 BY_ORDER = (accounts.PREPAYMENTS, accounts.REFUNDS_PAYABLE)  # owed to the customers, order by order

@@ -1,16 +1,16 @@
 """Facts become balanced drafts of journal entries: pure functions, the accounts and sides and nothing else.
 
-Whoever posts gives the fact; `ledger.recognition` and `ledger.order_pots` find the numbers in the rows,
-`ledger.journal` writes the draft.
-Lines of ¥0 are left out; tax on a refund is taken back as it was posted, cumulatively (`ledger.pots`).
+Whoever posts gives the fact; `ledger.books.recognition` and `ledger.books.order_pots` find the numbers in the rows,
+`ledger.books.journal` writes the draft.
+Lines of ¥0 are left out; tax on a refund is taken back as it was posted, cumulatively (`ledger.books.pots`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ledger import accounts
-from ledger.pots import Recognised
+from ledger.books import accounts
+from ledger.books.pots import Recognised
 
 BALANCE_TRANSACTION = "balance_transaction"
 SHIPMENT = "shipment"

@@ -1,6 +1,6 @@
 """The pots of one order as its rows stand: charged, recognised by parcels, taken by refunds; and money in no pot.
 
-The rows decide (order lines, refund lines, entries); `ledger.pots` calculates with what is found here.
+The rows decide (order lines, refund lines, entries); `ledger.books.pots` calculates with what is found here.
 """
 
 from collections import defaultdict
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Q, Sum
 
-from ledger import accounts, posting
+from ledger.books import accounts, posting
+from ledger.books.pots import Pot
+from ledger.books.tax import RATES, SHIPPING_RATE
 from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
-from ledger.pots import Pot
-from ledger.tax import RATES, SHIPPING_RATE
 
 # A refund line of the shipping fee: bound to no order line, but to one "piece"; a part of a whole rate has none.
 SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
