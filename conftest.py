@@ -92,7 +92,7 @@ def sandbox(own_disk: None) -> Iterator["Sandbox"]:
     and `ledger/tests/test_stripe_client.py` insist on it).
     """
     from kikaku.sandbox.openapi import SPEC_PATH, ContractViolation, contract
-    from ledger import stripe_client
+    from ledger.stripe import client as stripe_client
 
     sandbox = stripe_client.sandbox()
     violations: list[str] = []

@@ -18,13 +18,14 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
-from ledger import payments, refunds, stripe_client
+from ledger import payments, refunds
 from ledger.books import bulk, recognition
 from ledger.books.discrepancies import note
 from ledger.books.recognition import Known
 from ledger.decisions import decision
 from ledger.models import BalanceTransaction, Discrepancy
-from ledger.stripe_client import StripeRefused
+from ledger.stripe import client
+from ledger.stripe.client import StripeRefused
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +93,7 @@ def read(created_from: datetime, created_until: datetime) -> list[Reading]:
 
     Raises `StripeUnavailable`, `StripeRefused`. A network call: never inside a transaction.
     """
-    found = [
-        reading_of(told) for told in stripe_client.list_balance_transactions(created_from, created_until)
-    ]
+    found = [reading_of(told) for told in client.list_balance_transactions(created_from, created_until)]
     found.reverse()
     return sorted(found, key=lambda reading: reading.created)  # stable: Stripe's order within a second
 
@@ -182,9 +181,9 @@ def ask(*, charges: Iterable[str], refunds: Iterable[str]) -> Told:
     A refund brings its charge along: it may be booked before the charge is, and before anybody told of either.
     What Stripe refuses to show stays unknown. Raises `StripeUnavailable`.
     """
-    told = list(_shown(refunds, stripe_client.retrieve_refund))
+    told = list(_shown(refunds, client.retrieve_refund))
     behind = dict.fromkeys([*charges, *(refund["charge"] for refund in told if refund["charge"])])
-    return Told(charges=list(_shown(behind, stripe_client.retrieve_charge)), refunds=told)
+    return Told(charges=list(_shown(behind, client.retrieve_charge)), refunds=told)
 
 
 def _shown(ids: Iterable[str], retrieve: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Any]]:

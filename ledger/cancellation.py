@@ -8,7 +8,7 @@ from ledger import checkout, mail, orders, payments, refunds
 from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
-from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 
 class CancelRefused(Exception):

@@ -17,14 +17,15 @@ from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from kikaku.days import business_day
-from ledger import mail, orders, payments, stripe_client, vouchers
+from ledger import mail, orders, payments
 from ledger.books.discrepancies import note
 from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.stock import StockRefused
-from ledger.stripe_client import StripeRefused, StripeUnavailable
-from ledger.vouchers import Voucher
+from ledger.stripe import client, konbini
+from ledger.stripe.client import StripeRefused, StripeUnavailable
+from ledger.stripe.konbini import Voucher
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def _write_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
 
 def _open(attempt: CheckoutAttempt) -> str:
     """Create (or, with the same key, find again) the session of an attempt and store it; outside transactions."""
-    session = stripe_client.create_session(attempt)
+    session = client.create_session(attempt)
     CheckoutAttempt.objects.filter(pk=attempt.pk, status=CheckoutAttempt.Status.CREATED).update(
         session_id=session["id"], url=session["url"] or "", status=CheckoutAttempt.Status.OPEN, last_error=""
     )
@@ -148,7 +149,7 @@ def _open(attempt: CheckoutAttempt) -> str:
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:
             try:
-                stripe_client.expire_session(session["id"])
+                client.expire_session(session["id"])
                 _mark_expired(attempt)
             except StripeRefused:
                 logger.info("Session %s was no longer open", session["id"])
@@ -186,19 +187,19 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if attempt.session_id is None:
         # Stripe's answer may have been lost: the same key tells, or makes a page that we close at once
         try:
-            session = stripe_client.create_session(attempt)
+            session = client.create_session(attempt)
         except StripeRefused as error:
             _give_up(attempt, error, now=now)
             return Outcome.EXPIRED
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         attempt.session_id = session["id"]
-    session = stripe_client.retrieve_session(str(attempt.session_id))
+    session = client.retrieve_session(str(attempt.session_id))
     if session["status"] == "open":
         try:
-            stripe_client.expire_session(session["id"])
+            client.expire_session(session["id"])
             session["status"] = "expired"
         except StripeRefused:  # paid or expired between the two calls
-            session = stripe_client.retrieve_session(session["id"])
+            session = client.retrieve_session(session["id"])
     if session["status"] == "open":
         raise StripeUnavailable(f"session {session['id']} can not be closed")
     if session["status"] == "expired":
@@ -227,7 +228,7 @@ def completed(
     elif intent["status"] in ("requires_payment_method", "canceled"):
         return Outcome.LAPSED if lapsed(attempt, now=now) else Outcome.EXPIRED
     else:
-        handed_out(attempt, vouchers.of_intent(intent), now=now)
+        handed_out(attempt, konbini.of_intent(intent), now=now)
     return Outcome.WAITING
 
 

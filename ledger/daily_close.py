@@ -39,7 +39,7 @@ from ledger.models import (
     Order,
 )
 from ledger.reconciliation import Difference, compare, unheard
-from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe_day import BalanceMoves, StripeDay, Survey, read_day, survey
 
 ATTEMPTS = 5  # how often a day is put together anew because something was posted into it meanwhile

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kikaku.days import business_day
-from ledger import checkout, payments, refunds, vouchers
+from ledger import checkout, payments, refunds
 from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
+from ledger.stripe import konbini
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Write down the voucher of a customer who chose the convenience store; an authentication is Stripe's affair."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
-    voucher = vouchers.of_intent(intent)
+    voucher = konbini.of_intent(intent)
     if attempt is not None and voucher is not None:
         checkout.handed_out(attempt, voucher, now=now)
 
@@ -71,7 +72,7 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Remember Stripe's words; the page stays open and the customer may try another card. A voucher has its end."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     error = intent["last_payment_error"] or {}
-    if attempt is not None and vouchers.lapsed(intent):
+    if attempt is not None and konbini.lapsed(intent):
         checkout.lapsed(attempt, now=now)
     elif attempt is not None:
         CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(

@@ -14,7 +14,7 @@ from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from ledger import mail, orders, stock, stripe_client
+from ledger import mail, orders, stock
 from ledger.books import recognition
 from ledger.books.discrepancies import note
 from ledger.decisions import decision
@@ -29,7 +29,8 @@ from ledger.refund_plan import (
     refund_plan,
     shipping_refunded,
 )
-from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.stripe import client
+from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 __all__ = [
     "RefundRefused",
@@ -281,9 +282,9 @@ def _create(refund: Refund) -> dict[str, Any]:
     parameters: Stripe refuses the key, but sends the money. Raises `StripeUnavailable`, `StripeRefused`.
     """
     try:
-        return stripe_client.create_refund(refund)
+        return client.create_refund(refund)
     except StripeRefused:
-        found = stripe_client.find_refund(refund)
+        found = client.find_refund(refund)
         if found is None:
             raise
         return found
@@ -298,7 +299,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
     sent = unanswered = 0
     for refund in waiting.select_related("payment", "order").order_by("requested_at", "pk")[:limit]:
         try:
-            found = stripe_client.find_refund(refund)
+            found = client.find_refund(refund)
         except StripeUnavailable as error:
             logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
             answered = False
@@ -329,7 +330,7 @@ def ask_about_waiting(*, now: datetime, limit: int = 50) -> int:
         if not Refund.objects.filter(pk=refund.pk, asked_at=refund.asked_at).update(asked_at=now):
             continue  # another worker asks
         try:
-            answer = stripe_client.retrieve_refund(str(refund.stripe_id))
+            answer = client.retrieve_refund(str(refund.stripe_id))
         except (StripeUnavailable, StripeRefused) as error:
             logger.warning("Refund %d waits, Stripe does not tell how it stands: %s", refund.pk, error)
             continue

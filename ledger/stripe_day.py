@@ -7,8 +7,9 @@ from sys import intern
 from typing import Any
 
 from kikaku.days import business_day, day_bounds
-from ledger import balance, stripe_client
+from ledger import balance
 from ledger.balance import AHEAD, Reading
+from ledger.stripe import client
 
 
 class BalanceMoves(Exception):
@@ -110,11 +111,11 @@ def read_day(day: date, *, transactions: list[Reading] | None = None) -> StripeD
         day=day,
         transactions=balance.read(start, end) if transactions is None else transactions,
         charges=sorted(
-            (_charge(told) for told in stripe_client.list_charges(start, end)),
+            (_charge(told) for told in client.list_charges(start, end)),
             key=lambda charge: (charge.created, charge.id),
         ),
         refunds=sorted(
-            (_refund(told) for told in stripe_client.list_refunds(start, end)),
+            (_refund(told) for told in client.list_refunds(start, end)),
             key=lambda refund: (refund.created, refund.id),
         ),
     )
@@ -140,7 +141,7 @@ def survey(since: date, *, now: datetime, keep: Callable[[date, list[Reading]], 
     start, end = day_bounds(today)
     newest = balance.read(start, end + AHEAD)
     for _attempt in range(5):
-        found.balance = stripe_client.retrieve_balance()
+        found.balance = client.retrieve_balance()
         again = balance.read(start, end + AHEAD)
         if [reading.id for reading in again] == [reading.id for reading in newest]:
             keep(today, newest)

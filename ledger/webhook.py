@@ -25,9 +25,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from kikaku.d1 import retry_on_conflict
-from ledger import events, stripe_shapes
+from ledger import events
 from ledger.decisions import decision
 from ledger.models import StripeEvent
+from ledger.stripe import schema
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         and _named(payload.get("id"), 120)
         and _named(payload.get("type"), 80)
         and (payload.get("api_version") is None or _named(payload["api_version"], 40))
-        and stripe_shapes.instant(payload.get("created"))
+        and schema.instant(payload.get("created"))
         and isinstance(payload.get("data"), dict)
         and isinstance(payload["data"].get("object"), dict)
     )
@@ -194,7 +195,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 @decision
 def _handle(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
     if event.type in events.HANDLERS:
-        stripe_shapes.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
+        schema.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
     events.handle(event, now=now)
     if not ours.update(status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now):
         raise LeaseLost(event.pk)

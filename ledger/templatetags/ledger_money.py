@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
-from ledger.vouchers import CHAINS
+from ledger.stripe.konbini import CHAINS
 
 register = template.Library()
 

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Sandbox
-from ledger import checkout, refunds, stripe_client, stripe_shapes
+from ledger import checkout, refunds
 from ledger.checkout import PaymentUnavailable
 from ledger.models import CheckoutAttempt, Refund
-from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.stripe import client as stripe_client
+from ledger.stripe import schema
+from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.tests import build
 from ledger.tests.test_hostile_webhooks import mutate
 
@@ -195,8 +197,8 @@ def test_an_answer_with_odd_values_is_understood_or_unavailable(
         return
     for one in understood if isinstance(understood, list) else [understood]:
         if isinstance(one, dict):  # whatever our code reads of it is there, and of its kind
-            stripe_shapes.check(one, one["object"])
-            assert set(stripe_shapes.SHAPES[one["object"]]) <= set(one)
+            schema.check(one, one["object"])
+            assert set(schema.SHAPES[one["object"]]) <= set(one)
 
 
 def altered(told: Any, rng: random.Random) -> Any:

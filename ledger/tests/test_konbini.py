@@ -12,21 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import (
-    cancellation,
-    checkout,
-    invariants,
-    mail,
-    payments,
-    refunds,
-    stripe_client,
-    vouchers,
-    webhook,
-)
+from ledger import cancellation, checkout, invariants, mail, payments, refunds, webhook
 from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus
+from ledger.stripe import client as stripe_client
+from ledger.stripe import konbini
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
 
@@ -116,7 +108,7 @@ def test_a_voucher_lets_the_order_wait_with_its_stock_and_is_mailed_once(sandbox
 )
 def test_customers_are_sent_to_stripes_own_pages_only(url: str, kept: bool) -> None:
     details = {"hosted_voucher_url": url, "expires_at": 1_800_000_000, "stores": {}}
-    voucher = vouchers.of_intent({"next_action": {"konbini_display_details": details}})
+    voucher = konbini.of_intent({"next_action": {"konbini_display_details": details}})
     assert voucher is not None
     assert voucher.url == (url if kept else "")
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import balance, daily_close, invariants, stripe_client, webhook
+from ledger import balance, daily_close, invariants, webhook
 from ledger.books import accounts, journal
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus
+from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, at, night_after, set_clock
 

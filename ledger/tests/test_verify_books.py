@@ -12,11 +12,12 @@ from django.db.models import F
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import evidence, stripe_client, verification
+from ledger import evidence, verification
 from ledger.books import triggers
 from ledger.books.accounts import PREPAYMENTS
 from ledger.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
+from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
 

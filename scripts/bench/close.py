@@ -24,7 +24,7 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
     from django.utils import timezone
 
     from kikaku.days import yesterday
-    from ledger import stripe_client
+    from ledger.stripe import client as stripe_client
     from ledger.tests import busy_day
 
     day = yesterday(timezone.now())

@@ -97,7 +97,7 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
-    from ledger import stripe_client
+    from ledger.stripe import client as stripe_client
     from ops.tests.acts import Acts, round_trips
 
     acts = Acts(stripe_client.sandbox()).all()

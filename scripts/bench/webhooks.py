@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from bench.report import Figure
 from bench.server import Ask, Server, web
-from ledger import stripe_client
+from ledger.stripe import client as stripe_client
 from ledger.tests import build
 
 CONNECTIONS = 8

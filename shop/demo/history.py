@@ -20,21 +20,11 @@ from django.db.models import F
 
 from kikaku import days
 from kikaku.sandbox import NotAlone, Sandbox, among_others
-from ledger import (
-    balance,
-    cancellation,
-    checkout,
-    orders,
-    refunds,
-    shipping,
-    stock,
-    stripe_client,
-    vouchers,
-    webhook,
-)
+from ledger import balance, cancellation, checkout, orders, refunds, shipping, stock, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
+from ledger.stripe import client, konbini
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
 
@@ -122,7 +112,7 @@ def write(
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
     try:
-        with stripe_client.sandbox().alone():
+        with client.sandbox().alone():
             return _History(count, first=first, last=last, now=now, progress=progress).play()
     except NotAlone:
         raise HistoryRefused("Another demo is writing its history: wait for it.") from None
@@ -180,7 +170,7 @@ class _History:
         self.first = first
         self.last = last
         self.progress = progress
-        self.sandbox: Sandbox = stripe_client.sandbox()
+        self.sandbox: Sandbox = client.sandbox()
         self.run = Order.objects.count()  # tells a second history from the first
         self.rng = random.Random(f"{first}:{last}:{count}:{self.run}")  # noqa: S311  (a story, not a secret)
         self.end = min(days.day_bounds(last)[1] - timedelta(minutes=2), now)
@@ -272,7 +262,7 @@ class _History:
         elif mood < 0.12:
             self._plan(soon, lambda at: self._pay(order, DECLINED, at))
             self._plan(soon + timedelta(seconds=70), lambda at: self._pay(order, VISA, at))
-        elif mood < 0.3 and vouchers.offered(order.total):
+        elif mood < 0.3 and konbini.offered(order.total):
             self._plan(soon, lambda at: self._take_voucher(order, at))
         else:
             card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import days
 from kikaku.sandbox import Sandbox, alone
-from ledger import daily_close, invariants, stripe_client
+from ledger import daily_close, invariants
 from ledger.models import (
     DailyClose,
     Discrepancy,
@@ -22,6 +22,7 @@ from ledger.models import (
     StockItem,
     StockMovement,
 )
+from ledger.stripe import client as stripe_client
 from shop.demo import history, loader
 from shop.models import Category, ContentPage, Picture, Product, Variant
 

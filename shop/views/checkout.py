@@ -12,10 +12,11 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from ledger import orders, vouchers
+from ledger import orders
 from ledger.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.models import Order
 from ledger.models.orders import OrderStatus
+from ledger.stripe import konbini
 from shop import cart as carts
 from shop.cart import Cart
 from shop.checkout import AddressForm
@@ -95,7 +96,7 @@ def show_confirmation(
             "changed": changed,
             "message": message,
             "minutes": settings.CHECKOUT_MINUTES,
-            "konbini": vouchers.offered(priced.totals.total),
+            "konbini": konbini.offered(priced.totals.total),
             "days": settings.KONBINI_DAYS,
             "konbini_from": settings.KONBINI_MINIMUM,
             "konbini_to": settings.KONBINI_MAXIMUM,

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from ledger import balance
-from ledger.stripe_client import StripeRefused, StripeUnavailable
+from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 
 class Command(BaseCommand):

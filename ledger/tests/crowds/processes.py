@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from django.db import connections
 
-from ledger import stripe_client
+from ledger.stripe import client as stripe_client
 
 Result = TypeVar("Result")
 Together = Callable[[], None]

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import stripe_client, verification, webhook
+from ledger import verification, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import BalanceTransaction, Discrepancy, JournalLine, Order, StockItem, StripeEvent
+from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, at, set_clock
 from ledger.tests.crowds.processes import Together, crowd

@@ -25,7 +25,7 @@ from ledger.models import Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.orders import NewLine
 from ledger.refunds import RefundRequest
-from ledger.stripe_client import StripeUnavailable
+from ledger.stripe.client import StripeUnavailable
 from ledger.tests.build import ADDRESS
 from ledger.tests.histories.world import JOBS, RATES, SKUS, World
 from ledger.tests.steps import Crash, CrashAt, Step, steps

@@ -20,8 +20,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from kikaku.sandbox import Request, Sandbox
-from ledger import stripe_shapes, vouchers
 from ledger.models import CheckoutAttempt, Order, Refund
+from ledger.stripe import konbini, schema
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -156,7 +156,7 @@ def errors() -> Iterator[None]:
         if status < 400 or status >= 500 or status in (401, 403, 409, 429):
             raise StripeUnavailable(_short(error)) from error
         raise StripeRefused(str(error.code or ""), _short(error)) from error
-    except (stripe_shapes.NotUnderstood, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (schema.NotUnderstood, LookupError, TypeError, ValueError, AttributeError) as error:
         # what answered is not Stripe as we know it: the library stumbled over it, or we would
         raise StripeUnavailable(
             f"Stripe's answer was not understood: {type(error).__name__}: {error}"[:300]
@@ -174,7 +174,7 @@ def _short(error: stripe.StripeError) -> str:
 def _plain(told: stripe.StripeObject, kind: str) -> dict[str, Any]:
     """Give an answer as plain JSON once it is what it should be. Raises `NotUnderstood`: call it within `errors()`."""
     plain: dict[str, Any] = told.to_dict()
-    stripe_shapes.check(plain, kind)
+    schema.check(plain, kind)
     return plain
 
 
@@ -220,7 +220,7 @@ def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
     Raises `StripeUnavailable`, `StripeRefused`.
     """
     order = attempt.order
-    konbini = vouchers.offered(order.total)
+    konbini = konbini.offered(order.total)
     with translation.override(order.language):
         metadata = {"order": order.number, "attempt": str(attempt.pk)}
         params: SessionCreateParams = {
@@ -323,10 +323,10 @@ def _listed(kind: str, created_from: datetime, created_until: datetime) -> Itera
         with errors():
             page: Any = client().raw_request("get", f"/v1/{kind}s", **params).data
             for told in page["data"]:
-                stripe_shapes.check(told, kind)
+                schema.check(told, kind)
             more = page["has_more"]
             if more and page["data"][-1]["id"] == params.get("starting_after"):
-                raise stripe_shapes.NotUnderstood("the same page came again")
+                raise schema.NotUnderstood("the same page came again")
             params["starting_after"] = page["data"][-1]["id"] if more else None
         yield from page["data"]
 
