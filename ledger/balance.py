@@ -18,12 +18,12 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
-from ledger import payments, refunds
 from ledger.books import bulk, recognition
 from ledger.books.discrepancies import note
 from ledger.books.recognition import Known
 from ledger.decisions import decision
 from ledger.models import BalanceTransaction, Discrepancy
+from ledger.sales import payments, refunds
 from ledger.stripe import client
 from ledger.stripe.client import StripeRefused
 

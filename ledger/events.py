@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kikaku.days import business_day
-from ledger import checkout, payments, refunds
 from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
+from ledger.sales import checkout, payments, refunds
 from ledger.stripe import konbini
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from django_q.models import Schedule
 
 from kikaku import days
 from kikaku.d1 import retry_on_conflict
-from ledger import balance, checkout, daily_close, mail, refunds, webhook
+from ledger import balance, daily_close, webhook
 from ledger.models import BalanceTransaction, DailyClose, Order
+from ledger.sales import checkout, mail, refunds
 from ops import limits
 from ops.models import JobRun
 from shop.demo import history

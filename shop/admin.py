@@ -21,8 +21,8 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
 from kikaku.admin.resubmission import look_again, repeat_on_conflict
 from kikaku.d1 import retry_on_conflict, serializable
-from ledger import stock
 from ledger.models import OrderLine, StockItem, StockMovement
+from ledger.sales import stock
 from shop.models import (
     Category,
     ContactMessage,

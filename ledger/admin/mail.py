@@ -14,8 +14,8 @@ from unfold.decorators import action, display
 
 from kikaku.admin.columns import when
 from kikaku.admin.readonly import ReadOnlyAdmin
-from ledger import mail
 from ledger.models import OutgoingMail
+from ledger.sales import mail
 
 CHANGE_MAIL = "ledger.change_outgoingmail"
 

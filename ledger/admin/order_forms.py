@@ -16,8 +16,8 @@ from unfold.widgets import (
 )
 
 from ledger.models import Order, OrderLine
-from ledger.refunds import RefundRequest
-from ledger.shipping import CARRIERS
+from ledger.sales.refunds import RefundRequest
+from ledger.sales.shipping import CARRIERS
 
 OTHER = "other"
 

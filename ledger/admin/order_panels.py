@@ -9,7 +9,6 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import link, moment
-from ledger import refunds
 from ledger.models import (
     CheckoutAttempt,
     JournalEntry,
@@ -21,6 +20,7 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales import refunds
 from ledger.templatetags.ledger_money import deadline, yen
 
 

@@ -20,9 +20,9 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from kikaku.admin.columns import moment, when
 from kikaku.admin.readonly import ReadOnlyAdmin
-from ledger import stock
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
+from ledger.sales import stock
 
 CHANGE_STOCK = "ledger.change_stockitem"
 FEW_LEFT = 5  # pieces that can still be sold

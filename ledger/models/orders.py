@@ -15,7 +15,7 @@ class TaxRate(models.IntegerChoices):
 
 
 class OrderStatus(models.TextChoices):
-    """Where an order is. `ledger.orders.MOVES` is the table of allowed moves; they only go forward."""
+    """Where an order is. `ledger.sales.orders.MOVES` is the table of allowed moves; they only go forward."""
 
     PENDING = "pending", _("awaiting payment")
     PAID = "paid", _("paid")

@@ -9,11 +9,12 @@ from typing import Any
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import balance, checkout, orders, shipping, stock, webhook
+from ledger import balance, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
-from ledger.orders import Address, NewLine
-from ledger.refunds import RefundRequest, request_refund
+from ledger.sales import checkout, orders, shipping, stock
+from ledger.sales.orders import Address, NewLine
+from ledger.sales.refunds import RefundRequest, request_refund
 
 ADDRESS = Address(
     email="hanako@example.jp",

@@ -16,7 +16,6 @@ from django.db.models import F, Model
 from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import stock
 from ledger.books import journal
 from ledger.books.posting import SHIPMENT, Draft
 from ledger.models import (
@@ -31,6 +30,7 @@ from ledger.models import (
     StockItem,
     StockMovement,
 )
+from ledger.sales import stock
 from ledger.tests import build
 
 VISA, JCB = "4242424242424242", "3566002020360505"

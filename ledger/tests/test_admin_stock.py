@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import mail, stock
 from ledger.models import OutgoingMail, StockItem, StripeEvent
+from ledger.sales import mail, stock
 from ledger.tests import build
 
 pytestmark = pytest.mark.django_db

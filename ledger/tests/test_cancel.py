@@ -7,11 +7,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
-from ledger import cancellation, checkout, refunds
 from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.models import Order, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
+from ledger.sales import cancellation, checkout, refunds
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel

@@ -11,9 +11,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import checkout
 from ledger.models import CheckoutAttempt, Discrepancy, Order, StockItem
 from ledger.models.orders import OrderStatus
+from ledger.sales import checkout
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel

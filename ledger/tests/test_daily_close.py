@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import daily_close, evidence, refunds, webhook
+from ledger import daily_close, evidence, webhook
 from ledger.books import accounts, journal, recognition
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.models import (
@@ -21,6 +21,7 @@ from ledger.models import (
     JournalLine,
     Payment,
 )
+from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
 from ledger.stripe_day import read_day
 from ledger.tests import build

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Sandbox
-from ledger import checkout, refunds
-from ledger.checkout import PaymentUnavailable
 from ledger.models import CheckoutAttempt, Refund
+from ledger.sales import checkout, refunds
+from ledger.sales.checkout import PaymentUnavailable
 from ledger.stripe import client as stripe_client
 from ledger.stripe import schema
 from ledger.stripe.client import StripeRefused, StripeUnavailable

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
-from ledger import checkout, invariants, webhook
+from ledger import invariants, webhook
 from ledger.events import HANDLERS
 from ledger.models import (
     CheckoutAttempt,
@@ -32,6 +32,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales import checkout
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.test_webhook import event, post, sign

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import cancellation, checkout, invariants, mail, payments, refunds, webhook
+from ledger import invariants, webhook
 from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus
+from ledger.sales import cancellation, checkout, mail, payments, refunds
 from ledger.stripe import client as stripe_client
 from ledger.stripe import konbini
 from ledger.tests import build

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import daily_close, evidence, invariants, refunds
+from ledger import daily_close, evidence, invariants
 from ledger.books import accounts, journal
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, STRIPE_BALANCE, SUSPENSE
 from ledger.models import Discrepancy, EvidenceFile, JournalEntry, JournalLine, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
-from ledger.refunds import RefundRequest
+from ledger.sales import refunds
+from ledger.sales.refunds import RefundRequest
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, at, night_after, set_clock

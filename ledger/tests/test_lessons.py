@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import cancellation, checkout, evidence, refunds, stock, webhook
+from ledger import evidence, webhook
 from ledger.books import accounts, journal
 from ledger.books.discrepancies import note
 from ledger.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
@@ -30,7 +30,8 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
-from ledger.stock import SoldOut
+from ledger.sales import cancellation, checkout, refunds, stock
+from ledger.sales.stock import SoldOut
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, WEDNESDAY, at, night_after, paid_by_a_stranger, set_clock
 

@@ -15,8 +15,8 @@ from django.utils import timezone, translation
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import cancellation, mail
 from ledger.models import Order, OutgoingMail
+from ledger.sales import cancellation, mail
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel
 

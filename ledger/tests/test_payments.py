@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import cancellation, checkout, orders, refunds, webhook
+from ledger import webhook
 from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS
 from ledger.models import (
@@ -23,6 +23,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales import cancellation, checkout, orders, refunds
 from ledger.tests import build
 
 pytestmark = pytest.mark.django_db

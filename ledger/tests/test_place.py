@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger import stock
 from ledger.models import Order, OrderLine, StockItem
-from ledger.orders import OrderRefused
+from ledger.sales import stock
+from ledger.sales.orders import OrderRefused
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel
 

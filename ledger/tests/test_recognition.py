@@ -29,7 +29,7 @@ from ledger.models import (
     ShipmentLine,
     StockItem,
 )
-from ledger.refund_plan import RefundRefused, RefundRequest, refund_plan
+from ledger.sales.refund_plan import RefundRefused, RefundRequest, refund_plan
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import invariants, refunds, webhook
+from ledger import invariants, webhook
 from ledger.books import journal
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.events import PaymentNotYetKnown
@@ -22,6 +22,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock

@@ -4,11 +4,11 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import shipping
 from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS
 from ledger.models import JournalEntry, Order, OutgoingMail, Shipment, StockItem, StockMovement
 from ledger.models.orders import OrderStatus
+from ledger.sales import shipping
 from ledger.tests import build
 from ledger.tests.test_stock import in_parallel
 

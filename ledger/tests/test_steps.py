@@ -7,8 +7,9 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 
 from kikaku.sandbox import Sandbox
-from ledger import checkout, evidence
+from ledger import evidence
 from ledger.models import CheckoutAttempt, StockItem
+from ledger.sales import checkout
 from ledger.tests import build
 from ledger.tests.steps import Crash, CrashAt, Step, steps
 

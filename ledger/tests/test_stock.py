@@ -10,8 +10,8 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger import stock
 from ledger.models import StockItem, StockMovement
+from ledger.sales import stock
 from ledger.tests import build
 
 

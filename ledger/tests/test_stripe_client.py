@@ -18,8 +18,8 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
 from kikaku.testing import engine_missing
-from ledger import refunds
 from ledger.models import Refund
+from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.tests import build

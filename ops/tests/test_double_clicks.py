@@ -22,7 +22,7 @@ from django.utils import timezone
 from PIL import Image
 
 from kikaku.sandbox import Sandbox
-from ledger import checkout, mail, webhook
+from ledger import webhook
 from ledger.books.discrepancies import note
 from ledger.models import (
     Account,
@@ -37,6 +37,7 @@ from ledger.models import (
     StockMovement,
     StripeEvent,
 )
+from ledger.sales import checkout, mail
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.crowds.processes import Together, in_processes

@@ -20,10 +20,11 @@ from django.db.models import F
 
 from kikaku import days
 from kikaku.sandbox import NotAlone, Sandbox, among_others
-from ledger import balance, cancellation, checkout, orders, refunds, shipping, stock, webhook
+from ledger import balance, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
+from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
 from ledger.stripe import client, konbini
 from shop.demo.people import Person, people
 from shop.models import Product, Variant

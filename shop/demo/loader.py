@@ -10,8 +10,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from ledger import stock
 from ledger.models import StockItem
+from ledger.sales import stock
 from shop.demo import catalogue, drawing, pages
 from shop.demo.canvas import Drawing
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant

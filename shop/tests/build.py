@@ -5,8 +5,8 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
-from ledger import stock
 from ledger.models import StockItem
+from ledger.sales import stock
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 
 TYPED = {

@@ -14,8 +14,8 @@ from django.utils import timezone
 from PIL import Image
 from pytest_django import DjangoAssertNumQueries
 
-from ledger import stock
 from ledger.models import StockItem, StockMovement
+from ledger.sales import stock
 from ledger.tests import build as books
 from shop.models import ContactMessage, ContentPage, Picture, Product, Variant
 from shop.tests import build

@@ -10,10 +10,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import orders
-from ledger.cancellation import cancel
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.models.orders import OrderStatus
+from ledger.sales import orders
+from ledger.sales.cancellation import cancel
 from ledger.tests import build
 from shop.tests import build as goods
 from shop.tests.test_order_pages import page_of

@@ -6,8 +6,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from kikaku.sandbox import Sandbox
-from ledger import checkout
 from ledger.models import Order
+from ledger.sales import checkout
 from ledger.tests.build import deliver, now_of
 from shop.models import Product, Variant
 from shop.tests import build

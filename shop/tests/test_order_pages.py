@@ -6,8 +6,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
-from ledger.cancellation import cancel
 from ledger.models import CheckoutAttempt, Order
+from ledger.sales.cancellation import cancel
 from ledger.tests import build
 from shop.tests import build as goods
 

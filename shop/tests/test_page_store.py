@@ -13,8 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ledger import stock
 from ledger.models import StockItem
+from ledger.sales import stock
 from shop import page_store, page_version
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 from shop.page_store import Address, Memory, Page, PageStore

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 
 from kikaku.testing.database import database_environment
-from ledger import stock
 from ledger.models import StockItem
+from ledger.sales import stock
 from shop.models import Variant
 from shop.tests import build
 

@@ -14,8 +14,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from kikaku.d1 import retry_on_conflict
-from ledger import stock
 from ledger.models import StockItem
+from ledger.sales import stock
 from shop import page_version
 from shop.catalogue import LOW_STOCK
 from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant

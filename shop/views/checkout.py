@@ -12,10 +12,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from ledger import orders
-from ledger.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.models import Order
 from ledger.models.orders import OrderStatus
+from ledger.sales import orders
+from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.stripe import konbini
 from shop import cart as carts
 from shop.cart import Cart

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from ledger import cancellation
-from ledger.checkout import PaymentUnavailable
 from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
+from ledger.sales import cancellation
+from ledger.sales.checkout import PaymentUnavailable
 from ledger.templatetags.ledger_money import deadline
 from shop import cart as carts
 from shop.cart import CartFull

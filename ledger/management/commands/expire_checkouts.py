@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from ledger import checkout
+from ledger.sales import checkout
 
 
 class Command(BaseCommand):

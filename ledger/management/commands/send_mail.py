@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from ledger import mail
 from ledger.models import OutgoingMail
+from ledger.sales import mail
 
 
 class Command(BaseCommand):

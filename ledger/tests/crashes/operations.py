@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db.models import Sum
 
-from ledger import cancellation, shipping
 from ledger.models import (
     DailyClose,
     Discrepancy,
@@ -22,6 +21,7 @@ from ledger.models import (
     Shipment,
     StockItem,
 )
+from ledger.sales import cancellation, shipping
 from ledger.tests import build
 from ledger.tests.crashes.power import Deed
 from ledger.tests.histories.acts import (

@@ -6,8 +6,8 @@ import pytest
 
 from kikaku.days import business_day
 from ledger import webhook
-from ledger.checkout import PaymentUnavailable
 from ledger.models import DailyClose, Discrepancy, JournalEntry
+from ledger.sales.checkout import PaymentUnavailable
 from ledger.tests.crashes.operations import ORDER, PAID, Hear, Operation, named, ship, tried
 from ledger.tests.crashes.scene import Scene, settled
 from ledger.tests.histories.acts import Close, Pay, RefundAtStripe, WaitForMidnight

@@ -8,11 +8,12 @@ from django.db.models import Sum
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import cancellation, mail, verification
-from ledger.cancellation import CancelRefused
+from ledger import verification
 from ledger.models import Order, Refund, Shipment, StockItem
-from ledger.refunds import RefundRefused
-from ledger.shipping import ShipRefused
+from ledger.sales import cancellation, mail
+from ledger.sales.cancellation import CancelRefused
+from ledger.sales.refunds import RefundRefused
+from ledger.sales.shipping import ShipRefused
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, at, set_clock

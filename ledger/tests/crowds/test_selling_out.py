@@ -7,7 +7,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from ledger.models import Order, OrderLine, StockItem
-from ledger.orders import SoldOut
+from ledger.sales.orders import SoldOut
 from ledger.tests import build
 from ledger.tests.crowds.processes import Together, crowd
 

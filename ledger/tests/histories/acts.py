@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from kikaku.days import business_day, day_bounds
 from kikaku.sandbox import CARDS, MethodNotOffered, NothingToAuthenticate, NoVoucher, Request, SessionNotOpen
-from ledger import cancellation, checkout, daily_close, orders, refunds, shipping, stock
+from ledger import daily_close
 from ledger.models import Order, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.orders import NewLine
-from ledger.refunds import RefundRequest
+from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
+from ledger.sales.orders import NewLine
+from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
 from ledger.tests.build import ADDRESS
 from ledger.tests.histories.world import JOBS, RATES, SKUS, World

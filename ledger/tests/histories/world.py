@@ -20,9 +20,10 @@ from django.test import override_settings
 from kikaku.days import day_bounds, yesterday
 from kikaku.sandbox import Delivery, Sandbox
 from kikaku.testing.database import engine
-from ledger import balance, checkout, daily_close, mail, refunds, stock, webhook
+from ledger import balance, daily_close, webhook
 from ledger.events import PaymentNotYetKnown
 from ledger.models import Account, JournalEntry, StockItem
+from ledger.sales import checkout, mail, refunds, stock
 from ledger.stripe import client as stripe_client
 from ledger.tests.histories import witness
 from ledger.webhook import AlreadyClaimed

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from ledger import checkout, mail, orders, payments, refunds
 from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
+from ledger.sales import checkout, mail, orders, payments, refunds
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 

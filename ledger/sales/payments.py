@@ -13,10 +13,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from ledger import mail, orders, refunds
 from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
+from ledger.sales import mail, orders, refunds
 
 logger = logging.getLogger(__name__)
 

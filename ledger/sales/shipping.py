@@ -7,11 +7,11 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from ledger import mail, orders, stock
 from ledger.books import recognition
 from ledger.decisions import decision
 from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
+from ledger.sales import mail, orders, stock
 
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 

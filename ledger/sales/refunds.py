@@ -14,13 +14,13 @@ from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from ledger import mail, orders, stock
 from ledger.books import recognition
 from ledger.books.discrepancies import note
 from ledger.decisions import decision
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
-from ledger.refund_plan import (
+from ledger.sales import mail, orders, stock
+from ledger.sales.refund_plan import (
     PlannedLine,
     RefundRefused,
     RefundRequest,

@@ -17,12 +17,12 @@ from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from kikaku.days import business_day
-from ledger import mail, orders, payments
 from ledger.books.discrepancies import note
 from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
-from ledger.stock import StockRefused
+from ledger.sales import mail, orders, payments
+from ledger.sales.stock import StockRefused
 from ledger.stripe import client, konbini
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.konbini import Voucher

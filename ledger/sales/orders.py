@@ -13,11 +13,11 @@ from django.utils.translation import gettext as _
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day
-from ledger import stock
 from ledger.books import tax
 from ledger.models import Order, OrderLine
 from ledger.models.orders import OrderStatus
-from ledger.stock import SoldOut
+from ledger.sales import stock
+from ledger.sales.stock import SoldOut
 
 __all__ = ["MOVES", "Address", "NewLine", "OrderRefused", "SoldOut", "advance", "end", "place"]
 
