@@ -23,12 +23,14 @@ from django.db.models import Count, Max, Min
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day, day_bounds, yesterday
-from ledger import balance, close_report, evidence, invariants, webhook
-from ledger.balance import Reading, Told
+from ledger import close_report, evidence, invariants
 from ledger.books import accounts, journal, trial_balance
 from ledger.books.discrepancies import note
 from ledger.books.trial_balance import Standing
 from ledger.decisions import decision
+from ledger.ingest import balance, inbox
+from ledger.ingest.balance import Reading, Told
+from ledger.ingest.snapshot import BalanceMoves, StripeDay, Survey, read_day, survey
 from ledger.models import (
     BalanceTransaction,
     ClosingBalance,
@@ -40,7 +42,6 @@ from ledger.models import (
 )
 from ledger.reconciliation import Difference, compare, unheard
 from ledger.stripe.client import StripeRefused, StripeUnavailable
-from ledger.stripe_day import BalanceMoves, StripeDay, Survey, read_day, survey
 
 ATTEMPTS = 5  # how often a day is put together anew because something was posted into it meanwhile
 LATE_DAYS = 31  # how far back to look for what surfaced late, when the balance is not proved
@@ -275,7 +276,7 @@ def _look(since: date, now: datetime, *, store: bool, wanted: Sequence[date]) ->
 
 
 def _handle_events(now: datetime) -> None:
-    while webhook.process_pending(now=now):
+    while inbox.process_pending(now=now):
         pass
 
 

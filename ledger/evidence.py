@@ -20,8 +20,8 @@ from typing import IO, Any
 from django.core.files import File
 from django.core.files.storage import Storage, storages
 
+from ledger.ingest.snapshot import StripeDay
 from ledger.models import Account, JournalEntry, JournalLine
-from ledger.stripe_day import StripeDay
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -8,9 +8,9 @@ from itertools import islice
 from django.db.models import Exists, OuterRef
 
 from kikaku.days import day_bounds
-from ledger.balance import Reading
+from ledger.ingest.balance import Reading
+from ledger.ingest.snapshot import ChargeReading, RefundReading, StripeDay
 from ledger.models import BalanceTransaction, Discrepancy, Order, Payment, Refund
-from ledger.stripe_day import ChargeReading, RefundReading, StripeDay
 
 CHUNK = 100  # ids per query: Cloudflare D1 binds no more
 ROWS = 2000  # read from the database at once

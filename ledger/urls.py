@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from ledger.webhook import stripe_webhook
+from ledger.ingest.inbox import stripe_webhook
 
 urlpatterns = [path("stripe", stripe_webhook, name="stripe_webhook")]

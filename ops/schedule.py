@@ -18,7 +18,8 @@ from django_q.models import Schedule
 
 from kikaku import days
 from kikaku.d1 import retry_on_conflict
-from ledger import balance, daily_close, webhook
+from ledger import daily_close
+from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ops import limits
@@ -71,7 +72,7 @@ def _count(count: int, what: str) -> str:
 
 def stripe_events(now: datetime) -> str:
     """Take up events that failed or were left."""
-    return _count(webhook.process_pending(now=now, limit=MOST_AT_ONCE), "events handled")
+    return _count(inbox.process_pending(now=now, limit=MOST_AT_ONCE), "events handled")
 
 
 def balance_transactions(now: datetime) -> str:

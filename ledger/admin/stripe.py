@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 
 from kikaku.admin.columns import when
 from kikaku.admin.readonly import ReadOnlyAdmin
-from ledger import webhook
+from ledger.ingest import inbox
 from ledger.models import StripeEvent
 
 CHANGE_EVENT = "ledger.change_stripeevent"
@@ -123,8 +123,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
     def _process(self, request: HttpRequest, event_id: str) -> bool:
         """Process one event and tell what went wrong."""
         try:
-            return webhook.process(event_id, now=timezone.now())
-        except webhook.AlreadyClaimed:
+            return inbox.process(event_id, now=timezone.now())
+        except inbox.AlreadyClaimed:
             messages.warning(request, _("%(event)s is being processed at this moment.") % {"event": event_id})
         except Exception as error:  # whatever the handler met: it is written to the event and shown here
             messages.error(

@@ -9,8 +9,8 @@ from typing import Any
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import balance, webhook
-from ledger.events import PaymentNotYetKnown
+from ledger.ingest import balance, inbox
+from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
 from ledger.sales import checkout, orders, shipping, stock
 from ledger.sales.orders import Address, NewLine
@@ -113,11 +113,11 @@ def deliver(sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3) -
         if not deliveries:
             break
         for delivery in deliveries:
-            event = webhook.receive(
+            event = inbox.receive(
                 delivery.body, delivery.headers["Stripe-Signature"], now=now or now_of(sandbox)
             )
             try:
-                webhook.process(event.pk, now=now or now_of(sandbox))
+                inbox.process(event.pk, now=now or now_of(sandbox))
             except PaymentNotYetKnown:
                 sandbox.mark_delivered(delivery.event_id, 500)
             else:

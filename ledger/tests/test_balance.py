@@ -9,9 +9,9 @@ from django.db import OperationalError, connection
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import balance
-from ledger.balance import Reading
 from ledger.books import accounts, journal, recognition
+from ledger.ingest import balance
+from ledger.ingest.balance import Reading
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Refund
 from ledger.tests import build
 

@@ -9,9 +9,11 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import daily_close, evidence, webhook
+from ledger import daily_close, evidence
 from ledger.books import accounts, journal, recognition
 from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
+from ledger.ingest import inbox
+from ledger.ingest.snapshot import read_day
 from ledger.models import (
     BalanceTransaction,
     DailyClose,
@@ -23,7 +25,6 @@ from ledger.models import (
 )
 from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
-from ledger.stripe_day import read_day
 from ledger.tests import build
 from ledger.tests.closing import (
     MONDAY,
@@ -171,7 +172,7 @@ def test_events_that_were_left_are_handled_first(sandbox: Sandbox) -> None:
     order = build.order(now=now)
     sandbox.pay(build.session_of(order, now=now))
     for delivery in sandbox.pending_deliveries():  # stored, but the process died before it handled them
-        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+        inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
     order.refresh_from_db()
     assert order.status == "paid"

@@ -17,8 +17,9 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
-from ledger import invariants, webhook
-from ledger.events import HANDLERS
+from ledger import invariants
+from ledger.ingest import inbox
+from ledger.ingest.events import HANDLERS
 from ledger.models import (
     CheckoutAttempt,
     Discrepancy,
@@ -166,7 +167,7 @@ def test_whatever_is_signed_is_stored_or_refused_and_never_half_done(
             answer.status_code == 500
         ):  # a refund of a payment that is not known (yet): asked for again, for an hour
             assert "not known yet" in answer.json()["error"], stored and stored.last_error
-            webhook.process_pending(now=timezone.now() + timedelta(days=1))
+            inbox.process_pending(now=timezone.now() + timedelta(days=1))
             stored = StripeEvent.objects.get()
             assert stored.status != StripeEvent.Status.PENDING
         elif answer.status_code == 400:
@@ -252,10 +253,10 @@ def test_an_event_that_is_not_understood_is_kept_for_a_better_version_of_the_sho
     assert kept.status == StripeEvent.Status.FAILED
     assert "charge.amount_captured must be: yen" in kept.last_error
     assert "kept as failed" in caplog.text
-    assert webhook.process_pending(now=timezone.now()) == 0  # tried again by itself, in vain
+    assert inbox.process_pending(now=timezone.now()) == 0  # tried again by itself, in vain
     kept.payload = body
     kept.save(update_fields=["payload"])
-    assert webhook.process_pending(now=timezone.now()) == 1
+    assert inbox.process_pending(now=timezone.now()) == 1
 
 
 @pytest.mark.skipif(

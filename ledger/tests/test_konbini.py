@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import invariants, webhook
+from ledger import invariants
 from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
+from ledger.ingest import inbox
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, mail, payments, refunds
@@ -155,9 +156,9 @@ def shuffled(told: list[Delivery], seed: int) -> list[Delivery]:
 
 def handle(delivery: Delivery, now: datetime) -> None:
     """Handle an event, and a second time as if it had never been done."""
-    event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+    event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     StripeEvent.objects.filter(pk=event.pk).update(status=StripeEvent.Status.PENDING)
-    webhook.process(event.pk, now=now)
+    inbox.process(event.pk, now=now)
 
 
 @pytest.mark.django_db

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import balance, daily_close, invariants, webhook
+from ledger import daily_close, invariants
 from ledger.books import accounts, journal
+from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus
 from ledger.stripe import client as stripe_client
@@ -54,8 +55,8 @@ def test_a_payment_of_which_only_the_session_was_told_is_found_by_its_charge(san
     order = paid_without_a_word(sandbox)
     for delivery in sandbox.pending_deliveries():
         if json.loads(delivery.body)["type"] == "checkout.session.completed":
-            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
-            webhook.process(event.pk, now=now)
+            event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            inbox.process(event.pk, now=now)
     assert Payment.objects.get().charge is None
     build.fetch(sandbox)
     assert JournalEntry.objects.get().order == order

@@ -11,10 +11,11 @@ from django.core.management import call_command
 
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import evidence, webhook
+from ledger import evidence
 from ledger.books import accounts, journal
 from ledger.books.discrepancies import note
 from ledger.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
+from ledger.ingest import inbox
 from ledger.models import (
     BalanceTransaction,
     ClosingBalance,
@@ -162,7 +163,7 @@ def test_a_missed_run_is_caught_up(sandbox: Sandbox) -> None:
 def received(sandbox: Sandbox, kind: str) -> StripeEvent:
     """Take in the waiting events, and give the one of a kind."""
     for delivery in sandbox.pending_deliveries():
-        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=build.now_of(sandbox))
+        inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=build.now_of(sandbox))
     return StripeEvent.objects.get(type=kind)
 
 
@@ -173,11 +174,11 @@ def test_an_event_that_failed_once_is_handled_at_the_retry(sandbox: Sandbox) -> 
     intent = event.payload["data"]["object"]
     StripeEvent.objects.filter(pk=event.pk).update(payload={**event.payload, "data": {"object": {}}})
     now = build.now_of(sandbox)
-    webhook.process_pending(now=now)
+    inbox.process_pending(now=now)
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.FAILED
     StripeEvent.objects.filter(pk=event.pk).update(payload={**event.payload, "data": {"object": intent}})
-    assert webhook.process_pending(now=now) == 1
+    assert inbox.process_pending(now=now) == 1
     assert Payment.objects.get().order == order
 
 
@@ -185,11 +186,11 @@ def test_an_event_whose_handler_crashed_is_taken_up_when_its_lease_is_over(sandb
     sandbox.pay(build.session_of(build.order()))
     event = received(sandbox, "payment_intent.succeeded")
     now = build.now_of(sandbox)
-    assert webhook.claim(event.pk, now=now) is not None  # and the process dies
-    webhook.process_pending(now=now)
+    assert inbox.claim(event.pk, now=now) is not None  # and the process dies
+    inbox.process_pending(now=now)
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.PENDING
-    webhook.process_pending(now=now + timedelta(minutes=6))
+    inbox.process_pending(now=now + timedelta(minutes=6))
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.DONE
 

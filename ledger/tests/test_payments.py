@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger import webhook
 from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS
+from ledger.ingest import inbox
 from ledger.models import (
     CheckoutAttempt,
     Discrepancy,
@@ -284,4 +284,4 @@ def _handle(payload: dict[str, Any]) -> None:
         pk=payload["id"],
         defaults={"type": payload["type"], "created": now, "payload": payload, "received_at": now},
     )
-    webhook.process(event.pk, now=now)
+    inbox.process(event.pk, now=now)

@@ -9,10 +9,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import invariants, webhook
+from ledger import invariants
 from ledger.books import journal
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
-from ledger.events import PaymentNotYetKnown
+from ledger.ingest import inbox
+from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import (
     Discrepancy,
     OutgoingMail,
@@ -277,7 +278,7 @@ def test_a_late_report_never_moves_a_failed_refund_back(sandbox: Sandbox) -> Non
             payload=body,
             received_at=moment,
         )
-        webhook.process(event.pk, now=moment)
+        inbox.process(event.pk, now=moment)
     refund.refresh_from_db()
     assert refund.status == Refund.Status.FAILED
     assert Discrepancy.objects.count() == 1
@@ -313,10 +314,10 @@ def test_a_refund_told_before_its_payment_waits_for_it_and_is_given_up_as_foreig
     )
     stripe_client.client().v1.refunds.create({"payment_intent": intent, "amount": 700})
     for delivery in sorted(sandbox.pending_deliveries(), key=lambda one: b'"refund.' not in one.body):
-        event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+        event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
         if event.type.startswith("refund."):
             with pytest.raises(PaymentNotYetKnown):
-                webhook.process(event.pk, now=timezone.now())
+                inbox.process(event.pk, now=timezone.now())
     assert not Discrepancy.objects.exists()
     waiting = StripeEvent.objects.filter(type__startswith="refund.").first()
     assert waiting is not None
@@ -327,10 +328,10 @@ def test_a_refund_told_before_its_payment_waits_for_it_and_is_given_up_as_foreig
         payload=waiting.payload,
         received_at=waiting.created,
     )
-    assert webhook.process(foreign.pk, now=timezone.now() + timedelta(hours=2))
+    assert inbox.process(foreign.pk, now=timezone.now() + timedelta(hours=2))
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.MISSING_IN_BOOKS
-    webhook.process_pending(now=timezone.now())
-    webhook.process_pending(now=timezone.now())
+    inbox.process_pending(now=timezone.now())
+    inbox.process_pending(now=timezone.now())
     assert order.refunds.get().amount == 700
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import webhook
+from ledger.ingest import inbox
 from ledger.models import Order, Payment, StripeEvent
 from ledger.models.orders import OrderStatus
 from ledger.tests import build
@@ -167,11 +167,11 @@ def test_events_that_never_succeed_leave_room_for_later_ones(sandbox: Sandbox, s
     now = timezone.now()
     for number in range(3):
         body = event(id=f"evt_{number}", type="refund.created", data={"object": {}})
-        webhook.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
-    assert webhook.process_pending(now=now, limit=3) == 0
+        inbox.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
+    assert inbox.process_pending(now=now, limit=3) == 0
     body = event(id="evt_later")
-    webhook.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now + timedelta(minutes=1))
-    assert webhook.process_pending(now=now, limit=3) == 1
+    inbox.receive(body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now + timedelta(minutes=1))
+    assert inbox.process_pending(now=now, limit=3) == 1
 
 
 def test_a_body_above_one_megabyte_is_refused(client: Client, settings: Settings) -> None:
@@ -195,12 +195,12 @@ def test_a_live_claim_is_answered_409_and_the_event_is_handled_later(
 ) -> None:
     now = timezone.now()
     signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])
-    event = webhook.receive(succeeded, signature, now=now)
+    event = inbox.receive(succeeded, signature, now=now)
     StripeEvent.objects.filter(pk=event.pk).update(claimed_until=now + timedelta(minutes=5), attempts=1)
     assert post(client, succeeded, signature).status_code == 409
-    assert webhook.process_pending(now=now) == 0
+    assert inbox.process_pending(now=now) == 0
     # whoever claimed it died: after the lease it is taken up
-    assert webhook.process_pending(now=now + timedelta(minutes=6)) == 1
+    assert inbox.process_pending(now=now + timedelta(minutes=6)) == 1
     assert Order.objects.get().status == OrderStatus.PAID
 
 
@@ -233,12 +233,12 @@ def test_one_failing_event_does_not_hold_up_the_others(sandbox: Sandbox, setting
     for order in (first, second):
         sandbox.pay(build.session_of(order))
     for delivery in sandbox.pending_deliveries():
-        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+        inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
     broken = StripeEvent.objects.filter(type="payment_intent.succeeded").order_by("pk")[0]
     broken.payload["data"]["object"] = {}
     broken.save(update_fields=["payload"])
 
-    done = webhook.process_pending(now=timezone.now())
+    done = inbox.process_pending(now=timezone.now())
     assert done == StripeEvent.objects.count() - 1
     assert StripeEvent.objects.get(status=StripeEvent.Status.FAILED).pk == broken.pk
     assert Order.objects.filter(status=OrderStatus.PAID).count() == 2  # the other events told it too
@@ -247,13 +247,13 @@ def test_one_failing_event_does_not_hold_up_the_others(sandbox: Sandbox, setting
 def test_a_handler_that_lost_its_claim_writes_nothing(succeeded: bytes, settings: Settings) -> None:
     """Somebody took the event over while we were slow: our effects are rolled back, theirs stay."""
     now = timezone.now()
-    event = webhook.receive(succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
+    event = inbox.receive(succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
 
-    claimed = webhook.claim(event.pk, now=now)
+    claimed = inbox.claim(event.pk, now=now)
     assert claimed is not None
-    assert webhook.claim(event.pk, now=now + timedelta(minutes=6)) is not None
-    with pytest.raises(webhook.LeaseLost):
-        webhook.handle(claimed, now=now)
+    assert inbox.claim(event.pk, now=now + timedelta(minutes=6)) is not None
+    with pytest.raises(inbox.LeaseLost):
+        inbox.handle(claimed, now=now)
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.PENDING
     assert not Payment.objects.exists()

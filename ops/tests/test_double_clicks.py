@@ -22,8 +22,8 @@ from django.utils import timezone
 from PIL import Image
 
 from kikaku.sandbox import Sandbox
-from ledger import webhook
 from ledger.books.discrepancies import note
+from ledger.ingest import inbox
 from ledger.models import (
     Account,
     CheckoutAttempt,
@@ -302,7 +302,7 @@ def process_again(world: World) -> Click:
     order = build.order()
     world.sandbox.pay(build.session_of(order))
     for delivery in world.sandbox.pending_deliveries():
-        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
+        inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=timezone.now())
     event = StripeEvent.objects.get(type="charge.succeeded")
     return Click(
         world.staff,

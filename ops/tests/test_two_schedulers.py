@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import verification, webhook
+from ledger import verification
+from ledger.ingest import inbox
 from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, at, night_after, set_clock
@@ -26,7 +27,7 @@ def test_four_workers_with_all_jobs_due_run_each_once(sandbox: Sandbox) -> None:
     left_by_a_crash = build.order(now=now)
     sandbox.pay(build.session_of(left_by_a_crash, now=now))
     for delivery in sandbox.pending_deliveries():  # stored, and nobody handled them
-        webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+        inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     now = set_clock(sandbox, night_after(MONDAY))
 
     def work(number: int, together: Together) -> Counter[str]:

@@ -20,8 +20,8 @@ from django.db.models import F
 
 from kikaku import days
 from kikaku.sandbox import NotAlone, Sandbox, among_others
-from ledger import balance, webhook
-from ledger.events import PaymentNotYetKnown
+from ledger.ingest import balance, inbox
+from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
@@ -424,9 +424,9 @@ class _History:
     def _deliver(self, now: datetime) -> None:
         """Hand the stand-in's events to our webhook, as its server does."""
         for delivery in self.sandbox.pending_deliveries():
-            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
             try:
-                webhook.process(event.pk, now=now)
+                inbox.process(event.pk, now=now)
                 status = 200
             except PaymentNotYetKnown:
                 status = 500

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from ledger import balance
+from ledger.ingest import balance
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from ledger import webhook
+from ledger.ingest import inbox
 from ledger.models import StripeEvent
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         """Handle them, oldest first, and say what is left. Raises `CommandError` for a limit below 1."""
         if limit < 1:
             raise CommandError("--limit must be 1 or more.")
-        done = webhook.process_pending(now=timezone.now(), limit=limit)
+        done = inbox.process_pending(now=timezone.now(), limit=limit)
         left = StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).count()
         self.stdout.write(f"{done} events done, {left} left.")
         failed = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).order_by("received_at")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from kikaku.days import business_day
-from ledger import webhook
+from ledger.ingest import inbox
 from ledger.models import DailyClose, Discrepancy, JournalEntry
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.tests.crashes.operations import ORDER, PAID, Hear, Operation, named, ship, tried
@@ -103,11 +103,11 @@ def test_what_a_dead_process_had_claimed_by_a_clock_ahead_waits_an_hour_longer_a
             deed(world)
         set_wrong(world, HOUR)
         delivery = world.sandbox.pending_deliveries()[0]
-        event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=world.now)
-        assert webhook.claim(event.pk, now=world.now)
+        event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=world.now)
+        assert inbox.claim(event.pk, now=world.now)
         set_right(world, HOUR)
         assert not world.deliver(delivery)  # 409
-        world.wait(HOUR + webhook.LEASE)
+        world.wait(HOUR + inbox.LEASE)
         assert world.deliver(delivery)
         assert settled(world)["orders"] == {("paid", "", 25_290): 1}
 

@@ -10,11 +10,12 @@ from django.db import connection, transaction
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import engine
-from ledger import evidence, verification, webhook
+from ledger import evidence, verification
 from ledger.books import journal
 from ledger.books.posting import Draft, Line
 from ledger.daily_close import CloseFailed, close_day
 from ledger.decisions import decision
+from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
@@ -44,10 +45,10 @@ def test_two_workers_close_while_others_handle_events_fetch_and_ship(sandbox: Sa
     def hear(together: Together) -> str:
         together()
         for delivery in untold:
-            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+            event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
             try:
-                webhook.process(event.pk, now=now)
-            except webhook.AlreadyClaimed:
+                inbox.process(event.pk, now=now)
+            except inbox.AlreadyClaimed:
                 continue
         return "heard"
 
@@ -69,7 +70,7 @@ def test_two_workers_close_while_others_handle_events_fetch_and_ship(sandbox: Sa
     assert lines_put_away(close_of_monday) == JournalLine.objects.filter(entry__day=MONDAY).count()
     assert close_of_monday.stripe_balance == close_of_monday.book_balance
     for _again in range(3):
-        webhook.process_pending(now=now + timedelta(minutes=6))
+        inbox.process_pending(now=now + timedelta(minutes=6))
     assert close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY))).report["proof"]["difference"] == 0
     assert not list(verification.verify())
 

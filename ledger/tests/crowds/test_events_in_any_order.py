@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import verification, webhook
-from ledger.events import PaymentNotYetKnown
+from ledger import verification
+from ledger.ingest import inbox
+from ledger.ingest.events import PaymentNotYetKnown
+from ledger.ingest.inbox import AlreadyClaimed
 from ledger.models import BalanceTransaction, Discrepancy, JournalLine, Order, StockItem, StripeEvent
 from ledger.stripe import client as stripe_client
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, at, set_clock
 from ledger.tests.crowds.processes import Together, crowd
-from ledger.webhook import AlreadyClaimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,9 +50,9 @@ def customers(sandbox: Sandbox, shelf: str) -> list[Delivery]:
 def hear(delivery: Delivery, sandbox: Sandbox) -> None:
     """Take a delivery as our endpoint does; what must come again comes again by the job."""
     now = build.now_of(sandbox)
-    event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
+    event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     with suppress(PaymentNotYetKnown, AlreadyClaimed):
-        webhook.process(event.pk, now=now)
+        inbox.process(event.pk, now=now)
 
 
 def told(shelf: str) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def test_ten_workers_with_shuffled_and_repeated_events_tell_the_same_story(sandb
 
     crowd(WORKERS, worker)
     later = build.now_of(sandbox) + timedelta(minutes=1)
-    while webhook.process_pending(now=later):
+    while inbox.process_pending(now=later):
         pass
     assert set(StripeEvent.objects.values_list("status", flat=True)) == {"done"}
     assert StripeEvent.objects.count() == 2 * len(events)

@@ -20,13 +20,14 @@ from django.test import override_settings
 from kikaku.days import day_bounds, yesterday
 from kikaku.sandbox import Delivery, Sandbox
 from kikaku.testing.database import engine
-from ledger import balance, daily_close, webhook
-from ledger.events import PaymentNotYetKnown
+from ledger import daily_close
+from ledger.ingest import balance, inbox
+from ledger.ingest.events import PaymentNotYetKnown
+from ledger.ingest.inbox import AlreadyClaimed
 from ledger.models import Account, JournalEntry, StockItem
 from ledger.sales import checkout, mail, refunds, stock
 from ledger.stripe import client as stripe_client
 from ledger.tests.histories import witness
-from ledger.webhook import AlreadyClaimed
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
 LONGEST = timedelta(days=9)  # each day costs a close
@@ -35,7 +36,7 @@ RATES = (10, 10, 8, 8)  # of the goods, in percent
 PIECES = 12
 
 JOBS: dict[str, Callable[..., Any]] = {
-    "events": webhook.process_pending,
+    "events": inbox.process_pending,
     "balance": balance.fetch_new,
     "checkouts": checkout.expire_due,
     "refunds": refunds.send_requested,
@@ -77,9 +78,9 @@ class World:
         """Bring one webhook as Stripe does, and note at Stripe how it was answered."""
         status = 0
         try:
-            event = webhook.receive(delivery.body, delivery.headers["Stripe-Signature"], now=self.now)
+            event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=self.now)
             try:
-                webhook.process(event.pk, now=self.now)
+                inbox.process(event.pk, now=self.now)
                 status = 200
                 self.delivered.append(delivery)
             except PaymentNotYetKnown:

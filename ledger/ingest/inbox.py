@@ -25,8 +25,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from kikaku.d1 import retry_on_conflict
-from ledger import events
 from ledger.decisions import decision
+from ledger.ingest import events
 from ledger.models import StripeEvent
 from ledger.stripe import schema
 

@@ -7,8 +7,8 @@ from sys import intern
 from typing import Any
 
 from kikaku.days import business_day, day_bounds
-from ledger import balance
-from ledger.balance import AHEAD, Reading
+from ledger.ingest import balance
+from ledger.ingest.balance import AHEAD, Reading
 from ledger.stripe import client
 
 
