@@ -18,7 +18,7 @@ from django_q.models import Schedule
 
 from kikaku import days
 from kikaku.d1 import retry_on_conflict
-from ledger import daily_close
+from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds

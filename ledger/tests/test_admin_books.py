@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
 from ledger.books import discrepancies
-from ledger.daily_close import close_day
+from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
 from ledger.templatetags.ledger_money import yen
 from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock

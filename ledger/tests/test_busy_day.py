@@ -7,9 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from kikaku.sandbox import Sandbox
-from ledger import invariants, verification
 from ledger.books import accounts, journal, trial_balance
-from ledger.daily_close import CloseResult, close_day
+from ledger.closing import invariants, verification
+from ledger.closing.daily_close import CloseResult, close_day
 from ledger.ingest import balance
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, JournalEntry
 from ledger.tests.busy_day import fill

@@ -9,9 +9,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import daily_close, evidence
 from ledger.books import accounts, journal, recognition
-from ledger.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
+from ledger.closing import daily_close, evidence
+from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
 from ledger.ingest.snapshot import read_day
 from ledger.models import (

@@ -8,9 +8,9 @@ import pytest
 from django.core.files.storage import storages
 
 from kikaku.sandbox import Sandbox
-from ledger import evidence
-from ledger.daily_close import close_day
-from ledger.evidence import RunTaken
+from ledger.closing import evidence
+from ledger.closing.daily_close import close_day
+from ledger.closing.evidence import RunTaken
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
 from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
-from ledger import invariants
+from ledger.closing import invariants
 from ledger.ingest import inbox
 from ledger.ingest.events import HANDLERS
 from ledger.models import (

@@ -8,9 +8,9 @@ from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
-from ledger import invariants
 from ledger.books import triggers
-from ledger.invariants import Finding
+from ledger.closing import invariants
+from ledger.closing.invariants import Finding
 from ledger.models import JournalEntry, JournalLine, Order, Refund, RefundLine, StockItem
 from ledger.tests import build
 from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, set_clock

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import invariants
 from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
+from ledger.closing import invariants
 from ledger.ingest import inbox
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import daily_close, evidence, invariants
 from ledger.books import accounts, journal
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, STRIPE_BALANCE, SUSPENSE
+from ledger.closing import daily_close, evidence, invariants
 from ledger.models import Discrepancy, EvidenceFile, JournalEntry, JournalLine, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import daily_close, invariants
 from ledger.books import accounts, journal
+from ledger.closing import daily_close, invariants
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus

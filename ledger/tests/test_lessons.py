@@ -11,10 +11,10 @@ from django.core.management import call_command
 
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger import evidence
 from ledger.books import accounts, journal
 from ledger.books.discrepancies import note
-from ledger.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
+from ledger.closing import evidence
+from ledger.closing.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
 from ledger.ingest import inbox
 from ledger.models import (
     BalanceTransaction,

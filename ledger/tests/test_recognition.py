@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ledger import invariants
 from ledger.books import journal, recognition
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
 from ledger.books.order_pots import pots
 from ledger.books.tax import totals
+from ledger.closing import invariants
 from ledger.models import (
     BalanceTransaction,
     Discrepancy,

@@ -9,9 +9,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger import invariants
 from ledger.books import journal
 from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE
+from ledger.closing import invariants
 from ledger.ingest import inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import (

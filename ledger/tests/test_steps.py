@@ -7,7 +7,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 
 from kikaku.sandbox import Sandbox
-from ledger import evidence
+from ledger.closing import evidence
 from ledger.models import CheckoutAttempt, StockItem
 from ledger.sales import checkout
 from ledger.tests import build

@@ -12,10 +12,10 @@ from django.db.models import F
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import evidence, verification
 from ledger.books import triggers
 from ledger.books.accounts import PREPAYMENTS
-from ledger.daily_close import close_days
+from ledger.closing import evidence, verification
+from ledger.closing.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
 from ledger.stripe import client as stripe_client
 from ledger.tests import build

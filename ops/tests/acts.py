@@ -18,7 +18,7 @@ from django.utils import timezone
 from kikaku.d1.statements import SQL
 from kikaku.sandbox import Sandbox
 from kikaku.wsgi import application
-from ledger import daily_close
+from ledger.closing import daily_close
 from ledger.models import Order
 from ledger.tests import build, busy_day
 from shop.models import Product, Variant

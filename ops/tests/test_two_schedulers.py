@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from kikaku.sandbox import Sandbox
-from ledger import verification
+from ledger.closing import verification
 from ledger.ingest import inbox
 from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
 from ledger.tests import build

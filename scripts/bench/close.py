@@ -68,7 +68,7 @@ def main() -> int:
     django.setup()
     from django.utils import timezone
 
-    from ledger import daily_close
+    from ledger.closing import daily_close
 
     before, began, cpu = peak_memory(), time.perf_counter(), time.process_time()
     closed = daily_close.close_day(date.fromisoformat(sys.argv[1]), now=timezone.now())

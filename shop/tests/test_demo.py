@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import days
 from kikaku.sandbox import Sandbox, alone
-from ledger import daily_close, invariants
+from ledger.closing import daily_close, invariants
 from ledger.models import (
     DailyClose,
     Discrepancy,

@@ -1,4 +1,4 @@
-"""`manage.py daily_close`: close days, by hand as by the schedule: both call `ledger.daily_close`."""
+"""`manage.py daily_close`: close days, by hand as by the schedule: both call `ledger.closing.daily_close`."""
 
 import json
 import sys
@@ -11,9 +11,9 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from kikaku.days import yesterday
-from ledger import daily_close
 from ledger.books import journal
-from ledger.daily_close import CloseFailed, CloseResult, DayRefused
+from ledger.closing import daily_close
+from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused
 
 
 def a_day(text: str) -> date:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ledger import verification
+from ledger.closing import verification
 from ledger.models import DailyClose, JournalEntry
 
 

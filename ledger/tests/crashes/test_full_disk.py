@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from kikaku.testing.database import engine
-from ledger.daily_close import CloseFailed
+from ledger.closing.daily_close import CloseFailed
 from ledger.models import DailyClose, EvidenceFile, Order, OrderLine
 from ledger.tests.crashes.operations import Operation, named, tried
 from ledger.tests.crashes.power import in_a_child

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import engine
-from ledger import evidence, verification
 from ledger.books import journal
 from ledger.books.posting import Draft, Line
-from ledger.daily_close import CloseFailed, close_day
+from ledger.closing import evidence, verification
+from ledger.closing.daily_close import CloseFailed, close_day
 from ledger.decisions import decision
 from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine

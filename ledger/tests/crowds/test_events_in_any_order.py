@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger import verification
+from ledger.closing import verification
 from ledger.ingest import inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed

@@ -8,7 +8,7 @@ from django.db.models import Sum
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger import verification
+from ledger.closing import verification
 from ledger.models import Order, Refund, Shipment, StockItem
 from ledger.sales import cancellation, mail
 from ledger.sales.cancellation import CancelRefused

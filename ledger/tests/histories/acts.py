@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kikaku.days import business_day, day_bounds
 from kikaku.sandbox import CARDS, MethodNotOffered, NothingToAuthenticate, NoVoucher, Request, SessionNotOpen
-from ledger import daily_close
+from ledger.closing import daily_close
 from ledger.models import Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock

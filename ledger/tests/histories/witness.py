@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Q, Sum
 
 from kikaku.days import day_bounds
-from ledger import verification
+from ledger.closing import verification
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,

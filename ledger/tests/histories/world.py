@@ -20,7 +20,7 @@ from django.test import override_settings
 from kikaku.days import day_bounds, yesterday
 from kikaku.sandbox import Delivery, Sandbox
 from kikaku.testing.database import engine
-from ledger import daily_close
+from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed

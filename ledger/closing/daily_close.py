@@ -23,10 +23,11 @@ from django.db.models import Count, Max, Min
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day, day_bounds, yesterday
-from ledger import close_report, evidence, invariants
 from ledger.books import accounts, journal, trial_balance
 from ledger.books.discrepancies import note
 from ledger.books.trial_balance import Standing
+from ledger.closing import evidence, invariants, report
+from ledger.closing.reconciliation import Difference, compare, unheard
 from ledger.decisions import decision
 from ledger.ingest import balance, inbox
 from ledger.ingest.balance import Reading, Told
@@ -40,7 +41,6 @@ from ledger.models import (
     JournalEntry,
     Order,
 )
-from ledger.reconciliation import Difference, compare, unheard
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 ATTEMPTS = 5  # how often a day is put together anew because something was posted into it meanwhile
@@ -326,7 +326,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         for finding in findings
     ]
     unresolved = _unresolved(day, differences)
-    report = close_report.build(
+    report = report.build(
         day,
         stripe_balance=stripe_balance,
         standings=standings,
@@ -335,7 +335,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     )
     files = {
         "report.json": evidence.paper([evidence.canonical_json(report)]),
-        "report.html": evidence.paper([close_report.html(report)]),
+        "report.html": evidence.paper([report.html(report)]),
         "stripe-evidence.json": evidence.paper(evidence.stripe_evidence(facts)),
         "journal.csv": evidence.paper(evidence.journal_csv(day)),
     }
@@ -357,7 +357,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
 
 
 def _checks(findings: Sequence[invariants.Finding]) -> dict[str, int]:
-    counts = dict.fromkeys(close_report.CHECKS, 0)
+    counts = dict.fromkeys(report.CHECKS, 0)
     for finding in findings:
         counts[finding.check] = counts.get(finding.check, 0) + 1
     return counts

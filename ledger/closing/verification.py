@@ -9,11 +9,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from ledger import evidence, invariants
 from ledger.books import trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
 from ledger.books.trial_balance import Standing
-from ledger.invariants import Finding
+from ledger.closing import evidence, invariants
+from ledger.closing.invariants import Finding
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
 
 NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account

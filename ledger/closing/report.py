@@ -11,6 +11,7 @@ from kikaku.days import day_bounds
 from ledger.books import accounts, posting
 from ledger.books.tax import RATES, SHIPPING_RATE
 from ledger.books.trial_balance import BY_ORDER, Standing
+from ledger.closing.reconciliation import Difference
 from ledger.models import (
     Account,
     BalanceTransaction,
@@ -20,7 +21,6 @@ from ledger.models import (
     Payment,
     ShipmentLine,
 )
-from ledger.reconciliation import Difference
 
 FORMAT = 1
 
