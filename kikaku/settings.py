@@ -156,7 +156,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "kikaku.urls"
 WSGI_APPLICATION = "kikaku.wsgi.application"
 # around Django's application, the outermost last
-WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.page_store.PageStore"]
+WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -164,7 +164,7 @@ TEMPLATES = [
         "OPTIONS": {
             "loaders": [
                 (
-                    "shop.template_loader.Loader",
+                    "shop.pages.template_loader.Loader",
                     [
                         "django.template.loaders.filesystem.Loader",
                         "django.template.loaders.app_directories.Loader",

@@ -15,8 +15,8 @@ from django.utils.translation import get_language
 from shop.json_rows import JsonRows, rows
 from shop.layout import category_url, product_url
 from shop.models import Category, Picture, Product, Specification, Variant, chooser, in_language
+from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
-from shop.statements import Statement, prepare, slot
 
 LOW_STOCK = 5  # pieces from which on the page says how many are left
 

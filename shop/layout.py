@@ -14,8 +14,8 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language, override
 
 from shop.models import Category, ContentPage, chooser
-from shop.page_version import rendered_at
-from shop.statements import Statement, prepare
+from shop.pages.statements import Statement, prepare
+from shop.pages.version import rendered_at
 
 # a browser or a cache asks each time whether its page is still the same: prices move, and a 304 costs next to nothing
 PUBLIC_CACHE_CONTROL = "public, no-cache"

@@ -18,7 +18,7 @@ from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
 from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
-from shop.statements import Statement, prepare, slot
+from shop.pages.statements import Statement, prepare, slot
 
 MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
 

@@ -16,7 +16,7 @@ from django.utils.translation import pgettext_lazy
 from shop.catalogue import cards, with_card_columns
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
-from shop.statements import Statement, prepare, slot
+from shop.pages.statements import Statement, prepare, slot
 
 PAGE_SIZE = 24
 QUERY_LENGTH = 60  # characters; more is no search but a paste

@@ -4,17 +4,17 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-from shop import page_version
+from shop.pages import version
 
 
 def forwards(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Create the row and the triggers."""
-    page_version.install(schema_editor)
+    version.install(schema_editor)
 
 
 def backwards(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Take them away again."""
-    page_version.remove(schema_editor)
+    version.remove(schema_editor)
 
 
 class Migration(migrations.Migration):

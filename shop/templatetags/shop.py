@@ -6,7 +6,7 @@ from django import template
 from django.utils.formats import date_format
 from django.utils.translation import get_language
 
-from shop import fragments
+from shop.pages import fragments
 
 register = template.Library()
 

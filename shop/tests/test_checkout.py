@@ -15,7 +15,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order, StockItem
 from ledger.models.orders import OrderStatus
-from shop.checkout import AddressForm
+from shop.address import AddressForm
 from shop.forms import digits_and_hyphens, katakana
 from shop.models import Variant
 from shop.tests import build

@@ -7,8 +7,8 @@ from django.test import Client
 from django.utils.translation import override
 
 from ledger.models import StockItem
-from shop.fragments import rendered
 from shop.models import Category, ContentPage, Product, Variant
+from shop.pages.fragments import rendered
 from shop.tests import build
 
 pytestmark = pytest.mark.django_db

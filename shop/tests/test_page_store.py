@@ -15,9 +15,9 @@ from pytest_django import Settings
 
 from ledger.models import StockItem
 from ledger.sales import stock
-from shop import page_store, page_version
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
-from shop.page_store import Address, Memory, Page, PageStore
+from shop.pages import store, version
+from shop.pages.store import Address, Memory, Page, PageStore
 from shop.tests import build
 from shop.tests.wsgi import Answer, Counted, ask
 
@@ -285,7 +285,7 @@ def test_too_long_or_too_many_parameters_are_djangos_to_judge(shop: Shop) -> Non
 
 
 def test_memory_is_bounded_and_forgets_what_was_asked_for_least_recently() -> None:
-    memory = Memory(10 * (page_store.OVERHEAD + 100))
+    memory = Memory(10 * (store.OVERHEAD + 100))
     for number in range(50):
         memory.put(Address(f"/{number}", ""), Page("t", (), b"x" * 100))
         assert memory.get(Address("/0", "")) is not None
@@ -298,7 +298,7 @@ def test_memory_is_bounded_and_forgets_what_was_asked_for_least_recently() -> No
 
 
 def test_who_tries_all_lists_evicts_no_other_page(shop: Shop) -> None:
-    shop.store.listed.limit = 3 * (page_store.OVERHEAD + 4_000)
+    shop.store.listed.limit = 3 * (store.OVERHEAD + 4_000)
     shop.ask("/")
     for number in range(12):
         assert shop.ask(f"/products/?category=none-{number}").status == 200
@@ -324,21 +324,21 @@ def test_without_a_version_django_answers_alone(shop: Shop) -> None:
         assert shop.ask("/pages/tokushoho/").status == 200
     finally:
         with connection.schema_editor() as editor:
-            page_version.install(editor)
+            version.install(editor)
     assert shop.rendered("/", "/") == 1
 
 
 def test_without_its_triggers_it_keeps_nothing_and_says_so(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name, (table, _sql) = next(iter(page_version.triggers(connection).items()))
+    name, (table, _sql) = next(iter(version.triggers(connection).items()))
     try:
         by_sql(f"DROP TRIGGER {name}" + (f" ON {table}" if connection.vendor == "postgresql" else ""))
         assert shop.rendered("/", "/", "/") == 3
         assert [record.getMessage() for record in caplog.records if name in record.getMessage()]
     finally:
         with connection.schema_editor() as editor:
-            page_version.install(editor)
+            version.install(editor)
     assert Shop().ask("/").headers["etag"]
 
 

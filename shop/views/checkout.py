@@ -18,8 +18,8 @@ from ledger.sales import orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.stripe import konbini
 from shop import cart as carts
+from shop.address import AddressForm
 from shop.cart import Cart
-from shop.checkout import AddressForm
 from shop.delivery import expected_delivery
 from shop.layout import here, render_page
 from shop.origin import own_pages_only

@@ -3,7 +3,7 @@
 It stands outside Django (`kikaku/wsgi.py` puts it there), since Django's own way in costs more than the page. What
 makes it right:
 
-- The version (`shop.page_version`) is read from the database for every request, before anything is rendered. A page
+- The version (`shop.pages.version`) is read from the database for every request, before anything is rendered. A page
   is kept under the version that was read, and served only while that is the version: never older than the last commit.
 - A page is rendered for nobody: the store asks Django for it in its own words (host, path, known parameters, no cookie
   or header of the visitor), so what somebody sends can not end in what others get.
@@ -36,10 +36,10 @@ from django.utils import timezone
 from django.utils.translation import get_language_from_path, override
 
 from kikaku.client_address import client_address
-from shop import page_version
 from shop.delivery import delivery_period
 from shop.layout import PUBLIC_CACHE_CONTROL
-from shop.page_version import Version
+from shop.pages import version
+from shop.pages.version import Version
 from shop.shelf import Filters, page_number
 
 if TYPE_CHECKING:
@@ -250,17 +250,17 @@ class PageStore:
         connection.close_if_unusable_or_obsolete()  # Django does so at the start of its requests
         try:
             if self._triggers is None:
-                broken = page_version.broken(connection)
+                broken = version.broken(connection)
                 self._triggers = not broken
                 if broken:
                     logger.error(
                         "pages are not kept: the database lacks or has altered %s; a migration that ends with "
-                        "shop.page_version.install puts them back",
+                        "shop.pages.version.install puts them back",
                         ", ".join(broken),
                     )
             if not self._triggers:
                 return None
-            return page_version.current()
+            return version.current()
         except (Error, TypeError):
             return None
 
@@ -293,7 +293,7 @@ class PageStore:
             started.append((status, headers))
             return parts.append
 
-        outside = page_version.rendered_at.set(version)
+        outside = version.rendered_at.set(version)
         try:
             answer = self.application(environ, start)
             try:
@@ -302,7 +302,7 @@ class PageStore:
                 if hasattr(answer, "close"):
                     answer.close()
         finally:
-            page_version.rendered_at.reset(outside)
+            version.rendered_at.reset(outside)
         status, headers = started[-1]
         return status, headers, b"".join(parts)
 
