@@ -12,6 +12,7 @@ from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from kikaku.money import MAX_CHARGE
 from ledger.books import tax
 from shop.cart import MAX_LINES, CartLine
 from shop.catalogue import Image, first_image
@@ -19,8 +20,6 @@ from shop.json_rows import JsonRows
 from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
 from shop.pages.statements import Statement, prepare, slot
-
-MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +230,7 @@ def quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: 
         problems.append(Problem(Kind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
     # a total of what is not there says nothing
     too_many = any(problem.kind is Kind.TOO_MANY for problem in problems)
-    if totals.total > MAXIMUM and not too_many:
+    if totals.total > MAX_CHARGE and not too_many:
         text = _(
             "This is more than one card payment can carry (¥99,999,999). Please contact us for an offer."
         )

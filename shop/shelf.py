@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from kikaku.money import MAX_CHARGE
 from shop.catalogue import cards, with_card_columns
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
@@ -34,7 +35,7 @@ PRICES: dict[str, tuple[Promise, int, int]] = {
     "a": (_("up to ¥2,999"), 0, 2_999),
     "b": (_("¥3,000–9,999"), 3_000, 9_999),
     "c": (_("¥10,000–29,999"), 10_000, 29_999),
-    "d": (_("¥30,000 and more"), 30_000, 99_999_999),
+    "d": (_("¥30,000 and more"), 30_000, MAX_CHARGE),
 }
 SORTS: dict[str, Promise] = {
     "": pgettext_lazy("sort order", "Recommended"),

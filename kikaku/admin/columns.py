@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 
-from ledger.templatetags.ledger_money import yen
+from kikaku.money import yen
 
 LINK = "text-primary-600 hover:underline dark:text-primary-500"
 

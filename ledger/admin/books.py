@@ -22,10 +22,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from kikaku.admin.columns import LINK, day, when
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import look_again
+from kikaku.money import yen
 from ledger.books import discrepancies, posting
 from ledger.closing import evidence
 from ledger.models import Account, DailyClose, Discrepancy, EvidenceFile, JournalEntry, JournalLine
-from ledger.templatetags.ledger_money import yen
 
 CHANGE_DISCREPANCY = "ledger.change_discrepancy"
 

@@ -15,6 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from kikaku.money import MAX_CHARGE
 from ledger.models import Order, OrderLine
 from ledger.sales.refunds import RefundRequest
 from ledger.sales.shipping import CARRIERS
@@ -140,7 +141,7 @@ class RefundForm(LinesForm):
     amount = forms.IntegerField(
         label=gettext_lazy("Amount (¥)"),
         min_value=1,
-        max_value=99_999_999,
+        max_value=MAX_CHARGE,
         required=False,
         widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
     )

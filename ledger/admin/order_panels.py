@@ -9,6 +9,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import link, moment
+from kikaku.money import yen
 from ledger.models import (
     CheckoutAttempt,
     JournalEntry,
@@ -21,7 +22,7 @@ from ledger.models import (
 )
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
-from ledger.templatetags.ledger_money import deadline, yen
+from ledger.templatetags.ledger_money import deadline
 
 
 @dataclass(frozen=True)

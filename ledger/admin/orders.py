@@ -18,13 +18,13 @@ from unfold.enums import ActionVariant
 
 from kikaku.admin.columns import LINK, moment, when
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.money import yen
 from ledger.admin import packing
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
 from ledger.admin.order_panels import BADGES, Summary, at_the_counter, money_left, panels
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds, shipping
-from ledger.templatetags.ledger_money import yen
 
 CHANGE_ORDER = "ledger.change_order"
 

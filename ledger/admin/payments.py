@@ -8,8 +8,8 @@ from unfold.decorators import display
 
 from kikaku.admin.columns import day, money, when
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.money import yen
 from ledger.models import BalanceTransaction, CheckoutAttempt, Payment, Refund
-from ledger.templatetags.ledger_money import yen
 
 # what a clerk should know of each state
 MEANINGS: dict[str, Promise] = {

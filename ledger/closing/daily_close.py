@@ -326,7 +326,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         for finding in findings
     ]
     unresolved = _unresolved(day, differences)
-    report = report.build(
+    content = report.build(
         day,
         stripe_balance=stripe_balance,
         standings=standings,
@@ -334,8 +334,8 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         checks=_checks(findings),
     )
     files = {
-        "report.json": evidence.paper([evidence.canonical_json(report)]),
-        "report.html": evidence.paper([report.html(report)]),
+        "report.json": evidence.paper([evidence.canonical_json(content)]),
+        "report.html": evidence.paper([report.html(content)]),
         "stripe-evidence.json": evidence.paper(evidence.stripe_evidence(facts)),
         "journal.csv": evidence.paper(evidence.journal_csv(day)),
     }
@@ -347,7 +347,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         facts=facts,
         differences=differences,
         open=unresolved,
-        report=report,
+        report=content,
         standings=standings,
         files={**files, evidence.MANIFEST: manifest},
         manifest=manifest,

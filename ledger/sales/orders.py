@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day
+from kikaku.money import MAX_CHARGE
 from ledger.books import tax
 from ledger.models import Order, OrderLine
 from ledger.models.orders import OrderStatus
@@ -31,8 +32,7 @@ MOVES: dict[str, frozenset[str]] = {
     OrderStatus.CANCELLED: frozenset(),
 }
 
-MAXIMUM = 99_999_999  # JPY: Stripe takes eight digits at most
-QUANTITY_MAXIMUM = 9_999
+MAX_QUANTITY = 9_999
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
 
 RefusalReason = Literal["empty", "quantity", "discount", "below_minimum", "above_maximum"]
@@ -86,7 +86,7 @@ def _check(lines: Sequence[NewLine], discount: int) -> None:
     if not lines:
         raise OrderRefused("empty", _("The cart is empty."))
     for line in lines:
-        if not 1 <= line.quantity <= QUANTITY_MAXIMUM or line.unit_price < 0:
+        if not 1 <= line.quantity <= MAX_QUANTITY or line.unit_price < 0:
             raise OrderRefused("quantity", _("The quantity must be between 1 and 9,999."))
     if not 0 <= discount <= sum(line.unit_price * line.quantity for line in lines):
         raise OrderRefused("discount", _("The discount is larger than the goods."))
@@ -121,7 +121,7 @@ def place(
             "below_minimum",
             _("Orders are possible from ¥%(minimum)d.") % {"minimum": settings.ORDER_MINIMUM},
         )
-    if quote.total > MAXIMUM:
+    if quote.total > MAX_CHARGE:
         raise OrderRefused("above_maximum", _("Orders are possible up to ¥99,999,999. Please contact us."))
     wanted: dict[int, int] = {}
     for line in lines:

@@ -220,13 +220,13 @@ def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
     Raises `StripeUnavailable`, `StripeRefused`.
     """
     order = attempt.order
-    konbini = konbini.offered(order.total)
+    by_konbini = konbini.offered(order.total)
     with translation.override(order.language):
         metadata = {"order": order.number, "attempt": str(attempt.pk)}
         params: SessionCreateParams = {
             "mode": "payment",
             "line_items": _line_items(order),
-            "payment_method_types": ["card", "konbini"] if konbini else ["card"],
+            "payment_method_types": ["card", "konbini"] if by_konbini else ["card"],
             "locale": "en" if order.language == "en" else "ja",
             "customer_email": order.email,
             "client_reference_id": order.number,
@@ -242,7 +242,7 @@ def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
             "success_url": settings.STOREFRONT_BASE_URL + reverse("order_thanks", args=[order.token]),
             "cancel_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
         }
-        if konbini:
+        if by_konbini:
             params["payment_method_options"] = {"konbini": {"expires_after_days": settings.KONBINI_DAYS}}
     with errors():
         session = client().v1.checkout.sessions.create(

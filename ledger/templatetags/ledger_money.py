@@ -9,15 +9,13 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
+from kikaku.money import yen
 from ledger.stripe.konbini import CHAINS
 
 register = template.Library()
 
 
-@register.filter
-def yen(amount: int) -> str:
-    """Write integer JPY as ¥12,130, in the same way in every language."""
-    return f"¥{amount:,}" if amount >= 0 else f"−¥{-amount:,}"
+register.filter("yen", yen)
 
 
 @register.filter

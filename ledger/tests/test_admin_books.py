@@ -8,11 +8,11 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from kikaku.money import yen
 from kikaku.sandbox import Sandbox
 from ledger.books import discrepancies
 from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
-from ledger.templatetags.ledger_money import yen
 from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
 
 pytestmark = pytest.mark.django_db

@@ -6,15 +6,13 @@ from django import template
 from django.utils.formats import date_format
 from django.utils.translation import get_language
 
+from kikaku.money import yen
 from shop.pages import fragments
 
 register = template.Library()
 
 
-@register.filter
-def yen(amount: int) -> str:
-    """Write integer JPY as ¥12,800."""
-    return f"−¥{-amount:,}" if amount < 0 else f"¥{amount:,}"
+register.filter("yen", yen)
 
 
 @register.filter

@@ -316,10 +316,10 @@ def test_another_release_has_other_tags(shop: Shop, settings: Settings) -> None:
 def test_without_a_version_django_answers_alone(shop: Shop) -> None:
     shop.ask("/")
     try:
-        by_sql(f"DELETE FROM {page_version.TABLE}")
+        by_sql(f"DELETE FROM {version.TABLE}")
         assert shop.rendered("/", "/") == 2
         assert "etag" not in shop.ask("/").headers
-        by_sql(f"DROP TABLE {page_version.TABLE}")
+        by_sql(f"DROP TABLE {version.TABLE}")
         assert shop.ask("/").status == 200
         assert shop.ask("/pages/tokushoho/").status == 200
     finally:

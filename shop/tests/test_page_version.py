@@ -63,10 +63,10 @@ def test_everything_that_a_page_shows_changes_the_version() -> None:
     versions = [version.current()]
     for name, change in changes.items():
         change()
-        version = version.current()
-        assert version.token not in {earlier.token for earlier in versions}, name
-        assert (version.navigation != versions[-1].navigation) == (name in linked), name
-        versions.append(version)
+        current = version.current()
+        assert current.token not in {earlier.token for earlier in versions}, name
+        assert (current.navigation != versions[-1].navigation) == (name in linked), name
+        versions.append(current)
 
 
 def test_what_no_page_shows_leaves_the_version_alone() -> None:
