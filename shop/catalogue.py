@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from shop.json_rows import JsonRows, rows
-from shop.layout import category_url, product_url
 from shop.models import Category, Picture, Product, Specification, Variant, chooser, in_language
+from shop.pages.links import category_url, product_url
 from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
 

@@ -17,8 +17,8 @@ from ledger.books import tax
 from shop.cart import MAX_LINES, CartLine
 from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
-from shop.layout import product_url
 from shop.models import Picture, Product, Variant, in_language
+from shop.pages.links import product_url
 from shop.pages.statements import Statement, prepare, slot
 
 

@@ -1,102 +1,22 @@
-"""The product list: filters, sorting, paging and search, all by GET and in one query."""
+"""One page of a product list, filtered, sorted and searched, with one query."""
 
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import and_
-from urllib.parse import urlencode
 
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.utils.functional import Promise
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
-from kikaku.money import MAX_CHARGE
 from shop.catalogue import cards, with_card_columns
+from shop.filters import LIGHTS, PRICES, Filters
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
 from shop.pages.statements import Statement, prepare, slot
 
 PAGE_SIZE = 24
-QUERY_LENGTH = 60  # characters; more is no search but a paste
 QUERY_WORDS = 5
 EAGER = 4  # cards whose pictures load at once: the first row of a wide window
-
-# key → (label, lower bound, upper bound); both bounds included, K or JPY
-LIGHTS: dict[str, tuple[Promise, int, int]] = {
-    "warm": (_("Warm white (up to 3,200 K)"), 0, 3_200),  # the bands of shop.scales
-    "neutral": (_("Neutral white (3,300–4,600 K)"), 3_201, 4_600),
-    "day": (_("Daylight white (4,700–5,700 K)"), 4_601, 5_700),
-    "cool": (_("Cool daylight (from 5,800 K)"), 5_701, 20_000),
-}
-PRICES: dict[str, tuple[Promise, int, int]] = {
-    "a": (_("up to ¥2,999"), 0, 2_999),
-    "b": (_("¥3,000–9,999"), 3_000, 9_999),
-    "c": (_("¥10,000–29,999"), 10_000, 29_999),
-    "d": (_("¥30,000 and more"), 30_000, MAX_CHARGE),
-}
-SORTS: dict[str, Promise] = {
-    "": pgettext_lazy("sort order", "Recommended"),
-    "price": _("Price: low to high"),
-    "-price": _("Price: high to low"),
-    "new": _("Newest first"),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """What the form of a list offers: keys and labels."""
-
-    lights: tuple[tuple[str, Promise], ...] = tuple(
-        (key, label) for key, (label, _low, _high) in LIGHTS.items()
-    )
-    prices: tuple[tuple[str, Promise], ...] = tuple(
-        (key, label) for key, (label, _low, _high) in PRICES.items()
-    )
-    sorts: tuple[tuple[str, Promise], ...] = tuple(SORTS.items())
-
-
-CHOICES = Choices()
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What the visitor asked for; unknown values are dropped when read."""
-
-    query: str = ""
-    category: str = ""  # slug
-    light: str = ""
-    price: str = ""
-    in_stock: bool = False
-    sort: str = ""
-
-    @classmethod
-    def read(cls, data: Mapping[str, str], *, category: str = "") -> "Filters":
-        """Read the query string; a `category` from the path wins."""
-        light, price, sort = data.get("light", ""), data.get("price", ""), data.get("sort", "")
-        return cls(
-            query=normalise(data.get("q", "")),
-            category=category or data.get("category", "").replace("\x00", "")[:50],
-            light=light if light in LIGHTS else "",
-            price=price if price in PRICES else "",
-            in_stock=data.get("stock") == "1",
-            sort=sort if sort in SORTS else "",
-        )
-
-    def parameters(self, **changes: str) -> str:
-        """Return the query string of this list with `changes`, empty values left out."""
-        values = {
-            "q": self.query,
-            "category": self.category,
-            "light": self.light,
-            "price": self.price,
-            "stock": "1" if self.in_stock else "",
-            "sort": self.sort,
-        } | changes
-        text = urlencode({key: value for key, value in values.items() if value})
-        return f"?{text}" if text else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +31,6 @@ class Shelf:
 
 class NoSuchPage(Exception):
     """The list has fewer pages."""
-
-
-def normalise(text: str) -> str:
-    """Bring a query into one form: NFKC (full-width letters, half-width kana), single blanks, a bounded length."""
-    return " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).split())[:QUERY_LENGTH].strip()
-
-
-def page_number(text: str) -> int:
-    """Read a page number; what is none is the first page."""
-    return int(text) if text.isascii() and text.isdigit() and 1 <= len(text) <= 4 and int(text) else 1
 
 
 def matching(filters: Filters, found: Sequence[str]) -> QuerySet[Product]:

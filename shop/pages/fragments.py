@@ -13,7 +13,7 @@ from django.template.loader import get_template
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from shop.layout import links
+from shop.pages.links import links
 
 KEPT = 4096  # parts in each process; one has about 1,000 characters
 

@@ -37,10 +37,9 @@ from django.utils.translation import get_language_from_path, override
 
 from kikaku.client_address import client_address
 from shop.delivery import delivery_period
-from shop.layout import PUBLIC_CACHE_CONTROL
-from shop.pages import version
-from shop.pages.version import Version
-from shop.shelf import Filters, page_number
+from shop.filters import Filters, page_number
+from shop.pages.render import PUBLIC_CACHE_CONTROL
+from shop.pages.version import Version, broken_triggers, current_version, rendered_at
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -250,7 +249,7 @@ class PageStore:
         connection.close_if_unusable_or_obsolete()  # Django does so at the start of its requests
         try:
             if self._triggers is None:
-                broken = version.broken(connection)
+                broken = broken_triggers(connection)
                 self._triggers = not broken
                 if broken:
                     logger.error(
@@ -260,7 +259,7 @@ class PageStore:
                     )
             if not self._triggers:
                 return None
-            return version.current()
+            return current_version()
         except (Error, TypeError):
             return None
 
@@ -293,7 +292,7 @@ class PageStore:
             started.append((status, headers))
             return parts.append
 
-        outside = version.rendered_at.set(version)
+        outside = rendered_at.set(version)
         try:
             answer = self.application(environ, start)
             try:
@@ -302,7 +301,7 @@ class PageStore:
                 if hasattr(answer, "close"):
                     answer.close()
         finally:
-            version.rendered_at.reset(outside)
+            rendered_at.reset(outside)
         status, headers = started[-1]
         return status, headers, b"".join(parts)
 

@@ -152,7 +152,7 @@ def remove(editor: BaseDatabaseSchemaEditor) -> None:
     editor.execute(f"DROP TABLE {TABLE}")
 
 
-def broken(database: BaseDatabaseWrapper) -> list[str]:
+def broken_triggers(database: BaseDatabaseWrapper) -> list[str]:
     """Name the triggers that do not stand as they should: missing, disabled or altered."""
     wanted = triggers(database)
     with database.cursor() as cursor:
@@ -169,7 +169,7 @@ def broken(database: BaseDatabaseWrapper) -> list[str]:
         return [name for name, (_table, sql) in wanted.items() if written.get(name) != sql]
 
 
-def current() -> Version:
+def current_version() -> Version:
     """Read the version, with one query.
 
     Raises:

@@ -60,10 +60,10 @@ def test_everything_that_a_page_shows_changes_the_version() -> None:
         "one product less": lambda: Product.objects.filter(slug="madoka").delete(),
     }
     linked = {"a category", "another category", "a text", "another text", "one text less, on the console"}
-    versions = [version.current()]
+    versions = [version.current_version()]
     for name, change in changes.items():
         change()
-        current = version.current()
+        current = version.current_version()
         assert current.token not in {earlier.token for earlier in versions}, name
         assert (current.navigation != versions[-1].navigation) == (name in linked), name
         versions.append(current)
@@ -72,42 +72,42 @@ def test_everything_that_a_page_shows_changes_the_version() -> None:
 def test_what_no_page_shows_leaves_the_version_alone() -> None:
     made = build.product(on_hand=20)
     item = StockItem.objects.get()
-    before = version.current()
+    before = version.current_version()
     stock.reserve({item.pk: 4})
     stock.commit(item.pk, 4, source="shipment:1", actor="test", now=timezone.now())
     stock.receive(item, 5, source="delivery:1", actor="test", now=timezone.now())
     ContactMessage.objects.create(name="山田", email="a@example.jp", message="?", received_at=timezone.now())
-    assert version.current() == before
+    assert version.current_version() == before
     assert Product.objects.get() == made
 
 
 def test_orders_change_the_version_from_where_pages_count_the_pieces() -> None:
     build.product(on_hand=LOW_STOCK + 2)
     item = StockItem.objects.get()
-    versions = [version.current()]
+    versions = [version.current_version()]
     for _piece in range(LOW_STOCK + 2):
         stock.reserve({item.pk: 1})
-        versions.append(version.current())
+        versions.append(version.current_version())
     assert versions[0] == versions[1]
     assert len(set(versions)) == LOW_STOCK + 2
     stock.release({item.pk: 1})
-    assert version.current() not in versions
+    assert version.current_version() not in versions
 
 
 def test_what_is_rolled_back_leaves_the_version_alone() -> None:
     build.product()
-    before = version.current()
+    before = version.current_version()
     with transaction.atomic():
         Variant.objects.update(price=1)
         StockItem.objects.update(reserved=F("on_hand"))
         transaction.set_rollback(True)
-    assert version.current() == before
+    assert version.current_version() == before
     with transaction.atomic():
         with transaction.atomic():
             Variant.objects.update(price=1)
             transaction.set_rollback(True)
         Product.objects.update(title_ja="二代目")
-    assert version.current() != before
+    assert version.current_version() != before
 
 
 MOVES = st.lists(st.integers(-3, 3), min_size=2, max_size=2)  # pieces of two variants, all at once
@@ -127,7 +127,7 @@ def test_no_page_looks_other_under_the_same_version(moves: list[list[int]]) -> N
             for item, pieces in zip(items, available, strict=True):
                 StockItem.objects.filter(pk=item).update(on_hand=pieces + 2, reserved=2)
         pages = [Client().get(path).content for path in ("/products/madoka/", "/en/products/?stock=1")]
-        assert seen.setdefault(version.current().token, pages) == pages
+        assert seen.setdefault(version.current_version().token, pages) == pages
 
 
 def test_orders_and_staff_who_meet_never_wait_for_each_other() -> None:
@@ -162,19 +162,19 @@ def test_orders_and_staff_who_meet_never_wait_for_each_other() -> None:
         finally:
             connection.close()
 
-    before = version.current()
+    before = version.current_version()
     crowd = [threading.Thread(target=act, args=[number]) for number in range(6)]
     for one in crowd:
         one.start()
     for one in crowd:
         one.join()
     assert wrong == []
-    assert version.current() != before
+    assert version.current_version() != before
 
 
 def test_all_triggers_stand_after_all_migrations() -> None:
-    """A later migration that rebuilds one of the tables on SQLite has to end with `page_version.install`."""
-    assert version.broken(connection) == []
+    """A later migration that rebuilds one of the tables on SQLite has to end with `shop.pages.version.install`."""
+    assert version.broken_triggers(connection) == []
 
 
 def test_a_missing_or_altered_trigger_is_named() -> None:
@@ -182,15 +182,15 @@ def test_a_missing_or_altered_trigger_is_named() -> None:
     name = "shop_variant_shown" + ("" if on_table else "_update")
     try:
         sql(f"DROP TRIGGER {name}{on_table}")()
-        assert version.broken(connection) == [name]
+        assert version.broken_triggers(connection) == [name]
     finally:
         with connection.schema_editor() as editor:
             version.install(editor)
-    assert version.broken(connection) == []
+    assert version.broken_triggers(connection) == []
 
 
 def test_the_triggers_count_pieces_as_the_pages_do() -> None:
-    """Pages that count further want a migration that calls `page_version.install` with the new number."""
+    """Pages that count further want a migration that calls `shop.pages.version.install` with the new number."""
     assert version.COUNTED == LOW_STOCK
 
 
@@ -201,4 +201,4 @@ def test_the_migration_can_be_taken_back() -> None:
         assert version.TABLE not in tables()
     finally:
         MigrationExecutor(connection).migrate([("shop", "0002_page_version")])
-    assert version.broken(connection) == []
+    assert version.broken_triggers(connection) == []

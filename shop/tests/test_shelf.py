@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
+from shop.filters import Filters, normalise, page_number
 from shop.models import Product
-from shop.shelf import Filters, normalise, page_number
 from shop.tests import build
 
 pytestmark = pytest.mark.django_db

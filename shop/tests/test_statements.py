@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from shop.filters import Filters, normalise
 from shop.models import Product
 from shop.pages.statements import prepare, slot
 from shop.quote import load_offers, price_of
-from shop.shelf import Filters, matching, normalise, shelf, words
+from shop.shelf import matching, shelf, words
 from shop.tests import build
 
 TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)

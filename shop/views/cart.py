@@ -12,9 +12,10 @@ from django.views.decorators.http import require_POST, require_safe
 from shop import cart as carts
 from shop.cart import Cart, CartFull, WrongQuantity, parse_quantity
 from shop.catalogue import featured_cards
-from shop.layout import here, render_page
-from shop.origin import own_pages_only
+from shop.pages.links import here
+from shop.pages.render import render_page
 from shop.quote import Kind, Quote, load_offers, price_of, quote
+from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
 
 

@@ -17,10 +17,12 @@ from shop.catalogue import (
     product_detail,
 )
 from shop.delivery import expected_delivery
-from shop.layout import load_navigation, render_page
+from shop.filters import CHOICES, LIGHTS, PRICES, Filters, page_number
 from shop.models import Category
+from shop.pages.navigation import load_navigation
+from shop.pages.render import render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
-from shop.shelf import CHOICES, LIGHTS, PRICES, Filters, NoSuchPage, page_number, shelf
+from shop.shelf import NoSuchPage, shelf
 
 SWITCHED = 24  # variants whose price and picture the style sheet can switch
 

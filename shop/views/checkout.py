@@ -21,9 +21,10 @@ from shop import cart as carts
 from shop.address import AddressForm
 from shop.cart import Cart
 from shop.delivery import expected_delivery
-from shop.layout import here, render_page
-from shop.origin import own_pages_only
+from shop.pages.links import here
+from shop.pages.render import render_page
 from shop.quote import Quote, load_offers, quote
+from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
 
 TYPED = "checkout_typed"  # session: what was typed, as it was typed

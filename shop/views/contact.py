@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from kikaku.d1 import retry_on_conflict
 from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
-from shop.layout import here, render_page
 from shop.models import ContactMessage
-from shop.origin import own_pages_only
+from shop.pages.links import here
+from shop.pages.render import render_page
+from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
 
 NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")

@@ -3,8 +3,8 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from shop.layout import render_page
 from shop.models import ContentPage
+from shop.pages.render import render_page
 
 
 @require_safe

@@ -7,7 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.utils.translation import get_language
 
-from shop.layout import Navigation, links, render_page
+from shop.pages.links import links
+from shop.pages.navigation import Navigation
+from shop.pages.render import render_page
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

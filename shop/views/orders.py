@@ -21,11 +21,12 @@ from ledger.templatetags.ledger_money import deadline
 from shop import cart as carts
 from shop.cart import CartFull
 from shop.delivery import expected_delivery
-from shop.layout import here, render_page
-from shop.origin import own_pages_only
+from shop.pages.links import here
+from shop.pages.render import render_page
 from shop.quote import load_offers
 from shop.templatetags.shop import moment, short_day
 from shop.views.checkout import to_payment
+from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
 
 REFRESHES = 40  # times the thank-you page asks again, every three seconds
