@@ -32,7 +32,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language
 
 from kikaku.client_address import client_network
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import unit_of_work
 from ops.audit import ADMIN_PATH
 from ops.models import RateBucket
 from shop.forms import one_form
@@ -142,7 +142,7 @@ def bucket(name: str, *whom: str) -> str:
     return f"{name}:{hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()[:32]}"
 
 
-@retry_on_conflict
+@unit_of_work
 def prune(*, now: float) -> int:
     """Delete the rows of buckets that are full again; returns how many."""
     return RateBucket.objects.filter(due__lt=int(now * 1000)).delete()[0]

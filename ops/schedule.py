@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from kikaku import days
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import unit_of_work
 from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
@@ -154,8 +154,7 @@ JOBS: dict[str, Job] = {
 # ── The bell ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def install(*, now: datetime) -> None:
     """Write the schedule rows that `JOBS` asks for and remove those of jobs that are gone."""
     wanted = {f"kikaku:{job.name}": job for job in JOBS.values()}
@@ -189,7 +188,7 @@ def install(*, now: datetime) -> None:
 # ── The claim ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@retry_on_conflict
+@unit_of_work
 def claim(job: Job, *, now: datetime) -> JobRun | None:
     """Claim the run that `now` stands for; None when somebody else has it or it is done.
 

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponseRedirect, UnreadablePostError
@@ -20,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
 from kikaku.admin.resubmission import look_again, repeat_on_conflict
-from kikaku.d1 import retry_on_conflict, serializable
+from kikaku.transactions import isolated_transaction, unit_of_work
 from ledger.models import OrderLine, StockItem, StockMovement
 from ledger.sales import stock
 from shop.models import (
@@ -288,7 +287,7 @@ class ProductAdmin(EditableAdmin):
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
         try:
-            with serializable(), transaction.atomic():
+            with isolated_transaction():
                 if object_id is not None:
                     self._lock(request, object_id)
                 return super().changeform_view(request, object_id, *args, **kwargs)
@@ -308,7 +307,7 @@ class ProductAdmin(EditableAdmin):
         """Ask, then delete a product; lead back when a first click has done so."""
         if request.method != "POST":
             return super().delete_view(request, object_id, *args)
-        with serializable(), transaction.atomic():
+        with isolated_transaction():
             if self._lock(request, object_id):
                 return super().delete_view(request, object_id, *args)
         return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
@@ -350,8 +349,7 @@ class ProductAdmin(EditableAdmin):
         formset.save_m2m()
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def set_status(products: QuerySet[Product], status: str) -> int:
     """Move products to a status; returns how many were not there. What the audit log can not take is not changed."""
     changed = 0

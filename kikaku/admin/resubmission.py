@@ -8,7 +8,7 @@ from django.contrib.messages.storage import default_storage
 from django.db import IntegrityError
 from django.http import HttpRequest
 
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import retry_on_conflict
 
 
 def repeat_on_conflict(view: Callable[..., Any]) -> Callable[..., Any]:

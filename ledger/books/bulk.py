@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection, models
 
-from kikaku.d1 import reserve_ids
+from kikaku.transactions import reserve_ids
 
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import unit_of_work
 from ledger.models import Discrepancy
 
 
@@ -10,7 +10,7 @@ class ResolutionMissing(Exception):
     """A discrepancy is resolved by saying how; nothing was changed."""
 
 
-@retry_on_conflict
+@unit_of_work
 def note(
     kind: str, object_id: str, *, day: date, now: datetime, amount: int = 0, detail: str = ""
 ) -> Discrepancy:

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Sum
 
 from kikaku.days import business_day
+from kikaku.transactions import require_transaction
 from ledger.books import bulk, posting, trial_balance
 from ledger.books.posting import Draft, Line
 from ledger.models import DailyClose, JournalEntry, JournalLine, Order
@@ -81,7 +82,8 @@ def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -
     Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with other lines; RuntimeError outside of a
     transaction.
     """
-    _check_all([draft])
+    require_transaction()
+    check(draft)
     try:
         return _write([draft], now=now, reverses=reverses)[0]
     except IntegrityError:
@@ -96,15 +98,10 @@ def post_all(drafts: Sequence[Draft], *, now: datetime) -> list[JournalEntry]:
 
     Raises as `post` does, but IntegrityError when one of the facts was posted before; then nothing is written.
     """
-    _check_all(drafts)
-    return _write(drafts, now=now)
-
-
-def _check_all(drafts: Sequence[Draft]) -> None:
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("journal.post() belongs into the transaction of the fact that it posts.")
+    require_transaction()
     for draft in drafts:
         check(draft)
+    return _write(drafts, now=now)
 
 
 def _write(

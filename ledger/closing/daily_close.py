@@ -21,14 +21,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
-from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day, day_bounds, yesterday
+from kikaku.transactions import unit_of_work
 from ledger.books import accounts, journal, trial_balance
 from ledger.books.discrepancies import note
 from ledger.books.trial_balance import Standing
 from ledger.closing import evidence, invariants, report
 from ledger.closing.reconciliation import Difference, compare, unheard
-from ledger.decisions import decision
 from ledger.ingest import balance, inbox
 from ledger.ingest.balance import Reading, Told
 from ledger.ingest.snapshot import BalanceMoves, StripeDay, Survey, read_day, survey
@@ -231,31 +230,30 @@ def _dry_run(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
     yield from results
 
 
-@retry_on_conflict
+@unit_of_work
 def _rehearse(
     facts: Sequence[StripeDay], looked: _Looked, told: Sequence[Told], now: datetime
 ) -> list[CloseResult]:
     results = []
-    with transaction.atomic():
-        _handle_events(now)
-        for answers in told:
-            balance.learn(answers, now=now)
-        for readings in (looked.late, *looked.transactions.values()):
-            balance.take_in(readings, now=now, ask=False)
-        for of in facts:
-            prepared = _prepare(of, looked.survey.at_cut(of.day), now)
-            _write_rows(prepared, run=0, written=[], now=now)
-            results.append(
-                CloseResult(
-                    day=of.day,
-                    state=DRY_RUN,
-                    differences=len(prepared.open),
-                    manifest_sha256=prepared.manifest.sha256,
-                    folder="",
-                    report=prepared.report,
-                )
+    _handle_events(now)
+    for answers in told:
+        balance.learn(answers, now=now)
+    for readings in (looked.late, *looked.transactions.values()):
+        balance.take_in(readings, now=now, ask=False)
+    for of in facts:
+        prepared = _prepare(of, looked.survey.at_cut(of.day), now)
+        _write_rows(prepared, run=0, written=[], now=now)
+        results.append(
+            CloseResult(
+                day=of.day,
+                state=DRY_RUN,
+                differences=len(prepared.open),
+                manifest_sha256=prepared.manifest.sha256,
+                folder="",
+                report=prepared.report,
             )
-        transaction.set_rollback(True)
+        )
+    transaction.set_rollback(True)
     return results
 
 
@@ -425,7 +423,7 @@ def _lock(facts: StripeDay, stripe_balance: int, now: datetime) -> CloseResult:
     raise CloseFailed(f"Entries kept coming in while {facts.day} was closed. Please try again in a moment.")
 
 
-@decision
+@unit_of_work
 def _write_rows(prepared: Prepared, *, run: int, written: Sequence[evidence.Written], now: datetime) -> None:
     """Write the close in one transaction. Its first row locks: from here on the day gains no entry.
 

@@ -18,10 +18,10 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
+from kikaku.transactions import unit_of_work
 from ledger.books import bulk, recognition
 from ledger.books.discrepancies import note
 from ledger.books.recognition import Known
-from ledger.decisions import decision
 from ledger.models import BalanceTransaction, Discrepancy
 from ledger.sales import payments, refunds
 from ledger.stripe import client
@@ -199,10 +199,10 @@ def learn(told: Told, *, now: datetime) -> None:
     for charge in told.charges:
         captured = payments.of_charge(charge)
         if captured is not None and payments.attempt_of(captured.metadata) is not None:
-            decision(payments.record)(captured, now=now)
+            unit_of_work(payments.record)(captured, now=now)
     for refund in told.refunds:
         with suppress(refunds.UnknownPayment):
-            decision(refunds.follow)(refund, now=now)
+            unit_of_work(refunds.follow)(refund, now=now)
 
 
 def _without_row(reading: Reading, rows: Known) -> bool:
@@ -246,7 +246,7 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     return stored
 
 
-@decision
+@unit_of_work
 def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
     txns = [
         BalanceTransaction(

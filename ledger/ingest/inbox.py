@@ -24,8 +24,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from kikaku.d1 import retry_on_conflict
-from ledger.decisions import decision
+from kikaku.transactions import unit_of_work
 from ledger.ingest import events
 from ledger.models import StripeEvent
 from ledger.stripe import schema
@@ -121,7 +120,6 @@ def _deeper_than(value: Any, levels: int) -> bool:
     return bool(layer)
 
 
-@retry_on_conflict
 def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     """Check a delivery and store its event; an event that is there already is returned as it stands.
 
@@ -129,25 +127,30 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     """
     _verify(body, signature)
     payload = _parse(body)
-    event_id, kind, livemode = payload["id"], payload["type"], payload.get("livemode")
+    livemode = payload.get("livemode")
     if livemode is not settings.PRODUCTION:
         raise Rejected(
             f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
             "the endpoint at Stripe belongs to the other mode."
         )
     try:
-        event, _created = StripeEvent.objects.get_or_create(
-            pk=event_id,
-            defaults={
-                "type": kind,
-                "api_version": payload.get("api_version") or "",
-                "created": datetime.fromtimestamp(payload["created"], UTC),
-                "payload": payload,
-                "received_at": now,
-            },
-        )
-    except (DataError, IntegrityError) as error:  # text that a database can not keep, such as U+0000
+        return _store(payload, now=now)
+    except (DataError, IntegrityError) as error:  # text that a database cannot keep, such as U+0000
         raise Rejected("The body holds characters that can not be stored.") from error
+
+
+@unit_of_work
+def _store(payload: dict[str, Any], *, now: datetime) -> StripeEvent:
+    event, _created = StripeEvent.objects.get_or_create(
+        pk=payload["id"],
+        defaults={
+            "type": payload["type"],
+            "api_version": payload.get("api_version") or "",
+            "created": datetime.fromtimestamp(payload["created"], UTC),
+            "payload": payload,
+            "received_at": now,
+        },
+    )
     return event
 
 
@@ -192,7 +195,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
         raise
 
 
-@decision
+@unit_of_work
 def _handle(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
     if event.type in events.HANDLERS:
         schema.check(event.payload["data"]["object"], event.type.rpartition(".")[0])

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from ledger.decisions import decision
+from kikaku.transactions import unit_of_work
 from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, mail, orders, payments, refunds
@@ -45,7 +45,7 @@ def _close_pages(order: Order, *, now: datetime) -> None:
             ) from error
 
 
-@decision
+@unit_of_work
 def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
     """Cancel an order in one transaction; returns the refunds that are to be sent after it."""
     order = Order.objects.select_for_update().get(pk=order_id)

@@ -17,8 +17,8 @@ from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from kikaku.days import business_day
+from kikaku.transactions import unit_of_work
 from ledger.books.discrepancies import note
-from ledger.decisions import decision
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail, orders, payments
@@ -112,7 +112,7 @@ def _new_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
         return attempt
 
 
-@decision
+@unit_of_work
 def _write_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
     order = Order.objects.select_for_update().get(pk=order_id)
     if order.status != OrderStatus.PENDING:
@@ -205,7 +205,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "expired":
         _mark_expired(attempt)
         return Outcome.EXPIRED
-    return decision(completed)(attempt, session, occurred_at=now, now=now)
+    return unit_of_work(completed)(attempt, session, occurred_at=now, now=now)
 
 
 def completed(
@@ -339,7 +339,7 @@ def _last_moment(attempt: CheckoutAttempt) -> datetime:
     return attempt.expires_at + timedelta(days=settings.KONBINI_DAYS + 1 if waits else 0)
 
 
-@decision
+@unit_of_work
 def _write_off(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
     """End an attempt that Stripe does not know (another account's, another mode's) and that nobody can pay any more.
 
@@ -367,6 +367,6 @@ def _end_locked(order_id: int, *, now: datetime) -> bool:
         return False
 
 
-@decision
+@unit_of_work
 def _lock_and_end(order_id: int, *, now: datetime) -> bool:
     return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)

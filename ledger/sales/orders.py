@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from kikaku.d1 import retry_on_conflict
 from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE
+from kikaku.transactions import unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderLine
 from ledger.models.orders import OrderStatus
@@ -92,7 +92,7 @@ def _check(lines: Sequence[NewLine], discount: int) -> None:
         raise OrderRefused("discount", _("The discount is larger than the goods."))
 
 
-@retry_on_conflict
+@unit_of_work
 def place(
     *,
     nonce: str,

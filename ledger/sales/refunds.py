@@ -14,9 +14,9 @@ from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
+from kikaku.transactions import unit_of_work
 from ledger.books import recognition
 from ledger.books.discrepancies import note
-from ledger.decisions import decision
 from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail, orders, stock
@@ -82,7 +82,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
     nothing changed.
     """
     try:
-        refund = decision(write)(order=order, request=request, nonce=nonce, actor=actor, now=now)
+        refund = unit_of_work(write)(order=order, request=request, nonce=nonce, actor=actor, now=now)
     except IntegrityError:
         written = Refund.objects.filter(nonce=nonce, order=order).first()
         if written is None:
@@ -94,7 +94,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
     return refund
 
 
-@decision
+@unit_of_work
 def preview(*, order: Order, request: RefundRequest) -> int:
     """Say what the customer would get (JPY): decide and write it all, and roll it back.
 
@@ -264,11 +264,11 @@ def send(refund: Refund, *, now: datetime) -> bool:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
         _refused(refund, error, now=now)
         return True
-    decision(follow)(answer, now=now)
+    unit_of_work(follow)(answer, now=now)
     return True
 
 
-@decision
+@unit_of_work
 def _refused(refund: Refund, refusal: StripeRefused, *, now: datetime) -> None:
     """Write down that Stripe refused a refund: it failed before any money moved."""
     Order.objects.select_for_update().get(pk=refund.order_id)
@@ -308,7 +308,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
             continue
         else:
             if found is not None:
-                decision(follow)(found, now=now)
+                unit_of_work(follow)(found, now=now)
             answered = found is not None or send(refund, now=now)
         sent += answered
         unanswered = 0 if answered else unanswered + 1
@@ -334,7 +334,7 @@ def ask_about_waiting(*, now: datetime, limit: int = 50) -> int:
         except (StripeUnavailable, StripeRefused) as error:
             logger.warning("Refund %d waits, Stripe does not tell how it stands: %s", refund.pk, error)
             continue
-        moved += decision(follow)(answer, now=now).status not in WAITS
+        moved += unit_of_work(follow)(answer, now=now).status not in WAITS
     return moved
 
 

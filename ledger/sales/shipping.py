@@ -7,8 +7,8 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from kikaku.transactions import unit_of_work
 from ledger.books import recognition
-from ledger.decisions import decision
 from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail, orders, stock
@@ -52,7 +52,7 @@ def ship(
         return shipped
 
 
-@decision
+@unit_of_work
 def _ship(
     *,
     order: Order,

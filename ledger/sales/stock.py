@@ -8,12 +8,10 @@ transaction where it has one.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from kikaku.d1 import retry_on_conflict
-from ledger.decisions import decision
+from kikaku.transactions import unit_of_work
 from ledger.models import StockItem, StockMovement
 
 
@@ -42,8 +40,7 @@ def _moved(
     return created
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def receive(
     item: StockItem, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
 ) -> None:
@@ -57,8 +54,7 @@ def receive(
         StockItem.objects.filter(pk=item.pk).update(on_hand=F("on_hand") + quantity)
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def receive_many(
     quantities: Mapping[int, int], *, source: str, actor: str, now: datetime, note: str = ""
 ) -> None:
@@ -91,7 +87,7 @@ def receive_many(
             StockItem.objects.filter(pk__in=ids[start : start + 500]).update(on_hand=F("on_hand") + quantity)
 
 
-@decision
+@unit_of_work
 def adjust(
     item: StockItem,
     *,
@@ -130,8 +126,7 @@ def adjust(
     _moved(item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note)
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def reserve(wanted: Mapping[int, int]) -> None:
     """Promise pieces: stock item id → quantity (1 or more), all of them or none.
 
@@ -148,8 +143,7 @@ def reserve(wanted: Mapping[int, int]) -> None:
         raise SoldOut(StockItem.objects.filter(pk__in=missing).order_by("pk").values_list("sku", flat=True))
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def release(promised: Mapping[int, int]) -> None:
     """Take back promises: stock item id → quantity. The pieces can be sold again.
 
@@ -162,8 +156,7 @@ def release(promised: Mapping[int, int]) -> None:
             raise StockRefused(f"stock item {item_id}: {quantity} to release, fewer reserved")
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetime) -> None:
     """Ship reserved pieces: they leave the shelf and the promise is kept.
 
@@ -177,8 +170,7 @@ def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetim
         raise StockRefused(f"stock item {item_id}: {quantity} to ship, fewer reserved")
 
 
-@retry_on_conflict
-@transaction.atomic
+@unit_of_work
 def take_back(item_id: int, quantity: int, *, source: str, actor: str, now: datetime, note: str = "") -> None:
     """Put returned pieces back on the shelf. The same `source` twice is taken back once."""
     if _moved(item_id, StockMovement.Kind.RETURN, quantity, source=source, actor=actor, now=now, note=note):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import retry_on_conflict
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.catalogue import LOW_STOCK

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import unit_of_work
 from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
 from shop.models import ContactMessage
 from shop.pages.links import here
@@ -58,7 +58,7 @@ def contact(request: HttpRequest) -> HttpResponse:
     return SeeOther(f"{here()['contact']}sent/")
 
 
-@retry_on_conflict
+@unit_of_work
 def keep(nonce: str, values: dict[str, Any]) -> None:
     """Store a message, once."""
     ContactMessage.objects.get_or_create(nonce=nonce, defaults=values)

@@ -10,11 +10,11 @@ from django.db import connection, transaction
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import engine
+from kikaku.transactions import unit_of_work
 from ledger.books import journal
 from ledger.books.posting import Draft, Line
 from ledger.closing import evidence, verification
 from ledger.closing.daily_close import CloseFailed, close_day
-from ledger.decisions import decision
 from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.tests import build
@@ -89,7 +89,7 @@ def test_a_close_that_is_disturbed_all_the_time_is_done_or_says_so(sandbox: Sand
     def post(together: Together) -> str:
         together()
         for number in range(40):
-            decision(journal.post)(draft(number), now=now)
+            unit_of_work(journal.post)(draft(number), now=now)
         return "posted"
 
     done = in_processes([close, post, post])

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 from django_q.cluster import Cluster
 
-from kikaku.d1 import retry_on_conflict
+from kikaku.transactions import unit_of_work
 from ops import schedule
 from ops.models import Heartbeat
 
@@ -23,7 +23,7 @@ BEAT_SECONDS = 30
 GRACE_SECONDS = 10  # django-q2 waits for a running job without limit; claims and leases make a hard end safe
 
 
-@retry_on_conflict
+@unit_of_work
 def beat(*, started_at: datetime, now: datetime) -> None:
     """Write the sign of life that health and alerts look at."""
     Heartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now, "started_at": started_at})
