@@ -57,7 +57,7 @@ def prepare(folder: str) -> None:
     call_command("migrate", verbosity=0)
     logging.disable(logging.CRITICAL)  # refusals and crashes are what a history is made of
 
-    from ledger.tests.histories.world import ground
+    from ledger.testing.histories.world import ground
 
     global _ground
     _ground = _life.enter_context(ground())
@@ -65,7 +65,7 @@ def prepare(folder: str) -> None:
 
 def live(batch: Batch) -> tuple[Batch, str]:
     """Live a batch; the text tells of the first history that failed, shortened, and is empty when none did."""
-    from ledger.tests.histories.life import Broken, live_many
+    from ledger.testing.histories.runner import Broken, live_many
 
     def say(failure: str) -> None:
         print(f"Seed {batch.seed} failed, a shorter history is looked for: {failure[:300]}", flush=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import stripe
+from django.contrib.auth.models import Permission, User
+from django.test import Client
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,3 +15,12 @@ def impatient_library() -> Iterator[None]:
     stripe.HTTPClient.INITIAL_DELAY = 0.01
     yield
     stripe.HTTPClient.INITIAL_DELAY = waits
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    """Sign in somebody who may see and change orders."""
+    user = User.objects.create_user("sato", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    client.force_login(user)
+    return client

@@ -13,7 +13,7 @@ from kikaku.sandbox import Sandbox
 from ledger.books import discrepancies
 from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
-from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
+from ledger.testing.closing import MONDAY, a_day_of_business, night_after, set_clock
 
 pytestmark = pytest.mark.django_db
 

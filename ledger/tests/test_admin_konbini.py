@@ -8,10 +8,9 @@ from django.urls import reverse
 
 from kikaku.sandbox import Sandbox
 from ledger.models import Order, Refund
-from ledger.tests import build
-from ledger.tests.test_admin_orders import fields_of, page_of, staff
+from ledger.testing import build
+from ledger.testing.admin import fields_of, page_of
 
-__all__ = ["staff"]  # a fixture
 pytestmark = pytest.mark.django_db
 
 

@@ -1,6 +1,5 @@
 """The admin of orders: finds, shows, ships, refunds, cancels; and lets nobody edit the books."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,48 +11,12 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger.models import Order, Refund, Shipment, StockItem
+from ledger.models import Refund, Shipment, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.tests import build
+from ledger.testing import build
+from ledger.testing.admin import fields_of, page_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    """Sign in somebody who may see and change orders."""
-    user = User.objects.create_user("sato", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
-    client.force_login(user)
-    return client
-
-
-def page_of(order: Order, action: str = "") -> str:
-    """Address of an order's page, or of one of its actions."""
-    return reverse("admin:ledger_order_change", args=[order.pk]).replace(
-        "change/", f"{action}/" if action else "change/"
-    )
-
-
-def fields_of(answer: Any) -> dict[str, str]:
-    """Read the form of a page as a browser would send it back unchanged."""
-    page = answer.content.decode()
-    form = page[page.rindex('<form method="post"') :]
-    found = {}
-    for tag in re.findall(r"<input[^>]*>", form):
-        name = re.search(r'name="([^"]*)"', tag)
-        value = re.search(r'value="([^"]*)"', tag)
-        kind = re.search(r'type="([^"]*)"', tag)
-        if name and (
-            kind is None or kind[1] not in ("checkbox", "radio") or re.search(r"\schecked[\s>]", tag)
-        ):
-            found[name[1]] = value[1] if value else "on" if kind and kind[1] == "checkbox" else ""
-    for select in re.findall(r"<select.*?</select>", form, re.S):
-        name = re.search(r'name="([^"]*)"', select)
-        value = re.search(r'<option value="([^"]*)"', select)
-        if name and value:
-            found[name[1]] = value[1]
-    return found
 
 
 def test_the_list_finds_by_number_mail_and_name_without_a_query_per_row(

@@ -13,7 +13,7 @@ from django.urls import reverse
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
 from ledger.models.orders import OrderStatus
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

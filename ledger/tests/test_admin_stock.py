@@ -11,7 +11,7 @@ from django.utils import timezone
 from kikaku.sandbox import Sandbox
 from ledger.models import OutgoingMail, StockItem, StripeEvent
 from ledger.sales import mail, stock
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from ledger.books import accounts, journal, recognition
 from ledger.ingest import balance
 from ledger.ingest.balance import Reading
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Refund
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

@@ -12,9 +12,9 @@ from ledger.closing import invariants, verification
 from ledger.closing.daily_close import CloseResult, close_day
 from ledger.ingest import balance
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, JournalEntry
-from ledger.tests.busy_day import fill
-from ledger.tests.closing import MONDAY, TUESDAY
-from ledger.tests.test_verify_books import tamper
+from ledger.testing.busy_day import fill
+from ledger.testing.closing import MONDAY, TUESDAY
+from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 

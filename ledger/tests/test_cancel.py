@@ -13,8 +13,8 @@ from ledger.models import Order, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 
 def cancel(order: Order) -> Order:

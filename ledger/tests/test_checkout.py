@@ -15,8 +15,8 @@ from ledger.models import CheckoutAttempt, Discrepancy, Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 pytestmark = pytest.mark.django_db
 

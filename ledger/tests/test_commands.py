@@ -11,7 +11,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import Order, OutgoingMail, StripeEvent
 from ledger.models.orders import OrderStatus
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

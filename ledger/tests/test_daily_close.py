@@ -25,8 +25,8 @@ from ledger.models import (
 )
 from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import (
+from ledger.testing import build
+from ledger.testing.closing import (
     MONDAY,
     TUESDAY,
     WEDNESDAY,

@@ -13,7 +13,7 @@ from kikaku.days import yesterday
 from kikaku.sandbox import Sandbox
 from ledger.management.commands.daily_close import Command
 from ledger.models import DailyClose
-from ledger.tests.closing import a_day_of_business, at, paid_by_a_stranger, set_clock
+from ledger.testing.closing import a_day_of_business, at, paid_by_a_stranger, set_clock
 
 pytestmark = pytest.mark.django_db
 

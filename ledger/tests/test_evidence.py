@@ -12,7 +12,7 @@ from ledger.closing import evidence
 from ledger.closing.daily_close import close_day
 from ledger.closing.evidence import RunTaken
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
-from ledger.tests.closing import MONDAY, a_day_of_business, night_after, set_clock
+from ledger.testing.closing import MONDAY, a_day_of_business, night_after, set_clock
 
 DAY = date(2026, 11, 16)
 

@@ -21,8 +21,8 @@ from ledger.sales.checkout import PaymentUnavailable
 from ledger.stripe import client as stripe_client
 from ledger.stripe import schema
 from ledger.stripe.client import StripeRefused, StripeUnavailable
-from ledger.tests import build
-from ledger.tests.test_hostile_webhooks import mutate
+from ledger.testing import build
+from ledger.testing.mutations import mutate
 
 pytestmark = pytest.mark.django_db
 

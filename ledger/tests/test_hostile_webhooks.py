@@ -35,8 +35,9 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.test_webhook import event, post, sign
+from ledger.testing import build
+from ledger.testing.mutations import mutate
+from ledger.testing.webhooks import event, post, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -50,42 +51,6 @@ BOOKS = (
     Refund,
     StockItem,
     StockMovement,
-)
-ODD: tuple[Any, ...] = (
-    None,
-    True,
-    False,
-    0,
-    1,
-    -1,
-    1.5,
-    10**12,
-    2**31,
-    2**63,
-    -(2**63) - 1,
-    10**40,
-    1e308,
-    "",
-    " ",
-    "0",
-    "11500",
-    "paid",
-    "succeeded",
-    "usd",
-    "JPY",
-    "pi_of_somebody_else",
-    "x" * 400,
-    "a\u0000b",
-    "\ud800",
-    "𠮷野家<script>",
-    "%s%n{0}",
-    [],
-    [[]],
-    ["x"],
-    {},
-    {"id": "x"},
-    {"object": "charge"},
-    [[[[[[[[[[]]]]]]]]]],
 )
 
 
@@ -115,37 +80,6 @@ def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
             found.setdefault(body["type"], body)
     assert len(found) >= 10, sorted(found)
     return [found[kind] for kind in sorted(found)]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """List every place within a body."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    found = [path] if path else []
-    for key, item in inner:
-        found += places(item, (*path, key))
-    return found
-
-
-def mutate(body: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """Change one to three places: take away, add, or put something odd there."""
-    changed = copy.deepcopy(body)
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        within = [path for path in places(changed) if path[:2] == ("data", "object") and len(path) > 2]
-        # mostly in the object, for whatever lies around it is refused at once
-        path = rng.choice(within if within and rng.random() < 0.85 else places(changed) or [("id",)])
-        holder: Any = changed
-        for key in path[:-1]:
-            holder = holder[key]
-        action = rng.random()
-        if action < 0.3:
-            del holder[path[-1]]
-        elif action < 0.4 and isinstance(holder, dict):
-            holder["surprise"] = rng.choice(ODD)
-        else:
-            holder[path[-1]] = copy.deepcopy(rng.choice(ODD))
-        if not changed.get("data"):
-            break
-    return changed
 
 
 @given(seed=st.integers(0, 2**32))

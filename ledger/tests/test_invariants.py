@@ -12,9 +12,9 @@ from ledger.books import triggers
 from ledger.closing import invariants
 from ledger.closing.invariants import Finding
 from ledger.models import JournalEntry, JournalLine, Order, Refund, RefundLine, StockItem
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, set_clock
-from ledger.tests.closing import at as at_hour
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, set_clock
+from ledger.testing.closing import at as at_hour
 
 pytestmark = pytest.mark.django_db
 

@@ -1,10 +1,9 @@
 """Konbini: a voucher is paid at a counter days later, or never, or after the order was cancelled."""
 
 import json
-import random
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
@@ -14,51 +13,26 @@ from hypothesis import strategies as st
 from kikaku.sandbox import Delivery, Sandbox
 from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
-from ledger.closing import invariants
-from ledger.ingest import inbox
-from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Refund, StockItem, StripeEvent
+from ledger.models import CheckoutAttempt, Discrepancy, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.sales import cancellation, checkout, mail, payments, refunds
+from ledger.sales import checkout, mail, payments, refunds
 from ledger.stripe import client as stripe_client
 from ledger.stripe import konbini
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing.konbini import (
+    DEADLINE,
+    assert_sound,
+    attempt_of,
+    cancel,
+    handle,
+    lose_events,
+    pay,
+    shuffled,
+    with_voucher,
+)
 
 DECLINED = "4000000000000002"
-DEADLINE = at(MONDAY + timedelta(days=3), 23, 59) + timedelta(
-    seconds=59
-)  # of a voucher made on Monday: three days
-
-
-def attempt_of(order: Order) -> CheckoutAttempt:
-    return order.attempts.latest("pk")
-
-
-def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order | None = None) -> Order:
-    """Let a customer order on Monday at noon, choose the convenience store, and our events be handled."""
-    now = set_clock(sandbox, now or at(MONDAY))
-    order = placed or build.order(now=now)
-    sandbox.choose_konbini(build.session_of(order, now=now))
-    build.deliver(sandbox)
-    order.refresh_from_db()
-    return order
-
-
-def pay(sandbox: Sandbox, order: Order, now: datetime, *, tell: bool = True) -> None:
-    """Pay the order's voucher at a counter; `tell` delivers the events."""
-    set_clock(sandbox, now)
-    sandbox.pay_voucher(str(attempt_of(order).session_id))
-    if tell:
-        build.deliver(sandbox)
-    order.refresh_from_db()
-
-
-def cancel(order: Order, now: datetime) -> None:
-    cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=now)
-
-
-def assert_sound() -> None:
-    assert [str(finding) for finding in invariants.check_everything()] == []
 
 
 # ── The voucher ──────────────────────────────────────────────────────────────────────────────────────────
@@ -145,20 +119,6 @@ def test_the_two_events_of_a_voucher_come_in_any_order_and_twice(
 
 def kind(delivery: Delivery) -> str:
     return str(json.loads(delivery.body)["type"])
-
-
-def shuffled(told: list[Delivery], seed: int) -> list[Delivery]:
-    """Give the deliveries in another order, some of them twice."""
-    rng = random.Random(seed)
-    again = rng.sample(told, rng.randrange(len(told)))
-    return rng.sample([*told, *again], len(told) + len(again))
-
-
-def handle(delivery: Delivery, now: datetime) -> None:
-    """Handle an event, and a second time as if it had never been done."""
-    event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
-    StripeEvent.objects.filter(pk=event.pk).update(status=StripeEvent.Status.PENDING)
-    inbox.process(event.pk, now=now)
 
 
 @pytest.mark.django_db
@@ -258,11 +218,6 @@ def test_a_declined_card_is_not_the_end_even_when_it_is_told_after_the_voucher(s
 
 
 # ── Lost events ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def lose_events(sandbox: Sandbox) -> None:
-    for delivery in sandbox.pending_deliveries():
-        sandbox.mark_delivered(delivery.event_id, 200)
 
 
 @pytest.mark.django_db

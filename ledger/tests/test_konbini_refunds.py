@@ -17,9 +17,9 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, at, night_after, set_clock
-from ledger.tests.test_konbini import (
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, set_clock
+from ledger.testing.konbini import (
     DEADLINE,
     assert_sound,
     cancel,

@@ -11,8 +11,8 @@ from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, at, night_after, set_clock
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, set_clock
 
 pytestmark = pytest.mark.django_db
 

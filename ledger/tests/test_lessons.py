@@ -33,8 +33,8 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds, stock
 from ledger.sales.stock import SoldOut
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, WEDNESDAY, at, night_after, paid_by_a_stranger, set_clock
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, WEDNESDAY, at, night_after, paid_by_a_stranger, set_clock
 
 pytestmark = pytest.mark.django_db
 

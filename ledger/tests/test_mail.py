@@ -17,8 +17,8 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 
 class Postbox:

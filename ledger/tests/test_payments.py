@@ -24,7 +24,7 @@ from ledger.models import (
 )
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

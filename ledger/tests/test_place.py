@@ -10,8 +10,8 @@ import pytest
 from ledger.models import Order, OrderLine, StockItem
 from ledger.sales import stock
 from ledger.sales.orders import OrderRefused
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 
 @pytest.mark.django_db

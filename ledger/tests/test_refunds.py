@@ -25,9 +25,9 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing.threads import in_parallel
 
 FAILS_LATER = "4000000000005126"
 PENDING_FIRST = "4000000000007726"

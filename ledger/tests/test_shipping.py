@@ -9,8 +9,8 @@ from ledger.books.accounts import PREPAYMENTS
 from ledger.models import JournalEntry, Order, OutgoingMail, Shipment, StockItem, StockMovement
 from ledger.models.orders import OrderStatus
 from ledger.sales import shipping
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 
 def ship(order: Order, nonce: str, quantities: dict[int, int] | None = None) -> Shipment:

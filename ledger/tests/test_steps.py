@@ -10,8 +10,8 @@ from kikaku.sandbox import Sandbox
 from ledger.closing import evidence
 from ledger.models import CheckoutAttempt, StockItem
 from ledger.sales import checkout
-from ledger.tests import build
-from ledger.tests.steps import Crash, CrashAt, Step, steps
+from ledger.testing import build
+from ledger.testing.steps import Crash, CrashAt, Step, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,6 +1,5 @@
 """Stock: nothing is promised twice, and what lies on the shelf is the sum of its movements."""
 
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -12,29 +11,8 @@ from hypothesis import strategies as st
 
 from ledger.models import StockItem, StockMovement
 from ledger.sales import stock
-from ledger.tests import build
-
-
-def in_parallel(*jobs: Callable[[], object]) -> list[object]:
-    """Run jobs at the same time, each on its own connection; results or the exceptions they raised."""
-    results: list[object] = [None] * len(jobs)
-    start = threading.Barrier(len(jobs))
-
-    def run(position: int, job: Callable[[], object]) -> None:
-        start.wait()
-        try:
-            results[position] = job()
-        except Exception as error:
-            results[position] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(at, job)) for at, job in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
 
 
 @pytest.mark.django_db

@@ -22,7 +22,7 @@ from ledger.models import Refund
 from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
-from ledger.tests import build
+from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
 

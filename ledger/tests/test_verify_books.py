@@ -12,14 +12,14 @@ from django.db.models import F
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger.books import triggers
 from ledger.books.accounts import PREPAYMENTS
 from ledger.closing import evidence, verification
 from ledger.closing.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -34,14 +34,6 @@ def books(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(TUESDAY + timedelta(days=1)))
     build.paid_order(sandbox, now=now)
     build.fetch(sandbox)
-
-
-def tamper(statement: str) -> None:
-    """Change rows as somebody with a database console would, the triggers dropped before and put back after."""
-    editor = connection.schema_editor()  # not entered: SQLite enters none inside the test's transaction
-    triggers.remove(editor)
-    editor.execute(statement)
-    triggers.install(editor)
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,8 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
-import stripe
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -17,23 +15,11 @@ from kikaku.sandbox import Sandbox
 from ledger.ingest import inbox
 from ledger.models import Order, Payment, StripeEvent
 from ledger.models.orders import OrderStatus
-from ledger.tests import build
-from ledger.tests.test_stock import in_parallel
+from ledger.testing import build
+from ledger.testing.threads import in_parallel
+from ledger.testing.webhooks import URL, event, post, sign
 
 pytestmark = pytest.mark.django_db
-
-URL = "/webhooks/stripe"
-
-
-def sign(body: bytes, secret: str, *, at: int | None = None) -> str:
-    """Sign as Stripe does."""
-    moment = at or int(time.time())
-    payload = f"{moment}.{body.decode()}"
-    return f"t={moment},v1={stripe.WebhookSignature._compute_signature(payload, secret)}"
-
-
-def post(client: Client, body: bytes, signature: str) -> Any:
-    return client.post(URL, body, content_type="application/json", headers={"Stripe-Signature": signature})
 
 
 @pytest.fixture
@@ -108,19 +94,6 @@ def test_a_signed_body_that_is_no_event_is_refused(client: Client, settings: Set
     if body != b"\xff":
         signature = sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])
     assert post(client, body, signature).status_code == 400
-
-
-def event(**changes: object) -> bytes:
-    """Write an event of a type that we do not handle."""
-    fields: dict[str, object] = {
-        "id": "evt_1",
-        "type": "customer.created",
-        "created": 1_790_000_000,
-        "livemode": False,
-        "api_version": "2026-08-26.dahlia",
-        "data": {"object": {"id": "cus_1"}},
-    }
-    return json.dumps(fields | changes).encode()
 
 
 @pytest.mark.parametrize(

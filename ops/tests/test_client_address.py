@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from kikaku.client_address import client_address, client_network
 from ops import logs
-from shop.tests import build
+from shop.testing import build
 
 SECRET = "s3cret-of-the-worker-" + "0123456789abcdef"
 PROOF = hmac.new(SECRET.encode(), b"edge", hashlib.sha256).hexdigest()

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from ledger.models import Discrepancy
 from ledger.models.closing import DailyClose
-from ledger.tests import build
+from ledger.testing import build
 from ops.models import Heartbeat
 
 pytestmark = pytest.mark.django_db

@@ -39,10 +39,10 @@ from ledger.models import (
 )
 from ledger.sales import checkout, mail
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.crowds.processes import Together, in_processes
+from ledger.testing import build
+from ledger.testing.processes import Together, in_processes
 from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
-from shop.tests import build as shop_build
+from shop.testing import build as shop_build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

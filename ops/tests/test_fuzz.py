@@ -32,8 +32,8 @@ from pytest_django import Settings
 
 from kikaku.content_type import plain
 from kikaku.sandbox import Sandbox
-from ledger.tests import build as books
-from shop.tests import build
+from ledger.testing import build as books
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

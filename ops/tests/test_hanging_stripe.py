@@ -28,8 +28,8 @@ from django.test import Client
 
 from kikaku.testing.database import database_environment
 from ledger.models import CheckoutAttempt, Order, StripeEvent
-from ops.tests.browser.running import ROOT, free_ports
-from shop.tests import build
+from ops.testing.running import ROOT, free_ports
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,7 +99,7 @@ def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")},
                 "ENVIRONMENT": "development",
-                "DJANGO_SETTINGS_MODULE": "ops.tests.unprepared",
+                "DJANGO_SETTINGS_MODULE": "ops.testing.unprepared_settings",
                 "KIKAKU_TEST_ROOT": str(tmp_path),
                 **database_environment(),
                 "PORT": str(port),

@@ -13,11 +13,11 @@ from django.utils import timezone
 from kikaku.days import yesterday
 from kikaku.sandbox import Sandbox
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile
-from ledger.tests import build
-from ledger.tests.closing import at, set_clock
+from ledger.testing import build
+from ledger.testing.closing import at, set_clock
 from ops import schedule
 from shop.models import Product
-from shop.tests import build as shop
+from shop.testing import build as shop
 
 pytestmark = pytest.mark.django_db
 

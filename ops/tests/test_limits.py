@@ -21,7 +21,7 @@ from ops.limits import Limit, seconds_to_wait
 from ops.models import RateBucket
 from shop import urls as shop_urls
 from shop.models import ContactMessage
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

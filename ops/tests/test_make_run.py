@@ -5,22 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from ops.tests.browser.running import ROOT, RunningShop, free_ports
-
-
-def wait_until_gone(pids: list[int]) -> list[int]:
-    """Wait up to five seconds; returns those that still run."""
-    for _try in range(100):
-        pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
-        if not pids:
-            break
-        time.sleep(0.05)
-    return pids
+from ops.testing.running import ROOT, RunningShop, free_ports, wait_until_gone
 
 
 def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
@@ -43,7 +32,7 @@ def test_a_wrong_setting_is_said_by_name(tmp_path: Path) -> None:
             **os.environ,
             "ENVIRONMENT": "development",
             "DATABASE_URL": "mysql://localhost/shop",
-            "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+            "DJANGO_SETTINGS_MODULE": "ops.testing.settings",
             "KIKAKU_TEST_ROOT": str(tmp_path),
         },
         capture_output=True,

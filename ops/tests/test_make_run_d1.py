@@ -13,8 +13,7 @@ import pytest
 from dotenv import dotenv_values
 
 from kikaku.d1.tests.engine import need_engine
-from ops.tests.browser.running import ROOT, RunningShop
-from ops.tests.test_make_run import wait_until_gone
+from ops.testing.running import ROOT, RunningShop, wait_until_gone
 
 SECRET = "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga"
 
@@ -27,7 +26,7 @@ def script() -> dict[str, Any]:
 def refusal(engine: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "run.py"), engine],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings", **environment},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ops.testing.settings", **environment},
         capture_output=True,
         text=True,
         timeout=60,

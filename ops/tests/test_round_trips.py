@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 
 from kikaku.sandbox import Sandbox
-from ops.tests.acts import PAYMENTS, Act, Acts, round_trips
+from ops.testing.acts import PAYMENTS, Act, Acts, round_trips
 
 # of what has no published goal: as many as there are, so that more are noticed
 MOST = {

@@ -10,7 +10,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import DailyClose, Order
 from ledger.models.orders import OrderStatus
-from ledger.tests import build
+from ledger.testing import build
 from ops import schedule
 from ops.models import JobRun
 from ops.schedule import Job, claim, every, finish, nightly

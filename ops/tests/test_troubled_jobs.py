@@ -6,9 +6,9 @@ import pytest
 
 from kikaku.sandbox import Sandbox
 from ledger.models import DailyClose, OutgoingMail
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, at, set_clock
-from ledger.tests.crashes.lock import not_on_postgresql, nothing_can_be_written
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing.crashes.lock import not_on_postgresql, nothing_can_be_written
 from ops import schedule
 from ops.models import JobRun
 from ops.schedule import LEASE, claim

@@ -9,9 +9,9 @@ from kikaku.sandbox import Sandbox
 from ledger.closing import verification
 from ledger.ingest import inbox
 from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, at, night_after, set_clock
-from ledger.tests.crowds.processes import Together, crowd
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, at, night_after, set_clock
+from ledger.testing.processes import Together, crowd
 from ops import schedule
 from ops.models import JobRun
 

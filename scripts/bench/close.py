@@ -25,7 +25,7 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
 
     from kikaku.days import yesterday
     from ledger.stripe import client as stripe_client
-    from ledger.tests import busy_day
+    from ledger.testing import busy_day
 
     day = yesterday(timezone.now())
     busy_day.fill(stripe_client.sandbox(), day, payments=payments, say=lambda text: say(f"close: {text}"))

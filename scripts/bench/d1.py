@@ -1,6 +1,6 @@
 """D1 beside SQLite: round trips and time of what the shop does most, in turns, on Cloudflare's engine on this machine.
 
-python -m bench.d1      does the acts of `ops/tests/acts.py` on the database of its environment, as its input asks
+python -m bench.d1      does the acts of `ops/testing/acts.py` on the database of its environment, as its input asks
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def main() -> None:
 
     call_command("migrate", interactive=False, verbosity=0)
     from ledger.stripe import client as stripe_client
-    from ops.tests.acts import Acts, round_trips
+    from ops.testing.acts import Acts, round_trips
 
     acts = Acts(stripe_client.sandbox()).all()
     print(json.dumps([{"name": act.name, "goal": act.goal} for act in acts]), file=answers, flush=True)

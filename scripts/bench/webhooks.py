@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from bench.report import Figure
 from bench.server import Ask, Server, web
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
+from ledger.testing import build
 
 CONNECTIONS = 8
 WARM_UP = 16  # events before those that are measured

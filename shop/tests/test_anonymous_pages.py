@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from shop.cart import SALT
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 PUBLIC = [

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from ledger.models import StockItem
 from shop.cart import Cart, CartFull, CartLine, WrongQuantity, parse_quantity
 from shop.models import Product, Variant
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ from pytest_django import Settings
 
 from ledger.models import StockItem
 from shop.models import Category, ContentPage, Picture, Product, Variant
-from shop.tests import build
+from shop.testing import build
 
 
 @pytest.mark.django_db

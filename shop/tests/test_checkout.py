@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -18,7 +17,8 @@ from ledger.models.orders import OrderStatus
 from shop.address import AddressForm
 from shop.forms import digits_and_hyphens, katakana
 from shop.models import Variant
-from shop.tests import build
+from shop.testing import build
+from shop.testing.checkout import confirmation, place
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes after the commit
 
@@ -31,18 +31,6 @@ def shopper(client: Client) -> Client:
     build.text("returns", "返品・交換について")
     build.fill(client, ("SKU-madoka", 1))
     return client
-
-
-def confirmation(client: Client) -> str:
-    """Type the address and return the confirmation page."""
-    build.type_address(client)
-    return client.get("/checkout/confirm/").content.decode()
-
-
-def place(client: Client, page: str) -> Any:
-    """Press the button of a confirmation page."""
-    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
-    return client.post("/checkout/place/", fields)
 
 
 def test_looking_at_the_form_begins_no_session(shopper: Client) -> None:

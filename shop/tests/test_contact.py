@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from shop.models import ContactMessage
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 WRITTEN = {

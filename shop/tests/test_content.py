@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shop.demo.pages import PAGES
 from shop.sanitise import ATTRIBUTES, TAGS, sanitise
-from shop.tests import build
+from shop.testing import build
 
 
 @pytest.mark.parametrize(

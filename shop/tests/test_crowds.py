@@ -7,8 +7,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from ledger.models import CheckoutAttempt, Order, StockItem
-from ledger.tests.crowds.processes import Together, crowd
-from shop.tests import build
+from ledger.testing.processes import Together, crowd
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

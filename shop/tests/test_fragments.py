@@ -9,7 +9,7 @@ from django.utils.translation import override
 from ledger.models import StockItem
 from shop.models import Category, ContentPage, Product, Variant
 from shop.pages.fragments import rendered
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from shop.models import Picture
-from shop.tests import build
-from shop.tests.test_admin import drawing, form, with_picture
+from shop.testing import build
+from shop.testing.admin import drawing, form, with_picture
 from shop.uploads import measure
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,9 @@ from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import orders
 from ledger.sales.cancellation import cancel
-from ledger.tests import build
-from shop.tests import build as goods
-from shop.tests.test_order_pages import page_of
+from ledger.testing import build
+from shop.testing import build as goods
+from shop.testing.orders import page_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

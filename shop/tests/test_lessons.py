@@ -8,9 +8,9 @@ from django.test import Client
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
 from ledger.sales import checkout
-from ledger.tests.build import deliver, now_of
+from ledger.testing.build import deliver, now_of
 from shop.models import Product, Variant
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes after the commit
 

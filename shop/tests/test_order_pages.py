@@ -8,20 +8,11 @@ from pytest_django import DjangoAssertNumQueries
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order
 from ledger.sales.cancellation import cancel
-from ledger.tests import build
-from shop.tests import build as goods
+from ledger.testing import build
+from shop.testing import build as goods
+from shop.testing.orders import page_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def page_of(client: Client, order: Order, tail: str = "") -> str:
-    """Return a page of the order."""
-    answer = client.get(f"/orders/{order.token}/{tail}")
-    assert answer.status_code == 200
-    assert "no-store" in answer["Cache-Control"]
-    assert "noindex" in answer["X-Robots-Tag"]
-    assert answer["Referrer-Policy"] == "same-origin"
-    return answer.content.decode()
 
 
 def test_a_pending_order_can_be_paid(client: Client, sandbox: Sandbox) -> None:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 OWN = "http://testserver"

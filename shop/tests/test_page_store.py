@@ -18,8 +18,8 @@ from ledger.sales import stock
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 from shop.pages import store, version
 from shop.pages.store import Address, Memory, Page, PageStore
-from shop.tests import build
-from shop.tests.wsgi import Answer, Counted, ask
+from shop.testing import build
+from shop.testing.wsgi import Answer, Counted, ask
 
 # On PostgreSQL the version changes at the COMMIT, so these tests need real ones.
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -17,7 +17,7 @@ from kikaku.testing.database import database_environment
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.models import Variant
-from shop.tests import build
+from shop.testing import build
 
 SETTINGS = """
 from kikaku.settings import *

@@ -19,7 +19,7 @@ from ledger.sales import stock
 from shop.catalogue import LOW_STOCK
 from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
 from shop.pages import version
-from shop.tests import build
+from shop.testing import build
 
 # On PostgreSQL the version changes at the COMMIT, so these tests need real ones.
 pytestmark = pytest.mark.django_db(transaction=True)

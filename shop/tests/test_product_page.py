@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from shop.models import Picture, Product, Variant
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

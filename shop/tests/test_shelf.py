@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from shop.filters import Filters, normalise, page_number
 from shop.models import Product
-from shop.tests import build
+from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from shop.models import Product
 from shop.pages.statements import prepare, slot
 from shop.quote import load_offers, price_of
 from shop.shelf import matching, shelf, words
-from shop.tests import build
+from shop.testing import build
 
 TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)
 

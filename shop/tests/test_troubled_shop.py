@@ -8,12 +8,12 @@ from django.test import Client
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
 from ledger.models import Order, StockItem, StripeEvent
-from ledger.tests import build as books
-from ledger.tests.crashes.lock import not_on_postgresql, nothing_can_be_written
+from ledger.testing import build as books
+from ledger.testing.crashes.lock import not_on_postgresql, nothing_can_be_written
 from shop.models import Picture
-from shop.tests import build
-from shop.tests.test_admin import drawing, form, with_picture
-from shop.tests.test_checkout import confirmation, place
+from shop.testing import build
+from shop.testing.admin import drawing, form, with_picture
+from shop.testing.checkout import confirmation, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

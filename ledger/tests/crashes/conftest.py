@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from ledger.tests.crashes.scene import Scene
-from ledger.tests.histories.world import ground
+from ledger.testing.crashes.scene import Scene
+from ledger.testing.histories.world import ground
 
 
 @pytest.fixture

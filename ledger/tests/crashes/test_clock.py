@@ -8,10 +8,10 @@ from kikaku.days import business_day
 from ledger.ingest import inbox
 from ledger.models import DailyClose, Discrepancy, JournalEntry
 from ledger.sales.checkout import PaymentUnavailable
-from ledger.tests.crashes.operations import ORDER, PAID, Hear, Operation, named, ship, tried
-from ledger.tests.crashes.scene import Scene, settled
-from ledger.tests.histories.acts import Close, Pay, RefundAtStripe, WaitForMidnight
-from ledger.tests.histories.world import JOBS, World, a_world
+from ledger.testing.crashes.operations import ORDER, PAID, Hear, Operation, named, ship, tried
+from ledger.testing.crashes.scene import Scene, settled
+from ledger.testing.histories.acts import Close, Pay, RefundAtStripe, WaitForMidnight
+from ledger.testing.histories.world import JOBS, World, a_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,12 +12,12 @@ from django.db import OperationalError, connection
 from kikaku.testing.database import engine
 from ledger.closing.daily_close import CloseFailed
 from ledger.models import DailyClose, EvidenceFile, Order, OrderLine
-from ledger.tests.crashes.operations import Operation, named, tried
-from ledger.tests.crashes.power import in_a_child
-from ledger.tests.crashes.scene import Scene, settled
-from ledger.tests.histories.acts import Place
-from ledger.tests.histories.world import World
-from ledger.tests.steps import Step, steps
+from ledger.testing.crashes.operations import Operation, named, tried
+from ledger.testing.crashes.power import in_a_child
+from ledger.testing.crashes.scene import Scene, settled
+from ledger.testing.histories.acts import Place
+from ledger.testing.histories.world import World
+from ledger.testing.steps import Step, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNLIMITED = 1_073_741_823

@@ -3,9 +3,9 @@
 import pytest
 from django.db import OperationalError
 
-from ledger.tests.crashes.lock import SAID, not_on_postgresql, nothing_can_be_written
-from ledger.tests.crashes.operations import Operation, tried
-from ledger.tests.crashes.scene import Scene, settled
+from ledger.testing.crashes.lock import SAID, not_on_postgresql, nothing_can_be_written
+from ledger.testing.crashes.operations import Operation, tried
+from ledger.testing.crashes.scene import Scene, settled
 
 pytestmark = [pytest.mark.django_db(transaction=True), not_on_postgresql]
 

@@ -13,10 +13,10 @@ from django.core import mail as django_mail
 from django.test import override_settings
 
 from ledger.models import OutgoingMail
-from ledger.tests.crashes.operations import SEND_MAIL, Operation, tried
-from ledger.tests.crashes.power import cut, points, traces
-from ledger.tests.crashes.scene import Scene, Story, settled
-from ledger.tests.steps import Step, steps
+from ledger.testing.crashes.operations import SEND_MAIL, Operation, tried
+from ledger.testing.crashes.power import cut, points, traces
+from ledger.testing.crashes.scene import Scene, Story, settled
+from ledger.testing.steps import Step, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

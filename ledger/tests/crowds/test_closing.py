@@ -17,9 +17,9 @@ from ledger.closing import evidence, verification
 from ledger.closing.daily_close import CloseFailed, close_day
 from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
-from ledger.tests.crowds.processes import Together, in_processes
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing.processes import Together, in_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,9 +14,9 @@ from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed
 from ledger.models import BalanceTransaction, Discrepancy, JournalLine, Order, StockItem, StripeEvent
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, at, set_clock
-from ledger.tests.crowds.processes import Together, crowd
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, at, set_clock
+from ledger.testing.processes import Together, crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

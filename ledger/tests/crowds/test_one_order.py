@@ -15,9 +15,9 @@ from ledger.sales.cancellation import CancelRefused
 from ledger.sales.refunds import RefundRefused
 from ledger.sales.shipping import ShipRefused
 from ledger.stripe import client as stripe_client
-from ledger.tests import build
-from ledger.tests.closing import MONDAY, at, set_clock
-from ledger.tests.crowds.processes import Together, crowd, in_processes
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, at, set_clock
+from ledger.testing.processes import Together, crowd, in_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

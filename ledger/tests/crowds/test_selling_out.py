@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from ledger.models import Order, OrderLine, StockItem
 from ledger.sales.orders import SoldOut
-from ledger.tests import build
-from ledger.tests.crowds.processes import Together, crowd
+from ledger.testing import build
+from ledger.testing.processes import Together, crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kikaku.testing.database import engine
-from ledger.tests.histories.acts import (
+from ledger.testing.histories.acts import (
     Act,
     AnswerLost,
     AnswerRefund,
@@ -22,8 +22,8 @@ from ledger.tests.histories.acts import (
     Wait,
     WaitForMidnight,
 )
-from ledger.tests.histories.life import live, live_many
-from ledger.tests.histories.world import ground
+from ledger.testing.histories.runner import live, live_many
+from ledger.testing.histories.world import ground
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

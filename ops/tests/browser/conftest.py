@@ -3,15 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from kikaku.testing import engine_missing
-from ops.tests.browser.running import RunningShop
+from ops.testing.browser import Opener
+from ops.testing.running import RunningShop
 
 FLAGS = [
     "--no-sandbox",
@@ -21,7 +20,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PHONE, DESK = (390, 844), (1280, 900)
 
 
 @pytest.fixture(scope="package")
@@ -50,37 +48,6 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@dataclass
-class Visit:
-    """A customer's browser, and everything that must not happen in it."""
-
-    context: BrowserContext
-    page: Page
-    origins: set[str]
-    complaints: list[str] = field(default_factory=list)
-
-    def watch(self, page: Page) -> None:
-        """Note console errors (violations of the policy are among them), script errors and foreign requests."""
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(f"script error on {page.url}: {error}"))
-        page.on("request", self._request)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        expected = (
-            "Failed to load resource: the server responded with a status of 4"  # pages that are to be 4xx
-        )
-        if message.type in ("error", "warning") and not message.text.startswith(expected):
-            self.complaints.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
-
-    def _request(self, request: Request) -> None:
-        parts = urlsplit(request.url)
-        if (
-            parts.scheme in ("http", "https", "ws", "wss")
-            and f"{parts.scheme}://{parts.netloc}" not in self.origins
-        ):
-            self.complaints.append(f"external request: {request.url}")
-
-
 @pytest.fixture
 def visit(shop: RunningShop, chromium: Browser) -> Iterator["Opener"]:
     """Give a function that opens a browser; when the test ends no page may have complained."""
@@ -90,40 +57,6 @@ def visit(shop: RunningShop, chromium: Browser) -> Iterator["Opener"]:
         one.context.close()
     complaints = [complaint for one in opener.visits for complaint in one.complaints]
     assert not complaints, "\n".join(complaints)
-
-
-@dataclass
-class Opener:
-    """Opens browsers on the running shop."""
-
-    shop: RunningShop
-    chromium: Browser
-    visits: list[Visit] = field(default_factory=list)
-
-    def __call__(
-        self,
-        size: tuple[int, int] = DESK,
-        *,
-        javascript: bool = True,
-        dark: bool = False,
-        language: str = "ja-JP",
-    ) -> Page:
-        """Open a fresh browser of `size` (CSS pixels) without cookies."""
-        context = self.chromium.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            java_script_enabled=javascript,
-            locale=language,
-            timezone_id="Asia/Tokyo",
-            color_scheme="dark" if dark else "light",
-            base_url=self.shop.url,
-        )
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        stripe = f"http://127.0.0.1:{self.shop.port + 1}"
-        one = Visit(context, page, {self.shop.url, stripe})
-        one.watch(page)
-        self.visits.append(one)
-        return page
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from ops.tests.browser.conftest import DESK, PHONE, Opener
+from ops.testing.browser import DESK, PHONE, Opener
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from ops.tests.browser.conftest import DESK, PHONE, Opener
-from ops.tests.browser.running import ROOT, RunningShop
+from ops.testing.browser import DESK, PHONE, Opener
+from ops.testing.running import ROOT, RunningShop
 
 pytestmark = pytest.mark.browser
 

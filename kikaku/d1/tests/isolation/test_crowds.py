@@ -9,8 +9,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from kikaku.d1 import TransactionConflict, retry_on_conflict
+from kikaku.d1.testing.processes import Together
 from kikaku.d1.tests.isolation.blocks import block, run
-from kikaku.d1.tests.isolation.processes import SCALE, Together, choices, crowd
+from kikaku.d1.tests.isolation.processes import SCALE, choices, crowd
 from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
 from kikaku.testing.database import engine
 

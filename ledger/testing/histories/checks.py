@@ -37,7 +37,7 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 
 if TYPE_CHECKING:
-    from ledger.tests.histories.world import World
+    from ledger.testing.histories.world import World
 
 OPEN_ATTEMPTS = (
     CheckoutAttempt.Status.CREATED,

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import connection, connections
 
-from ledger.tests.histories.world import World
-from ledger.tests.steps import Step, steps
+from ledger.testing.histories.world import World
+from ledger.testing.steps import Step, steps
 
 Deed = Callable[[World], object]
 WORD = re.compile("[a-z_.]*")  # a state or a kind; what chance made has digits and capitals, and its length

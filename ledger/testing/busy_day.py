@@ -31,7 +31,7 @@ from ledger.models import (
     StockMovement,
 )
 from ledger.sales import stock
-from ledger.tests import build
+from ledger.testing import build
 
 VISA, JCB = "4242424242424242", "3566002020360505"
 AT_ONCE = 2_000

@@ -27,7 +27,7 @@ from ledger.ingest.inbox import AlreadyClaimed
 from ledger.models import Account, JournalEntry, StockItem
 from ledger.sales import checkout, mail, refunds, stock
 from ledger.stripe import client as stripe_client
-from ledger.tests.histories import witness
+from ledger.testing.histories import checks
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
 LONGEST = timedelta(days=9)  # each day costs a close
@@ -121,7 +121,7 @@ class World:
             for delivery in self.sandbox.pending_deliveries():
                 self.deliver(delivery)
             self.run(*JOBS)
-            loose = witness.loose_ends(self.sandbox.state_path, self.now)
+            loose = checks.loose_ends(self.sandbox.state_path, self.now)
             if not loose:
                 break
         else:

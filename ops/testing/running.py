@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_ports() -> int:
@@ -45,7 +45,7 @@ class RunningShop:
         self.environment = {
             **environment,
             "ENVIRONMENT": "development",
-            "DJANGO_SETTINGS_MODULE": "ops.tests.browser.settings",
+            "DJANGO_SETTINGS_MODULE": "ops.testing.settings",
             "KIKAKU_TEST_ROOT": str(folder),
             **({} if d1 else {"DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}"}),
             "PORT": str(self.port),
@@ -127,3 +127,13 @@ class RunningShop:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=30)
+
+
+def wait_until_gone(pids: list[int]) -> list[int]:
+    """Wait up to five seconds; returns those that still run."""
+    for _try in range(100):
+        pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
+        if not pids:
+            break
+        time.sleep(0.05)
+    return pids

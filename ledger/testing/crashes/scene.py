@@ -12,9 +12,9 @@ from django.core import mail as django_mail
 from django.db import connection
 
 from kikaku.testing.database import engine
-from ledger.tests.crashes.operations import Operation, story
-from ledger.tests.histories import witness
-from ledger.tests.histories.world import World, a_world
+from ledger.testing.crashes.operations import Operation, story
+from ledger.testing.histories import checks
+from ledger.testing.histories.world import World, a_world
 
 Story = dict[str, Any]
 MEMORY = "memory.pickle"
@@ -74,6 +74,6 @@ def _put_back(folder: Path, world: World) -> None:
 def settled(world: World) -> Story:
     """Let everything come to rest, and tell how it is then; nothing may be wrong."""
     world.settle()
-    wrong = list(witness.complaints(world))
+    wrong = list(checks.complaints(world))
     assert not wrong, "\n".join(wrong)
     return story(world)

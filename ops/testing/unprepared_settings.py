@@ -1,6 +1,6 @@
 """Settings of a shop that a test serves without `manage.py prepare`: static files go by their plain names."""
 
-from ops.tests.browser.settings import *  # noqa: F403
+from ops.testing.settings import *  # noqa: F403
 
 STORAGES["staticfiles"] = {  # noqa: F405
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -22,9 +22,9 @@ from ledger.models import (
     StockItem,
 )
 from ledger.sales import cancellation, shipping
-from ledger.tests import build
-from ledger.tests.crashes.power import Deed
-from ledger.tests.histories.acts import (
+from ledger.testing import build
+from ledger.testing.crashes.power import Deed
+from ledger.testing.histories.acts import (
     AnswerRefund,
     Close,
     Deliver,
@@ -40,8 +40,8 @@ from ledger.tests.histories.acts import (
     WaitForMidnight,
     go_to_payment_page,
 )
-from ledger.tests.histories.witness import at_stripe
-from ledger.tests.histories.world import World
+from ledger.testing.histories.checks import at_stripe
+from ledger.testing.histories.world import World
 
 THOROUGH = bool(os.environ.get("KIKAKU_THOROUGH"))  # `make soak` says so
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from ledger.tests.histories import witness
-from ledger.tests.histories.acts import Act, histories, play
-from ledger.tests.histories.world import a_world
+from ledger.testing.histories import checks
+from ledger.testing.histories.acts import Act, histories, play
+from ledger.testing.histories.world import a_world
 
 
 class Broken(Exception):
@@ -20,7 +20,7 @@ def live(ground: Path, history: Sequence[Act]) -> None:
     with a_world(ground) as world:
         play(world, history)
         world.settle()
-        wrong = list(witness.complaints(world))
+        wrong = list(checks.complaints(world))
         assert not wrong, "\n".join(wrong)
 
 

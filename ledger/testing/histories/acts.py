@@ -27,9 +27,9 @@ from ledger.sales import cancellation, checkout, orders, refunds, shipping, stoc
 from ledger.sales.orders import NewLine
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
-from ledger.tests.build import ADDRESS
-from ledger.tests.histories.world import JOBS, RATES, SKUS, World
-from ledger.tests.steps import Crash, CrashAt, Step, steps
+from ledger.testing.build import ADDRESS
+from ledger.testing.histories.world import JOBS, RATES, SKUS, World
+from ledger.testing.steps import Crash, CrashAt, Step, steps
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from kikaku.sandbox import Sandbox
 from kikaku.wsgi import application
 from ledger.closing import daily_close
 from ledger.models import Order
-from ledger.tests import build, busy_day
+from ledger.testing import build, busy_day
 from shop.models import Product, Variant
-from shop.tests import build as shelf
+from shop.testing import build as shelf
 
 HOST: dict[str, Any] = {"HTTP_HOST": "127.0.0.1"}
 BROWSER = {**HOST, "HTTP_SEC_FETCH_SITE": "same-origin"}

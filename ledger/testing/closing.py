@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
-from ledger.tests import build
+from ledger.testing import build
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
 

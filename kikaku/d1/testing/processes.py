@@ -1,0 +1,102 @@
+"""Processes forked from the test's, each with connections of its own, all starting at one moment.
+
+A fork inherits the settings and the test database's name, and costs milliseconds where a fresh process costs a
+second. No open connection survives a fork: all are closed before.
+"""
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias, TypeVar, cast
+
+from django.db import connections
+
+Result = TypeVar("Result")
+Together: TypeAlias = Callable[[], None]
+
+TIMEOUT_SECONDS = 60.0
+FORK = multiprocessing.get_context("fork")
+
+
+class ProcessFailed(Exception):
+    """A process raised, died or did not end in time; the text is its traceback."""
+
+
+def in_processes(
+    jobs: Sequence[Callable[[Together], Result]], *, seconds: float = TIMEOUT_SECONDS
+) -> list[Result]:
+    """Run each job in a process of its own and return their results, in the order of the jobs.
+
+    A job calls `together` once, when its preparation is done: the call returns when all jobs have arrived there.
+
+    Raises:
+        ProcessFailed: when a job raised, died or did not end within `seconds`.
+    """
+    connections.close_all()
+    barrier = FORK.Barrier(len(jobs))
+    pipes = [FORK.Pipe(duplex=False) for _job in jobs]
+    children = [
+        FORK.Process(target=_run, args=(job, barrier, writer, seconds / 2), daemon=True)
+        for job, (_reader, writer) in zip(jobs, pipes, strict=True)
+    ]
+    for child in children:
+        child.start()
+    for _reader, writer in pipes:
+        writer.close()  # the child has its own end: when the child dies, reading ends
+    until = time.monotonic() + seconds
+    try:
+        answers = [_answer(reader, until) for reader, _writer in pipes]
+    finally:
+        for child in children:
+            child.join(max(until - time.monotonic(), 0.1))
+            if child.is_alive():
+                child.kill()
+                child.join()
+    for answer in answers:
+        if isinstance(answer, ProcessFailed):
+            raise answer
+    return cast("list[Result]", answers)
+
+
+def crowd(
+    size: int, job: Callable[[int, Together], Result], *, seconds: float = TIMEOUT_SECONDS
+) -> list[Result]:
+    """Run the same job in `size` processes, each with its number, and return their results in that order."""
+
+    def numbered(number: int) -> Callable[[Together], Result]:
+        return lambda together: job(number, together)
+
+    return in_processes([numbered(number) for number in range(size)], seconds=seconds)
+
+
+def _run(job: Callable[[Together], Any], barrier: Any, writer: Connection, seconds: float) -> None:
+    """Run a job in the child and send its result."""
+    arrived = False
+
+    def together() -> None:
+        nonlocal arrived
+        arrived = True
+        barrier.wait(seconds)
+
+    try:
+        answer: Any = job(together)
+    except BaseException:
+        answer = ProcessFailed(traceback.format_exc())
+        if not arrived:
+            barrier.abort()  # the others must not wait for this one
+    connections.close_all()
+    writer.send(answer)
+    writer.close()
+    os._exit(0)  # skip the test runner's own exit handlers
+
+
+def _answer(reader: Connection, until: float) -> Any:
+    if not reader.poll(max(until - time.monotonic(), 0)):
+        return ProcessFailed("did not end in time")
+    try:
+        return reader.recv()
+    except EOFError:
+        return ProcessFailed("died without an answer")
