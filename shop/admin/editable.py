@@ -1,0 +1,22 @@
+"""The base of the shop's admin: pages on which staff write."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from kikaku.admin.resubmission import look_again, repeat_on_conflict
+
+
+class EditableAdmin(ModelAdmin):  # type: ignore[misc]
+    """What staff write or delete, perhaps two of them at once."""
+
+    @look_again
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Show or save the form."""
+        return super().changeform_view(request, *args, **kwargs)
+
+    @repeat_on_conflict
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask, then delete."""
+        return super().delete_view(request, *args, **kwargs)

@@ -1,0 +1,178 @@
+"""What is edited on a product's page: its variants, pictures and specifications."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.admin import StackedInline, TabularInline
+
+from ledger.models import OrderLine, StockItem, StockMovement
+from shop.models import Picture, Specification, Variant
+from shop.uploads import measure
+
+if TYPE_CHECKING:  # Django's classes take their model in brackets for the type checker alone
+    VariantModelForm = forms.ModelForm[Variant]
+    PictureModelForm = forms.ModelForm[Picture]
+    InlineFormSet = BaseInlineFormSet[Any, Any, Any]
+else:
+    VariantModelForm = PictureModelForm = forms.ModelForm
+    InlineFormSet = BaseInlineFormSet
+
+
+class FreshFormSet(InlineFormSet):
+    """Rows below a product, as they stood when the page was opened: a second click adds none twice."""
+
+    def clean(self) -> None:
+        """Refuse a page that somebody's saving has overtaken."""
+        super().clean()
+        if self.initial_form_count() != self.get_queryset().count():
+            raise forms.ValidationError(
+                _("This product was saved meanwhile, perhaps by a second click. Please open the page again.")
+            )
+
+
+def in_use() -> Q:
+    """Find variants that orders or movements of stock know: they are retired, never deleted."""
+    item = OuterRef("stock")
+    return Q(Exists(OrderLine.objects.filter(item=item)) | Exists(StockMovement.objects.filter(item=item)))
+
+
+class VariantForm(VariantModelForm):
+    """A variant; a new one may come with the pieces that lie on the shelf already."""
+
+    initial_stock = forms.IntegerField(
+        label=gettext_lazy("initial stock"), min_value=0, max_value=999_999, required=False
+    )
+
+    class Meta:
+        model = Variant
+        fields = (
+            "sku",
+            "option_ja",
+            "option_en",
+            "price",
+            "compare_at_price",
+            "tax_rate",
+            "kelvin",
+            "lumens",
+            "position",
+            "retired",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["initial_stock"].disabled = True
+            self.fields["initial_stock"].help_text = _(
+                "For new variants; later receipts belong to the stock item."
+            )
+            if getattr(self.instance, "sold", False):
+                self.fields["sku"].disabled = True
+                self.fields["sku"].help_text = _("Sold already: the SKU stays.")
+
+    def clean_sku(self) -> str:
+        """Refuse a SKU that stock of another variant carries."""
+        sku: str = self.cleaned_data["sku"].strip()
+        taken = StockItem.objects.filter(sku=sku).exclude(pk=self.instance.stock_id)
+        if taken.filter(Q(variant__isnull=False) | Q(reserved__gt=0)).exists():
+            raise forms.ValidationError(_("This SKU is taken."))
+        return sku
+
+    def clean_compare_at_price(self) -> int | None:
+        """Say beside the field what the database would refuse."""
+        before: int | None = self.cleaned_data["compare_at_price"]
+        price = self.cleaned_data.get("price")
+        if before is not None and price is not None and before <= price:
+            raise forms.ValidationError(_("The compare-at price must be above the price."))
+        return before
+
+
+class VariantInline(StackedInline):  # type: ignore[misc]
+    """The variants of a product."""
+
+    model = Variant
+    form = VariantForm
+    formset = FreshFormSet
+    extra = 0
+    readonly_fields = ("stock_now",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "sku",
+                    ("option_ja", "option_en"),
+                    ("price", "compare_at_price"),
+                    ("tax_rate", "position"),
+                    ("kelvin", "lumens"),
+                    ("stock_now", "initial_stock"),
+                    "retired",
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
+        """Bring stock along, and whether a variant was ever sold."""
+        found: QuerySet[Variant] = super().get_queryset(request)
+        return found.select_related("stock").annotate(
+            sold=Exists(OrderLine.objects.filter(item=OuterRef("stock")))
+        )
+
+    @admin.display(description=gettext_lazy("stock"))
+    def stock_now(self, variant: Variant) -> str:
+        """Say how many can be sold and how many are promised."""
+        if not variant.pk:
+            return "–"
+        values = {"available": variant.stock.available, "reserved": variant.stock.reserved}
+        return _("%(available)d available, %(reserved)d reserved") % values
+
+
+class PictureForm(PictureModelForm):
+    """A picture that was looked into."""
+
+    class Meta:
+        model = Picture
+        fields = ("file", "variant", "alt_ja", "alt_en", "position")
+
+    def clean_file(self) -> Any:
+        """Measure a new upload and give it a name of ours."""
+        file = self.cleaned_data["file"]
+        if isinstance(file, UploadedFile):
+            measured = measure(file)
+            file.name = measured.name
+            self.instance.width, self.instance.height = measured.width, measured.height
+        return file
+
+
+class PictureInline(TabularInline):  # type: ignore[misc]
+    """The pictures of a product."""
+
+    model = Picture
+    form = PictureForm
+    formset = FreshFormSet
+    extra = 0
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the variants of this product only."""
+        if db_field.name == "variant":
+            match = request.resolver_match
+            product = match.kwargs.get("object_id") if match else None
+            kwargs["queryset"] = (
+                Variant.objects.filter(product_id=product) if product else Variant.objects.none()
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class SpecificationInline(TabularInline):  # type: ignore[misc]
+    """The rows of the specification table."""
+
+    model = Specification
+    formset = FreshFormSet
+    extra = 0
