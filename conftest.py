@@ -94,10 +94,10 @@ def sandbox(own_disk: None) -> Iterator["Sandbox"]:
     Every request and answer is judged by Stripe's OpenAPI document where it is at hand (`kikaku/sandbox/tests`
     and `ledger/tests/test_stripe_client.py` insist on it).
     """
+    from kikaku.sandbox import adapter
     from kikaku.sandbox.openapi import SPEC_PATH, ContractViolation, contract
-    from ledger.stripe import client as stripe_client
 
-    sandbox = stripe_client.sandbox()
+    sandbox = adapter.sandbox()
     violations: list[str] = []
 
     def judge(request: "Request", response: "Response") -> None:

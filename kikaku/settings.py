@@ -339,6 +339,10 @@ SANDBOX_PORT = (urlsplit(STRIPE_API_BASE).port if STRIPE_API_BASE else None) or 
 SANDBOX_BASE_URL = STRIPE_API_BASE or f"http://127.0.0.1:{SANDBOX_PORT}"
 if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
+# Dotted paths, so that nothing else loads the stand-in: what makes the HTTP client of Stripe's library, and the
+# context manager around each scheduled job, which yields a reason to wait while a demo history is written.
+STRIPE_HTTP_CLIENT = "kikaku.sandbox.adapter.http_client" if SANDBOX else ""
+JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
 
 # ── The shop's terms (integer JPY, tax included) ─────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ missed bell is made good by the next one, and nothing piles up after an outage.
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
 from kikaku import days
@@ -24,7 +26,6 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ops import limits
 from ops.models import JobRun
-from shop.demo import history
 
 logger = logging.getLogger(__name__)
 
@@ -229,6 +230,14 @@ def finish(run: JobRun, *, succeeded: bool, message: str, now: datetime) -> bool
     return bool(ended)
 
 
+def _guard() -> AbstractContextManager[str]:
+    """Return what is held while a job runs; it yields a reason to wait, or nothing. Production has none."""
+    if not settings.JOB_GUARD:
+        return nullcontext("")
+    guard: AbstractContextManager[str] = import_string(settings.JOB_GUARD)()
+    return guard
+
+
 def run(name: str, *, now: datetime | None = None) -> bool:
     """Run job `name` once for the present time; True when this call did it and it succeeded.
 
@@ -244,15 +253,15 @@ def run(name: str, *, now: datetime | None = None) -> bool:
     if claimed is None:
         return False
     try:
-        with history.not_meanwhile():
-            message = job.work(now)
-    except history.BeingWritten as reason:
-        logger.info("%s: %s", name, reason)
-        finish(claimed, succeeded=False, message=str(reason), now=timezone.now())
-        return False
+        with _guard() as reason_to_wait:
+            message = "" if reason_to_wait else job.work(now)
     except Exception as error:  # a job that fails must not take its worker along
         logger.exception("job %s failed", name)
         finish(claimed, succeeded=False, message=f"{type(error).__name__}: {error}", now=timezone.now())
+        return False
+    if reason_to_wait:
+        logger.info("%s: %s", name, reason_to_wait)
+        finish(claimed, succeeded=False, message=reason_to_wait, now=timezone.now())
         return False
     if message:
         logger.info("%s: %s", name, message)

@@ -1,25 +1,22 @@
 """The only module that talks to Stripe. Every call is short, bounded and typed; no key reaches a log.
 
-In development without a key the stand-in `kikaku.sandbox` answers: over HTTP at STRIPE_API_BASE when it is
-served there, else in this process on the same state file.
+Requests go over the network: to Stripe, or to STRIPE_API_BASE. Where that is empty, `settings.STRIPE_HTTP_CLIENT`
+may name a function that returns another `stripe.HTTPClient`; production names none.
 """
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import stripe
 from django.conf import settings
 from django.urls import reverse
 from django.utils import translation
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from kikaku.sandbox import Request, Sandbox
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.stripe import konbini, schema
 
@@ -48,64 +45,6 @@ class StripeRefused(Exception):
 
 # ── The connection ───────────────────────────────────────────────────────────────────────────────────────
 
-_sandboxes: dict[Path, Sandbox] = {}
-_sandboxes_lock = threading.Lock()
-
-
-def sandbox() -> Sandbox:
-    """Return the stand-in on `settings.SANDBOX_STATE`, one per path and process.
-
-    Raises `RuntimeError` where there is none: in production, and with a key of Stripe.
-    """
-    if not settings.SANDBOX:
-        raise RuntimeError("The Stripe stand-in exists in development without STRIPE_SECRET_KEY only.")
-    path = Path(settings.SANDBOX_STATE)
-    with _sandboxes_lock:
-        if path not in _sandboxes:
-            while len(_sandboxes) >= 4:  # tests take a path each
-                _sandboxes.pop(next(iter(_sandboxes))).close()
-            _sandboxes[path] = Sandbox(
-                path,
-                base_url=settings.SANDBOX_BASE_URL,
-                webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0],
-                api_version=settings.STRIPE_API_VERSION,
-                return_origins=[settings.STOREFRONT_BASE_URL],
-            )
-        return _sandboxes[path]
-
-
-class InProcessTransport(stripe.HTTPClient):
-    """Hand requests to the stand-in in this process instead of to a socket."""
-
-    name = "in-process"
-
-    def __init__(self, target: Sandbox) -> None:
-        super().__init__()
-        self.target = target
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
-        """Answer as `stripe.HTTPClient.request` does: body, status, headers."""
-        parts = urlsplit(url)
-        body = post_data.encode() if isinstance(post_data, str) else post_data or b""
-        answer = self.target.handle(
-            Request(
-                method=method.upper(),
-                target=f"{parts.path}?{parts.query}" if parts.query else parts.path,
-                headers=dict(headers or {}),
-                body=body,
-            )
-        )
-        lowered = {name.lower(): value for name, value in answer.headers.items()}
-        return answer.body.decode(), answer.status, lowered
-
 
 @lru_cache(maxsize=8)
 def networked(
@@ -126,14 +65,15 @@ def networked(
 
 
 @lru_cache(maxsize=4)
-def _in_process(target: Sandbox, version: str) -> stripe.StripeClient:
-    return stripe.StripeClient(SANDBOX_KEY, stripe_version=version, http_client=InProcessTransport(target))
+def _client_over(transport: stripe.HTTPClient, version: str) -> stripe.StripeClient:
+    return stripe.StripeClient(SANDBOX_KEY, stripe_version=version, http_client=transport)
 
 
 def client() -> stripe.StripeClient:
-    """Return the client of Stripe, or of the stand-in, with the pinned version, time-outs and retries."""
-    if settings.SANDBOX and not settings.STRIPE_API_BASE:
-        return _in_process(sandbox(), settings.STRIPE_API_VERSION)
+    """Return the client of Stripe, or of the stand-in, with the pinned version, timeouts and retries."""
+    if settings.STRIPE_HTTP_CLIENT and not settings.STRIPE_API_BASE:
+        transport: stripe.HTTPClient = import_string(settings.STRIPE_HTTP_CLIENT)()
+        return _client_over(transport, settings.STRIPE_API_VERSION)
     return networked(
         settings.STRIPE_SECRET_KEY or SANDBOX_KEY, settings.STRIPE_API_VERSION, settings.STRIPE_API_BASE
     )

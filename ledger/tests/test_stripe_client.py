@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from kikaku.sandbox import Request, Response, Sandbox
+from kikaku.sandbox import Request, Response, Sandbox, adapter
 from kikaku.testing import engine_missing
 from ledger.models import Refund
 from ledger.sales import refunds
@@ -249,7 +249,7 @@ def test_a_refusal_carries_stripes_code(troubled: type[Troubled], sandbox: Sandb
 def test_the_stand_in_does_not_exist_beside_a_key(settings: Settings) -> None:
     settings.SANDBOX = False
     with pytest.raises(RuntimeError):
-        stripe_client.sandbox()
+        adapter.sandbox()
 
 
 def test_the_stand_in_over_http_and_in_process_share_their_state(

@@ -24,12 +24,12 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
     from django.utils import timezone
 
     from kikaku.days import yesterday
-    from ledger.stripe import client as stripe_client
+    from kikaku.sandbox import adapter
     from ledger.testing import busy_day
 
     day = yesterday(timezone.now())
-    busy_day.fill(stripe_client.sandbox(), day, payments=payments, say=lambda text: say(f"close: {text}"))
-    stripe_client.sandbox().close()
+    busy_day.fill(adapter.sandbox(), day, payments=payments, say=lambda text: say(f"close: {text}"))
+    adapter.sandbox().close()
     port = free_port()
     stand_in = [sys.executable, "manage.py", "stripe_sandbox", "--port", str(port)]
     with running(stand_in, port, log=folder / "stripe.log"):

@@ -97,10 +97,10 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
-    from ledger.stripe import client as stripe_client
+    from kikaku.sandbox import adapter
     from ops.testing.acts import Acts, round_trips
 
-    acts = Acts(stripe_client.sandbox()).all()
+    acts = Acts(adapter.sandbox()).all()
     print(json.dumps([{"name": act.name, "goal": act.goal} for act in acts]), file=answers, flush=True)
     for line in sys.stdin:
         act = acts[int(line)].prepare()

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from bench.report import Figure
 from bench.server import Ask, Server, web
-from ledger.stripe import client as stripe_client
+from kikaku.sandbox import adapter
 from ledger.testing import build
 
 CONNECTIONS = 8
@@ -53,7 +53,7 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
 
 def events(payments: int, say: Callable[[str], None]) -> list[bytes]:
     """Place and pay orders through the real functions; give the bodies of Stripe's events, in their order."""
-    sandbox = stripe_client.sandbox()
+    sandbox = adapter.sandbox()
     line = build.line("BENCH-LAMP", on_hand=payments)
     for number in range(1, payments + 1):
         sandbox.pay(build.session_of(build.order([line])))

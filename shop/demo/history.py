@@ -9,8 +9,7 @@ import heapq
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NoReturn
@@ -19,13 +18,13 @@ from django.conf import settings
 from django.db.models import F
 
 from kikaku import days
-from kikaku.sandbox import NotAlone, Sandbox, among_others
+from kikaku.sandbox import NotAlone, Sandbox, adapter
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
-from ledger.stripe import client, konbini
+from ledger.stripe import konbini
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
 
@@ -85,22 +84,6 @@ class Written:
         return f"{self.first} to {self.last}: {parts} ({rate:.0f} orders a second)."
 
 
-class BeingWritten(Exception):
-    """A history is being written with a clock in the past; who acts by today's clock waits until it is done."""
-
-
-@contextmanager
-def not_meanwhile() -> Iterator[None]:
-    """Keep a history from being begun during the block. Raises `BeingWritten` when one is being written."""
-    if not settings.SANDBOX:
-        yield
-        return
-    with among_others(settings.SANDBOX_STATE) as may:
-        if not may:
-            raise BeingWritten("a demo history is being written; this waits until it is done")
-        yield
-
-
 def write(
     count: int, *, days_back: int, now: datetime, progress: Callable[[int], None] = lambda done: None
 ) -> Written:
@@ -113,7 +96,7 @@ def write(
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
     try:
-        with client.sandbox().alone():
+        with adapter.sandbox().alone():
             return _History(count, first=first, last=last, now=now, progress=progress).play()
     except NotAlone:
         raise HistoryRefused("Another demo is writing its history: wait for it.") from None
@@ -171,7 +154,7 @@ class _History:
         self.first = first
         self.last = last
         self.progress = progress
-        self.sandbox: Sandbox = client.sandbox()
+        self.sandbox: Sandbox = adapter.sandbox()
         self.run = Order.objects.count()  # tells a second history from the first
         self.rng = random.Random(f"{first}:{last}:{count}:{self.run}")  # noqa: S311  (a story, not a secret)
         self.end = min(days.day_bounds(last)[1] - timedelta(minutes=2), now)

@@ -18,7 +18,7 @@ from django.db import connection
 from django.test import override_settings
 
 from kikaku.days import day_bounds, yesterday
-from kikaku.sandbox import Delivery, Sandbox
+from kikaku.sandbox import Delivery, Sandbox, adapter
 from kikaku.testing.database import engine
 from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
@@ -26,7 +26,6 @@ from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed
 from ledger.models import Account, JournalEntry, StockItem
 from ledger.sales import checkout, mail, refunds, stock
-from ledger.stripe import client as stripe_client
 from ledger.testing.histories import checks
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
@@ -183,7 +182,7 @@ def a_world(ground: Path) -> Iterator[World]:
             EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
         ):
             django_mail.outbox = []
-            yield World(folder, stripe_client.sandbox())
+            yield World(folder, adapter.sandbox())
 
 
 def _empty_tables() -> None:

@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from kikaku.progress import Progress
-from shop.demo import catalogue, history, loader
 
 
 def count(text: str) -> int:
@@ -43,6 +42,8 @@ class Command(BaseCommand):
                 "demo writes an invented shop and invented customers: it runs with ENVIRONMENT=development "
                 "and without STRIPE_SECRET_KEY only."
             )
+        from shop.demo import catalogue, history, loader  # production never loads it
+
         now = timezone.now()
         bar = Progress("products", options["products"] or len(catalogue.goods()))
         loaded = loader.load(options["products"], now=now, progress=bar)
