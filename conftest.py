@@ -1,5 +1,6 @@
 """What every test stands on: an own disk, an own Stripe, and a test database that can be flushed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,9 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Connect before the test database is made."""
+    """Connect before the test database is made, and let the D1 engine be required with every other engine."""
+    if os.environ.get("KIKAKU_REQUIRE") == "all":
+        os.environ.setdefault("D1_REQUIRE_ENGINE", "1")
     post_migrate.connect(_make_flushable, dispatch_uid="tests.flushable")
 
 

@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import django
-from d1 import NoD1, temporary_engine
+from d1 import EngineUnavailable, temporary_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from kikaku.d1.address import database  # noqa: E402
-from kikaku.d1.tests.django_suite_runner import AS_MEASURE, AS_ROOT  # noqa: E402
+from kikaku.d1.testing.django_suite_runner import AS_MEASURE, AS_ROOT  # noqa: E402
 
 CACHE = ROOT / ".venv" / "django-suite"
 SOURCE = CACHE / f"django-{django.__version__}"
@@ -211,7 +211,7 @@ def databases(backend: str, shard: int) -> Iterator[dict[str, Any]]:
 
 
 class Lines:
-    """The lines of `kikaku/d1/tests/django_suite_runner.py` from one process, read while they come."""
+    """The lines of `kikaku/d1/testing/django_suite_runner.py` from one process, read while they come."""
 
     def __init__(self, file: Path, labels: Sequence[str]) -> None:
         self.file = file
@@ -358,7 +358,7 @@ class Suite:
             with databases(self.options.backend, number) as given:
                 while taken := self._take():
                     self._note(self._process(*taken, given))
-        except NoD1 as error:
+        except EngineUnavailable as error:
             self.troubles.append(f"There is no D1: {error}.")
         except Exception as error:
             self.troubles.append(f"Shard {number} ended early: {type(error).__name__}: {error}")
@@ -383,7 +383,7 @@ class Suite:
             "TMPDIR": str(folder / "tmp"),
         }
         command = [sys.executable, "runtests.py", "--noinput", "--parallel", "1", *labels]
-        command += ["--settings", "kikaku.d1.tests.django_suite_settings"]
+        command += ["--settings", "kikaku.d1.testing.django_suite_settings"]
         command += ["--failfast"] * self.options.failfast
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -257,13 +257,13 @@ def main() -> int:
     exports: dict[str, str] = {}
     engines: list[Child] = []
     if use_d1:
-        from d1 import NoD1, engine_command, install  # beside this file
+        from d1 import EngineUnavailable, engine_command, install  # beside this file
 
         check_port(port + 2, what="the D1 engine", base=port)
         try:
             install()
             command = engine_command([D1_DATABASE], port=port + 2, persist=settings.VAR_DIR / "engine")
-        except NoD1 as error:
+        except EngineUnavailable as error:
             stop_with(f"There is no D1: {error}.")
         engines.append(Child("d1", "34", command, lifeline=True))
         if ours and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import stripe_spec
-from d1 import NoD1, temporary_engine
+from d1 import EngineUnavailable, temporary_engine
 from postgres import NoPostgres, temporary_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ def main() -> int:
     except NoPostgres as error:
         print(f"The tests can not run on PostgreSQL: {error}.", file=sys.stderr)
         return 1
-    except NoD1 as error:
+    except EngineUnavailable as error:
         print(f"The tests can not run on D1: {error}.", file=sys.stderr)
         return 1
 

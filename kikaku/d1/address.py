@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+ENGINE = str(__package__)  # works under whatever name the package was installed
 SCHEMES = ("d1", "d1-rest")
 REST_HOST = "api.cloudflare.com"
 NUMBERS = {"pool_size": int, "connect_timeout": float, "read_timeout": float}
@@ -39,7 +40,7 @@ def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]
             raise ValueError(f"its isolation must be {' or '.join(ISOLATIONS)}, not {value!r}")
         if key in NUMBERS and not options[key] > 0:
             raise ValueError(f"its option {key} must be above 0, not {value!r}")
-    entry = {"ENGINE": "kikaku.d1", "NAME": name, "CONN_MAX_AGE": None, "OPTIONS": options}
+    entry = {"ENGINE": ENGINE, "NAME": name, "CONN_MAX_AGE": None, "OPTIONS": options}
     if parts.scheme == "d1-rest":
         if not api_token:
             raise ValueError("CLOUDFLARE_API_TOKEN is missing: a token that may edit D1")

@@ -18,17 +18,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite
 from django.db.backends.utils import CursorDebugWrapper, debug_transaction
 
-from kikaku.d1.address import ISOLATIONS
-from kikaku.d1.client import DatabaseClient
-from kikaku.d1.creation import DatabaseCreation
-from kikaku.d1.dbapi import Connection
-from kikaku.d1.features import DatabaseFeatures
-from kikaku.d1.introspection import DatabaseIntrospection
-from kikaku.d1.operations import DatabaseOperations
-from kikaku.d1.schema import DatabaseSchemaEditor
-from kikaku.d1.transaction import violations
-from kikaku.d1.transport import Address, Gateway, Rest, Transport
-from kikaku.d1.values import Statement, identifier
+from .address import ISOLATIONS
+from .client import DatabaseClient
+from .creation import DatabaseCreation
+from .dbapi import Connection
+from .features import DatabaseFeatures
+from .introspection import DatabaseIntrospection
+from .operations import DatabaseOperations
+from .schema import DatabaseSchemaEditor
+from .transaction import violations
+from .transport import Address, Gateway, Rest, Transport
+from .values import Statement, identifier
 
 OPTIONS = ("isolation", "transport", "scheme", "pool_size", "connect_timeout", "read_timeout")
 

@@ -21,7 +21,7 @@ from django.core.management.base import CommandError
 from django.db.backends.base.client import BaseDatabaseClient
 from django.db.utils import Error
 
-from kikaku.d1.statements import kind
+from .statements import kind
 
 WIDEST = 200  # columns of a terminal that one value may take
 HELP = """\

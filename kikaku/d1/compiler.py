@@ -12,9 +12,9 @@ from django.db.models.expressions import Col, ColPairs
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import MULTI, SINGLE
 
-from kikaku.d1.functions import REWRITES
-from kikaku.d1.statements import SQL
-from kikaku.d1.values import literal, render, row
+from .functions import REWRITES
+from .statements import SQL
+from .values import literal, render, row
 
 TERMS = 5  # of UNION, INTERSECT or EXCEPT; D1 takes no more
 

@@ -13,9 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django.db.backends.base.creation import TEST_DATABASE_PREFIX, BaseDatabaseCreation
 
+ENGINE_MODULE = f"{__package__}.engine"  # `python -m` runs an engine on this machine
 DECLARE = (
     "Databases of D1 are declared beforehand. On this machine name it when the engine starts "
-    "(`.venv/bin/python scripts/d1.py {configured} {name}`); behind a Worker of your own bind a database under this "
+    "(`python -m {engine} {configured} {name}`); behind a Worker of your own bind a database under this "
     "name; or let DATABASES[{alias!r}]['TEST']['NAME'] say another one that begins with test_."
 )
 
@@ -52,7 +53,7 @@ class DatabaseCreation(BaseDatabaseCreation):
             raise ImproperlyConfigured(
                 f"The tests do not run on {settings['NAME']!r}, which is reached through Cloudflare's REST interface: "
                 "that is for administration (1,200 requests in five minutes), and what it reaches is most likely in "
-                "production. Run them on a local engine: `.venv/bin/python scripts/d1.py`."
+                f"production. Run them on a local engine: `python -m {ENGINE_MODULE}`."
             )
         if not name.startswith(TEST_DATABASE_PREFIX):
             raise ImproperlyConfigured(
@@ -76,7 +77,11 @@ class DatabaseCreation(BaseDatabaseCreation):
             try:
                 tables = self._tables(connection)
             except (ImproperlyConfigured, OperationalError) as error:
-                known = {"configured": self.connection.settings_dict["NAME"], "alias": self.connection.alias}
+                known = {
+                    "engine": ENGINE_MODULE,
+                    "configured": self.connection.settings_dict["NAME"],
+                    "alias": self.connection.alias,
+                }
                 raise ImproperlyConfigured(
                     f"The test database {name!r} can not be used: {error} {DECLARE.format(name=name, **known)}"
                 ) from None
@@ -114,8 +119,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         """Refuse: each clone would have to be a binding, too, and D1 copies none into another."""
         raise NotImplementedError(
             "On D1 the tests do not run in parallel processes of one run (--parallel): the copies of the test database "
-            "would have to be declared one by one. Start several runs, each on an engine of its own "
-            "(scripts/django_suite.py does)."
+            "would have to be declared one by one. Start several runs, each on an engine of its own."
         )
 
     def _connection_to(self, name: str) -> Any:

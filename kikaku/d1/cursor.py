@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from kikaku.d1 import statements
-from kikaku.d1.statements import SQL, Kind
-from kikaku.d1.values import render
+from . import statements
+from .statements import SQL, Kind
+from .values import render
 
 if TYPE_CHECKING:
-    from kikaku.d1.dbapi import Connection, Written
+    from .dbapi import Connection, Written
 
 
 class Cursor:

@@ -17,13 +17,13 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import NotSupportedError
 
-from kikaku.d1 import CommitUnknown, TransactionConflict, statements
-from kikaku.d1.address import ISOLATIONS
-from kikaku.d1.cursor import Cursor
-from kikaku.d1.errors import TOO_BIG, TooBig, lacks_setup, refused_at_commit, translated, unheard
-from kikaku.d1.reach import Reach
-from kikaku.d1.statements import SQL, Kind
-from kikaku.d1.transaction import (
+from . import CommitUnknown, TransactionConflict, statements
+from .address import ISOLATIONS
+from .cursor import Cursor
+from .errors import TOO_BIG, TooBig, lacks_setup, refused_at_commit, translated, unheard
+from .reach import Reach
+from .statements import SQL, Kind
+from .transaction import (
     CONFLICT,
     DEFER,
     SETUP,
@@ -42,8 +42,8 @@ from kikaku.d1.transaction import (
     take_ids,
     with_versions,
 )
-from kikaku.d1.transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
-from kikaku.d1.values import Inexact, Statement, checked, decode, render
+from .transport import MARK, TRIES, Denied, Refused, Result, Silence, Table, Transport
+from .values import Inexact, Statement, checked, decode, render
 
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
 PAGE = 1_000  # rows of a first page, where a result does not fit into one answer

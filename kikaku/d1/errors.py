@@ -7,9 +7,9 @@ in `kikaku.d1`.
 import sqlite3
 from typing import NoReturn
 
-from kikaku.d1 import TransactionConflict
-from kikaku.d1.transaction import CONFLICT, DANGLING, OWN_TABLES
-from kikaku.d1.transport import MARK, Silence
+from . import TransactionConflict
+from .transaction import CONFLICT, DANGLING, OWN_TABLES
+from .transport import MARK, Silence
 
 TOO_BIG = ("string or blob too big", "SQLITE_TOOBIG")
 TOO_LONG = "the request (413)"

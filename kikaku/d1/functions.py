@@ -51,8 +51,8 @@ from django.db.models.lookups import (
 )
 from django.db.models.sql.where import AND, OR, WhereNode
 
-from kikaku.d1.temporal import Sql, fill, table
-from kikaku.d1.values import ARGUMENTS
+from .temporal import Sql, fill, table
+from .values import ARGUMENTS
 
 LIKE_BYTES = 50  # of a LIKE pattern, D1's limit
 MANY = 300  # values of an IN list that go as one JSON text

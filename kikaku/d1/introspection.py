@@ -8,7 +8,7 @@ from django.db.backends.base.introspection import TableInfo
 from django.db.backends.sqlite3 import introspection as sqlite
 from django.db.models import Index
 
-from kikaku.d1.statements import SQL
+from .statements import SQL
 
 # `_` is a wildcard of LIKE
 TABLES = SQL(

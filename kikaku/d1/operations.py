@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
 from django.db.models import CompositePrimaryKey
 
-from kikaku.d1 import temporal
-from kikaku.d1.values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal, plain_float
+from . import temporal
+from .values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal, plain_float
 
 ROOM = MAX_SQL - 10_000  # bytes of SQL for values; the rest is for names and keywords
 SAME_KEY = (
@@ -21,7 +21,7 @@ SAME_KEY = (
 class DatabaseOperations(SQLiteOperations):
     """What D1 writes otherwise than SQLite in Python's process."""
 
-    compiler_module = "kikaku.d1.compiler"
+    compiler_module = f"{__package__}.compiler"
 
     # ── Dates and times ──────────────────────────────────────────────────────────────────────────────────
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from kikaku.d1.statements import trigger_writes
+from .statements import trigger_writes
 
 Ask = Callable[[str], list[list[Any]]]
 

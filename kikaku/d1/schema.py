@@ -9,7 +9,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.backends.sqlite3 import schema as sqlite
 
-from kikaku.d1.values import quoted
+from .values import quoted
 
 
 class Deferred(list[Any]):

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DatabaseError, NotSupportedError, OperationalError
 from django.db.backends.utils import split_tzname_delta
 
-from kikaku.d1 import zones
+from . import zones
 
 Sql = tuple[str, Sequence[Any]]  # with placeholders, and their parameters in order
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kikaku.d1.values import INLINE_AT_MOST, MAX_SQL, Bound, Statement, identifier, literal, quoted, row
+from .values import INLINE_AT_MOST, MAX_SQL, Bound, Statement, identifier, literal, quoted, row
 
 # What the backend keeps in the database. Made when the first block finds that it is missing.
 SETUP = [

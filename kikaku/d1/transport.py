@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import urllib3
 
-from kikaku.d1.values import Statement
+from .values import Statement
 
 TRIES = 3  # of what may be repeated
 WAITS = (0.05, 2.0)  # seconds before the second and before the last try, at most

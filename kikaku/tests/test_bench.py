@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from kikaku.d1.tests.engine import need_engine
+from kikaku.d1.testing.engine import need_engine
 
 
 def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from kikaku.d1.tests.engine import need_engine
+from kikaku.d1.testing.engine import need_engine
 from ops.testing.running import ROOT, RunningShop, wait_until_gone
 
 SECRET = "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from d1 import NoD1
+from d1 import EngineUnavailable
 from postgres import NoPostgres
 from test import database
 
@@ -124,7 +124,7 @@ def main() -> int:
                 print(heading(PARTS[part]), flush=True)
                 for figure in figures(part, folder, options):
                     print(figure.line(), flush=True)
-    except (ServerFailed, NoPostgres, NoD1) as error:
+    except (ServerFailed, NoPostgres, EngineUnavailable) as error:
         print(f"\nThe bench could not go on: {error}", file=sys.stderr)
         return 1
     print(f"\nIt took {time.monotonic() - began:.0f} seconds.")

@@ -55,7 +55,7 @@ class Shop:
 
 
 def measure(folder: Path, *, rounds: int, say: Callable[[str], None]) -> Iterator[Figure]:
-    """Do each act so many times on both databases. Raises `ServerFailed`, and `NoD1` where there is no engine."""
+    """Do each act so many times on both databases. Raises `ServerFailed`, and `EngineUnavailable` where there is no engine."""
     with temporary_engine(["bench"]) as engine, contextlib.ExitStack() as stack:
         databases = {
             "d1": engine.environment("bench"),

@@ -2,8 +2,14 @@
 
 import json
 
-from kikaku.d1.errors import TOO_BIG, clean, lacks_setup
-from kikaku.d1.selftest.scratch import (
+from ..errors import TOO_BIG, clean, lacks_setup
+from ..transaction import (
+    JOINED,
+    Log,
+)
+from ..transport import Silence
+from ..values import Statement
+from .scratch import (
     COMMIT,
     PREFIX,
     ROW,
@@ -18,12 +24,6 @@ from kikaku.d1.selftest.scratch import (
     scratch,
     shortened,
 )
-from kikaku.d1.transaction import (
-    JOINED,
-    Log,
-)
-from kikaku.d1.transport import Silence
-from kikaku.d1.values import Statement
 
 ASSUMPTIONS: list[Assumption] = []
 assumes = adding_to(ASSUMPTIONS)

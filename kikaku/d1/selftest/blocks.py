@@ -2,8 +2,8 @@
 
 from django.db import IntegrityError, transaction
 
-from kikaku.d1 import TransactionConflict
-from kikaku.d1.selftest.scratch import (
+from .. import TransactionConflict
+from .scratch import (
     ROW,
     Assumption,
     DoesNotHold,

@@ -2,9 +2,19 @@
 
 import json
 
-from kikaku.d1.dbapi import COUNTS
-from kikaku.d1.errors import clean
-from kikaku.d1.selftest.scratch import (
+from ..dbapi import COUNTS
+from ..errors import clean
+from ..transaction import (
+    CONFLICT,
+    Log,
+    guard_changes,
+    guard_rowid,
+    guard_rows,
+    take_ids,
+)
+from ..transport import Refused
+from ..values import Statement
+from .scratch import (
     COMMIT,
     PREFIX,
     ROW,
@@ -20,16 +30,6 @@ from kikaku.d1.selftest.scratch import (
     scratch_guard,
     shortened,
 )
-from kikaku.d1.transaction import (
-    CONFLICT,
-    Log,
-    guard_changes,
-    guard_rowid,
-    guard_rows,
-    take_ids,
-)
-from kikaku.d1.transport import Refused
-from kikaku.d1.values import Statement
 
 ASSUMPTIONS: list[Assumption] = []
 assumes = adding_to(ASSUMPTIONS)

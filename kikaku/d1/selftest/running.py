@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from kikaku.d1.selftest import batches, blocks, guards, sql, values
-from kikaku.d1.selftest.scratch import NOTE, Assumption, DoesNotHold, Scratch, Unreachable, said, shortened
-from kikaku.d1.transport import Denied, Refused, Silence
-from kikaku.d1.values import Statement
+from ..transport import Denied, Refused, Silence
+from ..values import Statement
+from . import batches, blocks, guards, sql, values
+from .scratch import NOTE, Assumption, DoesNotHold, Scratch, Unreachable, said, shortened
 
 # in the order in which the backend is built
 ASSUMPTIONS = [

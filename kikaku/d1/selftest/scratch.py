@@ -9,12 +9,12 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.dbapi import Connection
-from kikaku.d1.errors import clean
-from kikaku.d1.transaction import SETUP
-from kikaku.d1.transport import MARK, Denied, Refused, Result, Silence, Transport
-from kikaku.d1.values import Statement
+from ..base import DatabaseWrapper
+from ..dbapi import Connection
+from ..errors import clean
+from ..transaction import SETUP
+from ..transport import MARK, Denied, Refused, Result, Silence, Transport
+from ..values import Statement
 
 PREFIX = "_d1_selftest_"
 ROW, PARENT, NOTE = f"{PREFIX}row", f"{PREFIX}parent", f"{PREFIX}note"

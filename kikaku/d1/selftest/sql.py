@@ -4,7 +4,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from kikaku.d1.selftest.scratch import (
+from ..statements import SQL
+from ..transaction import (
+    DANGLING,
+    DEFER,
+    guard_references,
+)
+from ..values import MAX_BOUND, MAX_SQL, Statement
+from .scratch import (
     NOTE,
     PARENT,
     PREFIX,
@@ -16,13 +23,6 @@ from kikaku.d1.selftest.scratch import (
     same,
     scratch_guard,
 )
-from kikaku.d1.statements import SQL
-from kikaku.d1.transaction import (
-    DANGLING,
-    DEFER,
-    guard_references,
-)
-from kikaku.d1.values import MAX_BOUND, MAX_SQL, Statement
 
 ASSUMPTIONS: list[Assumption] = []
 assumes = adding_to(ASSUMPTIONS)

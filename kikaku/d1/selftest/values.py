@@ -5,7 +5,10 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from kikaku.d1.selftest.scratch import (
+from ..statements import SQL
+from ..transport import Gateway
+from ..values import MAX_BLOB
+from .scratch import (
     ROW,
     Assumption,
     DoesNotHold,
@@ -13,9 +16,6 @@ from kikaku.d1.selftest.scratch import (
     adding_to,
     same,
 )
-from kikaku.d1.statements import SQL
-from kikaku.d1.transport import Gateway
-from kikaku.d1.values import MAX_BLOB
 
 ASSUMPTIONS: list[Assumption] = []
 assumes = adding_to(ASSUMPTIONS)

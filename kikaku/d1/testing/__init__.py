@@ -1,1 +1,1 @@
-"""What tests of and on the D1 backend share. Product code does not import it."""
+"""Helpers for tests: an engine, requests to its gateway, connections to its databases, jobs in parallel processes."""

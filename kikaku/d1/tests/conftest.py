@@ -1,34 +1,31 @@
 """One D1 engine for all tests here that ask for one, and connections of Django's to it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.tests.engine import Gateway, running_engine, wrapper
-
-if TYPE_CHECKING:
-    from d1 import Engine
+from ..base import DatabaseWrapper
+from ..engine import Engine
+from ..testing.engine import GatewayClient, running_engine, wrapper
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator["Engine"]:
+def engine() -> Iterator[Engine]:
     """Run an engine with the databases `first`, `second` and `test_first`."""
     with running_engine(["first", "second", "test_first"]) as running:
         yield running
 
 
 @pytest.fixture
-def gateway(engine: "Engine") -> Gateway:
+def gateway(engine: Engine) -> GatewayClient:
     """Connect to the gateway of the engine."""
-    return Gateway(engine)
+    return GatewayClient(engine)
 
 
 @pytest.fixture
-def d1(engine: "Engine", django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
+def d1(engine: Engine, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
     """Connect to an empty database as `connections["d1"]`; `connections["rival"]` is another writer there."""
     mine = connections["d1"] = wrapper(engine, "test_first", "d1")
     connections["rival"] = wrapper(engine, "test_first", "rival")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kikaku.d1.address import database
+from .. import transport
+from ..address import database
 
 SECRET, TOKEN = "a gateway's secret", "an API token"
 
@@ -26,7 +27,7 @@ SECRET, TOKEN = "a gateway's secret", "an API token"
 )
 def test_an_address_becomes_an_entry_of_databases(url: str, expected: dict[str, str]) -> None:
     entry = database(url, gateway_secret=SECRET, api_token=TOKEN)
-    assert entry["ENGINE"] == "kikaku.d1"
+    assert entry["ENGINE"] == transport.__package__
     assert expected.items() <= entry.items()
 
 

@@ -10,7 +10,7 @@ from django.db.models import Exists, F, Q
 from django.db.models.functions import Length, Upper
 from django.test.utils import register_lookup
 
-from kikaku.d1.base import DatabaseWrapper
+from ..base import DatabaseWrapper
 
 
 class Parcel(models.Model):

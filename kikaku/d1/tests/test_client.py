@@ -9,10 +9,10 @@ import pytest
 from django.core.management.base import CommandError
 from pytest_django.plugin import DjangoDbBlocker
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.client import Shell, shown, width
-from kikaku.d1.tests.engine import running_engine
-from kikaku.d1.tests.test_creation import connect
+from ..base import DatabaseWrapper
+from ..client import Shell, shown, width
+from ..testing.engine import running_engine
+from .test_creation import connect
 
 
 @pytest.fixture(autouse=True)

@@ -5,13 +5,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -24,24 +23,20 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from pytest_django import DjangoDbBlocker
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.tests.engine import running_engine, wrapper
-
-if TYPE_CHECKING:
-    from d1 import Engine
-
-ROOT = Path(__file__).resolve().parents[3]
+from ..base import DatabaseWrapper
+from ..engine import Engine
+from ..testing.engine import manage, running_engine, wrapper
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator["Engine"]:
+def engine() -> Iterator[Engine]:
     """Run an engine with a shop's database, and others to migrate."""
     with running_engine(["test_shop", "test_whole", "test_cut"]) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def migrated(engine: "Engine", django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
+def migrated(engine: Engine, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
     """Migrate all apps in a database of this module's own, which is the default one meanwhile."""
     usual = connections["default"]
     shop = connections["default"] = wrapper(engine, "test_shop", "default")
@@ -247,17 +242,14 @@ SCHEMA = (
 APPLIED = "SELECT app, name FROM django_migrations ORDER BY id"
 
 
-def migrate(engine: "Engine", database: str, *, until: int | None = None, after: float = 0) -> int:
+def migrate(engine: Engine, database: str, *, until: int | None = None, after: float = 0) -> int:
     """Migrate in a process of its own, which is killed this many seconds after its migration number `until` began.
 
     Return how many it began.
     """
+    command, environment = manage(engine, database, "migrate", "--no-color")
     with subprocess.Popen(
-        [sys.executable, "manage.py", "migrate", "--no-color"],
-        cwd=ROOT,
-        env={**os.environ, "ENVIRONMENT": "development", **engine.environment(database)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None
         said = b""
@@ -270,14 +262,14 @@ def migrate(engine: "Engine", database: str, *, until: int | None = None, after:
     return said.count(b"Applying")
 
 
-def look(engine: "Engine", database: str, sql: str) -> list[Any]:
+def look(engine: Engine, database: str, sql: str) -> list[Any]:
     with closing(wrapper(engine, database, "look")) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
 
 
 def test_migrations_that_are_killed_again_and_again_end_as_those_that_are_not(
-    engine: "Engine", django_db_blocker: DjangoDbBlocker
+    engine: Engine, django_db_blocker: DjangoDbBlocker
 ) -> None:
     """Each is there as a whole, or not at all: the next run goes on behind it."""
     with django_db_blocker.unblock():

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from kikaku.d1 import address
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.tests.engine import running_engine
-
-if TYPE_CHECKING:
-    from d1 import Engine
+from .. import address, transport
+from ..base import DatabaseWrapper
+from ..engine import Engine
+from ..testing.engine import running_engine
 
 
 def connect(url: str, secret: str = "s" * 40, **test: Any) -> DatabaseWrapper:
@@ -44,14 +42,14 @@ def unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator["Engine"]:
+def engine() -> Iterator[Engine]:
     """Run an engine with a shop, and a database for its tests."""
     with running_engine(["shop", "test_shop"]) as running:
         yield running
 
 
 @pytest.fixture
-def shop(engine: "Engine") -> Iterator[DatabaseWrapper]:
+def shop(engine: Engine) -> Iterator[DatabaseWrapper]:
     """Return a connection to the shop, with a customer in it."""
     with closing(connect(engine.url("shop"), engine.secret)) as connection, connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS customer")
@@ -63,7 +61,7 @@ def shop(engine: "Engine") -> Iterator[DatabaseWrapper]:
 
 
 @pytest.fixture
-def tests(engine: "Engine", shop: DatabaseWrapper) -> Iterator[DatabaseWrapper]:
+def tests(engine: Engine, shop: DatabaseWrapper) -> Iterator[DatabaseWrapper]:
     """Return a connection to the test database, with tables of an earlier run that hang together."""
     with closing(connect(engine.url("test_shop"), engine.secret)) as connection:
         connection.reset_database()
@@ -104,7 +102,7 @@ def test_it_refuses_what_is_not_a_test_database_before_anything_is_sent(
     def no_request(*_: Any) -> NoReturn:
         pytest.fail("a request was sent")
 
-    monkeypatch.setattr("kikaku.d1.transport.pool", no_request)
+    monkeypatch.setattr(transport, "pool", no_request)
     connection = connect(url, **test)
     for act in (connection.creation.test_db_signature, lambda: create(connection)):
         with pytest.raises(ImproperlyConfigured, match=reason):
@@ -161,10 +159,10 @@ def test_it_keeps_the_database_when_asked_to(shop: DatabaseWrapper, tests: Datab
     assert tables(tests) == ["author", "best", "book"]
 
 
-def test_it_says_how_to_declare_a_database(engine: "Engine") -> None:
+def test_it_says_how_to_declare_a_database(engine: Engine) -> None:
     """A test database that the gateway does not know."""
     connection = connect(engine.url("shop"), engine.secret, NAME="test_elsewhere")
-    with pytest.raises(ImproperlyConfigured, match=r"scripts/d1\.py shop test_elsewhere"):
+    with pytest.raises(ImproperlyConfigured, match=r"python -m \S+\.engine shop test_elsewhere"):
         create(connection)
 
 

@@ -26,9 +26,9 @@ from django.db.models.sql.where import AND, OR, WhereNode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.functions import LIKE_BYTES, MANY
-from kikaku.d1.values import MAX_BOUND, MAX_SQL, render
+from ..base import DatabaseWrapper
+from ..functions import LIKE_BYTES, MANY
+from ..values import MAX_BOUND, MAX_SQL, render
 
 many = settings(
     max_examples=40,

@@ -9,20 +9,17 @@ import time
 import uuid
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kikaku.d1.tests.engine import SCRIPT, Gateway, need_engine, running_engine, script
-
-if TYPE_CHECKING:
-    from d1 import Engine
+from ..engine import FOLDER, GATEWAY_JS, Engine, node_and_npm
+from ..testing.engine import GatewayClient, need_engine, running_engine
 
 MARK = "geheim"  # in everything that must not come back or be logged
 MEGABYTE = 1024 * 1024
-GATEWAY_JS = SCRIPT.parent.parent / "kikaku" / "d1" / "gateway.js"
 # every word that a refusal of the shape may say
 SHAPE_REASONS = {
     "body is not UTF-8",
@@ -40,7 +37,7 @@ SHAPE_REASONS = {
 
 
 @pytest.fixture
-def table(gateway: Gateway) -> str:
+def table(gateway: GatewayClient) -> str:
     """Make a table with a unique column `a` and return its name."""
     name = f"t_{uuid.uuid4().hex}"
     gateway.run(f"CREATE TABLE {name} (id integer PRIMARY KEY AUTOINCREMENT, a UNIQUE)")
@@ -50,7 +47,7 @@ def table(gateway: Gateway) -> str:
 # ── Who is let in ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_right_secret_opens(gateway: Gateway) -> None:
+def test_the_right_secret_opens(gateway: GatewayClient) -> None:
     assert gateway.ask({"batch": [["SELECT 1"]]}) == (
         200,
         {"results": [{"rows": [[1]], "read": 0, "written": 0}]},
@@ -71,7 +68,7 @@ def test_the_right_secret_opens(gateway: Gateway) -> None:
         "Basic {right}",
     ],
 )
-def test_without_the_secret_nothing_opens(gateway: Gateway, authorization: str | None) -> None:
+def test_without_the_secret_nothing_opens(gateway: GatewayClient, authorization: str | None) -> None:
     right = gateway.engine.secret
     headers = (
         {}
@@ -105,15 +102,15 @@ def test_a_gateway_without_a_good_secret_lets_nobody_in(tmp_path: Path) -> None:
         """
     )
     need_engine()
-    node, _npm = script().node_and_npm()
+    node, _npm = node_and_npm()
     done = subprocess.run([node, str(calls)], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout) == [[500, {"error": "not configured"}]] * 5
 
 
-def test_the_engine_does_not_start_with_a_weak_secret(engine: "Engine") -> None:
-    node, _npm = script().node_and_npm()
+def test_the_engine_does_not_start_with_a_weak_secret(engine: Engine) -> None:
+    node, _npm = node_and_npm()
     done = subprocess.run(
-        [node, str(script().ENGINE / "engine.mjs"), "--port", "0", "--databases", "first"],
+        [node, str(FOLDER / "engine.mjs"), "--port", "0", "--databases", "first"],
         env={**os.environ, "D1_GATEWAY_SECRET": "short"},
         capture_output=True,
         text=True,
@@ -129,7 +126,7 @@ def test_the_engine_does_not_start_with_a_weak_secret(engine: "Engine") -> None:
 @pytest.mark.parametrize(
     "name", ["third", "D1_GATEWAY_SECRET", "constructor", "__proto__", "toString", "hasOwnProperty"]
 )
-def test_what_is_no_database_is_not_found(gateway: Gateway, name: str) -> None:
+def test_what_is_no_database_is_not_found(gateway: GatewayClient, name: str) -> None:
     answer = gateway.ask({"batch": [["SELECT 1"]]}, path=f"/v1/{name}")
     assert answer == (404, {"error": "no such database"})
 
@@ -138,17 +135,17 @@ def test_what_is_no_database_is_not_found(gateway: Gateway, name: str) -> None:
     "path",
     ["/", "/v1", "/v1/", "/v1/first/", "/v1/first/x", "/v2/first", "/first", "/v1/fi%72st", "/v1/first;x"],
 )
-def test_other_paths_are_not_found(gateway: Gateway, path: str) -> None:
+def test_other_paths_are_not_found(gateway: GatewayClient, path: str) -> None:
     assert gateway.ask({"batch": [["SELECT 1"]]}, path=path) == (404, {"error": "no such path"})
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_other_methods_are_refused(gateway: Gateway, method: str) -> None:
+def test_other_methods_are_refused(gateway: GatewayClient, method: str) -> None:
     answer = gateway.send(b"" if method == "GET" else b"{}", method=method)
     assert answer == (405, {"error": "only POST"})
 
 
-def test_databases_are_apart(gateway: Gateway, table: str) -> None:
+def test_databases_are_apart(gateway: GatewayClient, table: str) -> None:
     answer = gateway.ask({"raw": [f"SELECT * FROM {table}"]}, path="/v1/second")
     assert answer == (422, {"error": f"D1_ERROR: no such table: {table}: SQLITE_ERROR"})
 
@@ -162,12 +159,12 @@ def padded(size: int) -> bytes:
     return body + b" " * (size - len(body))
 
 
-def test_a_body_of_eight_megabytes_is_taken_and_a_longer_one_is_not(gateway: Gateway) -> None:
+def test_a_body_of_eight_megabytes_is_taken_and_a_longer_one_is_not(gateway: GatewayClient) -> None:
     assert gateway.send(padded(8 * MEGABYTE)) == (200, {"columns": ["1"], "rows": [[1]]})
     assert gateway.send(padded(8 * MEGABYTE + 1)) == (413, {"error": "body too large"})
 
 
-def test_a_much_longer_body_is_refused_before_it_comes(engine: "Engine") -> None:
+def test_a_much_longer_body_is_refused_before_it_comes(engine: Engine) -> None:
     connection = HTTPConnection(engine.address, timeout=30)
     connection.putrequest("POST", "/v1/first")
     connection.putheader("Authorization", f"Bearer {engine.secret}")
@@ -177,7 +174,7 @@ def test_a_much_longer_body_is_refused_before_it_comes(engine: "Engine") -> None
     assert (answer.status, json.load(answer)) == (413, {"error": "body too large"})
 
 
-def test_a_body_that_tells_no_length_is_counted(engine: "Engine") -> None:
+def test_a_body_that_tells_no_length_is_counted(engine: Engine) -> None:
     headers = {"Authorization": f"Bearer {engine.secret}"}
     for size, expected in ((8 * MEGABYTE, 200), (8 * MEGABYTE + 1, 413), (32 * MEGABYTE, 413)):
         body = padded(size)
@@ -224,11 +221,11 @@ def test_a_body_that_tells_no_length_is_counted(engine: "Engine") -> None:
         (b'{"raw": ["SELECT ?", [{"blob": "*"}]]}', "blob is not base64"),
     ],
 )
-def test_a_wrong_body_is_told_why(gateway: Gateway, body: bytes, reason: str) -> None:
+def test_a_wrong_body_is_told_why(gateway: GatewayClient, body: bytes, reason: str) -> None:
     assert gateway.send(body) == (400, {"error": reason})
 
 
-def test_nothing_runs_when_a_later_statement_is_malformed(gateway: Gateway, table: str) -> None:
+def test_nothing_runs_when_a_later_statement_is_malformed(gateway: GatewayClient, table: str) -> None:
     status, _ = gateway.ask({"batch": [[f"INSERT INTO {table} (a) VALUES (1)"], ["SELECT ?", [None]]]})
     assert status == 400
     assert gateway.run(f"SELECT count(*) FROM {table}") == [[[0]]]
@@ -253,7 +250,7 @@ bodies = (
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies)
-def test_whatever_is_sent_the_answer_repeats_nothing_of_it(gateway: Gateway, body: Any) -> None:
+def test_whatever_is_sent_the_answer_repeats_nothing_of_it(gateway: GatewayClient, body: Any) -> None:
     status, answer = gateway.ask(body)
     if status == 400:
         assert set(answer) == {"error"} and answer["error"] in SHAPE_REASONS
@@ -263,7 +260,7 @@ def test_whatever_is_sent_the_answer_repeats_nothing_of_it(gateway: Gateway, bod
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=60))
-def test_bytes_without_meaning_are_refused(gateway: Gateway, body: bytes) -> None:
+def test_bytes_without_meaning_are_refused(gateway: GatewayClient, body: bytes) -> None:
     status, answer = gateway.send(body)
     assert status == 400 and answer["error"] in SHAPE_REASONS
 
@@ -286,12 +283,14 @@ def test_bytes_without_meaning_are_refused(gateway: Gateway, body: bytes) -> Non
         ({"blob": base64.b64encode(bytes(range(256))).decode()}, "blob", bytes(range(256)).hex().upper()),
     ],
 )
-def test_parameters_arrive_as_what_they_are(gateway: Gateway, value: Any, kind: str, in_hex: str) -> None:
+def test_parameters_arrive_as_what_they_are(
+    gateway: GatewayClient, value: Any, kind: str, in_hex: str
+) -> None:
     found = gateway.run(["SELECT typeof(?1) AS a, hex(?1) AS b", [value]])
     assert found == [[[kind, in_hex]]]
 
 
-def test_cells_come_back_as_what_they_are(gateway: Gateway) -> None:
+def test_cells_come_back_as_what_they_are(gateway: GatewayClient) -> None:
     blob = bytes(range(256)) * 300
     sql = "SELECT NULL a, 7 b, 1.5 c, '日本' d, x'' e, ? f"
     row = [None, 7, 1.5, "日本", {"blob": ""}, {"blob": base64.b64encode(blob).decode()}]
@@ -299,25 +298,25 @@ def test_cells_come_back_as_what_they_are(gateway: Gateway) -> None:
     assert gateway.ask({"raw": [sql, [row[-1]]]}) == (200, {"columns": list("abcdef"), "rows": [row]})
 
 
-def test_floats_are_bound_and_read_exactly(gateway: Gateway) -> None:
+def test_floats_are_bound_and_read_exactly(gateway: GatewayClient) -> None:
     exact = [0.1, 1 / 3, 1e-310, 5e-324, 1.7976931348623157e308, -(2.0**-1022), 123456789.123456789]
     for number in exact:
         assert gateway.run(["SELECT ? a", [number]]) == [[[number]]]
 
 
-def test_raw_names_columns_twice_and_without_rows(gateway: Gateway, table: str) -> None:
+def test_raw_names_columns_twice_and_without_rows(gateway: GatewayClient, table: str) -> None:
     assert gateway.ask({"raw": ["SELECT 1 a, 2 a"]}) == (200, {"columns": ["a", "a"], "rows": [[1, 2]]})
     answer = gateway.ask({"raw": [f"SELECT a, a, id FROM {table}"]})
     assert answer == (200, {"columns": ["a", "a", "id"], "rows": []})
 
 
-def test_a_batch_needs_names_that_are_its_own_and_no_numbers(gateway: Gateway) -> None:
+def test_a_batch_needs_names_that_are_its_own_and_no_numbers(gateway: GatewayClient) -> None:
     """D1's batch gives objects: what the backend must know of them."""
     assert gateway.run("SELECT 'x' AS a, 'y' AS a, 'z' AS b, 5") == [[[5, "y", "z"]]]
     assert gateway.ask({"raw": ["SELECT 'x' AS a, 'y' AS a, 'z' AS b, 5"]})[1]["rows"] == [["x", "y", "z", 5]]
 
 
-def test_a_batch_tells_rows_read_and_written(gateway: Gateway, table: str) -> None:
+def test_a_batch_tells_rows_read_and_written(gateway: GatewayClient, table: str) -> None:
     status, answer = gateway.ask(
         {"batch": [[f"INSERT INTO {table} (a) VALUES (1), (2)"], [f"SELECT id, a FROM {table} ORDER BY id"]]}
     )
@@ -330,7 +329,7 @@ def test_a_batch_tells_rows_read_and_written(gateway: Gateway, table: str) -> No
 # ── Atomicity ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_batch_is_all_or_nothing(gateway: Gateway, table: str) -> None:
+def test_a_batch_is_all_or_nothing(gateway: GatewayClient, table: str) -> None:
     gateway.run(f"INSERT INTO {table} (a) VALUES (1)")
     text = gateway.refused(
         f"INSERT INTO {table} (a) VALUES (2)",
@@ -343,7 +342,7 @@ def test_a_batch_is_all_or_nothing(gateway: Gateway, table: str) -> None:
     assert "no such table" in gateway.refused(f"SELECT * FROM {table}_more")
 
 
-def test_statements_joined_in_one_element_are_all_or_nothing_too(gateway: Gateway, table: str) -> None:
+def test_statements_joined_in_one_element_are_all_or_nothing_too(gateway: GatewayClient, table: str) -> None:
     joined = "; ".join(f"INSERT INTO {table} (a) VALUES ({number})" for number in (1, 2, 2))
     assert "UNIQUE constraint failed" in gateway.refused(joined)
     assert gateway.run(f"SELECT count(*) FROM {table}") == [[[0]]]
@@ -351,12 +350,14 @@ def test_statements_joined_in_one_element_are_all_or_nothing_too(gateway: Gatewa
     assert gateway.run(f"SELECT a FROM {table} ORDER BY id") == [[[1], [3], [2]]]
 
 
-def test_parameters_of_joined_statements_belong_to_the_last(gateway: Gateway, table: str) -> None:
+def test_parameters_of_joined_statements_belong_to_the_last(gateway: GatewayClient, table: str) -> None:
     gateway.run([f"INSERT INTO {table} (a) VALUES (1); INSERT INTO {table} (a) VALUES (?)", ["last"]])
     assert gateway.run(f"SELECT a FROM {table} ORDER BY id") == [[[1], ["last"]]]
 
 
-def test_an_aborted_batch_carries_its_rows_in_full_and_changes_nothing(gateway: Gateway, table: str) -> None:
+def test_an_aborted_batch_carries_its_rows_in_full_and_changes_nothing(
+    gateway: GatewayClient, table: str
+) -> None:
     """What the backend's reads within a transaction stand on."""
     gateway.run(
         f"CREATE TABLE {table}_peek (payload)",
@@ -378,7 +379,7 @@ def test_an_aborted_batch_carries_its_rows_in_full_and_changes_nothing(gateway: 
 # ── Silence ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_is_written_when_statements_with_values_fail(gateway: Gateway, table: str) -> None:
+def test_nothing_is_written_when_statements_with_values_fail(gateway: GatewayClient, table: str) -> None:
     before = gateway.engine.output.read_bytes()
     gateway.run(
         f"CREATE TABLE {table}_peek (payload)",
@@ -436,9 +437,9 @@ def wait_until_gone(pids: list[int]) -> list[int]:
 
 def test_it_keeps_its_data_where_it_is_told_to(tmp_path: Path) -> None:
     with running_engine(["first"], persist=tmp_path) as engine:
-        Gateway(engine).run("CREATE TABLE kept (a)", "INSERT INTO kept VALUES ('still here')")
+        GatewayClient(engine).run("CREATE TABLE kept (a)", "INSERT INTO kept VALUES ('still here')")
     with running_engine(["first"], persist=tmp_path) as engine:
-        assert Gateway(engine).run("SELECT a FROM kept") == [[["still here"]]]
+        assert GatewayClient(engine).run("SELECT a FROM kept") == [[["still here"]]]
 
 
 def test_it_ends_when_the_test_fails() -> None:
@@ -451,9 +452,9 @@ def test_it_ends_when_the_test_fails() -> None:
     assert not engine.output.parent.exists()
 
 
-def test_it_ends_when_whoever_started_it_is_killed(engine: "Engine") -> None:
+def test_it_ends_when_whoever_started_it_is_killed(engine: Engine) -> None:
     code = (
-        f"import sys, time; sys.path.insert(0, {str(SCRIPT.parent)!r}); from d1 import temporary_engine\n"
+        f"import sys, time; sys.path[:0] = {sys.path!r}; from {Engine.__module__} import temporary_engine\n"
         "with temporary_engine(['first']) as engine:\n    print(engine.pid, flush=True)\n    time.sleep(60)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -467,7 +468,7 @@ def test_it_ends_when_whoever_started_it_is_killed(engine: "Engine") -> None:
     assert wait_until_gone(pids) == []
 
 
-def test_it_listens_on_this_machine_alone(engine: "Engine") -> None:
+def test_it_listens_on_this_machine_alone(engine: Engine) -> None:
     assert engine.address.startswith("127.0.0.1:")
     inodes = {
         str(link.readlink()).removeprefix("socket:[").removesuffix("]")

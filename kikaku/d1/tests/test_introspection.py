@@ -9,9 +9,9 @@ from django.db import DatabaseError, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from pytest_django.plugin import DjangoDbBlocker
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.tests.engine import running_engine
-from kikaku.d1.tests.test_creation import connect
+from ..base import DatabaseWrapper
+from ..testing.engine import running_engine
+from .test_creation import connect
 
 TABLES = (
     'CREATE TABLE "author" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "name" varchar(40) NOT NULL)',

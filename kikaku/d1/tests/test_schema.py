@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
-from kikaku.d1.base import DatabaseWrapper
+from ..base import DatabaseWrapper
 
 LABEL = "d1_schema"
 

@@ -1,30 +1,25 @@
 """`manage.py d1_selftest`: what it says of a D1 that is as it should be, of one that is not, and of none at all."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 
-from kikaku.d1 import transport
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.selftest.running import ASSUMPTIONS
-from kikaku.d1.tests.engine import Gateway, wrapper
-from kikaku.d1.tests.faults.proxy import Answer, Exchange, Fault, Proxy
+from .. import transport
+from ..base import DatabaseWrapper
+from ..engine import Engine
+from ..selftest.running import ASSUMPTIONS
+from ..testing.engine import GatewayClient, manage, wrapper
+from .faults.proxy import Answer, Exchange, Fault, Proxy
 
-if TYPE_CHECKING:
-    from d1 import Engine
-
-ROOT = Path(__file__).resolve().parents[3]
 SCRATCH = "_d1_selftest_"
 
 
@@ -55,7 +50,7 @@ def selftest(database: str = "d1", **options: Any) -> Told:
     return Told(status, out.getvalue(), errors.getvalue())
 
 
-def tables(gateway: Gateway) -> list[str]:
+def tables(gateway: GatewayClient) -> list[str]:
     """Name the tables and views of the database, but the engine's own."""
     ask = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
     status, answer = gateway.ask({"raw": [ask]}, path="/v1/test_first")
@@ -63,14 +58,14 @@ def tables(gateway: Gateway) -> list[str]:
     return [name for (name,) in answer["rows"] if not name.startswith(("_cf_", "sqlite_"))]
 
 
-def run(gateway: Gateway, *statements: str) -> Any:
+def run(gateway: GatewayClient, *statements: str) -> Any:
     status, answer = gateway.ask({"batch": [[one] for one in statements]}, path="/v1/test_first")
     assert status == 200, answer
     return [one["rows"] for one in answer["results"]]
 
 
 @pytest.fixture
-def line(engine: "Engine", d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def line(engine: Engine, d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Put a line of the test's between `connections["line"]` and the engine."""
     monkeypatch.setattr(transport, "WAITS", (0.001, 0.01))  # seconds between tries
     proxy = Proxy(engine.address)
@@ -96,7 +91,7 @@ def test_on_cloudflares_engine_everything_holds(d1: DatabaseWrapper) -> None:
     assert "SELECT 1 (25 times)" in told.out and "COMMIT of one write" in told.out
 
 
-def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: Gateway) -> None:
+def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
         "CREATE TABLE customer (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
@@ -116,7 +111,7 @@ def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: Gateway)
     assert found == [[[1, "山田花子"]], [["customer", 1]]]
 
 
-def test_what_an_interrupted_run_left_is_removed(d1: DatabaseWrapper, gateway: Gateway) -> None:
+def test_what_an_interrupted_run_left_is_removed(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
         f"CREATE TABLE {SCRATCH}row (another)",
@@ -143,23 +138,21 @@ def test_as_json_it_tells_findings_latencies_and_figures(d1: DatabaseWrapper) ->
     assert f"[ 1/{len(ASSUMPTIONS)}]" in told.errors  # the progress
 
 
-def test_by_hand_it_ends_with_0_and_explains_itself(engine: "Engine") -> None:
-    environment = {**os.environ, "ENVIRONMENT": "development", **engine.environment("second")}
+def test_by_hand_it_ends_with_0_and_explains_itself(engine: Engine) -> None:
+    def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command, environment = manage(engine, "second", "d1_selftest", *arguments)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
-    def manage(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "manage.py", "d1_selftest", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-
-    done = manage()
+    done = run_command()
     assert done.returncode == 0, done.stdout + done.stderr
     assert engine.secret not in done.stdout + done.stderr
-    assert "Example: python manage.py d1_selftest" in " ".join(manage("--help").stdout.split())
+    assert "Example: python manage.py d1_selftest" in " ".join(run_command("--help").stdout.split())
 
 
 # ── Cloudflare's REST interface ──────────────────────────────────────────────────────────────────────────
 
 
-def as_rest(engine: "Engine") -> Fault:
+def as_rest(engine: Engine) -> Fault:
     """Speak as Cloudflare's REST interface does, with the engine behind it."""
 
     def fault(exchange: Exchange) -> None:
@@ -168,7 +161,7 @@ def as_rest(engine: "Engine") -> Fault:
             body: Any = {"batch": [[one["sql"], one["params"]] for one in asked["batch"]]}
         else:
             body = {"raw": [asked["sql"], asked["params"]]}
-        status, said = Gateway(engine).ask(body, path="/v1/test_first")
+        status, said = GatewayClient(engine).ask(body, path="/v1/test_first")
         if status != 200:
             content = {"success": False, "errors": [{"code": 7500, "message": said["error"]}], "result": []}
             exchange.answer(Answer(400, json.dumps(content).encode()))
@@ -186,7 +179,7 @@ def as_rest(engine: "Engine") -> Fault:
 
 
 def test_it_asks_through_cloudflares_rest_interface_too(
-    engine: "Engine", line: Proxy, gateway: Gateway
+    engine: Engine, line: Proxy, gateway: GatewayClient
 ) -> None:
     connection = connections["line"]
     connection.settings_dict["OPTIONS"] = {"transport": "rest", "scheme": "http"}
@@ -238,7 +231,7 @@ def through_javascript(exchange: Exchange) -> None:
     exchange.answer(Answer(answer.status, answer.body.replace(exact, rounded)))
 
 
-def test_error_texts_that_are_cut_are_measured(line: Proxy, gateway: Gateway) -> None:
+def test_error_texts_that_are_cut_are_measured(line: Proxy, gateway: GatewayClient) -> None:
     line.plan(lambda _number: cut_errors(100_000))
     told = selftest("line", json=True)
     assert told.status == 1
@@ -282,7 +275,7 @@ def test_an_answer_that_never_comes_is_a_finding_and_the_rest_is_asked(line: Pro
 # ── None at all ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_wrong_secret_is_told_with_what_to_do(engine: "Engine", d1: DatabaseWrapper) -> None:
+def test_a_wrong_secret_is_told_with_what_to_do(engine: Engine, d1: DatabaseWrapper) -> None:
     wrong = "0123456789abcdefghijklmnopqrstuvwxyz"
     connections["wrong"] = wrapper(replace(engine, secret=wrong), "test_first", "wrong")
     told = selftest("wrong")
@@ -292,7 +285,7 @@ def test_a_wrong_secret_is_told_with_what_to_do(engine: "Engine", d1: DatabaseWr
     assert wrong not in told.out + told.errors
 
 
-def test_a_database_that_is_not_bound_is_told(engine: "Engine", d1: DatabaseWrapper) -> None:
+def test_a_database_that_is_not_bound_is_told(engine: Engine, d1: DatabaseWrapper) -> None:
     connections["unknown"] = wrapper(engine, "unbound", "unknown")
     told = selftest("unknown")
     del connections["unknown"]
@@ -312,7 +305,7 @@ def test_an_engine_that_is_away_is_told(line: Proxy, as_json: bool) -> None:
 
 
 def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
-    line: Proxy, gateway: Gateway
+    line: Proxy, gateway: GatewayClient
 ) -> None:
     hang_up: Callable[[Exchange], None] = Exchange.hang_up
     line.plan(lambda number: hang_up if number > 40 else None)

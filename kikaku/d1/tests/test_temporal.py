@@ -13,9 +13,9 @@ from django.db.backends.sqlite3 import _functions as django  # type: ignore[attr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kikaku.d1 import temporal, zones
-from kikaku.d1.tests.engine import Gateway
-from kikaku.d1.values import ARGUMENTS, render
+from .. import temporal, zones
+from ..testing.engine import GatewayClient
+from ..values import ARGUMENTS, render
 
 many = settings(
     max_examples=50,
@@ -34,7 +34,7 @@ Ask = Callable[[Sequence[temporal.Sql], Sequence[Sequence[Any]]], list[tuple[Any
 
 
 @pytest.fixture
-def ask(gateway: Gateway) -> Ask:
+def ask(gateway: GatewayClient) -> Ask:
     """Return what evaluates expressions over the columns `"x"` and `"y"` of given rows, with exact values."""
 
     def run(expressions: Sequence[temporal.Sql], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:

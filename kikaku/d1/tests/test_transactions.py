@@ -9,9 +9,9 @@ from django.db import IntegrityError, NotSupportedError, OperationalError, conne
 from django.db.models import F
 from django.test.utils import isolate_apps
 
-from kikaku.d1 import TransactionConflict, retry_on_conflict, serializable
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.transaction import OWN_TABLES
+from .. import TransactionConflict, retry_on_conflict, serializable
+from ..base import DatabaseWrapper
+from ..transaction import OWN_TABLES
 
 
 def run(sql: str, *parameters: Any, using: str = "d1") -> list[Any]:
@@ -287,7 +287,7 @@ def test_conflicts_are_repeated_and_errors_out_of_rows_that_do_not_fit_together_
 # ── Locks ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@isolate_apps("kikaku.d1.tests")
+@isolate_apps(__package__)
 def make_lamp() -> type[models.Model]:
     class Lamp(models.Model):
         name = models.CharField(max_length=20)

@@ -14,8 +14,8 @@ from django.db import DataError, NotSupportedError, ProgrammingError, connection
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.values import MAX_BLOB, MAX_BOUND
+from ..base import DatabaseWrapper
+from ..values import MAX_BLOB, MAX_BOUND
 
 MB = 1_000_000
 

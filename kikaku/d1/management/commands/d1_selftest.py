@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
-from kikaku.d1.base import DatabaseWrapper
-from kikaku.d1.selftest.running import ASSUMPTIONS, Finding, Latency, examine, latencies, reach
-from kikaku.d1.selftest.scratch import Scratch, Unreachable
-from kikaku.d1.transport import Denied, Gateway, Refused, Silence
+from ...base import DatabaseWrapper
+from ...selftest.running import ASSUMPTIONS, Finding, Latency, examine, latencies, reach
+from ...selftest.scratch import Scratch, Unreachable
+from ...transport import Denied, Gateway, Refused, Silence
 
 
 class Command(BaseCommand):

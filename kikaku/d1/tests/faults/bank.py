@@ -5,19 +5,16 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from django.db import OperationalError
 
-from kikaku.d1 import CommitUnknown, TransactionConflict
-from kikaku.d1.dbapi import Connection
-from kikaku.d1.statements import SQL
-from kikaku.d1.tests.faults.faults import READ_TIMEOUT
-from kikaku.d1.tests.faults.proxy import Proxy
-from kikaku.d1.transport import Address, Gateway
-
-if TYPE_CHECKING:
-    from d1 import Engine
+from ... import CommitUnknown, TransactionConflict
+from ...dbapi import Connection
+from ...engine import Engine
+from ...statements import SQL
+from ...transport import Address, Gateway
+from .faults import READ_TIMEOUT
+from .proxy import Proxy
 
 DATABASE = "second"
 _numbers = itertools.count(1)
@@ -73,7 +70,7 @@ def connect(host: str, database: str, secret: str, **limits: float) -> Connectio
     return Connection(Gateway(Address("http", name, int(port), **limits), database, secret))  # type: ignore[arg-type]
 
 
-def make_tables(engine: "Engine") -> None:
+def make_tables(engine: Engine) -> None:
     """Make the tables, and those that the backend keeps for itself: a first block would take other requests."""
     connection = connect(engine.address, DATABASE, engine.secret)
     cursor = connection.cursor()
@@ -91,7 +88,7 @@ def make_tables(engine: "Engine") -> None:
 class Bank:
     """One account of 100 yen, seen over a good line."""
 
-    engine: "Engine"
+    engine: Engine
     line: Proxy
     account: int = field(default_factory=lambda: next(_numbers))
     good: Connection = field(init=False)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from kikaku.d1.tests.faults.proxy import Answer, Exchange, Fault
+from .proxy import Answer, Exchange, Fault
 
 READ_TIMEOUT = 0.25  # seconds that the clients of these tests wait for an answer
 BEYOND = READ_TIMEOUT + 0.1

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from kikaku.d1.tests.faults.bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
-from kikaku.d1.tests.faults.faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
-from kikaku.d1.transport import TRIES
+from ...transport import TRIES
+from .bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
+from .faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
 
 NUMBERS = range(1, len(STEPS) + 1)
 # where two faults meet, each of all meets each of these: nothing came, everything came, and it comes afterwards

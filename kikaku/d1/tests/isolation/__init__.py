@@ -2,6 +2,6 @@
 
 `checker.py` judges what `list_append.py` did; `test_crowds.py` counts what must add up, and
 `test_interleavings.py` puts two transactions into the one order that hurts. More of it, by hand:
-`KIKAKU_ISOLATION=20 pytest kikaku/d1/tests/isolation`; `KIKAKU_ISOLATION_SEED=…` repeats the choices of a run,
+`D1_ISOLATION_SCALE=20 pytest …/tests/isolation`; `D1_ISOLATION_SEED=…` repeats the choices of a run,
 though not the order in which the processes got their turns.
 """

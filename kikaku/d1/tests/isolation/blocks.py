@@ -4,13 +4,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections, transaction
 
-from kikaku.d1 import TransactionConflict, serializable
+from ... import TransactionConflict, serializable
+from ...address import ENGINE
 
 Level: TypeAlias = Literal["read committed", "serializable"]
 LEVELS: tuple[Level, ...] = ("read committed", "serializable")
 REFUSALS = ("40001", "40P01", "55P03")  # PostgreSQL's: serialization failure, deadlock, lock not available
+
+
+def engine_name() -> str:
+    """Return the engine of the default database: `sqlite`, `postgresql` or `d1` (whose `vendor` is SQLite's)."""
+    return "d1" if connection.settings_dict["ENGINE"] == ENGINE else connection.vendor
 
 
 @contextmanager

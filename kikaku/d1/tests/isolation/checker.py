@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from kikaku.d1.tests.isolation.history import Append, Read, Transaction
+from .history import Append, Read, Transaction
 
 Level: TypeAlias = Literal["read committed", "serializable", "strict serializable"]
 Kind: TypeAlias = Literal["ww", "wr", "rw", "realtime"]

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from kikaku.d1.tests.isolation.tables import TABLES
+from .tables import TABLES
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import TextIO
 
 from django.db import connection, transaction
 
-from kikaku.d1 import CommitUnknown, TransactionConflict
-from kikaku.d1.testing.processes import Together
-from kikaku.d1.tests.isolation.blocks import Level, block, run
-from kikaku.d1.tests.isolation.history import Append, Operation, Outcome, Read, Transaction, to_line
-from kikaku.d1.tests.isolation.processes import SCALE, choices
-from kikaku.d1.tests.isolation.tables import Column
+from ... import CommitUnknown, TransactionConflict
+from ...testing.processes import Together
+from .blocks import Level, block, run
+from .choices import SCALE, choices
+from .history import Append, Operation, Outcome, Read, Transaction, to_line
+from .tables import Column
 
 KEYS = (1, 2, 3)
 TRANSACTIONS = 70 * SCALE  # of each process

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from kikaku.d1.tests.isolation.history import Append, Operation, Outcome, Read, Transaction
+from .history import Append, Operation, Outcome, Read, Transaction
 
 Guards: TypeAlias = Literal["none", "after own writes", "all"]
 Script: TypeAlias = Sequence[tuple[bool, int]]  # append, or else read; to or from this key

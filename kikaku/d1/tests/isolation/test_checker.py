@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kikaku.d1.tests.isolation.checker import Level, check
-from kikaku.d1.tests.isolation.history import (
+from .checker import Level, check
+from .history import (
     Append,
     Operation,
     Outcome,
@@ -23,7 +23,7 @@ from kikaku.d1.tests.isolation.history import (
     merged,
     to_line,
 )
-from kikaku.d1.tests.isolation.simulation import Guards, Lists, Script, simulate
+from .simulation import Guards, Lists, Script, simulate
 
 
 def transaction(text: str, begin: int = 0, end: int = 100) -> Transaction:

@@ -8,12 +8,11 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 
-from kikaku.d1 import TransactionConflict, retry_on_conflict
-from kikaku.d1.testing.processes import Together
-from kikaku.d1.tests.isolation.blocks import block, run
-from kikaku.d1.tests.isolation.processes import SCALE, choices, crowd
-from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
-from kikaku.testing.database import engine
+from ... import TransactionConflict, retry_on_conflict
+from ...testing.processes import Together
+from .blocks import block, engine_name, run
+from .choices import SCALE, choices, run_crowd
+from .tables import Account, Child, Item, Parent
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -105,7 +104,7 @@ def test_money_that_a_crowd_transfers_is_neither_made_nor_lost(
         return balance
 
     expected = Counter({account: EACH for account in range(ACCOUNTS)})
-    for balance in crowd(PROCESSES, job):
+    for balance in run_crowd(PROCESSES, job):
         expected.update(balance)
     assert dict(Account.objects.values_list("pk", "n")) == dict(expected)
 
@@ -132,7 +131,7 @@ def test_who_reads_one_account_after_another_in_a_serializable_block_sees_one_mo
                 attempt(lambda: totals.add(total()))
         return totals
 
-    [totals, *_others] = crowd(PROCESSES, job)
+    [totals, *_others] = run_crowd(PROCESSES, job)
     assert totals == {ACCOUNTS * EACH}
 
 
@@ -188,7 +187,7 @@ def test_of_a_stock_exactly_what_is_there_is_reserved(reserve: Callable[[], bool
             except TransactionConflict:
                 continue
 
-    assert sum(crowd(CUSTOMERS, job)) == PIECES
+    assert sum(run_crowd(CUSTOMERS, job)) == PIECES
     assert (Account.objects.get().n, Item.objects.count()) in ((0, 0), (PIECES, PIECES))
 
 
@@ -209,7 +208,7 @@ def test_who_reads_after_its_own_write_gets_a_number_that_nobody_else_gets() -> 
         together()
         return sum(attempt(take) for _turn in range(TURNS))
 
-    taken = sum(crowd(PROCESSES, job))
+    taken = sum(run_crowd(PROCESSES, job))
     assert taken > 0
     assert Account.objects.get().n == taken
     assert sorted(Item.objects.values_list("value", flat=True)) == list(range(1, taken + 1))
@@ -230,7 +229,7 @@ def test_blind_counting_loses_nothing() -> None:
             run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
         return TURNS
 
-    counted = sum(crowd(PROCESSES, job))
+    counted = sum(run_crowd(PROCESSES, job))
     assert Account.objects.get().n == counted >= TURNS
 
 
@@ -255,7 +254,7 @@ def by_hand(token: str) -> None:
 
 def inserted(statement: str, *values: str | int) -> int:
     with connection.cursor() as cursor:
-        if engine() == "postgresql":
+        if engine_name() == "postgresql":
             cursor.execute(f"{statement} RETURNING id", values)
             return int(cursor.fetchone()[0])
         cursor.execute(statement, values)
@@ -266,7 +265,9 @@ def by_question(token: str) -> None:
     """Let the database give the ids, and ask which it gave."""
     with block():
         run("INSERT INTO isolation_parent (token) VALUES (%s)", [token])
-        [(parent,)] = run("SELECT lastval()" if engine() == "postgresql" else "SELECT last_insert_rowid()")
+        [(parent,)] = run(
+            "SELECT lastval()" if engine_name() == "postgresql" else "SELECT last_insert_rowid()"
+        )
         for _child in range(2):
             run("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", [parent, token])
 
@@ -289,7 +290,7 @@ def test_every_child_points_at_its_own_parent(ways: list[Callable[[str], None]])
         tokens = [f"{number}/{turn}" for turn in range(TURNS)]
         return [token for token in tokens if attempt(lambda: random.choice(ways)(token))]  # noqa: B023
 
-    tokens = [token for tokens in crowd(PROCESSES, job) for token in tokens]
+    tokens = [token for tokens in run_crowd(PROCESSES, job) for token in tokens]
     assert tokens
     assert sorted(Parent.objects.values_list("token", flat=True)) == sorted([*tokens, "before the fork"])
     assert Child.objects.count() == 2 * (len(tokens) + 1)
@@ -319,7 +320,7 @@ def test_in_serializable_blocks_one_doctor_always_stays() -> None:
         together()
         return all([attempt(lambda: leave(shift, doctor)) for shift in range(shifts)])  # noqa: B023
 
-    all_could = all(crowd(PROCESSES, job))
+    all_could = all(run_crowd(PROCESSES, job))
     here: Counter[int] = Counter()
     for pk, n in Account.objects.values_list("pk", "n"):
         here[pk // PROCESSES] += n

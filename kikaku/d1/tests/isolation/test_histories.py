@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kikaku.d1.tests.isolation import checker
-from kikaku.d1.tests.isolation.blocks import LEVELS, Level
-from kikaku.d1.tests.isolation.history import Transaction, merged
-from kikaku.d1.tests.isolation.list_append import LISTS, final, prepare, work
-from kikaku.d1.tests.isolation.processes import crowd
-from kikaku.testing.database import engine
+from . import checker
+from .blocks import LEVELS, Level, engine_name
+from .choices import run_crowd
+from .history import Transaction, merged
+from .list_append import LISTS, final, prepare, work
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -33,10 +32,10 @@ def overlaps(history: Sequence[Transaction]) -> int:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_crowd_sees_what_its_level_promises(kind: str, level: Level, tmp_path: Path) -> None:
-    if kind == "rows" and engine() == "postgresql":
+    if kind == "rows" and engine_name() == "postgresql":
         pytest.skip("PostgreSQL gives ids in another order than that of the commits: no list")
     prepare()
-    crowd(PROCESSES, work(LISTS[kind], level, tmp_path / "history"))
+    run_crowd(PROCESSES, work(LISTS[kind], level, tmp_path / "history"))
     history = merged(tmp_path.glob("history*"))
     outcomes = Counter(transaction.outcome for transaction in history)
     print(f"{tmp_path}: {dict(outcomes)}, {overlaps(history)} overlap")
@@ -46,6 +45,6 @@ def test_a_crowd_sees_what_its_level_promises(kind: str, level: Level, tmp_path:
 
     # the rest proves that this was worth something: much happened, at once, and the weaker level was seen to be weaker
     assert min(outcomes["ok"], overlaps(history)) > 0.2 * len(history)
-    if level == "read committed" and engine() != "sqlite":  # whose writers queue: it has no weaker level
+    if level == "read committed" and engine_name() != "sqlite":  # whose writers queue: it has no weaker level
         kinds = {anomaly.kind for anomaly in checker.check(history, "serializable", final=state)}
         assert kinds & {"G-single", "G2"}

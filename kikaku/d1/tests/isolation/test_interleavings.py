@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, suppress
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 
-from kikaku.d1 import TransactionConflict, retry_on_conflict
-from kikaku.d1.tests.isolation.blocks import Level, block, run
-from kikaku.d1.tests.isolation.tables import Account, Child, Item, Parent
-from kikaku.testing.database import engine
+from ... import TransactionConflict, retry_on_conflict
+from .blocks import Level, block, engine_name, run
+from .tables import Account, Child, Item, Parent
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -48,7 +47,7 @@ class Session:
 @pytest.fixture
 def sessions(tables: None) -> Iterator[tuple[Session, Session]]:
     """Give two sessions; account 1 holds 10, account 2 holds 1."""
-    if engine() == "sqlite":
+    if engine_name() == "sqlite":
         pytest.skip("SQLite's writers queue: the second would wait for the first, here forever")
     Account.objects.bulk_create([Account(pk=1, n=10), Account(pk=2, n=1)])
     both = Session("first"), Session("second")
@@ -60,7 +59,7 @@ def sessions(tables: None) -> Iterator[tuple[Session, Session]]:
 @pytest.fixture
 def optimists(sessions: tuple[Session, Session]) -> tuple[Session, Session]:
     """Give two sessions that do not wait for each other."""
-    if engine() != "d1":
+    if engine_name() != "d1":
         pytest.skip("only D1's transactions are optimistic: elsewhere the second would wait for the first")
     return sessions
 
