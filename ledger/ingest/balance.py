@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 from sys import intern
@@ -26,6 +26,7 @@ from ledger.models import BalanceTransaction, Discrepancy
 from ledger.sales import payments, refunds
 from ledger.stripe import client
 from ledger.stripe.client import StripeRefused
+from ledger.stripe.timestamps import from_timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,8 @@ def reading_of(told: Mapping[str, Any]) -> Reading:
         fee_tax=sum(detail["amount"] for detail in told["fee_details"] if detail["type"] == "tax"),
         net=told["net"],
         currency=intern(told["currency"]),
-        created=datetime.fromtimestamp(told["created"], UTC),
-        available_on=datetime.fromtimestamp(told["available_on"], UTC),
+        created=from_timestamp(told["created"]),
+        available_on=from_timestamp(told["available_on"]),
         description=told["description"] or "",
     )
 

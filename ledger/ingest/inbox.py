@@ -12,7 +12,7 @@
 import json
 import logging
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import stripe
@@ -27,7 +27,7 @@ from django.views.decorators.http import require_POST
 from kikaku.transactions import unit_of_work
 from ledger.ingest import events
 from ledger.models import StripeEvent
-from ledger.stripe import schema
+from ledger.stripe import schema, timestamps
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         and _named(payload.get("id"), 120)
         and _named(payload.get("type"), 80)
         and (payload.get("api_version") is None or _named(payload["api_version"], 40))
-        and schema.instant(payload.get("created"))
+        and timestamps.is_timestamp(payload.get("created"))
         and isinstance(payload.get("data"), dict)
         and isinstance(payload["data"].get("object"), dict)
     )
@@ -146,7 +146,7 @@ def _store(payload: dict[str, Any], *, now: datetime) -> StripeEvent:
         defaults={
             "type": payload["type"],
             "api_version": payload.get("api_version") or "",
-            "created": datetime.fromtimestamp(payload["created"], UTC),
+            "created": timestamps.from_timestamp(payload["created"]),
             "payload": payload,
             "received_at": now,
         },

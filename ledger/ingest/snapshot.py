@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from sys import intern
 from typing import Any
 
@@ -10,6 +10,7 @@ from kikaku.days import business_day, day_bounds
 from ledger.ingest import balance
 from ledger.ingest.balance import AHEAD, Reading
 from ledger.stripe import client
+from ledger.stripe.timestamps import from_timestamp
 
 
 class BalanceMoves(Exception):
@@ -85,7 +86,7 @@ def _charge(told: Mapping[str, Any]) -> ChargeReading:
         status=intern(told["status"]),
         payment_intent=told["payment_intent"] or "",
         brand=intern(card.get("brand") or ""),
-        created=datetime.fromtimestamp(told["created"], UTC),
+        created=from_timestamp(told["created"]),
     )
 
 
@@ -97,7 +98,7 @@ def _refund(told: Mapping[str, Any]) -> RefundReading:
         status=told["status"] or "",
         charge=told["charge"] or "",
         failure_reason=told.get("failure_reason") or "",
-        created=datetime.fromtimestamp(told["created"], UTC),
+        created=from_timestamp(told["created"]),
     )
 
 

@@ -7,7 +7,7 @@ what must not be kept) happen in the transaction that first writes the row.
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail, orders, refunds
+from ledger.stripe.timestamps import from_timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +41,6 @@ class Captured:
     from_charge: bool = False  # the charge's own time is exact, the others are near
 
 
-def instant(seconds: int) -> datetime:
-    """Read Stripe's time stamp."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def text_map(value: Any) -> dict[str, str]:
     """Read Stripe's metadata; null is empty."""
     return {str(key): str(item) for key, item in dict(value or {}).items()}
@@ -61,7 +57,7 @@ def of_charge(charge: dict[str, Any]) -> Captured | None:
         amount=charge["amount_captured"],
         currency=charge["currency"],
         metadata=text_map(charge["metadata"]),
-        occurred_at=instant(charge["created"]),
+        occurred_at=from_timestamp(charge["created"]),
         charge=charge["id"],
         method=details.get("type") or "",
         brand=card.get("brand") or "",

@@ -6,7 +6,7 @@ move the money once. What the refund takes from is stored in its lines when it i
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -31,6 +31,7 @@ from ledger.sales.refund_plan import (
 )
 from ledger.stripe import client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
+from ledger.stripe.timestamps import from_timestamp
 
 __all__ = [
     "RefundRefused",
@@ -354,7 +355,7 @@ def follow(answer: Mapping[str, Any], *, now: datetime) -> Refund:
     _move(
         refund,
         status,
-        created=datetime.fromtimestamp(answer["created"], UTC),
+        created=from_timestamp(answer["created"]),
         failure_reason=answer.get("failure_reason") or "",
         moved_money=answer.get("balance_transaction") is not None,
         now=now,

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.stripe import konbini, schema
+from ledger.stripe.timestamps import to_timestamp
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -178,7 +179,7 @@ def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
                 # with the default, automatic_async, the balance transaction may take an hour
                 "capture_method": "automatic",
             },
-            "expires_at": int(attempt.expires_at.timestamp()),
+            "expires_at": to_timestamp(attempt.expires_at),
             "success_url": settings.STOREFRONT_BASE_URL + reverse("order_thanks", args=[order.token]),
             "cancel_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
         }
@@ -243,11 +244,6 @@ def find_refund(refund: Refund) -> dict[str, Any] | None:
 # ── What the books ask ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _seconds(instant: datetime) -> int:
-    """Give Stripe's time stamp of an instant; it knows whole seconds."""
-    return int(instant.timestamp())
-
-
 def _listed(kind: str, created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
     """Yield every object of a list with from ≤ `created` < until, newest first, page by page, as plain JSON.
 
@@ -255,7 +251,7 @@ def _listed(kind: str, created_from: datetime, created_until: datetime) -> Itera
     Raises `StripeUnavailable`, `StripeRefused` while iterating.
     """
     params: dict[str, Any] = {
-        "created": {"gte": _seconds(created_from), "lt": _seconds(created_until)},
+        "created": {"gte": to_timestamp(created_from), "lt": to_timestamp(created_until)},
         "limit": PAGE,
     }
     more = True

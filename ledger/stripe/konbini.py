@@ -6,12 +6,14 @@ Read from Stripe's PaymentIntent (https://docs.stripe.com/payments/konbini/accep
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from ledger.stripe.timestamps import from_timestamp
 
 ATTEMPT_EXPIRED = (
     "payment_intent_payment_attempt_expired"  # Stripe's code of a voucher that was not paid in time
@@ -48,7 +50,7 @@ def of_intent(intent: Mapping[str, Any]) -> Voucher | None:
         return None
     return Voucher(
         url=_of_stripe(details.get("hosted_voucher_url") or ""),
-        expires_at=datetime.fromtimestamp(details["expires_at"], UTC),
+        expires_at=from_timestamp(details["expires_at"]),
         codes={
             chain: {
                 name: str(codes[name]) for name in ("payment_code", "confirmation_number") if codes.get(name)
