@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import transaction
 
-from kikaku.d1 import reserve_ids, retry_on_conflict, serializable
+from kikaku.d1 import reserve_ids, retry_on_conflict, serializable, without_probe
 
 __all__ = [
     "forbid_transaction",
@@ -27,6 +27,7 @@ __all__ = [
     "reserve_ids",
     "retry_on_conflict",
     "unit_of_work",
+    "without_probe",
 ]
 
 P = ParamSpec("P")

@@ -83,6 +83,26 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
         connection.isolation = before
 
 
+@contextmanager
+def without_probe(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Add this context's writes to the block without a round trip each: they run with its next statement or its COMMIT.
+
+    For writes whose row counts and ids the caller does not need and that cannot fail. An error of theirs surfaces with
+    that later statement. On other engines, and outside of a block, they run at once as ever.
+    """
+    connection = connections[using]
+    if connection.settings_dict["ENGINE"] != __name__:
+        yield
+        return
+    connection.ensure_connection()
+    session = connection.connection
+    before, session.queueing = session.queueing, True
+    try:
+        yield
+    finally:
+        session.queueing = before
+
+
 def reserve_ids(table: str, count: int, using: str = DEFAULT_DB_ALIAS) -> list[int] | None:
     """Take the ids of rows that SQL of one's own will insert within a block, where D1 can not tell them afterwards.
 

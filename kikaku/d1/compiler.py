@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import AutoField
+from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col, ColPairs
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import MULTI, SINGLE
@@ -141,6 +142,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
             return
         if field.model._meta.db_table != meta.db_table:
             return
+        if self.query.on_conflict == OnConflict.IGNORE:
+            return  # Django sets no ids on these objects
         with self.connection.wrap_database_errors:
             ids = self.connection.connection.reserve_ids(meta.db_table, len(self.query.objs))
         if ids is not None:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, NotSupportedError, OperationalError, conne
 from django.db.models import F
 from django.test.utils import isolate_apps
 
-from .. import TransactionConflict, retry_on_conflict, serializable
+from .. import TransactionConflict, retry_on_conflict, serializable, without_probe
 from ..base import DatabaseWrapper
 from ..transaction import OWN_TABLES
 
@@ -467,6 +467,55 @@ def test_a_block_costs_one_request_for_each_statement_and_one_to_commit() -> Non
             run("SELECT n FROM account")
 
     assert trips(nothing) == 1
+
+
+def test_a_write_without_probe_costs_no_request_of_its_own() -> None:
+    def once() -> None:
+        with block():
+            run("UPDATE account SET n = n + 1 WHERE name = 'a'")
+            with without_probe("d1"):
+                run("UPDATE account SET n = n + 7 WHERE name = 'b'")
+            seen.append(run("SELECT n FROM account WHERE name = 'b'"))
+
+    seen: list[Any] = []
+    once()
+    assert trips(once) == 3
+    assert seen == [[(27,)], [(34,)]]
+    assert balances() == [12, 34]
+
+
+def test_an_error_of_a_write_without_probe_ends_the_block_at_its_commit() -> None:
+    with pytest.raises(IntegrityError, match="UNIQUE"), block():
+        run("UPDATE account SET n = 0 WHERE name = 'a'")
+        with without_probe("d1"):
+            run("INSERT INTO account (name, n) VALUES ('b', 1)")
+    assert balances() == [10, 20]
+
+
+def test_a_write_without_probe_is_dropped_with_its_savepoint() -> None:
+    with block():
+        with pytest.raises(ValueError, match="stop"), block():
+            with without_probe("d1"):
+                run("UPDATE account SET n = 0 WHERE name = 'b'")
+            raise ValueError("stop")
+        run("UPDATE account SET n = 11 WHERE name = 'a'")
+    assert balances() == [11, 20]
+
+
+def test_outside_of_a_block_a_write_without_probe_runs_at_once() -> None:
+    with without_probe("d1"):
+        run("UPDATE account SET n = 0 WHERE name = 'b'")
+    assert balances() == [10, 0]
+
+
+def test_rows_that_may_be_there_already_need_no_reserved_ids(lamp: Any) -> None:
+    def once() -> None:
+        with block():
+            lamp.bulk_create([lamp.model(name="floor")], ignore_conflicts=True)
+
+    once()
+    assert trips(once) == 2
+    assert list(lamp.values_list("pk", "name")) == [(1, "desk"), (2, "floor"), (3, "floor")]
 
 
 def test_queries_tell_what_they_cost(d1: DatabaseWrapper) -> None:
