@@ -1,7 +1,7 @@
-"""What machines ask."""
+"""Addresses that machines call."""
 
 from django.urls import path
 
-from ledger.ingest.inbox import stripe_webhook
+from ledger.views import stripe_webhook
 
 urlpatterns = [path("stripe", stripe_webhook, name="stripe_webhook")]

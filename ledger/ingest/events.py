@@ -1,4 +1,4 @@
-"""What each of Stripe's events does. Handlers write to the database only, and are safe twice and in any order."""
+"""Handlers of Stripe's events. They only write to the database, are idempotent, and accept events in any order."""
 
 import logging
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from ledger.stripe import konbini
 
 logger = logging.getLogger(__name__)
 
-# how long a refund waits here for its payment to be told; after that it is none of ours
-PATIENCE = timedelta(hours=1)
+# How long a refund may wait for the event of its payment; after that the payment is not ours.
+REFUND_GRACE_PERIOD = timedelta(hours=1)
 
 
 class PaymentNotYetKnown(Exception):
-    """An event came before the one that it depends on; Stripe's retry or our job brings it again."""
+    """An event arrived before the one that it depends on; Stripe's retry or our job processes it again."""
 
 
 def handle(event: StripeEvent, *, now: datetime) -> None:
-    """Do what the event says, inside the caller's transaction. Types that we do not handle do nothing.
+    """Apply an event inside the caller's transaction. An event of a type without a handler changes nothing.
 
-    Raises `PaymentNotYetKnown` when it must come again later.
+    Raises `PaymentNotYetKnown` when the event must be processed again later.
     """
     handler = HANDLERS.get(event.type)
     if handler is not None:
@@ -32,7 +32,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
 
 def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
-    """Mark the attempt complete; only payment_status `paid` is money."""
+    """Mark the attempt complete. Only payment_status `paid` means that money was captured."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None:
         checkout.completed(attempt, session, occurred_at=event.created, now=now)
@@ -43,7 +43,7 @@ def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
 
 
 def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
-    """Close the attempt and, when its time is over, the order with it."""
+    """Close the attempt and, when its time is over, the order."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None and attempt.session_id in (None, session["id"]):
         checkout.expired(attempt, now=now)
@@ -54,14 +54,14 @@ def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
 
 
 def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
-    """End what a voucher kept waiting: it was not paid in time."""
+    """End an attempt whose voucher was not paid in time."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None:
         checkout.lapsed(attempt, now=now)
 
 
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """Write down the voucher of a customer who chose the convenience store; an authentication is Stripe's affair."""
+    """Store the voucher of a customer who chose the convenience store. Stripe itself handles card authentication."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     voucher = konbini.of_intent(intent)
     if attempt is not None and voucher is not None:
@@ -69,7 +69,7 @@ def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> N
 
 
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """Remember Stripe's words; the page stays open and the customer may try another card. A voucher has its end."""
+    """Store the error: the page stays open, and the customer may try another card. An expired voucher ends the attempt."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     error = intent["last_payment_error"] or {}
     if attempt is not None and konbini.lapsed(intent):
@@ -81,14 +81,14 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
 
 
 def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """End a voucher that was cancelled at Stripe; the intent of a page that closes is cancelled with the page."""
+    """End an attempt whose voucher was cancelled at Stripe. Otherwise the intent was cancelled with its page."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
         checkout.lapsed(attempt, now=now)
 
 
 def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
-    """Learn the payment, or its card and time, from a charge. Its refunds come as refund events."""
+    """Record the payment, or its card and time, from a charge. Its refunds arrive as refund events."""
     captured = payments.of_charge(charge)
     if captured is not None and captured.payment_intent:
         payments.record(captured, now=now)
@@ -104,11 +104,11 @@ def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
 
 
 def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
-    """Follow a refund, ours or one made in Stripe's dashboard."""
+    """Record the state of a refund, ours or one made in Stripe's dashboard."""
     try:
         refunds.follow(refund, now=now)
     except refunds.UnknownPayment as error:
-        if now - event.received_at < PATIENCE:  # both by our clock
+        if now - event.received_at < REFUND_GRACE_PERIOD:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error
         note(
             Discrepancy.Kind.MISSING_IN_BOOKS,

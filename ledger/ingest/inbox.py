@@ -1,12 +1,12 @@
-"""Stripe's webhooks: checked, stored, claimed, handled in one transaction, done.
+"""The inbox of Stripe's events: receive, claim, handle, process.
 
-1. The signature is checked on the raw bytes, with each of the configured secrets; `livemode` must be ours.
-2. The event is stored; its id is the primary key, so a second delivery is no second event.
-3. A conditional update claims it for five minutes; whoever meets a live claim leaves.
-4. One transaction without any network call handles it and marks it done.
-5. A failure rolls back, is written to the event, and leaves it claimable: for our job, which tries every minute. When
-   it may pass by itself (a locked database, a payment that is not known yet) Stripe is asked to send again, too. An
-   event that can not be understood would be the same at each retry: it is kept, failed, and Stripe is told 200.
+1. `receive` checks the signature on the raw bytes, with each of the configured secrets; `livemode` must be ours.
+2. It stores the event. Its id is the primary key, so a second delivery adds no second event.
+3. `claim` takes a lease of five minutes by a conditional update; another process that meets a live lease stops.
+4. `handle` handles the event in one transaction without any network call, and marks it done.
+5. A failure rolls back, is written to the event, and ends the lease: our job tries it again every minute. After a
+   transient error (a locked database, a payment that is not known yet) Stripe is asked to send it again, too. Any
+   other error would be the same at each retry: the event is kept as failed, and Stripe gets 200.
 """
 
 import json
@@ -19,10 +19,6 @@ import stripe
 from django.conf import settings
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import F, Q, QuerySet
-from django.http import HttpRequest, JsonResponse, UnreadablePostError
-from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from kikaku.transactions import unit_of_work
 from ledger.ingest import events
@@ -31,11 +27,12 @@ from ledger.stripe import schema, timestamps
 
 logger = logging.getLogger(__name__)
 
-BODY_LIMIT = 1_000_000  # bytes; Stripe's events have a few thousand
-TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
-LEASE = timedelta(minutes=5)
-NAME = re.compile(r"[A-Za-z0-9_.\-]+")  # ids, types and versions of Stripe
-DEPTH = 40  # levels of JSON; Stripe's events have about ten, SQLite refuses a thousand
+MAX_BODY_BYTES = 1_000_000  # Stripe's events have a few thousand
+MAX_JSON_DEPTH = 40  # levels; Stripe's events have about ten, SQLite refuses a thousand
+SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
+EVENT_LEASE = timedelta(minutes=5)
+EVENT_BATCH_SIZE = 500  # events that one run of the job takes up
+STRIPE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")  # ids, types and versions of Stripe
 
 
 class Rejected(Exception):
@@ -43,25 +40,49 @@ class Rejected(Exception):
 
 
 class AlreadyClaimed(Exception):
-    """Somebody else is handling the event at this moment."""
+    """Another process is handling the event."""
 
 
 class LeaseLost(Exception):
-    """The claim ran out while the event was handled; whoever claimed it next decides."""
+    """The lease expired while the event was handled; the process that claimed it next decides."""
 
 
-# What may succeed with the same bytes a little later. Everything else would fail again.
-PASSING = (events.PaymentNotYetKnown, LeaseLost, OperationalError, InterfaceError)
+# Errors after which the same bytes may succeed a little later. After any other they would fail again.
+TRANSIENT_ERRORS = (events.PaymentNotYetKnown, LeaseLost, OperationalError, InterfaceError)
 
 
-def _verify(body: bytes, signature: str) -> None:
+# ── Receive ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
+    """Check a delivery and store its event; return the stored event if it was received before.
+
+    Raises `Rejected`.
+    """
+    _verify_signature(body, signature)
+    payload = _parse(body)
+    livemode = payload.get("livemode")
+    if livemode is not settings.PRODUCTION:
+        raise Rejected(
+            f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
+            "the endpoint at Stripe belongs to the other mode."
+        )
+    try:
+        return _store(payload, now=now)
+    except (DataError, IntegrityError) as error:  # text that a database cannot keep, such as U+0000
+        raise Rejected("The body holds characters that can not be stored.") from error
+
+
+def _verify_signature(body: bytes, signature: str) -> None:
     """Check Stripe's signature on the raw bytes. Raises `Rejected`."""
     if not signature.isascii():  # the library compares ASCII only, and would raise TypeError
         raise Rejected("The Stripe-Signature header is not ASCII.")
     reason = "no secret is configured in STRIPE_WEBHOOK_SECRET"
     for secret in settings.STRIPE_WEBHOOK_SECRETS:
         try:
-            stripe.WebhookSignature.verify_header(body.decode(), signature, secret, tolerance=TOLERANCE)
+            stripe.WebhookSignature.verify_header(
+                body.decode(), signature, secret, tolerance=SIGNATURE_TOLERANCE
+            )
         except UnicodeDecodeError:
             reason = "the body is not UTF-8"
         except stripe.SignatureVerificationError as error:
@@ -74,16 +95,16 @@ def _verify(body: bytes, signature: str) -> None:
 def _parse(body: bytes) -> dict[str, Any]:
     """Read an event: JSON that every database keeps, with the fields that every event has. Raises `Rejected`."""
     try:
-        payload: Any = json.loads(body.decode(), parse_constant=_no_number, parse_float=_finite)
+        payload: Any = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_parse_finite)
     except (ValueError, RecursionError):
         raise Rejected("The body is not JSON.") from None
-    if _deeper_than(payload, DEPTH):
-        raise Rejected(f"The body is nested more than {DEPTH} levels deep.")
+    if _is_deeper_than(payload, MAX_JSON_DEPTH):
+        raise Rejected(f"The body is nested more than {MAX_JSON_DEPTH} levels deep.")
     correct = (
         isinstance(payload, dict)
-        and _named(payload.get("id"), 120)
-        and _named(payload.get("type"), 80)
-        and (payload.get("api_version") is None or _named(payload["api_version"], 40))
+        and _is_name(payload.get("id"), 120)
+        and _is_name(payload.get("type"), 80)
+        and (payload.get("api_version") is None or _is_name(payload["api_version"], 40))
         and timestamps.is_timestamp(payload.get("created"))
         and isinstance(payload.get("data"), dict)
         and isinstance(payload["data"].get("object"), dict)
@@ -93,22 +114,22 @@ def _parse(body: bytes) -> dict[str, Any]:
     return payload  # type: ignore[no-any-return]  # a dict, as was checked
 
 
-def _named(value: Any, length: int) -> bool:
-    return isinstance(value, str) and len(value) <= length and NAME.fullmatch(value) is not None
+def _is_name(value: Any, max_length: int) -> bool:
+    return isinstance(value, str) and len(value) <= max_length and STRIPE_NAME.fullmatch(value) is not None
 
 
-def _no_number(constant: str) -> float:
-    """Refuse NaN and Infinity, which Python reads and JSON does not know."""
+def _refuse_constant(constant: str) -> float:
+    """Raise ValueError for NaN and Infinity, which Python reads but JSON does not know."""
     raise ValueError(constant)
 
 
-def _finite(digits: str) -> float:
-    """Read a number; one that is too large to be any is refused."""
+def _parse_finite(digits: str) -> float:
+    """Return a number. Raises ValueError when it is too large for a float."""
     number = float(digits)
-    return number if abs(number) != float("inf") else _no_number(digits)
+    return number if abs(number) != float("inf") else _refuse_constant(digits)
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
+def _is_deeper_than(value: Any, levels: int) -> bool:
     layer = [value]
     for _level in range(levels):
         layer = [
@@ -118,25 +139,6 @@ def _deeper_than(value: Any, levels: int) -> bool:
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
     return bool(layer)
-
-
-def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
-    """Check a delivery and store its event; an event that is there already is returned as it stands.
-
-    Raises `Rejected`.
-    """
-    _verify(body, signature)
-    payload = _parse(body)
-    livemode = payload.get("livemode")
-    if livemode is not settings.PRODUCTION:
-        raise Rejected(
-            f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
-            "the endpoint at Stripe belongs to the other mode."
-        )
-    try:
-        return _store(payload, now=now)
-    except (DataError, IntegrityError) as error:  # text that a database cannot keep, such as U+0000
-        raise Rejected("The body holds characters that can not be stored.") from error
 
 
 @unit_of_work
@@ -154,16 +156,19 @@ def _store(payload: dict[str, Any], *, now: datetime) -> StripeEvent:
     return event
 
 
-def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
-    """Claim a stored event for five minutes; None when it had been done before.
+# ── Claim and handle ─────────────────────────────────────────────────────────────────────────────────────
 
-    Raises `AlreadyClaimed` for a live claim.
+
+def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
+    """Claim a stored event for five minutes; return None if it is done already.
+
+    Raises `AlreadyClaimed` when another lease is live.
     """
     claimed = (
         StripeEvent.objects.filter(pk=event_id)
         .exclude(status=StripeEvent.Status.DONE)
         .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
-        .update(claimed_until=now + LEASE, attempts=F("attempts") + 1)
+        .update(claimed_until=now + EVENT_LEASE, attempts=F("attempts") + 1)
     )
     event = StripeEvent.objects.get(pk=event_id)
     if claimed:
@@ -176,13 +181,13 @@ def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
 def handle(event: StripeEvent, *, now: datetime) -> None:
     """Handle a claimed event in one transaction and mark it done.
 
-    Raises whatever the handler raised, and `LeaseLost` when somebody else claimed it meanwhile; nothing is written
-    then, and the event is claimable again.
+    Raises what the handler raised, and `LeaseLost` when another process claimed it meanwhile. Nothing is written
+    then, and the event can be claimed again.
     """
-    # `attempts` grows with each claim: it tells ours from a later one, even at the same instant
+    # `attempts` grows with each claim: it distinguishes ours from a later one, even at the same instant
     ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
     try:
-        _handle(event, ours, now=now)
+        _handle_and_mark_done(event, ours, now=now)
     except Exception as error:
         ours.update(
             status=StripeEvent.Status.FAILED,
@@ -196,7 +201,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
 
 @unit_of_work
-def _handle(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
+def _handle_and_mark_done(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
     if event.type in events.HANDLERS:
         schema.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
     events.handle(event, now=now)
@@ -204,8 +209,11 @@ def _handle(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -
         raise LeaseLost(event.pk)
 
 
+# ── Process ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def process(event_id: str, *, now: datetime) -> bool:
-    """Claim a stored event and handle it. Returns False when it had been done before.
+    """Claim a stored event and handle it. Return False if it was done already.
 
     Raises `AlreadyClaimed`, and what `handle` raises.
     """
@@ -216,11 +224,11 @@ def process(event_id: str, *, now: datetime) -> bool:
     return True
 
 
-def process_pending(*, now: datetime, limit: int = 500) -> int:
-    """Handle what failed or was left, the least tried and then the oldest first; returns how many were done.
+def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
+    """Process events that failed or were left, fewest attempts first, then oldest first; return how many are done.
 
-    One failure does not hold up the others: it is logged and stays for the next run, and any number of events that
-    never succeed leave room for those that came after them.
+    A failure does not hold up the others: it is logged, and the event stays for the next run. Events that never
+    succeed leave room for those that came after them, because they have more attempts.
     """
     waiting = list(
         StripeEvent.objects.filter(status__in=[StripeEvent.Status.PENDING, StripeEvent.Status.FAILED])
@@ -234,48 +242,10 @@ def process_pending(*, now: datetime, limit: int = 500) -> int:
             done += process(event_id, now=now)
         except AlreadyClaimed:
             continue
-        except PASSING as error:
+        except TRANSIENT_ERRORS as error:
             logger.info("Stripe event %s waits: %s", event_id, error)
         except (
             Exception
-        ) as error:  # told with its traceback when it came; it stays in the admin until it is done
+        ) as error:  # logged with its traceback on arrival; it stays in the admin until it is done
             logger.error("Stripe event %s failed again: %s: %s", event_id, type(error).__name__, error)
     return done
-
-
-def _again() -> JsonResponse:
-    return JsonResponse({"error": "The event could not be handled; please send it again."}, status=500)
-
-
-@csrf_exempt
-@require_POST
-def stripe_webhook(request: HttpRequest) -> JsonResponse:
-    """Answer Stripe: 200 done or kept as failed, 400 not ours, 409 in hand, 413 too large, 500 to be sent again."""
-    length = str(request.META.get("CONTENT_LENGTH") or "0")
-    if not (length.isascii() and length.isdigit()):
-        return JsonResponse({"error": "Content-Length is no number."}, status=400)
-    if int(length[:20]) > BODY_LIMIT:
-        return JsonResponse({"error": "The body is larger than 1 MB."}, status=413)
-    now = timezone.now()
-    try:
-        event = receive(request.body, request.headers.get("Stripe-Signature", ""), now=now)
-    except (Rejected, UnreadablePostError) as error:
-        logger.warning("Webhook rejected: %s", error)
-        return JsonResponse({"error": str(error)}, status=400)
-    except PASSING as error:
-        logger.warning("A webhook could not be stored: %s", error)
-        return _again()
-    try:
-        process(event.pk, now=now)
-    except AlreadyClaimed:
-        return JsonResponse({"error": "The event is being handled."}, status=409)
-    except events.PaymentNotYetKnown as error:
-        logger.info("Stripe event %s waits: %s", event.pk, error)
-        return JsonResponse({"error": "The event's payment is not known yet."}, status=500)
-    except PASSING as error:
-        logger.warning("Stripe event %s waits: %s", event.pk, error)
-        return _again()
-    except Exception:  # whatever the handler met: it would meet it again at each retry
-        logger.exception("Stripe event %s is kept as failed", event.pk)
-        return JsonResponse({"ok": False, "error": "The event is kept, but was not understood."})
-    return JsonResponse({"ok": True})

@@ -97,7 +97,7 @@ def errors() -> Iterator[None]:
         if status < 400 or status >= 500 or status in (401, 403, 409, 429):
             raise StripeUnavailable(_short(error)) from error
         raise StripeRefused(str(error.code or ""), _short(error)) from error
-    except (schema.NotUnderstood, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (schema.InvalidStripeObject, LookupError, TypeError, ValueError, AttributeError) as error:
         # what answered is not Stripe as we know it: the library stumbled over it, or we would
         raise StripeUnavailable(
             f"Stripe's answer was not understood: {type(error).__name__}: {error}"[:300]
@@ -113,7 +113,7 @@ def _short(error: stripe.StripeError) -> str:
 
 
 def _plain(told: stripe.StripeObject, kind: str) -> dict[str, Any]:
-    """Give an answer as plain JSON once it is what it should be. Raises `NotUnderstood`: call it within `errors()`."""
+    """Give an answer as plain JSON once it is what it should be. Raises `InvalidStripeObject`: call it within `errors()`."""
     plain: dict[str, Any] = told.to_dict()
     schema.check(plain, kind)
     return plain
@@ -262,7 +262,7 @@ def _listed(kind: str, created_from: datetime, created_until: datetime) -> Itera
                 schema.check(told, kind)
             more = page["has_more"]
             if more and page["data"][-1]["id"] == params.get("starting_after"):
-                raise schema.NotUnderstood("the same page came again")
+                raise schema.InvalidStripeObject("the same page came again")
             params["starting_after"] = page["data"][-1]["id"] if more else None
         yield from page["data"]
 

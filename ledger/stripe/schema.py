@@ -16,7 +16,7 @@ UNKEPT = re.compile("[\x00\ud800-\udfff]")
 LARGEST = 2_147_483_647  # what an integer column holds everywhere
 
 
-class NotUnderstood(Exception):
+class InvalidStripeObject(Exception):
     """An object of Stripe lacks a field that we read, or it is not of its kind. The text says which."""
 
 
@@ -203,10 +203,10 @@ SHAPES: dict[str, dict[str, Check]] = {
 def check(told: Any, kind: str) -> None:
     """Make sure that an object of Stripe is of a kind, with every field that we read of that kind.
 
-    A field that may be null may be missing too, and is filled in. Raises `NotUnderstood`.
+    A field that may be null may be missing too, and is filled in. Raises `InvalidStripeObject`.
     """
     if not isinstance(told, dict) or told.get("object") != kind:
-        raise NotUnderstood(f"Stripe's object is no {kind}.")
+        raise InvalidStripeObject(f"Stripe's object is no {kind}.")
     for name, accepts in SHAPES[kind].items():
         if not accepts(told.setdefault(name, None)):
-            raise NotUnderstood(f"{kind}.{name} must be: {accepts.__name__}.")
+            raise InvalidStripeObject(f"{kind}.{name} must be: {accepts.__name__}.")

@@ -107,7 +107,7 @@ def test_what_a_dead_process_had_claimed_by_a_clock_ahead_waits_an_hour_longer_a
         assert inbox.claim(event.pk, now=world.now)
         set_right(world, HOUR)
         assert not world.deliver(delivery)  # 409
-        world.wait(HOUR + inbox.LEASE)
+        world.wait(HOUR + inbox.EVENT_LEASE)
         assert world.deliver(delivery)
         assert settled(world)["orders"] == {("paid", "", 25_290): 1}
 

@@ -20,7 +20,8 @@ import django, json
 django.setup()
 from datetime import timedelta
 from django.utils import timezone
-from ledger import daily_close, days
+from kikaku import days
+from ledger.closing import daily_close
 tomorrow = timezone.now() + timedelta(days=1)
 results = [daily_close.close_day(day, now=tomorrow) for day in daily_close.open_days(days.yesterday(tomorrow))]
 print(json.dumps([[str(one.day), one.state, one.differences, one.folder] for one in results]))
