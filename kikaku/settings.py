@@ -154,6 +154,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "kikaku.urls"
+ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
 WSGI_APPLICATION = "kikaku.wsgi.application"
 # around Django's application, the outermost last
 WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]

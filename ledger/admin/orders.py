@@ -25,6 +25,7 @@ from ledger.admin.order_panels import BADGES, Summary, at_the_counter, money_lef
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds, shipping
+from ledger.sales.order_pages import order_pages
 
 CHANGE_ORDER = "ledger.change_order"
 
@@ -184,7 +185,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return format_html(
             '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
             LINK,
-            reverse("order", args=[order.token]),
+            order_pages().order(order),
             _("Open the page"),
         )
 

@@ -35,7 +35,7 @@ def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
     """Mark the attempt complete. Only payment_status `paid` means that money was captured."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None:
-        checkout.completed(attempt, session, occurred_at=event.created, now=now)
+        checkout.record_completed_session(attempt, session, occurred_at=event.created, now=now)
     else:
         captured = payments.of_session(session, occurred_at=event.created)
         if captured is not None:
@@ -46,7 +46,7 @@ def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
     """Close the attempt and, when its time is over, the order."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None and attempt.session_id in (None, session["id"]):
-        checkout.expired(attempt, now=now)
+        checkout.expire_attempt(attempt, now=now)
 
 
 def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
@@ -57,7 +57,7 @@ def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
     """End an attempt whose voucher was not paid in time."""
     attempt = payments.attempt_of(payments.text_map(session["metadata"]))
     if attempt is not None:
-        checkout.lapsed(attempt, now=now)
+        checkout.expire_voucher(attempt, now=now)
 
 
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
@@ -65,15 +65,15 @@ def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> N
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     voucher = konbini.of_intent(intent)
     if attempt is not None and voucher is not None:
-        checkout.handed_out(attempt, voucher, now=now)
+        checkout.record_voucher(attempt, voucher, now=now)
 
 
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Store the error: the page stays open, and the customer may try another card. An expired voucher ends the attempt."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     error = intent["last_payment_error"] or {}
-    if attempt is not None and konbini.lapsed(intent):
-        checkout.lapsed(attempt, now=now)
+    if attempt is not None and konbini.is_expired(intent):
+        checkout.expire_voucher(attempt, now=now)
     elif attempt is not None:
         CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
             last_error=str(error.get("message") or error.get("code") or "")[:300]
@@ -84,7 +84,7 @@ def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
     """End an attempt whose voucher was cancelled at Stripe. Otherwise the intent was cancelled with its page."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
-        checkout.lapsed(attempt, now=now)
+        checkout.expire_voucher(attempt, now=now)
 
 
 def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:

@@ -1,9 +1,10 @@
-"""Checkout: sending a customer to Stripe's payment page, and closing the page when its time is over.
+"""Checkout: open Stripe's payment page for an order, and close it when its time is over.
 
-An attempt is written with its own random idempotency key and its `expires_at` before Stripe hears of it, so that a
-repeated call is the same session. An order has one live attempt at most: a new one is made only after the old one
-is closed at Stripe, for a customer with two payable pages may pay twice. A customer who chose the convenience store
-holds a voucher that nobody can revoke: the attempt waits until Stripe says that it was paid, or was not.
+An attempt is stored with its own random idempotency key and its `expires_at` before Stripe is called, so that a
+repeated call returns the same session. An order has at most one live attempt: a new one is created only after the
+old one is closed at Stripe, because a customer with two open pages may pay twice. A voucher (a payment that the
+customer makes later, such as at a convenience store) cannot be revoked: its attempt waits until Stripe reports
+that it was paid or has expired.
 """
 
 import logging
@@ -15,13 +16,15 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import translation
 
 from kikaku.days import business_day
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail, orders, payments
+from ledger.sales.order_pages import absolute, order_pages
 from ledger.sales.stock import StockRefused
 from ledger.stripe import client, konbini
 from ledger.stripe.client import StripeRefused, StripeUnavailable
@@ -29,12 +32,10 @@ from ledger.stripe.konbini import Voucher
 
 logger = logging.getLogger(__name__)
 
-ENOUGH = 3  # calls without an answer in a row: Stripe is down, the job comes again
-MARGIN = timedelta(minutes=1)  # nobody is sent to a page that closes while it is being read
-# after a voucher's deadline: Stripe tells by itself, we ask when its event was lost
-GRACE = timedelta(hours=1)
-# time to put a wrong key right, before a page that Stripe does not know is given up
-UNKNOWN = timedelta(days=1)
+MAX_CONSECUTIVE_TIMEOUTS = 3  # then stop; the next scheduled run continues
+MIN_TIME_ON_PAGE = timedelta(minutes=1)  # a page that closes sooner is replaced instead of shown
+VOUCHER_GRACE = timedelta(hours=1)  # after the deadline, until we ask Stripe: its event may have been lost
+UNKNOWN_SESSION_GRACE = timedelta(days=1)  # a wrong API key can be corrected before an unknown session ends
 
 
 class PaymentUnavailable(Exception):
@@ -42,27 +43,24 @@ class PaymentUnavailable(Exception):
 
 
 class NotPayable(Exception):
-    """The order does not wait for a payment: it is paid, cancelled, or its time is over."""
+    """The order does not wait for a payment: it is paid or cancelled, or its time is over."""
 
 
 class Outcome(StrEnum):
-    """How a session stood when it was closed."""
+    """State of a Checkout Session after it was closed."""
 
-    EXPIRED = "expired"  # nobody can pay it any more
-    LAPSED = "lapsed"  # a voucher was not paid in time, and the order has just ended with it
+    EXPIRED = "expired"  # it cannot be paid any more
+    VOUCHER_EXPIRED = "voucher_expired"  # the same, and the order ended with its voucher
     PAID = "paid"
-    WAITING = "waiting"  # a voucher is out: the money comes later or never
-
-
-def _live(order: Order) -> CheckoutAttempt | None:
-    return order.attempts.filter(status__in=payments.LIVE).first()
+    WAITING = "waiting"  # a voucher may still be paid
 
 
 def start_payment(order: Order, *, now: datetime) -> str:
-    """Give the address of Stripe's payment page for a pending order; a page that is still open is used again.
+    """Return the address of Stripe's payment page for a pending order; a page that is still open is reused.
 
-    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses (the order stays open).
+    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses; then the order stays open.
     """
+    forbid_transaction()
     try:
         return _start(order, now=now)
     except StripeUnavailable as error:
@@ -74,78 +72,96 @@ def start_payment(order: Order, *, now: datetime) -> str:
 
 
 def _start(order: Order, *, now: datetime) -> str:
-    attempt = _live(order)
+    attempt = _live_attempt(order)
     if attempt is not None and attempt.status == CheckoutAttempt.Status.OPEN:
-        if attempt.expires_at > now + MARGIN and _is_pending(order):
+        if attempt.expires_at > now + MIN_TIME_ON_PAGE and _is_pending(order):
             return attempt.url
-        # the old page must be closed at Stripe before there is another
-        close(attempt, now=now)
+        close(attempt, now=now)  # at Stripe, before another page is opened
         attempt = None
-    if attempt is not None:  # written, but Stripe's answer never came: the same key asks for the same page
+    if attempt is not None:  # stored, but Stripe's answer was lost: the same key returns the same session
         try:
-            return _open(attempt)
+            return _open_page(attempt)
         except StripeRefused as error:
-            _give_up(attempt, error, now=now)
-    attempt = _new_attempt(order, now=now)
+            _expire_refused(attempt, error, now=now)
+    attempt = _create_attempt(order, now=now)
     try:
-        return _open(attempt)
+        return _open_page(attempt)
     except StripeRefused as error:
         _mark_expired(attempt, last_error=str(error))
         raise
+
+
+def _live_attempt(order: Order) -> CheckoutAttempt | None:
+    return order.attempts.filter(status__in=payments.LIVE).first()
 
 
 def _is_pending(order: Order) -> bool:
     return Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING).exists()
 
 
-def _new_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
-    """Write an attempt for an order that is pending and holds its stock; a concurrent one is used instead.
+def _create_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
+    """Store and return an attempt for an order that is pending and holds its stock.
 
-    Raises `NotPayable`.
+    When a concurrent request has stored one, that one is returned. Raises `NotPayable`.
     """
     try:
-        return _write_attempt(order.pk, now=now)
+        return _insert_attempt(order.pk, now=now)
     except IntegrityError:
-        attempt = _live(order)
+        attempt = _live_attempt(order)
         if attempt is None:
             raise
         return attempt
 
 
 @unit_of_work
-def _write_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
+def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
     order = Order.objects.select_for_update().get(pk=order_id)
     if order.status != OrderStatus.PENDING:
         raise NotPayable(f"order {order.number} is {order.status}")
-    done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
-    own = Order.objects.filter(pk=order_id)  # asked under the lock, in one query
-    paid, complete, short = own.values_list(
-        Exists(Payment.objects.filter(order=OuterRef("pk"))),
-        Exists(CheckoutAttempt.objects.filter(order=OuterRef("pk"), status__in=done)),
-        Exists(OrderLine.objects.filter(order=OuterRef("pk")).exclude(quantity=F("reserved"))),
-    ).get()
-    if paid or complete:
+    completed = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
+    # under the order's lock, in one query
+    has_payment, has_completed_page, lacks_stock = (
+        Order.objects.filter(pk=order_id)
+        .values_list(
+            Exists(Payment.objects.filter(order=OuterRef("pk"))),
+            Exists(CheckoutAttempt.objects.filter(order=OuterRef("pk"), status__in=completed)),
+            Exists(OrderLine.objects.filter(order=OuterRef("pk")).exclude(quantity=F("reserved"))),
+        )
+        .get()
+    )
+    if has_payment or has_completed_page:
         raise NotPayable(f"order {order.number} has a completed payment page")
-    if short:
+    if lacks_stock:
         raise NotPayable(f"order {order.number} no longer holds its stock")
     return CheckoutAttempt.objects.create(
         order=order,
         idempotency_key=secrets.token_urlsafe(24),
         created_at=now,
-        # whole seconds, as Stripe takes them
+        # Stripe's timestamps are whole seconds
         expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
     )
 
 
-def _open(attempt: CheckoutAttempt) -> str:
-    """Create (or, with the same key, find again) the session of an attempt and store it; outside transactions."""
-    session = client.create_session(attempt)
+def _create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
+    """Create the attempt's session at Stripe; its idempotency key makes a repeated call return the same session."""
+    pages = order_pages()
+    with translation.override(attempt.order.language):
+        return client.create_session(
+            attempt,
+            success_url=absolute(pages.thanks(attempt.order)),
+            cancel_url=absolute(pages.order(attempt.order)),
+        )
+
+
+def _open_page(attempt: CheckoutAttempt) -> str:
+    """Create the attempt's session at Stripe, store it, and return the address of its page."""
+    session = _create_session(attempt)
     CheckoutAttempt.objects.filter(pk=attempt.pk, status=CheckoutAttempt.Status.CREATED).update(
         session_id=session["id"], url=session["url"] or "", status=CheckoutAttempt.Status.OPEN, last_error=""
     )
     attempt = CheckoutAttempt.objects.select_related("order").get(pk=attempt.pk)
     if attempt.status != CheckoutAttempt.Status.OPEN or attempt.order.status != OrderStatus.PENDING:
-        # cancelled, paid or closed while Stripe was asked: the fresh page must not stay payable
+        # cancelled, paid or closed during the call: the new page must not stay open
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:
             try:
@@ -157,22 +173,22 @@ def _open(attempt: CheckoutAttempt) -> str:
     return attempt.url
 
 
-def _unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
-    """Select the attempt as long as it may still be paid."""
+def _while_unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
+    """Return a queryset of the attempt that is empty once it was paid or has expired."""
     return CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.UNPAID)
 
 
 def _mark_expired(attempt: CheckoutAttempt, *, last_error: str | None = None) -> None:
     fields: dict[str, Any] = {} if last_error is None else {"last_error": last_error[:300]}
-    _unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields)
+    _while_unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields)
 
 
-def _give_up(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
-    """Expire an attempt whose session Stripe refuses to make: it replays a successful answer before it looks at the
-    parameters, so no page exists for the key.
+def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
+    """Expire an attempt whose session Stripe refuses to create.
 
-    Raises `StripeUnavailable` in the one case in which there may be one: the key was used with other parameters (by
-    an older version of this code), and the time of that page is not over.
+    Stripe replays an earlier success before it validates the parameters, so a refusal means that the key has no
+    session. The exception: the key was used with other parameters (by an older release), and that session may
+    still be open. Then it raises `StripeUnavailable`.
     """
     if refusal.code == "idempotency_error" and attempt.expires_at > now:
         raise StripeUnavailable(str(refusal)) from refusal
@@ -180,16 +196,17 @@ def _give_up(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime)
 
 
 def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
-    """Ask Stripe how an attempt stands, and make sure that nobody can pay it any more. No stock is released here.
+    """Close an attempt's page at Stripe and return what became of it; no stock is released.
 
-    Outside transactions. Raises `StripeUnavailable`; then nothing is known and nothing changed.
+    Raises `StripeUnavailable`; then the state at Stripe is unknown and nothing changed here. Raises `StripeRefused`.
     """
+    forbid_transaction()
     if attempt.session_id is None:
-        # Stripe's answer may have been lost: the same key tells, or makes a page that we close at once
+        # Stripe's answer may have been lost: the same key finds the session, or creates one that is closed below
         try:
-            session = client.create_session(attempt)
+            session = _create_session(attempt)
         except StripeRefused as error:
-            _give_up(attempt, error, now=now)
+            _expire_refused(attempt, error, now=now)
             return Outcome.EXPIRED
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         attempt.session_id = session["id"]
@@ -201,59 +218,64 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
         except StripeRefused:  # paid or expired between the two calls
             session = client.retrieve_session(session["id"])
     if session["status"] == "open":
-        raise StripeUnavailable(f"session {session['id']} can not be closed")
+        raise StripeUnavailable(f"session {session['id']} cannot be closed")
     if session["status"] == "expired":
         _mark_expired(attempt)
         return Outcome.EXPIRED
-    return unit_of_work(completed)(attempt, session, occurred_at=now, now=now)
+    return unit_of_work(record_completed_session)(attempt, session, occurred_at=now, now=now)
 
 
-def completed(
+def record_completed_session(
     attempt: CheckoutAttempt, session: dict[str, Any], *, occurred_at: datetime, now: datetime
 ) -> Outcome:
-    """Follow a session that is complete at Stripe, inside the caller's transaction: only a paid one is money.
+    """Record a session that is complete at Stripe: its payment when it is paid, else its voucher.
 
-    An unpaid one is a voucher. A retrieved session brings its intent and so tells how the voucher stands.
+    Part of the caller's transaction. A retrieved session contains its PaymentIntent, and so the voucher's state; an
+    event's session names the intent only.
     """
-    # the order is locked before anything else is written, here and everywhere: no two of us wait for each other
+    require_transaction()
+    # everywhere the order is locked before anything else is written: two transactions cannot deadlock
     Order.objects.select_for_update().get(pk=attempt.order_id)
     captured = payments.of_session(session, occurred_at=occurred_at)
     if captured is not None:
-        _unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
+        _while_unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
         payments.record(captured, now=now)
         return Outcome.PAID
     intent = session["payment_intent"]
     if intent is None or isinstance(intent, str):
-        handed_out(attempt, None, now=now)
+        record_voucher(attempt, None, now=now)
     elif intent["status"] in ("requires_payment_method", "canceled"):
-        return Outcome.LAPSED if lapsed(attempt, now=now) else Outcome.EXPIRED
+        return Outcome.VOUCHER_EXPIRED if expire_voucher(attempt, now=now) else Outcome.EXPIRED
     else:
-        handed_out(attempt, konbini.of_intent(intent), now=now)
+        record_voucher(attempt, konbini.of_intent(intent), now=now)
     return Outcome.WAITING
 
 
-def handed_out(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: datetime) -> None:
-    """Follow a customer who chose the convenience store, inside the caller's transaction: the order waits.
+def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: datetime) -> None:
+    """Let the order wait for a payment with a voucher; store the voucher once it is known, and mail it once.
 
-    Two events tell of it, in any order; one of them brings the voucher, which is written down and mailed once.
+    Part of the caller's transaction. Two events report a voucher, in any order; only one of them contains it.
     """
+    require_transaction()
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
-    _unpaid(attempt).update(status=CheckoutAttempt.Status.WAITING)
+    _while_unpaid(attempt).update(status=CheckoutAttempt.Status.WAITING)
     if voucher is None:
         return
-    fresh = CheckoutAttempt.objects.filter(
+    stored = CheckoutAttempt.objects.filter(
         pk=attempt.pk, status=CheckoutAttempt.Status.WAITING, voucher_expires_at=None
     ).update(voucher_url=voucher.url, voucher_expires_at=voucher.expires_at, voucher_codes=voucher.codes)
-    if fresh and order.status == OrderStatus.PENDING:
+    if stored and order.status == OrderStatus.PENDING:
         attempt.refresh_from_db()
         mail.queue(OutgoingMail.Kind.VOUCHER, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
 
 
-def lapsed(attempt: CheckoutAttempt, *, now: datetime) -> bool:
-    """Follow a voucher that can not be paid any more, inside the caller's transaction: the order ends with it.
+def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
+    """End the order of a voucher that cannot be paid any more, and mail the customer.
 
-    Returns whether it did just now; a cancelled order has ended before.
+    Part of the caller's transaction. Returns whether the order ended by this call; a cancelled order had ended
+    before.
     """
+    require_transaction()
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
     _mark_expired(attempt)
     ended = _end_unpaid(order, now=now)
@@ -262,11 +284,12 @@ def lapsed(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     return ended
 
 
-def expired(attempt: CheckoutAttempt, *, now: datetime) -> None:
-    """Follow a session that is known to be expired at Stripe, inside the caller's transaction.
+def expire_attempt(attempt: CheckoutAttempt, *, now: datetime) -> None:
+    """Record that a session has expired at Stripe, and end its order when the attempt's time is over.
 
-    When its time is over the order ends with it; a page that we closed early leaves the order to who closed it.
+    Part of the caller's transaction. When the page was closed early, its closer decides about the order.
     """
+    require_transaction()
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
     _mark_expired(attempt)
     if attempt.expires_at <= now:
@@ -274,7 +297,7 @@ def expired(attempt: CheckoutAttempt, *, now: datetime) -> None:
 
 
 def _end_unpaid(order: Order, *, now: datetime) -> bool:
-    """End a locked order that nobody can pay any more and for which no money is on its way."""
+    """End a locked order unless it was paid or may still be paid; returns whether it ended."""
     if order.status != OrderStatus.PENDING:
         return False
     if order.attempts.exclude(status=CheckoutAttempt.Status.EXPIRED).exists() or order.payments.exists():
@@ -285,54 +308,58 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
 def expire_due(*, now: datetime, limit: int = 200) -> int:
     """Close the payment pages whose time is over and end their orders; returns how many orders ended.
 
-    Time alone releases nothing: Stripe is asked for each, and for each voucher whose deadline is well over or that
-    nobody told us of. When it does not answer, the rest waits for the next run. A page that it does not know is given
-    up a day later, with a discrepancy.
+    Time alone releases nothing: Stripe is asked about each page, and about each voucher whose deadline is past by
+    `VOUCHER_GRACE` or unknown. When Stripe does not answer, the next run continues. A session that Stripe does not
+    know ends after `UNKNOWN_SESSION_GRACE`, with a discrepancy.
     """
-    ended = unanswered = 0
+    forbid_transaction()
+    ended = timeouts = 0
     attempts = CheckoutAttempt.objects.select_related("order").order_by("expires_at")
-    due = attempts.filter(status__in=payments.LIVE, expires_at__lte=now)
-    overdue = attempts.filter(
-        Q(voucher_expires_at=None) | Q(voucher_expires_at__lte=now - GRACE),
+    due_pages = attempts.filter(status__in=payments.LIVE, expires_at__lte=now)
+    overdue_vouchers = attempts.filter(
+        Q(voucher_expires_at=None) | Q(voucher_expires_at__lte=now - VOUCHER_GRACE),
         status=CheckoutAttempt.Status.WAITING,
     )
-    for attempt in [*due[:limit], *overdue[:limit]]:
+    for attempt in [*due_pages[:limit], *overdue_vouchers[:limit]]:
         try:
             outcome = close(attempt, now=now)
         except StripeUnavailable as error:
             logger.warning("Stripe does not answer, checkout attempt %s stays open: %s", attempt.pk, error)
-            unanswered += 1
-            if unanswered >= ENOUGH:
+            timeouts += 1
+            if timeouts >= MAX_CONSECUTIVE_TIMEOUTS:
                 break
             continue
         except StripeRefused as error:
-            logger.error("Checkout attempt %s can not be closed: %s", attempt.pk, error)
-            if error.code == "resource_missing" and _last_moment(attempt) + UNKNOWN <= now:
-                ended += _write_off(attempt, error, now=now)
+            logger.error("Checkout attempt %s cannot be closed: %s", attempt.pk, error)
+            if error.code == "resource_missing" and _payable_until(attempt) + UNKNOWN_SESSION_GRACE <= now:
+                ended += _end_unknown(attempt, error, now=now)
             continue
         except StockRefused as error:
-            logger.error("Order %s can not let its goods go: %s", attempt.order.number, error)
+            logger.error("The stock of order %s cannot be released: %s", attempt.order.number, error)
             continue
-        unanswered = 0
-        ended += outcome is Outcome.LAPSED
+        timeouts = 0
+        ended += outcome is Outcome.VOUCHER_EXPIRED
         if outcome is Outcome.EXPIRED:
-            ended += _end_locked(attempt.order_id, now=now)
-    # orders without a live page: closed early, or never begun
-    recent = CheckoutAttempt.objects.filter(order=OuterRef("pk")).exclude(
-        status=CheckoutAttempt.Status.EXPIRED, expires_at__lte=now
-    )
-    stranded = Order.objects.filter(
-        ~Exists(recent),
-        status=OrderStatus.PENDING,
-        placed_at__lte=now - timedelta(minutes=settings.CHECKOUT_MINUTES),
-    )
-    for order_id in stranded.order_by("placed_at").values_list("pk", flat=True)[:limit]:
-        ended += _end_locked(order_id, now=now)
+            ended += _try_to_end(attempt.order_id, now=now)
+    for order_id in _orders_without_page(now).values_list("pk", flat=True)[:limit]:
+        ended += _try_to_end(order_id, now=now)
     return ended
 
 
-def _last_moment(attempt: CheckoutAttempt) -> datetime:
-    """Say until when an attempt may have been paid, whatever Stripe knows of it."""
+def _orders_without_page(now: datetime) -> QuerySet[Order]:
+    """Return the pending orders whose page was closed early or never opened, and whose time is over."""
+    open_or_recent = CheckoutAttempt.objects.filter(order=OuterRef("pk")).exclude(
+        status=CheckoutAttempt.Status.EXPIRED, expires_at__lte=now
+    )
+    return Order.objects.filter(
+        ~Exists(open_or_recent),
+        status=OrderStatus.PENDING,
+        placed_at__lte=now - timedelta(minutes=settings.CHECKOUT_MINUTES),
+    ).order_by("placed_at")
+
+
+def _payable_until(attempt: CheckoutAttempt) -> datetime:
+    """Return the latest time at which an attempt can have been paid, without asking Stripe."""
     if attempt.voucher_expires_at is not None:
         return attempt.voucher_expires_at
     waits = attempt.status == CheckoutAttempt.Status.WAITING
@@ -340,11 +367,11 @@ def _last_moment(attempt: CheckoutAttempt) -> datetime:
 
 
 @unit_of_work
-def _write_off(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
-    """End an attempt that Stripe does not know (another account's, another mode's) and that nobody can pay any more.
+def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
+    """End an attempt that Stripe does not know (another account's or mode's) and that cannot be paid any more.
 
-    The goods can be sold again. Whether it was paid where it was made only a person can see: the discrepancy asks.
-    Returns whether the order ended with it.
+    The stock is released. The discrepancy asks staff whether it was paid in the other account. Returns whether the
+    order ended.
     """
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
     _mark_expired(attempt, last_error=str(refusal))
@@ -358,12 +385,12 @@ def _write_off(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetim
     return _end_unpaid(order, now=now)
 
 
-def _end_locked(order_id: int, *, now: datetime) -> bool:
-    """End an order that nobody can pay any more; one whose stock does not add up must not hold up the others."""
+def _try_to_end(order_id: int, *, now: datetime) -> bool:
+    """End an order that cannot be paid any more; inconsistent stock is logged and does not stop the job."""
     try:
         return _lock_and_end(order_id, now=now)
     except StockRefused as error:
-        logger.error("Order %d can not let its goods go: %s", order_id, error)
+        logger.error("The stock of order %d cannot be released: %s", order_id, error)
         return False
 
 

@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db.models import F
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import translation
 
 from ledger.models import Order, OutgoingMail
 from ledger.models.orders import OrderStatus
+from ledger.sales.order_pages import absolute, order_pages
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def queue(
         values = {
             "order": order,
             "lines": list(order.lines.order_by("position")),
-            "order_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
-            "shop_url": settings.STOREFRONT_BASE_URL + reverse("home"),
+            "order_url": absolute(order_pages().order(order)),
+            "shop_url": absolute(order_pages().home()),
             "language": order.language,
             **context,
         }

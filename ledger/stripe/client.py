@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import stripe
 from django.conf import settings
-from django.urls import reverse
 from django.utils import translation
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
@@ -155,10 +154,11 @@ def _line_items(order: Order) -> list["SessionCreateParamsLineItem"]:
     return items
 
 
-def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
-    """Open the hosted payment page of an attempt. Repeating it with the same attempt gives the same session.
+def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: str) -> dict[str, Any]:
+    """Create the Checkout Session of an attempt; repeating the call returns the same session.
 
-    Raises `StripeUnavailable`, `StripeRefused`.
+    Stripe's page leads the customer to `success_url` after paying and to `cancel_url` on going back. Raises
+    `StripeUnavailable`, `StripeRefused`.
     """
     order = attempt.order
     by_konbini = konbini.offered(order.total)
@@ -180,8 +180,8 @@ def create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
                 "capture_method": "automatic",
             },
             "expires_at": to_timestamp(attempt.expires_at),
-            "success_url": settings.STOREFRONT_BASE_URL + reverse("order_thanks", args=[order.token]),
-            "cancel_url": settings.STOREFRONT_BASE_URL + reverse("order", args=[order.token]),
+            "success_url": success_url,
+            "cancel_url": cancel_url,
         }
         if by_konbini:
             params["payment_method_options"] = {"konbini": {"expires_after_days": settings.KONBINI_DAYS}}

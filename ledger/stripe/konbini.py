@@ -67,7 +67,7 @@ def _of_stripe(url: str) -> str:
     return url if STRIPES.match(url) or of_stand_in else ""
 
 
-def lapsed(intent: Mapping[str, Any]) -> bool:
-    """Say whether the voucher of a PaymentIntent was not paid in time. A declined card is no such end."""
+def is_expired(intent: Mapping[str, Any]) -> bool:
+    """Return whether the voucher of a PaymentIntent was not paid in time; a declined card does not count."""
     error = intent["last_payment_error"] or {}
     return intent["status"] == "requires_payment_method" and error.get("code") == ATTEMPT_EXPIRED

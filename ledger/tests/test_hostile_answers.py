@@ -18,6 +18,7 @@ from kikaku.sandbox import Request, Sandbox
 from ledger.models import CheckoutAttempt, Refund
 from ledger.sales import checkout, refunds
 from ledger.sales.checkout import PaymentUnavailable
+from ledger.sales.order_pages import absolute, order_pages
 from ledger.stripe import client as stripe_client
 from ledger.stripe import schema
 from ledger.stripe.client import StripeRefused, StripeUnavailable
@@ -71,8 +72,13 @@ def questions() -> dict[str, Callable[[], object]]:
     refund = Refund.objects.get()
     attempt = CheckoutAttempt.objects.get(status=CheckoutAttempt.Status.OPEN)
     since, until = datetime(2026, 1, 1, tzinfo=UTC), timezone.now() + timedelta(days=1)
+    pages = order_pages()
+    addresses = {
+        "success_url": absolute(pages.thanks(attempt.order)),
+        "cancel_url": absolute(pages.order(attempt.order)),
+    }
     return {
-        "create_session": lambda: stripe_client.create_session(attempt),
+        "create_session": lambda: stripe_client.create_session(attempt, **addresses),
         "retrieve_session": lambda: stripe_client.retrieve_session(str(attempt.session_id)),
         "expire_session": lambda: stripe_client.expire_session(str(attempt.session_id)),
         "create_refund": lambda: stripe_client.create_refund(refund),

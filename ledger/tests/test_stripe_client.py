@@ -25,6 +25,7 @@ from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.testing import build
 
 pytestmark = pytest.mark.django_db
+HOME = f"{project.STOREFRONT_BASE_URL}/"
 
 
 def form_of(request: Request) -> dict[str, str]:
@@ -211,7 +212,7 @@ def test_a_server_error_is_retried_with_the_same_key_and_then_unavailable(troubl
     )
     troubled.answers = [(0, 500, error("api_error"))] * 3
     with pytest.raises(StripeUnavailable):
-        stripe_client.create_session(attempt)
+        stripe_client.create_session(attempt, success_url=HOME, cancel_url=HOME)
     assert troubled.keys == ["key-1"] * 2  # one try and one repetition: the customer is waiting
 
 

@@ -1,0 +1,1 @@
+"""A project that installs the ledger without the shop; `ledger/tests/test_standalone.py` runs it."""
