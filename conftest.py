@@ -87,7 +87,7 @@ def unhurried() -> None:
     """Let each test begin with full rate limits: the rows go with its database, the memory of the process here."""
     from ops import limits
 
-    limits.forget()
+    limits.clear_memory()
 
 
 @pytest.fixture

@@ -481,7 +481,7 @@ UNFOLD = {
     "SITE_SYMBOL": "lightbulb",
     "SHOW_LANGUAGES": False,
     "ENVIRONMENT": None,
-    "DASHBOARD_CALLBACK": "ops.dashboard.today",
+    "DASHBOARD_CALLBACK": "ops.dashboard.add_dashboard",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "ops.menu.favicon"}],
     "STYLES": ["ops.menu.stylesheet"],
     "SIDEBAR": {"show_search": True, "navigation": "ops.menu.navigation"},

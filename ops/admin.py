@@ -1,4 +1,4 @@
-"""Staff accounts, and what the worker did."""
+"""Admin of staff accounts, job runs and heartbeats."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from kikaku.admin.readonly import ReadOnlyAdmin
 from ops.models import Heartbeat, JobRun
 
 if TYPE_CHECKING:  # unfold brings no types; its classes are Django's
@@ -28,7 +28,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(_UserAdmin, _Unfold):
-    """Staff, in unfold's look."""
+    """Admin of staff accounts, with unfold's templates."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -37,35 +37,19 @@ class UserAdmin(_UserAdmin, _Unfold):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, _Unfold):
-    """Groups of staff, in unfold's look."""
-
-
-class TraceAdmin(_Unfold):
-    """A trace that the worker left: to be read, not written."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds a trace by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Nobody changes a trace."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Old traces are pruned by a job."""
-        return False
+    """Admin of staff groups, with unfold's templates."""
 
 
 @admin.register(JobRun)
-class JobRunAdmin(TraceAdmin):
-    """When each job ran and what it said."""
+class JobRunAdmin(ReadOnlyAdmin):
+    """Admin of job runs: when each job ran and what it reported."""
 
     list_display = ["job", "scheduled_for", "started_at", "finished_at", "succeeded", "message"]
     list_filter = ["job", "succeeded"]
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(TraceAdmin):
-    """Who lives."""
+class HeartbeatAdmin(ReadOnlyAdmin):
+    """Admin of heartbeats: when each process wrote its last sign of life."""
 
     list_display = ["name", "beat_at", "started_at"]

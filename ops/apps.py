@@ -8,7 +8,7 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self) -> None:
-        """Set up logs and error reports before the first request or job."""
+        """Configure logs and error reports before the first request or job."""
         from ops import logs
 
         logs.configure(production=settings.PRODUCTION)

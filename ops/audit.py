@@ -1,4 +1,4 @@
-"""Who changed what in the admin, kept apart from the shop's pages."""
+"""Audit of changes in the admin: who changed what. The shop's pages are left out."""
 
 import re
 from collections.abc import Callable
@@ -10,15 +10,14 @@ ADMIN_PATH = re.compile(r"^/(en/)?admin/")
 
 
 class AdminAuditMiddleware:
-    """Record the signed-in actor, in the admin only: elsewhere asking for the user would touch the session."""
+    """Middleware that records the signed-in actor, in the admin only: reading the user touches the session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.audited = AuditlogMiddleware(get_response)
+        self.get_audited_response = AuditlogMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer through auditlog for admin pages, directly for all others."""
-        answer: HttpResponse = (self.audited if ADMIN_PATH.match(request.path) else self.get_response)(
-            request
-        )
-        return answer
+        """Return the response, through auditlog for admin pages and directly for all others."""
+        in_admin = ADMIN_PATH.match(request.path)
+        response: HttpResponse = (self.get_audited_response if in_admin else self.get_response)(request)
+        return response

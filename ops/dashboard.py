@@ -1,4 +1,4 @@
-"""What the admin opens on: what needs doing today."""
+"""The admin's first page: figures and lists of what needs attention today."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from ledger.templatetags.ledger_money import deadline
 from ops.models import Heartbeat
 from shop.models import ContactMessage
 
-SHOWN = 8  # rows of a list on the dashboard
-SILENT_AFTER = timedelta(minutes=2)  # a worker that beats every 30 seconds is missed after this
+MAX_LIST_ROWS = 8
+HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a worker writes its heartbeat every 30 seconds
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure, where it leads, and whether it wants attention."""
+    """One figure, its link, and whether it needs attention."""
 
     title: str
     value: str
@@ -45,34 +45,34 @@ class Tile:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a list: words left, words right, where it leads."""
+    """One line of a list: text on the left, detail on the right, and its link."""
 
     text: str
     detail: str
     url: str
 
 
-def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add tiles and lists to the admin's first page; a dozen small queries, each only for who may see its subject."""
+def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Return the context of the admin's first page with tiles and lists added: what this user may see, a query each."""
     user = request.user
-    may = {name for name in ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail", "refund")}
-    may = {name for name in may if user.has_perm(f"ledger.view_{name}")}
+    models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail", "refund")
+    viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
     tiles: list[Tile] = []
-    if "order" in may:
+    if "order" in viewable:
         tiles += [_orders_tile(), _counter_tile()]
-    if "discrepancy" in may:
+    if "discrepancy" in viewable:
         tiles.append(_discrepancies_tile())
-    if "dailyclose" in may:
+    if "dailyclose" in viewable:
         tiles.append(_close_tile())
-    if {"stripeevent", "outgoingmail", "refund"} <= may:
+    if {"stripeevent", "outgoingmail", "refund"} <= viewable:
         tiles.append(_failures_tile())
     if user.has_perm("shop.view_contactmessage"):
         tiles.append(_messages_tile())
     if user.has_perm("ops.view_heartbeat"):
         tiles.append(_worker_tile())
     context["tiles"] = tiles
-    context["to_ship"] = _orders_to_ship() if "order" in may else []
-    context["open_discrepancies"] = _open_discrepancies() if "discrepancy" in may else []
+    context["to_ship"] = _orders_to_ship() if "order" in viewable else []
+    context["open_discrepancies"] = _open_discrepancies() if "discrepancy" in viewable else []
     return context
 
 
@@ -91,15 +91,15 @@ def _orders_tile() -> Tile:
 
 
 def _counter_tile() -> Tile:
-    """Count the orders whose customers hold a voucher of a convenience store."""
-    out = CheckoutAttempt.objects.filter(
+    """Return the tile of orders that wait for payment at a convenience store."""
+    waiting = CheckoutAttempt.objects.filter(
         status=CheckoutAttempt.Status.WAITING, order__status=OrderStatus.PENDING
     ).aggregate(count=Count("pk"), next=Min("voucher_expires_at"))
     return Tile(
         _("Waiting at the counter"),
-        str(out["count"]),
-        _("the next one until %(deadline)s") % {"deadline": deadline(out["next"])}
-        if out["next"]
+        str(waiting["count"]),
+        _("the next one until %(deadline)s") % {"deadline": deadline(waiting["next"])}
+        if waiting["next"]
         else _("no voucher is out"),
         reverse("admin:ledger_order_changelist") + "?todo=pay",
         "calm",
@@ -107,7 +107,7 @@ def _counter_tile() -> Tile:
 
 
 def _orders_to_ship() -> Sequence[Row]:
-    orders = Order.objects.filter(status__in=_SHIPPABLE).order_by("paid_at", "id")[:SHOWN]
+    orders = Order.objects.filter(status__in=_SHIPPABLE).order_by("paid_at", "id")[:MAX_LIST_ROWS]
     return [
         Row(
             f"{order.number}  {order.name}",
@@ -130,7 +130,7 @@ def _discrepancies_tile() -> Tile:
 
 
 def _open_discrepancies() -> Sequence[Row]:
-    found = Discrepancy.objects.filter(resolved_at__isnull=True)[:SHOWN]
+    found = Discrepancy.objects.filter(resolved_at__isnull=True)[:MAX_LIST_ROWS]
     return [
         Row(
             f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
@@ -158,18 +158,18 @@ def _failures_tile() -> Tile:
     events = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).count()
     mails = OutgoingMail.objects.filter(status=OutgoingMail.Status.FAILED).count()
     refunds = Refund.objects.filter(status=Refund.Status.FAILED).count()
-    parts = {"events": events, "mails": mails, "refunds": refunds}
-    pages = (
+    counts = {"events": events, "mails": mails, "refunds": refunds}
+    changelists = (
         (events, "admin:ledger_stripeevent_changelist"),
         (refunds, "admin:ledger_order_changelist"),
         (mails, "admin:ledger_outgoingmail_changelist"),
     )
-    page = next((name for count, name in pages if count), "admin:ledger_stripeevent_changelist")
+    changelist = next((name for count, name in changelists if count), "admin:ledger_stripeevent_changelist")
     return Tile(
         _("Failed"),
         str(events + mails + refunds),
-        _("events %(events)s, mails %(mails)s, refunds %(refunds)s") % parts,
-        reverse(page),
+        _("events %(events)s, mails %(mails)s, refunds %(refunds)s") % counts,
+        reverse(changelist),
         "alarm" if events + mails + refunds else "calm",
     )
 
@@ -186,12 +186,12 @@ def _messages_tile() -> Tile:
 
 
 def _worker_tile() -> Tile:
-    beat = Heartbeat.objects.filter(name="worker").first()
+    heartbeat = Heartbeat.objects.filter(name="worker").first()
     url = reverse("admin:ops_jobrun_changelist")
-    if beat is None:
+    if heartbeat is None:
         return Tile(_("Worker"), _("never seen"), _("start it with manage.py worker"), url, "alarm")
-    silent = timezone.now() - beat.beat_at
-    at = date_format(timezone.localtime(beat.beat_at), "n/j H:i")
-    if silent > SILENT_AFTER:
+    silence = timezone.now() - heartbeat.beat_at
+    at = date_format(timezone.localtime(heartbeat.beat_at), "n/j H:i")
+    if silence > HEARTBEAT_TIMEOUT:
         return Tile(_("Worker"), _("silent"), _("last seen %(at)s") % {"at": at}, url, "alarm")
     return Tile(_("Worker"), _("running"), _("last seen %(at)s") % {"at": at}, url, "calm")

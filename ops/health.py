@@ -1,4 +1,4 @@
-"""`GET /health`: can this process serve? Database and file storage are asked; one query."""
+"""`GET /health`: whether this process can serve. It checks database and evidence storage with one query."""
 
 import logging
 import os
@@ -15,43 +15,43 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 logger = logging.getLogger(__name__)
-STORAGE_SECONDS = 30.0  # an answer of the storage is believed for so long
+STORAGE_PROBE_SECONDS = 30.0  # how long an answer of the storage is kept
 
 
 class Probe:
-    """A check whose answer is kept for a while; while one thread asks anew, the others get the last answer."""
+    """A check whose result is kept for `seconds`; while one thread repeats it, the others get the last result."""
 
     def __init__(
-        self, ask: Callable[[], bool], *, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, check: Callable[[], bool], *, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.ask = ask
+        self.check = check
         self.seconds = seconds
         self.clock = clock
-        self._asking = threading.Lock()
-        self._answer: bool | None = None
-        self._asked_at = 0.0
+        self._checking = threading.Lock()
+        self._result: bool | None = None
+        self._checked_at = 0.0
 
     def __call__(self) -> bool:
-        """Return the answer, at most `seconds` old unless somebody is asking right now."""
-        if self._answer is not None and self.clock() - self._asked_at < self.seconds:
-            return self._answer
-        if not self._asking.acquire(blocking=self._answer is None):
-            return bool(self._answer)
+        """Return the result, at most `seconds` old unless another thread is checking right now."""
+        if self._result is not None and self.clock() - self._checked_at < self.seconds:
+            return self._result
+        if not self._checking.acquire(blocking=self._result is None):
+            return bool(self._result)
         try:
-            self._answer = self.ask()
-            self._asked_at = self.clock()
-            return self._answer
+            self._result = self.check()
+            self._checked_at = self.clock()
+            return self._result
         finally:
-            self._asking.release()
+            self._checking.release()
 
 
-def evidence_storage_answers() -> bool:
-    """Ask the storage of evidence: write, read and remove on a disk; on R2 a look, for its locks forbid removal."""
+def check_evidence_storage() -> bool:
+    """Return whether the evidence storage works: a file round trip on a disk; a lookup on R2, whose locks forbid deletion."""
     storage = storages["evidence"]
     name = f"health/{os.getpid()}-{threading.get_ident()}"
     try:
         if not isinstance(storage, FileSystemStorage):
-            storage.exists("health")  # 404 is an answer; everything else raises
+            storage.exists("health")  # 404 is an answer; any other failure raises
             return True
         written = storage.save(name, ContentFile(b"ok"))
         try:
@@ -59,13 +59,13 @@ def evidence_storage_answers() -> bool:
                 return bool(file.read() == b"ok")
         finally:
             storage.delete(written)
-    except Exception:  # whatever a storage library raises means that it did not answer
+    except Exception:  # storage libraries raise many types; each means that the storage does not work
         logger.exception("the evidence storage did not answer")
         return False
 
 
-def database_answers() -> bool:
-    """Run the smallest query."""
+def check_database() -> bool:
+    """Return whether the database answers the smallest query."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -75,14 +75,14 @@ def database_answers() -> bool:
         return False
 
 
-storage_probe = Probe(evidence_storage_answers, seconds=STORAGE_SECONDS)
+storage_probe = Probe(check_evidence_storage, seconds=STORAGE_PROBE_SECONDS)
 
 
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database and storage answer, 503 when one does not."""
-    database, storage = database_answers(), storage_probe()
+    """Return 200 when database and storage work, 503 when one does not."""
+    database, storage = check_database(), storage_probe()
     return JsonResponse(
         {
             "ok": database and storage,

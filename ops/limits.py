@@ -1,14 +1,14 @@
-"""Rate limits: how often one client may search, fill carts, order, write to us and try passwords.
+"""Rate limits: how often one client may search, change the cart, order, send messages and try passwords.
 
-Each limit is a bucket per client that holds `count` requests and refills evenly within `seconds`; empty, it answers 429.
-Its level is a row, so that all processes share it and a restart forgets nothing. One statement counts a request. Of a
-limit of 50 and more a process counts up to a tenth in memory first, so that people who search or fill a cart write
-nothing; the price is that each process may let that tenth through once beyond the limit. And it remembers whom it
-refuses: a flood costs no statement either.
+Each limit is a bucket per client that holds `count` requests and refills evenly within `seconds`; when it is empty, the
+response is 429. Its level is a row, so that all processes share it and it survives a restart. One statement counts a
+request. For limits of 50 and more a process first counts up to a tenth in memory, so that ordinary searches and cart
+changes write nothing; in exchange each process may let that tenth pass once beyond the limit. Refused clients are
+remembered in memory, too: a flood costs no statement.
 
-Why not a library: django-ratelimit needs a cache with an atomic increment (Redis, Memcached; it refuses the database's),
-which this shop does without; django-axes knows logins only, and keeps addresses and names as they are. Rows here carry
-a keyed hash of the client, not his address.
+Why not a library: django-ratelimit needs a cache with an atomic increment (Redis, Memcached; not the database cache),
+which this shop does not have; django-axes limits logins only, and stores addresses and names in plain text. Rows here
+hold a keyed hash of the client.
 """
 
 import hashlib
@@ -40,15 +40,15 @@ from shop.views.errors import too_many
 
 logger = logging.getLogger(__name__)
 
-LOGIN = "POST admin:login"
-DEVICE_COOKIE = "known_device"  # of staff: says which user name this browser has signed in with before
+LOGIN_RULE = "POST admin:login"
+DEVICE_COOKIE = "known_device"  # names the user that this browser has signed in as before
 DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
-REMEMBERED = 20_000  # buckets that a process remembers; a hundred bytes each
+MAX_REMEMBERED_BUCKETS = 20_000  # per process, about 100 bytes each
 
-# `due` is when the bucket will be full again. A bucket that can not pay stays as it is, and no row comes back: being
-# refused costs a client nothing further. A `due` beyond the bucket's size is of a clock that was set back since.
-COUNT = """
+# `due` is when the bucket will be full again. A refused request leaves the row unchanged and returns no row, so that
+# refusals do not extend the wait. A `due` beyond the bucket's size was written before the clock was set back.
+COUNT_REQUEST_SQL = """
 INSERT INTO ops_ratebucket (key, due) VALUES (%(key)s, %(now)s + %(cost)s)
 ON CONFLICT (key) DO UPDATE SET due = CASE
     WHEN ops_ratebucket.due BETWEEN %(now)s AND %(now)s + %(size)s THEN ops_ratebucket.due + %(cost)s
@@ -60,54 +60,54 @@ RETURNING due
 
 
 @dataclass(slots=True)
-class Memory:
-    """What this process knows of a bucket."""
+class BucketMemory:
+    """What this process remembers of a bucket."""
 
-    free: int  # requests that may still pass without a statement
-    uncounted: int = 0  # requests that passed so
+    free: int  # further requests that pass without a statement
+    uncounted: int = 0  # requests that have passed without a statement
     refused_until: int = 0  # ms
 
 
 @dataclass(frozen=True)
 class Limit:
-    """`count` requests at once, and as many again within `seconds`."""
+    """A bucket of `count` requests that refills evenly within `seconds`."""
 
     count: int
     seconds: int
 
     @property
     def step(self) -> int:
-        """Milliseconds that it takes to earn one request."""
+        """Return the milliseconds in which the bucket regains one request."""
         return max(1, self.seconds * 1000 // self.count)
 
     @property
     def batch(self) -> int:
-        """How many requests a process may count in memory: small limits are exact."""
+        """Return how many requests a process may count in memory: none for small limits, which are exact."""
         return self.count // 10 if self.count >= 50 else 0
 
 
-_memory: OrderedDict[str, Memory] = OrderedDict()
+_memory: OrderedDict[str, BucketMemory] = OrderedDict()
 _memory_lock = threading.Lock()
 
 
-def forget() -> None:
-    """Forget what this process has counted in memory; the rows stay."""
+def clear_memory() -> None:
+    """Clear what this process remembers; the rows stay."""
     with _memory_lock:
         _memory.clear()
 
 
-def seconds_to_wait(limit: Limit, key: str, *, now: float) -> int:
-    """Count one request against the bucket `key`; 0 when it may pass, else the seconds after which the next one may.
+def count_request(limit: Limit, key: str, *, now: float) -> int:
+    """Count one request against the bucket `key`; return 0 if it may pass, else the seconds until the next one may.
 
-    `now` is in seconds since 1970. When the database does not answer the request passes: a shop that sells without
-    limits is better than none.
+    `now` is in seconds since 1970. If the database does not answer, the request passes: a shop without limits is
+    better than none.
     """
     at = int(now * 1000)
     with _memory_lock:
         known = _memory.get(key)
         if known is None:
-            known = _memory[key] = Memory(free=limit.batch)
-            if len(_memory) > REMEMBERED:
+            known = _memory[key] = BucketMemory(free=limit.batch)
+            if len(_memory) > MAX_REMEMBERED_BUCKETS:
                 _memory.popitem(last=False)
         _memory.move_to_end(key)
         if at < known.refused_until <= at + limit.step:
@@ -121,7 +121,8 @@ def seconds_to_wait(limit: Limit, key: str, *, now: float) -> int:
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                COUNT, {"key": key, "now": at, "cost": min(requests * limit.step, size), "size": size}
+                COUNT_REQUEST_SQL,
+                {"key": key, "now": at, "cost": min(requests * limit.step, size), "size": size},
             )
             row = cursor.fetchone()
     except DatabaseError:
@@ -136,39 +137,39 @@ def seconds_to_wait(limit: Limit, key: str, *, now: float) -> int:
     return math.ceil(limit.step / 1000)
 
 
-def bucket(name: str, *whom: str) -> str:
-    """Name a bucket; the database is told neither addresses nor user names."""
-    text = "\0".join((name, *whom)).encode("utf-8", "surrogatepass")
+def bucket_key(name: str, *parts: str) -> str:
+    """Return the key of a bucket: a hash, so that the database holds neither addresses nor user names."""
+    text = "\0".join((name, *parts)).encode("utf-8", "surrogatepass")
     return f"{name}:{hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()[:32]}"
 
 
 @unit_of_work
 def prune(*, now: float) -> int:
-    """Delete the rows of buckets that are full again; returns how many."""
+    """Delete the rows of buckets that are full again; return how many."""
     return RateBucket.objects.filter(due__lt=int(now * 1000)).delete()[0]
 
 
 # ── Logins ───────────────────────────────────────────────────────────────────────────────────────────────
-# A user name is limited too, for an attacker has many addresses. So that he can not lock its owner out, a browser that
-# has signed in before is known by a signed cookie and has a bucket of its own (OWASP calls it a device cookie).
+# A user name has a limit, too, because an attacker may use many addresses. So that this does not lock its owner out, a
+# browser that has signed in before carries a signed cookie and has its own bucket (OWASP's "device cookie").
 
 
 def device_of(request: HttpRequest, name: str) -> str:
-    """Return the random id of a browser that has signed in with this user name before, else an empty text."""
+    """Return the random id of a browser that has signed in with this user name before, else ""."""
     try:
         known, device = signing.loads(
             request.COOKIES.get(DEVICE_COOKIE, ""), salt=DEVICE_SALT, max_age=DEVICE_SECONDS
         )
     except (signing.BadSignature, ValueError, TypeError):
         return ""
-    return str(device) if hmac.compare_digest(str(known).encode(), bucket("name", name).encode()) else ""
+    return str(device) if hmac.compare_digest(str(known).encode(), bucket_key("name", name).encode()) else ""
 
 
 def remember_device(response: HttpResponse, name: str) -> None:
-    """Give the browser that has just signed in the cookie by which it is known next time."""
+    """Set the cookie that identifies a browser that has just signed in."""
     response.set_cookie(
         DEVICE_COOKIE,
-        signing.dumps([bucket("name", name), secrets.token_urlsafe(12)], salt=DEVICE_SALT),
+        signing.dumps([bucket_key("name", name), secrets.token_urlsafe(12)], salt=DEVICE_SALT),
         max_age=DEVICE_SECONDS,
         secure=settings.PRODUCTION,
         httponly=True,
@@ -180,13 +181,13 @@ def remember_device(response: HttpResponse, name: str) -> None:
 
 
 class RateLimitMiddleware:
-    """Count the requests that `settings.RATE_LIMITS` names, and refuse what is too much."""
+    """Middleware that counts the requests named in `settings.RATE_LIMITS` and refuses those beyond the limit."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer; a browser that signed in is known from now on."""
+        """Return the response; after a sign-in it sets the device cookie."""
         response = self.get_response(request)
         name = getattr(request, "_login_name", "")
         signed_in = name and response.status_code == 302 and request.user.is_authenticated
@@ -197,7 +198,7 @@ class RateLimitMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, arguments: Any, keywords: Any
     ) -> HttpResponse | None:
-        """Refuse a request before its view, its form's check and its session cost anything."""
+        """Return 429 for a request beyond its limit, before view, form and session cost anything."""
         match = request.resolver_match
         method = "GET" if request.method == "HEAD" else request.method
         rule = f"{method} {match.view_name if match else ''}"
@@ -206,24 +207,26 @@ class RateLimitMiddleware:
         now = time.time()
         limit = Limit(*settings.RATE_LIMITS[rule])
         client = client_network(request.META["REMOTE_ADDR"])
-        wait = seconds_to_wait(limit, bucket(rule, client), now=now)
-        if not wait and rule == LOGIN:
+        wait = count_request(limit, bucket_key(rule, client), now=now)
+        if not wait and rule == LOGIN_RULE:
             name = one_form(request.POST.get("username", "")).casefold()
             request._login_name = name  # type: ignore[attr-defined]
             device = device_of(request, name)
-            whom = ("device", device) if device else ("name", name)
-            wait = seconds_to_wait(Limit(*settings.LOGIN_LIMIT_PER_NAME), bucket(*whom), now=now)
+            subject = ("device", device) if device else ("name", name)
+            wait = count_request(Limit(*settings.LOGIN_LIMIT_PER_NAME), bucket_key(*subject), now=now)
         if not wait:
             return None
-        response = self._plain(wait) if ADMIN_PATH.match(request.path) else too_many(request, seconds=wait)
+        response = (
+            self._refuse_in_admin(wait) if ADMIN_PATH.match(request.path) else too_many(request, seconds=wait)
+        )
         response["Retry-After"] = str(wait)
-        # Django would write a line for each request of a flood
+        # else Django logs a line for each request of a flood
         response._has_been_logged = True  # type: ignore[attr-defined]
         return response
 
     @staticmethod
-    def _plain(wait: int) -> HttpResponse:
-        """Answer staff without the shop around it."""
+    def _refuse_in_admin(wait: int) -> HttpResponse:
+        """Return the page for staff, without the shop's layout."""
         context = {"language": get_language(), "minutes": math.ceil(wait / 60)}
         response = HttpResponse(get_template("ops/too_many.html").render(context), status=429)
         add_never_cache_headers(response)

@@ -1,6 +1,6 @@
-"""Logs: readable lines in development, JSON in production, and no secret in either.
+"""Logs: readable lines in development, JSON in production, without secrets in either.
 
-Everything goes through one handler, so the redaction below is the last thing that touches a line, tracebacks included.
+Every record goes through one handler, and redaction is its last step: it sees the finished line, traceback included.
 """
 
 import logging
@@ -10,18 +10,18 @@ from typing import Any, TextIO
 
 import structlog
 
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(/orders/)[A-Za-z0-9_\-]{6,}"), r"\1[token]"),  # whoever has the link reads the order
+_REDACTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(/orders/)[A-Za-z0-9_\-]{6,}"), r"\1[token]"),  # the token alone gives access to the order
     (re.compile(r"(/c/pay/)[A-Za-z0-9_\-#%.]+"), r"\1[session]"),
     (re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9_*]+"), r"\1[key]"),
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=]+"), r"\1[key]"),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1[password]@"),
     (re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"), "[e-mail]"),
 )
-_QUIET = {
-    "django_q": logging.WARNING,  # it reports each of its turns; `ops.schedule` reports what was done
+_LOG_LEVELS = {
+    "django_q": logging.WARNING,  # logs each of its cycles; `ops.schedule` logs what a job did
     "django-q": logging.WARNING,
-    "django.security.DisallowedHost": logging.CRITICAL,  # robots that try addresses; they get their 400
+    "django.security.DisallowedHost": logging.CRITICAL,  # robots that try host names; they get 400
     "stripe": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
@@ -33,21 +33,21 @@ _QUIET = {
 
 def redact(text: str) -> str:
     """Replace order tokens, Stripe keys, payment page addresses, passwords in addresses and e-mail addresses."""
-    for pattern, replacement in _SECRETS:
+    for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Render a record of structlog or of the standard library, then redact the whole of it."""
+    """Formatter for records of structlog and of the standard library that redacts the finished line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the finished line."""
         return redact(super().format(record))
 
 
-class OneHandler(logging.StreamHandler[TextIO]):
-    """Our handler; a class of its own, so that configuring twice replaces it and leaves others alone."""
+class RedactingHandler(logging.StreamHandler[TextIO]):
+    """Handler of this module; its own class, so that `configure` replaces it and leaves other handlers alone."""
 
 
 def configure(*, production: bool, stream: TextIO | None = None) -> None:
@@ -58,28 +58,28 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso" if production else "%H:%M:%S", utc=production),
     ]
-    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    final: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if production:
-        last += [
-            # without the frames' local variables: they hold addresses, session ids and whatever was typed
+        final += [
+            # without the frames' local variables: they hold addresses, session ids and form input
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:
-        last += [
+        final += [
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
         ]
-    handler = OneHandler(stream or sys.stderr)
-    handler.setFormatter(RedactingFormatter(foreign_pre_chain=shared, processors=last))
+    handler = RedactingHandler(stream or sys.stderr)
+    handler.setFormatter(RedactingFormatter(foreign_pre_chain=shared, processors=final))
 
     root = logging.getLogger()
-    root.handlers = [other for other in root.handlers if not isinstance(other, OneHandler)] + [handler]
+    root.handlers = [other for other in root.handlers if not isinstance(other, RedactingHandler)] + [handler]
     root.setLevel(logging.INFO)
-    for name, level in _QUIET.items():
+    for name, level in _LOG_LEVELS.items():
         logger = logging.getLogger(name)
-        logger.handlers.clear()  # django-q2 brings a handler of its own
+        logger.handlers.clear()  # django-q2 adds its own handler
         logger.propagate = True
         logger.setLevel(level)
     structlog.configure(
@@ -91,7 +91,7 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
 
 
 def scrub(event: Any, hint: Any = None) -> Any:
-    """Redact everything textual in an event on its way to Sentry; drop cookies, bodies and variables' values."""
+    """Return an event for Sentry with every text redacted, and without cookies, bodies and values of variables."""
     if isinstance(event, str):
         return redact(event)
     if isinstance(event, dict):
@@ -106,7 +106,7 @@ def scrub(event: Any, hint: Any = None) -> Any:
 
 
 def start_sentry(dsn: str, *, environment: str) -> None:
-    """Report errors to Sentry without personal data; does nothing when `dsn` is empty."""
+    """Report errors to Sentry from now on, without personal data; do nothing when `dsn` is empty."""
     if not dsn:
         return
     import sentry_sdk

@@ -1,4 +1,4 @@
-"""The admin's menu: grouped by what staff do, each entry only for who may see it."""
+"""The admin's menu: grouped by task, each entry shown only to users who may see it."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-# (group, ((app, model, icon), …)); the label is the model's own plural
-GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
+# (group, ((app, model, icon), …)); the label is the model's plural name
+MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
     (
         gettext_lazy("Orders and stock"),
         (
@@ -56,7 +56,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the groups of the menu with what this user may see; no query."""
+    """Return the menu's groups with the entries that this user may see; no query."""
     registered = {
         (model._meta.app_label, str(model._meta.model_name)): model_admin
         for model, model_admin in admin.site._registry.items()
@@ -64,7 +64,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [
         {"items": [{"title": _("What to do today"), "icon": "today", "link": reverse("admin:index")}]}
     ]
-    for title, entries in GROUPS:
+    for title, entries in MENU_GROUPS:
         items = []
         for app, model, icon in entries:
             model_admin = registered.get((app, model))
@@ -89,5 +89,5 @@ def favicon(request: HttpRequest) -> str:
 
 
 def stylesheet(request: HttpRequest) -> str:
-    """Return the address of our additions to unfold's look."""
+    """Return the address of the styles that extend unfold's."""
     return static("ops/admin.css")

@@ -1,17 +1,16 @@
-"""What keeps the shop running leaves its traces here."""
+"""Rows of operations: job runs, heartbeats of processes, rate limits."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class JobRun(models.Model):
-    """One scheduled run of a job. Unique on job and time, so that two workers run it once."""
+    """One scheduled run of a job. Job and time are unique, so that two workers run it once."""
 
     job = models.CharField(_("job"), max_length=40)
     scheduled_for = models.DateTimeField(_("scheduled for"))
-    token = models.PositiveIntegerField(
-        _("fencing token"), default=1
-    )  # grows with each take-over after a crash
+    # grows each time another worker takes the run over after a crash
+    token = models.PositiveIntegerField(_("fencing token"), default=1)
     claimed_until = models.DateTimeField(_("claimed until"))
     started_at = models.DateTimeField(_("started at"))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
@@ -30,7 +29,7 @@ class JobRun(models.Model):
 
 
 class Heartbeat(models.Model):
-    """A long-running process says every 30 seconds that it lives."""
+    """Sign of life of a long-running process, written every 30 seconds."""
 
     name = models.CharField(_("process"), max_length=40, primary_key=True)
     beat_at = models.DateTimeField(_("last sign of life"))
@@ -46,7 +45,7 @@ class Heartbeat(models.Model):
 
 
 class RateBucket(models.Model):
-    """How much of a rate limit somebody has used (`ops.limits`); gone when it is full again."""
+    """Used part of one client's rate limit (see `ops.limits`); the row is deleted when the bucket is full again."""
 
     key = models.CharField(max_length=80, primary_key=True)
     due = models.BigIntegerField(db_index=True)  # ms since 1970: when the bucket will be full again
@@ -54,7 +53,7 @@ class RateBucket(models.Model):
     class Meta:
         verbose_name = _("rate limit")
         verbose_name_plural = _("rate limits")
-        default_permissions = ()  # nobody reads or edits it
+        default_permissions = ()  # not in the admin
 
     def __str__(self) -> str:
         return self.key

@@ -1,4 +1,4 @@
-"""The admin's own Content-Security-Policy, and its answer to addresses that nobody writes by mistake."""
+"""The Content-Security-Policy of the admin, and 400 for hostile admin addresses that Django leaves unchecked."""
 
 from collections.abc import Callable
 
@@ -19,20 +19,20 @@ ADMIN_POLICY = {
 
 
 class AdminPolicyMiddleware:
-    """Loosen the policy for admin pages alone; the shop keeps the strict one."""
+    """Middleware that loosens the policy for admin pages; the shop keeps the strict one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Leave the admin's policy on the answer, where django-csp looks for it."""
-        answer = self.get_response(request)
+        """Return the response; on admin pages django-csp reads the policy from its `_csp_replace`."""
+        response = self.get_response(request)
         if ADMIN_PATH.match(request.path):
-            answer._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]
-        return answer
+            response._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 400 to a `_to_field` that is no field: Django's admin checks it, but not an empty one."""
+        """Return 400 for a `_to_field` that names no field: Django's admin does not check an empty one."""
         if isinstance(exception, FieldDoesNotExist) and "_to_field" in request.GET:
             return bad_request(request, exception)
         return None

@@ -1,8 +1,8 @@
-"""What runs by itself, how often, and the claim that makes each run happen once.
+"""Scheduled jobs: what each does, how often, and the claim that makes each run happen once.
 
-django-q2 only rings the bell: its schedule may ring twice (two workers) or not at all (an outage). So each run is
-claimed by a `JobRun` row, unique on job and time; the loser leaves. A job takes up whatever waits for it, so a
-missed bell is made good by the next one, and nothing piles up after an outage.
+django-q2's scheduler only fires: with two workers it may fire twice, in an outage not at all. So each run is claimed
+by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job processes whatever
+is pending, so the next run makes up for a missed one and no runs pile up after an outage.
 """
 
 import logging
@@ -29,27 +29,27 @@ from ops.models import JobRun
 
 logger = logging.getLogger(__name__)
 
-# Longer than django-q2's timeout, which kills a run: a claim that has run out belongs to nobody alive.
-LEASE = timedelta(seconds=int(str(settings.Q_CLUSTER["timeout"])) + 60)
+# Longer than django-q2's timeout, which kills a run: when a lease has expired, its holder is dead.
+RUN_LEASE = timedelta(seconds=int(str(settings.Q_CLUSTER["timeout"])) + 60)
 CLOSE_HOUR_UTC = 16  # 01:00 in Japan: Stripe had an hour to settle the day that ended
-MOST_AT_ONCE = 200
-KEEP_RUNS = timedelta(days=3)
-KEEP_CLOSES = timedelta(days=400)
+MAX_EVENTS_PER_RUN = 200
+RUN_RETENTION = timedelta(days=3)
+CLOSE_RUN_RETENTION = timedelta(days=400)
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something that runs by itself."""
+    """A scheduled job."""
 
     name: str
-    work: Callable[[datetime], str]  # gets `now`, returns one line about what it did, "" for nothing
-    slot: Callable[[datetime], datetime]  # the time that a run at `now` stands for
-    minutes: int  # how often the bell rings
-    until_done: bool = False  # ring again for the same slot until one run succeeded
+    work: Callable[[datetime], str]  # takes `now`; returns one line about what it did, "" for nothing
+    slot: Callable[[datetime], datetime]  # the scheduled time of a run that starts at `now`
+    minutes: int  # how often the scheduler fires
+    until_done: bool = False  # repeat the same slot until one run has succeeded
 
 
 def every(minutes: int) -> Callable[[datetime], datetime]:
-    """Return a function that gives the start of the running period of `minutes`."""
+    """Return a slot function: the start of the current period of `minutes`."""
 
     def slot(now: datetime) -> datetime:
         seconds = int(now.timestamp()) // (minutes * 60) * (minutes * 60)
@@ -58,7 +58,7 @@ def every(minutes: int) -> Callable[[datetime], datetime]:
     return slot
 
 
-def nightly(now: datetime) -> datetime:
+def last_close_time(now: datetime) -> datetime:
     """Return the last 16:00 UTC at or before `now`."""
     at = now.astimezone(UTC).replace(hour=CLOSE_HOUR_UTC, minute=0, second=0, microsecond=0)
     return at if at <= now else at - timedelta(days=1)
@@ -71,23 +71,23 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count else ""
 
 
-def stripe_events(now: datetime) -> str:
-    """Take up events that failed or were left."""
-    return _count(inbox.process_pending(now=now, limit=MOST_AT_ONCE), "events handled")
+def process_stripe_events(now: datetime) -> str:
+    """Process Stripe events that failed or were never finished."""
+    return _count(inbox.process_pending(now=now, limit=MAX_EVENTS_PER_RUN), "events handled")
 
 
-def balance_transactions(now: datetime) -> str:
-    """Post what is new on Stripe's balance."""
+def fetch_balance_transactions(now: datetime) -> str:
+    """Fetch and post new balance transactions."""
     return _count(balance.fetch_new(now=now).posted, "balance transactions posted")
 
 
-def checkout_expiry(now: datetime) -> str:
-    """Ask Stripe about checkouts whose time is over and release what they held."""
+def expire_checkouts(now: datetime) -> str:
+    """Ask Stripe about checkouts past their expiry and release their stock."""
     return _count(checkout.expire_due(now=now), "checkouts ended")
 
 
-def unsent_refunds(now: datetime) -> str:
-    """Send refunds to Stripe that never reached it, and ask about those that wait for long."""
+def send_refunds(now: datetime) -> str:
+    """Send refunds that never reached Stripe, and ask it about those that wait for long."""
     done = (
         _count(refunds.send_requested(now=now), "refunds sent again"),
         _count(refunds.ask_about_waiting(now=now), "waiting refunds moved on"),
@@ -95,19 +95,19 @@ def unsent_refunds(now: datetime) -> str:
     return ", ".join(filter(None, done))
 
 
-def customer_mail(now: datetime) -> str:
-    """Send the mail that waits."""
+def send_mail(now: datetime) -> str:
+    """Send the queued mails that are due."""
     return _count(mail.send_due(now=now), "mails sent")
 
 
-def nightly_close(now: datetime) -> str:
-    """Close every open day up to yesterday, in order; after an outage that is more than one.
+def close_days(now: datetime) -> str:
+    """Close every open day up to the one that ended before the last 16:00 UTC, in order.
 
-    Books in which nothing has happened yet are not begun by a job. A run that is tried again late in the next evening,
-    or by a clock that is ahead, closes what its 16:00 UTC was for: the day that has just ended, or only seems to, waits.
+    After an outage that is more than one day. Empty books are not closed. A retry late in the evening, or under a clock
+    that is ahead, closes no later day than its 16:00 UTC stands for.
     """
-    until = days.yesterday(nightly(now))
-    if not _begun(until):
+    until = days.yesterday(last_close_time(now))
+    if not _has_activity(until):
         return ""
     closed: list[str] = []
     for day in daily_close.open_days(until):
@@ -116,8 +116,8 @@ def nightly_close(now: datetime) -> str:
     return f"closed {', '.join(closed)}" if closed else ""
 
 
-def _begun(until: date) -> bool:
-    """Whether the books have a closed day, an order or a transaction up to and including `until`."""
+def _has_activity(until: date) -> bool:
+    """Return whether the books have a closed day, or an order or transaction up to and including `until`."""
     return (
         DailyClose.objects.exists()
         or Order.objects.filter(placed_at__lt=days.day_bounds(until)[1]).exists()
@@ -126,10 +126,10 @@ def _begun(until: date) -> bool:
 
 
 def prune(now: datetime) -> str:
-    """Forget old job runs (minutes after three days, closes after four hundred) and rate limits that are full again."""
+    """Delete job runs after three days, those of the close after 400, and rate limits that are full again."""
     old, _ = JobRun.objects.filter(
-        Q(scheduled_for__lt=now - KEEP_RUNS) & ~Q(job="daily_close")
-        | Q(scheduled_for__lt=now - KEEP_CLOSES, job="daily_close")
+        Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job="daily_close")
+        | Q(scheduled_for__lt=now - CLOSE_RUN_RETENTION, job="daily_close")
     ).delete()
     full = limits.prune(now=now.timestamp())
     return "; ".join(
@@ -140,24 +140,24 @@ def prune(now: datetime) -> str:
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
-        Job("stripe_events", stripe_events, every(1), minutes=1),
-        Job("balance", balance_transactions, every(5), minutes=5),
-        Job("checkout_expiry", checkout_expiry, every(1), minutes=1),
-        Job("refunds", unsent_refunds, every(1), minutes=1),
-        Job("mail", customer_mail, every(1), minutes=1),
-        # rings every ten minutes for the same 16:00 UTC: a close that failed, or a worker that was away, catches up
-        Job("daily_close", nightly_close, nightly, minutes=10, until_done=True),
+        Job("stripe_events", process_stripe_events, every(1), minutes=1),
+        Job("balance", fetch_balance_transactions, every(5), minutes=5),
+        Job("checkout_expiry", expire_checkouts, every(1), minutes=1),
+        Job("refunds", send_refunds, every(1), minutes=1),
+        Job("mail", send_mail, every(1), minutes=1),
+        # fires every ten minutes for the same 16:00 UTC: catches up after a failed close or a worker that was down
+        Job("daily_close", close_days, last_close_time, minutes=10, until_done=True),
         Job("prune", prune, every(60), minutes=60),
     )
 }
 
 
-# ── The bell ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── The scheduler ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @unit_of_work
 def install(*, now: datetime) -> None:
-    """Write the schedule rows that `JOBS` asks for and remove those of jobs that are gone."""
+    """Write django-q2's schedule rows for `JOBS` and delete those of jobs that no longer exist."""
     wanted = {f"kikaku:{job.name}": job for job in JOBS.values()}
     Schedule.objects.filter(name__startswith="kikaku:").exclude(
         name__in=[*wanted, "kikaku:16:00 UTC"]
@@ -181,7 +181,7 @@ def install(*, now: datetime) -> None:
             "args": repr(("daily_close",)),
             "schedule_type": Schedule.DAILY,
             "repeats": -1,
-            "next_run": nightly(now) + timedelta(days=1),
+            "next_run": last_close_time(now) + timedelta(days=1),
         },
     )
 
@@ -191,9 +191,9 @@ def install(*, now: datetime) -> None:
 
 @unit_of_work
 def claim(job: Job, *, now: datetime) -> JobRun | None:
-    """Claim the run that `now` stands for; None when somebody else has it or it is done.
+    """Claim the run of `job` that is due at `now`; return None if another worker has it or it is done.
 
-    A run whose lease ran out is taken over with the next fencing token: the crashed holder can no longer finish it.
+    A run whose lease has expired is taken over with the next fencing token, so that its dead holder cannot finish it.
     """
     scheduled_for = job.slot(now)
     free = Q(finished_at__isnull=True, claimed_until__lt=now)
@@ -201,7 +201,7 @@ def claim(job: Job, *, now: datetime) -> JobRun | None:
         free |= Q(succeeded=False)
     taken = JobRun.objects.filter(free, job=job.name, scheduled_for=scheduled_for).update(
         token=F("token") + 1,
-        claimed_until=now + LEASE,
+        claimed_until=now + RUN_LEASE,
         started_at=now,
         finished_at=None,
         succeeded=None,
@@ -214,14 +214,14 @@ def claim(job: Job, *, now: datetime) -> JobRun | None:
     try:
         with transaction.atomic():
             return JobRun.objects.create(
-                job=job.name, scheduled_for=scheduled_for, claimed_until=now + LEASE, started_at=now
+                job=job.name, scheduled_for=scheduled_for, claimed_until=now + RUN_LEASE, started_at=now
             )
     except IntegrityError:
-        return None  # another worker was quicker
+        return None  # another worker claimed it first
 
 
 def finish(run: JobRun, *, succeeded: bool, message: str, now: datetime) -> bool:
-    """Write how the run ended, unless it was taken over meanwhile: then its end is not ours to write."""
+    """Write how the run ended and return True; return False if another worker has taken it over meanwhile."""
     ended = JobRun.objects.filter(pk=run.pk, token=run.token, finished_at__isnull=True).update(
         finished_at=now, succeeded=succeeded, message=message[:2000]
     )
@@ -231,7 +231,7 @@ def finish(run: JobRun, *, succeeded: bool, message: str, now: datetime) -> bool
 
 
 def _guard() -> AbstractContextManager[str]:
-    """Return what is held while a job runs; it yields a reason to wait, or nothing. Production has none."""
+    """Return the context manager of `settings.JOB_GUARD`; it yields a reason to wait, or nothing."""
     if not settings.JOB_GUARD:
         return nullcontext("")
     guard: AbstractContextManager[str] = import_string(settings.JOB_GUARD)()
@@ -239,23 +239,23 @@ def _guard() -> AbstractContextManager[str]:
 
 
 def run(name: str, *, now: datetime | None = None) -> bool:
-    """Run job `name` once for the present time; True when this call did it and it succeeded.
+    """Run job `name` for the current slot; return whether this call ran it successfully.
 
-    Called by django-q2 with the name alone: this is the edge where the clock is read.
+    django-q2 calls it with the name alone: the clock is read here and passed on.
     """
     job = JOBS[name]
     now = now or timezone.now()
     try:
         claimed = claim(job, now=now)
-    except OperationalError as error:  # a full disk, a lock that nobody gives back: the next bell
-        logger.error("job %s waits, the database does not work: %s", name, error)
+    except OperationalError as error:  # full disk, lock timeout: the next run tries again
+        logger.error("job %s is skipped, the database does not work: %s", name, error)
         return False
     if claimed is None:
         return False
     try:
         with _guard() as reason_to_wait:
             message = "" if reason_to_wait else job.work(now)
-    except Exception as error:  # a job that fails must not take its worker along
+    except Exception as error:  # a failing job must not end the worker
         logger.exception("job %s failed", name)
         finish(claimed, succeeded=False, message=f"{type(error).__name__}: {error}", now=timezone.now())
         return False

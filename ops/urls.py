@@ -1,4 +1,4 @@
-"""What machines ask."""
+"""Addresses for machines: the health probe."""
 
 from django.urls import path
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def fresh_probe() -> None:
     """Forget what an earlier test heard from the storage."""
-    health.storage_probe._answer = None
+    health.storage_probe._result = None
 
 
 def test_a_healthy_shop_says_so_with_one_query(

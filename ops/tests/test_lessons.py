@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 def test_the_nightly_job_and_the_command_by_hand_close_a_day_in_the_same_way(sandbox: Sandbox) -> None:
     now = timezone.now()
     # in the first hour of a day the job still stands for the one before
-    day = yesterday(schedule.nightly(now))
+    day = yesterday(schedule.last_close_time(now))
     build.paid_order(sandbox, now=set_clock(sandbox, at(day, 10)))
     set_clock(sandbox, now)
     call_command("daily_close", "--date", day.isoformat())

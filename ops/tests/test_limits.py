@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ops import limits
-from ops.limits import Limit, seconds_to_wait
+from ops.limits import Limit, count_request
 from ops.models import RateBucket
 from shop import urls as shop_urls
 from shop.models import ContactMessage
@@ -35,11 +35,11 @@ LOGIN = "/admin/login/"
 
 def test_a_bucket_gives_its_count_at_once_and_then_one_by_one() -> None:
     limit = Limit(5, 50)
-    assert [seconds_to_wait(limit, "k", now=NOON) for _ in range(7)] == [0, 0, 0, 0, 0, 10, 10]
-    assert seconds_to_wait(limit, "k", now=NOON + 4) == 6
-    assert seconds_to_wait(limit, "k", now=NOON + 10) == 0
-    assert seconds_to_wait(limit, "k", now=NOON + 10) == 10
-    assert [seconds_to_wait(limit, "k", now=NOON + 100) for _ in range(6)] == [0, 0, 0, 0, 0, 10]
+    assert [count_request(limit, "k", now=NOON) for _ in range(7)] == [0, 0, 0, 0, 0, 10, 10]
+    assert count_request(limit, "k", now=NOON + 4) == 6
+    assert count_request(limit, "k", now=NOON + 10) == 0
+    assert count_request(limit, "k", now=NOON + 10) == 10
+    assert [count_request(limit, "k", now=NOON + 100) for _ in range(6)] == [0, 0, 0, 0, 0, 10]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60))
@@ -47,13 +47,13 @@ def test_a_bucket_gives_its_count_at_once_and_then_one_by_one() -> None:
 def test_no_more_pass_than_count_and_what_was_earned(steps: list[tuple[int, bool]]) -> None:
     """Any rhythm, and any number of restarts: below ten at once nothing is counted in memory."""
     RateBucket.objects.all().delete()
-    limits.forget()
+    limits.clear_memory()
     limit, passed, now = Limit(6, 60), 0, NOON
     for seconds, restarted in steps:
         now += seconds
         if restarted:
-            limits.forget()
-        wait = seconds_to_wait(limit, "k", now=now)
+            limits.clear_memory()
+        wait = count_request(limit, "k", now=now)
         passed += not wait
         assert 0 <= wait <= 10
         assert passed <= 6 + (now - NOON) / 10
@@ -61,23 +61,23 @@ def test_no_more_pass_than_count_and_what_was_earned(steps: list[tuple[int, bool
 
 def test_one_client_takes_nothing_from_another() -> None:
     limit = Limit(1, 60)
-    assert [seconds_to_wait(limit, key, now=NOON) for key in "ab"] == [0, 0]
-    assert seconds_to_wait(limit, "a", now=NOON) == 60
+    assert [count_request(limit, key, now=NOON) for key in "ab"] == [0, 0]
+    assert count_request(limit, "a", now=NOON) == 60
 
 
 def test_after_a_restart_a_client_is_still_refused() -> None:
     limit = Limit(3, 60)
     for _ in range(4):
-        seconds_to_wait(limit, "k", now=NOON)
-    limits.forget()
-    assert seconds_to_wait(limit, "k", now=NOON) == 20
+        count_request(limit, "k", now=NOON)
+    limits.clear_memory()
+    assert count_request(limit, "k", now=NOON) == 20
 
 
 def test_a_clock_that_is_set_back_an_hour_refuses_nobody_for_that_hour() -> None:
     limit = Limit(3, 60)
     for _ in range(4):
-        seconds_to_wait(limit, "k", now=NOON)
-    assert [seconds_to_wait(limit, "k", now=NOON - 3600) for _ in range(4)] == [0, 0, 0, 20]
+        count_request(limit, "k", now=NOON)
+    assert [count_request(limit, "k", now=NOON - 3600) for _ in range(4)] == [0, 0, 0, 20]
 
 
 def test_a_flood_that_is_refused_costs_no_statement(
@@ -85,9 +85,9 @@ def test_a_flood_that_is_refused_costs_no_statement(
 ) -> None:
     limit = Limit(2, 60)
     for _ in range(3):
-        seconds_to_wait(limit, "k", now=NOON)
+        count_request(limit, "k", now=NOON)
     with django_assert_num_queries(0):
-        assert all(seconds_to_wait(limit, "k", now=NOON + 1) for _ in range(100))
+        assert all(count_request(limit, "k", now=NOON + 1) for _ in range(100))
 
 
 def test_a_tenth_of_a_large_limit_is_counted_in_memory(
@@ -95,27 +95,27 @@ def test_a_tenth_of_a_large_limit_is_counted_in_memory(
 ) -> None:
     limit = Limit(100, 100)
     with django_assert_num_queries(0):
-        assert not any(seconds_to_wait(limit, "k", now=NOON) for _ in range(10))
+        assert not any(count_request(limit, "k", now=NOON) for _ in range(10))
     with django_assert_num_queries(1):
-        assert seconds_to_wait(limit, "k", now=NOON) == 0
+        assert count_request(limit, "k", now=NOON) == 0
     assert RateBucket.objects.get().due == (NOON + 11) * 1000  # all eleven
 
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_what_is_counted_in_memory_lets_at_most_a_tenth_more_pass_for_each_process(processes: int) -> None:
     limit, passed = Limit(100, 100), 0
-    memories = [dict[str, limits.Memory]() for _ in range(processes)]
+    memories = [dict[str, limits.BucketMemory]() for _ in range(processes)]
     for turn in range(400):
         limits._memory.clear()
         limits._memory.update(memories[turn % processes])
-        passed += not seconds_to_wait(limit, "k", now=NOON)
+        passed += not count_request(limit, "k", now=NOON)
         memories[turn % processes] = dict(limits._memory)
     assert 100 <= passed <= 100 + 10 * (processes - 1)
 
 
 def post_messages(number: int, told: "Queue[list[int]]") -> None:
     """Run in a process of its own: write to the shop fifteen times."""
-    limits.forget()
+    limits.clear_memory()
     client = Client()
     told.put([client.post("/contact/", MESSAGE).status_code for _ in range(number)])
     connections.close_all()
@@ -149,8 +149,8 @@ def test_when_counting_fails_the_shop_goes_on(client: Client) -> None:
 
 
 def test_rows_of_full_buckets_are_pruned() -> None:
-    seconds_to_wait(Limit(2, 60), "old", now=NOON)
-    seconds_to_wait(Limit(2, 60), "new", now=NOON + 60)
+    count_request(Limit(2, 60), "old", now=NOON)
+    count_request(Limit(2, 60), "new", now=NOON + 60)
     assert limits.prune(now=NOON + 61) == 1
     assert RateBucket.objects.get().key == "new"
 
@@ -339,5 +339,5 @@ def test_counting_takes_a_fraction_of_a_millisecond_of_a_process(settings: Setti
     """A limit must not cost more than the page: the bound is wide, the machine may be busy."""
     began = time.process_time()
     for n in range(500):
-        seconds_to_wait(Limit(100_000, 1), f"k{n % 50}", now=NOON)
+        count_request(Limit(100_000, 1), f"k{n % 50}", now=NOON)
     assert math.floor((time.process_time() - began) / 500 * 1000) == 0

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from pytest_django import Settings
 
-from ops.management.commands.prepare import make_staff_login
+from ops.management.commands.prepare import ensure_staff_login
 from shop.models import Product
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 def test_the_staff_login_works_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "var" / "staff-login.txt"
-    assert make_staff_login(file)
+    assert ensure_staff_login(file)
     user, password = file.read_text().split()
     signed_in = authenticate(username=user, password=password)
     assert isinstance(signed_in, User) and signed_in.is_superuser
@@ -25,11 +25,11 @@ def test_the_staff_login_works_and_only_its_owner_reads_it(tmp_path: Path) -> No
 
 def test_the_staff_login_is_made_once_and_anew_when_its_file_is_lost(tmp_path: Path) -> None:
     file = tmp_path / "staff-login.txt"
-    make_staff_login(file)
+    ensure_staff_login(file)
     first = file.read_text()
-    assert not make_staff_login(file) and file.read_text() == first
+    assert not ensure_staff_login(file) and file.read_text() == first
     file.unlink()
-    assert make_staff_login(file) and file.read_text() != first
+    assert ensure_staff_login(file) and file.read_text() != first
     assert User.objects.count() == 1
 
 

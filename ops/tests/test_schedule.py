@@ -13,7 +13,7 @@ from ledger.models.orders import OrderStatus
 from ledger.testing import build
 from ops import schedule
 from ops.models import JobRun
-from ops.schedule import Job, claim, every, finish, nightly
+from ops.schedule import Job, claim, every, finish, last_close_time
 
 pytestmark = pytest.mark.django_db
 
@@ -31,8 +31,10 @@ def test_a_slot_is_the_start_of_its_period() -> None:
 
 
 def test_the_close_belongs_to_the_last_16_00_utc() -> None:
-    assert nightly(datetime(2026, 11, 22, 16, 0, tzinfo=UTC)) == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
-    assert nightly(datetime(2026, 11, 22, 15, 59, 59, tzinfo=UTC)) == datetime(
+    assert last_close_time(datetime(2026, 11, 22, 16, 0, tzinfo=UTC)) == datetime(
+        2026, 11, 22, 16, 0, tzinfo=UTC
+    )
+    assert last_close_time(datetime(2026, 11, 22, 15, 59, 59, tzinfo=UTC)) == datetime(
         2026, 11, 21, 16, 0, tzinfo=UTC
     )
 
@@ -54,8 +56,8 @@ def test_a_crashed_run_is_taken_over_after_its_lease_and_can_not_finish_any_more
     crashed = claim(job(until_done=True), now=NOON)
     assert crashed is not None
     assert claim(job(until_done=True), now=NOON + timedelta(minutes=1)) is None
-    JobRun.objects.update(scheduled_for=every(5)(NOON + schedule.LEASE + timedelta(seconds=1)))
-    heir = claim(job(until_done=True), now=NOON + schedule.LEASE + timedelta(seconds=1))
+    JobRun.objects.update(scheduled_for=every(5)(NOON + schedule.RUN_LEASE + timedelta(seconds=1)))
+    heir = claim(job(until_done=True), now=NOON + schedule.RUN_LEASE + timedelta(seconds=1))
     assert heir is not None and heir.token == crashed.token + 1
     assert not finish(crashed, succeeded=True, message="late", now=NOON)
     assert finish(heir, succeeded=True, message="done", now=NOON)
@@ -101,7 +103,7 @@ def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
 
 def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> None:
     now = datetime.now(UTC)
-    build.order(now=nightly(now) - timedelta(days=2))
+    build.order(now=last_close_time(now) - timedelta(days=2))
     with sandbox.alone():
         for name in schedule.JOBS:
             assert not schedule.run(name, now=now)
@@ -128,7 +130,7 @@ def test_the_close_rings_at_16_00_utc_tonight_and_every_night() -> None:
 
 
 def test_the_lease_outlives_what_the_queue_lets_live(settings: Settings) -> None:
-    assert schedule.LEASE.total_seconds() > int(str(settings.Q_CLUSTER["timeout"]))
+    assert schedule.RUN_LEASE.total_seconds() > int(str(settings.Q_CLUSTER["timeout"]))
     assert int(str(settings.Q_CLUSTER["retry"])) > int(str(settings.Q_CLUSTER["timeout"]))
 
 

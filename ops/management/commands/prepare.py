@@ -1,4 +1,4 @@
-"""`manage.py prepare`: everything a start needs, and only what has changed. `make run` calls it."""
+"""`manage.py prepare`: do what a start needs and has not been done yet. `make run` calls it."""
 
 import hashlib
 import os
@@ -15,69 +15,72 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-STAFF = "staff"
+STAFF_USERNAME = "staff"
 
 
 def static_fingerprint() -> str:
-    """Return a fingerprint of all static sources: path, size and time of each file."""
+    """Return a hash over path, size and modification time of each static source file."""
     digest = hashlib.sha256()
     for finder in get_finders():
         for path, storage in sorted(finder.list([]), key=lambda found: str(found[0])):
-            about = Path(storage.path(path)).stat()
-            digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+            stat = Path(storage.path(path)).stat()
+            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def make_staff_login(file: Path) -> bool:
-    """Create the development login once and put its password into `file` (only the owner reads it)."""
+def ensure_staff_login(file: Path) -> bool:
+    """Create the development login and write its password into `file`, mode 600, unless both exist.
+
+    Return whether it did.
+    """
     users = get_user_model().objects
-    if file.exists() and users.filter(username=STAFF).exists():
+    if file.exists() and users.filter(username=STAFF_USERNAME).exists():
         return False
     password = secrets.token_urlsafe(9)
-    user, _created = users.get_or_create(username=STAFF, defaults={"email": "staff@example.jp"})
+    user, _created = users.get_or_create(username=STAFF_USERNAME, defaults={"email": "staff@example.jp"})
     user.is_staff = user.is_superuser = user.is_active = True
     user.set_password(password)
     user.save()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(f"{STAFF}\n{password}\n")
+        out.write(f"{STAFF_USERNAME}\n{password}\n")
     return True
 
 
 class Command(BaseCommand):
-    """Migrate, collect static files, and in development seed the demo shop and the staff login."""
+    """Migrate and collect static files; in development also write the demo shop and the staff login."""
 
     help = "Bring database, static files, demo shop and staff login up to date; does only what is missing."
 
-    def say(self, text: str) -> None:
-        """Print one line at once."""
+    def report(self, text: str) -> None:
+        """Print one line and flush it."""
         self.stdout.write(text)
         self.stdout.flush()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do each step that is due."""
+        """Run each step that is due."""
         executor = MigrationExecutor(connection)
-        due = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        if due:
-            self.say(f"Database: {len(due)} migrations …")
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if pending:
+            self.report(f"Database: {len(pending)} migrations …")
             call_command("migrate", interactive=False, verbosity=0)
         self.collect_static()
         if settings.PRODUCTION:
             return
         if not apps.get_model("shop", "Product")._default_manager.exists():
-            self.say("Demo shop: drawing the lamps …")
+            self.report("Demo shop: drawing the lamps …")
             call_command("demo")
-        if make_staff_login(settings.VAR_DIR / "staff-login.txt"):
-            self.say("Staff login: made.")
+        if ensure_staff_login(settings.VAR_DIR / "staff-login.txt"):
+            self.report("Staff login: made.")
 
     def collect_static(self) -> None:
-        """Hash and compress static files when one of them has changed since the last time."""
+        """Hash and compress static files if one of them has changed since the last run."""
         root = Path(str(settings.STATIC_ROOT))
         marker = root / ".fingerprint"
         fingerprint = static_fingerprint()
         if marker.exists() and marker.read_text() == fingerprint:
             return
-        self.say("Static files: hashing and compressing …")
+        self.report("Static files: hashing and compressing …")
         call_command("collectstatic", interactive=False, verbosity=0, clear=True)
         marker.write_text(fingerprint)

@@ -1,4 +1,4 @@
-"""`manage.py worker`: rings the bell of every job and does the work."""
+"""`manage.py worker`: run the scheduled jobs."""
 
 import logging
 import os
@@ -19,19 +19,20 @@ from ops import schedule
 from ops.models import Heartbeat
 
 logger = logging.getLogger("ops.worker")
-BEAT_SECONDS = 30
-GRACE_SECONDS = 10  # django-q2 waits for a running job without limit; claims and leases make a hard end safe
+HEARTBEAT_SECONDS = 30
+# django-q2 waits for a running job without limit; killing it is safe because of claims and leases
+SHUTDOWN_GRACE_SECONDS = 10
 
 
 @unit_of_work
-def beat(*, started_at: datetime, now: datetime) -> None:
-    """Write the sign of life that health and alerts look at."""
+def write_heartbeat(*, started_at: datetime, now: datetime) -> None:
+    """Write the sign of life that the dashboard and alerts read."""
     Heartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now, "started_at": started_at})
 
 
-def end_now(sentinel: BaseProcess) -> None:
-    """End at once, with everything that was forked when this process leads its group (a service manager sees to it)."""
-    logger.warning("a job is still running after %s seconds: ending without it", GRACE_SECONDS)
+def kill_worker(sentinel: BaseProcess) -> None:
+    """Kill this process and what it forked: its whole process group if it leads one, as under a service manager."""
+    logger.warning("a job is still running after %s seconds and is killed", SHUTDOWN_GRACE_SECONDS)
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     sentinel.kill()
@@ -39,7 +40,7 @@ def end_now(sentinel: BaseProcess) -> None:
 
 
 class Command(BaseCommand):
-    """Install the schedule, run django-q2's cluster, and leave a sign of life every 30 seconds."""
+    """Install the schedule, run django-q2's cluster and write a heartbeat every 30 seconds."""
 
     help = "Run the scheduled jobs: Stripe events, balance, expiry, refunds, mail, the daily close."
 
@@ -58,21 +59,21 @@ class Command(BaseCommand):
 
         cluster.start()
         if not cluster.sentinel.is_alive():
-            return  # stopped while it was starting
+            return  # it was stopped during its start
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         logger.info("worker is running: %s", ", ".join(schedule.JOBS))
         while cluster.sentinel.is_alive():
             try:
-                beat(started_at=started_at, now=timezone.now())
+                write_heartbeat(started_at=started_at, now=timezone.now())
             except DatabaseError:
                 logger.exception("the heartbeat could not be written")
                 connections.close_all()
-            if stopping.wait(BEAT_SECONDS):
+            if stopping.wait(HEARTBEAT_SECONDS):
                 break
         else:
-            raise SystemExit("the cluster of django-q2 ended by itself")
-        watchdog = threading.Timer(GRACE_SECONDS, end_now, (cluster.sentinel,))
+            raise SystemExit("django-q2's cluster ended unexpectedly")
+        watchdog = threading.Timer(SHUTDOWN_GRACE_SECONDS, kill_worker, (cluster.sentinel,))
         watchdog.daemon = True
         watchdog.start()
         cluster.stop()
