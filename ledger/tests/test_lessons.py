@@ -1,7 +1,7 @@
 """What an earlier implementation got wrong with books, Stripe, stock and orders: one test for each lesson.
 
 Many of these behaviours have their own, deeper tests; these are the list, through the public functions. What of it
-concerns the shop's pages and its operation is in `shop/tests/test_lessons.py` and `ops/tests/test_lessons.py`.
+concerns the shop's pages and its operation is in `shop/tests/test_lessons.py` and `ops/tests/test_regressions.py`.
 """
 
 from datetime import UTC, datetime, timedelta

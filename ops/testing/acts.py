@@ -1,4 +1,4 @@
-"""What the shop does most, as acts whose round trips to the database are counted: by tests, and by `make bench`."""
+"""The shop's most frequent acts, whose round trips to the database are counted by tests and by `make bench`."""
 
 import secrets
 import time
@@ -27,21 +27,21 @@ from shop.testing import build as shelf
 HOST: dict[str, Any] = {"HTTP_HOST": "127.0.0.1"}
 BROWSER = {**HOST, "HTTP_SEC_FETCH_SITE": "same-origin"}
 PAYMENTS = 100
-ONE = SQL("SELECT 1")
-ONE.columns = 1  # told, so that D1 is not asked for them
+SELECT_ONE = SQL("SELECT 1")
+SELECT_ONE.columns = 1  # set here, so that D1 is not asked for them
 
 
 @dataclass(frozen=True)
 class Act:
-    """Something the shop does, with a goal for its round trips on D1."""
+    """One act of the shop, with a goal for its round trips on D1."""
 
     name: str
     goal: int | None  # at most
-    prepare: Callable[[], Callable[[], None]]  # makes what it needs, and returns the act itself
+    prepare: Callable[[], Callable[[], None]]  # creates what the act needs, and returns the act itself
 
 
 class Acts:
-    """The acts, on one small shop."""
+    """The acts on one small shop."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -54,23 +54,23 @@ class Acts:
         self.day = timezone.localdate() - timedelta(days=400)
 
     def all(self) -> list[Act]:
-        """Name them, with the goals of docs/d1.md."""
+        """Return the acts, with the goals of docs/d1.md."""
         return [
-            # first: what was sold since would be a difference of a day in the past
+            # first: sales of the other acts would be differences of a day in the past
             Act(f"close of a day of {PAYMENTS} payments", None, self._close),
-            Act("SELECT 1", None, lambda: self._nothing),
+            Act("SELECT 1", None, lambda: self._select_one),
             Act("product page, stored", 2, self._page),
             Act("product page, after its price changed", 2, self._changed_page),
             Act("order of two goods placed and sent to pay", 25, self._order),
             Act("Stripe event of a payment", None, self._event),
             Act("admin: change page of an order", 30, self._admin_order),
             Act("admin: change page of a product", 30, self._admin_product),
-            Act("admin: product of 4 variants saved", None, self._saved),
+            Act("admin: product of 4 variants saved", None, self._save_product),
         ]
 
-    def _nothing(self) -> None:
+    def _select_one(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(ONE)
+            cursor.execute(SELECT_ONE)
 
     def _page(self) -> Callable[[], None]:
         path = reverse("product", args=[self.product.slug])
@@ -82,7 +82,7 @@ class Acts:
             if hasattr(answer, "close"):
                 answer.close()
 
-        act()  # it is stored
+        act()  # from now on the page is stored
         return act
 
     def _changed_page(self) -> Callable[[], None]:
@@ -136,7 +136,7 @@ class Acts:
 
         return act
 
-    def _saved(self) -> Callable[[], None]:
+    def _save_product(self) -> Callable[[], None]:
         path = reverse("admin:shop_product_change", args=[self.product.pk])
         form = _form(self.staff.get(path))
         form["lead_spec_ja"] = secrets.token_hex(4)
@@ -172,7 +172,7 @@ def _expect_200(status: str, headers: Any, error: Any = None, /) -> Callable[[by
 
 
 def _form(page: Any) -> dict[str, Any]:
-    """Return what a browser would post of an admin form as it stands."""
+    """Return what a browser posts of an unchanged admin form."""
     return dict(_fields(page))
 
 

@@ -1,4 +1,4 @@
-"""Browsers on a running shop, and what must not happen in them."""
+"""Browsers on a running shop, and the errors they report."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ PHONE, DESK = (390, 844), (1280, 900)
 
 @dataclass
 class Visit:
-    """A customer's browser, and everything that must not happen in it."""
+    """A customer's browser, and the errors that were seen in it."""
 
     context: BrowserContext
     page: Page
@@ -20,15 +20,14 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
-        """Note console errors (violations of the policy are among them), script errors and foreign requests."""
+        """Record console errors (violations of the policy among them), script errors and requests to other hosts."""
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"script error on {page.url}: {error}"))
         page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
-        expected = (
-            "Failed to load resource: the server responded with a status of 4"  # pages that are to be 4xx
-        )
+        # pages that answer 4xx on purpose
+        expected = "Failed to load resource: the server responded with a status of 4"
         if message.type in ("error", "warning") and not message.text.startswith(expected):
             self.complaints.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
 
@@ -43,7 +42,7 @@ class Visit:
 
 @dataclass
 class Opener:
-    """Opens browsers on the running shop."""
+    """Factory of browsers on the running shop."""
 
     shop: RunningShop
     chromium: Browser
@@ -57,7 +56,7 @@ class Opener:
         dark: bool = False,
         language: str = "ja-JP",
     ) -> Page:
-        """Open a fresh browser of `size` (CSS pixels) without cookies."""
+        """Return the page of a new browser of `size` (CSS pixels), without cookies."""
         context = self.chromium.new_context(
             viewport={"width": size[0], "height": size[1]},
             java_script_enabled=javascript,
@@ -69,7 +68,7 @@ class Opener:
         context.set_default_timeout(20_000)
         page = context.new_page()
         stripe = f"http://127.0.0.1:{self.shop.port + 1}"
-        one = Visit(context, page, {self.shop.url, stripe})
-        one.watch(page)
-        self.visits.append(one)
+        visit = Visit(context, page, {self.shop.url, stripe})
+        visit.watch(page)
+        self.visits.append(visit)
         return page

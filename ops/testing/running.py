@@ -1,4 +1,4 @@
-"""A shop that is really running: the processes of `make run`, on free ports and a disk of its own."""
+"""A running shop: the processes of `make run`, on free ports and their own folder."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_ports() -> int:
-    """Find a port whose two followers are free as well: the stand-in and the D1 engine take those."""
+def find_free_ports() -> int:
+    """Return a port whose next two are free as well: the stand-in and the D1 engine use those."""
     for _try in range(50):
         with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
@@ -28,11 +28,11 @@ def free_ports() -> int:
 
 
 class RunningShop:
-    """`scripts/run.py` as a child, its lines, and `manage.py` on the same state."""
+    """`scripts/run.py` as a child process, its output, and `manage.py` on the same state."""
 
     def __init__(self, folder: Path, *, port: int | None = None, d1: bool = False) -> None:
         self.folder = folder
-        self.port = port or free_ports()
+        self.port = port or find_free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         environment = {
@@ -72,7 +72,7 @@ class RunningShop:
         return "\n".join(self.lines)
 
     def wait_for(self, text: str, *, seconds: float) -> None:
-        """Wait until a line with `text` was printed; fail with all lines when it does not come."""
+        """Wait until a line with `text` has been printed; fail with all lines if none appears in time."""
         deadline = time.monotonic() + seconds
         while text not in self.output():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -81,18 +81,18 @@ class RunningShop:
             time.sleep(0.05)
 
     def wait_for_end(self) -> None:
-        """Wait until its last line has been read."""
+        """Wait until the last line has been read."""
         self._reader.join(timeout=10)
 
     def wait_until_ready(self) -> "RunningShop":
-        """Wait for the block with addresses and login; take what it says that a second terminal needs."""
+        """Wait for the block with addresses and login; keep the variables that it lists for a second terminal."""
         self.wait_for("Ctrl-C ends everything", seconds=180)
         exports = [line.split("export ", 1)[1] for line in self.lines if line.strip().startswith("export ")]
         self.environment |= dict(line.split("=", 1) for line in exports)
         return self
 
     def login(self) -> tuple[str, str]:
-        """Return the staff user and password that were made for this run."""
+        """Return user name and password of the staff login of this run."""
         user, password = (self.folder / "staff-login.txt").read_text().split()
         return user, password
 
@@ -108,7 +108,7 @@ class RunningShop:
         )
 
     def children(self) -> list[int]:
-        """Return the ids of all processes that were started by it and still run (Linux)."""
+        """Return the ids of all processes below `scripts/run.py` that still run (Linux)."""
         parents: dict[int, int] = {}
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -119,7 +119,7 @@ class RunningShop:
                 parents[int(status.parent.name)] = int(rest[1])
         found = [self.process.pid]
         for parent in found:
-            found += [pid for pid, of in parents.items() if of == parent]
+            found += [pid for pid, its_parent in parents.items() if its_parent == parent]
         return found[1:]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -130,7 +130,7 @@ class RunningShop:
 
 
 def wait_until_gone(pids: list[int]) -> list[int]:
-    """Wait up to five seconds; returns those that still run."""
+    """Wait up to five seconds for processes to end; return those that still run."""
     for _try in range(100):
         pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
         if not pids:

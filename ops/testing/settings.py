@@ -1,4 +1,4 @@
-"""The usual settings on a disk of their own: what a shop started by a test writes goes below KIKAKU_TEST_ROOT."""
+"""The project's settings for a shop that a test starts: its files are below KIKAKU_TEST_ROOT."""
 
 import os
 from pathlib import Path

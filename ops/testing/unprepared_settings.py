@@ -1,4 +1,4 @@
-"""Settings of a shop that a test serves without `manage.py prepare`: static files go by their plain names."""
+"""Settings of a shop that a test serves without `manage.py prepare`: static files keep their plain names."""
 
 from ops.testing.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The admin has a policy of its own; the shop keeps the strict one."""
+"""The admin has its own Content-Security-Policy; the shop keeps the strict one."""
 
 import pytest
 from django.test import Client
@@ -20,7 +20,7 @@ def test_the_admin_may_use_the_inline_code_of_its_theme(client: Client, path: st
 
 
 @pytest.mark.parametrize("path", ["/", "/en/", "/admin-is-not-here/", "/health"])
-def test_everything_else_stays_strict(client: Client, path: str) -> None:
+def test_every_other_page_keeps_the_strict_policy(client: Client, path: str) -> None:
     policy = directives(client, path)
     assert policy["script-src"] == "'self'" and policy["style-src"] == "'self'"
     assert "https://checkout.stripe.com" in policy["form-action"]

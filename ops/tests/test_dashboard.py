@@ -1,4 +1,4 @@
-"""The admin opens on what needs doing today."""
+"""The admin's first page shows what needs attention today."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def tiles(answer: object) -> dict[str, tuple[str, str]]:
     return {tile.url: (tile.value, tile.state) for tile in context["tiles"]}
 
 
-def test_an_empty_shop_is_calm_but_misses_its_worker(staff: Client) -> None:
+def test_an_empty_shop_shows_no_alarm_but_for_its_missing_worker(staff: Client) -> None:
     answer = staff.get("/admin/")
     assert answer.status_code == 200
     shown = tiles(answer)
@@ -44,7 +44,7 @@ def test_a_paid_order_waits_to_be_shipped(staff: Client, sandbox: object) -> Non
     assert paid.number in answer.content.decode()
 
 
-def test_a_discrepancy_and_a_close_with_differences_alarm(staff: Client) -> None:
+def test_a_discrepancy_and_a_close_with_differences_are_alarms(staff: Client) -> None:
     now = timezone.now()
     day = (timezone.localtime(now) - timedelta(days=1)).date()
     Discrepancy.objects.create(kind="amount", object_id="txn_1", amount=5, day=day, created_at=now)
@@ -62,7 +62,7 @@ def test_a_discrepancy_and_a_close_with_differences_alarm(staff: Client) -> None
     assert shown["/admin/ledger/dailyclose/"][1] == "alarm"
 
 
-def test_a_worker_is_missed_after_two_minutes(staff: Client) -> None:
+def test_a_worker_without_a_heartbeat_for_two_minutes_is_an_alarm(staff: Client) -> None:
     now = timezone.now()
     Heartbeat.objects.create(name="worker", beat_at=now, started_at=now)
     assert tiles(staff.get("/admin/"))["/admin/ops/jobrun/"][1] == "calm"
@@ -70,7 +70,7 @@ def test_a_worker_is_missed_after_two_minutes(staff: Client) -> None:
     assert tiles(staff.get("/admin/"))["/admin/ops/jobrun/"][1] == "alarm"
 
 
-def test_staff_see_only_what_they_may(client: Client) -> None:
+def test_staff_see_only_tiles_that_they_have_permission_for(client: Client) -> None:
     packer = User.objects.create_user("packer", password="x", is_staff=True)
     packer.user_permissions.add(Permission.objects.get(codename="view_order"))
     client.force_login(packer)
@@ -79,7 +79,7 @@ def test_staff_see_only_what_they_may(client: Client) -> None:
     assert "/admin/ledger/dailyclose/" not in answer.content.decode()
 
 
-def test_the_first_page_asks_little(
+def test_the_first_page_takes_few_queries(
     staff: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(20):

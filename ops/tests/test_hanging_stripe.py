@@ -1,6 +1,6 @@
-"""Stripe accepts and never answers; four customers wait for it. The shop goes on for everybody else.
+"""While four customers wait for a Stripe that never answers, the shop serves everyone else.
 
-The real web server, started by the very commands of `make run` and of the image, on the test's database.
+Uses the real web server, started by the commands of `make run` and of the image, on the test's database.
 """
 
 import json
@@ -28,12 +28,12 @@ from django.test import Client
 
 from kikaku.testing.database import database_environment
 from ledger.models import CheckoutAttempt, Order, StripeEvent
-from ops.testing.running import ROOT, free_ports
+from ops.testing.running import ROOT, find_free_ports
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HANGING = 4
+WAITING_CUSTOMERS = 4
 
 
 def command_of_make_run(port: int) -> list[str]:
@@ -42,7 +42,7 @@ def command_of_make_run(port: int) -> list[str]:
 
 
 def command_of_the_image(port: int) -> list[str]:
-    """Read the image's CMD; only its interpreter and the port are ours."""
+    """Return the image's CMD with this interpreter and port."""
     last = (ROOT / "Dockerfile").read_text().rstrip().splitlines()[-1]
     shell = json.loads(last.removeprefix("CMD"))[-1].replace("$PORT", str(port))
     words = shlex.split(shell)
@@ -51,12 +51,12 @@ def command_of_the_image(port: int) -> list[str]:
 
 
 class SilentStripe:
-    """Accepts connections, reads, and never answers."""
+    """A server that accepts connections, reads, and never answers."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.asked: list[socket.socket] = []
+        self.callers: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -64,15 +64,15 @@ class SilentStripe:
         with suppress(OSError):
             while True:
                 caller, _address = self.listener.accept()
-                caller.recv(1)  # it asks for something
-                self.asked.append(caller)
+                caller.recv(1)  # the request has begun
+                self.callers.append(caller)
 
     def hang_up(self) -> None:
-        """Close everything: who waits is told at once."""
+        """Close all connections: the waiting clients get an error at once."""
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for caller in self.asked:
+        for caller in self.callers:
             caller.close()
 
 
@@ -85,8 +85,8 @@ def stripe() -> Iterator[SilentStripe]:
 
 @pytest.fixture(params=[command_of_make_run, command_of_the_image])
 def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -> Iterator[str]:
-    """Run the web server; gives its address."""
-    port = free_ports()
+    """Run the web server; yield its address."""
+    port = find_free_ports()
     address = f"http://127.0.0.1:{port}"
     build.product()
     build.text()
@@ -125,26 +125,26 @@ def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -
         server.wait()
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object, **__: object) -> None:
         return None
 
 
 def ask(url: str, data: dict[str, str] | bytes | None = None, **headers: str) -> int:
-    """Send a request as a browser does, without following; returns the status."""
+    """Send a request as a browser does, without following a redirect; return the status."""
     body = urlencode(data).encode() if isinstance(data, dict) else data
     request = urllib.request.Request(
         url, data=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
 
 
-def about_to_order() -> tuple[dict[str, str], str]:
-    """Go to the last page of the checkout; gives the button's fields and the cookies."""
+def customer_about_to_order() -> tuple[dict[str, str], str]:
+    """Go to the last page of the checkout; return the form's fields and the cookies."""
     client = Client()
     build.fill(client, ("SKU-madoka", 1))
     build.type_address(client)
@@ -154,7 +154,7 @@ def about_to_order() -> tuple[dict[str, str], str]:
 
 
 def signed_event() -> tuple[bytes, str]:
-    """Give an event that moves nothing, and its signature."""
+    """Return an event without effect, and its signature."""
     import stripe as library
 
     body = json.dumps(
@@ -175,15 +175,15 @@ def signed_event() -> tuple[bytes, str]:
 def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
     shop: str, stripe: SilentStripe
 ) -> None:
-    customers = [about_to_order() for _customer in range(HANGING)]
-    with ThreadPoolExecutor(HANGING + 12) as pool:
+    customers = [customer_about_to_order() for _customer in range(WAITING_CUSTOMERS)]
+    with ThreadPoolExecutor(WAITING_CUSTOMERS + 12) as pool:
         waiting = [
             pool.submit(ask, f"{shop}/checkout/place/", fields, Cookie=cookies)
             for fields, cookies in customers
         ]
         until = time.monotonic() + 30
-        while len(stripe.asked) < HANGING:
-            assert time.monotonic() < until and not any(one.done() for one in waiting)
+        while len(stripe.callers) < WAITING_CUSTOMERS:
+            assert time.monotonic() < until and not any(response.done() for response in waiting)
             time.sleep(0.02)
 
         body, signature = signed_event()
@@ -198,12 +198,12 @@ def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
             }
         others[pool.submit(ask, f"{shop}/webhooks/stripe", body, Stripe_Signature=signature)] = 200
         wait(others, timeout=30, return_when=FIRST_EXCEPTION)
-        # by order, not by the clock: everybody else is served while the four still wait
-        assert [one.result(0) for one in others] == list(others.values())
-        assert not any(one.done() for one in waiting)
+        # an order of events, not a time: everyone else is served while the four still wait
+        assert [response.result(0) for response in others] == list(others.values())
+        assert not any(response.done() for response in waiting)
 
         stripe.hang_up()
-        assert [one.result(40) for one in waiting] == [303] * HANGING
+        assert [response.result(40) for response in waiting] == [303] * WAITING_CUSTOMERS
     assert StripeEvent.objects.get().status == "done"
-    assert Order.objects.filter(status="pending").count() == HANGING
+    assert Order.objects.filter(status="pending").count() == WAITING_CUSTOMERS
     assert set(CheckoutAttempt.objects.values_list("status", flat=True)) == {"created"}

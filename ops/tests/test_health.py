@@ -1,4 +1,4 @@
-"""`/health` tells whether this process can serve."""
+"""`/health` reports whether this process can serve."""
 
 import json
 import threading
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def fresh_probe() -> None:
-    """Forget what an earlier test heard from the storage."""
+    """Forget the result that an earlier test got from the storage."""
     health.storage_probe._result = None
 
 
-def test_a_healthy_shop_says_so_with_one_query(
+def test_a_healthy_shop_is_200_after_one_query(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(1):
@@ -31,7 +31,7 @@ def test_a_healthy_shop_says_so_with_one_query(
     assert not answer.cookies
 
 
-def test_a_storage_that_can_not_be_written_is_503(client: Client, settings: Settings, tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_written_is_503(client: Client, settings: Settings, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file-where-a-folder-should-be"
     blocked.write_text("")
     settings.STORAGES = {
@@ -47,53 +47,53 @@ def test_a_storage_that_can_not_be_written_is_503(client: Client, settings: Sett
 
 
 def test_a_database_that_does_not_answer_is_503(client: Client) -> None:
-    def broken(*args: object) -> None:
+    def fail(*args: object) -> None:
         raise OperationalError("gone")
 
-    with connection.execute_wrapper(broken):
+    with connection.execute_wrapper(fail):
         answer = client.get("/health")
     assert answer.status_code == 503
     assert json.loads(answer.content)["database"] == "error"
 
 
-def test_the_probe_leaves_nothing_behind(client: Client, settings: Settings) -> None:
+def test_the_probe_leaves_no_file(client: Client, settings: Settings) -> None:
     client.get("/health")
     assert [path for path in Path(settings.EVIDENCE_ROOT).rglob("*") if path.is_file()] == []
 
 
-def test_the_storage_is_asked_once_in_thirty_seconds() -> None:
-    asked: list[float] = []
+def test_the_storage_is_checked_once_in_thirty_seconds() -> None:
+    checked: list[float] = []
     now = [100.0]
 
-    def ask() -> bool:
-        asked.append(now[0])
+    def check() -> bool:
+        checked.append(now[0])
         return True
 
-    probe = health.Probe(ask, seconds=30, clock=lambda: now[0])
+    probe = health.Probe(check, seconds=30, clock=lambda: now[0])
     for second in (100.0, 110.0, 129.9, 130.0, 131.0):
         now[0] = second
         assert probe()
-    assert asked == [100.0, 130.0]
+    assert checked == [100.0, 130.0]
 
 
-def test_a_storage_that_hangs_holds_up_one_request_only() -> None:
+def test_a_storage_that_hangs_delays_one_request_only() -> None:
     now = [0.0]
     entered, release = threading.Event(), threading.Event()
-    answers = [True, False]
+    results = [True, False]
 
-    def ask() -> bool:
+    def check() -> bool:
         if now[0]:
             entered.set()
             release.wait(5)
-        return answers.pop(0)
+        return results.pop(0)
 
-    probe = health.Probe(ask, seconds=30, clock=lambda: now[0])
+    probe = health.Probe(check, seconds=30, clock=lambda: now[0])
     assert probe()
     now[0] = 60.0
     slow = threading.Thread(target=probe)
     slow.start()
     entered.wait(5)
-    assert probe()  # the last answer, at once
+    assert probe()  # the last result, at once
     release.set()
     slow.join()
     assert not probe()

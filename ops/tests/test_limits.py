@@ -1,4 +1,4 @@
-"""Rate limits: per client, in all processes, over restarts; and nobody is locked out by others."""
+"""Rate limits: per client, shared by all processes, kept over restarts; a client cannot lock out another."""
 
 import math
 import multiprocessing
@@ -33,7 +33,7 @@ LOGIN = "/admin/login/"
 # ── The bucket ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_bucket_gives_its_count_at_once_and_then_one_by_one() -> None:
+def test_a_bucket_lets_its_count_pass_at_once_and_then_one_by_one() -> None:
     limit = Limit(5, 50)
     assert [count_request(limit, "k", now=NOON) for _ in range(7)] == [0, 0, 0, 0, 0, 10, 10]
     assert count_request(limit, "k", now=NOON + 4) == 6
@@ -44,8 +44,8 @@ def test_a_bucket_gives_its_count_at_once_and_then_one_by_one() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60))
 @hypothesis_settings(max_examples=60, deadline=None)
-def test_no_more_pass_than_count_and_what_was_earned(steps: list[tuple[int, bool]]) -> None:
-    """Any rhythm, and any number of restarts: below ten at once nothing is counted in memory."""
+def test_no_more_pass_than_the_count_and_what_was_refilled(steps: list[tuple[int, bool]]) -> None:
+    """At any rhythm and with any restarts: small limits are not counted in memory."""
     RateBucket.objects.all().delete()
     limits.clear_memory()
     limit, passed, now = Limit(6, 60), 0, NOON
@@ -59,7 +59,7 @@ def test_no_more_pass_than_count_and_what_was_earned(steps: list[tuple[int, bool
         assert passed <= 6 + (now - NOON) / 10
 
 
-def test_one_client_takes_nothing_from_another() -> None:
+def test_one_client_does_not_use_up_the_limit_of_another() -> None:
     limit = Limit(1, 60)
     assert [count_request(limit, key, now=NOON) for key in "ab"] == [0, 0]
     assert count_request(limit, "a", now=NOON) == 60
@@ -73,7 +73,7 @@ def test_after_a_restart_a_client_is_still_refused() -> None:
     assert count_request(limit, "k", now=NOON) == 20
 
 
-def test_a_clock_that_is_set_back_an_hour_refuses_nobody_for_that_hour() -> None:
+def test_a_clock_that_is_set_back_an_hour_refuses_no_client_for_that_hour() -> None:
     limit = Limit(3, 60)
     for _ in range(4):
         count_request(limit, "k", now=NOON)
@@ -102,7 +102,7 @@ def test_a_tenth_of_a_large_limit_is_counted_in_memory(
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_what_is_counted_in_memory_lets_at_most_a_tenth_more_pass_for_each_process(processes: int) -> None:
+def test_counting_in_memory_lets_at_most_a_tenth_more_pass_for_each_process(processes: int) -> None:
     limit, passed = Limit(100, 100), 0
     memories = [dict[str, limits.BucketMemory]() for _ in range(processes)]
     for turn in range(400):
@@ -113,11 +113,11 @@ def test_what_is_counted_in_memory_lets_at_most_a_tenth_more_pass_for_each_proce
     assert 100 <= passed <= 100 + 10 * (processes - 1)
 
 
-def post_messages(number: int, told: "Queue[list[int]]") -> None:
-    """Run in a process of its own: write to the shop fifteen times."""
+def post_messages(number: int, statuses: "Queue[list[int]]") -> None:
+    """Send `number` messages to the shop and put the statuses into the queue; runs in a forked process."""
     limits.clear_memory()
     client = Client()
-    told.put([client.post("/contact/", MESSAGE).status_code for _ in range(number)])
+    statuses.put([client.post("/contact/", MESSAGE).status_code for _ in range(number)])
     connections.close_all()
 
 
@@ -125,11 +125,11 @@ def post_messages(number: int, told: "Queue[list[int]]") -> None:
 def test_four_processes_share_one_limit() -> None:
     connections.close_all()
     fork = multiprocessing.get_context("fork")
-    told: Queue[list[int]] = fork.Queue()
-    processes = [fork.Process(target=post_messages, args=(8, told)) for _ in range(4)]
+    queue: Queue[list[int]] = fork.Queue()
+    processes = [fork.Process(target=post_messages, args=(8, queue)) for _ in range(4)]
     for process in processes:
         process.start()
-    statuses = [status for _ in processes for status in told.get(timeout=60)]
+    statuses = [status for _ in processes for status in queue.get(timeout=60)]
     for process in processes:
         process.join()
     count = project.RATE_LIMITS["POST contact"][0]
@@ -138,7 +138,7 @@ def test_four_processes_share_one_limit() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_when_counting_fails_the_shop_goes_on(client: Client) -> None:
+def test_when_counting_fails_the_request_passes(client: Client) -> None:
     with connection.schema_editor() as editor:
         editor.alter_db_table(RateBucket, "ops_ratebucket", "elsewhere")
     try:
@@ -190,7 +190,7 @@ def test_every_form_of_the_shop_has_a_limit(client: Client) -> None:
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/en"])
-def test_too_many_are_told_to_wait(
+def test_too_many_requests_get_429_with_the_time_to_wait(
     client: Client, settings: Settings, path: str, rule: str, prefix: str
 ) -> None:
     settings.RATE_LIMITS = {rule: (2, 240)}
@@ -226,7 +226,7 @@ def test_head_counts_as_get_and_other_addresses_of_the_household_too(
     assert client.get("/search/", REMOTE_ADDR="192.0.2.1").status_code == 200
 
 
-def test_a_header_that_anybody_can_write_makes_no_new_client(client: Client, settings: Settings) -> None:
+def test_a_forged_address_header_makes_no_new_client(client: Client, settings: Settings) -> None:
     settings.RATE_LIMITS = {"GET search": (2, 60)}
     statuses = [
         client.get(
@@ -242,7 +242,7 @@ def test_a_header_that_anybody_can_write_makes_no_new_client(client: Client, set
     assert statuses == [200, 200, 429]
 
 
-def test_a_few_searches_write_nothing_and_add_a_query_to_none(
+def test_a_few_searches_write_nothing_and_take_no_extra_query(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     build.product()
@@ -252,7 +252,7 @@ def test_a_few_searches_write_nothing_and_add_a_query_to_none(
     assert not RateBucket.objects.exists()
 
 
-def test_no_address_and_no_name_reaches_the_database(client: Client) -> None:
+def test_neither_address_nor_name_is_stored(client: Client) -> None:
     client.post(LOGIN, {"username": "hanako", "password": "x"}, REMOTE_ADDR="203.0.113.7")
     for _ in range(15):
         client.get("/search/", REMOTE_ADDR="203.0.113.7")
@@ -276,14 +276,14 @@ def sign_in(client: Client, password: str, *, name: str = "owner", address: str 
     return int(answer.status_code)
 
 
-def test_passwords_can_not_be_tried_from_one_address(owner: User) -> None:
+def test_passwords_cannot_be_tried_from_one_address(owner: User) -> None:
     count, _seconds = project.RATE_LIMITS["POST admin:login"]
     assert {sign_in(Client(), f"x{n}", name=f"name{n}") for n in range(count)} == {200}
     assert sign_in(Client(), "right") == 429
     assert sign_in(Client(), "right", address="198.51.100.9") == 302
 
 
-def test_passwords_can_not_be_tried_from_many_addresses(owner: User) -> None:
+def test_passwords_cannot_be_tried_from_many_addresses(owner: User) -> None:
     count, _seconds = project.LOGIN_LIMIT_PER_NAME
     names = ["owner", "OWNER", "ｏｗｎｅｒ", " owner "]  # each is the same bucket
     for n in range(count):
@@ -298,10 +298,10 @@ def test_an_attacker_elsewhere_does_not_lock_out_the_owner(owner: User) -> None:
         sign_in(Client(), "x", address=f"198.51.100.{n}")
     assert sign_in(Client(), "right", address="198.51.100.99") == 429
     del browser.cookies["sessionid"]
-    assert sign_in(browser, "right", address="192.0.2.77") == 302  # his browser, wherever it is
+    assert sign_in(browser, "right", address="192.0.2.77") == 302  # the known browser, from any address
 
 
-def test_a_known_browser_is_known_for_its_own_name_only_and_limited_too(
+def test_a_known_browser_is_known_for_one_name_only_and_is_limited_too(
     owner: User, settings: Settings
 ) -> None:
     User.objects.create_superuser("clerk", password="right")
@@ -310,23 +310,25 @@ def test_a_known_browser_is_known_for_its_own_name_only_and_limited_too(
     settings.LOGIN_LIMIT_PER_NAME = (2, 300)
     for n in range(2):
         assert sign_in(browser, "x", address=f"198.51.100.{n}") == 200
-    assert sign_in(browser, "right", address="198.51.100.9") == 429  # the owner's name: a stranger here
+    assert sign_in(browser, "right", address="198.51.100.9") == 429  # unknown for the owner's name
     for n in range(2):
         assert sign_in(browser, "x", name="clerk", address=f"198.51.101.{n}") == 200
     assert sign_in(browser, "right", name="clerk", address="198.51.101.9") == 429
-    assert sign_in(Client(), "right", name="clerk", address="198.51.101.9") == 302  # others are not held up
+    assert (
+        sign_in(Client(), "right", name="clerk", address="198.51.101.9") == 302
+    )  # other browsers are not affected
 
 
 @pytest.mark.parametrize("cookie", ["x", "a:b:c", "é", "\x00", "W10:1uB:x", '"' * 5000])
-def test_a_forged_browser_cookie_is_worth_nothing(owner: User, settings: Settings, cookie: str) -> None:
+def test_a_forged_device_cookie_is_ignored(owner: User, settings: Settings, cookie: str) -> None:
     settings.LOGIN_LIMIT_PER_NAME = (1, 300)
-    stranger = Client()
-    stranger.cookies[limits.DEVICE_COOKIE] = cookie
-    assert sign_in(stranger, "x") == 200
-    assert sign_in(stranger, "right", address="192.0.2.1") == 429
+    attacker = Client()
+    attacker.cookies[limits.DEVICE_COOKIE] = cookie
+    assert sign_in(attacker, "x") == 200
+    assert sign_in(attacker, "right", address="192.0.2.1") == 429
 
 
-def test_a_wrong_password_makes_no_browser_known(owner: User) -> None:
+def test_only_a_right_password_sets_the_device_cookie(owner: User) -> None:
     browser = Client()
     assert sign_in(browser, "wrong") == 200
     assert limits.DEVICE_COOKIE not in browser.cookies
@@ -336,7 +338,7 @@ def test_a_wrong_password_makes_no_browser_known(owner: User) -> None:
 
 
 def test_counting_takes_a_fraction_of_a_millisecond_of_a_process(settings: Settings) -> None:
-    """A limit must not cost more than the page: the bound is wide, the machine may be busy."""
+    """A limit must cost less than the page; the bound is wide because the machine may be busy."""
     began = time.process_time()
     for n in range(500):
         count_request(Limit(100_000, 1), f"k{n % 50}", now=NOON)

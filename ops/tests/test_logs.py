@@ -1,4 +1,4 @@
-"""Logs are readable or JSON, and no secret is in them."""
+"""Logs are readable or JSON, without secrets."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import structlog
 
 from ops import logs
 
-SECRETS = [
+LINES_WITH_SECRETS = [
     "GET /orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/thanks/",
     "/en/orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/",
     "sk_live_51AbCdEf",
@@ -20,12 +20,12 @@ SECRETS = [
     "postgres://shop:hush@db.example.jp/shop",
     "http://127.0.0.1:8001/c/pay/cs_test_a1b2c3",
 ]
-NEVER_SEEN = ["Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6", "51AbCdEf", "AbCdEf123", "hanako", "hush", "cs_test_a1b2c3"]
+SECRET_PARTS = ["Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6", "51AbCdEf", "AbCdEf123", "hanako", "hush", "cs_test_a1b2c3"]
 
 
 @pytest.fixture(autouse=True)
-def usual_logs() -> Iterator[None]:
-    """Put the logs of the test run back afterwards."""
+def restore_logs() -> Iterator[None]:
+    """Restore the logs of the test run afterwards."""
     yield
     logs.configure(production=False)
 
@@ -34,15 +34,15 @@ def usual_logs() -> Iterator[None]:
 def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
     out = io.StringIO()
     logs.configure(production=production, stream=out)
-    for secret in SECRETS:
-        logging.getLogger("django.request").warning("Not Found: %s", secret)
-        structlog.get_logger("shop").warning("refused", about=secret)
+    for line in LINES_WITH_SECRETS:
+        logging.getLogger("django.request").warning("Not Found: %s", line)
+        structlog.get_logger("shop").warning("refused", about=line)
         try:
-            raise ValueError(secret)
+            raise ValueError(line)
         except ValueError:
             logging.getLogger("ledger").exception("failed")
-    assert out.getvalue().count("\n") >= 3 * len(SECRETS)
-    for secret in NEVER_SEEN:
+    assert out.getvalue().count("\n") >= 3 * len(LINES_WITH_SECRETS)
+    for secret in SECRET_PARTS:
         assert secret not in out.getvalue()
     assert "/orders/[token]" in out.getvalue()
 
@@ -77,7 +77,7 @@ def test_configuring_twice_does_not_write_twice() -> None:
     assert out.getvalue().count("once") == 1
 
 
-def test_the_queue_s_own_chatter_is_left_out() -> None:
+def test_routine_messages_of_django_q2_are_left_out() -> None:
     out = io.StringIO()
     logs.configure(production=False, stream=out)
     logging.getLogger("django-q").info("Process-1 created task")
@@ -103,6 +103,6 @@ def test_an_event_for_sentry_loses_tokens_bodies_and_cookies() -> None:
         "user": {"email": "hanako@example.jp"},
     }
     sent = json.dumps(logs.scrub(event))
-    for secret in [*NEVER_SEEN, "03-0000-0000", "sessionid"]:
+    for secret in [*SECRET_PARTS, "03-0000-0000", "sessionid"]:
         assert secret not in sent
     assert "https://shop.example.jp/orders/[token]/" in sent

@@ -1,4 +1,4 @@
-"""`make run`: clear words when it can not start, everything at once when it can, and nothing left when it ends."""
+"""`make run`: a clear error when it cannot start, and no process left when it ends."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.testing.running import ROOT, RunningShop, free_ports, wait_until_gone
+from ops.testing.running import ROOT, RunningShop, find_free_ports, wait_until_gone
 
 
-def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
-    port = free_ports()
+def test_a_taken_port_is_reported_with_a_way_out(tmp_path: Path) -> None:
+    port = find_free_ports()
     for taken in (port, port + 1):
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -25,7 +25,7 @@ def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
             assert f"Port {taken}" in shop.output() and f"make run PORT={port + 10}" in shop.output()
 
 
-def test_a_wrong_setting_is_said_by_name(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_reported_by_name(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "run.py")],
         env={
@@ -59,7 +59,7 @@ def test_it_starts_three_processes_and_ends_them_all_on_sigterm(tmp_path: Path) 
         shop.stop(signal.SIGKILL)
 
 
-def test_a_child_that_dies_takes_the_others_along_and_says_why(tmp_path: Path) -> None:
+def test_when_a_child_dies_the_others_end_and_the_reason_is_printed(tmp_path: Path) -> None:
     shop = RunningShop(tmp_path)
     try:
         shop.wait_until_ready()
@@ -78,13 +78,13 @@ def test_a_child_that_dies_takes_the_others_along_and_says_why(tmp_path: Path) -
         shop.stop(signal.SIGKILL)
 
 
-def test_an_old_python_is_told_what_is_needed(tmp_path: Path) -> None:
-    pretend = (
+def test_an_old_python_gets_an_error_that_names_the_version_needed(tmp_path: Path) -> None:
+    bootstrap_on_old_python = (
         "import runpy, sys; sys.version_info = (3, 9, 2, 'final', 0); "
         f"runpy.run_path({str(ROOT / 'scripts' / 'bootstrap.py')!r}, run_name='__main__')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", pretend],
+        [sys.executable, "-c", bootstrap_on_old_python],
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -94,7 +94,7 @@ def test_an_old_python_is_told_what_is_needed(tmp_path: Path) -> None:
     assert "Python 3.11 or newer is needed" in done.stderr and "is 3.9" in done.stderr
 
 
-def test_no_network_is_told_as_such_and_leaves_no_mark_of_success(tmp_path: Path) -> None:
+def test_a_missing_network_is_reported_and_the_installation_is_not_marked_as_done(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "bootstrap.py").write_text((ROOT / "scripts" / "bootstrap.py").read_text())
     (tmp_path / "requirements.txt").write_text(f"django==5.2.19 --hash=sha256:{'0' * 64}\n")
@@ -120,6 +120,6 @@ def test_no_network_is_told_as_such_and_leaves_no_mark_of_success(tmp_path: Path
 
 
 @pytest.mark.parametrize("target", ["run", "test", "lint", "types", "lock", "clean"])
-def test_the_makefile_explains_each_habit(target: str) -> None:
+def test_make_help_explains_each_target(target: str) -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
     assert f"make {target} " in done.stdout

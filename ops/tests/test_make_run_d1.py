@@ -1,4 +1,4 @@
-"""`make run DB=d1`: the shop on Cloudflare's own engine, its second terminal, and the way back to SQLite."""
+"""`make run DB=d1`: the shop on Cloudflare's engine, a second terminal, and the way back to SQLite."""
 
 import os
 import runpy
@@ -24,6 +24,7 @@ def script() -> dict[str, Any]:
 
 
 def refusal(engine: str, **environment: str) -> str:
+    """Run the script, which must refuse; return its error output."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "run.py"), engine],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "ops.testing.settings", **environment},
@@ -35,16 +36,16 @@ def refusal(engine: str, **environment: str) -> str:
     return done.stderr
 
 
-def test_another_engine_is_refused_with_the_way_to_use_it() -> None:
-    said = refusal("postgres")
-    assert "DB must be sqlite or d1" in said and "DATABASE_URL=postgres://" in said
+def test_another_engine_is_refused_and_the_error_says_how_to_use_it() -> None:
+    error = refusal("postgres")
+    assert "DB must be sqlite or d1" in error and "DATABASE_URL=postgres://" in error
 
 
-def test_two_databases_are_one_too_many() -> None:
+def test_two_databases_are_refused() -> None:
     assert "name two databases" in refusal("d1", DATABASE_URL="sqlite:////nowhere")
 
 
-def test_a_env_of_ours_leads_to_d1_until_the_block_is_taken_out(
+def test_an_env_file_of_make_run_names_d1_until_the_block_is_removed(
     script: dict[str, Any], tmp_path: Path
 ) -> None:
     without: Callable[[str], str] = script["without_d1"]
@@ -56,11 +57,11 @@ def test_a_env_of_ours_leads_to_d1_until_the_block_is_taken_out(
         assert dotenv_values(file) == {**found, "DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET}
         assert file.read_text().count("DATABASE_URL") == 1
         assert file.stat().st_mode & 0o777 == 0o600
-    file.write_text(file.read_text() + "EMAIL_URL=console:\n")  # somebody's own line after it
+    file.write_text(file.read_text() + "EMAIL_URL=console:\n")  # a line that the user added
     assert without(file.read_text()) == script["DOTENV"] + "PORT=9000\nEMAIL_URL=console:\n"
 
 
-def test_a_env_without_the_block_stays_as_it_is(script: dict[str, Any]) -> None:
+def test_an_env_file_without_the_block_is_left_unchanged(script: dict[str, Any]) -> None:
     for text in (
         "",
         script["DOTENV"],
@@ -79,7 +80,7 @@ def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
             shop.wait_until_ready()
             children = shop.children()
             assert f"127.0.0.1:{shop.port + 2}" in shop.output()
-            # what a second terminal needs was printed, for this .env is not ours
+            # the variables for a second terminal were printed, because this .env was not written by make run
             assert shop.environment["DATABASE_URL"].startswith("d1://")
             done = shop.manage(
                 "shell",
@@ -97,7 +98,7 @@ def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
             shop.stop(signal.SIGKILL)
 
 
-def test_an_engine_that_dies_takes_the_shop_along(tmp_path: Path) -> None:
+def test_when_the_engine_dies_the_shop_ends(tmp_path: Path) -> None:
     need_engine()
     shop = RunningShop(tmp_path, d1=True)
     try:

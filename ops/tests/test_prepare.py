@@ -1,4 +1,4 @@
-"""`manage.py prepare` does what is missing, once."""
+"""`manage.py prepare` does each missing step once."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_the_staff_login_works_and_only_its_owner_reads_it(tmp_path: Path) -> No
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_staff_login_is_made_once_and_anew_when_its_file_is_lost(tmp_path: Path) -> None:
+def test_the_staff_login_is_made_once_and_again_when_its_file_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "staff-login.txt"
     ensure_staff_login(file)
     first = file.read_text()

@@ -1,4 +1,4 @@
-"""How often the shop asks D1: each request is a way to Cloudflare and back. Counts, never times."""
+"""How many requests the shop sends to D1, each a round trip to Cloudflare: counts, not times."""
 
 import pytest
 from django.conf import settings
@@ -6,8 +6,8 @@ from django.conf import settings
 from kikaku.sandbox import Sandbox
 from ops.testing.acts import PAYMENTS, Act, Acts, round_trips
 
-# of what has no published goal: as many as there are, so that more are noticed
-MOST = {
+# of acts without a published goal: the present counts, so that more are noticed
+PRESENT_COUNTS = {
     "SELECT 1": 1,
     f"close of a day of {PAYMENTS} payments": 85,
     "Stripe event of a payment": 22,
@@ -20,9 +20,9 @@ MOST = {
     reason="round trips are counted on D1: make test DB=d1 ARGS=ops/tests/test_round_trips.py",
 )
 @pytest.mark.django_db(transaction=True)
-def test_each_act_keeps_to_its_round_trips(sandbox: Sandbox) -> None:
+def test_each_act_keeps_within_its_round_trips(sandbox: Sandbox) -> None:
     def count(act: Act) -> int:
-        act.prepare()()  # what a process asks once is asked
+        act.prepare()()  # warm up: some requests are sent once per process
         run = act.prepare()
         before = round_trips()
         run()
@@ -32,6 +32,6 @@ def test_each_act_keeps_to_its_round_trips(sandbox: Sandbox) -> None:
 
     acts = Acts(sandbox).all()
     counts = {act.name: count(act) for act in acts}
-    limits = {act.name: MOST[act.name] if act.goal is None else act.goal for act in acts}
+    limits = {act.name: PRESENT_COUNTS[act.name] if act.goal is None else act.goal for act in acts}
     assert {name: n for name, n in counts.items() if n > limits[name]} == {}
     assert all(counts.values()), counts

@@ -1,4 +1,4 @@
-"""Jobs: rung by django-q2, claimed by a row, run once."""
+"""Jobs: started by django-q2's scheduler, claimed by a row, run once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ def test_the_close_belongs_to_the_last_16_00_utc() -> None:
     )
 
 
-def test_the_second_worker_that_hears_the_bell_leaves() -> None:
+def test_a_run_is_claimed_by_one_worker() -> None:
     assert claim(job(), now=NOON) is not None
     assert claim(job(), now=NOON + timedelta(seconds=20)) is None
     assert JobRun.objects.count() == 1
@@ -52,39 +52,39 @@ def test_a_finished_run_is_not_run_again() -> None:
     assert claim(job(), now=NOON + timedelta(minutes=5)) is not None
 
 
-def test_a_crashed_run_is_taken_over_after_its_lease_and_can_not_finish_any_more() -> None:
+def test_a_crashed_run_is_taken_over_after_its_lease_and_cannot_finish_any_more() -> None:
     crashed = claim(job(until_done=True), now=NOON)
     assert crashed is not None
     assert claim(job(until_done=True), now=NOON + timedelta(minutes=1)) is None
     JobRun.objects.update(scheduled_for=every(5)(NOON + schedule.RUN_LEASE + timedelta(seconds=1)))
-    heir = claim(job(until_done=True), now=NOON + schedule.RUN_LEASE + timedelta(seconds=1))
-    assert heir is not None and heir.token == crashed.token + 1
+    successor = claim(job(until_done=True), now=NOON + schedule.RUN_LEASE + timedelta(seconds=1))
+    assert successor is not None and successor.token == crashed.token + 1
     assert not finish(crashed, succeeded=True, message="late", now=NOON)
-    assert finish(heir, succeeded=True, message="done", now=NOON)
+    assert finish(successor, succeeded=True, message="done", now=NOON)
     assert JobRun.objects.get().message == "done"
 
 
-def test_a_failed_close_is_tried_again_a_failed_minute_is_not() -> None:
-    once, stubborn = job(), Job("stubborn", lambda now: "", nightly, minutes=10, until_done=True)
-    for one in (once, stubborn):
-        run = claim(one, now=NOON)
+def test_a_failed_close_is_tried_again_but_a_failed_job_of_a_minute_is_not() -> None:
+    once, repeated = job(), Job("repeated", lambda now: "", last_close_time, minutes=10, until_done=True)
+    for failed in (once, repeated):
+        run = claim(failed, now=NOON)
         assert run is not None
         finish(run, succeeded=False, message="Stripe is down", now=NOON)
     assert claim(once, now=NOON + timedelta(minutes=1)) is None
-    assert claim(stubborn, now=NOON + timedelta(minutes=10)) is not None
+    assert claim(repeated, now=NOON + timedelta(minutes=10)) is not None
 
 
 def test_a_job_that_raises_is_recorded_and_does_not_stop_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(now: datetime) -> str:
+    def fail(now: datetime) -> str:
         raise RuntimeError("out of paper")
 
-    monkeypatch.setitem(schedule.JOBS, "test", job(broken))
+    monkeypatch.setitem(schedule.JOBS, "test", job(fail))
     assert not schedule.run("test", now=NOON)
     run = JobRun.objects.get()
     assert run.succeeded is False and run.finished_at is not None and "out of paper" in run.message
 
 
-def test_a_run_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_the_message_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(schedule.JOBS, "test", job(lambda now: "3 mails sent"))
     assert schedule.run("test", now=NOON)
     assert not schedule.run("test", now=NOON)
@@ -96,7 +96,7 @@ def test_every_job_runs_on_an_empty_shop(sandbox: object) -> None:
         assert schedule.run(name, now=datetime.now(UTC)), JobRun.objects.get(job=name).message
 
 
-def test_a_shop_without_facts_closes_no_day_by_itself(sandbox: object) -> None:
+def test_the_job_closes_no_day_of_an_empty_shop(sandbox: object) -> None:
     schedule.run("daily_close", now=datetime.now(UTC))
     assert not DailyClose.objects.exists()
 
@@ -112,29 +112,29 @@ def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> No
     assert DailyClose.objects.count() == 2
 
 
-def test_the_schedule_is_installed_once_and_stale_rows_go() -> None:
+def test_installing_twice_writes_the_schedule_once_and_deletes_stale_rows() -> None:
     Schedule.objects.create(name="kikaku:retired", func="ops.schedule.run", args="('retired',)")
-    Schedule.objects.create(name="somebody else's", func="math.sqrt", args="(4,)")
+    Schedule.objects.create(name="another app", func="math.sqrt", args="(4,)")
     schedule.install(now=NOON)
     schedule.install(now=NOON)
     names = set(Schedule.objects.values_list("name", flat=True))
-    assert names == {f"kikaku:{name}" for name in schedule.JOBS} | {"kikaku:16:00 UTC", "somebody else's"}
+    assert names == {f"kikaku:{name}" for name in schedule.JOBS} | {"kikaku:16:00 UTC", "another app"}
     assert len(names) == Schedule.objects.count()
 
 
-def test_the_close_rings_at_16_00_utc_tonight_and_every_night() -> None:
+def test_the_close_is_scheduled_for_16_00_utc_every_day() -> None:
     schedule.install(now=NOON)
-    bell = Schedule.objects.get(name="kikaku:16:00 UTC")
-    assert bell.next_run == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
-    assert bell.calculate_next_run(bell.next_run) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    row = Schedule.objects.get(name="kikaku:16:00 UTC")
+    assert row.next_run == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
+    assert row.calculate_next_run(row.next_run) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
-def test_the_lease_outlives_what_the_queue_lets_live(settings: Settings) -> None:
+def test_the_lease_is_longer_than_the_timeout_of_the_queue(settings: Settings) -> None:
     assert schedule.RUN_LEASE.total_seconds() > int(str(settings.Q_CLUSTER["timeout"]))
     assert int(str(settings.Q_CLUSTER["retry"])) > int(str(settings.Q_CLUSTER["timeout"]))
 
 
-def test_old_runs_are_forgotten_but_closes_are_kept_a_year() -> None:
+def test_old_runs_are_deleted_but_closes_are_kept_a_year() -> None:
     now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
     for name, age in (("mail", 2), ("mail", 4), ("daily_close", 30), ("daily_close", 401)):
         at = now - timedelta(days=age)

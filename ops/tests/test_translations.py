@@ -1,4 +1,4 @@
-"""Every text of operations and of the admin's first page is translated, and the translation is what one sees."""
+"""Every text of ops and of the admin's first page is translated, and its translation is the one that is shown."""
 
 import re
 
@@ -8,12 +8,12 @@ from django.utils.translation import gettext, ngettext, override, pgettext
 
 CATALOGUE = settings.BASE_DIR / "ops" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
 TEXT = re.compile(r'(?:\b_|gettext|gettext_lazy|ngettext)\(\s*"((?:[^"\\]|\\.)*)"')
-IN_CONTEXT = re.compile(r'pgettext\(\s*"[^"]*",\s*"([^"]*)"')
-IN_BLOCK = re.compile(r"\{% blocktranslate[^%]*%\}([^{]*)\{%")
-IN_TEMPLATE = re.compile(r'\{% translate "([^"]*)"')
+TEXT_IN_CONTEXT = re.compile(r'pgettext\(\s*"[^"]*",\s*"([^"]*)"')
+TEXT_IN_BLOCK = re.compile(r"\{% blocktranslate[^%]*%\}([^{]*)\{%")
+TEXT_IN_TEMPLATE = re.compile(r'\{% translate "([^"]*)"')
 
 
-def test_every_text_is_in_the_catalogue_and_nothing_else_is() -> None:
+def test_the_catalogue_holds_exactly_the_texts_in_use() -> None:
     sources = [
         path
         for path in (settings.BASE_DIR / "ops").rglob("*.py")
@@ -22,23 +22,23 @@ def test_every_text_is_in_the_catalogue_and_nothing_else_is() -> None:
     used: set[str] = set()
     for path in sources:
         text = path.read_text()
-        used |= set(TEXT.findall(text)) | set(IN_CONTEXT.findall(text))
+        used |= set(TEXT.findall(text)) | set(TEXT_IN_CONTEXT.findall(text))
     templates = settings.BASE_DIR / "templates"
     for page in (templates / "admin" / "index.html", templates / "ops" / "too_many.html"):
-        used |= set(IN_TEMPLATE.findall(page.read_text()))
-        used |= set(IN_BLOCK.findall(page.read_text()))
+        used |= set(TEXT_IN_TEMPLATE.findall(page.read_text()))
+        used |= set(TEXT_IN_BLOCK.findall(page.read_text()))
     known = {entry.msgid for entry in polib.pofile(str(CATALOGUE))}
     elsewhere = {"Shop and books", "Search apps and models..."}  # settings.py, and a text of unfold
     assert known - elsewhere == used
 
 
-def test_nothing_is_left_untranslated_or_unsure() -> None:
+def test_no_text_is_untranslated_or_fuzzy() -> None:
     catalogue = polib.pofile(str(CATALOGUE))
     assert not catalogue.untranslated_entries() and not catalogue.fuzzy_entries()
 
 
-def test_no_other_app_speaks_over_operations() -> None:
-    """Catalogues of apps listed earlier win over ours where both know a text: ours then needs a context."""
+def test_no_other_app_overrides_a_translation() -> None:
+    """The catalogue of an app listed earlier wins where both hold a text: ours then needs a context."""
     different = []
     with override("ja"):
         for entry in polib.pofile(str(CATALOGUE)):

@@ -1,4 +1,4 @@
-"""Jobs in trouble: a database that takes nothing, a clock that is wrong by an hour."""
+"""Jobs when the database cannot be written, or when the clock is wrong by an hour."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
 from ledger.testing.crashes.lock import not_on_postgresql, nothing_can_be_written
 from ops import schedule
 from ops.models import JobRun
-from ops.schedule import LEASE, claim
+from ops.schedule import RUN_LEASE, claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +21,9 @@ MAIL, CLOSE = schedule.JOBS["mail"], schedule.JOBS["daily_close"]
 
 
 @not_on_postgresql
-def test_jobs_that_meet_a_locked_database_leave_and_do_their_work_at_the_next_bell(sandbox: Sandbox) -> None:
+def test_jobs_skip_a_run_while_the_database_is_locked_and_do_the_work_in_the_next_one(
+    sandbox: Sandbox,
+) -> None:
     build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
     with nothing_can_be_written():
         for name in schedule.JOBS:
@@ -32,17 +34,17 @@ def test_jobs_that_meet_a_locked_database_leave_and_do_their_work_at_the_next_be
     assert OutgoingMail.objects.get().status == "sent" and DailyClose.objects.get().day == MONDAY
 
 
-def test_a_clock_that_was_ahead_for_an_hour_leaves_no_job_waiting() -> None:
+def test_after_a_clock_that_was_ahead_jobs_run_at_once() -> None:
     ran = claim(MAIL, now=NOON + HOUR)
     assert ran is not None and schedule.finish(ran, succeeded=True, message="", now=NOON + HOUR)
     assert claim(MAIL, now=NOON + MINUTE) is not None
-    assert claim(MAIL, now=NOON + HOUR) is None  # this minute was worked off ahead of its time
+    assert claim(MAIL, now=NOON + HOUR) is None  # the run of this minute is already done
 
 
-def test_a_close_that_died_by_a_clock_ahead_is_taken_over_an_hour_later_than_else_and_no_more() -> None:
+def test_a_crashed_close_of_a_clock_an_hour_ahead_is_taken_over_an_hour_late() -> None:
     assert claim(CLOSE, now=NOON + HOUR) is not None
-    assert claim(CLOSE, now=NOON + LEASE + MINUTE) is None
-    assert claim(CLOSE, now=NOON + HOUR + LEASE + MINUTE) is not None
+    assert claim(CLOSE, now=NOON + RUN_LEASE + MINUTE) is None
+    assert claim(CLOSE, now=NOON + HOUR + RUN_LEASE + MINUTE) is not None
 
 
 def test_a_clock_ahead_closes_no_day_before_it_has_ended_in_japan(sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""Several workers ring the same bells at the same moment: each job runs once, whatever it finds to do."""
+"""Several workers start the same jobs at the same moment: each job runs once, whatever it finds to do."""
 
 from collections import Counter
 from datetime import timedelta
@@ -24,21 +24,21 @@ def test_four_workers_with_all_jobs_due_run_each_once(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY, 12))
     for _customer in range(3):
         build.paid_order(sandbox, now=now)
-    left_by_a_crash = build.order(now=now)
-    sandbox.pay(build.session_of(left_by_a_crash, now=now))
-    for delivery in sandbox.pending_deliveries():  # stored, and nobody handled them
+    unprocessed = build.order(now=now)
+    sandbox.pay(build.session_of(unprocessed, now=now))
+    for delivery in sandbox.pending_deliveries():  # stored, but not processed
         inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     now = set_clock(sandbox, night_after(MONDAY))
 
     def work(number: int, together: Together) -> Counter[str]:
         together()
         names = list(schedule.JOBS)
-        names = names[number:] + names[:number]  # nobody waits politely for the others
+        names = names[number:] + names[:number]  # each worker begins with another job
         return Counter(name for name in names if schedule.run(name, now=now))
 
     done: Counter[str] = sum(crowd(WORKERS, work), Counter())
     assert JobRun.objects.count() == len(schedule.JOBS)
-    if not done["daily_close"]:  # its one run came before the events were handled: it rings again
+    if not done["daily_close"]:  # it ran before the events were processed: it is repeated
         assert "Entries kept coming in" in JobRun.objects.get(job="daily_close").message
         done += Counter(daily_close=schedule.run("daily_close", now=now + timedelta(minutes=10)))
     assert done == dict.fromkeys(schedule.JOBS, 1)

@@ -12,7 +12,7 @@ from kikaku.testing import engine_missing
 from ops.testing.browser import Opener
 from ops.testing.running import RunningShop
 
-FLAGS = [
+CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -24,9 +24,9 @@ FLAGS = [
 
 @pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
-    """Start web, worker and the Stripe stand-in once, with the demo goods; end them all afterwards.
+    """Run web, worker and the Stripe stand-in once for the package, with the demo goods.
 
-    On D1 where the tests run on D1, else on SQLite.
+    On D1 if the tests run on D1, else on SQLite.
     """
     on_d1 = connections["default"].settings_dict["ENGINE"] == "kikaku.d1"
     running = RunningShop(tmp_path_factory.mktemp("shop"), d1=on_d1)
@@ -38,24 +38,24 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Start the machine's Chromium. Only within this package: its event loop is not for Django's own tests."""
+    """Start the machine's Chromium, for this package only: its event loop disturbs other Django tests."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         engine_missing("Chromium is not installed (Debian: apt install chromium fonts-noto-cjk)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def visit(shop: RunningShop, chromium: Browser) -> Iterator["Opener"]:
-    """Give a function that opens a browser; when the test ends no page may have complained."""
+    """Return a function that opens a browser; afterwards fail if a page has reported an error."""
     opener = Opener(shop, chromium)
     yield opener
-    for one in opener.visits:
-        one.context.close()
-    complaints = [complaint for one in opener.visits for complaint in one.complaints]
+    for visit in opener.visits:
+        visit.context.close()
+    complaints = [complaint for visit in opener.visits for complaint in visit.complaints]
     assert not complaints, "\n".join(complaints)
 
 

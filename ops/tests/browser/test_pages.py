@@ -1,4 +1,4 @@
-"""Every public page, on a phone and on a desk: no error, nothing from outside, nothing that axe calls serious."""
+"""Every public page on a phone and on a desktop: no error, no request to another host, no serious finding of axe."""
 
 from typing import Any
 
@@ -26,18 +26,19 @@ PAGES = [
 ]
 
 
-def serious(page: Page) -> list[str]:
-    """Return what axe finds serious or critical."""
+def serious_violations(page: Page) -> list[str]:
+    """Return the violations that axe rates serious or critical."""
     found: list[dict[str, Any]] = Axe().run(page).response["violations"]
     return [
-        f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        f"{page.url}: {violation['id']}: {violation['help']}: "
+        f"{[node['html'][:160] for node in violation['nodes'][:3]]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
     ]
 
 
-def fits(page: Page) -> bool:
-    """Whether nothing makes the page wider than its window."""
+def fits_the_window(page: Page) -> bool:
+    """Return whether no element makes the page wider than its window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
@@ -52,8 +53,8 @@ def test_a_public_page_is_accessible_and_fits(visit: Opener, size: tuple[int, in
     problems: list[str] = []
     for path in [*PAGES, product, "/en/", f"/en{product}"]:
         page.goto(path)
-        problems += serious(page)
-        if not fits(page):
+        problems += serious_violations(page)
+        if not fits_the_window(page):
             problems.append(f"{path} is wider than {size[0]} px")
     assert not problems, "\n".join(problems)
 

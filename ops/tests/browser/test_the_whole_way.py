@@ -1,4 +1,4 @@
-"""The whole way of a yen, as people walk it: a customer buys, staff ship and refund a part, the day closes clean."""
+"""End to end in the browser: a customer buys, staff ship and refund a part, the day closes without differences."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from ops.testing.running import ROOT, RunningShop
 
 pytestmark = pytest.mark.browser
 
-# the day of the sale is closed with the eyes of tomorrow: `now` is an argument of the close, not a clock it reads
+# closes the day of the sale today, with tomorrow as `now`: an argument of the close, not a clock that it reads
 CLOSE_TODAY = """
 import django, json
 django.setup()
@@ -24,7 +24,7 @@ from kikaku import days
 from ledger.closing import daily_close
 tomorrow = timezone.now() + timedelta(days=1)
 results = [daily_close.close_day(day, now=tomorrow) for day in daily_close.open_days(days.yesterday(tomorrow))]
-print(json.dumps([[str(one.day), one.state, one.differences, one.folder] for one in results]))
+print(json.dumps([[str(closed.day), closed.state, closed.differences, closed.folder] for closed in results]))
 """
 
 
@@ -32,7 +32,7 @@ VISA, DECLINED = "4242 4242 4242 4242", "4000000000000002"
 
 
 def order_goods(page: Page, *categories: str) -> None:
-    """Put the first product of each category into the cart and order; ends on Stripe's payment page."""
+    """Put the first product of each category into the cart and order it, up to Stripe's payment page."""
     for category in categories:
         page.goto(f"/categories/{category}/")
         page.locator("main a[href*='/products/']:has(img)").first.click()
@@ -46,9 +46,9 @@ def order_goods(page: Page, *categories: str) -> None:
     typed = {
         "family_name": "山田",
         "given_name": "花子",
-        "family_name_kana": "やまだ",  # made into katakana
+        "family_name_kana": "やまだ",  # the shop converts it to katakana
         "given_name_kana": "ハナコ",
-        "postal_code": "１５０－０００１",  # full width, as many keyboards write it
+        "postal_code": "１５０－０００１",  # full width, as many keyboards type it
         "city": "渋谷区",
         "street": "神宮前１－２－３",
         "building": "ライトハイツ 405",
@@ -68,13 +68,13 @@ def order_goods(page: Page, *categories: str) -> None:
 
 
 def pay(page: Page, card: str) -> None:
-    """Type a card on the payment page and pay."""
+    """Enter a card on the payment page and pay."""
     page.locator("input[name=card]").fill(card)
     page.locator("button[name=action][value=pay]").click()
 
 
 def follow_to_order(page: Page) -> str:
-    """From the page after the payment to the order's page, once Stripe's message has arrived."""
+    """Wait for the payment to arrive and open the order's page; return the order's number."""
     page.wait_for_url(re.compile(r"/orders/[^/]+/thanks/"))
     expect(page.get_by_role("heading", name="ご注文ありがとうございます")).to_be_visible(timeout=15_000)
     page.locator("main a[href*='/orders/']").first.click()
@@ -94,15 +94,15 @@ def sign_in(page: Page, shop: RunningShop) -> None:
 
 
 def open_action(page: Page, number: str, action: str) -> None:
-    """Open one of an order's forms from the list, as staff do."""
+    """Open one of an order's forms from the list of orders, as staff do."""
     page.goto(f"/admin/ledger/order/?q={number}")
     page.locator("#result_list a, table a").filter(has_text=number).first.click()
     link = page.locator(f"a[href*='/ledger/order/'][href*='/{action}']").first
     page.goto(str(link.get_attribute("href")))
 
 
-def python_in(shop: RunningShop, code: str) -> str:
-    """Run a few lines on the shop's state, in a process of their own; returns what they print."""
+def run_python(shop: RunningShop, code: str) -> str:
+    """Run Python code on the shop's state in a new process; return the last line that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -129,7 +129,7 @@ def test_a_lamp_is_sold_shipped_and_partly_refunded(
 
     staff = visit(size)  # the admin's theme needs JavaScript
     sign_in(staff, shop)
-    expect(staff.locator("body")).to_contain_text(number)  # on the first page: it waits to be shipped
+    expect(staff.locator("body")).to_contain_text(number)  # the first page lists it as to be shipped
     open_action(staff, number, "ship")
     staff.locator("input[name=tracking_number]").fill("1234-5678-9012")
     staff.locator("#content-main form button[type=submit]").first.click()
@@ -141,7 +141,7 @@ def test_a_lamp_is_sold_shipped_and_partly_refunded(
     staff.locator("input[name=reason]").fill("箱のへこみ")
     staff.locator("#content-main form button[type=submit]").first.click()
     expect(staff.locator("body")).to_contain_text("¥300")
-    staff.locator("#content-main form button[type=submit]").first.click()  # what the customer gets was shown
+    staff.locator("#content-main form button[type=submit]").first.click()  # confirms the amount that is shown
     staff.wait_for_url(re.compile(r"/admin/ledger/order/\d+/change/|/admin/ledger/order/\d+/$"))
 
     customer.goto(order_page)
@@ -169,10 +169,10 @@ def test_a_customer_who_comes_back_from_the_payment_page_can_pay_later(visit: Op
 
 
 def test_the_day_closes_without_differences(shop: RunningShop) -> None:
-    """Runs after the sales above: their payments, shipments and refunds are all of today."""
+    """Runs after the tests above, whose payments, shipments and refunds are all of today."""
     fetched = shop.manage("fetch_balance")
     assert fetched.returncode == 0, fetched.stderr
-    closed = json.loads(python_in(shop, CLOSE_TODAY))
+    closed = json.loads(run_python(shop, CLOSE_TODAY))
     day, state, differences, folder = closed[-1]
     assert (state, differences) == ("closed", 0), closed
     evidence = Path(shop.folder / "evidence" / folder)
@@ -188,13 +188,11 @@ def test_the_day_closes_without_differences(shop: RunningShop) -> None:
     verified = shop.manage("verify_books")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     again = shop.manage("daily_close", "--date", day)
-    assert again.returncode in (
-        0,
-        1,
-    )  # it is closed, or the command says that the day is not over by the real clock
+    # the day is closed already, or not over yet by the real clock
+    assert again.returncode in (0, 1)
 
 
-def test_the_report_of_a_closed_day_reads_well(shop: RunningShop, visit: Opener) -> None:
+def test_the_report_of_a_closed_day_opens(shop: RunningShop, visit: Opener) -> None:
     report = next((shop.folder / "evidence").rglob("report.html"))
     page = visit(DESK)
     page.set_content(report.read_text())

@@ -1,4 +1,4 @@
-"""What an earlier implementation got wrong in its operation; the list of the books is in `ledger/tests/test_lessons.py`."""
+"""Regressions: faults in operation that an earlier implementation had."""
 
 from typing import Any
 
@@ -22,27 +22,27 @@ from shop.testing import build as shop
 pytestmark = pytest.mark.django_db
 
 
-def test_the_nightly_job_and_the_command_by_hand_close_a_day_in_the_same_way(sandbox: Sandbox) -> None:
+def test_the_nightly_job_and_the_command_close_a_day_alike(sandbox: Sandbox) -> None:
     now = timezone.now()
-    # in the first hour of a day the job still stands for the one before
+    # in the first hour of a day the job still closes the day before
     day = yesterday(schedule.last_close_time(now))
     build.paid_order(sandbox, now=set_clock(sandbox, at(day, 10)))
     set_clock(sandbox, now)
     call_command("daily_close", "--date", day.isoformat())
-    by_hand = DailyClose.objects.get()
+    closed_by_command = DailyClose.objects.get()
     for table in (ClosingBalance, EvidenceFile, DailyClose):
-        table.objects.all().delete()  # the day is opened as only a test database can
+        table.objects.all().delete()  # reopens the day, which only a test database allows
     schedule.JOBS["daily_close"].work(now)
-    by_itself = DailyClose.objects.get()
-    assert (by_itself.day, by_itself.manifest_sha256) == (day, by_hand.manifest_sha256)
+    closed_by_job = DailyClose.objects.get()
+    assert (closed_by_job.day, closed_by_job.manifest_sha256) == (day, closed_by_command.manifest_sha256)
 
 
 def archive(client: Client, product: Product) -> Any:
-    """Take a product off the shelf in the admin."""
+    """Archive a product in the admin."""
     return client.post("/admin/shop/product/", {"_selected_action": [product.pk], "action": "archive"})
 
 
-def test_a_change_in_the_admin_is_written_down_with_who_made_it(admin_client: Client) -> None:
+def test_a_change_in_the_admin_is_logged_with_its_user(admin_client: Client) -> None:
     product = shop.product()
     archive(admin_client, product)
     entry = LogEntry.objects.get_for_object(product).filter(action=LogEntry.Action.UPDATE).get()
@@ -50,16 +50,16 @@ def test_a_change_in_the_admin_is_written_down_with_who_made_it(admin_client: Cl
     assert entry.changes_dict["status"] == ["active", "archived"]
 
 
-def test_a_change_that_can_not_be_written_down_is_not_made(admin_client: Client) -> None:
+def test_a_change_that_cannot_be_logged_is_not_made(admin_client: Client) -> None:
     product = shop.product()
 
-    def full(execute: Any, sql: str, *how: Any) -> Any:
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
         if sql.startswith("INSERT INTO") and "auditlog_logentry" in sql:
             raise OperationalError("database or disk is full")
-        return execute(sql, *how)
+        return execute(sql, *args)
 
     admin_client.raise_request_exception = False
-    with connection.execute_wrapper(full):
+    with connection.execute_wrapper(fail):
         assert archive(admin_client, product).status_code == 500
     product.refresh_from_db()
     assert product.status == Product.Status.ACTIVE
