@@ -20,6 +20,7 @@ APPEND_ONLY = {  # table: its primary key
     "ledger_dailyclose": "day",
     "ledger_closingbalance": "id",
     "ledger_evidencefile": "id",
+    "ledger_orderevent": "id",
 }
 
 # A constant key for the lock between those who post and the one who closes (PostgreSQL only: SQLite has one writer, and
@@ -54,6 +55,17 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this key exists'); END",
             ),
         ]
+    # INSERT OR REPLACE would also delete a row that meets the unique constraint; the history ignores what it has
+    triggers.append(
+        (
+            "ledger_orderevent_once",
+            "ledger_orderevent",
+            "CREATE TRIGGER ledger_orderevent_once BEFORE INSERT ON ledger_orderevent "
+            "WHEN EXISTS (SELECT 1 FROM ledger_orderevent "
+            "WHERE order_id = NEW.order_id AND kind = NEW.kind AND fact = NEW.fact) "
+            "BEGIN SELECT RAISE(IGNORE); END",
+        )
+    )
     triggers.append(
         (
             "ledger_journalentry_open_day",

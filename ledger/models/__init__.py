@@ -3,6 +3,7 @@
 from ledger.models.books import Account, JournalEntry, JournalLine
 from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, EvidenceFile
 from ledger.models.mail import OutgoingMail
+from ledger.models.order_events import OrderEvent
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
 from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, StripeEvent
 from ledger.models.stock import StockItem, StockMovement
@@ -18,6 +19,7 @@ __all__ = [
     "JournalEntry",
     "JournalLine",
     "Order",
+    "OrderEvent",
     "OrderLine",
     "OutgoingMail",
     "Payment",

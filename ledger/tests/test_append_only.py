@@ -14,9 +14,11 @@ from ledger.models import (
     EvidenceFile,
     JournalEntry,
     JournalLine,
+    OrderEvent,
     StockItem,
     StockMovement,
 )
+from ledger.testing import build
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 DAY = date(2026, 11, 20)
@@ -28,6 +30,7 @@ TABLES = [
     ("ledger_dailyclose", "manifest_sha256"),
     ("ledger_closingbalance", "debit"),
     ("ledger_evidencefile", "sha256"),
+    ("ledger_orderevent", "actor"),
 ]
 
 
@@ -65,6 +68,7 @@ def books(db: None) -> None:
     )
     ClosingBalance.objects.create(close=close, account_id="1150", debit=1, credit=0)
     EvidenceFile.objects.create(close=close, path="daily-close/report.json", sha256="0" * 64, size=1)
+    OrderEvent.objects.create(order=build.order(), kind=OrderEvent.Kind.SHIPPED, fact="shipment:1", at=NOW)
     sql("DELETE FROM ledger_test_database")
 
 
@@ -100,6 +104,23 @@ def test_what_an_engine_offers_besides_is_refused_too(books: None) -> None:
     for statement in OTHER_WAYS[connection.vendor]:
         with pytest.raises(IntegrityError, match="append-only"):
             sql(statement)
+
+
+def test_an_event_is_not_replaced_by_one_of_the_same_fact(books: None) -> None:
+    columns = "order_id, kind, fact, actor, at, data, reconstructed"
+    forged = (
+        "SELECT order_id, kind, fact, 'forger', at, data, reconstructed "
+        "FROM ledger_orderevent WHERE fact = 'shipment:1'"
+    )
+    if connection.vendor == "sqlite":
+        sql(f"INSERT OR REPLACE INTO ledger_orderevent ({columns}) {forged}")
+    else:
+        with pytest.raises(IntegrityError, match="append-only"):
+            sql(
+                f"INSERT INTO ledger_orderevent ({columns}) {forged} "
+                "ON CONFLICT (order_id, kind, fact) DO UPDATE SET actor = 'forger'"
+            )
+    assert not OrderEvent.objects.filter(actor="forger").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""The history of an order: each act is recorded with who did it, in the transaction that carries it out."""
+
+from datetime import datetime
+from typing import Any
+
+from kikaku.transactions import require_transaction, without_probe
+from ledger.models import Order, OrderEvent
+
+# actors that are no users of the admin
+CUSTOMER, STRIPE, SYSTEM = "customer", "stripe", "system"
+
+Kind = OrderEvent.Kind
+
+
+def record(order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: str = "", **data: Any) -> None:
+    """Record an act on an order (or on the order of this id), as part of the caller's transaction.
+
+    `actor` is a user's name, `CUSTOMER`, `STRIPE` or `SYSTEM`. The same kind and `fact` are stored once; an act that
+    may happen again carries its instant in the fact (see `repeatable`). `data` takes JSON values, and instants; no
+    personal data.
+    """
+    require_transaction()
+    event = OrderEvent(
+        order_id=order if isinstance(order, int) else order.pk,
+        kind=kind,
+        fact=fact,
+        actor=actor,
+        at=now,
+        data={name: _as_json(value) for name, value in data.items()},
+    )
+    with without_probe():  # the act itself decides whether it happens: nothing is read back here
+        OrderEvent.objects.bulk_create([event], ignore_conflicts=True)
+
+
+def repeatable(fact: str, now: datetime) -> str:
+    """Return the fact of an act that may happen to the same object again, such as sending a mail once more."""
+    return f"{fact}@{now.isoformat()}"
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
