@@ -1,7 +1,7 @@
-"""Where a request comes from: one answer, for the rate limits, the audit log and the logs.
+"""The client's address of a request, for the rate limits, the audit log and the logs.
 
-The web server's REMOTE_ADDR, unless the request proves that it came through our own Worker at Cloudflare; then the
-address that Cloudflare saw. Whatever else a request says about itself anybody can write, X-Forwarded-For included.
+It is the web server's REMOTE_ADDR, unless the request proves that it came through our Worker at Cloudflare: then it is
+the address that Cloudflare saw. Other headers, X-Forwarded-For included, can be forged and are ignored.
 """
 
 import hashlib
@@ -15,25 +15,25 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-# what others would believe: django-auditlog takes the address and the port from here
-UNTRUSTED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PORT")
+# removed, because libraries trust them: django-auditlog reads address and port from them
+UNTRUSTED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PORT")
 
 
 @lru_cache(maxsize=4)
 def edge_proof(secret: str) -> str:
-    """Return what our Worker sends as `X-Kikaku-Edge`: the hex HMAC-SHA-256 of "edge" under the shared secret."""
+    """Return the value of our Worker's `X-Kikaku-Edge` header: the hex HMAC-SHA-256 of "edge" under the secret."""
     return hmac.new(secret.encode(), b"edge", hashlib.sha256).hexdigest()
 
 
-def through_our_edge(meta: Mapping[str, Any]) -> bool:
-    """Tell whether a request proves that our Worker sent it; nothing does while D1_GATEWAY_SECRET is empty."""
+def is_from_our_worker(meta: Mapping[str, Any]) -> bool:
+    """Return whether a request proves that our Worker sent it; never while D1_GATEWAY_SECRET is empty."""
     secret = settings.D1_GATEWAY_SECRET
     proof = str(meta.get("HTTP_X_KIKAKU_EDGE", ""))
     return bool(secret) and hmac.compare_digest(proof.encode(), edge_proof(secret).encode())
 
 
-def parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address; None for what is none. An IPv4 address in IPv6's clothes is the IPv4 address."""
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text holds, or None. An IPv4-mapped IPv6 address becomes the IPv4 address."""
     try:
         address = ip_address(text.strip().partition("%")[0])
     except ValueError:
@@ -42,30 +42,30 @@ def parse(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def client_address(meta: Mapping[str, Any]) -> str:
-    """Return the client's address out of a request's META; empty when nobody knows it (a Unix socket)."""
-    told = meta.get("HTTP_CF_CONNECTING_IP") if through_our_edge(meta) else None
-    return str(parse(str(told or "")) or parse(str(meta.get("REMOTE_ADDR", ""))) or "")
+    """Return the client's address from a request's META; "" if it is unknown (a Unix socket)."""
+    forwarded = meta.get("HTTP_CF_CONNECTING_IP") if is_from_our_worker(meta) else None
+    return str(parse_address(str(forwarded or "")) or parse_address(str(meta.get("REMOTE_ADDR", ""))) or "")
 
 
 def client_network(address: str) -> str:
-    """Return whom an address stands for: itself, or the /64 that one IPv6 household may walk through."""
-    parsed = parse(address)
+    """Return the network that counts as one client: the IPv4 address itself, or the /64 of an IPv6 address."""
+    parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
     return str(parsed or "")
 
 
 class ClientAddressMiddleware:
-    """Put the client's address where everything looks for it, REMOTE_ADDR, and into each line of the log."""
+    """Middleware that puts the client's address into REMOTE_ADDR and into each line of the log."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the address in place and the forwarded ones gone."""
+        """Return the response to the request without its untrusted headers."""
         request.META["REMOTE_ADDR"] = address = client_address(request.META)
-        for name in UNTRUSTED:
+        for name in UNTRUSTED_HEADERS:
             request.META.pop(name, None)
-        # not unbound: Django writes its line about a refused request after the middlewares, and the next request rebinds
+        # not unbound afterwards: Django logs a refused request after the middlewares, and the next request rebinds it
         structlog.contextvars.bind_contextvars(client=address)
         return self.get_response(request)

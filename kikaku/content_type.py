@@ -1,8 +1,8 @@
-"""Forms are UTF-8: the character set that a request claims is taken away before Django sees it.
+"""Removal of the character set that a request declares, before Django sees it: forms are UTF-8.
 
-Django decodes query and form by it, with whatever codec Python has: `hex` and `zlib` are none for text, `idna` and
-`undefined` refuse to replace what they can not read, and all of them raise before Django's own handling of errors begins.
-No browser sends another one than the page's.
+Django decodes query and form with any codec of Python by that name. `hex` and `zlib` do not decode text, `idna` and
+`undefined` fail instead of replacing invalid bytes, and all of them raise before Django's error handling begins.
+Browsers send the character set of the page.
 """
 
 import re
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 BOUNDARY = re.compile(r""";\s*boundary=("[^"]*"|[^;\s"]+)""", re.IGNORECASE)
 
 
-def plain(content_type: str) -> str:
-    """Return the media type, with the boundary of its parts when it has any."""
+def plain_content_type(content_type: str) -> str:
+    """Return a content type without its parameters, except for the boundary of a multipart form."""
     media, _, parameters = content_type.partition(";")
     boundary = BOUNDARY.search(f";{parameters}") if media.strip().lower().startswith("multipart/") else None
     return media.strip() + (f"; boundary={boundary[1]}" if boundary else "")
 
 
 class PlainContentType:
-    """A layer around the application: hands it each request with a plain content type."""
+    """WSGI layer that gives each request a plain content type."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self.application = application
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer as the application does."""
+        """Return the application's response."""
         if ";" in environ.get("CONTENT_TYPE", ""):
-            environ["CONTENT_TYPE"] = plain(environ["CONTENT_TYPE"])
+            environ["CONTENT_TYPE"] = plain_content_type(environ["CONTENT_TYPE"])
         return self.application(environ, start_response)

@@ -1,4 +1,4 @@
-"""Business days: calendar days in Asia/Tokyo, told from UTC instants here and nowhere else."""
+"""Business days: calendar days in Asia/Tokyo. UTC instants are converted to them here only."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -7,9 +7,9 @@ JST = ZoneInfo("Asia/Tokyo")
 
 
 def business_day(instant: datetime) -> date:
-    """Tell the JST day of an aware instant: it belongs to D when D−1 15:00Z ≤ t < D 15:00Z.
+    """Return the JST day of an aware instant: D when D−1 15:00Z ≤ t < D 15:00Z.
 
-    Raises ValueError for a naive instant, because it names no moment.
+    Raises `ValueError` for a naive instant, which is ambiguous.
     """
     if instant.tzinfo is None:
         raise ValueError(f"{instant!r} has no time zone.")
@@ -17,11 +17,11 @@ def business_day(instant: datetime) -> date:
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """Give the UTC instants [start, end) of a JST day."""
+    """Return the UTC instants [start, end) of a JST day."""
     start = datetime.combine(day, time.min, JST).astimezone(UTC)
     return start, datetime.combine(day + timedelta(days=1), time.min, JST).astimezone(UTC)
 
 
 def yesterday(now: datetime) -> date:
-    """Give the last JST day that has ended at `now`."""
+    """Return the last JST day that has ended at `now`."""
     return business_day(now) - timedelta(days=1)

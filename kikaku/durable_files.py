@@ -1,4 +1,4 @@
-"""Files that survive a power cut: a disk has them, and the folders that name them, before anybody relies on them."""
+"""Storage whose files survive a power cut: `save` syncs the file and its folders to the disk."""
 
 import os
 from pathlib import Path
@@ -8,24 +8,24 @@ from django.core.files.storage import FileSystemStorage
 
 
 class DurableFileStorage(FileSystemStorage):
-    """Django's storage on a local disk, whose `save` returns when the disk has the file (fsync(2)).
+    """Django's storage on a local disk, whose `save` returns after fsync(2).
 
-    R2 answers only when it has put a file away, and needs none of this.
+    R2 needs none of this: it answers after it has stored the file.
     """
 
     def _save(self, name: str, content: Any) -> str:
-        saved: str = super()._save(name, content)  # type: ignore[misc]  # Django's hook; its stubs leave it out
-        root, file = Path(self.location), Path(self.path(saved))
-        _wait_for_disk(file)
-        for folder in file.parents:  # each names the one below it
-            _wait_for_disk(folder)
+        name_saved: str = super()._save(name, content)  # type: ignore[misc]  # Django's hook; its stubs leave it out
+        root, file = Path(self.location), Path(self.path(name_saved))
+        _sync(file)
+        for folder in file.parents:  # each holds the entry of the one below it
+            _sync(folder)
             if folder == root.parent:
                 break
-        return saved
+        return name_saved
 
 
-def _wait_for_disk(path: Path) -> None:
-    """Return when the disk has this file or folder."""
+def _sync(path: Path) -> None:
+    """Wait until the disk has written this file or folder."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

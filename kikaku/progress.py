@@ -1,15 +1,15 @@
-"""A progress bar for commands that take a while: on standard error, and silent when nobody looks."""
+"""A progress bar for long-running commands, on standard error."""
 
 import sys
 import time
 from typing import TextIO
 
-WIDTH = 30  # characters
-SECONDS = 0.1  # between two drawings
+BAR_WIDTH = 30  # characters
+REDRAW_SECONDS = 0.1
 
 
 class Progress:
-    """Draw `label ▕████      ▏ 120/300  12/s` in place on a terminal; say it once in ten elsewhere."""
+    """Progress bar `label ▕████      ▏ 120/300  12/s`: redrawn in place on a terminal, else a line for each tenth."""
 
     def __init__(self, label: str, total: int, *, stream: TextIO | None = None) -> None:
         self.label = label
@@ -20,13 +20,13 @@ class Progress:
         self._tenth = 0
 
     def __call__(self, done: int) -> None:
-        """Show that `done` of the total are done."""
+        """Show that `done` items of the total are done."""
         if not self.total:
             return
         now = time.monotonic()
         last = done >= self.total
         if self.stream.isatty():
-            if now - self._drawn_at < SECONDS and not last:
+            if now - self._drawn_at < REDRAW_SECONDS and not last:
                 return
             self._drawn_at = now
             self.stream.write("\r" + self._line(done, now) + ("\n" if last else ""))
@@ -39,6 +39,6 @@ class Progress:
         self.stream.flush()
 
     def _line(self, done: int, now: float) -> str:
-        filled = min(done * WIDTH // self.total, WIDTH)
+        filled = min(done * BAR_WIDTH // self.total, BAR_WIDTH)
         rate = done / max(now - self.started, 0.001)
-        return f"{self.label} ▕{'█' * filled}{' ' * (WIDTH - filled)}▏ {done:,}/{self.total:,}  {rate:,.0f}/s"
+        return f"{self.label} ▕{'█' * filled}{' ' * (BAR_WIDTH - filled)}▏ {done:,}/{self.total:,}  {rate:,.0f}/s"

@@ -1,10 +1,9 @@
-"""Settings: one file, read from the environment, loud about what is wrong.
+"""Settings: one file, read from environment variables.
 
-Every variable is listed with meaning and default in `.env.example`. A wrong or dangerous value raises
-`ImproperlyConfigured` with the variable's name, so nothing starts half-configured.
+`.env.example` lists every variable with its meaning and default. A wrong or dangerous value raises
+`ImproperlyConfigured` with the variable's name, so that nothing starts half-configured.
 """
 
-import os
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,77 +15,18 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 from kikaku.d1 import address as d1_address
+from kikaku.environment import env_choice, env_int, env_list, env_secret, env_str, env_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# ── Readers ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def env_str(name: str, default: str = "") -> str:
-    """Read a text variable; surrounding blanks are dropped."""
-    return os.environ.get(name, default).strip()
-
-
-def env_int(name: str, default: int, *, minimum: int, maximum: int) -> int:
-    """Read an integer between `minimum` and `maximum`, both included."""
-    raw = env_str(name) or str(default)
-    try:
-        value = int(raw)
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
-    if not minimum <= value <= maximum:
-        raise ImproperlyConfigured(f"{name} must lie between {minimum} and {maximum}, not {value}.")
-    return value
-
-
-def env_secret(name: str) -> str:
-    """Read a secret of our own making, which may be left out: one that could be guessed is refused."""
-    value = env_str(name)
-    if value and (len(value) < 32 or len(set(value)) < 12):
-        raise ImproperlyConfigured(
-            f"{name} is too weak: use 32 random characters or more, or leave it empty."
-        )
-    return value
-
-
-def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    """Read one of `choices`."""
-    value = env_str(name) or default
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
-    return value
-
-
-def env_list(name: str) -> list[str]:
-    """Read a comma-separated list; empty items are dropped."""
-    return [item.strip() for item in env_str(name).split(",") if item.strip()]
-
-
-def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """Read an address with one of `schemes` and a host, without a trailing slash."""
-    value = (env_str(name) or default).rstrip("/")
-    if value:
-        try:
-            parts = urlsplit(value)
-            correct = parts.scheme in schemes and bool(parts.hostname)
-            parts.port  # noqa: B018  (reading it is the check: a wrong port raises)
-        except ValueError:
-            correct = False
-        if not correct:
-            raise ImproperlyConfigured(
-                f"{name} must be an address like {schemes[0]}://host."
-            )  # not repeated: it may hold a password
-    return value
-
-
-load_dotenv(BASE_DIR / ".env")  # written by `make run`; the real environment wins
+load_dotenv(BASE_DIR / ".env")  # written by `make run`; real environment variables take precedence
 
 DATABASE_URL = env_str("DATABASE_URL")
-# Everything a running shop writes on one machine: database, media, evidence. A shop on D1 has its own, so that two
-# shops of one checkout share neither Stripe's stand-in nor logins.
+# What a shop writes on this machine: database, media, evidence. A shop on D1 has its own folder, so that two shops of
+# one checkout share neither the Stripe stand-in's state nor logins.
 VAR_DIR = BASE_DIR / "var" / ("d1" if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES else "")
 
-# ── Where are we ─────────────────────────────────────────────────────────────────────────────────────────
+# ── Environment ──────────────────────────────────────────────────────────────────────────────────────────
 
 ENVIRONMENT = env_choice("ENVIRONMENT", "production", ("production", "development"))
 PRODUCTION = ENVIRONMENT == "production"
@@ -112,7 +52,8 @@ if len(SECRET_KEY) < 40 or (PRODUCTION and SECRET_KEY.startswith("development-on
         '`python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
     )
 ADMIN_API_KEY = env_secret("ADMIN_API_KEY")
-D1_GATEWAY_SECRET = env_secret("D1_GATEWAY_SECRET")  # by it a request proves that it came through our Worker
+# with it a request proves that it came through our Worker
+D1_GATEWAY_SECRET = env_secret("D1_GATEWAY_SECRET")
 
 # ── Apps ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,7 +70,7 @@ INSTALLED_APPS = [
     "auditlog",
     "csp",
     "corsheaders",
-    "kikaku.d1",  # its commands; the database itself is chosen by DATABASE_URL
+    "kikaku.d1",  # for its commands; DATABASE_URL selects the database
     "ledger",
     "shop",
     "ops",
@@ -156,7 +97,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "kikaku.urls"
 ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
 WSGI_APPLICATION = "kikaku.wsgi.application"
-# around Django's application, the outermost last
+# around Django's application; the last is the outermost
 WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]
 TEMPLATES = [
     {
@@ -205,14 +146,16 @@ try:
             "DATABASE_URL must begin with sqlite:///, postgres://, d1:// or d1-rest://."
         )
 except ValueError as error:
-    raise ImproperlyConfigured(f"DATABASE_URL can not be read: {error}.") from None
+    raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["ENGINE"] = "kikaku.sqlite"  # the same, and its writers take turns
+    DATABASES["default"]["ENGINE"] = "kikaku.sqlite"  # Django's backend with a queue of writers
     DATABASES["default"]["CONN_MAX_AGE"] = None
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,  # seconds a writer waits for another
-        "transaction_mode": "IMMEDIATE",  # a transaction that will write takes the lock at its start: no deadlock on upgrade
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: a paid order survives a power cut
+        # a transaction takes the write lock at its start: no deadlock when it would upgrade from a read lock
+        "transaction_mode": "IMMEDIATE",
+        # synchronous=FULL: a paid order survives a power cut
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 
 # ── Language and time ────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +165,7 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 TIME_ZONE = "Asia/Tokyo"
 USE_TZ = True
 USE_I18N = True
-# what other packages leave untranslated; apps bring their own
+# texts that other packages leave untranslated; each app has its own catalogue
 LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +178,7 @@ MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"
 
 R2_ENDPOINT_URL = env_url("R2_ENDPOINT_URL")
-_R2_REST = (
+_R2_VARIABLES = (
     "R2_ACCESS_KEY_ID",
     "R2_SECRET_ACCESS_KEY",
     "R2_PRIVATE_BUCKET",
@@ -252,10 +195,10 @@ STORAGES: dict[str, dict[str, object]] = {
     },
 }
 if R2_ENDPOINT_URL:
-    for _name in _R2_REST:
+    for _name in _R2_VARIABLES:
         if not env_str(_name):
             raise ImproperlyConfigured(
-                f"{_name} is missing: R2_ENDPOINT_URL needs {', '.join(_R2_REST)} besides."
+                f"{_name} is missing: R2_ENDPOINT_URL needs {', '.join(_R2_VARIABLES)} too."
             )
     from botocore.config import Config
 
@@ -333,15 +276,15 @@ elif _live_keys:
         f"{_live_keys[0]} is a live key, but ENVIRONMENT is development: use a test key."
     )
 
-# Without a key (development only) the stand-in answers: over HTTP at STRIPE_API_BASE when it runs, else in-process.
+# Without a key (development only) the stand-in answers: over HTTP at STRIPE_API_BASE if that is set, else in-process.
 SANDBOX = not PRODUCTION and not STRIPE_SECRET_KEY
 SANDBOX_STATE = VAR_DIR / "stripe-sandbox.sqlite3"
 SANDBOX_PORT = (urlsplit(STRIPE_API_BASE).port if STRIPE_API_BASE else None) or PORT + 1
 SANDBOX_BASE_URL = STRIPE_API_BASE or f"http://127.0.0.1:{SANDBOX_PORT}"
 if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
-# Dotted paths, so that nothing else loads the stand-in: what makes the HTTP client of Stripe's library, and the
-# context manager around each scheduled job, which yields a reason to wait while a demo history is written.
+# Dotted paths, because production must not import the stand-in: a factory of the HTTP client for Stripe's library, and
+# a context manager around each scheduled job that yields a reason to wait while a demo history is written.
 STRIPE_HTTP_CLIENT = "kikaku.sandbox.adapter.http_client" if SANDBOX else ""
 JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
 
@@ -349,10 +292,10 @@ JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
 
 SHIPPING_FEE = 500
 FREE_SHIPPING_FROM = 5_000  # goods total after discount
-ORDER_MINIMUM = 50  # Stripe takes no card payment below this
-CHECKOUT_MINUTES = 35  # Stripe wants a session to live 30 minutes or more
-KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # what Stripe takes at a convenience store
-# a voucher is good until 23:59:59 JST of the day that many days after it was made; Stripe takes 1 to 60
+ORDER_MINIMUM = 50  # Stripe refuses card payments below this
+CHECKOUT_MINUTES = 35  # Stripe requires 30 minutes or more
+KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # Stripe's limits at a convenience store
+# a voucher is valid until 23:59:59 JST of the day this many days after its creation; Stripe accepts 1 to 60
 KONBINI_DAYS = 3
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days a parcel takes
@@ -383,11 +326,11 @@ REDIS_URL = env_url("REDIS_URL", schemes=("redis", "rediss"))
 Q_CLUSTER: dict[str, object] = {
     "name": "kikaku",
     "workers": 1,
-    "timeout": 300,  # the defaults None/60 run a long task twice
+    "timeout": 300,  # with the defaults None and 60 a long task runs twice
     "retry": 600,
-    "max_attempts": 1,  # our jobs look for work themselves; a repeat is the next run
+    "max_attempts": 1,  # the next run of a job does what a failed one left
     "ack_failures": True,
-    "catch_up": False,  # no flood after an outage: the jobs catch up by their own rules
+    "catch_up": False,  # the jobs catch up by themselves after an outage
     "bulk": 1,
     "save_limit": -1,
     "poll": 2,
@@ -399,19 +342,22 @@ SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog
 
-# What an optional variable would switch on; web and worker say it once at their start.
+# Features that an optional variable would switch on; web and worker log them at their start.
 SWITCHED_OFF = [
-    what
-    for what, on in (
-        ("files on R2 (R2_ENDPOINT_URL): they lie below var/", R2_ENDPOINT_URL),
-        ("addresses told by our Worker (D1_GATEWAY_SECRET): a client is whoever connects", D1_GATEWAY_SECRET),
+    feature
+    for feature, is_on in (
+        ("files on R2 (R2_ENDPOINT_URL): they are stored below var/", R2_ENDPOINT_URL),
+        (
+            "client addresses from our Worker (D1_GATEWAY_SECRET): the connection's address counts",
+            D1_GATEWAY_SECRET,
+        ),
         ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
         ("sending mail (EMAIL_URL): it is printed in the log", _mail.scheme != "console"),
         ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
         ("error reports to Sentry (SENTRY_DSN)", SENTRY_DSN),
         ("Stripe itself (STRIPE_SECRET_KEY): the stand-in answers", not SANDBOX),
     )
-    if not on
+    if not is_on
 ]
 
 # ── Security ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -434,11 +380,11 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 LOGIN_URL = "admin:login"
-AUDITLOG_CID_HEADER = None  # a request must not choose what the audit log keeps
+AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stores
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 
-# Per client: so many requests at once, and as many again within so many seconds (`ops.limits`). A shared connection
-# (an office, a mobile carrier) is one client.
+# Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared connection (an
+# office, a mobile carrier) is one client.
 RATE_LIMITS = {
     "GET search": (120, 60),
     "POST cart_add": (120, 60),
@@ -451,7 +397,7 @@ RATE_LIMITS = {
     "POST contact": (15, 3600),
     "POST admin:login": (15, 300),
 }
-LOGIN_LIMIT_PER_NAME = (15, 300)  # for one user name from whatever client; known browsers apart
+LOGIN_LIMIT_PER_NAME = (15, 300)  # for one user name from all clients; known browsers have their own
 
 _images = [SELF, "data:"] + ([R2_PUBLIC_URL] if R2_PUBLIC_URL else [])
 CONTENT_SECURITY_POLICY = {
@@ -465,13 +411,12 @@ CONTENT_SECURITY_POLICY = {
         "manifest-src": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
-        # a form's redirect counts too: placing an order ends on Stripe's page
+        # applies to a form's redirect, too: placing an order leads to Stripe's page
         "form-action": [SELF, "https://checkout.stripe.com"] + ([SANDBOX_BASE_URL] if SANDBOX else []),
     }
 }
 
-# ── The admin's look ─────────────────────────────────────────────────────────────────────────────────────
-
+# ── The admin's theme ────────────────────────────────────────────────────────────────────────────────────
 
 UNFOLD = {
     "SITE_TITLE": "LED企画",
@@ -485,7 +430,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "ops.menu.favicon"}],
     "STYLES": ["ops.menu.stylesheet"],
     "SIDEBAR": {"show_search": True, "navigation": "ops.menu.navigation"},
-    # the amber of the shop (light #d98a1f), from its paper to its night
+    # the shop's amber (light #d98a1f), from light to dark
     "COLORS": {
         "primary": {
             "50": "oklch(98% .014 80)",

@@ -1,4 +1,4 @@
-"""Addresses: machines first (no language), then the shop and the admin, Japanese at / and English at /en/."""
+"""The URLs: for machines (without language), then shop and admin, in Japanese at / and in English at /en/."""
 
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin

@@ -9,7 +9,7 @@ def engine() -> str:
 
 
 def on_d1() -> bool:
-    """Whether tests run on D1."""
+    """Return whether tests run on D1."""
     return engine() == "d1"
 
 

@@ -1,4 +1,4 @@
-"""`make bench` runs through: a tiny run prints its lines and ends with 0."""
+"""`make bench` completes: a small run prints its figures and exits with 0."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from kikaku.d1.testing.engine import need_engine
 
 
 def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run it, its temporary files below `folder`."""
+    """Run the benchmark with its temporary files below `folder`."""
     return subprocess.run(
         [sys.executable, "-m", "bench", *arguments],
         cwd=settings.BASE_DIR,
@@ -22,7 +22,7 @@ def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_tiny_run_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_small_run_reports_and_leaves_no_files(tmp_path: Path) -> None:
     run = bench("webhooks", "close", "--payments", "2", "--day", "20", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "event answered, p99" in run.stdout
@@ -34,7 +34,7 @@ def test_a_tiny_run_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_part_is_told_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_part_is_refused_with_the_list_of_parts(tmp_path: Path) -> None:
     run = bench("pagse", folder=tmp_path)
     assert run.returncode == 2
     assert "there are pages, webhooks, close" in run.stderr

@@ -1,4 +1,4 @@
-"""Settings are loud: a wrong or dangerous value stops the start with the variable's name."""
+"""A wrong or dangerous setting stops the start with the variable's name."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ DEVELOPMENT = {"ENVIRONMENT": "development", "DATABASE_URL": "sqlite:////tmp/nev
 
 
 def variables_read() -> set[str]:
-    """Find every variable that settings.py asks its typed readers for."""
+    """Return every variable that settings.py reads."""
     tree = ast.parse(SETTINGS.read_text())
     found = {
         call.args[0].value
@@ -41,12 +41,12 @@ def variables_read() -> set[str]:
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
     }
-    rest = next(
+    r2_variables = next(
         node.value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_R2_REST"
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_R2_VARIABLES"
     )
-    return found | set(ast.literal_eval(rest))
+    return found | set(ast.literal_eval(r2_variables))
 
 
 def variables_listed() -> list[str]:
@@ -54,7 +54,7 @@ def variables_listed() -> list[str]:
 
 
 def load(monkeypatch: pytest.MonkeyPatch, base: dict[str, str], **changes: str) -> dict[str, Any]:
-    """Load settings.py anew under exactly these variables; all others are there but empty, so .env adds nothing."""
+    """Load settings.py with exactly these variables; the others are set to "", so that .env adds none."""
     for name in variables_read() | set(variables_listed()):
         monkeypatch.setenv(name, "")
     for name, value in {**base, **changes}.items():
@@ -62,7 +62,7 @@ def load(monkeypatch: pytest.MonkeyPatch, base: dict[str, str], **changes: str) 
     return runpy.run_path(str(SETTINGS))
 
 
-def test_the_example_lists_every_variable_that_settings_read_once_and_no_other() -> None:
+def test_the_example_lists_exactly_the_variables_that_settings_read() -> None:
     listed = variables_listed()
     assert len(listed) == len(set(listed))
     assert set(listed) == variables_read()
@@ -75,7 +75,7 @@ def test_every_variable_in_the_example_is_explained() -> None:
             assert lines[number - 1].startswith("# "), line
 
 
-def test_a_development_shop_needs_no_variable_but_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_development_needs_no_variable_but_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, DEVELOPMENT)
     assert settings["SANDBOX"]
     assert settings["STOREFRONT_BASE_URL"] == "http://127.0.0.1:8000"
@@ -151,7 +151,7 @@ def test_development_refuses_a_live_key(monkeypatch: pytest.MonkeyPatch, variabl
     "missing",
     ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_PRIVATE_BUCKET", "R2_PUBLIC_BUCKET", "R2_PUBLIC_URL"],
 )
-def test_r2_is_configured_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_r2_is_configured_completely_or_not_at_all(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     whole = {
         "R2_ENDPOINT_URL": "https://account.r2.example.com",
         "R2_ACCESS_KEY_ID": "id",
@@ -198,7 +198,7 @@ def test_a_shop_on_d1_has_its_database_by_its_address_and_its_secret_by_a_variab
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "error"),
     [
         ("d1://DB", "must look like d1://host/name"),
         ("d1-rest://account", "must look like d1-rest://account/database"),
@@ -211,10 +211,10 @@ def test_a_shop_on_d1_has_its_database_by_its_address_and_its_secret_by_a_variab
         ("d2://d1.internal/DB", "must begin with sqlite:///, postgres://, d1:// or d1-rest://"),
     ],
 )
-def test_what_is_wrong_with_an_address_of_d1_is_said(
-    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+def test_a_wrong_address_of_d1_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, url: str, error: str
 ) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"^DATABASE_URL .*{re.escape(said)}") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=f"^DATABASE_URL .*{re.escape(error)}") as refusal:
         load(monkeypatch, PRODUCTION, DATABASE_URL=url, **D1_SECRETS)
     assert "hush-hush" not in str(refusal.value)
 
@@ -223,15 +223,13 @@ def test_what_is_wrong_with_an_address_of_d1_is_said(
     ("url", "secret"),
     [("d1://d1.internal/DB", "D1_GATEWAY_SECRET"), ("d1-rest://account/database", "CLOUDFLARE_API_TOKEN")],
 )
-def test_the_secret_that_an_address_of_d1_lacks_is_named(
-    monkeypatch: pytest.MonkeyPatch, url: str, secret: str
-) -> None:
+def test_a_missing_secret_of_d1_is_named(monkeypatch: pytest.MonkeyPatch, url: str, secret: str) -> None:
     others = {name: value for name, value in D1_SECRETS.items() if name != secret}
     with pytest.raises(ImproperlyConfigured, match=f"^DATABASE_URL .*{secret} is missing"):
         load(monkeypatch, PRODUCTION, DATABASE_URL=url, **others)
 
 
-def test_what_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_list_what_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     off = "\n".join(load(monkeypatch, DEVELOPMENT)["SWITCHED_OFF"])
     for variable in (
         "R2_ENDPOINT_URL",

@@ -1,4 +1,4 @@
-"""A missing engine is skipped with its reason, unless everything is required."""
+"""Tests of a missing engine are skipped with the reason, or fail when every engine is required."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Every form of shop and admin, sent twice at the same moment by two processes: one effect, and no error page.
+"""Every form of shop and admin, sent twice at the same moment by two processes, has one effect and no error page.
 
-`FORMS` is the list of everything that takes a POST; a new address must be put there, or be known to only read.
+`FORMS` lists every address that takes a POST; a new address must be added there or to `READ_ONLY`.
 """
 
 import re
@@ -46,12 +46,12 @@ from shop.testing import build as shop_build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Data = dict[str, Any]
+FormData = dict[str, Any]
 
 
 @dataclass
 class World:
-    """Who clicks: a customer and a member of the staff; both are signed in and have seen their form."""
+    """The browsers of a customer and of a member of staff, and the Stripe stand-in."""
 
     customer: Client
     staff: Client
@@ -60,11 +60,11 @@ class World:
 
 @dataclass(frozen=True)
 class Click:
-    """A form that is about to be sent, and what there must be afterwards."""
+    """A filled-in form, and the effect that sending it must have."""
 
     client: Client
     url: str
-    data: Data
+    data: FormData
     effect: Callable[[], object]
     expected: object
     answers: tuple[int, ...] = (302, 303)
@@ -72,7 +72,7 @@ class Click:
 
 
 def send(click: Click, together: Together) -> tuple[int, str, dict[str, str]]:
-    """Send the form once; gives status, address and cookies of the answer."""
+    """Send the form when both processes are ready; return status, redirect and cookies of the response."""
     together()
     answer = click.client.post(click.url, click.data, headers=dict(click.headers))
     cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
@@ -83,7 +83,7 @@ def send(click: Click, together: Together) -> tuple[int, str, dict[str, str]]:
 
 
 def cart_add(world: World) -> Click:
-    """Both clicks start from the cart that the browser sent: the lamp is in it once more, whichever cookie stays."""
+    """Both requests carry the same cart cookie, so that either response has the lamp once more."""
     return Click(
         world.customer,
         "/cart/add/",
@@ -101,9 +101,8 @@ def cart_update(world: World) -> Click:
 def checkout_address(world: World) -> Click:
     shop_build.fill(world.customer, ("SKU-madoka", 1))
     shop_build.type_address(world.customer)
-    return Click(
-        world.customer, "/checkout/", dict(shop_build.TYPED), Session.objects.count, 2
-    )  # his, the staff's
+    # the sessions of the customer and of the staff
+    return Click(world.customer, "/checkout/", dict(shop_build.TYPED), Session.objects.count, 2)
 
 
 def checkout_place(world: World) -> Click:
@@ -171,11 +170,11 @@ def stripe_webhook(world: World) -> Click:
     order = build.order()
     world.sandbox.pay(build.session_of(order))
     delivery = next(
-        one for one in world.sandbox.pending_deliveries() if b'"payment_intent.succeeded"' in one.body
+        sent for sent in world.sandbox.pending_deliveries() if b'"payment_intent.succeeded"' in sent.body
     )
 
     class Stripe(Client):
-        """Posts the bytes as they are."""
+        """A client that posts the body unchanged."""
 
         def post(self, path: str, data: Any = None, **extra: Any) -> Any:  # type: ignore[override]
             return super().post(path, data["body"], content_type="application/json", **extra)
@@ -198,11 +197,11 @@ def stripe_webhook(world: World) -> Click:
 # ── The books' admin ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def action(name: str, pk: object) -> str:
+def address_of(name: str, pk: object) -> str:
     return reverse(f"admin:{name}", args=[pk])
 
 
-def nonce(client: Client, url: str) -> str:
+def nonce_of(client: Client, url: str) -> str:
     found = re.search(r'name="nonce" value="([^"]+)"', client.get(url).content.decode())
     assert found
     return found[1]
@@ -210,11 +209,11 @@ def nonce(client: Client, url: str) -> str:
 
 def ship(world: World) -> Click:
     order = build.paid_order(world.sandbox, [build.line("CL-08", quantity=3, on_hand=10)])
-    url = action("ledger_order_ship", order.pk)
+    url = address_of("ledger_order_ship", order.pk)
     return Click(
         world.staff,
         url,
-        {"nonce": nonce(world.staff, url), f"line_{order.lines.get().pk}": "2", "carrier": "佐川急便"},
+        {"nonce": nonce_of(world.staff, url), f"line_{order.lines.get().pk}": "2", "carrier": "佐川急便"},
         lambda: (Shipment.objects.count(), StockItem.objects.get(sku="CL-08").on_hand),
         (1, 8),
     )
@@ -222,14 +221,14 @@ def ship(world: World) -> Click:
 
 def refund(world: World) -> Click:
     order = build.paid_order(world.sandbox)
-    url = action("ledger_order_refund", order.pk)
+    url = address_of("ledger_order_refund", order.pk)
     return Click(
         world.staff,
         url,
-        {"nonce": nonce(world.staff, url), "what": "amount", "amount": "3000", "confirmed": "3000"},
+        {"nonce": nonce_of(world.staff, url), "what": "amount", "amount": "3000", "confirmed": "3000"},
         lambda: (
             list(Refund.objects.values_list("amount", flat=True)),
-            sum(one.amount for one in stripe_client.client().v1.refunds.list({}).data),
+            sum(refund.amount for refund in stripe_client.client().v1.refunds.list({}).data),
         ),
         ([3_000], 3_000),
     )
@@ -237,14 +236,14 @@ def refund(world: World) -> Click:
 
 def cancel(world: World) -> Click:
     order = build.paid_order(world.sandbox)
-    url = action("ledger_order_cancel", order.pk)
+    url = address_of("ledger_order_cancel", order.pk)
     return Click(
         world.staff,
         url,
-        {"nonce": nonce(world.staff, url), "reason": "staff"},
+        {"nonce": nonce_of(world.staff, url), "reason": "staff"},
         lambda: (
             Order.objects.get().status,
-            sum(one.amount for one in stripe_client.client().v1.refunds.list({}).data),
+            sum(refund.amount for refund in stripe_client.client().v1.refunds.list({}).data),
             order.mails.filter(kind="cancelled").count(),
             StockItem.objects.get(sku="CL-08").reserved,
         ),
@@ -253,22 +252,22 @@ def cancel(world: World) -> Click:
 
 
 def receive(world: World) -> Click:
-    url = action("ledger_stockitem_receive", build.item("A", 5).pk)
+    url = address_of("ledger_stockitem_receive", build.item("A", 5).pk)
     return Click(
         world.staff,
         url,
-        {"nonce": nonce(world.staff, url), "quantity": "7"},
+        {"nonce": nonce_of(world.staff, url), "quantity": "7"},
         lambda: (StockItem.objects.get(sku="A").on_hand, StockMovement.objects.filter(item__sku="A").count()),
         (12, 2),
     )
 
 
 def count(world: World) -> Click:
-    url = action("ledger_stockitem_count", build.item("A", 5).pk)
+    url = address_of("ledger_stockitem_count", build.item("A", 5).pk)
     return Click(
         world.staff,
         url,
-        {"nonce": nonce(world.staff, url), "quantity": "3", "note": "棚卸"},
+        {"nonce": nonce_of(world.staff, url), "quantity": "3", "note": "棚卸"},
         lambda: (StockItem.objects.get(sku="A").on_hand, StockMovement.objects.filter(item__sku="A").count()),
         (3, 2),
     )
@@ -280,7 +279,7 @@ def send_again(world: World) -> Click:
     row = OutgoingMail.objects.get()
     return Click(
         world.staff,
-        action("ledger_outgoingmail_send_again", row.pk),
+        address_of("ledger_outgoingmail_send_again", row.pk),
         {},
         lambda: list(OutgoingMail.objects.values_list("status", "attempts")),
         [("queued", 0)],
@@ -291,7 +290,7 @@ def resolve(world: World) -> Click:
     row = note(Discrepancy.Kind.AMOUNT, "ch_1", day=timezone.localdate(), now=timezone.now())
     return Click(
         world.staff,
-        action("ledger_discrepancy_resolve", row.pk),
+        address_of("ledger_discrepancy_resolve", row.pk),
         {"resolution": "Stripe に確認済み"},
         lambda: list(Discrepancy.objects.values_list("resolution", "resolved_by")),
         [("Stripe に確認済み", "admin")],
@@ -306,7 +305,7 @@ def process_again(world: World) -> Click:
     event = StripeEvent.objects.get(type="charge.succeeded")
     return Click(
         world.staff,
-        action("ledger_stripeevent_process_this_again", event.pk),
+        address_of("ledger_stripeevent_process_this_again", event.pk),
         {},
         lambda: (Payment.objects.count(), StripeEvent.objects.get(pk=event.pk).attempts, order.mails.count()),
         (1, 1, 1),
@@ -314,7 +313,7 @@ def process_again(world: World) -> Click:
 
 
 def account_add(world: World) -> Click:
-    kept = Account.objects.count()
+    before = Account.objects.count()
     data = form_of(world.staff, reverse("admin:ledger_account_add")) | {
         "code": "6100",
         "name_ja": "荷造運賃",
@@ -327,7 +326,7 @@ def account_add(world: World) -> Click:
         reverse("admin:ledger_account_add"),
         data,
         Account.objects.count,
-        kept + 1,
+        before + 1,
         answers=(302, 200),
     )
 
@@ -335,32 +334,33 @@ def account_add(world: World) -> Click:
 # ── The catalogue's admin ────────────────────────────────────────────────────────────────────────────────
 
 
-def form_of(client: Client, url: str) -> Data:
-    """Read an admin form as a browser would send it back unchanged; the inlines stay as they are."""
+def form_of(client: Client, url: str) -> FormData:
+    """Return what a browser sends back of an unchanged admin form, inlines included."""
     context = client.get(url).context
     form = context["adminform"].form
-    data: Data = {name: initial(form[name]) for name in form.fields}
+    data: FormData = {name: unchanged_value(form[name]) for name in form.fields}
     for inline in context["inline_admin_formsets"]:
         formset = inline.formset
         management = formset.management_form
         data |= {management[name].html_name: management[name].value() for name in management.fields}
         data[f"{formset.prefix}-TOTAL_FORMS"] = len(formset.initial_forms)
-        for one in formset.initial_forms:
-            data |= {one[name].html_name: initial(one[name]) for name in one.fields if name != "DELETE"}
+        for row in formset.initial_forms:
+            fields = [row[name] for name in row.fields if name != "DELETE"]
+            data |= {field.html_name: unchanged_value(field) for field in fields}
     return {name: value for name, value in data.items() if value is not None}
 
 
-def initial(field: Any) -> Any:
-    """Give what a browser sends for an unchanged field; None for nothing."""
+def unchanged_value(field: Any) -> Any:
+    """Return what a browser sends for an unchanged field; None if it sends nothing."""
     value = field.value()
     if isinstance(value, bool):
         return "on" if value else None
-    if hasattr(value, "url"):  # a picture that is there is not sent again
+    if hasattr(value, "url"):  # an uploaded picture is not sent again
         return None
     return "" if value is None else value
 
 
-def picture() -> SimpleUploadedFile:
+def picture_file() -> SimpleUploadedFile:
     content = BytesIO()
     Image.new("RGB", (40, 30), "white").save(content, "PNG")
     return SimpleUploadedFile("side.png", content.getvalue(), "image/png")
@@ -395,9 +395,9 @@ def product_add(world: World) -> Click:
 
 
 def product_change(world: World) -> Click:
-    """A new variant, picture and specification: pressing twice makes none of them twice."""
+    """Add a variant, a picture and a specification: none of them may be added twice."""
     product = Product.objects.get()
-    url = action("shop_product_change", product.pk)
+    url = address_of("shop_product_change", product.pk)
     data = form_of(world.staff, url)
     data |= {
         "title_ja": "新しい名前",
@@ -421,7 +421,7 @@ def product_change(world: World) -> Click:
         "specifications-1-value_ja": "50 cm",
         "specifications-1-value_en": "50 cm",
     }
-    data["pictures-1-file"] = picture()
+    data["pictures-1-file"] = picture_file()
     return Click(
         world.staff,
         url,
@@ -442,7 +442,7 @@ def product_delete(world: World) -> Click:
     product = shop_build.product("unsold", on_hand=0)
     return Click(
         world.staff,
-        action("shop_product_delete", product.pk),
+        address_of("shop_product_delete", product.pk),
         {"post": "yes"},
         lambda: Product.objects.filter(slug="unsold").count(),
         0,
@@ -452,7 +452,7 @@ def product_delete(world: World) -> Click:
 
 def category_add(world: World) -> Click:
     data = {"slug": "desk-lamps", "name_ja": "デスクライト", "name_en": "Desk lamps", "position": "0"}
-    return _added(world, Category, data)
+    return _add(world, Category, data)
 
 
 def contentpage_add(world: World) -> Click:
@@ -463,10 +463,10 @@ def contentpage_add(world: World) -> Click:
         "body_ja": "<p>…</p>",
         "body_en": "<p>…</p>",
     }
-    return _added(world, ContentPage, data)
+    return _add(world, ContentPage, data)
 
 
-def _added(world: World, model: Any, data: Data) -> Click:
+def _add(world: World, model: Any, data: FormData) -> Click:
     url = reverse(f"admin:shop_{model._meta.model_name}_add")
     return Click(
         world.staff,
@@ -478,11 +478,11 @@ def _added(world: World, model: Any, data: Data) -> Click:
     )
 
 
-def _changed(model: str, field: str, world: World) -> Click:
+def _change(model: str, field: str, world: World) -> Click:
     app, _dot, name = model.partition(".")
     kind: Any = {"category": Category, "contentpage": ContentPage, "account": Account}[name]
     row = kind.objects.order_by("pk").first()
-    url = action(f"{app}_{name}_change", row.pk)
+    url = address_of(f"{app}_{name}_change", row.pk)
     return Click(
         world.staff,
         url,
@@ -492,7 +492,7 @@ def _changed(model: str, field: str, world: World) -> Click:
     )
 
 
-def _deleted(model: str, world: World) -> Click:
+def _delete(model: str, world: World) -> Click:
     makers: dict[str, Callable[[], Any]] = {
         "category": lambda: shop_build.category("empty"),
         "contentpage": lambda: shop_build.text("old"),
@@ -500,15 +500,14 @@ def _deleted(model: str, world: World) -> Click:
             nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
         ),
     }
-    made = makers[model]()
-    kind: Any = type(made)
-    kept = kind.objects.count() - 1
-    return Click(
-        world.staff, action(f"shop_{model}_delete", made.pk), {"post": "yes"}, kind.objects.count, kept
-    )
+    row = makers[model]()
+    kind: Any = type(row)
+    remaining = kind.objects.count() - 1
+    url = address_of(f"shop_{model}_delete", row.pk)
+    return Click(world.staff, url, {"post": "yes"}, kind.objects.count, remaining)
 
 
-def contact_answered(world: World) -> Click:
+def contact_mark_answered(world: World) -> Click:
     row = ContactMessage.objects.create(
         nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
     )
@@ -521,7 +520,7 @@ def contact_answered(world: World) -> Click:
     )
 
 
-def products_archived(world: World) -> Click:
+def products_archive(world: World) -> Click:
     return Click(
         world.staff,
         reverse("admin:shop_product_changelist"),
@@ -531,7 +530,7 @@ def products_archived(world: World) -> Click:
     )
 
 
-def events_processed(world: World) -> Click:
+def events_process_again(world: World) -> Click:
     click = process_again(world)
     event = StripeEvent.objects.get(type="charge.succeeded")
     return Click(
@@ -561,21 +560,21 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_outgoingmail_send_again": send_again,
     "admin:ledger_discrepancy_resolve": resolve,
     "admin:ledger_stripeevent_process_this_again": process_again,
-    "admin:ledger_stripeevent_changelist": events_processed,
+    "admin:ledger_stripeevent_changelist": events_process_again,
     "admin:ledger_account_add": account_add,
-    "admin:ledger_account_change": partial(_changed, "ledger.account", "name_ja"),
+    "admin:ledger_account_change": partial(_change, "ledger.account", "name_ja"),
     "admin:shop_product_add": product_add,
     "admin:shop_product_change": product_change,
     "admin:shop_product_delete": product_delete,
-    "admin:shop_product_changelist": products_archived,
+    "admin:shop_product_changelist": products_archive,
     "admin:shop_category_add": category_add,
-    "admin:shop_category_change": partial(_changed, "shop.category", "name_ja"),
-    "admin:shop_category_delete": partial(_deleted, "category"),
+    "admin:shop_category_change": partial(_change, "shop.category", "name_ja"),
+    "admin:shop_category_delete": partial(_delete, "category"),
     "admin:shop_contentpage_add": contentpage_add,
-    "admin:shop_contentpage_change": partial(_changed, "shop.contentpage", "title_ja"),
-    "admin:shop_contentpage_delete": partial(_deleted, "contentpage"),
-    "admin:shop_contactmessage_delete": partial(_deleted, "contactmessage"),
-    "admin:shop_contactmessage_changelist": contact_answered,
+    "admin:shop_contentpage_change": partial(_change, "shop.contentpage", "title_ja"),
+    "admin:shop_contentpage_delete": partial(_delete, "contentpage"),
+    "admin:shop_contactmessage_delete": partial(_delete, "contactmessage"),
+    "admin:shop_contactmessage_changelist": contact_mark_answered,
 }
 READ_ONLY = {
     *(
@@ -596,19 +595,15 @@ READ_ONLY = {
 }
 
 
-IN_THE_COOKIE = (
-    "cart_add",
-    "cart_update",
-    "order_again",
-)  # nothing of ours changes: both start from one cookie
-AGAIN = ("checkout",)  # the same address is written once more
-OURS = ("ledger", "shop", "ops")
-STANDARD = re.compile(r"admin:\w+_(add|change|delete|history|changelist)")
+COOKIE_ONLY = ("cart_add", "cart_update", "order_again")  # the cart is a cookie; no row changes
+SAME_VALUE = ("checkout",)  # writes the same address again
+OUR_APPS = ("ledger", "shop", "ops")
+ADMIN_STANDARD_PAGE = re.compile(r"admin:\w+_(add|change|delete|history|changelist)")
 
 
 @pytest.fixture
 def world(sandbox: Sandbox, admin_client: Client) -> World:
-    """A shop with one lamp."""
+    """Return a shop with one lamp."""
     shop_build.product()
     shop_build.text()
     shop_build.text("returns", "返品・交換について")
@@ -618,7 +613,7 @@ def world(sandbox: Sandbox, admin_client: Client) -> World:
 @pytest.mark.parametrize("name", FORMS)
 def test_a_form_sent_twice_at_the_same_moment_has_one_effect(world: World, name: str) -> None:
     click = FORMS[name](world)
-    assert click.effect() != click.expected or name in (*IN_THE_COOKIE, *AGAIN)
+    assert click.effect() != click.expected or name in (*COOKIE_ONLY, *SAME_VALUE)
     first, second = in_processes([partial(send, click)] * 2)
     assert first[0] in click.answers and second[0] in click.answers, (first, second)
     assert min(first[0], second[0]) != 409
@@ -632,7 +627,7 @@ def test_both_clicks_lead_to_the_same_payment_page(world: World, name: str) -> N
     assert first[1] == second[1] and "/c/pay/cs_test_" in first[1]
 
 
-@pytest.mark.parametrize("name", IN_THE_COOKIE)
+@pytest.mark.parametrize("name", COOKIE_ONLY)
 def test_both_clicks_leave_the_same_cart(world: World, name: str) -> None:
     click = FORMS[name](world)
     carts = []
@@ -643,26 +638,26 @@ def test_both_clicks_leave_the_same_cart(world: World, name: str) -> None:
     assert carts[0] == carts[1] > 0
 
 
-def names(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
-    """Give the name of every address."""
-    for one in resolver.url_patterns:
-        if isinstance(one, URLPattern):
-            yield f"{prefix}{one.name}"
+def url_names(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    """Yield the name of every address."""
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLPattern):
+            yield f"{prefix}{entry.name}"
         else:
-            yield from names(one, f"{prefix}{one.namespace}:" if one.namespace else prefix)
+            yield from url_names(entry, f"{prefix}{entry.namespace}:" if entry.namespace else prefix)
 
 
-def forms_of_admin(request: HttpRequest) -> Iterator[str]:
-    """Give the names of the admin's standard pages that write something."""
-    for model, one in admin.site._registry.items():
+def admin_form_names(request: HttpRequest) -> Iterator[str]:
+    """Yield the names of the admin's standard pages that write."""
+    for model, model_admin in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        if model._meta.app_label not in OURS:
+        if model._meta.app_label not in OUR_APPS:
             continue
         allowed = {
-            "add": one.has_add_permission(request),
-            "change": one.has_change_permission(request),
-            "delete": one.has_delete_permission(request, model(pk=0)),
-            "changelist": bool(set(one.get_actions(request)) - {"delete_selected", "print_slips"}),
+            "add": model_admin.has_add_permission(request),
+            "change": model_admin.has_change_permission(request),
+            "delete": model_admin.has_delete_permission(request, model(pk=0)),
+            "changelist": bool(set(model_admin.get_actions(request)) - {"delete_selected", "print_slips"}),
         }
         yield from (f"{name}_{page}" for page, writes in allowed.items() if writes)
 
@@ -670,12 +665,16 @@ def forms_of_admin(request: HttpRequest) -> Iterator[str]:
 def test_every_address_that_takes_a_form_is_in_the_list(rf: RequestFactory) -> None:
     request = rf.get("/admin/")
     request.user = User(is_superuser=True, is_active=True, is_staff=True)
-    of_django = {name for name in names(get_resolver()) if re.fullmatch(r"admin:[a-z0-9]*|admin:None", name)}
-    special = {name for name in names(get_resolver()) if not STANDARD.fullmatch(name)} - of_django
+    not_forms = {
+        name for name in url_names(get_resolver()) if re.fullmatch(r"admin:[a-z0-9]*|admin:None", name)
+    }
+    special = {
+        name for name in url_names(get_resolver()) if not ADMIN_STANDARD_PAGE.fullmatch(name)
+    } - not_forms
     special = {
         name
         for name in special
         if not re.match(r"admin:(auth|django_q|auditlog|\w+_list$|password_|view_on)", name)
     }
-    asked = special | set(forms_of_admin(request))
-    assert asked == set(FORMS) | READ_ONLY
+    writing = special | set(admin_form_names(request))
+    assert writing == set(FORMS) | READ_ONLY

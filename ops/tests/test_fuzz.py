@@ -1,6 +1,6 @@
-"""A fuzz of every address: whatever comes, no 500, no traceback, and a page that is looked at writes nothing.
+"""Fuzz tests of every address: no request causes a 500 or shows a traceback, and a GET writes nothing.
 
-The addresses are found by walking the resolver, so that new ones are included by themselves. More of it, by hand:
+The addresses come from Django's resolver, so that new ones are included automatically. For a longer run:
 `KIKAKU_FUZZ=5000 pytest ops/tests/test_fuzz.py`.
 """
 
@@ -30,19 +30,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from kikaku.content_type import plain
+from kikaku.content_type import plain_content_type
 from kikaku.sandbox import Sandbox
 from ledger.testing import build as books
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = int(os.environ.get("KIKAKU_FUZZ", "30"))
-WRITING = re.compile(r"^\s*(INSERT|UPDATE|DELETE|REPLACE|ALTER|DROP|CREATE)\b", re.IGNORECASE)
-# what a visit may leave behind: the count of a rate limit, and a session whose message was shown
-TRACES = re.compile(r'"?(ops_ratebucket|django_session)"?')
+MAX_EXAMPLES = int(os.environ.get("KIKAKU_FUZZ", "30"))
+WRITE_STATEMENT = re.compile(r"^\s*(INSERT|UPDATE|DELETE|REPLACE|ALTER|DROP|CREATE)\b", re.IGNORECASE)
+# what a GET may write: the count of a rate limit, and a session whose message was shown
+ALLOWED_WRITES = re.compile(r'"?(ops_ratebucket|django_session)"?')
 
-ODD = (
+HOSTILE_VALUES = (
     "",
     "0",
     "-1",
@@ -83,7 +83,7 @@ ODD = (
     ",",
     "\t\n ",
 )
-IN_PATHS = (
+HOSTILE_PATH_PARTS = (
     "0",
     "1",
     "-1",
@@ -106,13 +106,13 @@ IN_PATHS = (
     "add",
     ";a=b",
 )
-PARAMETERS = re.findall(
+PARAMETER_NAMES = re.findall(
     r"\S+",
     "page q light price stock sort category added order n payment next _popup _to_field _changelist_filters e o p all "
     "status__exact id__exact id__in day__gte created__year order__id__exact is_active__exact term app_label "
     "model_name field_name object_id language ids from_date__range__gte",
 )
-FIELDS = re.findall(
+FIELD_NAMES = re.findall(
     r"\S+",
     "sku quantity remove next fingerprint nonce family_name given_name family_name_kana given_name_kana postal_code "
     "prefecture city street building phone email note name order_number message website username password action "
@@ -120,14 +120,14 @@ FIELDS = re.findall(
     "lines-TOTAL_FORMS lines-INITIAL_FORMS variants-TOTAL_FORMS variants-INITIAL_FORMS pictures-TOTAL_FORMS "
     "carrier tracking_number resolution counted",
 )
-HEADERS = re.findall(
+HEADER_NAMES = re.findall(
     r"\S+",
     "Host Accept Accept-Language Accept-Encoding Range If-None-Match If-Modified-Since Referer Origin Sec-Fetch-Site "
     "User-Agent X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port X-Real-IP CF-Connecting-IP "
     "X-Kikaku-Edge X-HTTP-Method-Override X-Correlation-ID Authorization Stripe-Signature Cookie Content-Type "
     "Content-Encoding Transfer-Encoding X-Requested-With HX-Request Forwarded",
 )
-IN_HEADERS = (
+HOSTILE_HEADER_VALUES = (
     "",
     "x",
     "0",
@@ -178,30 +178,30 @@ METHODS = (
 )
 
 
-def walk(resolver: Any = None, prefix: str = "/") -> Iterator[str]:
-    """List every address of the site as a route: /orders/<str:token>/."""
+def find_routes(resolver: Any = None, prefix: str = "/") -> Iterator[str]:
+    """Yield every address of the site as a route, such as /orders/<str:token>/."""
     for entry in (resolver or get_resolver()).url_patterns:
         pattern = entry.pattern
         if isinstance(pattern, LocalePrefixPattern):
             heads = [prefix, f"{prefix}en/"]
         elif isinstance(pattern, RoutePattern):
             heads = [prefix + str(pattern)]
-        else:  # a regular expression: the admin's last resort
+        else:  # a regular expression: the admin's catch-all
             heads = [prefix + re.sub(r"\(\?P<(\w+)>.*\)\$?", r"<path:\1>", str(pattern)).strip("^$")]
         for head in heads:
             if isinstance(entry, URLResolver):
-                yield from walk(entry, head)
+                yield from find_routes(entry, head)
             elif isinstance(entry, URLPattern):
                 yield head
 
 
-ROUTES = sorted(set(walk()))
-PUBLIC = [route for route in ROUTES if "admin/" not in route]
+ROUTES = sorted(set(find_routes()))
+PUBLIC_ROUTES = [route for route in ROUTES if "admin/" not in route]
 
 
 @pytest.fixture
 def world(sandbox: Sandbox, settings: Settings) -> dict[str, list[str]]:
-    """Fill shop and books a little; return values that exist, by the name of a route's argument."""
+    """Create goods, orders and books; return existing values by the name of a route's argument."""
     settings.RATE_LIMITS = dict.fromkeys(project.RATE_LIMITS, (1_000_000, 60))
     settings.LOGIN_LIMIT_PER_NAME = (1_000_000, 60)
     sold = build.product()
@@ -225,20 +225,19 @@ def world(sandbox: Sandbox, settings: Settings) -> dict[str, list[str]]:
     }
 
 
-def fill(route: str, world: dict[str, list[str]], rng: random.Random) -> str:
-    """Put values into a route, mostly ones that exist."""
-
+def fill_route(route: str, world: dict[str, list[str]], rng: random.Random) -> str:
+    """Return a path for a route; most of its arguments exist."""
     model = re.search(r"admin/(\w+/\w+)/", route)
 
     def value(found: re.Match[str]) -> str:
-        real = world.get(model[1] if model and found[1] == "object_id" else found[1]) or ["1"]
-        return rng.choice(real) if rng.random() < 0.7 else rng.choice(IN_PATHS)
+        existing = world.get(model[1] if model and found[1] == "object_id" else found[1]) or ["1"]
+        return rng.choice(existing) if rng.random() < 0.7 else rng.choice(HOSTILE_PATH_PARTS)
 
     return re.sub(r"<(?:\w+:)?(\w+)>", value, route)
 
 
-def query(rng: random.Random) -> str:
-    """Write a query string, sometimes a broken one."""
+def random_query(rng: random.Random) -> str:
+    """Return a query string, sometimes a malformed one."""
     if rng.random() < 0.4:
         return ""
     if rng.random() < 0.2:
@@ -246,13 +245,13 @@ def query(rng: random.Random) -> str:
             ["&&==&", "a" * 5000, "%", "%ff=%fe", "q=%00", "a[]=1&a[]=2", "&".join("abc" * 1500)]
         )
     return "&".join(
-        f"{rng.choice(PARAMETERS)}={quote(rng.choice(ODD).encode('utf-8', 'surrogatepass'))}"
+        f"{rng.choice(PARAMETER_NAMES)}={quote(rng.choice(HOSTILE_VALUES).encode('utf-8', 'surrogatepass'))}"
         for _ in range(rng.randint(1, 4))
     )
 
 
 def form_of(page: str) -> dict[str, str]:
-    """Read the fields of a page's forms with their present values."""
+    """Return the fields of a page's forms with their present values."""
     fields = dict.fromkeys(re.findall(r'<(?:input|select|textarea)[^>]*\bname="([^"]+)"', page), "")
     for tag in re.findall(r"<input[^>]*>", page):
         name, value = re.search(r'\bname="([^"]+)"', tag), re.search(r'\bvalue="([^"]*)"', tag)
@@ -261,14 +260,14 @@ def form_of(page: str) -> dict[str, str]:
     return fields
 
 
-def body(page: str, rng: random.Random) -> dict[str, Any]:
-    """Fill in a form: the page's own fields as they were, some of them odd; odd files among them."""
+def random_form(page: str, rng: random.Random) -> dict[str, Any]:
+    """Return form data: the page's own fields, some of them with hostile values or files."""
     own = form_of(page)
     data: dict[str, Any] = dict(own) if rng.random() < 0.8 else {}
-    names = [*own, *FIELDS]
+    names = [*own, *FIELD_NAMES]
     for _ in range(rng.randint(1, 6)):
-        odd = rng.choice(ODD)
-        data[rng.choice(names)] = [odd, odd] if rng.random() < 0.1 else odd
+        hostile = rng.choice(HOSTILE_VALUES)
+        data[rng.choice(names)] = [hostile, hostile] if rng.random() < 0.1 else hostile
     if rng.random() < 0.15:
         content = rng.choice(
             [b"", b"GIF89a;//", b"<svg onload=alert(1)>", os.urandom(40), b"\x89PNG\r\n\x1a\n"]
@@ -282,20 +281,22 @@ def send(client: Client, method: str, path: str, rng: random.Random, page: str) 
     """Send one hostile request."""
     extra: dict[str, Any] = {}
     for _ in range(rng.choice((0, 1, 3))):
-        name, odd = rng.choice(HEADERS), rng.choice(IN_HEADERS)
+        name, hostile = rng.choice(HEADER_NAMES), rng.choice(HOSTILE_HEADER_VALUES)
         if name == "Cookie":
-            odd = "; ".join([odd, *(f"{key}={morsel.value}" for key, morsel in client.cookies.items())])
+            hostile = "; ".join(
+                [hostile, *(f"{key}={morsel.value}" for key, morsel in client.cookies.items())]
+            )
         if name == "Content-Type" and method == "POST":
             return client.generic(
-                method, path, rng.choice([b"", b"a=b", b"\xff", b"{", b"--b\r\n\r\n"]), odd, **extra
+                method, path, rng.choice([b"", b"a=b", b"\xff", b"{", b"--b\r\n\r\n"]), hostile, **extra
             )
-        extra["HTTP_" + name.upper().replace("-", "_")] = odd
+        extra["HTTP_" + name.upper().replace("-", "_")] = hostile
     if method == "POST":
         kind = rng.random()
         if kind < 0.75:
-            data = body(page, rng)
+            data = random_form(page, rng)
             clean = {
-                key: [one.replace("\ud800", "\ufffd") for one in value]
+                key: [text.replace("\ud800", "\ufffd") for text in value]
                 if isinstance(value, list)
                 else value.replace("\ud800", "\ufffd")
                 if isinstance(value, str)
@@ -304,27 +305,26 @@ def send(client: Client, method: str, path: str, rng: random.Random, page: str) 
             }
             return client.post(path, clean, **extra)
         if kind < 0.85:
-            return client.post(
-                path, {f"f{n}": "x" for n in range(1200)}, **extra
-            )  # more fields than Django takes
+            too_many_fields = {f"f{n}": "x" for n in range(1200)}
+            return client.post(path, too_many_fields, **extra)
         raw = rng.choice([b"", b"\x00", b"a=%ff&b=%00&c", b"=&=&", b"x" * 10_000])
         return client.generic("POST", path, raw, "application/x-www-form-urlencoded", **extra)
     return client.generic(method, path, **extra)
 
 
-def check(answer: HttpResponseBase, told: str) -> None:
-    """Judge an answer."""
-    assert answer.status_code < 500, told
+def check(answer: HttpResponseBase, request: str) -> None:
+    """Assert that a response is no server error and redirects to no other site."""
+    assert answer.status_code < 500, request
     content = b"".join(answer) if answer.streaming else answer.content  # type: ignore[attr-defined]
-    assert b"Traceback (most recent" not in content, told
-    assert "\n" not in answer.headers.get("Location", ""), told
+    assert b"Traceback (most recent" not in content, request
+    assert "\n" not in answer.headers.get("Location", ""), request
     location = answer.headers.get("Location", "")
-    assert not location.startswith(("//", "http://evil", "javascript")), told
+    assert not location.startswith(("//", "http://evil", "javascript")), request
 
 
 @pytest.fixture
 def clients(world: dict[str, list[str]]) -> list[Client]:
-    """A visitor with a cart, and the owner."""
+    """Return the clients of a visitor with a cart and of the owner."""
     visitor, owner = Client(), Client()
     build.fill(visitor, ("SKU-madoka", 1))
     build.type_address(visitor)
@@ -334,7 +334,7 @@ def clients(world: dict[str, list[str]]) -> list[Client]:
 
 @given(seed=st.integers(0, 2**32))
 @settings(
-    max_examples=EXAMPLES,
+    max_examples=MAX_EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -342,42 +342,48 @@ def test_no_request_breaks_the_site(seed: int, world: dict[str, list[str]], clie
     rng = random.Random(seed)
     for _ in range(3):
         owner = rng.random() < 0.6
-        path = fill(rng.choice(ROUTES if owner else PUBLIC), world, rng)
+        path = fill_route(rng.choice(ROUTES if owner else PUBLIC_ROUTES), world, rng)
         method = rng.choice(METHODS)
         client = clients[owner]
         cookies = copy(client.cookies)
-        asked = f"{path}?{query(rng)}".rstrip("?")
-        told = f"seed {seed}: {method} {asked[:300]}"
+        asked = f"{path}?{random_query(rng)}".rstrip("?")
+        request = f"seed {seed}: {method} {asked[:300]}"
         with transaction.atomic():
             seen = client.get(path)
             page = b"" if seen.streaming else seen.content
-            check(seen, told)
+            check(seen, request)
             with CaptureQueriesContext(connection) as captured:
                 answer = send(client, method, asked, rng, page.decode("utf-8", "replace"))
-            check(answer, told)
-            if method not in ("POST",):
+            check(answer, request)
+            if method != "POST":
                 written = [
-                    q["sql"] for q in captured if WRITING.match(q["sql"]) and not TRACES.search(q["sql"])
+                    q["sql"]
+                    for q in captured
+                    if WRITE_STATEMENT.match(q["sql"]) and not ALLOWED_WRITES.search(q["sql"])
                 ]
-                assert not written, (told, written)
+                assert not written, (request, written)
             transaction.set_rollback(True)
         client.cookies = cookies
 
 
 @pytest.mark.parametrize("signed_in", [False, True])
-def test_looking_at_every_page_writes_nothing(
+def test_a_get_of_any_page_writes_nothing(
     signed_in: bool, world: dict[str, list[str]], clients: list[Client]
 ) -> None:
     rng = random.Random(1)
     statuses: dict[int, int] = {}
     for route in ROUTES:
         if "admin/" in route and (route.startswith("/en/") or (not signed_in and route.count("/") > 4)):
-            continue  # the same again; each leads to the same login
-        path = fill(route, world, rng)
+            continue  # the same pages again; each redirects to the same login
+        path = fill_route(route, world, rng)
         with CaptureQueriesContext(connection) as captured:
             answer = clients[signed_in].get(path)
         check(answer, path)
-        written = [q["sql"] for q in captured if WRITING.match(q["sql"]) and not TRACES.search(q["sql"])]
+        written = [
+            q["sql"]
+            for q in captured
+            if WRITE_STATEMENT.match(q["sql"]) and not ALLOWED_WRITES.search(q["sql"])
+        ]
         assert not written, (path, written)
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
     assert statuses[200] > (60 if signed_in else 15), statuses
@@ -385,9 +391,9 @@ def test_looking_at_every_page_writes_nothing(
 
 @pytest.mark.django_db(transaction=True)
 def test_no_character_set_breaks_the_application() -> None:
-    """Through the whole application: Django reads it before its own handling of errors begins."""
+    """Goes through the WSGI application: Django decodes the query before its handling of errors begins."""
     application = import_string(project.WSGI_APPLICATION)
-    for media, written, charset in product(
+    for media, parameter, charset in product(
         ("application/x-www-form-urlencoded", "multipart/form-data", "text/html"),
         ("charset={}", 'CharSet="{}"', "charset*=utf-8''{}", "a=b;charset={}; boundary=x"),
         ("idna", "hex", "zlib", "undefined", "utf-16", "punycode", "rot13", "", "utf-8"),
@@ -398,7 +404,7 @@ def test_no_character_set_breaks_the_application() -> None:
             "PATH_INFO": "/cart/add/",
             "SCRIPT_NAME": "",
             "QUERY_STRING": "q=%ff%fe&" + "&".join("x=1" for _ in range(1200)),
-            "CONTENT_TYPE": f"{media}; {written.format(charset)}",
+            "CONTENT_TYPE": f"{media}; {parameter.format(charset)}",
             "CONTENT_LENGTH": str(len(form)),
             "SERVER_NAME": "testserver",
             "SERVER_PORT": "80",
@@ -413,14 +419,19 @@ def test_no_character_set_breaks_the_application() -> None:
         assert statuses[0][:3] in ("303", "400", "422"), (environ["CONTENT_TYPE"], statuses)
 
 
-def test_a_form_in_parts_keeps_the_boundary_of_its_parts() -> None:
-    assert plain("multipart/form-data; charset=idna; boundary=x1") == "multipart/form-data; boundary=x1"
-    assert plain('Multipart/Form-Data; boundary="a b"') == 'Multipart/Form-Data; boundary="a b"'
-    assert plain("application/json; charset=utf-8") == "application/json"
-    assert plain("") == ""
+def test_a_multipart_form_keeps_its_boundary() -> None:
+    assert (
+        plain_content_type("multipart/form-data; charset=idna; boundary=x1")
+        == "multipart/form-data; boundary=x1"
+    )
+    assert plain_content_type('Multipart/Form-Data; boundary="a b"') == 'Multipart/Form-Data; boundary="a b"'
+    assert plain_content_type("application/json; charset=utf-8") == "application/json"
+    assert plain_content_type("") == ""
 
 
-def test_an_empty_field_to_refer_by_is_refused(world: dict[str, list[str]], clients: list[Client]) -> None:
+def test_an_empty_to_field_of_the_admin_is_refused(
+    world: dict[str, list[str]], clients: list[Client]
+) -> None:
     for path in (
         "/admin/ledger/order/1/change/",
         "/admin/shop/product/1/delete/",
@@ -429,7 +440,7 @@ def test_an_empty_field_to_refer_by_is_refused(world: dict[str, list[str]], clie
         assert clients[1].get(f"{path}?_to_field=").status_code < 500
 
 
-def test_the_walk_finds_every_part_of_the_site() -> None:
+def test_the_routes_cover_every_part_of_the_site() -> None:
     for route in (
         "/",
         "/en/",
