@@ -1,7 +1,8 @@
 """The client's address of a request, for the rate limits, the audit log and the logs.
 
-It is the web server's REMOTE_ADDR, unless the request proves that it came through our Worker at Cloudflare: then it is
-the address that Cloudflare saw. Other headers, X-Forwarded-For included, can be forged and are ignored.
+It is the web server's REMOTE_ADDR, unless the request proves that it came through our Worker at Cloudflare:
+then it is the address that Cloudflare saw. Other headers, X-Forwarded-For included, can be forged and are
+ignored.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ UNTRUSTED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PORT")
 
 @lru_cache(maxsize=4)
 def edge_proof(secret: str) -> str:
-    """Return the value of our Worker's `X-Kikaku-Edge` header: the hex HMAC-SHA-256 of "edge" under the secret."""
+    """Return the value of our Worker's X-Kikaku-Edge header: hex HMAC-SHA-256 of "edge" under the secret."""
     return hmac.new(secret.encode(), b"edge", hashlib.sha256).hexdigest()
 
 
@@ -48,7 +49,7 @@ def client_address(meta: Mapping[str, Any]) -> str:
 
 
 def client_network(address: str) -> str:
-    """Return the network that counts as one client: the IPv4 address itself, or the /64 of an IPv6 address."""
+    """Return the network that counts as one client: an IPv4 address itself, an IPv6 address's /64."""
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
@@ -66,6 +67,7 @@ class ClientAddressMiddleware:
         request.META["REMOTE_ADDR"] = address = client_address(request.META)
         for name in UNTRUSTED_HEADERS:
             request.META.pop(name, None)
-        # not unbound afterwards: Django logs a refused request after the middlewares, and the next request rebinds it
+        # not unbound afterwards: Django logs a refused request after the middlewares, and the next request
+        # rebinds it
         structlog.contextvars.bind_contextvars(client=address)
         return self.get_response(request)

@@ -1,8 +1,8 @@
 """Removal of the character set that a request declares, before Django sees it: forms are UTF-8.
 
-Django decodes query and form with any codec of Python by that name. `hex` and `zlib` do not decode text, `idna` and
-`undefined` fail instead of replacing invalid bytes, and all of them raise before Django's error handling begins.
-Browsers send the character set of the page.
+Django decodes query and form with any codec of Python by that name. `hex` and `zlib` do not decode text,
+`idna` and `undefined` fail instead of replacing invalid bytes, and all of them raise before Django's error
+handling begins. Browsers send the character set of the page.
 """
 
 import re

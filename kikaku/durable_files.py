@@ -14,7 +14,8 @@ class DurableFileStorage(FileSystemStorage):
     """
 
     def _save(self, name: str, content: Any) -> str:
-        name_saved: str = super()._save(name, content)  # type: ignore[misc]  # Django's hook; its stubs leave it out
+        # Django's hook; its stubs leave it out
+        name_saved: str = super()._save(name, content)  # type: ignore[misc]
         root, file = Path(self.location), Path(self.path(name_saved))
         _sync(file)
         for folder in file.parents:  # each holds the entry of the one below it

@@ -9,7 +9,7 @@ REDRAW_SECONDS = 0.1
 
 
 class Progress:
-    """Progress bar `label ▕████      ▏ 120/300  12/s`: redrawn in place on a terminal, else a line for each tenth."""
+    """Progress bar: redrawn in place on a terminal, else a line for each tenth of the total."""
 
     def __init__(self, label: str, total: int, *, stream: TextIO | None = None) -> None:
         self.label = label
@@ -41,4 +41,5 @@ class Progress:
     def _line(self, done: int, now: float) -> str:
         filled = min(done * BAR_WIDTH // self.total, BAR_WIDTH)
         rate = done / max(now - self.started, 0.001)
-        return f"{self.label} ▕{'█' * filled}{' ' * (BAR_WIDTH - filled)}▏ {done:,}/{self.total:,}  {rate:,.0f}/s"
+        bar = "█" * filled + " " * (BAR_WIDTH - filled)
+        return f"{self.label} ▕{bar}▏ {done:,}/{self.total:,}  {rate:,.0f}/s"

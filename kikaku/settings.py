@@ -22,8 +22,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")  # written by `make run`; real environment variables take precedence
 
 DATABASE_URL = env_str("DATABASE_URL")
-# What a shop writes on this machine: database, media, evidence. A shop on D1 has its own folder, so that two shops of
-# one checkout share neither the Stripe stand-in's state nor logins.
+# What a shop writes on this machine: database, media, evidence. A shop on D1 has its own folder, so that two
+# shops of one checkout share neither the Stripe stand-in's state nor logins.
 VAR_DIR = BASE_DIR / "var" / ("d1" if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES else "")
 
 # ── Environment ──────────────────────────────────────────────────────────────────────────────────────────
@@ -276,15 +276,17 @@ elif _live_keys:
         f"{_live_keys[0]} is a live key, but ENVIRONMENT is development: use a test key."
     )
 
-# Without a key (development only) the stand-in answers: over HTTP at STRIPE_API_BASE if that is set, else in-process.
+# Without a key (development only) the stand-in answers: over HTTP at STRIPE_API_BASE if that is set, else
+# in-process.
 SANDBOX = not PRODUCTION and not STRIPE_SECRET_KEY
 SANDBOX_STATE = VAR_DIR / "stripe-sandbox.sqlite3"
 SANDBOX_PORT = (urlsplit(STRIPE_API_BASE).port if STRIPE_API_BASE else None) or PORT + 1
 SANDBOX_BASE_URL = STRIPE_API_BASE or f"http://127.0.0.1:{SANDBOX_PORT}"
 if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
-# Dotted paths, because production must not import the stand-in: a factory of the HTTP client for Stripe's library, and
-# a context manager around each scheduled job that yields a reason to wait while a demo history is written.
+# Dotted paths, because production must not import the stand-in: a factory of the HTTP client for Stripe's
+# library, and a context manager around each scheduled job that yields a reason to wait while a demo history
+# is written.
 STRIPE_HTTP_CLIENT = "kikaku.sandbox.adapter.http_client" if SANDBOX else ""
 JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
 
@@ -383,8 +385,8 @@ LOGIN_URL = "admin:login"
 AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stores
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 
-# Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared connection (an
-# office, a mobile carrier) is one client.
+# Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared
+# connection (an office, a mobile carrier) is one client.
 RATE_LIMITS = {
     "GET search": (120, 60),
     "POST cart_add": (120, 60),

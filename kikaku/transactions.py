@@ -6,9 +6,9 @@
 
 A part that may fail alone is a savepoint, `with transaction.atomic()`, inside one of these.
 
-PostgreSQL makes a writer wait for the row that another has locked. Cloudflare D1 has nothing to wait with: there every
-read of a unit of work is guarded until the commit, and the one that comes second runs again. The names below are all
-that the project takes from `kikaku.d1`; on other engines they cost nothing.
+PostgreSQL makes a writer wait for the row that another has locked. Cloudflare D1 has nothing to wait with:
+there every read of a unit of work is guarded until the commit, and the one that comes second runs again. The
+names below are all that the project takes from `kikaku.d1`; on other engines they cost nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,8 +37,8 @@ R = TypeVar("R")
 def unit_of_work(function: Callable[P, R]) -> Callable[P, R]:
     """Run a function as one transaction whose reads hold until it commits; repeat it after a conflict.
 
-    It must do nothing outside the database that may not happen twice. Inside a transaction it becomes a part of that
-    one (a savepoint): isolation and repetition are the outermost's.
+    It must do nothing outside the database that may not happen twice. Inside a transaction it becomes a part
+    of that one (a savepoint): isolation and repetition are the outermost's.
     """
 
     @retry_on_conflict
@@ -60,7 +60,8 @@ def unit_of_work(function: Callable[P, R]) -> Callable[P, R]:
 def isolated_transaction() -> Iterator[None]:
     """Open the transaction of a unit of work without repeating it.
 
-    For what has to be prepared before it is repeated, such as a form whose files were read (see `kikaku.admin`).
+    For what has to be prepared before it is repeated, such as a form whose files were read (see
+    `kikaku.admin`).
     """
     with serializable(), transaction.atomic():
         yield

@@ -10,7 +10,7 @@ ADMIN_PATH = re.compile(r"^/(en/)?admin/")
 
 
 class AdminAuditMiddleware:
-    """Middleware that records the signed-in actor, in the admin only: reading the user touches the session."""
+    """Middleware that records the signed-in actor; in the admin only, as reading it touches the session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min
@@ -53,7 +53,7 @@ class Row:
 
 
 def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Return the context of the admin's first page with tiles and lists added: what this user may see, a query each."""
+    """Return the context of the admin's first page with the tiles and lists that this user may see."""
     user = request.user
     models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail", "refund")
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
@@ -111,11 +111,16 @@ def _orders_to_ship() -> Sequence[Row]:
     return [
         Row(
             f"{order.number}  {order.name}",
-            f"¥{order.total:,}  {date_format(timezone.localtime(order.paid_at or order.placed_at), 'n/j H:i')}",
+            f"¥{order.total:,}  {_local_time(order.paid_at or order.placed_at)}",
             reverse("admin:ledger_order_change", args=[order.pk]),
         )
         for order in orders
     ]
+
+
+def _local_time(instant: datetime) -> str:
+    """Return an instant as shown on the dashboard: month, day and time in Japan."""
+    return date_format(timezone.localtime(instant), "n/j H:i")
 
 
 def _discrepancies_tile() -> Tile:
@@ -191,7 +196,7 @@ def _worker_tile() -> Tile:
     if heartbeat is None:
         return Tile(_("Worker"), _("never seen"), _("start it with manage.py worker"), url, "alarm")
     silence = timezone.now() - heartbeat.beat_at
-    at = date_format(timezone.localtime(heartbeat.beat_at), "n/j H:i")
+    at = _local_time(heartbeat.beat_at)
     if silence > HEARTBEAT_TIMEOUT:
         return Tile(_("Worker"), _("silent"), _("last seen %(at)s") % {"at": at}, url, "alarm")
     return Tile(_("Worker"), _("running"), _("last seen %(at)s") % {"at": at}, url, "calm")

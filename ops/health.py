@@ -19,7 +19,7 @@ STORAGE_PROBE_SECONDS = 30.0  # how long an answer of the storage is kept
 
 
 class Probe:
-    """A check whose result is kept for `seconds`; while one thread repeats it, the others get the last result."""
+    """A check whose result is kept for a while; while a thread repeats it, others get the last result."""
 
     def __init__(
         self, check: Callable[[], bool], *, seconds: float, clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,10 @@ class Probe:
 
 
 def check_evidence_storage() -> bool:
-    """Return whether the evidence storage works: a file round trip on a disk; a lookup on R2, whose locks forbid deletion."""
+    """Return whether the evidence storage works.
+
+    On a disk a file is written, read and deleted; on R2, whose locks forbid deletion, a name is looked up.
+    """
     storage = storages["evidence"]
     name = f"health/{os.getpid()}-{threading.get_ident()}"
     try:

@@ -1,14 +1,14 @@
 """Rate limits: how often one client may search, change the cart, order, send messages and try passwords.
 
-Each limit is a bucket per client that holds `count` requests and refills evenly within `seconds`; when it is empty, the
-response is 429. Its level is a row, so that all processes share it and it survives a restart. One statement counts a
-request. For limits of 50 and more a process first counts up to a tenth in memory, so that ordinary searches and cart
-changes write nothing; in exchange each process may let that tenth pass once beyond the limit. Refused clients are
-remembered in memory, too: a flood costs no statement.
+Each limit is a bucket per client that holds `count` requests and refills evenly within `seconds`; when it is
+empty, the response is 429. Its level is a row, so that all processes share it and it survives a restart. One
+statement counts a request. For limits of 50 and more a process first counts up to a tenth in memory, so that
+ordinary searches and cart changes write nothing; in exchange each process may let that tenth pass once beyond
+the limit. Refused clients are remembered in memory, too: a flood costs no statement.
 
-Why not a library: django-ratelimit needs a cache with an atomic increment (Redis, Memcached; not the database cache),
-which this shop does not have; django-axes limits logins only, and stores addresses and names in plain text. Rows here
-hold a keyed hash of the client.
+Why not a library: django-ratelimit needs a cache with an atomic increment (Redis, Memcached; not the database
+cache), which this shop does not have; django-axes limits logins only, and stores addresses and names in plain
+text. Rows here hold a keyed hash of the client.
 """
 
 import hashlib
@@ -46,8 +46,9 @@ DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
 MAX_REMEMBERED_BUCKETS = 20_000  # per process, about 100 bytes each
 
-# `due` is when the bucket will be full again. A refused request leaves the row unchanged and returns no row, so that
-# refusals do not extend the wait. A `due` beyond the bucket's size was written before the clock was set back.
+# `due` is when the bucket will be full again. A refused request leaves the row unchanged and returns no row,
+# so that refusals do not extend the wait. A `due` beyond the bucket's size was written before the clock was
+# set back.
 COUNT_REQUEST_SQL = """
 INSERT INTO ops_ratebucket (key, due) VALUES (%(key)s, %(now)s + %(cost)s)
 ON CONFLICT (key) DO UPDATE SET due = CASE
@@ -97,10 +98,10 @@ def clear_memory() -> None:
 
 
 def count_request(limit: Limit, key: str, *, now: float) -> int:
-    """Count one request against the bucket `key`; return 0 if it may pass, else the seconds until the next one may.
+    """Count one request against the bucket `key` and return 0 if it may pass, else the seconds to wait.
 
-    `now` is in seconds since 1970. If the database does not answer, the request passes: a shop without limits is
-    better than none.
+    `now` is in seconds since 1970. If the database does not answer, the request passes: a shop without limits
+    is better than none.
     """
     at = int(now * 1000)
     with _memory_lock:
@@ -150,8 +151,9 @@ def prune(*, now: float) -> int:
 
 
 # ── Logins ───────────────────────────────────────────────────────────────────────────────────────────────
-# A user name has a limit, too, because an attacker may use many addresses. So that this does not lock its owner out, a
-# browser that has signed in before carries a signed cookie and has its own bucket (OWASP's "device cookie").
+# A user name has a limit, too, because an attacker may use many addresses. So that this does not lock its
+# owner out, a browser that has signed in before carries a signed cookie and has its own bucket (OWASP's
+# "device cookie").
 
 
 def device_of(request: HttpRequest, name: str) -> str:
@@ -181,7 +183,7 @@ def remember_device(response: HttpResponse, name: str) -> None:
 
 
 class RateLimitMiddleware:
-    """Middleware that counts the requests named in `settings.RATE_LIMITS` and refuses those beyond the limit."""
+    """Middleware that counts the requests named in `settings.RATE_LIMITS` and refuses too many of them."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,6 +1,7 @@
 """Logs: readable lines in development, JSON in production, without secrets in either.
 
-Every record goes through one handler, and redaction is its last step: it sees the finished line, traceback included.
+Every record goes through one handler, and redaction is its last step: it sees the finished line, traceback
+included.
 """
 
 import logging
@@ -32,7 +33,7 @@ _LOG_LEVELS = {
 
 
 def redact(text: str) -> str:
-    """Replace order tokens, Stripe keys, payment page addresses, passwords in addresses and e-mail addresses."""
+    """Replace order tokens, Stripe keys, payment page ids, passwords in URLs and e-mail addresses."""
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text
@@ -47,7 +48,7 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 class RedactingHandler(logging.StreamHandler[TextIO]):
-    """Handler of this module; its own class, so that `configure` replaces it and leaves other handlers alone."""
+    """Handler of this module; a class of its own, so that `configure` replaces it and no other."""
 
 
 def configure(*, production: bool, stream: TextIO | None = None) -> None:
@@ -91,7 +92,7 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
 
 
 def scrub(event: Any, hint: Any = None) -> Any:
-    """Return an event for Sentry with every text redacted, and without cookies, bodies and values of variables."""
+    """Return a Sentry event with all texts redacted and without cookies, bodies and values of variables."""
     if isinstance(event, str):
         return redact(event)
     if isinstance(event, dict):

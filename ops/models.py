@@ -45,7 +45,7 @@ class Heartbeat(models.Model):
 
 
 class RateBucket(models.Model):
-    """Used part of one client's rate limit (see `ops.limits`); the row is deleted when the bucket is full again."""
+    """Used part of one client's rate limit, see `ops.limits`; deleted when the bucket is full again."""
 
     key = models.CharField(max_length=80, primary_key=True)
     due = models.BigIntegerField(db_index=True)  # ms since 1970: when the bucket will be full again

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy of the admin, and 400 for hostile admin addresses that Django leaves unchecked."""
+"""The Content-Security-Policy of the admin, and 400 for a parameter that the admin leaves unchecked."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from django.views.defaults import bad_request
 
 from ops.audit import ADMIN_PATH
 
-# unfold writes styles and small scripts into its pages and evaluates its attributes (Alpine.js); the rest of the
-# policy stays as the settings have it for the shop
+# unfold writes styles and small scripts into its pages and evaluates its attributes (Alpine.js); the rest of
+# the policy stays as the settings have it for the shop
 ADMIN_POLICY = {
     "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],

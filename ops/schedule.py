@@ -1,8 +1,8 @@
 """Scheduled jobs: what each does, how often, and the claim that makes each run happen once.
 
-django-q2's scheduler only fires: with two workers it may fire twice, in an outage not at all. So each run is claimed
-by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job processes whatever
-is pending, so the next run makes up for a missed one and no runs pile up after an outage.
+django-q2's scheduler only fires: with two workers it may fire twice, in an outage not at all. So each run is
+claimed by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job
+processes whatever is pending, so the next run makes up for a missed one and no runs pile up after an outage.
 """
 
 import logging
@@ -103,8 +103,8 @@ def send_mail(now: datetime) -> str:
 def close_days(now: datetime) -> str:
     """Close every open day up to the one that ended before the last 16:00 UTC, in order.
 
-    After an outage that is more than one day. Empty books are not closed. A retry late in the evening, or under a clock
-    that is ahead, closes no later day than its 16:00 UTC stands for.
+    After an outage that is more than one day. Empty books are not closed. A retry late in the evening, or
+    under a clock that is ahead, closes no later day than its 16:00 UTC stands for.
     """
     until = days.yesterday(last_close_time(now))
     if not _has_activity(until):
@@ -145,7 +145,8 @@ JOBS: dict[str, Job] = {
         Job("checkout_expiry", expire_checkouts, every(1), minutes=1),
         Job("refunds", send_refunds, every(1), minutes=1),
         Job("mail", send_mail, every(1), minutes=1),
-        # fires every ten minutes for the same 16:00 UTC: catches up after a failed close or a worker that was down
+        # fires every ten minutes for the same 16:00 UTC: catches up after a failed close or a worker that was
+        # down
         Job("daily_close", close_days, last_close_time, minutes=10, until_done=True),
         Job("prune", prune, every(60), minutes=60),
     )
@@ -193,7 +194,8 @@ def install(*, now: datetime) -> None:
 def claim(job: Job, *, now: datetime) -> JobRun | None:
     """Claim the run of `job` that is due at `now`; return None if another worker has it or it is done.
 
-    A run whose lease has expired is taken over with the next fencing token, so that its dead holder cannot finish it.
+    A run whose lease has expired is taken over with the next fencing token, so that its dead holder cannot
+    finish it.
     """
     scheduled_for = job.slot(now)
     free = Q(finished_at__isnull=True, claimed_until__lt=now)

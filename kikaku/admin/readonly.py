@@ -21,7 +21,8 @@ else:
 class ReadOnlyAdmin(_Admin):
     """Show rows; nobody adds, changes or deletes them here, the superuser neither."""
 
-    # Django's own checks: unfold's look up permissions in the database, which is not there before the first migrate
+    # Django's own checks: unfold's look up permissions in the database, which is not there before the first
+    # migrate
     checks_class = ModelAdminChecks
     list_per_page = 50
     show_full_result_count = False  # one count less per list

@@ -19,7 +19,8 @@ def repeat_on_conflict(view: Callable[..., Any]) -> Callable[..., Any]:
     def repeated(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST":
             _rewind(request)
-            request._messages = default_storage(request)  # type: ignore[attr-defined]  # as the middleware does
+            # as the middleware does
+            request._messages = default_storage(request)  # type: ignore[attr-defined]
         return view(self, request, *args, **kwargs)
 
     return repeated
@@ -28,8 +29,8 @@ def repeat_on_conflict(view: Callable[..., Any]) -> Callable[..., Any]:
 def look_again(view: Callable[..., Any]) -> Callable[..., Any]:
     """Show a form once more when another one's row came between its check and its writing.
 
-    PostgreSQL lets two clicks pass the check for what is unique; the second then meets the first one's row. Its
-    transaction is rolled back, and looked at again the form says beside the field what is taken.
+    PostgreSQL lets two clicks pass the check for what is unique; the second then meets the first one's row.
+    Its transaction is rolled back, and looked at again the form says beside the field what is taken.
     """
 
     @repeat_on_conflict

@@ -1,4 +1,4 @@
-"""Django merges the apps' catalogues: no text may have two meanings, and unfold's texts must be translated."""
+"""Django merges the apps' catalogues: no text has two meanings, and unfold's texts are translated."""
 
 import re
 from collections import defaultdict

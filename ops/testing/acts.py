@@ -1,4 +1,4 @@
-"""The shop's most frequent acts, whose round trips to the database are counted by tests and by `make bench`."""
+"""The shop's most frequent acts; tests and `make bench` count their round trips to the database."""
 
 import secrets
 import time

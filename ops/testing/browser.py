@@ -20,7 +20,7 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
-        """Record console errors (violations of the policy among them), script errors and requests to other hosts."""
+        """Record console errors (CSP violations among them), script errors and requests to other hosts."""
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"script error on {page.url}: {error}"))
         page.on("request", self._request)

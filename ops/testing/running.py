@@ -85,7 +85,7 @@ class RunningShop:
         self._reader.join(timeout=10)
 
     def wait_until_ready(self) -> "RunningShop":
-        """Wait for the block with addresses and login; keep the variables that it lists for a second terminal."""
+        """Wait for the block with addresses and login; keep its variables for a second terminal."""
         self.wait_for("Ctrl-C ends everything", seconds=180)
         exports = [line.split("export ", 1)[1] for line in self.lines if line.strip().startswith("export ")]
         self.environment |= dict(line.split("=", 1) for line in exports)

@@ -1,4 +1,4 @@
-"""Every form of shop and admin, sent twice at the same moment by two processes, has one effect and no error page.
+"""Every form of shop and admin, sent twice at the same moment, has one effect and no error page.
 
 `FORMS` lists every address that takes a POST; a new address must be added there or to `READ_ONLY`.
 """

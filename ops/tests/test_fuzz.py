@@ -108,24 +108,25 @@ HOSTILE_PATH_PARTS = (
 )
 PARAMETER_NAMES = re.findall(
     r"\S+",
-    "page q light price stock sort category added order n payment next _popup _to_field _changelist_filters e o p all "
-    "status__exact id__exact id__in day__gte created__year order__id__exact is_active__exact term app_label "
-    "model_name field_name object_id language ids from_date__range__gte",
+    "page q light price stock sort category added order n payment next _popup _to_field "
+    "_changelist_filters e o p all status__exact id__exact id__in day__gte created__year order__id__exact "
+    "is_active__exact term app_label model_name field_name object_id language ids from_date__range__gte",
 )
 FIELD_NAMES = re.findall(
     r"\S+",
-    "sku quantity remove next fingerprint nonce family_name given_name family_name_kana given_name_kana postal_code "
-    "prefecture city street building phone email note name order_number message website username password action "
-    "_selected_action select_across index _save _continue _saveasnew post csrfmiddlewaretoken amount reason "
-    "lines-TOTAL_FORMS lines-INITIAL_FORMS variants-TOTAL_FORMS variants-INITIAL_FORMS pictures-TOTAL_FORMS "
-    "carrier tracking_number resolution counted",
+    "sku quantity remove next fingerprint nonce family_name given_name family_name_kana given_name_kana "
+    "postal_code prefecture city street building phone email note name order_number message website "
+    "username password action _selected_action select_across index _save _continue _saveasnew post "
+    "csrfmiddlewaretoken amount reason lines-TOTAL_FORMS lines-INITIAL_FORMS variants-TOTAL_FORMS "
+    "variants-INITIAL_FORMS pictures-TOTAL_FORMS carrier tracking_number resolution counted",
 )
 HEADER_NAMES = re.findall(
     r"\S+",
-    "Host Accept Accept-Language Accept-Encoding Range If-None-Match If-Modified-Since Referer Origin Sec-Fetch-Site "
-    "User-Agent X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port X-Real-IP CF-Connecting-IP "
-    "X-Kikaku-Edge X-HTTP-Method-Override X-Correlation-ID Authorization Stripe-Signature Cookie Content-Type "
-    "Content-Encoding Transfer-Encoding X-Requested-With HX-Request Forwarded",
+    "Host Accept Accept-Language Accept-Encoding Range If-None-Match If-Modified-Since Referer Origin "
+    "Sec-Fetch-Site User-Agent X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port "
+    "X-Real-IP CF-Connecting-IP X-Kikaku-Edge X-HTTP-Method-Override X-Correlation-ID Authorization "
+    "Stripe-Signature Cookie Content-Type Content-Encoding Transfer-Encoding X-Requested-With HX-Request "
+    "Forwarded",
 )
 HOSTILE_HEADER_VALUES = (
     "",

@@ -1,4 +1,4 @@
-"""Every text of ops and of the admin's first page is translated, and its translation is the one that is shown."""
+"""Every text of ops and of the admin's first page is translated, and that translation is shown."""
 
 import re
 

@@ -31,7 +31,7 @@ def write_heartbeat(*, started_at: datetime, now: datetime) -> None:
 
 
 def kill_worker(sentinel: BaseProcess) -> None:
-    """Kill this process and what it forked: its whole process group if it leads one, as under a service manager."""
+    """Kill this process and, if it leads its process group, as under a service manager, the whole group."""
     logger.warning("a job is still running after %s seconds and is killed", SHUTDOWN_GRACE_SECONDS)
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)

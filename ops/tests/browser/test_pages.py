@@ -1,4 +1,4 @@
-"""Every public page on a phone and on a desktop: no error, no request to another host, no serious finding of axe."""
+"""Every public page, on phone and desktop: no error, no request to another host, no serious axe finding."""
 
 from typing import Any
 

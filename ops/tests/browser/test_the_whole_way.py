@@ -1,4 +1,4 @@
-"""End to end in the browser: a customer buys, staff ship and refund a part, the day closes without differences."""
+"""End to end in the browser: a customer buys, staff ship and refund, the day closes without differences."""
 
 import json
 import re
@@ -14,7 +14,8 @@ from ops.testing.running import ROOT, RunningShop
 
 pytestmark = pytest.mark.browser
 
-# closes the day of the sale today, with tomorrow as `now`: an argument of the close, not a clock that it reads
+# closes the day of the sale today, with tomorrow as `now`: an argument of the close, not a clock that it
+# reads
 CLOSE_TODAY = """
 import django, json
 django.setup()
@@ -23,7 +24,8 @@ from django.utils import timezone
 from kikaku import days
 from ledger.closing import daily_close
 tomorrow = timezone.now() + timedelta(days=1)
-results = [daily_close.close_day(day, now=tomorrow) for day in daily_close.open_days(days.yesterday(tomorrow))]
+open_days = daily_close.open_days(days.yesterday(tomorrow))
+results = [daily_close.close_day(day, now=tomorrow) for day in open_days]
 print(json.dumps([[str(closed.day), closed.state, closed.differences, closed.folder] for closed in results]))
 """
 
