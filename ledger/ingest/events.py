@@ -7,8 +7,8 @@ from typing import Any
 
 from kikaku.days import business_day
 from ledger.books.discrepancies import note
-from ledger.models import CheckoutAttempt, Discrepancy, StripeEvent
-from ledger.sales import checkout, payments, refunds
+from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
+from ledger.sales import checkout, history, payments, refunds
 from ledger.stripe import konbini
 
 logger = logging.getLogger(__name__)
@@ -75,9 +75,17 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     if attempt is not None and konbini.is_expired(intent):
         checkout.expire_voucher(attempt, now=now)
     elif attempt is not None:
-        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(
-            last_error=str(error.get("message") or error.get("code") or "")[:300]
+        message = str(error.get("message") or error.get("code") or "")[:300]
+        history.record(
+            attempt.order_id,
+            OrderEvent.Kind.PAYMENT_FAILED,
+            actor=history.CUSTOMER,
+            now=now,
+            fact=f"event:{event.pk}",
+            attempt=attempt.pk,
+            message=message,
         )
+        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(last_error=message)
 
 
 def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:

@@ -66,11 +66,11 @@ def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Re
                 nonce=f"cancel-{order.pk}",
                 actor=actor,
                 now=now,
+                cancel_reason=reason,
             )
         )
         order.refresh_from_db()
-    orders.end(order, reason=reason, now=now)
-    Order.objects.filter(pk=order.pk).update(cancel_reason=reason)
+    orders.end(order, reason=reason, actor=actor, now=now)
     if not was_paid:  # paid, but not what the order costs: it never counted, and goes back as it came
         written += [
             refunds.give_back(payment, reason=_("The order was cancelled."), now=now)

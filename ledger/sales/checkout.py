@@ -21,9 +21,9 @@ from django.utils import translation
 from kikaku.days import business_day
 from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.books.discrepancies import note
-from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderLine, OutgoingMail, Payment
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
-from ledger.sales import mail, orders, payments
+from ledger.sales import history, mail, orders, payments
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.sales.stock import StockRefused
 from ledger.stripe import client, konbini
@@ -80,14 +80,14 @@ def _start(order: Order, *, now: datetime) -> str:
         attempt = None
     if attempt is not None:  # stored, but Stripe's answer was lost: the same key returns the same session
         try:
-            return _open_page(attempt)
+            return _open_page(attempt, now=now)
         except StripeRefused as error:
             _expire_refused(attempt, error, now=now)
     attempt = _create_attempt(order, now=now)
     try:
-        return _open_page(attempt)
+        return _open_page(attempt, now=now)
     except StripeRefused as error:
-        _mark_expired(attempt, last_error=str(error))
+        _store_closed_page(attempt, str(error), now=now)
         raise
 
 
@@ -133,13 +133,23 @@ def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
         raise NotPayable(f"order {order.number} has a completed payment page")
     if lacks_stock:
         raise NotPayable(f"order {order.number} no longer holds its stock")
-    return CheckoutAttempt.objects.create(
+    attempt = CheckoutAttempt.objects.create(
         order=order,
         idempotency_key=secrets.token_urlsafe(24),
         created_at=now,
         # Stripe's timestamps are whole seconds
         expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
     )
+    history.record(
+        order,
+        OrderEvent.Kind.PAYMENT_STARTED,
+        actor=history.CUSTOMER,
+        now=now,
+        fact=f"attempt:{attempt.pk}",
+        attempt=attempt.pk,
+        expires_at=attempt.expires_at,
+    )
+    return attempt
 
 
 def _create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
@@ -153,7 +163,7 @@ def _create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
         )
 
 
-def _open_page(attempt: CheckoutAttempt) -> str:
+def _open_page(attempt: CheckoutAttempt, *, now: datetime) -> str:
     """Create the attempt's session at Stripe, store it, and return the address of its page."""
     session = _create_session(attempt)
     CheckoutAttempt.objects.filter(pk=attempt.pk, status=CheckoutAttempt.Status.CREATED).update(
@@ -166,7 +176,7 @@ def _open_page(attempt: CheckoutAttempt) -> str:
         if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:
             try:
                 client.expire_session(session["id"])
-                _mark_expired(attempt)
+                _store_closed_page(attempt, now=now)
             except StripeRefused:
                 logger.info("Session %s was no longer open", session["id"])
         raise NotPayable(f"order {attempt.order.number} does not wait for a payment")
@@ -178,9 +188,28 @@ def _while_unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
     return CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.UNPAID)
 
 
-def _mark_expired(attempt: CheckoutAttempt, *, last_error: str | None = None) -> None:
-    fields: dict[str, Any] = {} if last_error is None else {"last_error": last_error[:300]}
-    _while_unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields)
+@unit_of_work
+def _store_closed_page(attempt: CheckoutAttempt, refusal: str = "", *, now: datetime) -> None:
+    """Store that an attempt's page is closed at Stripe, or was refused."""
+    Order.objects.select_for_update().get(pk=attempt.order_id)
+    _mark_expired(attempt, refusal, actor=history.SYSTEM, now=now)
+
+
+def _mark_expired(attempt: CheckoutAttempt, refusal: str = "", *, actor: str, now: datetime) -> None:
+    """Expire an attempt that is unpaid, as part of the caller's transaction and under the order's lock."""
+    fields = {"last_error": refusal[:300]} if refusal else {}
+    if not _while_unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields):
+        return
+    kinds = OrderEvent.Kind
+    history.record(
+        attempt.order_id,
+        kinds.VOUCHER_EXPIRED if attempt.voucher_expires_at else kinds.PAGE_EXPIRED,
+        actor=actor,
+        now=now,
+        fact=f"attempt:{attempt.pk}",
+        attempt=attempt.pk,
+        **({"message": refusal[:300]} if refusal else {}),
+    )
 
 
 def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
@@ -192,7 +221,7 @@ def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: da
     """
     if refusal.code == "idempotency_error" and attempt.expires_at > now:
         raise StripeUnavailable(str(refusal)) from refusal
-    _mark_expired(attempt, last_error=str(refusal))
+    _store_closed_page(attempt, str(refusal), now=now)
 
 
 def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
@@ -220,7 +249,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "open":
         raise StripeUnavailable(f"session {session['id']} cannot be closed")
     if session["status"] == "expired":
-        _mark_expired(attempt)
+        _store_closed_page(attempt, now=now)
         return Outcome.EXPIRED
     return unit_of_work(record_completed_session)(attempt, session, occurred_at=now, now=now)
 
@@ -264,7 +293,18 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
     stored = CheckoutAttempt.objects.filter(
         pk=attempt.pk, status=CheckoutAttempt.Status.WAITING, voucher_expires_at=None
     ).update(voucher_url=voucher.url, voucher_expires_at=voucher.expires_at, voucher_codes=voucher.codes)
-    if stored and order.status == OrderStatus.PENDING:
+    if not stored:
+        return
+    history.record(
+        order,
+        OrderEvent.Kind.VOUCHER_ISSUED,
+        actor=history.CUSTOMER,
+        now=now,
+        fact=f"attempt:{attempt.pk}",
+        attempt=attempt.pk,
+        pay_until=voucher.expires_at,
+    )
+    if order.status == OrderStatus.PENDING:
         attempt.refresh_from_db()
         mail.queue(OutgoingMail.Kind.VOUCHER, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
 
@@ -277,7 +317,7 @@ def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     """
     require_transaction()
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
-    _mark_expired(attempt)
+    _mark_expired(attempt, actor=history.STRIPE, now=now)
     ended = _end_unpaid(order, now=now)
     if ended:
         mail.queue(OutgoingMail.Kind.VOUCHER_LAPSED, order, f"order:{order.pk}", {}, now=now)
@@ -291,7 +331,7 @@ def expire_attempt(attempt: CheckoutAttempt, *, now: datetime) -> None:
     """
     require_transaction()
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
-    _mark_expired(attempt)
+    _mark_expired(attempt, actor=history.STRIPE, now=now)
     if attempt.expires_at <= now:
         _end_unpaid(order, now=now)
 
@@ -302,7 +342,7 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
         return False
     if order.attempts.exclude(status=CheckoutAttempt.Status.EXPIRED).exists() or order.payments.exists():
         return False
-    return orders.end(order, reason=Order.CancelReason.EXPIRED, now=now)
+    return orders.end(order, reason=Order.CancelReason.EXPIRED, actor=history.SYSTEM, now=now)
 
 
 def expire_due(*, now: datetime, limit: int = 200) -> int:
@@ -374,7 +414,7 @@ def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datet
     order ended.
     """
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
-    _mark_expired(attempt, last_error=str(refusal))
+    _mark_expired(attempt, str(refusal), actor=history.SYSTEM, now=now)
     note(
         Discrepancy.Kind.MISSING_AT_STRIPE,
         attempt.session_id or f"attempt {attempt.pk}",

@@ -11,8 +11,10 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from ledger.models import Order, OutgoingMail
+from kikaku.transactions import unit_of_work
+from ledger.models import Order, OrderEvent, OutgoingMail
 from ledger.models.orders import OrderStatus
+from ledger.sales import history
 from ledger.sales.order_pages import absolute, order_pages
 
 logger = logging.getLogger(__name__)
@@ -82,16 +84,14 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
     try:
         for mail in due:
             if mail.attempts >= TRIES:  # taken up that often, and never could we write down what became of it
-                OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED).update(
-                    status=OutgoingMail.Status.FAILED
-                )
+                _store_failure(mail, gives_up=True, now=now)
                 logger.error("Mail %d is given up after %d tries without an end", mail.pk, mail.attempts)
                 continue
             claimed = OutgoingMail.objects.filter(
                 pk=mail.pk, status=OutgoingMail.Status.QUEUED, next_attempt_at=mail.next_attempt_at
             ).update(next_attempt_at=now + LEASE, attempts=F("attempts") + 1)
             if claimed and _is_overtaken(mail):
-                mail.delete()
+                _drop(mail, now=now)
             elif claimed:
                 sent += _send(mail, mail.attempts + 1, connection, now=now)
     finally:
@@ -121,8 +121,10 @@ def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -
     except Exception as error:  # whatever a mail server or the network says: the mail waits for its next try
         connection.close()
         gives_up = attempt >= TRIES
-        OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED).update(
-            status=OutgoingMail.Status.FAILED if gives_up else OutgoingMail.Status.QUEUED,
+        _store_failure(
+            mail,
+            gives_up=gives_up,
+            now=now,
             next_attempt_at=now + FIRST_DELAY * 2 ** (attempt - 1),
             last_error=f"{type(error).__name__}: {error}"[:300],
         )
@@ -135,16 +137,51 @@ def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -
             type(error).__name__,
         )
         return False
-    OutgoingMail.objects.filter(pk=mail.pk).update(
-        status=OutgoingMail.Status.SENT, sent_at=now, last_error=""
-    )
+    _store_sent(mail, now=now)
     return True
 
 
-def send_again(mail: OutgoingMail, *, now: datetime) -> bool:
+@unit_of_work
+def _store_sent(mail: OutgoingMail, *, now: datetime) -> None:
+    OutgoingMail.objects.filter(pk=mail.pk).update(
+        status=OutgoingMail.Status.SENT, sent_at=now, last_error=""
+    )
+    _record(OrderEvent.Kind.MAIL_SENT, mail, actor=history.SYSTEM, now=now)
+
+
+@unit_of_work
+def _store_failure(mail: OutgoingMail, *, gives_up: bool, now: datetime, **fields: Any) -> None:
+    """Store that a mail was not sent, unless it was sent meanwhile."""
+    if gives_up:
+        fields["status"] = OutgoingMail.Status.FAILED
+    queued = OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED)
+    if queued.update(**fields) and gives_up:
+        _record(OrderEvent.Kind.MAIL_FAILED, mail, actor=history.SYSTEM, now=now)
+
+
+@unit_of_work
+def _drop(mail: OutgoingMail, *, now: datetime) -> None:
+    """Delete a mail that is no longer true."""
+    _record(OrderEvent.Kind.MAIL_DROPPED, mail, actor=history.SYSTEM, now=now)
+    mail.delete()
+
+
+@unit_of_work
+def send_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
     """Queue a mail that was sent or given up once more; False when it is queued already."""
-    return bool(
+    queued = (
         OutgoingMail.objects.filter(pk=mail.pk)
         .exclude(status=OutgoingMail.Status.QUEUED)
         .update(status=OutgoingMail.Status.QUEUED, attempts=0, next_attempt_at=now, last_error="")
+    )
+    if queued:
+        _record(OrderEvent.Kind.MAIL_QUEUED_AGAIN, mail, actor=actor, now=now)
+    return bool(queued)
+
+
+def _record(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> None:
+    """Record in the order's history what became of a mail; it may be sent more than once."""
+    fact = history.repeatable(f"mail:{mail.pk}", now)
+    history.record(
+        mail.order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=str(mail.kind)
     )

@@ -15,9 +15,9 @@ from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE
 from kikaku.transactions import unit_of_work
 from ledger.books import tax
-from ledger.models import Order, OrderLine
+from ledger.models import Order, OrderEvent, OrderLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import stock
+from ledger.sales import history, stock
 from ledger.sales.stock import SoldOut
 
 __all__ = ["MOVES", "Address", "NewLine", "OrderRefused", "SoldOut", "advance", "end", "place"]
@@ -164,6 +164,13 @@ def place(
                         zip(lines, quote.line_discounts, strict=True), start=1
                     )
                 )
+                history.record(
+                    order,
+                    OrderEvent.Kind.PLACED,
+                    actor=history.CUSTOMER,
+                    now=now,
+                    total=order.total,
+                )
                 return order
         except IntegrityError:
             placed = Order.objects.filter(nonce=nonce).first()
@@ -187,7 +194,7 @@ def advance(order: Order, to: str, **fields: Any) -> bool:
     return bool(moved)
 
 
-def end(order: Order, *, reason: str, now: datetime) -> bool:
+def end(order: Order, *, reason: str, actor: str, now: datetime) -> bool:
     """Cancel the order's state and let its stock go, once: the conditional move guards the release.
 
     Runs inside the caller's transaction, with the order locked. Returns False when the order was not
@@ -195,6 +202,7 @@ def end(order: Order, *, reason: str, now: datetime) -> bool:
     """
     if not advance(order, OrderStatus.CANCELLED, cancel_reason=reason, cancelled_at=now):
         return False
+    history.record(order, OrderEvent.Kind.CANCELLED, actor=actor, now=now, reason=reason)
     promised: dict[int, int] = {}
     for item_id, reserved in order.lines.filter(reserved__gt=0).values_list("item_id", "reserved"):
         promised[item_id] = promised.get(item_id, 0) + reserved

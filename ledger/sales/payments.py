@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from ledger.books.discrepancies import note
-from ledger.models import CheckoutAttempt, Discrepancy, Order, OutgoingMail, Payment
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
-from ledger.sales import mail, orders, refunds
+from ledger.sales import history, mail, orders, refunds
 from ledger.stripe.timestamps import from_timestamp
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,9 @@ def _complete(payment: Payment, captured: Captured) -> None:
 
 def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
     """Decide what the new payment means for its order."""
+    kinds = OrderEvent.Kind
     if order.status == OrderStatus.CANCELLED:
+        _record(kinds.PAID_AFTER_CANCELLATION, payment, now=now)
         note(
             Discrepancy.Kind.PAID_AFTER_CANCELLATION,
             payment.payment_intent,
@@ -195,6 +197,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
         )
         refunds.give_back(payment, reason=_("paid after cancellation"), now=now)
     elif order.status != OrderStatus.PENDING:
+        _record(kinds.PAID_TWICE, payment, now=now)
         note(
             Discrepancy.Kind.PAID_TWICE,
             payment.payment_intent,
@@ -205,6 +208,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
         )
         refunds.give_back(payment, reason=_("paid twice"), now=now)
     elif payment.amount != order.total:
+        _record(kinds.PAID_OTHER_AMOUNT, payment, now=now)
         note(
             Discrepancy.Kind.AMOUNT,
             payment.payment_intent,
@@ -214,4 +218,20 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
             detail=f"{order.number}: ¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid",
         )
     elif orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
+        _record(kinds.PAID, payment, now=now)
         mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=now)
+
+
+def _record(kind: OrderEvent.Kind, payment: Payment, *, now: datetime) -> None:
+    """Record in the order's history what a payment meant for it."""
+    history.record(
+        payment.order_id,
+        kind,
+        actor=history.CUSTOMER,
+        now=now,
+        fact=f"payment:{payment.payment_intent}",
+        payment_intent=payment.payment_intent,
+        amount=payment.amount,
+        method=payment.method,
+        captured_at=payment.captured_at,
+    )

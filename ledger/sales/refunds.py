@@ -17,9 +17,9 @@ from kikaku.days import business_day
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
 from ledger.books.discrepancies import note
-from ledger.models import Discrepancy, Order, OrderLine, OutgoingMail, Payment, Refund, RefundLine
+from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import mail, orders, stock
+from ledger.sales import history, mail, orders, stock
 from ledger.sales.refund_plan import (
     PlannedLine,
     RefundRefused,
@@ -63,6 +63,13 @@ RANK: dict[str, int] = {
 }
 ENDED_BADLY = (Refund.Status.FAILED, Refund.Status.CANCELED)
 WAITS = (Refund.Status.REQUIRES_ACTION, Refund.Status.PENDING)
+EVENTS: dict[str, OrderEvent.Kind] = {
+    Refund.Status.REQUIRES_ACTION: OrderEvent.Kind.REFUND_WAITING,
+    Refund.Status.PENDING: OrderEvent.Kind.REFUND_PENDING,
+    Refund.Status.SUCCEEDED: OrderEvent.Kind.REFUND_SUCCEEDED,
+    Refund.Status.FAILED: OrderEvent.Kind.REFUND_FAILED,
+    Refund.Status.CANCELED: OrderEvent.Kind.REFUND_CANCELLED,
+}
 
 
 class UnknownPayment(Exception):
@@ -106,8 +113,18 @@ def preview(*, order: Order, request: RefundRequest) -> int:
     return written.amount
 
 
-def write(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+def write(
+    *,
+    order: Order,
+    request: RefundRequest,
+    nonce: str,
+    actor: str,
+    now: datetime,
+    cancel_reason: str = Order.CancelReason.STAFF,
+) -> Refund:
     """Decide and write a refund inside the caller's transaction: row, lines, pieces, the order's state.
+
+    An order of which nothing is left to ship is cancelled with `cancel_reason`.
 
     Raises `RefundRefused`.
     """
@@ -136,7 +153,8 @@ def write(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: 
     )
     _write_lines(refund, plan)
     _take_pieces(refund, lines, plan, now=now)
-    _close_if_nothing_is_left(order, now=now)
+    _record(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=actor, now=now, reason=refund.reason)
+    _close_if_nothing_is_left(order, cancel_reason, actor=actor, now=now)
     return refund
 
 
@@ -220,14 +238,14 @@ def _take_pieces(
     stock.release(released)
 
 
-def _close_if_nothing_is_left(order: Order, *, now: datetime) -> None:
+def _close_if_nothing_is_left(order: Order, cancel_reason: str, *, actor: str, now: datetime) -> None:
     """Move an order on whose last unshipped piece was just refunded."""
     if order.lines.filter(quantity__gt=F("shipped") + F("cancelled")).exists():
         return
     if order.status == OrderStatus.PARTIALLY_SHIPPED:
         orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
     elif order.status == OrderStatus.PAID:
-        orders.end(order, reason=Order.CancelReason.STAFF, now=now)
+        orders.end(order, reason=cancel_reason, actor=actor, now=now)
 
 
 def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
@@ -248,7 +266,19 @@ def give_back(payment: Payment, *, reason: str, now: datetime) -> Refund:
         requested_at=now,
     )
     _write_lines(refund, plan_of_amount(refund.order, refund.amount))
+    _record(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.SYSTEM, now=now, reason=reason)
     return refund
+
+
+def _record(kind: OrderEvent.Kind, refund: Refund, *, actor: str, now: datetime, **data: Any) -> None:
+    """Record an act on a refund in its order's history. One that waits may wait for another again."""
+    fact = f"refund:{refund.pk}"
+    if kind in (OrderEvent.Kind.REFUND_WAITING, OrderEvent.Kind.REFUND_PENDING):
+        fact = history.repeatable(fact, now)
+    amount = refund.amount
+    history.record(
+        refund.order_id, kind, actor=actor, now=now, fact=fact, refund=refund.pk, amount=amount, **data
+    )
 
 
 # ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -395,6 +425,7 @@ def _adopt(answer: Mapping[str, Any], payment: Payment, order: Order, *, now: da
         actor="Stripe",
     )
     _write_lines(refund, plan_of_amount(refund.order, refund.amount))
+    _record(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.STRIPE, now=now, reason=refund.reason)
     return refund
 
 
@@ -417,6 +448,8 @@ def _move(
     ):
         return
     refund.refresh_from_db(fields=["status", "stripe_id", "failure_reason"])
+    message = {"message": failure_reason[:200]} if failure_reason else {}
+    _record(EVENTS[to], refund, actor=history.STRIPE, now=now, **message)
     if to == Refund.Status.REQUIRES_ACTION:
         recognition.post_waiting_refund(refund, since=created, now=now)
         mail.queue(

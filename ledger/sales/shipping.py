@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
-from ledger.models import Order, OrderLine, OutgoingMail, Shipment, ShipmentLine
+from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import mail, orders, stock
+from ledger.sales import history, mail, orders, stock
 
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 
@@ -99,6 +99,17 @@ def _ship(
             orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
     else:
         orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+    history.record(
+        order,
+        OrderEvent.Kind.SHIPPED,
+        actor=actor,
+        now=now,
+        fact=f"shipment:{shipment.pk}",
+        shipment=shipment.pk,
+        carrier=shipment.carrier,
+        tracking_number=shipment.tracking_number,
+        pieces={str(lines[line_id].position): quantity for line_id, quantity in wanted.items()},
+    )
     recognition.post_shipment(shipment, now=now)
     parts = shipment.lines.select_related("order_line").order_by("order_line__position")
     mail.queue(

@@ -170,8 +170,8 @@ def test_a_failure_is_tried_again_later_and_given_up_after_eight_tries(
     postbox.refusals = 0
     assert mail.send_due(now=moment + timedelta(days=1)) == 0
 
-    assert mail.send_again(row, now=moment)
-    assert not mail.send_again(row, now=moment)  # it is queued already
+    assert mail.send_again(row, actor="staff", now=moment)
+    assert not mail.send_again(row, actor="staff", now=moment)  # it is queued already
     assert mail.send_due(now=moment) == 1
     assert len(postbox.letters) == 1
 
@@ -212,5 +212,5 @@ def test_a_mail_that_was_taken_up_eight_times_without_an_end_floods_nobody(
     OutgoingMail.objects.update(attempts=8)  # on a full disk: sent each time, and never written down
     assert mail.send_due(now=timezone.now()) == 0
     assert OutgoingMail.objects.get().status == "failed" and not postbox.letters
-    mail.send_again(OutgoingMail.objects.get(), now=timezone.now())
+    mail.send_again(OutgoingMail.objects.get(), actor="staff", now=timezone.now())
     assert mail.send_due(now=timezone.now()) == 1

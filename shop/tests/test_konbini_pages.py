@@ -116,7 +116,7 @@ def test_what_is_paid_after_the_end_of_an_order_is_not_called_uncharged(
 ) -> None:
     order = with_voucher(sandbox)
     with transaction.atomic():
-        orders.end(order, reason=Order.CancelReason.EXPIRED, now=timezone.now())
+        orders.end(order, reason=Order.CancelReason.EXPIRED, actor="test", now=timezone.now())
     sandbox.pay_voucher(session_of(order))
     build.deliver(sandbox)
     page = page_of(client, order)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import cancellation
+from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.templatetags.ledger_money import deadline
 from shop import cart as carts
@@ -139,7 +139,7 @@ def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
         return SeeOther(page)
     reason = Order.CancelReason.CUSTOMER
     try:
-        cancellation.cancel(order=order, reason=reason, actor="", now=timezone.now())
+        cancellation.cancel(order=order, reason=reason, actor=history.CUSTOMER, now=timezone.now())
     except (PaymentUnavailable, cancellation.CancelRefused):
         return SeeOther(f"{page}?cancel=unavailable")
     return SeeOther(page)

@@ -35,6 +35,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
+from ledger.testing.histories import order_events
 
 if TYPE_CHECKING:
     from ledger.testing.histories.world import World
@@ -80,6 +81,7 @@ def complaints(world: "World") -> Iterator[str]:
     yield from _orders()
     yield from _stock()
     yield from _mails(world)
+    yield from order_events.complaints()
     for row in Discrepancy.objects.all():
         if not _explained(row):
             yield f"unexplained difference: {row.kind} {row.object_id} of {row.day}: {row.amount} {row.detail}"
