@@ -26,6 +26,7 @@ from ledger.models import CheckoutAttempt, Order, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds, shipping
 from ledger.sales.order_pages import order_pages
+from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
 
@@ -453,7 +454,9 @@ class OrderAdmin(ReadOnlyAdmin):
                 "button": button,
                 "danger": isinstance(form, CancelForm),
                 "parcel": isinstance(form, ShipForm),
-                "at_counter": any(payment.at_counter for payment in order.payments.all()),
+                "to_bank_account": any(
+                    method_named(payment.method).refunds_to_bank_account for payment in order.payments.all()
+                ),
                 "back": reverse("admin:ledger_order_change", args=[order.pk]),
                 **context,
             },

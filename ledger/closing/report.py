@@ -21,6 +21,7 @@ from ledger.models import (
     Payment,
     ShipmentLine,
 )
+from ledger.stripe.methods import method_named
 
 FORMAT = 1
 
@@ -85,7 +86,8 @@ def html(report: dict[str, Any]) -> bytes:
                 {**row, "label": KINDS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
             ],
             "payments": [
-                {**row, "name_ja": METHODS.get(row["method"], row["method"])} for row in report["payments"]
+                {**row, "name_ja": method_named(row["method"]).report_label or row["method"]}
+                for row in report["payments"]
             ],
             "checks": [
                 {**row, "name_ja": CHECKS.get(row["check"], row["check"])} for row in report["checks"]
@@ -107,8 +109,6 @@ KINDS = {
     Discrepancy.Kind.REFUND_FAILED: "返金の失敗",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
-
-METHODS = {Payment.Method.CARD: "クレジットカード", Payment.Method.KONBINI: "コンビニ払い"}
 
 CHECKS = {  # every check of a close is named in its report, found something or not
     "entry balanced": "仕訳の貸借一致",

@@ -9,7 +9,7 @@ from kikaku.days import business_day
 from ledger.books.discrepancies import note
 from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
 from ledger.sales import checkout, history, payments, refunds
-from ledger.stripe import konbini
+from ledger.stripe import methods
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Store the voucher of a customer who chose the convenience store. Stripe itself handles card authentication."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
-    voucher = konbini.of_intent(intent)
+    voucher = methods.find_voucher(intent)
     if attempt is not None and voucher is not None:
         checkout.record_voucher(attempt, voucher, now=now)
 
@@ -72,7 +72,7 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Store the error: the page stays open, and the customer may try another card. An expired voucher ends the attempt."""
     attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
     error = intent["last_payment_error"] or {}
-    if attempt is not None and konbini.is_expired(intent):
+    if attempt is not None and methods.has_expired_voucher(intent):
         checkout.expire_voucher(attempt, now=now)
     elif attempt is not None:
         message = str(error.get("message") or error.get("code") or "")[:300]

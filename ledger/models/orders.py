@@ -175,10 +175,11 @@ class CheckoutAttempt(models.Model):
     created_at = models.DateTimeField(_("created at"))
     expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe as it stands
 
-    # a customer who chose the convenience store has a voucher; the codes are by chain, as Stripe names both
+    # A payment that the customer makes later, with a voucher: see `ledger.stripe.methods`.
+    method = models.CharField(_("method"), max_length=30, blank=True)  # konbini; empty without a voucher
     voucher_url = models.TextField(_("voucher"), blank=True)
     voucher_expires_at = models.DateTimeField(_("to be paid until"), null=True, blank=True)
-    voucher_codes = models.JSONField(_("codes"), default=dict, blank=True)
+    voucher_codes = models.JSONField(_("codes"), default=dict, blank=True)  # by store, as Stripe names it
 
     class Meta:
         verbose_name = _("checkout attempt")

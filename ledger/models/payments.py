@@ -58,7 +58,7 @@ class Payment(models.Model):
     payment_intent = models.CharField(_("PaymentIntent"), max_length=120, unique=True)
     charge = models.CharField(_("charge"), max_length=120, unique=True, null=True, blank=True)
     amount = models.PositiveIntegerField(_("amount"))  # JPY captured
-    method = models.CharField(_("method"), max_length=30, blank=True)  # card, konbini
+    method = models.CharField(_("method"), max_length=30, blank=True)  # Stripe's name: card, konbini, …
     brand = models.CharField(_("brand"), max_length=30, blank=True)  # visa, mastercard, jcb, …
     last4 = models.CharField(_("last four digits"), max_length=4, blank=True)
     captured_at = models.DateTimeField(_("captured at"))
@@ -71,11 +71,6 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return self.payment_intent
-
-    @property
-    def at_counter(self) -> bool:
-        """Whether it was paid in cash: it goes back only after the customer has named a bank account."""
-        return self.method == self.Method.KONBINI
 
     @property
     def means(self) -> str:

@@ -9,6 +9,7 @@ from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, mail, orders, payments, refunds
 from ledger.stripe.client import StripeRefused, StripeUnavailable
+from ledger.stripe.methods import method_named, method_of_voucher
 
 
 class CancelRefused(Exception):
@@ -77,6 +78,7 @@ def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Re
             for payment in order.payments.all()
             if refunds.refundable(payment)
         ]
+    waiting = order.attempts.filter(status=CheckoutAttempt.Status.WAITING).first()
     mail.queue(
         OutgoingMail.Kind.CANCELLED,
         order,
@@ -84,8 +86,10 @@ def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Re
         {
             "refunded": sum(refund.amount for refund in written),
             "charged": order.payments.exists(),
-            "at_counter": any(refund.payment.at_counter for refund in written),
-            "voucher_out": order.attempts.filter(status=CheckoutAttempt.Status.WAITING).exists(),
+            "to_bank_account": any(
+                method_named(refund.payment.method).refunds_to_bank_account for refund in written
+            ),
+            "voucher_method": method_of_voucher(waiting) if waiting else None,
         },
         now=now,
     )

@@ -21,14 +21,14 @@ from django.utils import translation
 from kikaku.days import business_day
 from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.books.discrepancies import note
-from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Payment
+from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders, payments
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.sales.stock import StockRefused
-from ledger.stripe import client, konbini
+from ledger.stripe import client, methods
 from ledger.stripe.client import StripeRefused, StripeUnavailable
-from ledger.stripe.konbini import Voucher
+from ledger.stripe.methods import Voucher
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +276,7 @@ def record_completed_session(
     elif intent["status"] in ("requires_payment_method", "canceled"):
         return Outcome.VOUCHER_EXPIRED if expire_voucher(attempt, now=now) else Outcome.EXPIRED
     else:
-        record_voucher(attempt, konbini.of_intent(intent), now=now)
+        record_voucher(attempt, methods.find_voucher(intent), now=now)
     return Outcome.WAITING
 
 
@@ -292,7 +292,12 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
         return
     stored = CheckoutAttempt.objects.filter(
         pk=attempt.pk, status=CheckoutAttempt.Status.WAITING, voucher_expires_at=None
-    ).update(voucher_url=voucher.url, voucher_expires_at=voucher.expires_at, voucher_codes=voucher.codes)
+    ).update(
+        method=voucher.method,
+        voucher_url=voucher.url,
+        voucher_expires_at=voucher.expires_at,
+        voucher_codes=voucher.codes,
+    )
     if not stored:
         return
     history.record(
@@ -306,7 +311,8 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
     )
     if order.status == OrderStatus.PENDING:
         attempt.refresh_from_db()
-        mail.queue(OutgoingMail.Kind.VOUCHER, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
+        kind = methods.method_of_voucher(attempt).voucher_mail
+        mail.queue(kind, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
 
 
 def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
@@ -320,7 +326,8 @@ def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     _mark_expired(attempt, actor=history.STRIPE, now=now)
     ended = _end_unpaid(order, now=now)
     if ended:
-        mail.queue(OutgoingMail.Kind.VOUCHER_LAPSED, order, f"order:{order.pk}", {}, now=now)
+        kind = methods.method_of_voucher(attempt).expired_mail
+        mail.queue(kind, order, f"order:{order.pk}", {}, now=now)
     return ended
 
 
@@ -402,8 +409,9 @@ def _payable_until(attempt: CheckoutAttempt) -> datetime:
     """Return the latest time at which an attempt can have been paid, without asking Stripe."""
     if attempt.voucher_expires_at is not None:
         return attempt.voucher_expires_at
-    waits = attempt.status == CheckoutAttempt.Status.WAITING
-    return attempt.expires_at + timedelta(days=settings.KONBINI_DAYS + 1 if waits else 0)
+    if attempt.status != CheckoutAttempt.Status.WAITING:
+        return attempt.expires_at
+    return attempt.expires_at + timedelta(days=methods.method_of_voucher(attempt).days_to_pay() + 1)
 
 
 @unit_of_work

@@ -16,6 +16,7 @@ from ledger.models import Order, OrderEvent, OutgoingMail
 from ledger.models.orders import OrderStatus
 from ledger.sales import history
 from ledger.sales.order_pages import absolute, order_pages
+from ledger.stripe.methods import VOUCHER_METHODS
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
 
 
 def _is_overtaken(mail: OutgoingMail) -> bool:
-    """Say whether a mail waited until it became wrong: it asks to pay an order that was paid, cancelled or ended."""
-    asks_to_pay = mail.kind == OutgoingMail.Kind.VOUCHER
+    """Return whether a mail asks for the payment of an order that no longer waits for one."""
+    asks_to_pay = any(mail.kind == method.voucher_mail for method in VOUCHER_METHODS.values())
     return asks_to_pay and not Order.objects.filter(pk=mail.order_id, status=OrderStatus.PENDING).exists()
 
 

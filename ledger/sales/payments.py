@@ -144,8 +144,7 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
             "attempt": attempt,
             "charge": captured.charge or None,
             "amount": captured.amount,
-            # a page with a voucher is paid at the counter, whoever tells of it
-            "method": captured.method or (Payment.Method.KONBINI if attempt.voucher_expires_at else ""),
+            "method": captured.method or attempt.method,  # of the voucher
             "brand": captured.brand,
             "last4": captured.last4,
             "captured_at": captured.occurred_at,

@@ -31,6 +31,7 @@ from ledger.sales.refund_plan import (
 )
 from ledger.stripe import client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
+from ledger.stripe.methods import method_named
 from ledger.stripe.timestamps import from_timestamp
 
 __all__ = [
@@ -450,15 +451,13 @@ def _move(
     refund.refresh_from_db(fields=["status", "stripe_id", "failure_reason"])
     message = {"message": failure_reason[:200]} if failure_reason else {}
     _record(EVENTS[to], refund, actor=history.STRIPE, now=now, **message)
+    method = method_named(refund.payment.method)
+    context = {"refund": refund, "to_bank_account": method.refunds_to_bank_account}
     if to == Refund.Status.REQUIRES_ACTION:
         recognition.post_waiting_refund(refund, since=created, now=now)
-        mail.queue(
-            OutgoingMail.Kind.REFUND_WAITS, refund.order, f"refund:{refund.pk}", {"refund": refund}, now=now
-        )
+        mail.queue(method.refund_waits_mail, refund.order, f"refund:{refund.pk}", context, now=now)
     elif to == Refund.Status.SUCCEEDED:
-        mail.queue(
-            OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", {"refund": refund}, now=now
-        )
+        mail.queue(OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", context, now=now)
     elif to in ENDED_BADLY:
         if not moved_money:
             recognition.post_failed_refund(refund, now=now)

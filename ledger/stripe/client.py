@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from ledger.models import CheckoutAttempt, Order, Refund
-from ledger.stripe import konbini, schema
+from ledger.stripe import methods, schema
 from ledger.stripe.timestamps import to_timestamp
 
 if TYPE_CHECKING:
@@ -161,13 +161,13 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
     `StripeUnavailable`, `StripeRefused`.
     """
     order = attempt.order
-    by_konbini = konbini.offered(order.total)
+    offered = methods.offered_methods(order.total)
     with translation.override(order.language):
         metadata = {"order": order.number, "attempt": str(attempt.pk)}
         params: SessionCreateParams = {
             "mode": "payment",
             "line_items": _line_items(order),
-            "payment_method_types": ["card", "konbini"] if by_konbini else ["card"],
+            "payment_method_types": [method.code for method in offered],
             "locale": "en" if order.language == "en" else "ja",
             "customer_email": order.email,
             "client_reference_id": order.number,
@@ -183,8 +183,11 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
             "success_url": success_url,
             "cancel_url": cancel_url,
         }
-        if by_konbini:
-            params["payment_method_options"] = {"konbini": {"expires_after_days": settings.KONBINI_DAYS}}
+        options: Any = {
+            method.code: method.session_options() for method in offered if method.session_options()
+        }
+        if options:
+            params["payment_method_options"] = options
     with errors():
         session = client().v1.checkout.sessions.create(
             params, options={"idempotency_key": attempt.idempotency_key}
@@ -220,8 +223,8 @@ def create_refund(refund: Refund) -> dict[str, Any]:
         "amount": refund.amount,
         "metadata": {"order": refund.order.number, "refund": refund.nonce},
     }
-    if refund.payment.at_counter:  # Stripe writes to the customer and asks for his bank account
-        params["instructions_email"] = refund.order.email
+    of_method: Any = methods.method_named(refund.payment.method).refund_params(refund)
+    params.update(of_method)
     with errors():
         created = client().v1.refunds.create(
             params,

@@ -1,212 +1,133 @@
-"""What Stripe's objects must look like before our books believe them: the fields that we read, and no other.
+"""The shapes of Stripe's objects: the fields that we read, and no other.
 
-Events and answers are checked here once, at the edge, so that the code behind it reads fields and never half-understands
-one. Amounts are integers in the smallest unit: JPY has no decimals.
+Events and answers are checked here once, when they arrive; the code behind it reads their fields without doubt.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ledger.stripe.fields import (
+    Check,
+    is_amount,
+    is_flag,
+    is_id,
+    is_metadata,
+    is_positive_amount,
+    is_signed_amount,
+    is_text,
+    is_url,
+    is_word,
+    list_of,
+    named,
+    object_with,
+    or_null,
+)
+from ledger.stripe.methods import VOUCHER_METHODS
 from ledger.stripe.timestamps import is_timestamp
-
-IDENT = re.compile(r"[A-Za-z0-9_]{1,120}")
-WORD = re.compile(r"[a-z0-9_.]{1,80}")
-UNKEPT = re.compile("[\x00\ud800-\udfff]")
-LARGEST = 2_147_483_647  # what an integer column holds everywhere
 
 
 class InvalidStripeObject(Exception):
-    """An object of Stripe lacks a field that we read, or it is not of its kind. The text says which."""
-
-
-Check = Callable[[Any], bool]
-
-
-def ident(value: Any) -> bool:
-    """Accept an id such as ch_123."""
-    return type(value) is str and IDENT.fullmatch(value) is not None
-
-
-def word(value: Any) -> bool:
-    """Accept a word of Stripe's vocabulary: a status, a type, a currency."""
-    return type(value) is str and WORD.fullmatch(value) is not None
-
-
-def text(value: Any) -> bool:
-    """Accept text that every database keeps: no U+0000, no half of a surrogate pair."""
-    return type(value) is str and UNKEPT.search(value) is None
-
-
-def address(value: Any) -> bool:
-    """Accept the address of a web page."""
-    return text(value) and value.startswith(("https://", "http://"))
-
-
-def yen(value: Any) -> bool:
-    """Accept an amount that is not negative."""
-    return type(value) is int and 0 <= value <= LARGEST
-
-
-def change(value: Any) -> bool:
-    """Accept an amount of either sign."""
-    return type(value) is int and -LARGEST <= value <= LARGEST
-
-
-def positive(value: Any) -> bool:
-    """Accept an amount above zero."""
-    return type(value) is int and 0 < value <= LARGEST
-
-
-def flag(value: Any) -> bool:
-    """Accept true and false."""
-    return type(value) is bool
-
-
-def mapping(value: Any) -> bool:
-    """Accept an object."""
-    return isinstance(value, Mapping)
-
-
-def texts(value: Any) -> bool:
-    """Accept metadata: text to text."""
-    return isinstance(value, Mapping) and all(text(key) and text(item) for key, item in value.items())
-
-
-def or_null(check: Check) -> Check:
-    """Accept null besides."""
-
-    def checked(value: Any) -> bool:
-        return value is None or check(value)
-
-    checked.__name__ = f"{check.__name__} or null"
-    return checked
-
-
-def some(check: Check) -> Check:
-    """Accept a list of what `check` accepts."""
-
-    def checked(value: Any) -> bool:
-        return isinstance(value, list) and all(map(check, value))
-
-    checked.__name__ = f"list of {check.__name__}"
-    return checked
+    """An object of Stripe is of another kind, or lacks a field that we read. The text says which."""
 
 
 def expandable(kind: str) -> Check:
-    """Accept an id, or in its place the object itself, of which the same is asked as anywhere."""
+    """Return a check that accepts an id, or in its place the object itself, checked like any other of its kind."""
 
-    def checked(value: Any) -> bool:
-        if ident(value):
-            return True
+    def accepts(value: Any) -> bool:
         if isinstance(value, Mapping):
             check(value, kind)
             return True
-        return False
+        return is_id(value)
 
-    checked.__name__ = f"id or {kind}"
-    return checked
-
-
-def _of(fields: Mapping[str, Check], name: str) -> Check:
-    def checked(value: Any) -> bool:
-        return isinstance(value, Mapping) and all(test(value.get(key)) for key, test in fields.items())
-
-    checked.__name__ = name
-    return checked
+    return named(f"id or {kind}", accepts)
 
 
-part = _of({"amount": change, "currency": word}, "part of the balance")
-fee_part = _of({"amount": change, "type": word}, "part of the fee")
-card = _of({"brand": or_null(word), "last4": or_null(ident)}, "card")
-method = _of({"type": or_null(word), "card": or_null(card)}, "payment method")
-error = _of({"message": or_null(text), "code": or_null(word)}, "error")
-codes = _of({"payment_code": or_null(text), "confirmation_number": or_null(text)}, "codes of a chain")
-
-
-def stores(value: Any) -> bool:
-    """Accept the codes of a voucher by chain."""
-    return isinstance(value, Mapping) and all(word(name) and or_null(codes)(it) for name, it in value.items())
-
-
-voucher = _of(
-    {"expires_at": is_timestamp, "hosted_voucher_url": or_null(address), "stores": or_null(stores)}, "voucher"
+BALANCE_PART = object_with("part of the balance", {"amount": is_signed_amount, "currency": is_word})
+FEE_PART = object_with("part of the fee", {"amount": is_signed_amount, "type": is_word})
+CARD = object_with("card", {"brand": or_null(is_word), "last4": or_null(is_id)})
+METHOD_DETAILS = object_with("payment method", {"type": or_null(is_word), "card": or_null(CARD)})
+ERROR = object_with("error", {"message": or_null(is_text), "code": or_null(is_word)})
+NEXT_ACTION = object_with(
+    "next action",
+    {
+        method.next_action: or_null(object_with("voucher", method.voucher_fields))
+        for method in VOUCHER_METHODS.values()
+    },
 )
-action = _of({"konbini_display_details": or_null(voucher)}, "next action")
 
 SHAPES: dict[str, dict[str, Check]] = {
     "checkout.session": {
-        "id": ident,
-        "status": or_null(word),
-        "payment_status": word,
-        "amount_total": or_null(yen),
-        "currency": or_null(word),
-        "url": or_null(address),
+        "id": is_id,
+        "status": or_null(is_word),
+        "payment_status": is_word,
+        "amount_total": or_null(is_amount),
+        "currency": or_null(is_word),
+        "url": or_null(is_url),
         "payment_intent": or_null(expandable("payment_intent")),
-        "metadata": or_null(texts),
+        "metadata": or_null(is_metadata),
     },
     "payment_intent": {
-        "id": ident,
-        "status": word,
-        "amount_received": yen,
-        "currency": word,
+        "id": is_id,
+        "status": is_word,
+        "amount_received": is_amount,
+        "currency": is_word,
         "latest_charge": or_null(expandable("charge")),
-        "last_payment_error": or_null(error),
-        "next_action": or_null(action),
-        "metadata": or_null(texts),
+        "last_payment_error": or_null(ERROR),
+        "next_action": or_null(NEXT_ACTION),
+        "metadata": or_null(is_metadata),
     },
     "charge": {
-        "id": ident,
-        "status": word,
-        "paid": flag,
-        "captured": flag,
-        "amount": yen,
-        "amount_captured": yen,
-        "currency": word,
+        "id": is_id,
+        "status": is_word,
+        "paid": is_flag,
+        "captured": is_flag,
+        "amount": is_amount,
+        "amount_captured": is_amount,
+        "currency": is_word,
         "created": is_timestamp,
-        "payment_intent": or_null(ident),
-        "payment_method_details": or_null(method),
-        "metadata": or_null(texts),
+        "payment_intent": or_null(is_id),
+        "payment_method_details": or_null(METHOD_DETAILS),
+        "metadata": or_null(is_metadata),
     },
     "refund": {
-        "id": ident,
-        "status": or_null(word),
-        "amount": positive,
-        "currency": word,
+        "id": is_id,
+        "status": or_null(is_word),
+        "amount": is_positive_amount,
+        "currency": is_word,
         "created": is_timestamp,
-        "charge": or_null(ident),
-        "payment_intent": or_null(ident),
-        "balance_transaction": or_null(ident),
-        "failure_reason": or_null(text),
-        "metadata": or_null(texts),
+        "charge": or_null(is_id),
+        "payment_intent": or_null(is_id),
+        "balance_transaction": or_null(is_id),
+        "failure_reason": or_null(is_text),
+        "metadata": or_null(is_metadata),
     },
     "balance_transaction": {
-        "id": ident,
-        "type": word,
-        "source": or_null(ident),
-        "amount": change,
-        "fee": change,
-        "net": change,
-        "currency": word,
+        "id": is_id,
+        "type": is_word,
+        "source": or_null(is_id),
+        "amount": is_signed_amount,
+        "fee": is_signed_amount,
+        "net": is_signed_amount,
+        "currency": is_word,
         "created": is_timestamp,
         "available_on": is_timestamp,
-        "description": or_null(text),
-        "fee_details": some(fee_part),
+        "description": or_null(is_text),
+        "fee_details": list_of(FEE_PART),
     },
     "balance": {
-        "available": some(part),
-        "pending": some(part),
+        "available": list_of(BALANCE_PART),
+        "pending": list_of(BALANCE_PART),
     },
 }
 
 
-def check(told: Any, kind: str) -> None:
-    """Make sure that an object of Stripe is of a kind, with every field that we read of that kind.
+def check(value: Any, kind: str) -> None:
+    """Check that a JSON value is an object of Stripe of a kind, with every field of `SHAPES`.
 
-    A field that may be null may be missing too, and is filled in. Raises `InvalidStripeObject`.
+    A field that may be null may also be missing; then it is set to None. Raises `InvalidStripeObject`.
     """
-    if not isinstance(told, dict) or told.get("object") != kind:
+    if not isinstance(value, dict) or value.get("object") != kind:
         raise InvalidStripeObject(f"Stripe's object is no {kind}.")
-    for name, accepts in SHAPES[kind].items():
-        if not accepts(told.setdefault(name, None)):
-            raise InvalidStripeObject(f"{kind}.{name} must be: {accepts.__name__}.")
+    for field, accepts in SHAPES[kind].items():
+        if not accepts(value.setdefault(field, None)):
+            raise InvalidStripeObject(f"{kind}.{field} must be: {accepts.__name__.replace('is_', '')}.")

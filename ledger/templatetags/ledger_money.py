@@ -10,7 +10,8 @@ from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
 from kikaku.money import yen
-from ledger.stripe.konbini import CHAINS
+from ledger.stripe.methods import method_named
+from ledger.stripe.methods.konbini import STORES
 
 register = template.Library()
 
@@ -46,10 +47,16 @@ def deadline(instant: datetime) -> str:
 
 
 @register.filter
-def by_chain(codes: Mapping[str, Mapping[str, str]]) -> list[tuple[Any, str, str]]:
-    """Give (chain, payment code, confirmation number) for each chain at which a voucher can be paid."""
+def by_store(codes: Mapping[str, Mapping[str, str]]) -> list[tuple[Any, str, str]]:
+    """Return (store, payment code, confirmation number) for each chain of stores in a voucher's codes."""
     return [
-        (name, codes[chain].get("payment_code", ""), codes[chain].get("confirmation_number", ""))
-        for chain, name in CHAINS.items()
-        if chain in codes
+        (name, codes[store].get("payment_code", ""), codes[store].get("confirmation_number", ""))
+        for store, name in STORES.items()
+        if store in codes
     ]
+
+
+@register.filter
+def refunds_to_bank_account(method: str) -> bool:
+    """Return whether a refund of a payment by this method goes to a bank account that the customer names."""
+    return method_named(method).refunds_to_bank_account

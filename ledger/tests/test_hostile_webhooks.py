@@ -185,7 +185,7 @@ def test_an_event_that_is_not_understood_is_kept_for_a_better_version_of_the_sho
     assert (answer.status_code, answer.json()["ok"]) == (200, False)
     kept = StripeEvent.objects.get()
     assert kept.status == StripeEvent.Status.FAILED
-    assert "charge.amount_captured must be: yen" in kept.last_error
+    assert "charge.amount_captured must be: amount" in kept.last_error
     assert "kept as failed" in caplog.text
     assert inbox.process_pending(now=timezone.now()) == 0  # tried again by itself, in vain
     kept.payload = body

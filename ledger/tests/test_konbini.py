@@ -17,7 +17,7 @@ from ledger.models import CheckoutAttempt, Discrepancy, OutgoingMail, Refund, St
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, mail, payments, refunds
 from ledger.stripe import client as stripe_client
-from ledger.stripe import konbini
+from ledger.stripe.methods import find_voucher
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
 from ledger.testing.konbini import (
@@ -84,7 +84,7 @@ def test_a_voucher_lets_the_order_wait_with_its_stock_and_is_mailed_once(sandbox
 )
 def test_customers_are_sent_to_stripes_own_pages_only(url: str, kept: bool) -> None:
     details = {"hosted_voucher_url": url, "expires_at": 1_800_000_000, "stores": {}}
-    voucher = konbini.of_intent({"next_action": {"konbini_display_details": details}})
+    voucher = find_voucher({"next_action": {"konbini_display_details": details}})
     assert voucher is not None
     assert voucher.url == (url if kept else "")
 
@@ -150,7 +150,7 @@ def test_the_order_is_paid_when_the_money_is_at_the_counter(sandbox: Sandbox) ->
     pay(sandbox, order, at(TUESDAY, 9))
     payment = order.payments.get()
     assert order.status == OrderStatus.PAID
-    assert (payment.method, payment.at_counter, payment.means) == ("konbini", True, "コンビニ")
+    assert (payment.method, payment.means) == ("konbini", "コンビニ")
     assert order.paid_at == at(TUESDAY, 9) == payment.captured_at
     assert attempt_of(order).status == CheckoutAttempt.Status.COMPLETE
     kinds = list(order.mails.order_by("pk").values_list("kind", flat=True))

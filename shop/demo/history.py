@@ -24,7 +24,7 @@ from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
-from ledger.stripe import konbini
+from ledger.stripe.methods import KONBINI
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
 
@@ -246,7 +246,7 @@ class _History:
         elif mood < 0.12:
             self._plan(soon, lambda at: self._pay(order, DECLINED, at))
             self._plan(soon + timedelta(seconds=70), lambda at: self._pay(order, VISA, at))
-        elif mood < 0.3 and konbini.offered(order.total):
+        elif mood < 0.3 and KONBINI.is_offered(order.total):
             self._plan(soon, lambda at: self._take_voucher(order, at))
         else:
             card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]

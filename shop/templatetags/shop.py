@@ -7,6 +7,7 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language
 
 from kikaku.money import yen
+from ledger.stripe.methods import METHODS
 from shop.pages import fragments
 
 register = template.Library()
@@ -37,6 +38,12 @@ def moment(instant: datetime) -> str:
 def short_day(day: date) -> str:
     """Write a day with its weekday: 11/25（水） or Wed 25 Nov."""
     return date_format(day, "D\u00a0j\u00a0M" if get_language() == "en" else "n/j（D）")
+
+
+@register.filter
+def method_page(code: str) -> str:
+    """Return the template with the shop's texts about a payment method; each text is a `part` of it."""
+    return f"shop/methods/{code if code in METHODS else 'other'}.html"
 
 
 register.simple_tag(fragments.fragment)

@@ -16,7 +16,7 @@ from ledger.models import Order
 from ledger.models.orders import OrderStatus
 from ledger.sales import orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
-from ledger.stripe import konbini
+from ledger.stripe.methods import METHODS, offered_methods
 from shop import cart as carts
 from shop.address import AddressForm
 from shop.cart import Cart
@@ -86,6 +86,7 @@ def show_confirmation(
     request: HttpRequest, priced: Quote, *, changed: bool = False, message: str = "", status: int = 200
 ) -> HttpResponse:
     """Render the final confirmation with a fresh nonce and the fingerprint of exactly this quote."""
+    offered = offered_methods(priced.totals.total)
     return render_page(
         request,
         "shop/confirm.html",
@@ -97,10 +98,8 @@ def show_confirmation(
             "changed": changed,
             "message": message,
             "minutes": settings.CHECKOUT_MINUTES,
-            "konbini": konbini.offered(priced.totals.total),
-            "days": settings.KONBINI_DAYS,
-            "konbini_from": settings.KONBINI_MINIMUM,
-            "konbini_to": settings.KONBINI_MAXIMUM,
+            "offered": offered,
+            "not_offered": [method for method in METHODS.values() if method not in offered],
         },
         status=status,
         private=True,

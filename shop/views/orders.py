@@ -8,6 +8,7 @@ from typing import Literal
 from django.conf import settings
 from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,14 +18,14 @@ from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
-from ledger.templatetags.ledger_money import deadline
+from ledger.stripe.methods import method_named
 from shop import cart as carts
 from shop.cart import CartFull
 from shop.delivery import expected_delivery
 from shop.pages.links import here
 from shop.pages.render import render_page
 from shop.quote import load_offers
-from shop.templatetags.shop import moment, short_day
+from shop.templatetags.shop import method_page, moment, short_day
 from shop.views.checkout import to_payment
 from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
@@ -82,7 +83,10 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             "confirming": confirming,
             "voucher": voucher,
             "overdue": is_overdue(voucher),
-            "at_counter": any(payment.at_counter for payment in order.payments.all()),
+            "voucher_page": method_page(voucher.method) if voucher else "",
+            "to_bank_account": any(
+                method_named(payment.method).refunds_to_bank_account for payment in order.payments.all()
+            ),
             "unavailable": request.GET.get("payment") == "unavailable",
             "not_cancelled": request.GET.get("cancel") == "unavailable",
             "taxes": taxes(order),
@@ -113,6 +117,7 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
             "order": order,
             "waiting": waiting,
             "voucher": voucher if order.status == OrderStatus.PENDING else None,
+            "voucher_page": method_page(voucher.method) if voucher else "",
             "overdue": is_overdue(voucher),
             "steps": timeline(order, confirming=waiting, voucher=voucher),
             "next_look": times if waiting and times <= REFRESHES else None,
@@ -207,9 +212,8 @@ def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None)
     else:
         note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
         if voucher is not None and voucher.voucher_expires_at:
-            note = _("at a convenience store until %(deadline)s") % {
-                "deadline": deadline(voucher.voucher_expires_at)
-            }
+            text = {"part": "timeline", "voucher": voucher}
+            note = render_to_string(method_page(voucher.method), text).strip()
         steps.append(Step(_("Payment"), note, "now"))
     day = short_day(arrival(order))
     if order.status == OrderStatus.SHIPPED and order.shipped_at:

@@ -1,0 +1,55 @@
+"""The payment methods that the shop offers: one class each, listed in `METHODS`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.models import CheckoutAttempt
+from ledger.stripe.methods.base import PaymentMethod, Voucher, VoucherMethod
+from ledger.stripe.methods.card import Card
+from ledger.stripe.methods.konbini import Konbini
+
+__all__ = [
+    "CARD",
+    "KONBINI",
+    "METHODS",
+    "VOUCHER_METHODS",
+    "PaymentMethod",
+    "Voucher",
+    "VoucherMethod",
+    "find_voucher",
+    "has_expired_voucher",
+    "method_named",
+    "method_of_voucher",
+    "offered_methods",
+]
+
+CARD, KONBINI = Card(), Konbini()
+METHODS: dict[str, PaymentMethod] = {method.code: method for method in (CARD, KONBINI)}
+VOUCHER_METHODS = {code: method for code, method in METHODS.items() if isinstance(method, VoucherMethod)}
+UNKNOWN_METHOD = PaymentMethod()  # of a payment whose method is not ours, such as Link, or not yet known
+
+
+def offered_methods(total: int) -> list[PaymentMethod]:
+    """Return the methods with which an order of `total` JPY can be paid."""
+    return [method for method in METHODS.values() if method.is_offered(total)]
+
+
+def method_named(code: str) -> PaymentMethod:
+    """Return the method with Stripe's name `code`; `UNKNOWN_METHOD` when it is not in `METHODS`."""
+    return METHODS.get(code, UNKNOWN_METHOD)
+
+
+def method_of_voucher(attempt: CheckoutAttempt) -> VoucherMethod:
+    """Return the method of an attempt that is paid later; Konbini until Stripe has reported the voucher."""
+    return VOUCHER_METHODS.get(attempt.method, KONBINI)
+
+
+def find_voucher(intent: Mapping[str, Any]) -> Voucher | None:
+    """Return the voucher of a PaymentIntent; None when it has none (it may wait for an authentication)."""
+    found = (method.voucher(intent) for method in VOUCHER_METHODS.values())
+    return next((voucher for voucher in found if voucher is not None), None)
+
+
+def has_expired_voucher(intent: Mapping[str, Any]) -> bool:
+    """Return whether a PaymentIntent had a voucher that was not paid in time."""
+    return any(method.is_expired(intent) for method in VOUCHER_METHODS.values())
