@@ -1,6 +1,9 @@
 """The engine that the tests run on, for those that must know."""
 
-from django.db import connection
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
 
 
 def engine() -> str:
@@ -23,3 +26,13 @@ def database_environment() -> dict[str, str]:
         return {"DATABASE_URL": f"d1://{place}", "D1_GATEWAY_SECRET": known["PASSWORD"]}
     user = known["USER"] + (f":{known['PASSWORD']}" if known["PASSWORD"] else "")
     return {"DATABASE_URL": f"postgres://{user}@{place}"}
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """Undo what the block writes. Code that forbids a transaction runs in it, as in a test case's own block."""
+    block = transaction.atomic()
+    block._from_testcase = True
+    with block:
+        yield
+        transaction.set_rollback(True)

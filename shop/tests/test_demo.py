@@ -1,17 +1,16 @@
 """`manage.py demo`: goods, and a history that the daily close finds in order."""
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
-from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import days
 from kikaku.sandbox import Sandbox, adapter, alone
+from kikaku.testing.database import rolled_back
 from ledger.closing import daily_close, invariants
 from ledger.models import (
     DailyClose,
@@ -34,10 +33,6 @@ NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)  # noon in Japan
 def own_folder(settings: Settings, tmp_path: Path) -> None:
     """Keep the lock of a history apart from a shop that runs on this machine."""
     settings.VAR_DIR = tmp_path / "var"
-
-
-class _Undo(Exception):
-    """Rolls a history back."""
 
 
 def goods() -> None:
@@ -120,13 +115,12 @@ def test_the_same_shop_gets_the_same_history(sandbox: Sandbox, settings: Setting
     stories = []
     for name in ("first", "second"):
         settings.SANDBOX_STATE = tmp_path / f"{name}.sqlite3"
-        with contextlib.suppress(_Undo), transaction.atomic():
+        with rolled_back():
             history.write(8, days_back=1, now=NOW)
             rows = Order.objects.order_by("placed_at").values_list(
                 "placed_at", "total", "family_name", "status"
             )
             stories.append(list(rows))
-            raise _Undo
     assert len(stories[0]) == 8 and stories[0] == stories[1]
 
 
