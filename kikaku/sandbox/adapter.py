@@ -1,7 +1,7 @@
-"""Connects the stand-in to Django and to Stripe's client library: the only module here that imports either.
+"""Adapter of the stand-in to Django and to Stripe's client library, the only module here that imports them.
 
-The settings name what it offers by dotted path, in development without a Stripe key only (`STRIPE_HTTP_CLIENT`,
-`JOB_GUARD`); in production nothing of `kikaku.sandbox` is imported.
+In development without a Stripe key the settings name its functions by dotted path (`STRIPE_HTTP_CLIENT`,
+`JOB_GUARD`). Production imports nothing of `kikaku.sandbox`.
 """
 
 import threading
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import stripe
 from django.conf import settings
 
+from kikaku.sandbox.clock_lock import shared_clock
 from kikaku.sandbox.http import Request
 from kikaku.sandbox.server import serve as serve_sandbox
-from kikaku.sandbox.solitude import among_others
 from kikaku.sandbox.standin import Sandbox
 
 MAX_OPEN_SANDBOXES = 4  # tests take a state file each
@@ -26,7 +26,7 @@ _clients_lock = threading.Lock()
 
 
 class InProcessClient(stripe.HTTPClient):
-    """HTTP client of Stripe's library that hands each request to a stand-in in this process, without a socket."""
+    """HTTP client for Stripe's library that calls a stand-in in this process instead of opening a socket."""
 
     name = "in-process"
 
@@ -61,7 +61,7 @@ class InProcessClient(stripe.HTTPClient):
 def http_client() -> InProcessClient:
     """Return the client of the stand-in on `settings.SANDBOX_STATE`, one for each path and process.
 
-    Raises `RuntimeError` where the stand-in is off: in production, and beside a key of Stripe.
+    Raises `RuntimeError` if the stand-in is off: in production, and with a Stripe key.
     """
     if not settings.SANDBOX:
         raise RuntimeError("The Stripe stand-in exists in development without STRIPE_SECRET_KEY only.")
@@ -75,15 +75,15 @@ def http_client() -> InProcessClient:
 
 
 def sandbox() -> Sandbox:
-    """Return the stand-in that `http_client` talks to. Raises `RuntimeError` where the stand-in is off."""
+    """Return the stand-in that `http_client` calls. Raises `RuntimeError` as that does."""
     return http_client().target
 
 
 @contextmanager
 def job_guard() -> Iterator[str]:
-    """Yield the reason why a scheduled job must wait, or nothing: then no demo history begins during the block."""
-    with among_others(settings.SANDBOX_STATE) as may:
-        yield "" if may else "a demo history is being written; this waits until it is done"
+    """Yield why a scheduled job must wait, or "": then no demo history can begin during the block."""
+    with shared_clock(settings.SANDBOX_STATE) as is_free:
+        yield "" if is_free else "a demo history is being written; this waits until it is done"
 
 
 def serve(port: int) -> None:

@@ -1,4 +1,4 @@
-"""The API's addresses: which request does what, idempotency keys, lists."""
+"""The endpoints of the API, with idempotency keys and lists."""
 
 import hashlib
 import json
@@ -6,24 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kikaku.sandbox.balance import show_balance, shown_balance_transaction
+from kikaku.sandbox.balance import render_balance, render_balance_transaction
 from kikaku.sandbox.checkout import create_session, expire_session, session_lines
 from kikaku.sandbox.errors import ApiError, missing_object, unknown_route
-from kikaku.sandbox.events import LISTED_FOR_SECONDS, listed_since, shown_event
+from kikaku.sandbox.events import EVENT_RETENTION_SECONDS, listed_events_condition, render_event
 from kikaku.sandbox.expansion import expand, list_object
 from kikaku.sandbox.http import json_bytes
 from kikaku.sandbox.params import Params, decode_form
 from kikaku.sandbox.refunds import cancel_refund, create_refund, expire_refund
 from kikaku.sandbox.state import Condition, Json, Transaction
 
-KEYS_KEPT_SECONDS = 24 * 3600  # https://docs.stripe.com/api/idempotent_requests
-LONGEST_KEY = 255
-MAXIMUM_PAGE = 100
+IDEMPOTENCY_KEY_SECONDS = 24 * 3600  # https://docs.stripe.com/api/idempotent_requests
+MAX_KEY_LENGTH = 255
+MAX_PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the endpoints need to know of how the stand-in was set up."""
+    """Settings of the stand-in that endpoints need."""
 
     base_url: str
     return_origins: tuple[str, ...]
@@ -32,11 +32,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of one API call."""
+    """The response of one API call."""
 
     status: int
     body: bytes
-    replay_of: str | None = None  # the request id of the first answer, if this is its repetition
+    replay_of: str | None = None  # the request id of the first answer, if this one repeats it
 
 
 Endpoint = Callable[[Transaction, Params, Settings, str], Json]
@@ -47,7 +47,7 @@ def _session_create(tx: Transaction, params: Params, settings: Settings, _: str)
 
 
 def _session_expire(tx: Transaction, params: Params, settings: Settings, session_id: str) -> Json:
-    params.done()
+    params.refuse_unknown()
     return expire_session(tx, _found(tx, "checkout.session", session_id))
 
 
@@ -55,7 +55,7 @@ def _session_lines(tx: Transaction, params: Params, settings: Settings, session_
     limit = _limit(params)
     after = params.text("starting_after")
     before = params.text("ending_before")
-    params.done()
+    params.refuse_unknown()
     _found(tx, "checkout.session", session_id)
     lines = session_lines(tx, session_id)
     places = {line["id"]: place for place, line in enumerate(lines)}
@@ -94,12 +94,12 @@ def _refund_create(tx: Transaction, params: Params, settings: Settings, _: str) 
 
 
 def _refund_cancel(tx: Transaction, params: Params, settings: Settings, refund_id: str) -> Json:
-    params.done()
+    params.refuse_unknown()
     return cancel_refund(tx, _found(tx, "refund", refund_id))
 
 
 def _refund_expire(tx: Transaction, params: Params, settings: Settings, refund_id: str) -> Json:
-    params.done()
+    params.refuse_unknown()
     return expire_refund(tx, _found(tx, "refund", refund_id))
 
 
@@ -108,8 +108,8 @@ def _refund_list(tx: Transaction, params: Params, settings: Settings, _: str) ->
 
 
 def _balance(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    params.done()
-    return show_balance(tx)
+    params.refuse_unknown()
+    return render_balance(tx)
 
 
 def _balance_transaction_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
@@ -118,7 +118,7 @@ def _balance_transaction_list(tx: Transaction, params: Params, settings: Setting
     if payout is not None:
         raise missing_object("payout", payout, param="payout", status=400)
     listed = _list(tx, params, "balance_transaction", "/v1/balance_transactions", conditions)
-    return {**listed, "data": [shown_balance_transaction(tx, entry) for entry in listed["data"]]}
+    return {**listed, "data": [render_balance_transaction(tx, entry) for entry in listed["data"]]}
 
 
 def _event_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
@@ -128,7 +128,7 @@ def _event_list(tx: Transaction, params: Params, settings: Settings, _: str) -> 
         raise ApiError(400, "You may only specify one of these parameters: type, types.")
     if len(wanted) > 20:
         raise ApiError(400, "You can filter by up to 20 event types.", param="types")
-    conditions = [listed_since(tx)]
+    conditions = [listed_events_condition(tx)]
     if single is not None and single.endswith(".*"):
         known = tx.db.execute(
             "SELECT DISTINCT json_extract(body, '$.type') FROM objects WHERE kind = 'event'"
@@ -139,11 +139,11 @@ def _event_list(tx: Transaction, params: Params, settings: Settings, _: str) -> 
     if wanted:
         conditions.append(Condition("type", wanted))
     listed = _list(tx, params, "event", "/v1/events", conditions)
-    return {**listed, "data": [shown_event(tx, event) for event in listed["data"]]}
+    return {**listed, "data": [render_event(tx, event) for event in listed["data"]]}
 
 
 def _account(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    params.done()
+    params.refuse_unknown()
     return {
         "id": "acct_1" + tx.secret("account")[:15],
         "object": "account",
@@ -159,14 +159,14 @@ def _account(tx: Transaction, params: Params, settings: Settings, _: str) -> Jso
 
 def _retrieve(kind: str) -> Endpoint:
     def endpoint(tx: Transaction, params: Params, settings: Settings, object_id: str) -> Json:
-        params.done()
+        params.refuse_unknown()
         found = _found(tx, kind, object_id)
         if kind == "balance_transaction":
-            return shown_balance_transaction(tx, found)
+            return render_balance_transaction(tx, found)
         if kind == "event":
-            if found["created"] < tx.second - LISTED_FOR_SECONDS:
+            if found["created"] < tx.second - EVENT_RETENTION_SECONDS:
                 raise missing_object("event", object_id)
-            return shown_event(tx, found)
+            return render_event(tx, found)
         return found
 
     return endpoint
@@ -201,10 +201,10 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Endpoint], ...] = tuple(
 
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint, str]:
-    """Return the endpoint of an address and the id within it ("" if it has none).
+    """Return the endpoint of a path and the id in the path ("" if it has none).
 
     Raises:
-        ApiError: 404, there is no such address with this method.
+        ApiError: 404, no endpoint has this path and method.
     """
     for known_method, pattern, endpoint in _ROUTES:
         matched = pattern.match(path)
@@ -218,16 +218,16 @@ def call(
 ) -> Answer:
     """Answer one authenticated API call within the caller's transaction.
 
-    With an idempotency key (POST only) the first answer is kept and repeated for a day. A call that is
-    refused before its endpoint began leaves nothing behind; a refusal after that keeps only its answer.
-    Two calls with one key at the same time queue for the write lock, so the second gets the first's answer.
+    With an idempotency key (POST only) the first answer is stored and repeated for a day. Nothing is stored
+    of a call that is refused before its endpoint begins; of a later refusal only the answer is. Two
+    concurrent calls with one key queue for the write lock, so that the second gets the answer of the first.
     """
     try:
         endpoint, object_id = find_endpoint(method, path)
         values = decode_form(encoded)
         if idempotency_key is not None:
             fingerprint = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-            known = _kept_answer(tx, idempotency_key, f"{method} {path}", fingerprint)
+            known = _stored_answer(tx, idempotency_key, f"{method} {path}", fingerprint)
             if known is not None:
                 return known
     except ApiError as refusal:
@@ -260,10 +260,10 @@ def call(
     return answer
 
 
-def _kept_answer(tx: Transaction, key: str, route: str, fingerprint: str) -> Answer | None:
-    if len(key) > LONGEST_KEY:
-        raise ApiError(400, f"Idempotency keys can be up to {LONGEST_KEY} characters.")
-    tx.db.execute("DELETE FROM idempotency WHERE stored_at < ?", (tx.now - KEYS_KEPT_SECONDS,))
+def _stored_answer(tx: Transaction, key: str, route: str, fingerprint: str) -> Answer | None:
+    if len(key) > MAX_KEY_LENGTH:
+        raise ApiError(400, f"Idempotency keys can be up to {MAX_KEY_LENGTH} characters.")
+    tx.db.execute("DELETE FROM idempotency WHERE stored_at < ?", (tx.now - IDEMPOTENCY_KEY_SECONDS,))
     row = tx.db.execute(
         "SELECT fingerprint, route, status, body, request_id FROM idempotency WHERE key = ?", (key,)
     ).fetchone()
@@ -288,7 +288,7 @@ def _found(tx: Transaction, kind: str, object_id: str) -> Json:
 
 
 def _limit(params: Params) -> int:
-    return params.integer("limit", minimum=1, maximum=MAXIMUM_PAGE) or 10
+    return params.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE) or 10
 
 
 def _equal(params: Params, *names: str) -> list[Condition]:
@@ -297,7 +297,7 @@ def _equal(params: Params, *names: str) -> list[Condition]:
 
 
 def _created(params: Params) -> list[Condition]:
-    if not params.given("created"):
+    if not params.has("created"):
         return []
     try:
         exact = params.integer("created")
@@ -310,11 +310,11 @@ def _created(params: Params) -> list[Condition]:
 
 
 def _list(tx: Transaction, params: Params, kind: str, url: str, conditions: Sequence[Condition]) -> Json:
-    """Answer a list request: newest first, `limit` 1 to 100 (10), cursors by id."""
+    """Return one page of a list: newest first, `limit` 1 to 100 (default 10), with ids as cursors."""
     limit = _limit(params)
     after, before = params.text("starting_after"), params.text("ending_before")
     restrictions = [*conditions, *_created(params)]
-    params.done()
+    params.refuse_unknown()
     if after is not None and before is not None:
         raise ApiError(400, "You may only specify one of these parameters: starting_after, ending_before.")
     for name, cursor in (("starting_after", after), ("ending_before", before)):

@@ -1,4 +1,4 @@
-"""The account's balance: fees, balance transactions, and what is available when."""
+"""The account's balance: fees, balance transactions, and when money becomes available."""
 
 from kikaku.sandbox.state import Json, Transaction, new_id
 
@@ -20,49 +20,51 @@ def fee_tax(fee: int) -> int:
 
 
 def fee_is_taxed(charge: Json) -> bool:
-    """Tell whether Japanese consumption tax lies on a charge's fee: Visa's and Mastercard's alone are exempt."""
-    return not by_card(charge) or charge["payment_method_details"]["card"]["brand"] not in {
+    """Return whether a charge's fee carries Japanese consumption tax: all but Visa's and Mastercard's do."""
+    return not is_card_charge(charge) or charge["payment_method_details"]["card"]["brand"] not in {
         "visa",
         "mastercard",
     }
 
 
-def by_card(charge: Json) -> bool:
-    """Tell whether a charge was paid by card; what was paid otherwise is a `payment` in the balance (`py_…`)."""
+def is_card_charge(charge: Json) -> bool:
+    """Return whether a charge was paid by card; others (`py_…`) are of type `payment` in the balance."""
     return bool(charge["payment_method_details"]["type"] == "card")
 
 
 def book_charge(tx: Transaction, charge: Json) -> Json:
     """Add the balance transaction of a captured charge and return it.
 
-    Its type, as those below: https://docs.stripe.com/reports/balance-transaction-types
+    Types, here and below: https://docs.stripe.com/reports/balance-transaction-types
     """
     fee = processing_fee(charge["amount"])
     details = [_fee_detail(fee, "Stripe processing fees", "stripe_fee")]
     if fee_is_taxed(charge):
         details.append(_fee_detail(fee_tax(fee), "JCT", "tax"))
     available_on = (tx.second // _DAY + DAYS_UNTIL_AVAILABLE) * _DAY
-    kind = "charge" if by_card(charge) else "payment"
+    kind = "charge" if is_card_charge(charge) else "payment"
     return _book(tx, kind, "charge", charge, charge["amount"], details, available_on)
 
 
 def book_refund(tx: Transaction, refund: Json, charge: Json) -> Json:
-    """Add the balance transaction of a refund: the negative amount, no fee, none returned."""
-    kind = "refund" if by_card(charge) else "payment_refund"
-    return _book(tx, kind, "refund", refund, -refund["amount"], [], _same_as_charge(tx, charge))
+    """Add the balance transaction of a refund: the negative amount; no fee is charged or returned."""
+    kind = "refund" if is_card_charge(charge) else "payment_refund"
+    return _book(tx, kind, "refund", refund, -refund["amount"], [], _available_with_charge(tx, charge))
 
 
 def book_refund_failure(tx: Transaction, refund: Json, charge: Json) -> Json:
-    """Add the balance transaction that brings the money of a failed refund back.
+    """Add the balance transaction that returns the money of a failed refund.
 
-    To a payment that was not by card it comes back as another `payment_refund`, of a positive amount.
+    For a payment without a card it is another `payment_refund`, with a positive amount.
     """
-    kind, category = ("refund_failure", "refund_failure") if by_card(charge) else ("payment_refund", "refund")
-    return _book(tx, kind, category, refund, refund["amount"], [], _same_as_charge(tx, charge))
+    kind, category = (
+        ("refund_failure", "refund_failure") if is_card_charge(charge) else ("payment_refund", "refund")
+    )
+    return _book(tx, kind, category, refund, refund["amount"], [], _available_with_charge(tx, charge))
 
 
-def _same_as_charge(tx: Transaction, charge: Json) -> int:
-    """A refund is taken from the part of the balance in which the charge stands at that time."""
+def _available_with_charge(tx: Transaction, charge: Json) -> int:
+    """Return when a refund's transaction is available: it belongs to the part that holds the charge."""
     if charge["balance_transaction"] is None:
         return tx.second
     booked = tx.load("balance_transaction", charge["balance_transaction"])
@@ -108,16 +110,16 @@ def _book(
         "type": kind,
     }
     tx.insert("balance_transaction", transaction, net=amount - fee, available_on=available_on)
-    return shown_balance_transaction(tx, transaction)
+    return render_balance_transaction(tx, transaction)
 
 
-def shown_balance_transaction(tx: Transaction, transaction: Json) -> Json:
-    """Return a balance transaction with the status that it has by now."""
+def render_balance_transaction(tx: Transaction, transaction: Json) -> Json:
+    """Return a balance transaction with its present status."""
     status = "available" if transaction["available_on"] <= tx.now else "pending"
     return {**transaction, "status": status}
 
 
-def show_balance(tx: Transaction) -> Json:
+def render_balance(tx: Transaction) -> Json:
     """Return the balance object: Σ net of all transactions, split by `available_on` (amounts in JPY)."""
     available, pending = tx.db.execute(
         "SELECT coalesce(sum(net) FILTER (WHERE available_on <= ?1), 0),"

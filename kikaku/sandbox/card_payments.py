@@ -1,36 +1,39 @@
-"""Paying by card: what happens when a customer submits a test card on the hosted page."""
+"""Card payments: what happens when a customer submits a test card on the hosted page."""
 
 from kikaku.sandbox import payments
-from kikaku.sandbox.cards import CARDS, Card, looks_like_a_card, normalised
+from kikaku.sandbox.cards import CARDS, Card, has_valid_check_digit, normalise_number
 from kikaku.sandbox.checkout import customer_details
 from kikaku.sandbox.errors import DOC_URL
 from kikaku.sandbox.events import record_event
 from kikaku.sandbox.payments import PayResult
 from kikaku.sandbox.state import Json, Transaction, new_id
 
-_DECLINED = "Your card was declined."
+_DECLINED_MESSAGE = "Your card was declined."
 _DECLINES = {
-    "generic_decline": ("card_declined", _DECLINED),
+    "generic_decline": ("card_declined", _DECLINED_MESSAGE),
     "insufficient_funds": ("card_declined", "Your card has insufficient funds."),
 }
-_NOT_AUTHENTICATED = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+_AUTHENTICATION_FAILED_MESSAGE = (
+    "We are unable to authenticate your payment method."
+    " Please choose a different payment method and try again."
+)
 
 
 class NothingToAuthenticate(Exception):
-    """Raised when an authentication is answered that nobody asked for."""
+    """Raised when no authentication is under way that could be answered."""
 
 
 def submit_card(tx: Transaction, session_id: str, number: str, *, email: str | None = None) -> PayResult:
-    """Try to pay an open session with a test card; a second try uses the same intent.
+    """Try to pay an open session with a test card; another try uses the same intent.
 
     Raises:
         UnknownSession, SessionNotOpen, MethodNotOffered: as `payments.open_session`.
     """
     session = payments.open_session(tx, session_id, "card")
-    number = normalised(number)
+    number = normalise_number(number)
     card = CARDS.get(number)
     if card is None:
-        if looks_like_a_card(number):
+        if has_valid_check_digit(number):
             return PayResult(
                 "invalid", session_id, code="card_declined", decline_code="test_mode_live_card",
                 message="Your card was declined. Only the test cards can be used here.",
@@ -44,10 +47,10 @@ def submit_card(tx: Transaction, session_id: str, number: str, *, email: str | N
     session = {**session, "payment_intent": intent["id"]}
     tx.save(session)
     if card.behaviour == "declines":
-        return _decline(tx, session, intent, card)
+        return _record_decline(tx, session, intent, card)
     if card.behaviour == "authenticates":
-        return _ask_authentication(tx, session, intent, card)
-    return _succeed(tx, session, intent, _new_method(tx, session, card), card, authenticated=False)
+        return _request_authentication(tx, session, intent, card)
+    return _record_success(tx, session, intent, _new_method(tx, session, card), card, authenticated=False)
 
 
 def answer_authentication(tx: Transaction, session_id: str, *, succeeds: bool) -> PayResult:
@@ -64,22 +67,22 @@ def answer_authentication(tx: Transaction, session_id: str, *, succeeds: bool) -
     method = tx.load("payment_method", intent["payment_method"])
     if succeeds:
         card = CARDS[tx.private(method["id"])["number"]]
-        return _succeed(tx, session, intent, method, card, authenticated=True)
+        return _record_success(tx, session, intent, method, card, authenticated=True)
     error = {
         "code": "payment_intent_authentication_failure",
         "doc_url": DOC_URL + "payment-intent-authentication-failure",
-        "message": _NOT_AUTHENTICATED,
+        "message": _AUTHENTICATION_FAILED_MESSAGE,
         "payment_method": method,
         "type": "invalid_request_error",
     }
     payments.record_failure(tx, intent, error)
     return PayResult(
-        "declined", session_id, intent["id"], code=str(error["code"]), message=_NOT_AUTHENTICATED
+        "declined", session_id, intent["id"], code=str(error["code"]), message=_AUTHENTICATION_FAILED_MESSAGE
     )
 
 
 def awaits_authentication(tx: Transaction, session: Json) -> bool:
-    """Tell whether the customer still has to confirm the payment with the bank."""
+    """Return whether the customer still has to confirm the payment with the bank."""
     if session["status"] != "open" or session["payment_intent"] is None:
         return False
     return bool(tx.load("payment_intent", session["payment_intent"])["status"] == "requires_action")
@@ -171,8 +174,8 @@ def _new_charge(
     return payments.new_charge(tx, intent, method, details=details, outcome=outcome, failure=decline)
 
 
-def _decline(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
-    """Record a declined try: a failed charge, an intent that waits for another card, a session still open."""
+def _record_decline(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
+    """Record a declined try: the charge failed, the intent waits for another card, the session stays open."""
     code, message = _DECLINES[card.decline_code]
     method = _new_method(tx, session, card)
     charge = _new_charge(tx, intent, method, card, decline=(code, message))
@@ -195,14 +198,14 @@ def _decline(tx: Transaction, session: Json, intent: Json, card: Card) -> PayRes
     )  # fmt: skip
 
 
-def _ask_authentication(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
+def _request_authentication(tx: Transaction, session: Json, intent: Json, card: Card) -> PayResult:
     page = session["url"]
     next_action = {"redirect_to_url": {"return_url": page, "url": page}, "type": "redirect_to_url"}
     payments.record_waiting(tx, intent, _new_method(tx, session, card), next_action)
     return PayResult("requires_action", session["id"], intent["id"], redirect_url=page)
 
 
-def _succeed(
+def _record_success(
     tx: Transaction, session: Json, intent: Json, method: Json, card: Card, *, authenticated: bool
 ) -> PayResult:
     charge = _new_charge(tx, intent, method, card, authenticated=authenticated)

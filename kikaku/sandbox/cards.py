@@ -1,4 +1,4 @@
-"""The test cards, with the numbers and the behaviour of https://docs.stripe.com/testing."""
+"""The test cards, with numbers and behaviour as in https://docs.stripe.com/testing."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Card:
 
     number: str
     brand: str  # as in Stripe's payment_method_details
-    label: tuple[str, str]  # what it is for, in Japanese and English
+    label: tuple[str, str]  # its purpose in Japanese and English
     behaviour: Behaviour = "succeeds"
     decline_code: str = ""
     refund: RefundBehaviour = "succeeds"
@@ -34,14 +34,14 @@ _CARDS = (
 CARDS = {card.number: card for card in _CARDS}
 
 
-def normalised(number: str) -> str:
-    """Return a number as typed by a customer without spaces and hyphens, in plain digits."""
+def normalise_number(number: str) -> str:
+    """Return a card number as typed, in ASCII digits and without spaces and hyphens."""
     plain = unicodedata.normalize("NFKC", number)
     return "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Pd" and c != "\u2212")
 
 
-def looks_like_a_card(number: str) -> bool:
-    """Tell whether the digits carry a correct Luhn check digit."""
+def has_valid_check_digit(number: str) -> bool:
+    """Return whether a number has the length of a card number and a correct Luhn check digit."""
     if not (number.isascii() and number.isdecimal() and 12 <= len(number) <= 19):
         return False
     digits = [int(digit) for digit in reversed(number)]

@@ -1,4 +1,4 @@
-"""Checkout Sessions: creating, expiring, and the lines that the customer sees."""
+"""Checkout Sessions: create and expire them, and their line items."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,13 @@ from kikaku.sandbox.events import record_event
 from kikaku.sandbox.params import Params
 from kikaku.sandbox.state import Json, Transaction, new_id
 
-# What each way of paying takes at least and at most, in JPY.
-# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, https://docs.stripe.com/payments/konbini
-LIMITS = {"card": (50, 99_999_999), "konbini": (120, 300_000)}
-SHORTEST_LIFE_SECONDS = 30 * 60
-LONGEST_LIFE_SECONDS = 24 * 3600
-MAXIMUM_LINES = 100
+# The smallest and largest amount of each payment method, in JPY.
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts,
+# https://docs.stripe.com/payments/konbini
+AMOUNT_LIMITS = {"card": (50, 99_999_999), "konbini": (120, 300_000)}
+MIN_SESSION_SECONDS = 30 * 60
+MAX_SESSION_SECONDS = 24 * 3600
+MAX_LINES = 100
 
 LOCALES = [
     "auto",
@@ -65,8 +66,8 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
     """Create a hosted Checkout Session in mode `payment` from `line_items[][price_data]` in JPY.
 
     Raises:
-        ApiError: a parameter is missing, unknown or out of its range, the total lies outside ¥50 to
-            ¥99,999,999 (with konbini: ¥120 to ¥300,000), or a return address leads elsewhere than to `return_origins`.
+        ApiError: a parameter is missing, unknown or out of range, the total is not within ¥50 to ¥99,999,999
+            (with konbini: ¥120 to ¥300,000), or a return address has another origin than `return_origins`.
     """
     mode = params.choice("mode", ("payment", "setup", "subscription"), required=True)
     if mode != "payment":
@@ -87,7 +88,7 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
     metadata = params.metadata()
     intent_data = _intent_data(params)
     lines, products = _lines(tx, params)
-    params.done()
+    params.refuse_unknown()
     total = sum(line["amount_total"] for line in lines)
     _check_total(total, types)
 
@@ -170,12 +171,12 @@ def create_session(tx: Transaction, params: Params, *, base_url: str, return_ori
         "wallet_options": None,
     }
     tx.insert("checkout.session", session, private={"lines": lines, "intent_data": intent_data})
-    tx.plan(expires_at, "expire session", session_id)
+    tx.schedule(expires_at, "expire session", session_id)
     return session
 
 
 def customer_details(email: str | None) -> Json:
-    """Return what Checkout knows of the customer."""
+    """Return the `customer_details` of a session."""
     return {
         "address": None,
         "business_name": None,
@@ -195,36 +196,36 @@ def _not_jpy(param: str) -> ApiError:
 def _method_types(params: Params) -> list[str]:
     types = params.texts("payment_method_types") or ["card"]
     for index, method in enumerate(types):
-        if method not in LIMITS or method in types[:index]:
+        if method not in AMOUNT_LIMITS or method in types[:index]:
             raise ApiError(
                 400,
                 f"The payment method type provided: {method[:40]} is invalid or comes twice."
-                f" This stand-in takes: {', '.join(LIMITS)}.",
+                f" This stand-in takes: {', '.join(AMOUNT_LIMITS)}.",
                 param=f"payment_method_types[{index}]",
             )
     return types
 
 
 def _method_options(params: Params, types: Sequence[str]) -> Json:
-    """Read `payment_method_options`: nothing may be said of a method that is not offered."""
+    """Return `payment_method_options`; those of a method that is not offered are refused."""
     options: Json = {"card": {"request_three_d_secure": "automatic"}} if "card" in types else {}
     group = params.group("payment_method_options")
     if "konbini" in types:
         konbini = group.group("konbini")
         days = konbini.integer("expires_after_days", minimum=1, maximum=60)
         options["konbini"] = {"expires_after_days": days}
-    elif group.given("konbini"):
+    elif group.has("konbini"):
         raise ApiError(
             400,
-            "`payment_method_options[konbini]` says something of a method that `payment_method_types` does not offer.",
+            "`payment_method_options[konbini]` is given, but `payment_method_types` does not offer konbini.",
             param="payment_method_options[konbini]",
         )
     return options
 
 
 def _check_total(total: int, types: Sequence[str]) -> None:
-    minimum = max(LIMITS[method][0] for method in types)
-    maximum = min(LIMITS[method][1] for method in types)
+    minimum = max(AMOUNT_LIMITS[method][0] for method in types)
+    maximum = min(AMOUNT_LIMITS[method][1] for method in types)
     if total < minimum:
         raise ApiError(
             400,
@@ -242,14 +243,14 @@ def _check_total(total: int, types: Sequence[str]) -> None:
 def _expires_at(tx: Transaction, params: Params) -> int:
     expires_at = params.integer("expires_at")
     if expires_at is None:
-        return tx.second + LONGEST_LIFE_SECONDS
-    if expires_at < tx.second + SHORTEST_LIFE_SECONDS:
+        return tx.second + MAX_SESSION_SECONDS
+    if expires_at < tx.second + MIN_SESSION_SECONDS:
         raise ApiError(
             400,
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
             param="expires_at",
         )
-    if expires_at > tx.second + LONGEST_LIFE_SECONDS:
+    if expires_at > tx.second + MAX_SESSION_SECONDS:
         raise ApiError(
             400,
             "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
@@ -308,22 +309,22 @@ def _lines(tx: Transaction, params: Params) -> tuple[list[Json], list[Json]]:
     groups = params.groups("line_items")
     if not groups:
         raise params.missing("line_items")
-    if len(groups) > MAXIMUM_LINES:
-        raise ApiError(400, f"You can pass at most {MAXIMUM_LINES} line items.", param="line_items")
+    if len(groups) > MAX_LINES:
+        raise ApiError(400, f"You can pass at most {MAX_LINES} line items.", param="line_items")
     lines, products = [], []
     for group in groups:
         quantity = group.integer("quantity", required=True, minimum=1, maximum=999_999) or 0
         metadata = group.metadata()
-        if not group.given("price_data"):
+        if not group.has("price_data"):
             raise group.missing("price_data")
         price_data = group.group("price_data")
-        if price_data.needed("currency").lower() != "jpy":
+        if price_data.required_text("currency").lower() != "jpy":
             raise _not_jpy(price_data.name_of("currency"))
         unit_amount = (
-            price_data.integer("unit_amount", required=True, minimum=0, maximum=LIMITS["card"][1]) or 0
+            price_data.integer("unit_amount", required=True, minimum=0, maximum=AMOUNT_LIMITS["card"][1]) or 0
         )
         tax_behavior = price_data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified"))
-        if not price_data.given("product_data"):
+        if not price_data.has("product_data"):
             raise price_data.missing("product_data")
         product = _product(tx, price_data.group("product_data"))
         products.append(product)
@@ -344,7 +345,7 @@ def _product(tx: Transaction, data: Params) -> Json:
         "livemode": False,
         "marketing_features": [],
         "metadata": data.metadata(),
-        "name": data.needed("name"),
+        "name": data.required_text("name"),
         "package_dimensions": None,
         "shippable": None,
         "statement_descriptor": None,
@@ -398,13 +399,13 @@ def _line(description: str, price: Json, quantity: int, metadata: dict[str, str]
 
 
 def session_lines(tx: Transaction, session_id: str) -> list[Json]:
-    """Return the lines of a session in the order in which they were sent."""
+    """Return the line items of a session in the order in which they were sent."""
     lines: list[Json] = tx.private(session_id)["lines"]
     return lines
 
 
 def expire_session(tx: Transaction, session: Json) -> Json:
-    """Expire an open session; an intent that was tried and did not succeed is cancelled with it.
+    """Expire an open session and cancel the intent of its unsuccessful tries.
 
     Raises:
         ApiError: 400, the session is complete or already expired.
@@ -412,13 +413,13 @@ def expire_session(tx: Transaction, session: Json) -> Json:
     if session["status"] != "open":
         raise ApiError(
             400,
-            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of'
-            f" `{session['status']}`.",
+            'Only Checkout Sessions with a status in ["open"] can be expired.'
+            f" This Checkout Session has a status of `{session['status']}`.",
             executed=True,
         )
     expired = {**session, "status": "expired", "url": None}
     tx.save(expired)
-    tx.unplan(session["id"])
+    tx.unschedule(session["id"])
     if session["payment_intent"] is not None:
         intent = tx.load("payment_intent", session["payment_intent"])
         cancelled: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Stripe's refusals: one exception that carries the status and the error body it becomes."""
+"""Stripe's errors: an exception with the status and the body of the error response."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ DOC_URL = "https://docs.stripe.com/error-codes#"
 
 
 class ApiError(Exception):
-    """A request that is refused, in Stripe's error shape.
+    """A refused request.
 
-    `executed` says whether the endpoint had begun its work: only then is the answer kept under the
-    request's idempotency key (https://docs.stripe.com/api/idempotent_requests: results of requests that
-    fail validation are not saved).
+    `executed` says whether the endpoint had begun its work: only then is the answer stored under the
+    request's idempotency key (https://docs.stripe.com/api/idempotent_requests: results of requests that fail
+    validation are not saved).
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ApiError(Exception):
         self.executed = executed
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON document `{"error": {…}}` that goes to the client."""
+        """Return the JSON document `{"error": {…}}` for the client."""
         error: dict[str, Any] = {"message": self.message, "type": self.error_type}
         if self.code is not None:
             error["code"] = self.code
@@ -43,13 +43,14 @@ class ApiError(Exception):
 
 
 def missing_object(noun: str, object_id: str, *, param: str = "id", status: int = 404) -> ApiError:
-    """Return the `resource_missing` refusal; 404 for the object of the path, 400 for one named in a parameter."""
+    """Return the `resource_missing` error: 404 for the object of the path, 400 for one in a parameter."""
     return ApiError(status, f"No such {noun}: '{object_id}'", code="resource_missing", param=param)
 
 
 def unknown_route(method: str, path: str) -> ApiError:
-    """Return the refusal of an address that this API does not have."""
+    """Return the error of a path that the API does not have."""
     return ApiError(
         404,
-        f"Unrecognized request URL ({method}: {path}). Please see https://docs.stripe.com/api for what exists.",
+        f"Unrecognized request URL ({method}: {path})."
+        " Please see https://docs.stripe.com/api for what exists.",
     )

@@ -1,4 +1,4 @@
-"""Events, and their delivery as signed webhooks with growing delays between the tries."""
+"""Events, and their delivery as signed webhooks with growing delays between retries."""
 
 import hashlib
 import hmac
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from kikaku.sandbox.http import json_bytes
 from kikaku.sandbox.state import Condition, Json, Transaction, new_id
 
-LISTED_FOR_SECONDS = 30 * 24 * 3600  # https://docs.stripe.com/api/events: events of the last 30 days
-GIVE_UP_AFTER_SECONDS = 3 * 24 * 3600  # https://docs.stripe.com/webhooks#automatic-retries: up to three days
-# Stripe waits longer from the start; a developer whose server was restarting should not have to.
+EVENT_RETENTION_SECONDS = 30 * 24 * 3600  # https://docs.stripe.com/api/events: events of the last 30 days
+MAX_RETRY_SECONDS = 3 * 24 * 3600  # https://docs.stripe.com/webhooks#automatic-retries: up to three days
+# Shorter at the start than Stripe's, for a developer whose server was restarting.
 RETRY_DELAYS = (2, 4, 8, 15, 30, 60, 120, 300, 900, 1800, 3600)
-LAST_RETRY_DELAY = 3 * 3600
+FINAL_RETRY_DELAY = 3 * 3600
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event on its way to the webhook endpoint, signed at the moment it was asked for."""
+    """One event to be posted to the webhook endpoint, signed when it was requested."""
 
     event_id: str
     body: bytes
@@ -25,7 +25,7 @@ class Delivery:
 
 
 def record_event(tx: Transaction, event_type: str, subject: Json, previous: Json | None = None) -> str:
-    """Store an event with the subject as it is now and queue its delivery; return the event's id."""
+    """Store an event with the subject in its present state and queue its delivery; return the event's id."""
     data: Json = {"object": subject}
     if previous is not None:
         data["previous_attributes"] = previous
@@ -48,19 +48,19 @@ def record_event(tx: Transaction, event_type: str, subject: Json, previous: Json
     return str(event["id"])
 
 
-def listed_since(tx: Transaction) -> Condition:
-    """Return the restriction to events that Stripe still shows."""
-    return Condition("created", [tx.second - LISTED_FOR_SECONDS], ">=")
+def listed_events_condition(tx: Transaction) -> Condition:
+    """Return the condition for events that Stripe still lists."""
+    return Condition("created", [tx.second - EVENT_RETENTION_SECONDS], ">=")
 
 
-def shown_event(tx: Transaction, event: Json) -> Json:
-    """Return an event with the present number of webhooks that wait for it."""
+def render_event(tx: Transaction, event: Json) -> Json:
+    """Return an event with its present number of pending webhooks."""
     row = tx.db.execute("SELECT state FROM deliveries WHERE event_id = ?", (event["id"],)).fetchone()
     return {**event, "pending_webhooks": 1 if row is not None and row[0] == "pending" else 0}
 
 
 def due_deliveries(tx: Transaction, *, limit: int) -> list[tuple[Json, float]]:
-    """Return the events to deliver now, oldest first, each with the instant at which it became due."""
+    """Return the events to deliver now, oldest first, each with the time at which it became due."""
     rows = tx.db.execute(
         "SELECT o.body, d.next_at FROM deliveries d JOIN objects o ON o.id = d.event_id"
         " WHERE d.state = 'pending' AND d.next_at <= ? ORDER BY d.seq LIMIT ?",
@@ -70,7 +70,7 @@ def due_deliveries(tx: Transaction, *, limit: int) -> list[tuple[Json, float]]:
 
 
 def claim_delivery(tx: Transaction, event_id: str, next_at: float, *, lease_seconds: float) -> bool:
-    """Take a delivery for oneself until the lease ends; False if somebody else was quicker."""
+    """Claim a delivery until the lease ends; return False if another process was first."""
     cursor = tx.db.execute(
         "UPDATE deliveries SET next_at = ? WHERE event_id = ? AND state = 'pending' AND next_at = ?",
         (tx.now + lease_seconds, event_id, next_at),
@@ -78,10 +78,10 @@ def claim_delivery(tx: Transaction, event_id: str, next_at: float, *, lease_seco
     return cursor.rowcount == 1
 
 
-def note_delivery(tx: Transaction, event_id: str, status: int) -> None:
-    """Note how a try ended: 2xx is done, anything else is tried again later, for three days.
+def record_delivery(tx: Transaction, event_id: str, status: int) -> None:
+    """Record the result of a delivery: 2xx ends it, anything else is retried for three days.
 
-    `status` is the HTTP status, or 0 when there was no answer.
+    `status` is the HTTP status, or 0 if there was no answer.
 
     Raises:
         KeyError: there is no such event.
@@ -95,19 +95,20 @@ def note_delivery(tx: Transaction, event_id: str, status: int) -> None:
     if state == "delivered":
         return
     first_at = tx.now if first_at is None else first_at
-    delay = RETRY_DELAYS[attempts] if attempts < len(RETRY_DELAYS) else LAST_RETRY_DELAY
+    delay = RETRY_DELAYS[attempts] if attempts < len(RETRY_DELAYS) else FINAL_RETRY_DELAY
     if 200 <= status < 300:
         state = "delivered"
-    elif tx.now + delay > first_at + GIVE_UP_AFTER_SECONDS:
+    elif tx.now + delay > first_at + MAX_RETRY_SECONDS:
         state = "given up"
     tx.db.execute(
-        "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, first_at = ?, last_status = ? WHERE event_id = ?",
+        "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, first_at = ?, last_status = ?"
+        " WHERE event_id = ?",
         (state, attempts + 1, tx.now + delay, first_at, status, event_id),
     )
 
 
-def signed(event: Json, *, secret: str, timestamp: int) -> Delivery:
-    """Sign an event as https://docs.stripe.com/webhooks#verify-manually describes.
+def sign_event(event: Json, *, secret: str, timestamp: int) -> Delivery:
+    """Return the signed delivery of an event (https://docs.stripe.com/webhooks#verify-manually).
 
     `timestamp` is in seconds; the signature covers it, so that a delivery cannot be replayed later.
     """

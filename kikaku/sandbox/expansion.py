@@ -1,20 +1,20 @@
-"""`expand[]`: ids in an answer are replaced by the objects that they name, as deep as Stripe goes."""
+"""`expand[]`: ids in an answer are replaced by their objects, as deep as Stripe does."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from kikaku.sandbox.balance import shown_balance_transaction
+from kikaku.sandbox.balance import render_balance_transaction
 from kikaku.sandbox.checkout import session_lines
 from kikaku.sandbox.errors import ApiError
 from kikaku.sandbox.state import Condition, Json, Transaction
 
-MAXIMUM_DEPTH = 4  # https://docs.stripe.com/expand
+MAX_EXPAND_DEPTH = 4  # https://docs.stripe.com/expand
 
-# Property → kinds of object that it may name; an empty tuple: expandable at Stripe, always null here.
+# Property → kinds of object that it may hold; an empty tuple: expandable at Stripe, always null here.
 _EXPANDABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "checkout.session": {
-        "customer": (), "invoice": (), "line_items": (), "payment_intent": ("payment_intent",), "payment_link": (),
-        "setup_intent": (), "subscription": (),
+        "customer": (), "invoice": (), "line_items": (), "payment_intent": ("payment_intent",),
+        "payment_link": (), "setup_intent": (), "subscription": (),
     },
     "item": {},
     "price": {"product": ("product",)},
@@ -25,9 +25,10 @@ _EXPANDABLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "payment_method": {"customer": ()},
     "charge": {
-        "application": (), "application_fee": (), "balance_transaction": ("balance_transaction",), "customer": (),
-        "failure_balance_transaction": ("balance_transaction",), "on_behalf_of": (),
-        "payment_intent": ("payment_intent",), "refunds": (), "review": (), "source_transfer": (), "transfer": (),
+        "application": (), "application_fee": (), "balance_transaction": ("balance_transaction",),
+        "customer": (), "failure_balance_transaction": ("balance_transaction",), "on_behalf_of": (),
+        "payment_intent": ("payment_intent",), "refunds": (), "review": (), "source_transfer": (),
+        "transfer": (),
     },
     "refund": {
         "balance_transaction": ("balance_transaction",), "charge": ("charge",), "customer": (),
@@ -47,13 +48,13 @@ def expand(tx: Transaction, answer: Json, paths: Sequence[str]) -> Json:
     """Return the answer with every path of `expand[]` resolved.
 
     Raises:
-        ApiError: 400, a path is too deep or names nothing that can be expanded.
+        ApiError: 400, a path is too deep or names no expandable property.
     """
     for path in paths:
         names = path.split(".")
-        if len(names) > MAXIMUM_DEPTH:
+        if len(names) > MAX_EXPAND_DEPTH:
             raise ApiError(
-                400, f"You cannot expand more than {MAXIMUM_DEPTH} levels of a property: {path[:80]}"
+                400, f"You cannot expand more than {MAX_EXPAND_DEPTH} levels of a property: {path[:80]}"
             )
         answer = _expand_one(tx, answer, names, path)
     return answer
@@ -94,7 +95,7 @@ def _resolved(tx: Transaction, subject: Json, name: str, value: Any, kinds: tupl
     for kind in kinds:
         found = tx.get(kind, value)
         if found is not None:
-            return shown_balance_transaction(tx, found) if kind == "balance_transaction" else found
+            return render_balance_transaction(tx, found) if kind == "balance_transaction" else found
     return value
 
 

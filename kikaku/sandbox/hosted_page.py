@@ -1,11 +1,11 @@
-"""The page on which a customer chooses how to pay: with a test card, or at a convenience store."""
+"""The hosted payment page: the customer pays with a test card or chooses a convenience store."""
 
 from collections.abc import Mapping
 from html import escape
 from urllib.parse import parse_qs
 
 from kikaku.sandbox import card_payments, konbini, page, payments
-from kikaku.sandbox.cards import CARDS, normalised
+from kikaku.sandbox.cards import CARDS, normalise_number
 from kikaku.sandbox.http import Response
 from kikaku.sandbox.konbini import Customer
 from kikaku.sandbox.page import yen
@@ -13,17 +13,17 @@ from kikaku.sandbox.params import decode_form
 from kikaku.sandbox.payments import PayResult
 from kikaku.sandbox.state import Json, Transaction
 
-_FIRST_CARD = "4242424242424242"
-_WISHES = ("now", "later", "never")
-_WRONG_FIELDS = {
+_DEFAULT_CARD = "4242424242424242"
+_PAYMENT_TIMES = ("now", "later", "never")
+_INVALID_FIELDS = {
     "name_missing": "name",
     "email_missing": "email",
     "email_invalid": "email",
     "payment_intent_konbini_rejected_confirmation_number": "tel",
 }
-_DESCRIBED = ' aria-invalid="true" aria-describedby="problem"'
+_INVALID_ATTRIBUTES = ' aria-invalid="true" aria-describedby="problem"'
 
-# Every text of the page: Japanese, English.
+# The texts of the page: Japanese, English.
 _TEXTS = {
     "title": ("お支払い", "Payment"),
     "card_method": ("クレジットカード", "Card"),
@@ -96,10 +96,10 @@ _TEXTS = {
 
 
 def show(tx: Transaction, session_id: str, query: str) -> Response:
-    """Show a session's page; `?card=` fills in one of the test cards, `?method=konbini` asks for konbini."""
+    """Return a session's page; `?card=` fills in a test card, `?method=konbini` selects konbini."""
     session = tx.get("checkout.session", session_id)
     if session is None:
-        return page.unknown()
+        return page.unknown_session()
     asked = {name: values[0] for name, values in parse_qs(query).items()}
     if asked.get("card") not in CARDS:
         asked.pop("card", None)
@@ -107,7 +107,7 @@ def show(tx: Transaction, session_id: str, query: str) -> Response:
 
 
 def submit(tx: Transaction, session_id: str, encoded: str) -> Response:
-    """Take the customer's form: 303 to where he goes after it, else the page with what happened.
+    """Process the customer's form; return 303 to the next page, or the page with an error.
 
     Raises:
         ApiError: 400, the form is malformed.
@@ -115,10 +115,10 @@ def submit(tx: Transaction, session_id: str, encoded: str) -> Response:
     form = {name: value for name, value in decode_form(encoded).items() if isinstance(value, str)}
     session = tx.get("checkout.session", session_id)
     if session is None:
-        return page.unknown()
+        return page.unknown_session()
     if session["status"] != "open":
         return _page_of(tx, session, {})
-    if not page.is_ours(tx, session, form):
+    if not page.is_own_form(tx, session, form):
         return _page_of(tx, session, form, problem="stale", status=403)
     action = form.get("action", "pay")
     if action in {"authenticate", "fail"}:
@@ -141,12 +141,12 @@ def _take_voucher(tx: Transaction, session_id: str, form: Mapping[str, str]) -> 
     customer = Customer(
         name=form.get("name", "").strip()[:200],
         email=_email(form),
-        phone=normalised(form.get("tel", ""))[:20] or None,
+        phone=normalise_number(form.get("tel", ""))[:20] or None,
     )
     wish = form.get("wish")
-    taken = konbini.choose(tx, session_id, customer, lapses_soon=wish == "never")
+    taken = konbini.issue_voucher(tx, session_id, customer, expires_soon=wish == "never")
     if taken.outcome == "requires_action" and wish == "now":
-        konbini.pay(tx, session_id)
+        konbini.pay_voucher(tx, session_id)
     return taken
 
 
@@ -162,7 +162,7 @@ def _problem(result: PayResult) -> str:
 
 
 def _method(session: Json, asked: Mapping[str, str]) -> str:
-    """Return how the customer wants to pay: what he asked for if the session offers it, else its first method."""
+    """Return the payment method: the requested one if the session offers it, else its first."""
     offered: list[str] = session["payment_method_types"]
     return asked["method"] if asked.get("method") in offered else offered[0]
 
@@ -170,17 +170,17 @@ def _method(session: Json, asked: Mapping[str, str]) -> str:
 def _page_of(
     tx: Transaction, session: Json, asked: Mapping[str, str], *, problem: str | None = None, status: int = 200
 ) -> Response:
-    """Return the page of a session as it stands; `asked` is what the customer has chosen or filled in so far."""
-    texts = page.in_language(session, _TEXTS)
+    """Return the page of a session in its state; `asked` holds what the customer has chosen or filled in."""
+    texts = page.translate(session, _TEXTS)
     if session["status"] == "complete":
-        voucher = konbini.stage(tx, session)
+        voucher = konbini.voucher_stage(tx, session)
         if voucher is not None and session["payment_status"] == "unpaid":
             return page.redirect(konbini.VOUCHER_PATH + session["id"])
         link = page.link(payments.success_url(session), texts["to_order"])
-        return page.message(session, texts["complete"], texts["complete_hint"], status, link=link)
+        return page.message_page(session, texts["complete"], texts["complete_hint"], status, link=link)
     back = page.link(session["cancel_url"], texts["back"])
     if session["status"] == "expired":
-        return page.message(session, texts["expired"], texts["expired_hint"], status, link=back)
+        return page.message_page(session, texts["expired"], texts["expired_hint"], status, link=back)
     alert = page.alert(texts[problem] if problem else None)
     order = page.order_table(tx, session)
     hidden = page.token_field(tx, session)
@@ -200,7 +200,7 @@ def _bank_form(session: Json, texts: dict[str, str], hidden: str) -> str:
         f'<section><p>{hint}</p>\n<form method="post">{hidden}'
         f'<button name="action" value="authenticate">{texts["confirm"]}</button>\n'
         f'<button class="quiet" name="action" value="fail">{texts["refuse"]}</button></form></section>\n'
-        + page.link(f"?card={_FIRST_CARD}", texts["other_card"])
+        + page.link(f"?card={_DEFAULT_CARD}", texts["other_card"])
     )
 
 
@@ -218,8 +218,8 @@ def _method_links(session: Json, texts: dict[str, str], chosen: str) -> str:
 def _card_form(
     session: Json, texts: dict[str, str], hidden: str, asked: Mapping[str, str], problem: str | None
 ) -> str:
-    number = asked.get("card", _FIRST_CARD)[:40]
-    described = _DESCRIBED if problem and problem != "stale" else ""
+    number = asked.get("card", _DEFAULT_CARD)[:40]
+    described = _INVALID_ATTRIBUTES if problem and problem != "stale" else ""
     email = "" if session["customer_email"] else _field("email", texts["email"], asked, kind="email")
     total = yen(session["amount_total"])
     return (
@@ -239,16 +239,16 @@ def _card_form(
 def _konbini_form(
     session: Json, texts: dict[str, str], hidden: str, asked: Mapping[str, str], problem: str | None
 ) -> str:
-    wrong = _WRONG_FIELDS.get(problem or "")
+    wrong = _INVALID_FIELDS.get(problem or "")
     fields = _field("name", texts["name"], {"name": Customer.name, **asked}, needed=True, wrong=wrong)
     if not session["customer_email"]:
         fields += _field("email", texts["email_needed"], asked, kind="email", needed=True, wrong=wrong)
     fields += _field("tel", texts["tel"], asked, kind="tel", wrong=wrong)
-    chosen = asked["wish"] if asked.get("wish") in _WISHES else "later"
+    chosen = asked["wish"] if asked.get("wish") in _PAYMENT_TIMES else "later"
     wishes = "".join(
         f'<label class="wish"><input type="radio" name="wish" value="{wish}"{" checked" if wish == chosen else ""}>'
         f"<span>{texts[wish]}</span><small>{texts[wish + '_hint']}</small></label>"
-        for wish in _WISHES
+        for wish in _PAYMENT_TIMES
     )
     return (
         f'<section><form method="post" action="?">{hidden}<input type="hidden" name="method" value="konbini">\n'
@@ -266,10 +266,10 @@ def _field(
     needed: bool = False,
     wrong: str | None = None,
 ) -> str:
-    """Return a labelled field as HTML, filled with what was asked; `wrong` names the field that the alert is about."""
+    """Return a labelled, filled-in field as HTML; `wrong` names the field of the alert."""
     filled = escape(asked.get(name, "")[:254])
     required = " required" if needed else ""
-    described = _DESCRIBED if wrong == name else ""
+    described = _INVALID_ATTRIBUTES if wrong == name else ""
     return (
         f'<div class="field"><label for="{name}">{label}</label><input id="{name}" name="{name}" type="{kind}"'
         f' autocomplete="{name}" value="{filled}"{required}{described}></div>\n'
@@ -278,7 +278,7 @@ def _field(
 
 def _card_list(chosen: str, texts: dict[str, str], *, japanese: bool) -> str:
     entries = "".join(
-        f'<li><a href="?card={card.number}"{" aria-current=true" if card.number == normalised(chosen) else ""}>'
+        f'<li><a href="?card={card.number}"{" aria-current=true" if card.number == normalise_number(chosen) else ""}>'
         f"<span>{_grouped(card.number)}</span> <small>{escape(card.label[0 if japanese else 1])}</small></a></li>\n"
         for card in CARDS.values()
     )
@@ -289,7 +289,7 @@ def _card_list(chosen: str, texts: dict[str, str], *, japanese: bool) -> str:
 
 
 def _grouped(number: str) -> str:
-    plain = normalised(number)
+    plain = normalise_number(number)
     if plain not in CARDS:
         return number
     if len(plain) == 15:

@@ -1,4 +1,4 @@
-"""What goes in and out: requests, responses, and the headers of Stripe's API."""
+"""Requests, responses, and the headers of Stripe's API."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ _TEST_KEY = re.compile(r"(?:sk|rk)_test_[A-Za-z0-9_]{1,250}\Z")
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, however it came in: over a socket or by a call in the same process."""
+    """One HTTP request, from a socket or from the same process."""
 
     method: str
     target: str  # path with query, as in the request line
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer."""
+    """One HTTP response."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -42,12 +42,12 @@ class Response:
 
 
 def json_bytes(document: Mapping[str, Any]) -> bytes:
-    """Serialise a document as UTF-8 JSON."""
+    """Return a document as UTF-8 JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def json_response(status: int, body: bytes, **headers: str) -> Response:
-    """Return a JSON answer; header names are given with underscores."""
+    """Return a JSON response; names of headers are passed with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(
         status, {"Content-Type": "application/json", "Cache-Control": "no-cache, no-store", **named}, body
@@ -55,7 +55,7 @@ def json_response(status: int, body: bytes, **headers: str) -> Response:
 
 
 def check_api_key(request: Request) -> None:
-    """Accept a secret or restricted test key, as Bearer token or as user name of Basic authentication.
+    """Check the key of a request: a secret or restricted test key, as Bearer token or as Basic user name.
 
     Raises:
         ApiError: 401 without a key, with a malformed one, or with a live one. The key itself is never echoed.
@@ -84,7 +84,7 @@ def check_api_key(request: Request) -> None:
 
 
 def check_version(request: Request, api_version: str) -> None:
-    """Refuse a request that asks for another API version than the one spoken here.
+    """Check that a request asks for no other API version than ours.
 
     Raises:
         ApiError: 400, naming both versions.

@@ -1,8 +1,8 @@
-"""Stripe's published OpenAPI document as a judge of traffic, for tests.
+"""Validation of requests and responses against Stripe's published OpenAPI document, for tests.
 
-The document is not ours to ship: `scripts/stripe_spec.py` fetches it to `var/stripe/spec3.json`. This module is
-the only one of the stand-in that needs more than the standard library (jsonschema) and is imported by tests
-alone. It keeps apart from the stand-in's own reading of parameters.
+The document is not part of the repository: `scripts/stripe_spec.py` fetches it to `var/stripe/spec3.json`.
+Only tests import this module, which needs jsonschema. It shares no code with the stand-in's reading of
+parameters.
 """
 
 import json
@@ -21,16 +21,16 @@ from kikaku.sandbox.http import Request, Response
 
 SPEC_PATH = Path(__file__).parents[2] / "var/stripe/spec3.json"
 _SCHEMAS = "#/components/schemas/"
-# Annotations that validate nothing.
-_SILENT = {"description", "title", "nullable"}
+# Annotations without effect on validation.
+_IGNORED_KEYWORDS = {"description", "title", "nullable"}
 
 
 class ContractViolation(AssertionError):
-    """Raised when a request or an answer is not what Stripe's document says."""
+    """Raised when a request or a response does not conform to Stripe's document."""
 
 
 class Contract:
-    """Checks requests, answers and events against the document; schemas are prepared once, when first needed."""
+    """Validator of requests, responses and events; schemas are prepared once, on first use."""
 
     def __init__(self, path: Path = SPEC_PATH) -> None:
         """Read the document.
@@ -40,13 +40,13 @@ class Contract:
         """
         self._document: dict[str, Any] = json.loads(path.read_bytes())
         self.version: str = self._document["info"]["version"]
-        # Literal paths come before templates: /v1/refunds/{refund} must not catch a sub-path's name.
+        # Literal paths come before templates: /v1/refunds/{refund} must not match the name of a sub-path.
         self._paths = [
             (re.compile(re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(template)) + r"\Z"), template)
             for template in sorted(self._document["paths"], key=lambda template: template.count("{"))
         ]
         self._validators: dict[str, Any] = {}
-        # Every reference names a whole schema, so each is prepared once and resolved by a look-up.
+        # Every reference names a whole schema, so that each is prepared once and looked up by name.
         self._dialect = extend(  # type: ignore[no-untyped-call]
             Draft4Validator, {"$ref": self._follow, "anyOf": self._any_of}
         )
@@ -61,14 +61,14 @@ class Contract:
     def _follow(
         self, _validator: Any, reference: str, instance: Any, _schema: Any
     ) -> Iterator[ValidationError]:
-        """Check what a `$ref` names."""
+        """Check an instance against the schema of a `$ref`."""
         name = reference.removeprefix(_SCHEMAS)
         yield from self._validator(reference, lambda: self._named(name)).iter_errors(instance)
 
     def _any_of(
         self, validator: Any, variants: list[Any], instance: Any, schema: Any
     ) -> Iterator[ValidationError]:
-        """Check alternatives; an object that says what it is, is judged as that alone: quicker, clearer."""
+        """Check alternatives; an object with an `object` property is checked against that kind only."""
         if isinstance(instance, dict) and "object" in instance:
             of_its_kind = [variant for variant in variants if self._kind(variant) == instance["object"]]
             if len(of_its_kind) == 1:
@@ -77,7 +77,7 @@ class Contract:
         yield from Draft4Validator.VALIDATORS["anyOf"](validator, variants, instance, schema)
 
     def _kind(self, variant: Mapping[str, Any]) -> str | None:
-        """Return the `object` that a referenced schema insists on."""
+        """Return the only `object` value that a referenced schema allows."""
         if "$ref" not in variant:
             return None
         properties = self._named(variant["$ref"].removeprefix(_SCHEMAS)).get("properties", {})
@@ -92,10 +92,10 @@ class Contract:
         raise ContractViolation(f"Stripe has no {method.upper()} {path}")
 
     def check_request(self, method: str, target: str, body: bytes) -> None:
-        """Check address, query and form-encoded body of a request: names, types, choices, what is required.
+        """Check path, query and form-encoded body of a request: names, types, choices, required parameters.
 
         Raises:
-            ContractViolation: the request is not one that Stripe documents.
+            ContractViolation: Stripe does not document the request.
         """
         raw_path, _, query = target.partition("?")
         name, operation = self._operation(method, unquote(raw_path))
@@ -106,7 +106,7 @@ class Contract:
             "properties": {entry["name"]: entry["schema"] for entry in parameters},
             "required": [entry["name"] for entry in parameters if entry.get("required")],
         }
-        self._judge(f"query of {name}", schema, _typed(schema, given, self._named))
+        self._validate(f"query of {name}", schema, _typed(schema, given, self._named))
         content = operation.get("requestBody", {}).get("content", {})
         forms: list[dict[str, Any]] = [entry["schema"] for entry in content.values()]
         form = forms[0] if forms else {"type": "object", "properties": {}}
@@ -114,13 +114,13 @@ class Contract:
             decoded = body.decode("utf-8")
         except UnicodeDecodeError:
             raise ContractViolation(f"body of {name}: not UTF-8") from None
-        self._judge(f"body of {name}", form, _typed(form, _nested(decoded), self._named))
+        self._validate(f"body of {name}", form, _typed(form, _nested(decoded), self._named))
 
     def check_response(self, method: str, target: str, status: int, body: bytes) -> None:
-        """Check the JSON of an answer: a 200 as the operation says, anything else as Stripe's error.
+        """Check the JSON of a response: 200 as the operation documents, anything else as Stripe's error.
 
         Raises:
-            ContractViolation: the answer is not one that Stripe documents.
+            ContractViolation: Stripe does not document the response.
         """
         path = unquote(target.partition("?")[0])
         try:
@@ -128,11 +128,11 @@ class Contract:
         except ValueError:
             raise ContractViolation(f"{method} {path}: the answer is no JSON") from None
         if status != 200:
-            self._judge(f"error of {method} {path}", {"$ref": _SCHEMAS + "error"}, document)
+            self._validate(f"error of {method} {path}", {"$ref": _SCHEMAS + "error"}, document)
             return
         name, operation = self._operation(method, path)
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        self._judge(f"answer of {name}", schema, document)
+        self._validate(f"answer of {name}", schema, document)
         if isinstance(document, dict) and document.get("object") == "list":
             for member in document["data"]:
                 if member.get("object") == "event":
@@ -141,10 +141,10 @@ class Contract:
             self._check_event_document(document)
 
     def check_event(self, body: bytes) -> None:
-        """Check an event as it is delivered to a webhook, and the object within it; nothing is expanded there.
+        """Check an event as delivered to a webhook, and the object within it, without expansion.
 
         Raises:
-            ContractViolation: it is not an event that Stripe documents.
+            ContractViolation: Stripe does not document the event.
         """
         event = json.loads(body)
         self._check_event_document(event)
@@ -153,12 +153,12 @@ class Contract:
             raise ContractViolation(f"event {event['type']} is about a {subject['object']}")
 
     def _check_event_document(self, event: Any) -> None:
-        self._judge("event", {"$ref": _SCHEMAS + "event"}, event)
+        self._validate("event", {"$ref": _SCHEMAS + "event"}, event)
         subject = event["data"]["object"]
         kind = subject.get("object")
         if kind not in self._document["components"]["schemas"]:
             raise ContractViolation(f"event {event['type']}: Stripe has no object {kind}")
-        self._judge(f"object of {event['type']}", {"$ref": _SCHEMAS + kind}, subject)
+        self._validate(f"object of {event['type']}", {"$ref": _SCHEMAS + kind}, subject)
         unknown = set(event["data"].get("previous_attributes", {})) - set(subject)
         left_out = unknown - set(self._named(kind)["properties"])
         if left_out:
@@ -167,17 +167,17 @@ class Contract:
             )
 
     def observe(self, request: Request, response: Response) -> None:
-        """Check one exchange below /v1/, request and answer; fits `Sandbox(observer=…)`.
+        """Check request and response below /v1/; usable as `Sandbox(observer=…)`.
 
         Raises:
             ContractViolation: as the single checks.
         """
         if request.target.startswith("/v1/"):
             self.check_request(request.method, request.target, request.body)
-            self.observe_answer(request, response)
+            self.observe_response(request, response)
 
-    def observe_answer(self, request: Request, response: Response) -> None:
-        """Check the answer only, for tests that send what Stripe refuses; fits `Sandbox(observer=…)`."""
+    def observe_response(self, request: Request, response: Response) -> None:
+        """Check the response only, for tests that send what Stripe refuses; usable as `observer`, too."""
         if request.target.startswith("/v1/"):
             self.check_response(request.method, request.target, response.status, response.body)
 
@@ -185,7 +185,7 @@ class Contract:
         schema: dict[str, Any] = self._document["components"]["schemas"][name]
         return schema
 
-    def _judge(self, what: str, schema: Mapping[str, Any], document: Any) -> None:
+    def _validate(self, what: str, schema: Mapping[str, Any], document: Any) -> None:
         validator = self._validator("to " + str(schema.get("$ref", what)), lambda: schema)
         error = best_match(validator.iter_errors(document))
         if error is not None:
@@ -208,7 +208,7 @@ def _described(error: ValidationError) -> str:
 
 
 def _strict(schema: Any) -> Any:
-    """Turn a schema of OpenAPI 3.0 into one of JSON Schema draft 4 that tolerates no unknown property."""
+    """Return an OpenAPI 3.0 schema as JSON Schema draft 4 that allows no unknown property."""
     if isinstance(schema, list):
         return [_strict(member) for member in schema]
     if not isinstance(schema, dict):
@@ -217,7 +217,7 @@ def _strict(schema: Any) -> Any:
         return {"$ref": schema["$ref"]}
     result: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _SILENT or key.startswith("x-"):
+        if key in _IGNORED_KEYWORDS or key.startswith("x-"):
             continue
         if key == "properties":
             result[key] = {name: _strict(member) for name, member in value.items()}
@@ -228,14 +228,14 @@ def _strict(schema: Any) -> Any:
     if "properties" in result:
         result.setdefault("additionalProperties", False)
     if not result.get("required", True):
-        del result["required"]  # draft 4 wants at least one name
+        del result["required"]  # draft 4 requires at least one name
     if schema.get("nullable"):
         return {"anyOf": [result, {"type": "null"}]}
     return result
 
 
 def _nested(encoded: str) -> dict[str, Any]:
-    """Decode brackets into dictionaries, list members keyed by their place."""
+    """Decode brackets into dictionaries; list members are keyed by their position."""
     result: dict[str, Any] = {}
     for key, value in parse_qsl(encoded, keep_blank_values=True, errors="strict"):
         names = [part.rstrip("]") for part in key.split("[")]
@@ -252,7 +252,7 @@ def _nested(encoded: str) -> dict[str, Any]:
 
 
 def _typed(schema: Mapping[str, Any], value: Any, named: Callable[[str], dict[str, Any]]) -> Any:
-    """Give the texts of a form the types that the schema names; what does not fit stays as it is, to be refused."""
+    """Return form values with the types of the schema; a value that does not fit is left to be refused."""
     if "$ref" in schema:
         return _typed(named(schema["$ref"].removeprefix(_SCHEMAS)), value, named)
     if "anyOf" in schema:

@@ -1,4 +1,4 @@
-"""The look of the pages for customers: plain, bilingual, without any script, and no door but the shop's."""
+"""The layout of the customers' pages: bilingual, without scripts, with links and forms to the shop only."""
 
 import base64
 import hashlib
@@ -87,12 +87,12 @@ margin:0 0 16px}
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
-_BAND = ("テスト決済 – 実際のお金は動きません", "Test payment – no real money")
-_ORDER = {
+_BANNER = ("テスト決済 – 実際のお金は動きません", "Test payment – no real money")
+_ORDER_TEXTS = {
     "order": ("ご注文内容", "Your order"),
     "total": ("お支払い金額", "Total"),
 }
-_UNKNOWN = {
+_UNKNOWN_TEXTS = {
     "title": ("お支払い", "Payment"),
     "unknown": ("このお支払いページは見つかりません", "This payment page does not exist"),
     "unknown_hint": ("ショップからもう一度お手続きください。", "Please start again from the shop."),
@@ -106,20 +106,20 @@ _HEADERS = {
 
 
 def in_japanese(session: Json | None) -> bool:
-    """Tell whether a session's pages are in Japanese; they are in English for every other locale."""
+    """Return whether a session's pages are in Japanese; for every other locale they are in English."""
     return session is not None and session["locale"] == "ja"
 
 
-def in_language(session: Json | None, texts: Texts) -> dict[str, str]:
+def translate(session: Json | None, texts: Texts) -> dict[str, str]:
     """Return the texts in the language of a session."""
     column = 0 if in_japanese(session) else 1
     return {name: text[column] for name, text in texts.items()}
 
 
 def document(session: Json | None, title: str, content: str, status: int = 200) -> Response:
-    """Return a page: `title` is plain text, `content` HTML. Forms reach the stand-in and the shop only."""
+    """Return a page: `title` is plain text, `content` HTML. Forms lead to the stand-in and the shop only."""
     japanese = in_japanese(session)
-    band = _BAND[0 if japanese else 1]
+    band = _BANNER[0 if japanese else 1]
     # Chromium applies form-action to the redirect after the form as well.
     targets = " ".join(["'self'", *([origin_of(session["success_url"]) or ""] if session else [])])
     policy = (
@@ -137,41 +137,43 @@ def document(session: Json | None, title: str, content: str, status: int = 200) 
     return Response(status, headers, html.encode())
 
 
-def message(session: Json | None, heading: str, text: str, status: int = 200, *, link: str = "") -> Response:
-    """Return a page that says one thing."""
+def message_page(
+    session: Json | None, heading: str, text: str, status: int = 200, *, link: str = ""
+) -> Response:
+    """Return a page with a heading and one paragraph."""
     content = f"<h1>{escape(heading)}</h1>\n<section><p>{escape(text)}</p>{link}</section>"
     return document(session, heading, content, status)
 
 
-def unknown() -> Response:
-    """Return the page of an address that names no session."""
-    texts = in_language(None, _UNKNOWN)
-    return message(None, texts["unknown"], texts["unknown_hint"], 404)
+def unknown_session() -> Response:
+    """Return the page for an unknown session."""
+    texts = translate(None, _UNKNOWN_TEXTS)
+    return message_page(None, texts["unknown"], texts["unknown_hint"], 404)
 
 
 def redirect(target: str) -> Response:
-    """Send the browser on after a form."""
+    """Return the redirect after a form."""
     return Response(303, {"Location": target, **_HEADERS})
 
 
 def token(tx: Transaction, session: Json) -> str:
-    """Return what a form about a session must carry, so that only our own pages can post to it."""
+    """Return the token of a session's forms, so that only our own pages can post them."""
     return hmac.new(tx.secret("page").encode(), session["id"].encode(), hashlib.sha256).hexdigest()
 
 
 def token_field(tx: Transaction, session: Json) -> str:
-    """Return the hidden field that carries the token."""
+    """Return the hidden field with the token."""
     return f'<input type="hidden" name="token" value="{token(tx, session)}">'
 
 
-def is_ours(tx: Transaction, session: Json, form: Mapping[str, str]) -> bool:
-    """Tell whether a form came from our own page about this session."""
+def is_own_form(tx: Transaction, session: Json, form: Mapping[str, str]) -> bool:
+    """Return whether a form came from our own page for this session."""
     return hmac.compare_digest(form.get("token", "").encode(), token(tx, session).encode())
 
 
 def order_table(tx: Transaction, session: Json) -> str:
-    """Return the lines and the total of a session as HTML."""
-    texts = in_language(session, _ORDER)
+    """Return line items and total of a session as HTML."""
+    texts = translate(session, _ORDER_TEXTS)
     rows = "".join(
         f"<tr><th scope='row'>{escape(line['description'])}"
         + (
@@ -189,15 +191,15 @@ def order_table(tx: Transaction, session: Json) -> str:
 
 
 def alert(text: str | None) -> str:
-    """Return what went wrong as HTML; nothing without a text."""
+    """Return an alert as HTML; "" without a text."""
     return f'<p class="alert" role="alert" id="problem">{escape(text)}</p>\n' if text else ""
 
 
 def link(target: str | None, text: str) -> str:
-    """Return a link of its own line as HTML; nothing without a target."""
+    """Return a link on its own line as HTML; "" without a target."""
     return f'<a class="back" href="{escape(target)}">{escape(text)}</a>' if target else ""
 
 
 def yen(amount: int) -> str:
-    """Return an amount of JPY for reading."""
+    """Return an amount of JPY as text."""
     return f"¥{amount:,}"

@@ -1,4 +1,4 @@
-"""Form-encoded parameters with brackets: decoding them, and reading them with Stripe's refusals."""
+"""Form-encoded parameters with brackets: decode them, and read them with Stripe's errors."""
 
 import re
 import unicodedata
@@ -41,7 +41,7 @@ def decode_form(encoded: str) -> dict[str, Any]:
 
 
 def _put(target: dict[str, Any], names: Sequence[str], value: str, key: str) -> None:
-    """Set one leaf; an empty bracket appends (to the last member while that one lacks the next name)."""
+    """Set one value; an empty bracket appends, or extends the last member while that lacks the next name."""
     for position, name in enumerate(names):
         last = position == len(names) - 1
         if name == "":
@@ -64,12 +64,12 @@ def _put(target: dict[str, Any], names: Sequence[str], value: str, key: str) -> 
 
 
 def is_email(text: str) -> bool:
-    """Tell whether a text can be an e-mail address."""
+    """Return whether a text can be an e-mail address."""
     return _EMAIL.match(text) is not None
 
 
 def list_members(value: Any) -> list[Any] | None:
-    """Return the members of a decoded list in order, or None if `value` is no list."""
+    """Return the members of a decoded list in order, or None if `value` is not a list."""
     if not isinstance(value, dict) or not all(name.isdecimal() for name in value):
         return None
     return [value[name] for name in sorted(value, key=int)]
@@ -78,31 +78,31 @@ def list_members(value: Any) -> list[Any] | None:
 class Params:
     """One level of a request's parameters.
 
-    Each reader checks one name and remembers that it was asked for; `done()` refuses whatever nobody asked
-    for, here and in every level below, as Stripe does.
+    Each reader checks one name and remembers it; `refuse_unknown()` then refuses all names that were not
+    read, here and in every level below, as Stripe does.
     """
 
     def __init__(self, values: dict[str, Any], path: str = "") -> None:
         self._values = values
         self._path = path
-        self._asked: set[str] = set()
+        self._read_names: set[str] = set()
         self._below: list[Params] = []
 
     def name_of(self, name: str) -> str:
         """Return the full name of a parameter, as `line_items[0][quantity]`."""
         return f"{self._path}[{name}]" if self._path else name
 
-    def given(self, name: str) -> bool:
-        """Tell whether the parameter was sent at all."""
+    def has(self, name: str) -> bool:
+        """Return whether the parameter was sent."""
         return name in self._values
 
     def missing(self, name: str) -> ApiError:
-        """Return the refusal of a required parameter that was not sent."""
+        """Return the error of a required parameter that was not sent."""
         full = self.name_of(name)
         return ApiError(400, f"Missing required param: {full}.", code="parameter_missing", param=full)
 
     def _value(self, name: str, *, required: bool) -> Any:
-        self._asked.add(name)
+        self._read_names.add(name)
         if name not in self._values:
             if required:
                 raise self.missing(name)
@@ -112,16 +112,16 @@ class Params:
             full = self.name_of(name)
             raise ApiError(
                 400,
-                f"You passed an empty string for '{full}'. We assume empty values are an attempt to unset a parameter;"
-                f" however '{full}' cannot be unset. You should remove '{full}' from your request or supply a"
-                " non-empty value.",
+                f"You passed an empty string for '{full}'. We assume empty values are an attempt to unset a"
+                f" parameter; however '{full}' cannot be unset."
+                f" You should remove '{full}' from your request or supply a non-empty value.",
                 code="parameter_invalid_empty",
                 param=full,
             )
         return value
 
     def text(self, name: str, *, required: bool = False, max_length: int = 5000) -> str | None:
-        """Read a text of at most `max_length` characters."""
+        """Return a text of at most `max_length` characters, or None."""
         value = self._value(name, required=required)
         if value is None:
             return None
@@ -139,8 +139,8 @@ class Params:
             raise ApiError(400, "Invalid string: it holds control characters.", param=full)
         return value
 
-    def needed(self, name: str, *, max_length: int = 5000) -> str:
-        """Read a text that must be there."""
+    def required_text(self, name: str, *, max_length: int = 5000) -> str:
+        """Return a required text."""
         value = self.text(name, required=True, max_length=max_length)
         if value is None:
             raise self.missing(name)
@@ -149,7 +149,7 @@ class Params:
     def integer(
         self, name: str, *, required: bool = False, minimum: int | None = None, maximum: int | None = None
     ) -> int | None:
-        """Read a whole number between `minimum` and `maximum`, both included."""
+        """Return an integer between `minimum` and `maximum`, both included, or None."""
         value = self.text(name, required=required)
         if value is None:
             return None
@@ -176,7 +176,7 @@ class Params:
         return number
 
     def choice(self, name: str, choices: Sequence[str], *, required: bool = False) -> str | None:
-        """Read one of `choices`."""
+        """Return one of `choices`, or None."""
         value = self.text(name, required=required)
         if value is not None and value not in choices:
             full = self.name_of(name)
@@ -184,7 +184,7 @@ class Params:
         return value
 
     def email(self, name: str) -> str | None:
-        """Read an e-mail address."""
+        """Return an e-mail address, or None."""
         value = self.text(name, max_length=800)
         if value is not None and not is_email(value):
             raise ApiError(
@@ -193,7 +193,7 @@ class Params:
         return value
 
     def group(self, name: str) -> "Params":
-        """Read a group of parameters; one that was not sent reads as empty."""
+        """Return a group of parameters; empty if it was not sent."""
         value = self._value(name, required=False)
         if value is not None and not isinstance(value, dict):
             raise ApiError(400, "Invalid hash", code="parameter_invalid_hash", param=self.name_of(name))
@@ -205,7 +205,7 @@ class Params:
         return below
 
     def groups(self, name: str) -> "list[Params]":
-        """Read a list of groups."""
+        """Return a list of groups."""
         full = self.name_of(name)
         levels = []
         for index, member in enumerate(self._members(name)):
@@ -215,7 +215,7 @@ class Params:
         return levels
 
     def texts(self, name: str) -> list[str]:
-        """Read a list of texts."""
+        """Return a list of texts."""
         members = self._members(name)
         if not all(isinstance(member, str) for member in members):
             raise ApiError(400, "Invalid array", param=self.name_of(name))
@@ -231,12 +231,12 @@ class Params:
         return members
 
     def metadata(self, name: str = "metadata") -> dict[str, str]:
-        """Read key-value pairs within Stripe's limits: 50 keys of 40 characters, values of 500.
+        """Return key-value pairs within Stripe's limits: 50 keys of 40 characters, values of 500.
 
         Source: https://docs.stripe.com/api/metadata
         """
         value = self._values.get(name, {})
-        self._asked.add(name)
+        self._read_names.add(name)
         full = self.name_of(name)
         if value == "":
             return {}
@@ -251,8 +251,8 @@ class Params:
                 raise ApiError(400, "Metadata values can have up to 500 characters.", param=f"{full}[{key}]")
         return {key: entry for key, entry in value.items() if entry}
 
-    def done(self) -> None:
-        """Refuse whatever was sent and not asked for.
+    def refuse_unknown(self) -> None:
+        """Refuse parameters that were sent and not read.
 
         Raises:
             ApiError: 400 `parameter_unknown`, naming the first unknown parameter.
@@ -268,5 +268,5 @@ class Params:
             )
 
     def _unknown(self) -> list[str]:
-        here = [self.name_of(name)[:120] for name in self._values if name not in self._asked]
+        here = [self.name_of(name)[:120] for name in self._values if name not in self._read_names]
         return here + [name for level in self._below for name in level._unknown()]

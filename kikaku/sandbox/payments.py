@@ -1,4 +1,4 @@
-"""Payments: intents, charges and what is recorded of them, whatever the customer pays with."""
+"""Payments: intents, charges and their records, common to all payment methods."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,30 +8,30 @@ from kikaku.sandbox.checkout import customer_details
 from kikaku.sandbox.events import record_event
 from kikaku.sandbox.state import Json, Transaction, new_id, random_text
 
-# With capture_method automatic_async the balance transaction comes after `succeeded`: up to an hour at Stripe.
+# With capture_method automatic_async the balance transaction follows `succeeded`: up to an hour at Stripe.
 ASYNC_CAPTURE_SECONDS = 2
 
 Outcome = Literal["succeeded", "declined", "requires_action", "invalid"]
 
 
 class UnknownSession(LookupError):
-    """Raised when there is no Checkout Session of that id."""
+    """Raised when no Checkout Session has the id."""
 
 
 class SessionNotOpen(Exception):
-    """Raised when a session is complete or expired and takes no card any more."""
+    """Raised when a session is complete or expired and accepts no payment."""
 
 
 class MethodNotOffered(Exception):
-    """Raised when a session was created without the way of paying that the customer takes."""
+    """Raised when a session was created without the customer's payment method."""
 
 
 @dataclass(frozen=True)
 class PayResult:
-    """How a try to pay ended.
+    """The result of a try to pay.
 
-    `declined` and `invalid` leave the session open for another try; `invalid` (a wrong number) left no trace.
-    `requires_action` waits for `authenticate` (a card) or for the money at the counter (konbini).
+    `declined` and `invalid` leave the session open for another try; `invalid` (a wrong number) records
+    nothing. `requires_action` waits for `authenticate` (a card) or for the payment at the counter (konbini).
     """
 
     outcome: Outcome
@@ -40,15 +40,15 @@ class PayResult:
     charge: str | None = None
     code: str | None = None  # Stripe's error code, as card_declined
     decline_code: str | None = None
-    message: str | None = None  # English, as Stripe says it
-    redirect_url: str | None = None  # where the customer goes now: success_url, or the voucher's page
+    message: str | None = None  # Stripe's English message
+    redirect_url: str | None = None  # the customer's next page: success_url, or the voucher
 
 
-def known_session(tx: Transaction, session_id: str) -> Json:
+def get_session(tx: Transaction, session_id: str) -> Json:
     """Return a session.
 
     Raises:
-        UnknownSession: there is none of that id.
+        UnknownSession: no session has the id.
     """
     session = tx.get("checkout.session", session_id)
     if session is None:
@@ -57,14 +57,14 @@ def known_session(tx: Transaction, session_id: str) -> Json:
 
 
 def open_session(tx: Transaction, session_id: str, method: str) -> Json:
-    """Return a session that still takes a payment by the method (`card` or `konbini`).
+    """Return a session that still accepts a payment by the method (`card` or `konbini`).
 
     Raises:
-        UnknownSession: there is none of that id.
+        UnknownSession: no session has the id.
         SessionNotOpen: it is complete or expired.
         MethodNotOffered: it was created for other methods.
     """
-    session = known_session(tx, session_id)
+    session = get_session(tx, session_id)
     if session["status"] != "open":
         raise SessionNotOpen(f"Checkout Session {session_id} is {session['status']}.")
     if method not in session["payment_method_types"]:
@@ -73,7 +73,7 @@ def open_session(tx: Transaction, session_id: str, method: str) -> Json:
 
 
 def capture(tx: Transaction, charge: Json) -> None:
-    """Book the balance transaction of an asynchronously captured charge and say so by `charge.updated`."""
+    """Book the balance transaction of an asynchronously captured charge and record `charge.updated`."""
     if charge["balance_transaction"] is not None:
         return
     updated = {**charge, "balance_transaction": book_charge(tx, charge)["id"]}
@@ -82,7 +82,7 @@ def capture(tx: Transaction, charge: Json) -> None:
 
 
 def intent_for(tx: Transaction, session: Json) -> Json:
-    """Return the session's intent; the first try to pay creates it."""
+    """Return the session's intent, which the first try to pay creates."""
     if session["payment_intent"] is not None:
         return tx.load("payment_intent", session["payment_intent"])
     data = tx.private(session["id"])["intent_data"]
@@ -153,7 +153,7 @@ def _method_options(session: Json) -> Json:
 
 
 def billing_details(session: Json) -> Json:
-    """Return what the customer told Checkout of himself, as methods and charges carry it."""
+    """Return the `billing_details` of methods and charges from a session's customer details."""
     details = session["customer_details"] or {}
     empty = {"city": None, "country": "JP", "line1": None, "line2": None, "postal_code": None, "state": None}
     return {
@@ -168,7 +168,7 @@ def billing_details(session: Json) -> Json:
 def new_method(
     tx: Transaction, session: Json, kind: str, details: Json, *, private: Json | None = None
 ) -> Json:
-    """Store a payment method: `details` is what Stripe says of its kind (`card`, `konbini`)."""
+    """Store and return a payment method; `details` is the object of its kind (`card`, `konbini`)."""
     method: Json = {
         "id": new_id("pm"),
         "object": "payment_method",
@@ -195,9 +195,9 @@ def new_charge(
     outcome: Json,
     failure: Any = None,
 ) -> Json:
-    """Return a charge, not stored yet.
+    """Return a charge that is not stored yet.
 
-    `details` is what it says of its method, `outcome` Stripe's judgement; `failure` is None or (code, message).
+    `details` goes into `payment_method_details`, `outcome` is Stripe's; `failure` is None or (code, message).
     """
     paid = failure is None
     kind = method["type"]
@@ -250,14 +250,14 @@ def new_charge(
 def record_payment(
     tx: Transaction, session: Json, intent: Json, charge: Json, *, private: Json | None = None
 ) -> PayResult:
-    """Record a successful charge; its events come in Stripe's order.
+    """Record a successful charge and its events in Stripe's order.
 
-    A session that was complete already (a voucher was out) learns it by `async_payment_succeeded`.
+    The event of a session that was already complete (by a voucher) is `async_payment_succeeded`.
     """
     if intent["capture_method"] == "automatic":
         charge["balance_transaction"] = book_charge(tx, charge)["id"]
     else:
-        tx.plan(tx.now + ASYNC_CAPTURE_SECONDS, "capture", charge["id"])
+        tx.schedule(tx.now + ASYNC_CAPTURE_SECONDS, "capture", charge["id"])
     tx.insert("charge", charge, private=private)
     succeeded = {
         **intent,
@@ -269,9 +269,9 @@ def record_payment(
         "status": "succeeded",
     }
     tx.save(succeeded)
-    paid = completed(session, intent, payment_status="paid")
+    paid = completed_session(session, intent, payment_status="paid")
     tx.save(paid)
-    tx.unplan(session["id"])
+    tx.unschedule(session["id"])
     record_event(tx, "charge.succeeded", charge)
     record_event(tx, "payment_intent.succeeded", succeeded)
     if session["status"] == "open":
@@ -284,7 +284,7 @@ def record_payment(
 
 
 def record_failure(tx: Transaction, intent: Json, error: Json, *, charge: str | None = None) -> Json:
-    """Send an intent back to wait for another way of paying, with Stripe's error about this one; return it."""
+    """Record a failed try, with Stripe's error; return the intent, which waits for another payment method."""
     failed = {
         **intent,
         "last_payment_error": error,
@@ -299,7 +299,7 @@ def record_failure(tx: Transaction, intent: Json, error: Json, *, charge: str | 
 
 
 def record_waiting(tx: Transaction, intent: Json, method: Json, next_action: Json) -> Json:
-    """Let an intent wait for what the customer must do; return it."""
+    """Record that an intent waits for an action of the customer; return it."""
     waiting = {
         **intent,
         "last_payment_error": None,
@@ -312,8 +312,8 @@ def record_waiting(tx: Transaction, intent: Json, method: Json, next_action: Jso
     return waiting
 
 
-def completed(session: Json, intent: Json, *, payment_status: str) -> Json:
-    """Return a session whose page is done with: `paid`, or `unpaid` while the money is to come."""
+def completed_session(session: Json, intent: Json, *, payment_status: str) -> Json:
+    """Return a complete session: `paid`, or `unpaid` while the money is to come."""
     return {
         **session,
         "customer_details": session["customer_details"] or customer_details(None),
@@ -325,5 +325,5 @@ def completed(session: Json, intent: Json, *, payment_status: str) -> Json:
 
 
 def success_url(session: Json) -> str:
-    """Return where the shop wants its customer back."""
+    """Return the address to which the customer returns after paying."""
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])

@@ -1,17 +1,17 @@
-"""Refunds: within what is left of a charge, at once, waiting for bank or customer, or failing later."""
+"""Refunds of what is left of a charge: immediate, waiting for bank or customer, or failing later."""
 
-from kikaku.sandbox.balance import book_refund, book_refund_failure, by_card
+from kikaku.sandbox.balance import book_refund, book_refund_failure, is_card_charge
 from kikaku.sandbox.cards import CARDS
 from kikaku.sandbox.errors import ApiError, missing_object
 from kikaku.sandbox.events import record_event
 from kikaku.sandbox.params import Params
 from kikaku.sandbox.state import Json, Transaction, new_id, random_text
 
-# Stripe takes seconds in test mode, days in life; a developer should see it while he looks.
-REFUND_FAILS_AFTER_SECONDS = 5
-REFUND_WAITS_SECONDS = 5
+# At Stripe seconds in test mode, days in live mode; short, so that a developer sees it happen.
+REFUND_FAILURE_SECONDS = 5
+REFUND_PENDING_SECONDS = 5
 # https://docs.stripe.com/payments/konbini/accept-a-payment (Refunds): then the refund fails.
-CUSTOMER_ANSWERS_WITHIN_SECONDS = 45 * 24 * 3600
+CUSTOMER_RESPONSE_SECONDS = 45 * 24 * 3600
 
 
 class UnknownRefund(LookupError):
@@ -19,18 +19,19 @@ class UnknownRefund(LookupError):
 
 
 class RefundNotWaiting(Exception):
-    """Raised when a refund does not wait for its customer: it never did, or he has answered, or it is over."""
+    """Raised when a refund does not wait for its customer: it never did, was answered, or has ended."""
 
 
 def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False) -> Json:
-    """Refund a charge, or the charge of an intent: whole without `amount`, else that many JPY.
+    """Refund a charge, or the charge of an intent: `amount` JPY, or all that is left without an amount.
 
-    The refund of a konbini payment asks the customer for a bank account, by mail to `instructions_email` or else to
-    the address that he gave when he paid; its money leaves the balance when it succeeds, or now (`book_at_once`).
+    The refund of a konbini payment asks the customer for a bank account, by mail to `instructions_email` or
+    else to the address of the payment; its money leaves the balance when it succeeds, or now
+    (`book_at_once`).
 
     Raises:
-        ApiError: the charge does not exist or did not succeed, is refunded already, or has less left; or
-            `instructions_email` is given for a charge that needs none.
+        ApiError: the charge does not exist, did not succeed, is already refunded or has less left, or
+            `instructions_email` is given for a card payment.
     """
     charge_id = params.text("charge")
     intent_id = params.text("payment_intent")
@@ -38,7 +39,7 @@ def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False
     reason = params.choice("reason", ("duplicate", "fraudulent", "requested_by_customer"))
     email = params.email("instructions_email")
     metadata = params.metadata()
-    params.done()
+    params.refuse_unknown()
     if (charge_id is None) == (intent_id is None):
         raise ApiError(
             400,
@@ -64,7 +65,7 @@ def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False
             executed=True,
         )
     refund: Json = {
-        "id": new_id("re" if by_card(charge) else "pyr"),
+        "id": new_id("re" if is_card_charge(charge) else "pyr"),
         "object": "refund",
         "amount": amount,
         "balance_transaction": None,
@@ -79,9 +80,11 @@ def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False
         "status": "succeeded",
         "transfer_reversal": None,
     }
-    if not by_card(charge):
-        # Checkout gives no voucher to a customer without an address.
-        refund = _asking(tx, {**refund, "instructions_email": email or charge["billing_details"]["email"]})
+    if not is_card_charge(charge):
+        # Checkout issues no voucher to a customer without an address.
+        refund = _waiting_for_customer(
+            tx, {**refund, "instructions_email": email or charge["billing_details"]["email"]}
+        )
         if book_at_once:
             refund["balance_transaction"] = book_refund(tx, refund, charge)["id"]
     elif email is None:
@@ -102,11 +105,11 @@ def create_refund(tx: Transaction, params: Params, *, book_at_once: bool = False
 def _to_card(tx: Transaction, refund: Json, charge: Json) -> Json:
     behaviour = CARDS[tx.private(charge["id"])["number"]].refund
     if behaviour == "waits":
-        tx.plan(tx.now + REFUND_WAITS_SECONDS, "finish refund", refund["id"])
+        tx.schedule(tx.now + REFUND_PENDING_SECONDS, "finish refund", refund["id"])
         waiting = {"status": "pending", "pending_reason": "processing"}
         return {**refund, **waiting, "destination_details": _destination("card")}
     if behaviour == "fails later":
-        tx.plan(tx.now + REFUND_FAILS_AFTER_SECONDS, "fail refund", refund["id"])
+        tx.schedule(tx.now + REFUND_FAILURE_SECONDS, "fail refund", refund["id"])
     booked = book_refund(tx, refund, charge)["id"]
     return {
         **refund,
@@ -115,10 +118,10 @@ def _to_card(tx: Transaction, refund: Json, charge: Json) -> Json:
     }
 
 
-def _asking(tx: Transaction, refund: Json) -> Json:
-    """Return a refund that asks its customer, by a mail of now, until 45 days after it was made."""
-    expires_at = refund["created"] + CUSTOMER_ANSWERS_WITHIN_SECONDS
-    tx.plan(expires_at, "fail refund", refund["id"])
+def _waiting_for_customer(tx: Transaction, refund: Json) -> Json:
+    """Return a refund that asks its customer by mail now; it fails 45 days after its creation."""
+    expires_at = refund["created"] + CUSTOMER_RESPONSE_SECONDS
+    tx.schedule(expires_at, "fail refund", refund["id"])
     mail = {"email_sent_at": tx.second, "email_sent_to": refund["instructions_email"]}
     return {
         **_without(refund, "pending_reason", "destination_details"),
@@ -131,7 +134,7 @@ def _asking(tx: Transaction, refund: Json) -> Json:
 
 
 def claim_refund(tx: Transaction, refund_id: str, *, bank_accepts: bool = True) -> None:
-    """Take the customer's bank account for a refund; the transfer ends some seconds later, well or not.
+    """Accept the customer's bank account for a refund; the transfer succeeds or is returned seconds later.
 
     Raises:
         UnknownRefund, RefundNotWaiting: as `waiting_refund`.
@@ -144,20 +147,20 @@ def claim_refund(tx: Transaction, refund_id: str, *, bank_accepts: bool = True) 
         "status": "pending",
     }
     tx.save(pending)
-    tx.unplan(refund_id)
-    tx.plan(tx.now + REFUND_WAITS_SECONDS, "finish refund" if bank_accepts else "ask again", refund_id)
+    tx.unschedule(refund_id)
+    tx.schedule(tx.now + REFUND_PENDING_SECONDS, "finish refund" if bank_accepts else "ask again", refund_id)
     record_event(tx, "refund.updated", pending, _previous(refund, "status", "next_action"))
 
 
 def ask_again(tx: Transaction, refund: Json) -> None:
-    """Let the customer's bank return a refund that was on its way: the customer is asked for another account."""
-    asking = _asking(tx, refund)
-    tx.save(asking)
-    record_event(tx, "refund.updated", asking, _previous(refund, "status", "destination_details"))
+    """Return a pending refund from the customer's bank: the customer is asked for another account."""
+    waiting = _waiting_for_customer(tx, refund)
+    tx.save(waiting)
+    record_event(tx, "refund.updated", waiting, _previous(refund, "status", "destination_details"))
 
 
 def ignore_refund(tx: Transaction, refund_id: str) -> None:
-    """Let the time be over in which the customer may name an account.
+    """End the time in which the customer may name an account: the refund fails.
 
     Raises:
         UnknownRefund, RefundNotWaiting: as `waiting_refund`.
@@ -181,7 +184,7 @@ def waiting_refund(tx: Transaction, refund_id: str) -> Json:
 
 
 def finish_refund(tx: Transaction, refund: Json) -> None:
-    """Let a pending refund succeed: its money leaves the balance now, unless it has left before."""
+    """Complete a pending refund: its money leaves the balance now, unless it has left before."""
     charge = tx.load("charge", refund["charge"])
     done = {**_without(refund, "pending_reason"), "status": "succeeded"}
     done["destination_details"] = _destination(refund["destination_details"]["type"], random_text(8))
@@ -193,56 +196,56 @@ def finish_refund(tx: Transaction, refund: Json) -> None:
 
 
 def fail_refund(tx: Transaction, refund: Json) -> None:
-    """Let a refund fail: at the bank after it had succeeded, or because its customer named no account for 45 days."""
-    failed = _end(tx, refund, "failed", "unknown")
+    """Fail a refund: at the bank after it had succeeded, or because no account was named for 45 days."""
+    failed = _end_unsuccessfully(tx, refund, "failed", "unknown")
     record_event(tx, "refund.failed", failed)
     record_event(tx, "refund.updated", failed, _previous(refund, "status"))
 
 
 def cancel_refund(tx: Transaction, refund: Json) -> Json:
-    """Cancel a refund that waits for its customer; no other can be.
+    """Cancel a refund that waits for its customer, the only kind that can be cancelled.
 
     Source: https://docs.stripe.com/api/refunds/cancel
 
     Raises:
         ApiError: 400, it does not wait for its customer.
     """
-    _must_wait(refund, "canceled")
-    cancelled = _end(tx, refund, "canceled", "merchant_request")
+    _require_waiting(refund, "canceled")
+    cancelled = _end_unsuccessfully(tx, refund, "canceled", "merchant_request")
     record_event(tx, "refund.updated", cancelled, _previous(refund, "status", "next_action"))
     return cancelled
 
 
 def expire_refund(tx: Transaction, refund: Json) -> Json:
-    """Let the time of a refund that waits for its customer be over, as Stripe's test helper does.
+    """Expire a refund that waits for its customer, as Stripe's test helper does.
 
     Raises:
         ApiError: 400, it does not wait for its customer.
     """
-    _must_wait(refund, "expired")
+    _require_waiting(refund, "expired")
     fail_refund(tx, refund)
     return tx.load("refund", refund["id"])
 
 
-def _must_wait(refund: Json, participle: str) -> None:
+def _require_waiting(refund: Json, participle: str) -> None:
     if refund["status"] != "requires_action":
         raise ApiError(
             400,
-            f"This refund ({refund['id']}) cannot be {participle} because it has a status of {refund['status']}."
+            f"This refund ({refund['id']}) cannot be {participle}"
+            f" because it has a status of {refund['status']}."
             f" Only a refund with one of the following statuses may be {participle}: requires_action.",
             executed=True,
         )
 
 
-def _end(tx: Transaction, refund: Json, status: str, reason: str) -> Json:
-    """Store a refund that came to nothing and return it: its money, if it had left the balance, is back, and can be
-    refunded again."""
+def _end_unsuccessfully(tx: Transaction, refund: Json, status: str, reason: str) -> Json:
+    """Store and return a failed or cancelled refund; money that had left the balance returns to it."""
     charge = tx.load("charge", refund["charge"])
     ended = {**_without(refund, "next_action"), "failure_reason": reason, "status": status}
     if refund["balance_transaction"] is not None:
         ended["failure_balance_transaction"] = book_refund_failure(tx, refund, charge)["id"]
     tx.save(ended)
-    tx.unplan(refund["id"])
+    tx.unschedule(refund["id"])
     _set_refunded(tx, charge, charge["amount_refunded"] - refund["amount"], event=None)
     return ended
 
@@ -252,7 +255,7 @@ def _without(refund: Json, *names: str) -> Json:
 
 
 def _previous(refund: Json, *names: str) -> Json:
-    """Return what an event says of how a refund was before."""
+    """Return the previous attributes of a refund for its event."""
     return {name: refund.get(name) for name in names}
 
 
@@ -276,7 +279,7 @@ def _charge_to_refund(tx: Transaction, charge_id: str | None, intent_id: str | N
     if not charge["paid"]:
         raise ApiError(
             400,
-            f"Charge {charge_id} is not successful, so it can not be refunded.",
+            f"Charge {charge_id} is not successful, so it cannot be refunded.",
             param="charge",
             executed=True,
         )
@@ -295,7 +298,7 @@ def _set_refunded(tx: Transaction, charge: Json, amount_refunded: int, *, event:
 
 
 def _destination(kind: str, reference: str | None = None) -> Json:
-    """Return where a refund goes: back to the `card`, or to a bank account (`jp_bank_transfer`)."""
+    """Return the destination of a refund: the `card`, or a bank account (`jp_bank_transfer`)."""
     details: Json = {"reference_status": "pending"}
     if reference is not None:
         details = {"reference": reference, "reference_status": "available"}

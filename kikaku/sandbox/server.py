@@ -1,4 +1,4 @@
-"""The stand-in over HTTP, on the loopback interface only."""
+"""HTTP server of the stand-in, on the loopback interface only."""
 
 import contextlib
 import logging
@@ -12,8 +12,8 @@ from kikaku.sandbox.errors import ApiError
 from kikaku.sandbox.http import MAX_BODY_BYTES, Request, Response, json_bytes, json_response
 from kikaku.sandbox.standin import Sandbox
 
-LOOPBACK = ("127.0.0.1", "localhost")
-DELIVERY_LOOK_SECONDS = 0.25
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
+DELIVERY_POLL_SECONDS = 0.25
 IDLE_CONNECTION_SECONDS = 60
 
 logger = logging.getLogger(__name__)
@@ -58,17 +58,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
     def _content_length(self) -> int | None:
-        """Return the length of the body; None if it was refused, which also ends the connection."""
-        stated = self.headers.get("Content-Length", "0")
+        """Return the length of the body; None if it was refused, which also closes the connection."""
+        header = self.headers.get("Content-Length", "0")
         refusal = None
         if self.headers.get("Transfer-Encoding"):
-            refusal = ApiError(411, "Send a Content-Length; chunked bodies are not taken.")
-        elif not (stated.isascii() and stated.isdecimal()):
+            refusal = ApiError(411, "Send a Content-Length; chunked bodies are not supported.")
+        elif not (header.isascii() and header.isdecimal()):
             refusal = ApiError(400, "Invalid Content-Length.")
-        elif int(stated) > MAX_BODY_BYTES:
+        elif int(header) > MAX_BODY_BYTES:
             refusal = ApiError(413, f"The request body exceeds {MAX_BODY_BYTES:,} bytes.")
         if refusal is None:
-            return int(stated)
+            return int(header)
         self.close_connection = True
         self._send(json_response(refusal.status, json_bytes(refusal.body()), Connection="close"))
         return None
@@ -84,20 +84,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent: one line per request is logged in `_serve`, without the query."""
+        """Do nothing: `_serve` logs one line per request, without the query."""
 
 
 @contextlib.contextmanager
 def running(sandbox: Sandbox, port: int = 0, *, host: str = "127.0.0.1") -> Iterator[str]:
-    """Serve and deliver in threads for the length of a `with` block; yield the address.
+    """Serve and deliver events in threads during a `with` block; yield the address.
 
-    With port 0 the system chooses one, and `sandbox.base_url` follows it.
+    With port 0 the system chooses the port, and `sandbox.base_url` is set to it.
 
     Raises:
         ValueError: `host` is not the loopback interface.
         OSError: the port is taken.
     """
-    if host not in LOOPBACK:
+    if host not in LOOPBACK_HOSTS:
         raise ValueError(f"The stand-in serves 127.0.0.1 only, not {host}.")
     server = _Server(sandbox, host, port)
     address = f"http://{host}:{server.server_address[1]}"
@@ -145,8 +145,8 @@ def serve(sandbox: Sandbox, port: int, *, host: str = "127.0.0.1") -> None:
 
 
 def _deliver(sandbox: Sandbox, stopping: threading.Event) -> None:
-    """Work off the agenda and deliver events a few times a second, whatever happens to one of them."""
-    while not stopping.wait(DELIVERY_LOOK_SECONDS):
+    """Run due tasks and deliver events a few times a second; an error does not end the loop."""
+    while not stopping.wait(DELIVERY_POLL_SECONDS):
         try:
             if sandbox.webhook_url is None:
                 sandbox.expire_due()

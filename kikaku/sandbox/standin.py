@@ -1,4 +1,4 @@
-"""The stand-in itself: one object that answers requests, lets customers pay and delivers events."""
+"""The stand-in: an object that answers requests, plays the customers and delivers events."""
 
 import contextlib
 import http.client
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from kikaku.sandbox import agenda, api, card_payments, events, hosted_page, konbini, refunds, voucher_page
+from kikaku.sandbox import api, card_payments, events, hosted_page, konbini, refunds, scheduler, voucher_page
 from kikaku.sandbox.checkout import origin_of
+from kikaku.sandbox.clock_lock import exclusive_clock, shared_clock
 from kikaku.sandbox.errors import ApiError
 from kikaku.sandbox.events import Delivery
 from kikaku.sandbox.http import (
@@ -24,7 +25,6 @@ from kikaku.sandbox.http import (
     json_response,
 )
 from kikaku.sandbox.payments import PayResult
-from kikaku.sandbox.solitude import alone, among_others
 from kikaku.sandbox.state import LOCK_TIMEOUT_SECONDS, StateFile, Transaction, random_text
 
 API_VERSION = "2026-08-26.dahlia"
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Page(Protocol):
-    """A module that answers below one address, for one session each."""
+    """A module that serves the pages below one path, one for each session."""
 
     def show(self, tx: Transaction, session_id: str, query: str) -> Response: ...
 
@@ -50,19 +50,22 @@ class Sandbox:
     """A stand-in for Stripe on one state file; several may share the file, in threads and in processes.
 
     Args:
-        state: the SQLite file; it is created, with its folder, when it is missing.
-        base_url: where the hosted page is served; it goes into `session.url`.
-        webhook_url: where `deliver_due` posts events. None: they are only recorded (`pending_deliveries`).
-        webhook_secret: what the deliveries are signed with.
-        api_version: the only version spoken; it is stamped on events.
-        return_origins: if any, `success_url` and `cancel_url` must lead to one of these origins.
-        book_refunds_at_once: whether the balance transaction of a konbini refund comes when the refund is made, and
-            goes back when it fails or is cancelled, instead of when it succeeds. Stripe's documents fit both.
+        state: the SQLite file; it is created, with its folder, if it is missing.
+        base_url: address of the hosted page, for `session.url`.
+        webhook_url: address to which `deliver_due` posts events. None: they are only stored
+            (`pending_deliveries`).
+        webhook_secret: secret that signs the deliveries.
+        api_version: the only version supported; events carry it.
+        return_origins: if any, `success_url` and `cancel_url` must have one of these origins.
+        book_refunds_at_once: whether the balance transaction of a konbini refund is booked when the refund is
+            created, and reversed when it fails or is cancelled, instead of booked when it succeeds. Stripe's
+            documents allow both.
         clock: seconds since the epoch; replaceable at any time (`sandbox.clock = …`), so that demo histories
-            and tests run in the past. Signatures of webhooks always carry the real time, as their receiver
-            compares with it.
-        lock_timeout: seconds to wait for others who write to the state file.
-        observer: called after every `handle`, with the request and its answer.
+        and
+            tests run in the past. Signatures of webhooks always carry the real time, which their receiver
+            checks.
+        lock_timeout: seconds to wait for other writers of the state file.
+        observer: called after every `handle` with the request and its response.
     """
 
     def __init__(
@@ -92,18 +95,18 @@ class Sandbox:
         self.book_refunds_at_once = book_refunds_at_once
         self.clock = clock
         self.observer = observer
-        self._alone = False
+        self._holds_clock = False
         self._state = StateFile(state, lock_timeout=lock_timeout)
 
     @property
     def state_path(self) -> Path:
-        """The file in which everything is kept."""
+        """Return the path of the state file."""
         return self._state.path
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def handle(self, request: Request) -> Response:
-        """Answer one request: the API below /v1/, the pages for customers, and /health."""
+        """Return the response to one request: the API below /v1/, the customers' pages, and /health."""
         request_id = "req_" + random_text(14)
         try:
             response = self._answer(request, request_id)
@@ -137,7 +140,7 @@ class Sandbox:
         check_version(request, self.api_version)
         posted = request.method == "POST"
         key = request.header("Idempotency-Key") if posted else None
-        self._work_off()
+        self._run_due()
         with self._transaction(write=posted, request_id=request_id, idempotency_key=key) as tx:
             answer = api.call(
                 tx,
@@ -162,7 +165,7 @@ class Sandbox:
             return Response(
                 405, {"Allow": "GET, HEAD, POST", "Content-Type": "text/plain"}, b"Method Not Allowed"
             )
-        self._work_off()
+        self._run_due()
         if request.method != "POST":
             with self._transaction(write=False) as tx:
                 return customer_page.show(tx, session_id, query)
@@ -170,7 +173,7 @@ class Sandbox:
         with self._transaction(write=True, request_id=request_id) as tx:
             return customer_page.submit(tx, session_id, form)
 
-    # ── What a customer does ─────────────────────────────────────────────────────────────────────────────
+    # ── Acts of a customer ───────────────────────────────────────────────────────────────────────────────
 
     def pay(self, session_id: str, *, card: str = "4242424242424242") -> PayResult:
         """Try to pay a session with a test card, as the hosted page does.
@@ -180,111 +183,111 @@ class Sandbox:
             SessionNotOpen: it is complete or expired.
             MethodNotOffered: it was created without cards.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
             return card_payments.submit_card(tx, session_id, card)
 
     def authenticate(self, session_id: str, *, succeeds: bool = True) -> PayResult:
-        """Answer the authentication that a card asked for (`pay` returned `requires_action`).
+        """Answer the authentication that a card requires (`pay` returned `requires_action`).
 
         Raises:
             UnknownSession, SessionNotOpen, MethodNotOffered: as `pay`.
             NothingToAuthenticate: no authentication is under way.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
             return card_payments.answer_authentication(tx, session_id, succeeds=succeeds)
 
     def choose_konbini(self, session_id: str, *, customer: konbini.Customer | None = None) -> PayResult:
-        """Take a voucher to be paid at a convenience store: the session is complete, and not paid yet.
+        """Choose payment at a convenience store: a voucher is issued, the session is complete and unpaid.
 
         Raises:
             UnknownSession, SessionNotOpen: as `pay`.
             MethodNotOffered: it was created without konbini.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
-            return konbini.choose(tx, session_id, customer)
+            return konbini.issue_voucher(tx, session_id, customer)
 
     def pay_voucher(self, session_id: str, *, chain: str = "familymart") -> PayResult:
         """Pay a voucher at the counter of one of `konbini.CHAINS`.
 
         Raises:
             UnknownSession: there is no such session.
-            NoVoucher: it has no voucher that waits to be paid.
+            NoVoucher: it has no unpaid voucher.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
-            return konbini.pay(tx, session_id, chain=chain)
+            return konbini.pay_voucher(tx, session_id, chain=chain)
 
-    def let_voucher_lapse(self, session_id: str) -> None:
-        """Let the time of a voucher be over now.
+    def expire_voucher(self, session_id: str) -> None:
+        """Expire a voucher now.
 
         Raises:
             UnknownSession, NoVoucher: as `pay_voucher`.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
-            konbini.lapse(tx, session_id)
+            konbini.expire_voucher(tx, session_id)
 
     def claim_refund(self, refund_id: str, *, bank_accepts: bool = True) -> None:
-        """Answer the mail about a refund with a bank account: the refund is `pending`, and ends some seconds later.
+        """Answer the mail about a refund with a bank account: the refund is `pending` and ends seconds later.
 
-        With `bank_accepts=False` the account does not exist: the refund asks the customer again.
+        With `bank_accepts=False` the account does not exist, and the refund asks the customer again.
 
         Raises:
             UnknownRefund: there is no such refund.
             RefundNotWaiting: it does not wait for its customer.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
             refunds.claim_refund(tx, refund_id, bank_accepts=bank_accepts)
 
     def ignore_refund(self, refund_id: str) -> None:
-        """Let the 45 days in which a customer may answer the mail about his refund be over now: it fails.
+        """End the 45 days in which a customer may answer the mail about a refund: the refund fails.
 
         Raises:
             UnknownRefund, RefundNotWaiting: as `claim_refund`.
         """
-        self._work_off()
+        self._run_due()
         with self._transaction(write=True) as tx:
             refunds.ignore_refund(tx, refund_id)
 
     def expire_due(self) -> int:
-        """Let everything happen that has come due; return how many sessions expired."""
-        return self._work_off().get("expire session", 0)
+        """Run all due tasks; return how many sessions expired."""
+        return self._run_due().get("expire session", 0)
 
     # ── Webhooks ─────────────────────────────────────────────────────────────────────────────────────────
 
     def pending_deliveries(self) -> list[Delivery]:
-        """Return the events to be delivered now, oldest first, each signed anew; tell how each one ended by
-        `mark_delivered`."""
-        self._work_off()
+        """Return the events to deliver now, oldest first, newly signed; report each with `mark_delivered`."""
+        self._run_due()
         with self._transaction(write=False) as tx:
             due = events.due_deliveries(tx, limit=-1)
         return [self._signed(event) for event, _ in due]
 
     def mark_delivered(self, event_id: str, status: int) -> None:
-        """Note the HTTP status with which a delivery was answered (0: not at all): 2xx ends it, anything else
-        is tried again after a growing delay, for three days.
+        """Record the HTTP status of a delivery (0: no answer).
+
+        2xx ends it; anything else is retried with growing delays for three days.
 
         Raises:
             KeyError: there is no such event.
         """
         with self._transaction(write=True) as tx:
-            events.note_delivery(tx, event_id, status)
+            events.record_delivery(tx, event_id, status)
 
     def deliver_due(self) -> int:
         """Post the events that are due to `webhook_url`; return how many were accepted (2xx).
 
-        A round ends at the first delivery that gets no answer, so that a server which is starting finds its
-        events waiting for seconds and not for minutes.
+        A round ends at the first delivery without an answer, so that the retry delays of the others do not
+        grow while a server is starting.
         """
         if self.webhook_url is None:
             return 0
-        self._work_off()
-        with self._acting() as may, self._transaction(write=False) as tx:
-            due = events.due_deliveries(tx, limit=_DELIVERIES_PER_ROUND) if may else []
+        self._run_due()
+        with self._shared_clock() as is_free, self._transaction(write=False) as tx:
+            due = events.due_deliveries(tx, limit=_DELIVERIES_PER_ROUND) if is_free else []
         accepted = 0
         for event, next_at in due:
             event_id = event["id"]
@@ -300,46 +303,47 @@ class Sandbox:
         return accepted
 
     def _signed(self, event: dict[str, object]) -> Delivery:
-        return events.signed(event, secret=self.webhook_secret, timestamp=int(time.time()))
+        return events.sign_event(event, secret=self.webhook_secret, timestamp=int(time.time()))
 
-    # ── Inside ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── Internals ─────────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
         """Close the calling thread's connection to the state file; the next call opens another."""
         self._state.close()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Play a history: until the block ends no other stand-in on the same file lets anything come due or
-        delivers an event. Requests are answered as ever.
+    def exclusive_clock(self) -> Iterator[None]:
+        """Hold the clock: during the block no other stand-in on the file runs due tasks or delivers events.
+
+        Requests are answered as usual.
 
         Raises:
-            NotAlone: somebody else is playing one.
+            ClockInUse: another process holds the clock.
         """
-        with alone(self.state_path):
-            self._alone = True
+        with exclusive_clock(self.state_path):
+            self._holds_clock = True
             try:
                 yield
             finally:
-                self._alone = False
+                self._holds_clock = False
 
-    def _acting(self) -> contextlib.AbstractContextManager[bool]:
-        return contextlib.nullcontext(True) if self._alone else among_others(self.state_path)
+    def _shared_clock(self) -> contextlib.AbstractContextManager[bool]:
+        return contextlib.nullcontext(True) if self._holds_clock else shared_clock(self.state_path)
 
-    def _work_off(self) -> dict[str, int]:
-        """Let everything happen that has come due; the write lock is taken only if there is something."""
+    def _run_due(self) -> dict[str, int]:
+        """Run all due tasks; the write lock is taken only if there are any."""
         with self._transaction(write=False) as tx:
-            if not agenda.something_due(tx):
+            if not scheduler.has_due_task(tx):
                 return {}
-        with self._acting() as may, self._transaction(write=True) as tx:
-            return agenda.work_off(tx) if may else {}
+        with self._shared_clock() as is_free, self._transaction(write=True) as tx:
+            return scheduler.run_due(tx) if is_free else {}
 
     @contextlib.contextmanager
     def _transaction(
         self, *, write: bool, request_id: str | None = None, idempotency_key: str | None = None
     ) -> Iterator[Transaction]:
         with self._state.connection(write=write) as db:
-            # The clock is read when the lock is held, so that the order of writes is the order of times.
+            # The clock is read after the lock is taken, so that times are in the order of writes.
             yield Transaction(
                 db,
                 now=self.clock(),
@@ -350,21 +354,21 @@ class Sandbox:
 
 
 def _failure(error: Exception) -> ApiError:
-    """Return what the client learns of an error of ours: what to do, and nothing of its inside."""
+    """Return the response to an internal error: what to do, without its details."""
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
         return ApiError(
             429,
             "The state file is in use by another request or process. Try again.",
             code="lock_timeout",
         )
-    return ApiError(500, "Something is wrong in the stand-in; see its log.", error_type="api_error")
+    return ApiError(500, "An error occurred in the stand-in; see its log.", error_type="api_error")
 
 
 def _form(request: Request) -> str:
     """Return the form-encoded body of a POST as text.
 
     Raises:
-        ApiError: 400, the body is of another type or not ASCII, as form encoding is.
+        ApiError: 400, the body has another content type or is not UTF-8.
     """
     if not request.body:
         return ""
@@ -372,7 +376,7 @@ def _form(request: Request) -> str:
     if content_type != "application/x-www-form-urlencoded":
         raise ApiError(
             400,
-            "Invalid request: send parameters as application/x-www-form-urlencoded, as Stripe's API v1 takes them.",
+            "Invalid request: send parameters as application/x-www-form-urlencoded, as for Stripe's API v1.",
         )
     try:
         return request.body.decode("utf-8")
@@ -381,7 +385,7 @@ def _form(request: Request) -> str:
 
 
 def _post(url: SplitResult, delivery: Delivery) -> int:
-    """Post one delivery; return the HTTP status, or 0 when nobody answered. Redirects are not followed."""
+    """Post one delivery, without following redirects; return the HTTP status, or 0 without an answer."""
     connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = connect(url.hostname or "", url.port, timeout=DELIVERY_TIMEOUT_SECONDS)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")

@@ -1,4 +1,4 @@
-"""What the stand-in remembers: one SQLite file, shared by threads and processes, that survives a restart."""
+"""The stand-in's state: one SQLite file, shared by threads and processes, kept over restarts."""
 
 import contextlib
 import json
@@ -66,8 +66,8 @@ CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 _ALPHABET = string.ascii_letters + string.digits
-# What a list may be filtered by: the names are fixed here, so no text from outside reaches the SQL.
-FILTERS = {
+# Columns by which lists can be filtered; fixed here, so that no text of a request reaches the SQL.
+FILTER_COLUMNS = {
     "payment_intent": "json_extract(body, '$.payment_intent')",
     "charge": "json_extract(body, '$.charge')",
     "source": "json_extract(body, '$.source')",
@@ -79,7 +79,7 @@ FILTERS = {
 
 
 class StateFileTooOld(Exception):
-    """Raised when the file was written by another version of the stand-in."""
+    """Raised when another version of the stand-in has written the file."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Condition:
-    """One restriction of a list: a column of `FILTERS` equals one of the values, or `created` compares."""
+    """One condition of a list: a column of `FILTER_COLUMNS` is one of the values, or `created` compares."""
 
     column: str
     values: Sequence[str | int]
@@ -105,7 +105,7 @@ def random_text(length: int) -> str:
 
 
 def new_id(prefix: str) -> str:
-    """Return an id that looks like Stripe's, as `pi_3…`."""
+    """Return a new id in Stripe's form, such as `pi_3…`."""
     if prefix == "cs_test":
         return "cs_test_a1" + random_text(56)
     family = "3" if prefix in {"pi", "ch", "py", "re", "pyr", "txn", "evt"} else "1"
@@ -113,7 +113,7 @@ def new_id(prefix: str) -> str:
 
 
 class Transaction:
-    """A view of the state at one instant, for one caller; writes are kept when the `with` block ends well."""
+    """The state at one instant for one caller; writes are committed when the `with` block succeeds."""
 
     def __init__(
         self,
@@ -125,16 +125,15 @@ class Transaction:
         idempotency_key: str | None = None,
     ) -> None:
         self.db = db
-        self.now = (
-            now  # seconds since the epoch by the stand-in's clock; moves back while the agenda is worked off
-        )
+        # seconds since the epoch by the stand-in's clock; set back while due tasks run
+        self.now = now
         self.api_version = api_version
         self.request_id = request_id
         self.idempotency_key = idempotency_key
 
     @property
     def second(self) -> int:
-        """The instant in whole seconds, as Stripe's `created`."""
+        """Return the instant in whole seconds, as in Stripe's `created`."""
         return int(self.now)
 
     def insert(
@@ -146,9 +145,10 @@ class Transaction:
         net: int | None = None,
         available_on: int | None = None,
     ) -> int:
-        """Store a new object; return its place in the order of all objects."""
+        """Store a new object; return its sequence number among all objects."""
         cursor = self.db.execute(
-            "INSERT INTO objects (id, kind, created, body, private, net, available_on) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO objects (id, kind, created, body, private, net, available_on)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 body["id"],
                 kind,
@@ -172,7 +172,7 @@ class Transaction:
         """Return an object that must exist.
 
         Raises:
-            LookupError: the state names an object that it does not hold.
+            LookupError: the object does not exist.
         """
         found = self.get(kind, object_id)
         if found is None:
@@ -180,12 +180,12 @@ class Transaction:
         return found
 
     def private(self, object_id: str) -> Json:
-        """Return what we remember of an object and Stripe would not show."""
+        """Return data of an object that Stripe does not show."""
         row = self.db.execute("SELECT private FROM objects WHERE id = ?", (object_id,)).fetchone()
         return {} if row is None else json.loads(row[0])
 
     def save(self, body: Json) -> None:
-        """Replace a stored object by its new form."""
+        """Replace a stored object."""
         self.db.execute(
             "UPDATE objects SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), body["id"])
         )
@@ -199,11 +199,11 @@ class Transaction:
         starting_after: str | None = None,
         ending_before: str | None = None,
     ) -> Page:
-        """Return objects newest first; the cursors are ids that exist."""
+        """Return a page of objects, newest first; the cursors are ids of existing objects."""
         where, values = ["kind = ?"], [kind]
         arguments: list[str | int | float] = list(values)
         for condition in conditions:
-            column = "created" if condition.column == "created" else FILTERS[condition.column]
+            column = "created" if condition.column == "created" else FILTER_COLUMNS[condition.column]
             if condition.operator == "=":
                 where.append(f"{column} IN ({', '.join('?' * len(condition.values))})")
             else:
@@ -213,40 +213,42 @@ class Transaction:
         cursor = starting_after or ending_before
         if cursor is not None:
             comparison = "<" if newest_first else ">"
-            where.append(f"(created, seq) {comparison} (SELECT created, seq FROM objects WHERE id = ?)")  # noqa: S608
+            start = "SELECT created, seq FROM objects WHERE id = ?"
+            where.append(f"(created, seq) {comparison} ({start})")
             arguments.append(cursor)
         direction = "DESC" if newest_first else "ASC"
         rows = self.db.execute(
-            f"SELECT body FROM objects WHERE {' AND '.join(where)}"  # noqa: S608  (fixed names only, see FILTERS)
+            # fixed names only, see FILTER_COLUMNS
+            f"SELECT body FROM objects WHERE {' AND '.join(where)}"  # noqa: S608
             f" ORDER BY created {direction}, seq {direction} LIMIT ?",
             (*arguments, limit + 1),
         ).fetchall()
         data = [json.loads(row[0]) for row in rows[:limit]]
         return Page(data if newest_first else data[::-1], len(rows) > limit)
 
-    def plan(self, due: float, task: str, object_id: str) -> None:
-        """Note that `task` happens to an object at `due`."""
+    def schedule(self, due: float, task: str, object_id: str) -> None:
+        """Schedule `task` for an object at `due`."""
         self.db.execute(
             "INSERT INTO agenda (due, task, object_id) VALUES (?, ?, ?)",
             (due, task, object_id),
         )
 
-    def unplan(self, object_id: str) -> None:
-        """Forget what was planned for an object."""
+    def unschedule(self, object_id: str) -> None:
+        """Cancel the scheduled tasks of an object."""
         self.db.execute("DELETE FROM agenda WHERE object_id = ?", (object_id,))
 
     def secret(self, name: str) -> str:
-        """Return a random text that stays the same for this state file."""
+        """Return a random text that is constant for this state file."""
         row = self.db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
         return str(row[0])
 
 
-# Connections that came over a fork: closing one in the child would disturb the parent's.
+# Connections inherited by a fork: closing one in the child would disturb the parent's.
 _inherited: list[sqlite3.Connection] = []
 
 
 class StateFile:
-    """The SQLite file: a connection per thread, transactions that take the write lock at their start."""
+    """The SQLite file, with a connection per thread; writing transactions take the lock at their start."""
 
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
         self.path = path
@@ -265,7 +267,7 @@ class StateFile:
                 raise StateFileTooOld(f"{path} was written by another version; delete it and start again.")
 
     def _open(self) -> sqlite3.Connection:
-        # A connection may neither change its thread nor survive a fork.
+        # A connection may neither change threads nor survive a fork.
         known: tuple[int, sqlite3.Connection] | None = getattr(self._local, "known", None)
         if known is not None and known[0] == os.getpid():
             return known[1]
@@ -279,7 +281,7 @@ class StateFile:
 
     @contextlib.contextmanager
     def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Run a block in one transaction: kept when it ends well, undone when it raises."""
+        """Run a block in one transaction, rolled back if it raises."""
         db = self._open()
         db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
@@ -298,7 +300,7 @@ class StateFile:
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; SQLite does not wait for a lock there, so we do."""
+    """Switch to write-ahead logging; wait for the lock, which SQLite does not do here."""
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:

@@ -1,6 +1,6 @@
-"""The voucher's page: what to type in which store until when, and a counter to pay at in a test.
+"""The voucher's page: its codes, stores and deadline, and buttons to pay or expire it in a test.
 
-When money that was paid goes back, the customer's answer to the mail about his refund is given here too.
+A customer whose payment is refunded also names the bank account here.
 """
 
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from kikaku.sandbox.page import yen
 from kikaku.sandbox.params import decode_form
 from kikaku.sandbox.state import Condition, Json, Transaction
 
-# Every text of the page: Japanese, English.
+# The texts of the page: Japanese, English.
 _TEXTS = {
     "waiting": ("コンビニでお支払いください", "Pay at a convenience store"),
     "total": ("お支払い金額", "Amount"),
@@ -31,14 +31,14 @@ _TEXTS = {
     "trial_hint": ("店頭に行く代わりに、ここで支払えます。", "Pay here instead of going to a store."),
     "store": ("支払う店舗", "Store"),
     "pay": ("レジで支払う", "Pay at the counter"),
-    "lapse": ("支払わずに期限切れにする", "Let the deadline pass unpaid"),
+    "expire": ("支払わずに期限切れにする", "Let the deadline pass unpaid"),
     "paid": ("お支払いが完了しました", "Your payment is complete"),
     "paid_hint": (
         "{total} のお支払いを確認しました。ありがとうございます。",
         "We have received {total}. Thank you.",
     ),
-    "lapsed": ("お支払いの期限が切れました", "The deadline has passed"),
-    "lapsed_hint": (
+    "expired": ("お支払いの期限が切れました", "The deadline has passed"),
+    "expired_hint": (
         "この番号ではもうお支払いいただけません。お手数ですが、ショップでもう一度ご注文ください。",
         "These codes can no longer be paid. Please order again in the shop.",
     ),
@@ -57,13 +57,13 @@ _TEXTS = {
     ),
 }
 
-_CHAINS = {
+_CHAIN_NAMES = {
     "familymart": ("ファミリーマート", "FamilyMart"),
     "lawson": ("ローソン", "Lawson"),
     "ministop": ("ミニストップ", "Ministop"),
     "seicomart": ("セイコーマート", "Seicomart"),
 }
-_BY_LOPPI = (
+_LOPPI_STEPS = (
     (
         "店内の端末「Loppi」で「各種番号をお持ちの方」を選びます。",
         "Choose to enter a number on the Loppi machine.",
@@ -80,8 +80,8 @@ _STEPS = {
         ("支払い番号と確認番号を入力します。", "Type the payment code and the confirmation number."),
         ("印刷された申込券をレジへお持ちください。", "Take the printed slip to the counter."),
     ),
-    "lawson": _BY_LOPPI,
-    "ministop": _BY_LOPPI,
+    "lawson": _LOPPI_STEPS,
+    "ministop": _LOPPI_STEPS,
     "seicomart": (
         ("レジで「インターネット代金支払い」とお伝えください。", "Tell the clerk that you pay for an order on the internet."),
         ("レジの画面に支払い番号と確認番号を入力します。", "Type the payment code and the confirmation number there."),
@@ -90,13 +90,13 @@ _STEPS = {
 
 
 def show(tx: Transaction, session_id: str, query: str) -> Response:
-    """Show the voucher of a session: its codes, or that it is paid or its time is over."""
+    """Return the page of a session's voucher: its codes, or that it is paid or expired."""
     session = tx.get("checkout.session", session_id)
-    return page.unknown() if session is None else _page_of(tx, session)
+    return page.unknown_session() if session is None else _page_of(tx, session)
 
 
 def submit(tx: Transaction, session_id: str, encoded: str) -> Response:
-    """Pay at the counter, or let the deadline pass, or answer for a refund; what does not wait any more stays as it is.
+    """Pay or expire a voucher, or answer for a refund; a form for one that no longer waits has no effect.
 
     Raises:
         ApiError: 400, the form is malformed.
@@ -104,17 +104,17 @@ def submit(tx: Transaction, session_id: str, encoded: str) -> Response:
     form = {name: value for name, value in decode_form(encoded).items() if isinstance(value, str)}
     session = tx.get("checkout.session", session_id)
     if session is None:
-        return page.unknown()
-    if not page.is_ours(tx, session, form):
+        return page.unknown_session()
+    if not page.is_own_form(tx, session, form):
         return _page_of(tx, session, problem="stale", status=403)
     action = form.get("action", "pay")
-    if konbini.stage(tx, session) == "waiting":
-        if action == "lapse":
-            konbini.lapse(tx, session_id)
+    if konbini.voucher_stage(tx, session) == "waiting":
+        if action == "expire":
+            konbini.expire_voucher(tx, session_id)
         elif action == "pay":
             chain = form.get("chain", "")
-            konbini.pay(tx, session_id, chain=chain if chain in konbini.CHAINS else konbini.CHAINS[0])
-    elif form.get("refund") in {refund["id"] for refund in _asking_refunds(tx, session)}:
+            konbini.pay_voucher(tx, session_id, chain=chain if chain in konbini.CHAINS else konbini.CHAINS[0])
+    elif form.get("refund") in {refund["id"] for refund in _waiting_refunds(tx, session)}:
         if action == "ignore":
             refunds.ignore_refund(tx, form["refund"])
         elif action in {"claim", "misname"}:
@@ -122,8 +122,8 @@ def submit(tx: Transaction, session_id: str, encoded: str) -> Response:
     return page.redirect(konbini.VOUCHER_PATH + session["id"])
 
 
-def _asking_refunds(tx: Transaction, session: Json) -> list[Json]:
-    """Return the refunds of a session's payment that wait for the customer, newest first."""
+def _waiting_refunds(tx: Transaction, session: Json) -> list[Json]:
+    """Return the refunds of a session that wait for the customer, newest first."""
     conditions = [
         Condition("payment_intent", [session["payment_intent"]]),
         Condition("status", ["requires_action"]),
@@ -132,10 +132,10 @@ def _asking_refunds(tx: Transaction, session: Json) -> list[Json]:
 
 
 def _page_of(tx: Transaction, session: Json, *, problem: str | None = None, status: int = 200) -> Response:
-    stage = konbini.stage(tx, session)
+    stage = konbini.voucher_stage(tx, session)
     if stage is None:
-        return page.unknown()
-    texts = page.in_language(session, _TEXTS)
+        return page.unknown_session()
+    texts = page.translate(session, _TEXTS)
     total = yen(session["amount_total"])
     back = page.link(payments.success_url(session), texts["to_order"])
     alert = page.alert(texts[problem] if problem else None)
@@ -143,7 +143,7 @@ def _page_of(tx: Transaction, session: Json, *, problem: str | None = None, stat
         hint = texts[f"{stage}_hint"].format(total=total)
         content = (
             f"<h1>{texts[stage]}</h1>\n{alert}<section><p>{hint}</p></section>\n"
-            + "".join(_refund(tx, session, refund, texts) for refund in _asking_refunds(tx, session))
+            + "".join(_refund(tx, session, refund, texts) for refund in _waiting_refunds(tx, session))
             + back
         )
         return page.document(session, texts[stage], content, status)
@@ -171,7 +171,7 @@ def _until(expires_at: int, *, japanese: bool) -> str:
 def _codes(session: Json, voucher: Json, texts: dict[str, str]) -> str:
     column = 0 if page.in_japanese(session) else 1
     chains = "".join(
-        f'<div class="chain"><h3>{_CHAINS[chain][column]}</h3>'
+        f'<div class="chain"><h3>{_CHAIN_NAMES[chain][column]}</h3>'
         f"<dl><dt>{texts['payment_code']}</dt><dd>{codes['payment_code']}</dd>"
         f"<dt>{texts['confirmation_number']}</dt><dd>{codes['confirmation_number']}</dd></dl>"
         f"<details><summary>{texts['how']}</summary><ol>"
@@ -184,13 +184,15 @@ def _codes(session: Json, voucher: Json, texts: dict[str, str]) -> str:
 
 def _counter(tx: Transaction, session: Json, texts: dict[str, str]) -> str:
     column = 0 if page.in_japanese(session) else 1
-    chains = "".join(f'<option value="{chain}">{names[column]}</option>' for chain, names in _CHAINS.items())
+    chains = "".join(
+        f'<option value="{chain}">{names[column]}</option>' for chain, names in _CHAIN_NAMES.items()
+    )
     return (
         f'<section class="trial"><h2>{texts["trial"]}</h2><p class="hint">{texts["trial_hint"]}</p>'
         f'<form method="post">{page.token_field(tx, session)}'
         f'<div class="field"><label for="chain">{texts["store"]}</label><select id="chain" name="chain">{chains}</select></div>'
         f'<button name="action" value="pay">{texts["pay"]}</button>\n'
-        f'<button class="quiet" name="action" value="lapse">{texts["lapse"]}</button></form></section>\n'
+        f'<button class="quiet" name="action" value="expire">{texts["expire"]}</button></form></section>\n'
     )
 
 

@@ -350,7 +350,7 @@ def test_one_order_whose_stock_does_not_add_up_does_not_hold_up_the_others(
     if voucher:
         sandbox.choose_konbini(session)
         checkout.close(odd.attempts.get(), now=timezone.now())
-        sandbox.let_voucher_lapse(session)
+        sandbox.expire_voucher(session)
     StockItem.objects.filter(sku="ODD").update(reserved=0)  # somebody was in the database
     assert checkout.expire_due(now=later(sandbox, minutes=10_000)) == 1
     odd.refresh_from_db()

@@ -72,7 +72,7 @@ def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     for order in (counter, late):
         sandbox.choose_konbini(build.session_of(order))
     sandbox.pay_voucher(str(counter.attempts.get().session_id))
-    sandbox.let_voucher_lapse(str(late.attempts.get().session_id))
+    sandbox.expire_voucher(str(late.attempts.get().session_id))
     found: dict[str, dict[str, Any]] = {}
     for delivery in sandbox.pending_deliveries():
         body = json.loads(delivery.body)

@@ -360,7 +360,7 @@ def test_events_in_any_order_and_any_number_of_times_come_to_the_same_end(
     if paid:
         sandbox.pay_voucher(session)
     else:
-        sandbox.let_voucher_lapse(session)
+        sandbox.expire_voucher(session)
     for delivery in shuffled(sandbox.pending_deliveries(), seed):
         handle(delivery, now)
     order.refresh_from_db()

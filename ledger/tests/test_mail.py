@@ -85,7 +85,7 @@ def at_the_counter(sandbox: Sandbox, sku: str, *, paid: bool, **how: Any) -> Ord
     if paid:
         sandbox.pay_voucher(session)
     else:
-        sandbox.let_voucher_lapse(session)
+        sandbox.expire_voucher(session)
     build.deliver(sandbox)
     order.refresh_from_db()
     return order

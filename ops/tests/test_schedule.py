@@ -104,7 +104,7 @@ def test_the_job_closes_no_day_of_an_empty_shop(sandbox: object) -> None:
 def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> None:
     now = datetime.now(UTC)
     build.order(now=last_close_time(now) - timedelta(days=2))
-    with sandbox.alone():
+    with sandbox.exclusive_clock():
         for name in schedule.JOBS:
             assert not schedule.run(name, now=now)
     assert not DailyClose.objects.exists() and Order.objects.get().status == OrderStatus.PENDING

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models import F
 
 from kikaku import days
-from kikaku.sandbox import NotAlone, Sandbox, adapter
+from kikaku.sandbox import ClockInUse, Sandbox, adapter
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
@@ -96,9 +96,9 @@ def write(
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
     try:
-        with adapter.sandbox().alone():
+        with adapter.sandbox().exclusive_clock():
             return _History(count, first=first, last=last, now=now, progress=progress).play()
-    except NotAlone:
+    except ClockInUse:
         raise HistoryRefused("Another demo is writing its history: wait for it.") from None
 
 

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import days
-from kikaku.sandbox import Sandbox, adapter, alone
+from kikaku.sandbox import Sandbox, adapter, exclusive_clock
 from kikaku.testing.database import rolled_back
 from ledger.closing import daily_close, invariants
 from ledger.models import (
@@ -144,7 +144,7 @@ def test_a_closed_day_gains_nothing(sandbox: Sandbox) -> None:
 
 def test_two_histories_at_once_are_refused(sandbox: Sandbox, settings: Settings) -> None:
     goods()
-    with alone(settings.SANDBOX_STATE):
+    with exclusive_clock(settings.SANDBOX_STATE):
         with adapter.job_guard() as reason_to_wait:
             assert "demo history" in reason_to_wait
         with pytest.raises(history.HistoryRefused, match="Another demo"):

@@ -104,7 +104,7 @@ def test_after_the_deadline_the_page_says_not_to_pay_any_more(client: Client, sa
 
 def test_a_lapsed_order_offers_the_same_goods_again(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
-    sandbox.let_voucher_lapse(session_of(order))
+    sandbox.expire_voucher(session_of(order))
     build.deliver(sandbox)
     page = page_of(client, order)
     assert "請求はありません" in page

@@ -1,46 +1,24 @@
-"""What the stand-in's tests share: the real Stripe client, on a socket or in the same process."""
+"""Shared by the stand-in's tests: Stripe's real client, over a socket or in the same process."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import stripe
 
-from kikaku.sandbox import Request, Sandbox
+from kikaku.sandbox import Sandbox
+from kikaku.sandbox.adapter import InProcessClient
 
 API_KEY = "sk_test_kikaku"
 API_VERSION = "2026-08-26.dahlia"
 SHOP = "http://127.0.0.1:8000"
 
 
-class InProcess(stripe.HTTPClient):
-    """A transport of the Stripe client that calls `Sandbox.handle` instead of opening a socket."""
-
-    name = "in-process"
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__()
-        self._sandbox = sandbox
-
-    def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
-    ) -> tuple[str, int, Mapping[str, str]]:
-        """Answer one request of the client."""
-        target = "/" + url.split("/", 3)[3]
-        body = post_data.encode() if isinstance(post_data, str) else (post_data or b"")
-        response = self._sandbox.handle(Request(method.upper(), target, headers or {}, body))
-        return response.body.decode(), response.status, {k.lower(): v for k, v in response.headers.items()}
-
-    def close(self) -> None:
-        """Do nothing: there is no connection."""
-
-
 def in_process(sandbox: Sandbox, api_key: str = API_KEY) -> stripe.StripeClient:
-    """Return a client that talks to the stand-in within this process."""
-    return stripe.StripeClient(api_key, http_client=InProcess(sandbox), stripe_version=API_VERSION)
+    """Return a client of the stand-in within this process."""
+    return stripe.StripeClient(api_key, http_client=InProcessClient(sandbox), stripe_version=API_VERSION)
 
 
 def over_socket(address: str, api_key: str = API_KEY) -> stripe.StripeClient:
-    """Return a client that talks HTTP to a served stand-in."""
+    """Return a client of a served stand-in over HTTP."""
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": address},
@@ -91,7 +69,7 @@ def konbini_session(
 def paid_at_konbini(
     client: stripe.StripeClient, sandbox: Sandbox, total: int = 12_130, **more: Any
 ) -> stripe.Charge:
-    """Create a session, take a voucher, pay it and return its charge."""
+    """Create a session, pay it by voucher and return its charge."""
     session = konbini_session(client, total, **more)
     sandbox.choose_konbini(session.id)
     result = sandbox.pay_voucher(session.id)
@@ -118,7 +96,7 @@ def event_types(client: stripe.StripeClient) -> list[str]:
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only by `forward`."""
 
     def __init__(self, start: float) -> None:
         self.now = start
@@ -127,5 +105,5 @@ class Clock:
         return self.now
 
     def forward(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Move the clock by `seconds`."""
         self.now += seconds

@@ -1,4 +1,4 @@
-"""Fixtures: a stand-in whose every exchange is judged by Stripe's OpenAPI document."""
+"""Fixtures: a stand-in whose requests and responses are validated against Stripe's OpenAPI document."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ from kikaku.sandbox.server import running
 from kikaku.sandbox.tests.build import Clock, in_process, over_socket
 from kikaku.testing import engine_missing
 
-START = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC, between two days anywhere
+START = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC, 29 May in Japan
 
 
 @pytest.fixture
 def contract() -> Contract:
-    """Stripe's document; the test is skipped where it has not been fetched."""
+    """Return Stripe's document; skip the test if it has not been fetched."""
     try:
         return read_contract()
     except FileNotFoundError:
@@ -27,13 +27,13 @@ def contract() -> Contract:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that moves only when told."""
+    """Return a clock that moves only by `forward`."""
     return Clock(START)
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, contract: Contract, clock: Clock) -> Iterator[Sandbox]:
-    """A stand-in on a fresh state file; a request or answer that Stripe does not document fails the test."""
+    """Yield a stand-in on a new state file; undocumented requests and responses fail the test."""
     sandbox = Sandbox(tmp_path / "stripe.sqlite3", clock=clock, observer=contract.observe)
     yield sandbox
     sandbox.close()
@@ -41,25 +41,25 @@ def sandbox(tmp_path: Path, contract: Contract, clock: Clock) -> Iterator[Sandbo
 
 @pytest.fixture
 def client(sandbox: Sandbox) -> stripe.StripeClient:
-    """The real Stripe client, in this process."""
+    """Return Stripe's client, in this process."""
     return in_process(sandbox)
 
 
 @pytest.fixture
 def lenient(sandbox: Sandbox, contract: Contract) -> Sandbox:
-    """The same stand-in for what Stripe refuses: only the answers are judged."""
-    sandbox.observer = contract.observe_answer
+    """Return the stand-in for requests that Stripe refuses: only the responses are validated."""
+    sandbox.observer = contract.observe_response
     return sandbox
 
 
 @pytest.fixture
 def address(sandbox: Sandbox) -> Iterator[str]:
-    """The stand-in served on a port of the system's choice."""
+    """Yield the address of the served stand-in."""
     with running(sandbox) as address:
         yield address
 
 
 @pytest.fixture
 def wire_client(address: str) -> stripe.StripeClient:
-    """The real Stripe client over a real socket."""
+    """Return Stripe's client over a socket."""
     return over_socket(address)

@@ -1,4 +1,4 @@
-"""Refunds of konbini payments: the customer is asked by mail for his bank account, and answers, or never does."""
+"""Refunds of konbini payments: the customer is asked by mail for a bank account, and answers or not."""
 
 import pytest
 import stripe
@@ -11,7 +11,7 @@ DAY = 86_400
 
 @pytest.fixture
 def charge(client: stripe.StripeClient, sandbox: Sandbox) -> stripe.Charge:
-    """A payment of ¥12,130 at a convenience store (fee ¥481 with its tax)."""
+    """Return a payment of ¥12,130 at a convenience store (fee ¥481 with tax)."""
     return paid_at_konbini(client, sandbox)
 
 
@@ -49,7 +49,7 @@ def test_without_an_address_the_customer_of_the_payment_is_asked(
     assert client.v1.refunds.create({"charge": charge.id}).instructions_email == "hanako@example.jp"
 
 
-def test_the_address_must_be_one(lenient: Sandbox, charge: stripe.Charge) -> None:
+def test_instructions_email_must_be_an_address(lenient: Sandbox, charge: stripe.Charge) -> None:
     client = in_process(lenient)
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.refunds.create({"charge": charge.id, "instructions_email": "nobody"})
@@ -103,7 +103,7 @@ def test_after_forty_five_days_it_fails_and_can_be_made_again(
     assert client.v1.refunds.create({"charge": charge.id}).status == "requires_action"
 
 
-def test_the_customer_who_never_answers_can_be_played_at_once(
+def test_a_customer_who_never_answers_can_be_simulated_at_once(
     client: stripe.StripeClient, sandbox: Sandbox, charge: stripe.Charge, clock: Clock
 ) -> None:
     first, second = (client.v1.refunds.create({"charge": charge.id, "amount": 100}) for _ in range(2))
@@ -147,7 +147,7 @@ def test_it_can_be_cancelled_while_it_waits_for_the_customer(
         client.v1.refunds.cancel(refund.id)
 
 
-def test_what_does_not_wait_for_a_customer_can_not_be_claimed_ignored_or_expired(
+def test_what_does_not_wait_for_a_customer_cannot_be_claimed_ignored_or_expired(
     client: stripe.StripeClient, sandbox: Sandbox, charge: stripe.Charge
 ) -> None:
     of_card = client.v1.refunds.create({"charge": paid(client, sandbox).id})

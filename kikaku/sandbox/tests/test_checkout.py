@@ -64,15 +64,26 @@ _DAYS = "payment_method_options[konbini][expires_after_days]"
     [
         ({"discounts": [{"coupon": "X"}]}, "parameter_unknown", "discounts"),
         ({"shipping_options": [{"shipping_rate": "x"}]}, "parameter_unknown", "shipping_options"),
-        (_with_line(recurring={"interval": "day"}), "parameter_unknown", "line_items[0][price_data][recurring]"),
+        (
+            _with_line(recurring={"interval": "day"}),
+            "parameter_unknown",
+            "line_items[0][price_data][recurring]",
+        ),
         (_with_line(currency=None), "parameter_missing", "line_items[0][price_data][currency]"),
         (_with_line(currency="usd"), None, "line_items[0][price_data][currency]"),
-        (_with_line(unit_amount="1.5"), "parameter_invalid_integer", "line_items[0][price_data][unit_amount]"),
+        (
+            _with_line(unit_amount="1.5"),
+            "parameter_invalid_integer",
+            "line_items[0][price_data][unit_amount]",
+        ),
         (_with_line(unit_amount=-1), "parameter_invalid_integer", "line_items[0][price_data][unit_amount]"),
         (_with_line(unit_amount=49), "amount_too_small", None),
         (_with_line(product_data=None), "parameter_missing", "line_items[0][price_data][product_data]"),
-        (_with_line(product_data={"name": ""}), "parameter_invalid_empty",
-         "line_items[0][price_data][product_data][name]"),
+        (
+            _with_line(product_data={"name": ""}),
+            "parameter_invalid_empty",
+            "line_items[0][price_data][product_data][name]",
+        ),
         ({"line_items": []}, "parameter_missing", "line_items"),
         ({"mode": "subscription"}, None, "mode"),
         ({"mode": "gift"}, None, "mode"),
@@ -83,18 +94,25 @@ _DAYS = "payment_method_options[konbini][expires_after_days]"
         ({"cancel_url": "http://user@127.0.0.1:8000/"}, "url_invalid", "cancel_url"),
         ({"payment_method_types": ["card", "oxxo"]}, None, "payment_method_types[1]"),
         ({"payment_method_types": ["card", "card"]}, None, "payment_method_types[1]"),
-        ({"payment_method_options": {"konbini": {"expires_after_days": 3}}}, None, "payment_method_options[konbini]"),
+        (
+            {"payment_method_options": {"konbini": {"expires_after_days": 3}}},
+            None,
+            "payment_method_options[konbini]",
+        ),
         (_konbini({"expires_after_days": 0}), "parameter_invalid_integer", _DAYS),
         (_konbini({"expires_after_days": 61}), "parameter_invalid_integer", _DAYS),
-        (_konbini({"setup_future_usage": "none"}), "parameter_unknown",
-         "payment_method_options[konbini][setup_future_usage]"),
+        (
+            _konbini({"setup_future_usage": "none"}),
+            "parameter_unknown",
+            "payment_method_options[konbini][setup_future_usage]",
+        ),
         ({"payment_intent_data": {"capture_method": "manual"}}, None, "payment_intent_data[capture_method]"),
         ({"metadata": {"k" * 41: "v"}}, None, f"metadata[{'k' * 40}]"),
         ({"metadata": {"k": "v" * 501}}, None, "metadata[k]"),
         ({"metadata": {f"k{n}": "v" for n in range(51)}}, None, "metadata"),
         ({"expand": ["amount_total"]}, None, "expand"),
     ],
-)  # fmt: skip
+)
 def test_it_rejects_what_stripe_rejects(
     lenient: Sandbox, change: dict[str, Any], code: str | None, param: str | None
 ) -> None:
@@ -145,11 +163,11 @@ def test_a_session_lives_between_thirty_minutes_and_a_day(
         assert refused.value.param == "expires_at"
 
 
-def test_without_a_wish_it_expires_after_a_day(client: stripe.StripeClient, clock: Clock) -> None:
+def test_by_default_it_expires_after_a_day(client: stripe.StripeClient, clock: Clock) -> None:
     assert new_session(client).expires_at == int(clock.now) + 86_400
 
 
-def test_a_session_expires_by_itself_with_its_event_at_that_instant(
+def test_a_session_expires_at_its_time_with_an_event(
     client: stripe.StripeClient, sandbox: Sandbox, clock: Clock
 ) -> None:
     session = new_session(client, expires_at=int(clock.now) + 1800)

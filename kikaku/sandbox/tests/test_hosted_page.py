@@ -1,4 +1,4 @@
-"""The hosted page: a customer pays, fails, confirms, and never ends up anywhere but at the shop."""
+"""The hosted page: customers pay, fail, authenticate, and return to the shop only."""
 
 import html
 import re
@@ -50,7 +50,7 @@ def test_it_shows_the_lines_the_total_and_that_no_money_moves(
         )
 
 
-def test_it_works_without_script_and_forbids_any(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_it_works_without_scripts_and_forbids_them(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     response = _get(sandbox, new_session(client).id)
     assert b"<script" not in response.body
     policy = response.headers["Content-Security-Policy"]
@@ -124,7 +124,7 @@ def test_another_card_can_be_used_instead_of_authenticating(
 
 
 @pytest.mark.parametrize("token", ["", "x", "ö"])
-def test_a_form_from_elsewhere_pays_nothing(
+def test_a_form_of_another_site_pays_nothing(
     client: stripe.StripeClient, sandbox: Sandbox, token: str
 ) -> None:
     session = new_session(client)
@@ -139,7 +139,7 @@ def test_a_token_belongs_to_one_session(client: stripe.StripeClient, sandbox: Sa
     assert _post(sandbox, other.id, card="4242424242424242", token=found[1].decode()).status == 403
 
 
-def test_an_expired_session_says_so_and_leads_back(
+def test_an_expired_session_shows_it_and_links_back(
     client: stripe.StripeClient, sandbox: Sandbox, clock: Clock
 ) -> None:
     session = new_session(client)
@@ -151,13 +151,13 @@ def test_an_expired_session_says_so_and_leads_back(
     assert client.v1.charges.list().data == []
 
 
-def test_an_unknown_session_is_a_page_too(sandbox: Sandbox) -> None:
+def test_an_unknown_session_has_a_page(sandbox: Sandbox) -> None:
     response = _get(sandbox, "cs_test_<b>")
     assert response.status == 404 and "does not exist" in _text(response) and b"<b>" not in response.body
     assert sandbox.handle(Request("PUT", "/c/pay/x", {}, b"")).status == 405
 
 
-def test_texts_from_outside_are_escaped(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_texts_of_the_session_are_escaped(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     line = {
         "quantity": 2,
         "price_data": {"currency": "jpy", "unit_amount": 100, "product_data": {"name": "<img src=x>"}},

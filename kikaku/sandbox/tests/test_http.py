@@ -1,4 +1,4 @@
-"""The edge: keys, versions, malformed input, unknown addresses, the server process."""
+"""HTTP: keys, versions, malformed input, unknown paths, the server process."""
 
 import base64
 import http.client
@@ -50,7 +50,7 @@ def test_it_takes_secret_and_restricted_keys_as_bearer_or_basic(sandbox: Sandbox
     assert sandbox.handle(Request("GET", "/v1/balance", {"Authorization": "Basic ***"}, b"")).status == 401
 
 
-def test_it_speaks_one_version_and_says_so(sandbox: Sandbox) -> None:
+def test_it_supports_one_version_and_names_it(sandbox: Sandbox) -> None:
     response = sandbox.handle(Request("GET", "/v1/balance", KEY, b""))
     assert response.headers["Stripe-Version"] == "2026-08-26.dahlia"
     assert response.headers["Request-Id"].startswith("req_")
@@ -63,9 +63,16 @@ def test_it_speaks_one_version_and_says_so(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/foo"), ("DELETE", "/v1/charges/ch_1"), ("POST", "/v1/balance"), ("GET", "/v1/charges/ch_1/x"),
-     ("POST", "/v1/refunds/re_1"), ("GET", "/v1/"), ("GET", "/v1/charges/../balance")],
-)  # fmt: skip
+    [
+        ("GET", "/v1/foo"),
+        ("DELETE", "/v1/charges/ch_1"),
+        ("POST", "/v1/balance"),
+        ("GET", "/v1/charges/ch_1/x"),
+        ("POST", "/v1/refunds/re_1"),
+        ("GET", "/v1/"),
+        ("GET", "/v1/charges/../balance"),
+    ],
+)
 def test_an_unknown_address_is_named_in_stripes_shape(lenient: Sandbox, method: str, path: str) -> None:
     response = lenient.handle(Request(method, path, FORM, b""))
     error = json.loads(response.body)["error"]
@@ -75,12 +82,32 @@ def test_an_unknown_address_is_named_in_stripes_shape(lenient: Sandbox, method: 
 
 @pytest.mark.parametrize(
     "body",
-    [b"a=%zz", b"a=%", b"a=%ff", b"\xff=1", b"a[b=1", b"a]=1", b"=1", b"[a]=1", b"a=1&a[b]=2", b"a[b]=2&a=1", b"&&x",
-     b"a[b][c][d][e][f][g][h][i]=1", b"&".join(b"k%d=1" % n for n in range(5000)),
-     b"line_items=1&mode=payment", b"line_items[0]=1&mode=payment", b"metadata=1", b"metadata[a][b]=1",
-     b"expand=x", b"expand[][a]=x", b"line_items[a]=1", b"locale[x]=ja", b"payment_intent_data=1",
-     b"client_reference_id=a%00b"],
-)  # fmt: skip
+    [
+        b"a=%zz",
+        b"a=%",
+        b"a=%ff",
+        b"\xff=1",
+        b"a[b=1",
+        b"a]=1",
+        b"=1",
+        b"[a]=1",
+        b"a=1&a[b]=2",
+        b"a[b]=2&a=1",
+        b"&&x",
+        b"a[b][c][d][e][f][g][h][i]=1",
+        b"&".join(b"k%d=1" % n for n in range(5000)),
+        b"line_items=1&mode=payment",
+        b"line_items[0]=1&mode=payment",
+        b"metadata=1",
+        b"metadata[a][b]=1",
+        b"expand=x",
+        b"expand[][a]=x",
+        b"line_items[a]=1",
+        b"locale[x]=ja",
+        b"payment_intent_data=1",
+        b"client_reference_id=a%00b",
+    ],
+)
 def test_a_malformed_body_is_a_400_and_changes_nothing(lenient: Sandbox, body: bytes) -> None:
     response = lenient.handle(Request("POST", "/v1/checkout/sessions", FORM, body))
     assert response.status == 400 and json.loads(response.body)["error"]["message"]
@@ -89,9 +116,7 @@ def test_a_malformed_body_is_a_400_and_changes_nothing(lenient: Sandbox, body: b
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=60), path=st.text(max_size=20))
-def test_whatever_is_sent_it_answers_with_an_error_and_no_traceback(
-    sandbox: Sandbox, body: bytes, path: str
-) -> None:
+def test_arbitrary_input_gets_an_error_without_a_traceback(sandbox: Sandbox, body: bytes, path: str) -> None:
     sandbox.observer = None
     for target in ("/v1/refunds", "/v1/" + path, "/c/pay/" + path, "/" + path):
         response = sandbox.handle(Request("POST", target, FORM, body))
@@ -109,7 +134,7 @@ def test_a_body_over_a_megabyte_is_refused(lenient: Sandbox) -> None:
     assert response.status == 413
 
 
-def test_lists_are_read_with_and_without_numbers() -> None:
+def test_lists_are_read_with_and_without_indexes() -> None:
     expected = {"a": {"0": {"x": "1", "y": "2"}, "1": {"x": "3"}}, "b": {"0": "p", "1": "q"}}
     assert decode_form("a[0][x]=1&a[0][y]=2&a[1][x]=3&b[]=p&b[]=q") == expected
     assert decode_form("a[][x]=1&a[][y]=2&a[][x]=3&b[0]=p&b[1]=q") == expected
@@ -127,7 +152,7 @@ def test_the_client_works_over_a_real_socket(wire_client: stripe.StripeClient, s
     assert len(list(wire_client.v1.events.list({"limit": 2}).auto_paging_iter())) == 6
 
 
-def test_the_server_refuses_what_it_cannot_measure(address: str) -> None:
+def test_the_server_refuses_a_body_without_a_valid_length(address: str) -> None:
     host = urlsplit(address).netloc
     for headers, status in (
         ({"Transfer-Encoding": "chunked"}, 411),
@@ -143,7 +168,7 @@ def test_the_server_refuses_what_it_cannot_measure(address: str) -> None:
         connection.close()
 
 
-def test_a_request_that_breaks_off_disturbs_nobody(address: str, sandbox: Sandbox) -> None:
+def test_an_aborted_request_does_not_disturb_others(address: str, sandbox: Sandbox) -> None:
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as rude:
         rude.sendall(b"POST /v1/refunds HTTP/1.1\r\nContent-Length: 500\r\n\r\nabc")
@@ -171,7 +196,7 @@ def test_a_taken_port_is_an_error(sandbox: Sandbox, address: str, tmp_path: Path
 _SERVE = """
 import signal, sys
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background is born deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.server import serve
 serve(Sandbox(Path(sys.argv[1])), int(sys.argv[2]))
@@ -181,7 +206,7 @@ print("stopped cleanly")
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -189,7 +214,7 @@ def free_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_the_server_stops_cleanly_and_goes_on_where_it_was(
+def test_the_server_stops_cleanly_and_keeps_its_state(
     tmp_path: Path, free_port: int, sent: signal.Signals, contract: Contract
 ) -> None:
     command = [sys.executable, "-c", _SERVE, str(tmp_path / "state"), str(free_port)]
@@ -211,6 +236,6 @@ def test_the_server_stops_cleanly_and_goes_on_where_it_was(
         assert process.returncode == 0
 
 
-def test_an_answer_of_ours_that_stripe_does_not_know_would_be_noticed(contract: Contract) -> None:
+def test_an_undocumented_response_fails_the_test(contract: Contract) -> None:
     with pytest.raises(AssertionError, match="no GET /v1/nonsense"):
         contract.check_request("GET", "/v1/nonsense", b"")

@@ -1,4 +1,4 @@
-"""Idempotency keys: one effect and one answer per key, whoever asks how often and from where."""
+"""Idempotency keys: one effect and one answer per key, over repetitions, threads and processes."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def test_a_key_is_free_again_after_a_day(client: stripe.StripeClient, clock: Clo
     assert client.v1.checkout.sessions.create(session_params(), {"idempotency_key": "daily"}).id != first.id
 
 
-def test_a_refusal_of_parameters_is_not_kept(lenient: Sandbox) -> None:
+def test_a_refusal_of_parameters_is_not_stored(lenient: Sandbox) -> None:
     client = in_process(lenient)
     with pytest.raises(stripe.InvalidRequestError):
         client.v1.checkout.sessions.create(session_params(10), {"idempotency_key": "retry"})
@@ -67,7 +67,7 @@ def test_a_refusal_of_parameters_is_not_kept(lenient: Sandbox) -> None:
     )
 
 
-def test_a_refusal_by_the_endpoint_is_kept(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_refusal_by_the_endpoint_is_stored(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     charge = paid(client, sandbox)
     status, _, body = _refund(sandbox, charge.id, "too-much", 99_999)
     again = _refund(sandbox, charge.id, "too-much", 99_999)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Customer, MethodNotOffered, NoVoucher, Sandbox, SessionNotOpen, UnknownSession
-from kikaku.sandbox.konbini import BUFFER_SECONDS, CHAINS, deadline
+from kikaku.sandbox.konbini import CHAINS, PAYMENT_GRACE_SECONDS, deadline
 from kikaku.sandbox.openapi import Contract
 from kikaku.sandbox.tests.build import (
     Clock,
@@ -78,7 +78,7 @@ def test_the_deadline_is_the_last_second_of_a_day_in_japan(
     by_default, week = konbini_session(client), konbini_session(client, days=7)
     for session in (by_default, week):
         sandbox.choose_konbini(session.id)
-    # the clock stands at 2026-05-29 05:26:40 JST
+    # the clock shows 2026-05-29 05:26:40 JST
     ends = [datetime.fromtimestamp(_voucher(client, s.id).expires_at, JST) for s in (by_default, week)]
     assert [f"{end:%m-%d %H:%M:%S}" for end in ends] == ["06-01 23:59:59", "06-05 23:59:59"]
 
@@ -87,13 +87,13 @@ def test_the_deadline_is_the_last_second_of_a_day_in_japan(
     now=st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2040, 1, 1), timezones=st.just(UTC)),
     days=st.integers(1, 60),
 )
-def test_whatever_the_hour_the_customer_has_the_whole_days(now: datetime, days: int) -> None:
+def test_at_any_hour_the_customer_has_the_whole_days(now: datetime, days: int) -> None:
     end = datetime.fromtimestamp(deadline(now.timestamp(), days), JST)
     assert f"{end:%H:%M:%S}" == "23:59:59"
     assert end.date() == now.astimezone(JST).date() + timedelta(days=days)
 
 
-def test_the_money_at_the_counter_pays_the_session(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_the_payment_at_the_counter_pays_the_session(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     session = konbini_session(client)
     sandbox.choose_konbini(session.id, customer=Customer(name="山田 花子", phone="09012345678"))
     assert _voucher(client, session.id).stores.lawson.confirmation_number == "09012345678"
@@ -130,13 +130,13 @@ def test_with_asynchronous_capture_the_balance_transaction_of_a_voucher_comes_la
     assert event_types(client)[-1] == "charge.updated"
 
 
-def test_a_voucher_that_nobody_pays_fails_some_minutes_after_its_deadline(
+def test_an_unpaid_voucher_fails_some_minutes_after_its_deadline(
     client: stripe.StripeClient, sandbox: Sandbox, clock: Clock
 ) -> None:
     session = konbini_session(client)
     sandbox.choose_konbini(session.id)
     end = _voucher(client, session.id).expires_at
-    clock.now = end + BUFFER_SECONDS - 1
+    clock.now = end + PAYMENT_GRACE_SECONDS - 1
     assert _intent(client, session.id).status == "requires_action"
     clock.forward(3600)
     intent = _intent(client, session.id)
@@ -153,7 +153,7 @@ def test_a_voucher_that_nobody_pays_fails_some_minutes_after_its_deadline(
         *TAKEN, "payment_intent.payment_failed", "checkout.session.async_payment_failed"
     ]  # fmt: skip
     failed = client.v1.events.list({"type": "checkout.session.async_payment_failed"}).data[0]
-    assert failed.created == end + BUFFER_SECONDS
+    assert failed.created == end + PAYMENT_GRACE_SECONDS
     with pytest.raises(NoVoucher):
         sandbox.pay_voucher(session.id)
     assert client.v1.balance_transactions.list().data == []
@@ -171,10 +171,12 @@ def test_a_slip_from_before_the_deadline_can_be_paid_minutes_after_it(
     assert "payment_intent.payment_failed" not in event_types(client)
 
 
-def test_the_deadline_can_come_at_once(client: stripe.StripeClient, sandbox: Sandbox, clock: Clock) -> None:
+def test_a_voucher_can_be_expired_at_once(
+    client: stripe.StripeClient, sandbox: Sandbox, clock: Clock
+) -> None:
     session = konbini_session(client)
     sandbox.choose_konbini(session.id)
-    sandbox.let_voucher_lapse(session.id)
+    sandbox.expire_voucher(session.id)
     assert _intent(client, session.id).status == "requires_payment_method"
     clock.forward(7 * 86_400)
     assert event_types(client).count("checkout.session.async_payment_failed") == 1
@@ -202,7 +204,7 @@ def test_a_voucher_is_paid_once(client: stripe.StripeClient, sandbox: Sandbox) -
         sandbox.pay_voucher(session.id)
     sandbox.choose_konbini(session.id)
     sandbox.pay_voucher(session.id)
-    for again in (sandbox.pay_voucher, sandbox.let_voucher_lapse):
+    for again in (sandbox.pay_voucher, sandbox.expire_voucher):
         with pytest.raises(NoVoucher):
             again(session.id)
     with pytest.raises(UnknownSession):
@@ -245,7 +247,7 @@ def test_a_card_that_did_not_work_can_be_followed_by_a_voucher(
         (Customer(email="a@example.jp", phone="123"), "payment_intent_konbini_rejected_confirmation_number"),
     ],
 )
-def test_particulars_that_will_not_do_leave_the_session_open(
+def test_invalid_customer_details_leave_the_session_open(
     client: stripe.StripeClient, sandbox: Sandbox, customer: Customer, code: str
 ) -> None:
     params: Any = {"customer_email": None} if code != "name_missing" else {}
@@ -258,7 +260,7 @@ def test_particulars_that_will_not_do_leave_the_session_open(
 def test_every_event_about_a_voucher_is_as_documented(
     client: stripe.StripeClient, sandbox: Sandbox, contract: Contract, clock: Clock
 ) -> None:
-    for end in (sandbox.pay_voucher, sandbox.let_voucher_lapse):
+    for end in (sandbox.pay_voucher, sandbox.expire_voucher):
         session = konbini_session(client)
         sandbox.choose_konbini(session.id)
         end(session.id)

@@ -1,4 +1,4 @@
-"""Lists, filters and expansion, seen through the real client."""
+"""Lists, filters and expansion through Stripe's client."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from kikaku.sandbox.tests.build import Clock, in_process, paid
 
 @pytest.fixture
 def booked(client: stripe.StripeClient, sandbox: Sandbox, clock: Clock) -> list[str]:
-    """Twelve balance transactions, oldest first: a charge every hour, a refund after the sixth and the last."""
+    """Return twelve balance transactions, oldest first: hourly charges, refunds after the sixth and last."""
     ids: list[str] = []
     for number in range(1, 11):
         charge = paid(client, sandbox, 1_000 * number)
@@ -99,9 +99,7 @@ def test_sources_are_expanded_within_a_list(client: stripe.StripeClient, booked:
         {"expand": ["data.source.payment_intent.latest_charge.balance_transaction"]},
     ],
 )
-def test_it_rejects_a_list_request_that_makes_no_sense(
-    lenient: Sandbox, booked: list[str], params: Any
-) -> None:
+def test_it_rejects_contradictory_list_parameters(lenient: Sandbox, booked: list[str], params: Any) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         in_process(lenient).v1.balance_transactions.list(params)
     assert refused.value.http_status == 400

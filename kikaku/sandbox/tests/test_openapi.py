@@ -1,4 +1,4 @@
-"""The judge itself: it must notice what it is there for."""
+"""The validation against Stripe's document notices what it should."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from kikaku.sandbox.tests.build import API_KEY, paid
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 
 
-def test_the_document_is_of_the_version_we_speak(contract: Contract, sandbox: Sandbox) -> None:
+def test_the_document_has_the_version_of_the_stand_in(contract: Contract, sandbox: Sandbox) -> None:
     assert contract.version == sandbox.api_version
 
 

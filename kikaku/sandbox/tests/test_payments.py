@@ -1,4 +1,4 @@
-"""Paying by card: what each test card does to session, intent, charge, balance and events."""
+"""Card payments: the effect of each test card on session, intent, charge, balance and events."""
 
 import threading
 
@@ -149,7 +149,7 @@ def test_a_card_that_needs_authentication_asks_once(client: stripe.StripeClient,
     assert event_types(client).count("payment_intent.payment_failed") == 1
 
 
-def test_a_card_that_is_no_test_card_leaves_no_trace(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_card_that_is_no_test_card_records_nothing(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     session = new_session(client)
     assert sandbox.pay(session.id, card="4111 1111 1111 1112").code == "incorrect_number"
     assert sandbox.pay(session.id, card="4111 1111 1111 1111").decline_code == "test_mode_live_card"

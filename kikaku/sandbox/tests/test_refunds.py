@@ -1,4 +1,4 @@
-"""Refunds, and the proof that the balance is the sum of its transactions whatever happens."""
+"""Refunds, and the balance as the sum of its transactions after any sequence of acts."""
 
 import tempfile
 from pathlib import Path
@@ -160,7 +160,7 @@ _STEPS = st.lists(
 
 
 def _answer(client: stripe.StripeClient, sandbox: Sandbox, answer: str, refund: str) -> None:
-    """Let a customer (or the shop) answer for a refund that waits for a bank account."""
+    """Answer for a refund that waits for a bank account, as its customer or as the shop."""
     if answer == "cancel":
         client.v1.refunds.cancel(refund)
     elif answer == "ignore":
@@ -171,7 +171,7 @@ def _answer(client: stripe.StripeClient, sandbox: Sandbox, answer: str, refund: 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, at_once=st.booleans())
-def test_whatever_is_paid_and_refunded_the_balance_is_the_sum_of_its_transactions(
+def test_after_any_payments_and_refunds_the_balance_is_the_sum_of_its_transactions(
     contract: Contract, steps: list[tuple[str, Any, int, Any]], at_once: bool
 ) -> None:
     clock = Clock(1_780_000_000)

@@ -1,4 +1,4 @@
-"""The state file: it survives a restart, is shared by processes, and lets a demo write the past."""
+"""The state file: kept over restarts, shared by processes, and open to a demo history in the past."""
 
 import ast
 import sqlite3
@@ -11,7 +11,7 @@ import pytest
 import stripe
 from pytest_httpserver import HTTPServer
 
-from kikaku.sandbox import NotAlone, Sandbox, SessionNotOpen, StateFileTooOld, alone, among_others
+from kikaku.sandbox import ClockInUse, Sandbox, SessionNotOpen, StateFileTooOld, exclusive_clock, shared_clock
 from kikaku.sandbox.tests.build import Clock, event_types, in_process, new_session, paid
 
 ROOT = Path(__file__).parents[3]
@@ -36,12 +36,12 @@ def test_everything_survives_a_restart(client: stripe.StripeClient, sandbox: San
     again.close()
 
 
-def test_the_folder_of_the_state_file_is_made(tmp_path: Path) -> None:
+def test_the_folder_of_the_state_file_is_created(tmp_path: Path) -> None:
     Sandbox(tmp_path / "deep" / "down" / "state").close()
     assert (tmp_path / "deep" / "down" / "state").exists()
 
 
-def test_a_file_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "state"
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE kept (x)")
@@ -95,9 +95,11 @@ def test_two_processes_pay_on_one_file_at_once(tmp_path: Path) -> None:
     sandbox.close()
 
 
-def test_processes_that_start_together_lay_out_one_file(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from pathlib import Path; from kikaku.sandbox import Sandbox;"
-               " Sandbox(Path(sys.argv[1]))", str(tmp_path / "state")]  # fmt: skip
+def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\nfrom kikaku.sandbox import Sandbox\nSandbox(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "state")]
     started = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0, 0]
 
@@ -107,9 +109,11 @@ def test_a_running_server_lets_a_history_be_written(tmp_path: Path) -> None:
     five_days_ago = Clock(time.time() - 5 * 86_400)
     historian = Sandbox(tmp_path / "state", clock=five_days_ago)
     client = in_process(historian)
-    with historian.alone():
+    with historian.exclusive_clock():
         session = new_session(client, expires_at=int(five_days_ago.now) + 2_100)
-        assert served.expire_due() == 0, "to the server's clock it expired long ago, but it is being written"
+        assert served.expire_due() == 0, (
+            "by the server's clock it has expired, but the history holds the clock"
+        )
         assert in_process(served).v1.checkout.sessions.retrieve(session.id).status == "open"
         five_days_ago.forward(120)
         result = historian.pay(session.id)
@@ -128,35 +132,35 @@ def test_a_running_server_lets_a_history_be_written(tmp_path: Path) -> None:
     historian.close()
 
 
-def test_nobody_delivers_the_events_of_a_history_that_is_being_written(
+def test_events_are_not_delivered_while_a_history_is_being_written(
     tmp_path: Path, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/webhook").respond_with_data("ok")
     served = Sandbox(tmp_path / "state", webhook_url=httpserver.url_for("/webhook"))
     historian = Sandbox(tmp_path / "state")
-    with historian.alone():
+    with historian.exclusive_clock():
         historian.pay(new_session(in_process(historian)).id)
         assert served.deliver_due() == 0 and historian.pending_deliveries()
-        with pytest.raises(NotAlone), alone(tmp_path / "state", patience=0):
-            pytest.fail("two can not be alone")
+        with pytest.raises(ClockInUse), exclusive_clock(tmp_path / "state", patience=0):
+            pytest.fail("two hold the clock")
     assert served.deliver_due() > 0 and not historian.pending_deliveries()
     served.close()
     historian.close()
 
 
-def test_who_wants_to_be_alone_waits_for_who_is_acting(tmp_path: Path) -> None:
+def test_an_exclusive_clock_waits_for_those_who_share_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with alone(state):
+    with exclusive_clock(state):
         pass
-    with among_others(state) as may:
-        assert may
-        with pytest.raises(NotAlone), alone(state, patience=0.1):
-            pytest.fail("somebody is acting")
-    with alone(state), among_others(state) as may:
-        assert not may
+    with shared_clock(state) as is_free:
+        assert is_free
+        with pytest.raises(ClockInUse), exclusive_clock(state, patience=0.1):
+            pytest.fail("the clock is in use")
+    with exclusive_clock(state), shared_clock(state) as is_free:
+        assert not is_free
 
 
-def test_a_file_that_somebody_else_keeps_locked_is_a_lock_timeout(tmp_path: Path) -> None:
+def test_a_locked_file_is_a_lock_timeout(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path / "state", lock_timeout=0.05)
     client = in_process(sandbox)
     other = sqlite3.connect(tmp_path / "state", isolation_level=None)
@@ -164,14 +168,14 @@ def test_a_file_that_somebody_else_keeps_locked_is_a_lock_timeout(tmp_path: Path
     with pytest.raises(stripe.RateLimitError) as refused:
         new_session(client)
     assert refused.value.http_status == 429 and "lock_timeout" in str(refused.value.json_body)
-    assert client.v1.balance.retrieve().pending[0].amount == 0, "reading goes on meanwhile"
+    assert client.v1.balance.retrieve().pending[0].amount == 0, "reads still work"
     other.execute("ROLLBACK")
     other.close()
     assert new_session(client).status == "open"
     sandbox.close()
 
 
-def test_an_error_of_ours_shows_nothing_of_its_inside(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_an_internal_error_shows_no_details(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     charge = paid(client, sandbox)
     db = sqlite3.connect(sandbox.state_path)
     db.execute("UPDATE objects SET private = '{broken' WHERE id = ?", (charge.id,))

@@ -1,4 +1,4 @@
-"""Konbini on the pages: codes, a counter to pay at, and the answer to a refund's mail."""
+"""Konbini on the pages: codes, payment in a test, and the answer to a refund's mail."""
 
 import html
 import re
@@ -32,7 +32,7 @@ def _text(response: Response) -> str:
 
 
 def _take(sandbox: Sandbox, session: stripe.checkout.Session, **fields: str) -> str:
-    """Take a voucher on the hosted page; return the address of its page."""
+    """Get a voucher on the hosted page; return the path of its page."""
     form = {"method": "konbini", "name": "山田 花子", **fields}
     taken = _post(sandbox, f"/c/pay/{session.id}", **form)
     assert taken.status == 303, _text(taken)
@@ -60,7 +60,7 @@ def test_the_voucher_shows_amount_deadline_name_and_the_codes_of_four_chains(
 ) -> None:
     session = konbini_session(client)
     page = _text(_get(sandbox, _take(sandbox, session, tel="090-1234-5678")))
-    # taken on Friday, 2026-05-29 JST
+    # issued on Friday, 2026-05-29 JST
     for expected in (
         "¥12,130",
         "6月1日（月）23:59",
@@ -118,9 +118,9 @@ def test_never_paying_fails_after_three_minutes(
     assert _payment_status(client, session) == ("complete", "unpaid")
 
 
-def test_a_waiting_voucher_can_be_let_lapse(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_waiting_voucher_can_be_expired(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     voucher = _take(sandbox, konbini_session(client))
-    _post(sandbox, voucher, action="lapse")
+    _post(sandbox, voucher, action="expire")
     assert "もう一度ご注文ください" in _text(_get(sandbox, voucher))
 
 
@@ -144,7 +144,7 @@ def test_the_payment_page_of_a_waiting_session_leads_to_its_voucher(
         ({"email": "nobody"}, "メールアドレスが正しくありません"),
     ],
 )
-def test_what_is_missing_is_asked_for_and_what_was_filled_in_stays(
+def test_a_form_with_errors_keeps_what_was_filled_in(
     client: stripe.StripeClient, sandbox: Sandbox, fields: dict[str, str], message: str
 ) -> None:
     more: Any = {"customer_email": None} if "email" in fields else {}
@@ -157,7 +157,7 @@ def test_what_is_missing_is_asked_for_and_what_was_filled_in_stays(
     assert _payment_status(client, session) == ("open", "unpaid")
 
 
-def test_a_form_from_elsewhere_pays_nothing(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_form_of_another_site_pays_nothing(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     session = konbini_session(client)
     assert _post(sandbox, f"/c/pay/{session.id}", method="konbini", name="x", token="x").status == 403
     voucher = _take(sandbox, session)
@@ -165,7 +165,9 @@ def test_a_form_from_elsewhere_pays_nothing(client: stripe.StripeClient, sandbox
     assert _payment_status(client, session) == ("complete", "unpaid")
 
 
-def test_there_is_no_voucher_without_one_taken(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_session_without_a_voucher_has_no_voucher_page(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
     by_card = new_session(client)
     for address in ("cs_test_<b>", konbini_session(client).id, by_card.id):
         page = _get(sandbox, f"/konbini/voucher/{address}")
@@ -178,7 +180,7 @@ def test_there_is_no_voucher_without_one_taken(client: stripe.StripeClient, sand
 @pytest.mark.parametrize(
     ("action", "status"), [("claim", "succeeded"), ("misname", "requires_action"), ("ignore", "failed")]
 )
-def test_the_customer_answers_for_his_refund_on_the_page_of_his_voucher(
+def test_a_customer_answers_for_a_refund_on_the_page_of_the_voucher(
     client: stripe.StripeClient, sandbox: Sandbox, clock: Clock, action: str, status: str
 ) -> None:
     voucher = _take(sandbox, konbini_session(client), wish="now")
@@ -191,7 +193,9 @@ def test_the_customer_answers_for_his_refund_on_the_page_of_his_voucher(
     assert client.v1.refunds.retrieve(refund.id).status == status
 
 
-def test_nobody_answers_for_the_refund_of_another(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_a_customer_cannot_answer_for_the_refund_of_another(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
     mine = _take(sandbox, konbini_session(client), wish="now")
     other = client.v1.refunds.create({"charge": client.v1.charges.list().data[0].id, "amount": 500})
     theirs = _take(sandbox, konbini_session(client), wish="now")

@@ -1,4 +1,4 @@
-"""Webhooks: signed as Stripe signs them, tried again until they are taken or three days are over."""
+"""Webhooks: signed like Stripe's, retried until they are accepted or three days are over."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ SECRET = "whsec_sandbox"
 
 
 class Receiver:
-    """A shop's webhook endpoint: notes what verifies and answers as told."""
+    """A webhook endpoint that records verified events and answers with a given status."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.events: list[str] = []
@@ -67,11 +67,21 @@ def test_every_event_is_signed_and_as_documented(
         assert event.pending_webhooks == 1
         seen.add(event.type)
     assert seen == {
-        "charge.failed", "charge.refunded", "charge.succeeded", "charge.updated", "checkout.session.completed",
-        "checkout.session.expired", "payment_intent.canceled", "payment_intent.created",
-        "payment_intent.payment_failed", "payment_intent.requires_action", "payment_intent.succeeded",
-        "refund.created", "refund.failed", "refund.updated",
-    }  # fmt: skip
+        "charge.failed",
+        "charge.refunded",
+        "charge.succeeded",
+        "charge.updated",
+        "checkout.session.completed",
+        "checkout.session.expired",
+        "payment_intent.canceled",
+        "payment_intent.created",
+        "payment_intent.payment_failed",
+        "payment_intent.requires_action",
+        "payment_intent.succeeded",
+        "refund.created",
+        "refund.failed",
+        "refund.updated",
+    }
 
 
 def test_a_signature_holds_only_for_its_secret_and_body(
@@ -85,7 +95,7 @@ def test_a_signature_holds_only_for_its_secret_and_body(
         _verified(Delivery(delivery.event_id, delivery.body.replace(b"12130", b"12131"), delivery.headers))
 
 
-def test_what_was_taken_is_not_delivered_again(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_an_accepted_event_is_not_delivered_again(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     paid(client, sandbox)
     deliveries = sandbox.pending_deliveries()
     assert json.loads(deliveries[0].body)["type"] == "payment_intent.created" and len(deliveries) == 4
@@ -134,7 +144,7 @@ def test_it_posts_to_the_endpoint_and_retries_what_was_refused(
     assert sandbox.deliver_due() == 0 and len(receiver.events) == 6
 
 
-def test_two_deliverers_do_not_send_an_event_twice(
+def test_two_servers_do_not_deliver_an_event_twice(
     client: stripe.StripeClient, sandbox: Sandbox, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
@@ -169,7 +179,7 @@ def test_a_shop_that_is_down_gets_its_events_when_it_is_back(
     assert sandbox.deliver_due() == 4
 
 
-def test_the_server_delivers_by_itself(tmp_path: Path, httpserver: HTTPServer) -> None:
+def test_the_server_delivers_events(tmp_path: Path, httpserver: HTTPServer) -> None:
     receiver = Receiver(httpserver)
     receiver.answers = [503]
     sandbox = Sandbox(tmp_path / "state", webhook_url=receiver.url)
@@ -186,12 +196,12 @@ def test_the_server_delivers_by_itself(tmp_path: Path, httpserver: HTTPServer) -
     sandbox.close()
 
 
-def test_without_an_endpoint_events_are_only_recorded(client: stripe.StripeClient, sandbox: Sandbox) -> None:
+def test_without_an_endpoint_events_are_only_stored(client: stripe.StripeClient, sandbox: Sandbox) -> None:
     paid(client, sandbox)
     assert sandbox.deliver_due() == 0 and len(sandbox.pending_deliveries()) == 4
 
 
-def test_it_refuses_an_endpoint_that_is_no_address(tmp_path: Path) -> None:
+def test_it_refuses_an_endpoint_that_is_not_an_address(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ftp://x"):
         Sandbox(tmp_path / "state", webhook_url="ftp://x")
     with pytest.raises(ValueError, match="secret"):

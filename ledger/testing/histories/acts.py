@@ -214,7 +214,7 @@ class LetVoucherLapse:
         if session is not None:
             world.vouchers.remove(session)
             with suppress(NoVoucher):
-                world.sandbox.let_voucher_lapse(session)
+                world.sandbox.expire_voucher(session)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
-"""What happens by itself as time passes: late captures, refunds that settle or fail, sessions and vouchers that expire."""
+"""Scheduled tasks: late captures, refunds that settle or fail, sessions and vouchers that expire."""
 
 from collections.abc import Callable
 
 from kikaku.sandbox.checkout import expire_session
-from kikaku.sandbox.konbini import lapse
+from kikaku.sandbox.konbini import expire_voucher
 from kikaku.sandbox.payments import capture
 from kikaku.sandbox.refunds import ask_again, fail_refund, finish_refund
 from kikaku.sandbox.state import Json, Transaction
 
 
-def something_due(tx: Transaction) -> bool:
-    """Tell whether something planned has come due (cheap: no lock)."""
+def has_due_task(tx: Transaction) -> bool:
+    """Return whether a task is due; needs no write lock."""
     return _next_due(tx) is not None
 
 
-def work_off(tx: Transaction) -> dict[str, int]:
-    """Let everything happen that has come due, each at its own instant; return how often each task was done."""
+def run_due(tx: Transaction) -> dict[str, int]:
+    """Run every due task, each at its own instant; return how often each was run."""
     done: dict[str, int] = {}
     caller_now = tx.now
     try:
@@ -23,7 +23,7 @@ def work_off(tx: Transaction) -> dict[str, int]:
             seq, due, task, object_id = item
             tx.db.execute("DELETE FROM agenda WHERE seq = ?", (seq,))
             tx.now = due
-            _perform(tx, task, object_id)
+            _run(tx, task, object_id)
             done[task] = done.get(task, 0) + 1
             tx.now = caller_now
     finally:
@@ -37,17 +37,17 @@ def _next_due(tx: Transaction) -> tuple[int, float, str, str] | None:
     ).fetchone()
 
 
-def _perform(tx: Transaction, task: str, object_id: str) -> None:
-    kind, perform = _TASKS[task]
-    perform(tx, tx.load(kind, object_id))
+def _run(tx: Transaction, task: str, object_id: str) -> None:
+    kind, function = _TASKS[task]
+    function(tx, tx.load(kind, object_id))
 
 
-# What a task is about, and what it does.
+# Task → (kind of its object, function). The names are stored in state files.
 _TASKS: dict[str, tuple[str, Callable[[Transaction, Json], object]]] = {
     "ask again": ("refund", ask_again),
     "capture": ("charge", capture),
     "expire session": ("checkout.session", expire_session),
     "fail refund": ("refund", fail_refund),
     "finish refund": ("refund", finish_refund),
-    "lapse voucher": ("checkout.session", lambda tx, session: lapse(tx, session["id"])),
+    "lapse voucher": ("checkout.session", lambda tx, session: expire_voucher(tx, session["id"])),
 }
