@@ -120,7 +120,7 @@ class Quote:
     @property
     def taxes(self) -> list[tuple[int, int, int]]:
         """Rate, gross and contained tax of each rate that occurs."""
-        return [(rate, gross, self.totals.taxes[rate]) for rate, gross in self.totals.pots.items()]
+        return [(rate, gross, self.totals.taxes[rate]) for rate, gross in self.totals.gross_by_rate.items()]
 
     @property
     def missing_for_free_shipping(self) -> int:

@@ -82,10 +82,10 @@ class JournalLineInline(ReadOnlyInline):
 
 # what an entry stands on, in words
 SOURCES: dict[str, Any] = {
-    posting.BALANCE_TRANSACTION: gettext_lazy("balance transaction"),
-    posting.SHIPMENT: gettext_lazy("shipment"),
-    posting.REFUND: gettext_lazy("refund"),
-    posting.ENTRY: gettext_lazy("journal entry"),
+    posting.BALANCE_TRANSACTION_SOURCE: gettext_lazy("balance transaction"),
+    posting.SHIPMENT_SOURCE: gettext_lazy("shipment"),
+    posting.REFUND_SOURCE: gettext_lazy("refund"),
+    posting.ENTRY_SOURCE: gettext_lazy("journal entry"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The chart of accounts. Staff may add accounts in the admin; the ones below are named by code and stay."""
+"""The chart of accounts. Staff may add accounts in the admin; the code refers to the ones below, so they stay."""
 
 from dataclasses import dataclass
 
@@ -30,14 +30,18 @@ CHARGEBACK_LOSS = "6120"
 ROUNDING_LOSS = "6190"
 SUSPENSE = "9990"
 
-SALES = {10: SALES_10, 8: SALES_8}
-RETURNS = {10: RETURNS_10, 8: RETURNS_8}
-OUTPUT_TAX = {10: OUTPUT_TAX_10, 8: OUTPUT_TAX_8}
+# by tax rate in percent
+SALES_ACCOUNTS = {10: SALES_10, 8: SALES_8}
+RETURNS_ACCOUNTS = {10: RETURNS_10, 8: RETURNS_8}
+OUTPUT_TAX_ACCOUNTS = {10: OUTPUT_TAX_10, 8: OUTPUT_TAX_8}
+
+# owed to customers; their sub-ledger is kept order by order
+CUSTOMER_LIABILITY_ACCOUNTS = (PREPAYMENTS, REFUNDS_PAYABLE)
 
 
 @dataclass(frozen=True)
 class ChartAccount:
-    """One account as it is seeded."""
+    """An account as the migration creates it."""
 
     code: str
     name_ja: str
@@ -79,7 +83,7 @@ CHART: tuple[ChartAccount, ...] = (
 def ensure_chart(apps: Apps | None = None, *, using: str = DEFAULT_DB_ALIAS) -> None:
     """Create the accounts that are missing; existing ones keep the names that staff gave them.
 
-    `apps` is the historical registry inside a migration.
+    Inside a migration, `apps` is the historical registry.
     """
     if apps is None:
         from django.apps import apps as current

@@ -1,4 +1,4 @@
-"""What does not add up: written down once per kind, object and day, resolved once by a person with a reason."""
+"""Discrepancies: recorded once per kind, object and day, and resolved once by a person with a reason."""
 
 from datetime import date, datetime
 
@@ -7,14 +7,14 @@ from ledger.models import Discrepancy
 
 
 class ResolutionMissing(Exception):
-    """A discrepancy is resolved by saying how; nothing was changed."""
+    """A discrepancy cannot be resolved without a text; nothing was changed."""
 
 
 @unit_of_work
-def note(
+def note_discrepancy(
     kind: str, object_id: str, *, day: date, now: datetime, amount: int = 0, detail: str = ""
 ) -> Discrepancy:
-    """Write a discrepancy, or return the one that is there: a second look finds nothing new.
+    """Record a discrepancy and return it; one with the same kind, object and day is returned unchanged.
 
     `amount` is the difference in JPY, `day` the business day in whose close it counts.
     """
@@ -28,7 +28,7 @@ def note(
 
 
 def resolve(discrepancy: Discrepancy, *, resolution: str, actor: str, now: datetime) -> bool:
-    """Write down how a discrepancy was resolved and by whom. Returns False when somebody has done so before.
+    """Record how and by whom a discrepancy was resolved. Returns False when it was resolved before.
 
     Raises `ResolutionMissing` without a text.
     """

@@ -1,19 +1,19 @@
-"""The only way into the journal. An entry is written once, balanced, into an open day, and stays."""
+"""The only way to write to the journal: an entry is written once, balanced, into an open day, and never changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from operator import attrgetter
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Sum
+from django.db.models import Max
 
 from kikaku.days import business_day
 from kikaku.transactions import require_transaction
-from ledger.books import bulk, posting, trial_balance
+from ledger.books import bulk, posting
 from ledger.books.posting import Draft, Line
-from ledger.models import DailyClose, JournalEntry, JournalLine, Order
+from ledger.models import DailyClose, JournalEntry, JournalLine
 
-ENTRY = (
+ENTRY_COLUMNS = (
     "day",
     "occurred_at",
     "source_type",
@@ -24,20 +24,20 @@ ENTRY = (
     "reverses_id",
     "created_at",
 )
-ENTRY_CELLS = attrgetter(*ENTRY)
-LINE = ("entry_id", "position", "account_id", "debit", "credit")
+entry_values = attrgetter(*ENTRY_COLUMNS)
+LINE_COLUMNS = ("entry_id", "position", "account_id", "debit", "credit")
 
 
 class Unbalanced(Exception):
-    """A draft whose sides differ, or that has fewer than two lines, or a line that is not one positive side."""
+    """A draft with unequal sides, fewer than two lines, or a line that is not exactly one positive side."""
 
 
 class ConflictingEntry(Exception):
-    """The same fact was posted before with other lines."""
+    """The same fact was posted before with different lines."""
 
 
-def check(draft: Draft) -> None:
-    """Raise `Unbalanced` unless the draft is an entry: two lines or more, each one positive side, sides equal."""
+def require_balanced(draft: Draft) -> None:
+    """Raise `Unbalanced` unless the draft has two or more lines, each with one positive side, and equal sides."""
     debit = sum(line.debit for line in draft.lines)
     credit = sum(line.credit for line in draft.lines)
     one_sided = all(
@@ -51,18 +51,18 @@ def check(draft: Draft) -> None:
 
 
 def last_closed_day() -> date | None:
-    """Give the latest closed day; every day up to it is closed."""
+    """Return the latest closed day; every day up to it is closed."""
     last: date | None = DailyClose.objects.aggregate(last=Max("day"))["last"]
     return last
 
 
 def first_open_day(day: date, *, last_closed: date | None) -> date:
-    """Give `day` itself when it is open, or the first open day after it."""
+    """Return `day` when it is open, or else the first open day after it."""
     return day if last_closed is None or day > last_closed else last_closed + timedelta(days=1)
 
 
-def find(draft: Draft) -> JournalEntry | None:
-    """Find the entry of the same fact. Raises `ConflictingEntry` when its lines are others."""
+def find_entry(draft: Draft) -> JournalEntry | None:
+    """Return the entry of the same fact, or None. Raises `ConflictingEntry` when its lines differ."""
     entry = JournalEntry.objects.filter(
         source_type=draft.source_type, source_id=draft.source_id, purpose=draft.purpose
     ).first()
@@ -74,33 +74,32 @@ def find(draft: Draft) -> JournalEntry | None:
 
 
 def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -> JournalEntry:
-    """Write the draft, inside the caller's transaction, and return its entry.
+    """Write the draft inside the caller's transaction and return its entry.
 
-    The day is the business day of `occurred_at`, or the first open day when that is closed. Posting the same fact
-    again returns the entry that is there.
+    The day is the business day of `occurred_at`, or the first open day when that one is closed. Posting the same fact
+    again returns the existing entry.
 
-    Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with other lines; RuntimeError outside of a
-    transaction.
+    Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with different lines.
     """
     require_transaction()
-    check(draft)
+    require_balanced(draft)
     try:
         return _write([draft], now=now, reverses=reverses)[0]
     except IntegrityError:
-        posted = find(draft)  # the unique key says so: the fact was posted before, or by somebody faster
+        posted = find_entry(draft)  # the unique key failed: posted before, or by a concurrent transaction
         if posted is None:
             raise
         return posted
 
 
 def post_all(drafts: Sequence[Draft], *, now: datetime) -> list[JournalEntry]:
-    """Write the drafts of new facts as `post` does, in a few statements for all of them.
+    """Write the drafts of new facts like `post`, in a few statements for all of them.
 
-    Raises as `post` does, but IntegrityError when one of the facts was posted before; then nothing is written.
+    Raises `Unbalanced`, and IntegrityError when one of the facts was posted before; then nothing is written.
     """
     require_transaction()
     for draft in drafts:
-        check(draft)
+        require_balanced(draft)
     return _write(drafts, now=now)
 
 
@@ -115,7 +114,7 @@ def _write(
             closed = last_closed_day()
             if closed == last:
                 raise
-            last = closed  # PostgreSQL: a close was committed after our look, and its trigger refused the day
+            last = closed  # PostgreSQL: a close was committed meanwhile, and its trigger refused the day
 
 
 @transaction.atomic
@@ -136,13 +135,13 @@ def _insert(
         )
         for draft in drafts
     ]
-    keys = bulk.insert_numbered(JournalEntry, ENTRY, [ENTRY_CELLS(entry) for entry in entries])
+    keys = bulk.insert_returning_ids(JournalEntry, ENTRY_COLUMNS, [entry_values(entry) for entry in entries])
     for entry, key in zip(entries, keys, strict=True):
         entry.pk = key
         entry._state.adding = False
     bulk.insert(
         JournalLine,
-        LINE,
+        LINE_COLUMNS,
         [
             (key, position, line.account, line.debit, line.credit)
             for key, draft in zip(keys, drafts, strict=True)
@@ -153,7 +152,7 @@ def _insert(
 
 
 def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> JournalEntry:
-    """Write the entry that undoes `entry`, linked to it. A second call returns the same reversal."""
+    """Post the reversal of `entry`, linked to it, and return it. A second call returns the same reversal."""
     draft = posting.reversal(
         str(entry.pk),
         occurred_at=occurred_at,
@@ -165,25 +164,10 @@ def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> Jou
 
 
 def lines_of(entry: JournalEntry) -> tuple[Line, ...]:
-    """Give the lines of an entry in their order."""
+    """Return the lines of an entry in their order."""
     return tuple(
         Line(account, debit, credit)
         for account, debit, credit in JournalLine.objects.filter(entry=entry)
         .order_by("position")
         .values_list("account_id", "debit", "credit")
     )
-
-
-def balance(account: str, *, until: date | None = None, order: Order | None = None) -> int:
-    """Give debit − credit of an account in JPY, up to and including the day `until`, of one order if given."""
-    if order is None:
-        return trial_balance.balance(account, until=until)
-    lines = JournalLine.objects.filter(account_id=account, entry__order=order)
-    if until is not None:
-        lines = lines.filter(entry__day__lte=until)
-    return int(lines.aggregate(sum=Sum(F("debit") - F("credit")))["sum"] or 0)
-
-
-def movement(lines: Iterable[Line], account: str) -> int:
-    """Give debit − credit of an account within some lines."""
-    return sum(line.debit - line.credit for line in lines if line.account == account)

@@ -1,8 +1,8 @@
-"""Facts become balanced drafts of journal entries: pure functions, the accounts and sides and nothing else.
+"""Drafts of journal entries for each kind of fact: pure functions that know accounts and sides only.
 
-Whoever posts gives the fact; `ledger.books.recognition` and `ledger.books.order_pots` find the numbers in the rows,
-`ledger.books.journal` writes the draft.
-Lines of ¥0 are left out; tax on a refund is taken back as it was posted, cumulatively (`ledger.books.pots`).
+`ledger.books.recognition`, `balance_postings` and `refunds_payable` read the amounts from the rows, and
+`ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax on a refund is reversed as it was posted,
+cumulatively (`ledger.books.tax_buckets`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,20 +10,32 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.books import accounts
-from ledger.books.pots import Recognised
+from ledger.books.tax_buckets import RecognisedSale
 
-BALANCE_TRANSACTION = "balance_transaction"
-SHIPMENT = "shipment"
-REFUND = "refund"
-ENTRY = "entry"
-SETTLED = "settled"  # purpose of `settled`
-WAITING, FAILED = "waiting", "failed"  # purposes of `unpaid_refund`: a refund has one of them at most
-OWED = {WAITING: "返金待ち", FAILED: "返金未了"}
+# values of `JournalEntry.source_type`
+BALANCE_TRANSACTION_SOURCE = "balance_transaction"
+SHIPMENT_SOURCE = "shipment"
+REFUND_SOURCE = "refund"
+ENTRY_SOURCE = "entry"
+
+# values of `JournalEntry.purpose`
+CAPTURE_PURPOSE = "capture"
+REFUND_PURPOSE = "refund"
+REFUND_FAILURE_PURPOSE = "refund_failure"
+RECOGNITION_PURPOSE = "recognition"
+SETTLEMENT_PURPOSE = "settled"
+SUSPENSE_PURPOSE = "suspense"
+REVERSAL_PURPOSE = "reversal"
+WAITING_PURPOSE = "waiting"
+FAILED_PURPOSE = "failed"
+
+# the purposes of `unpaid_refund`, each with its description; a refund has one of them at most
+UNPAID_REFUND_PURPOSES = {WAITING_PURPOSE: "返金待ち", FAILED_PURPOSE: "返金未了"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One account's side: exactly one of debit and credit is positive (JPY)."""
+    """One line of an entry: an account with exactly one positive side (JPY)."""
 
     account: str
     debit: int = 0
@@ -32,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Draft:
-    """An entry to be: what caused it, when, and its lines. (source_type, source_id, purpose) names it for ever."""
+    """An entry that is not written yet. (source_type, source_id, purpose) identifies it for ever."""
 
     source_type: str
     source_id: str
@@ -44,29 +56,29 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Change:
+class BalanceChange:
     """A change of Stripe's balance: one balance transaction. JPY, signed as Stripe signs."""
 
     id: str  # txn_…
     amount: int  # gross: positive when it adds to the balance
-    fee: int  # tax on it included; the net is amount − fee
-    fee_tax: int  # by `fee_details`: what decides between 6110 and 6111, not the card's brand
+    fee: int  # including its tax; the net is amount − fee
+    fee_tax: int  # by `fee_details`: it decides between 6110 and 6111, the card's brand does not
     occurred_at: datetime
 
 
 @dataclass(frozen=True)
 class RefundPart:
-    """Where a part of a refund comes from; gross JPY."""
+    """The share of a refund that comes from one tax bucket, or from none; gross JPY."""
 
-    rate: int | None  # None: bound to no pot (an excess payment, or owed from a failed refund)
+    rate: int | None  # None: from no bucket (an excess payment, or owed since a refund failed)
     prepaid: int = 0  # out of 2130
-    recognised: int = 0  # out of sales, tax included
-    tax: int = 0  # the output tax within `recognised`
+    recognised: int = 0  # out of sales, including tax
+    tax: int = 0  # the output tax contained in `recognised`
     payable: int = 0  # out of 2120
 
 
 def _debit(account: str, amount: int) -> Line:
-    """Put an amount on the debit side; a negative one is a credit."""
+    """Return a line with the amount on the debit side; a negative amount becomes a credit."""
     return Line(account, debit=amount) if amount >= 0 else Line(account, credit=-amount)
 
 
@@ -74,12 +86,12 @@ def _credit(account: str, amount: int) -> Line:
     return _debit(account, -amount)
 
 
-def _clean(lines: Iterable[Line]) -> tuple[Line, ...]:
+def _without_zeros(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.debit or line.credit)
 
 
 def fee_lines(fee: int, fee_tax: int) -> list[Line]:
-    """Give the lines of a fee that Stripe kept: exempt (6110), or taxable (6111) with its input tax (1410)."""
+    """Return the lines of a fee kept by Stripe: exempt (6110), or taxable (6111) with its input tax (1410)."""
     if fee_tax:
         return [
             _debit(accounts.FEES_TAXABLE, fee - fee_tax),
@@ -89,25 +101,25 @@ def fee_lines(fee: int, fee_tax: int) -> list[Line]:
     return [_debit(accounts.FEES_EXEMPT, fee), _credit(accounts.STRIPE_BALANCE, fee)]
 
 
-def _of_change(
-    change: Change, purpose: str, description: str, order_id: int | None, lines: Sequence[Line]
+def _balance_change_draft(
+    change: BalanceChange, purpose: str, description: str, order_id: int | None, lines: Sequence[Line]
 ) -> Draft:
     return Draft(
-        source_type=BALANCE_TRANSACTION,
+        source_type=BALANCE_TRANSACTION_SOURCE,
         source_id=change.id,
         purpose=purpose,
         description=description,
         occurred_at=change.occurred_at,
         order_id=order_id,
-        lines=_clean([*lines, *fee_lines(change.fee, change.fee_tax)]),
+        lines=_without_zeros([*lines, *fee_lines(change.fee, change.fee_tax)]),
     )
 
 
-def capture(change: Change, *, order_id: int | None, reference: str) -> Draft:
-    """Post a captured payment: the gross is owed to the customer as goods (2130), the fee is ours."""
-    return _of_change(
+def capture(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
+    """Draft a captured payment: the gross amount is a prepayment of the customer (2130), the fee our expense."""
+    return _balance_change_draft(
         change,
-        "capture",
+        CAPTURE_PURPOSE,
         f"入金 {reference}",
         order_id,
         [
@@ -118,7 +130,7 @@ def capture(change: Change, *, order_id: int | None, reference: str) -> Draft:
 
 
 def _refund_debits(parts: Sequence[RefundPart]) -> list[Line]:
-    """Give the debit side of a refund: prepayments without tax, sales with the tax taken back."""
+    """Return the debit side of a refund: prepayments without tax, sales with the tax reversed."""
     lines = [
         _debit(accounts.REFUNDS_PAYABLE, sum(part.payable for part in parts)),
         _debit(accounts.PREPAYMENTS, sum(part.prepaid for part in parts)),
@@ -128,28 +140,30 @@ def _refund_debits(parts: Sequence[RefundPart]) -> list[Line]:
             if part.rate is None:
                 raise ValueError("A refund of recognised sales needs its tax rate.")
             lines += [
-                _debit(accounts.RETURNS[part.rate], part.recognised - part.tax),
-                _debit(accounts.OUTPUT_TAX[part.rate], part.tax),
+                _debit(accounts.RETURNS_ACCOUNTS[part.rate], part.recognised - part.tax),
+                _debit(accounts.OUTPUT_TAX_ACCOUNTS[part.rate], part.tax),
             ]
     return lines
 
 
-def refund(change: Change, *, order_id: int | None, reference: str, parts: Sequence[RefundPart]) -> Draft:
-    """Post a refund that left Stripe's balance. The fee of the payment is not returned: no entry for it."""
-    return _of_change(
+def refund(
+    change: BalanceChange, *, order_id: int | None, reference: str, parts: Sequence[RefundPart]
+) -> Draft:
+    """Draft a refund that left Stripe's balance. Stripe keeps the payment's fee, so there is no line for it."""
+    return _balance_change_draft(
         change,
-        "refund",
+        REFUND_PURPOSE,
         f"返金 {reference}",
         order_id,
         [*_refund_debits(parts), _debit(accounts.STRIPE_BALANCE, change.amount)],
     )
 
 
-def refund_failure(change: Change, *, order_id: int | None, reference: str) -> Draft:
-    """Post the money of a failed refund that came back: it is still owed to the customer (2120)."""
-    return _of_change(
+def refund_failure(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
+    """Draft the return of a failed refund's money: it is still owed to the customer (2120)."""
+    return _balance_change_draft(
         change,
-        "refund_failure",
+        REFUND_FAILURE_PURPOSE,
         f"返金失敗 {reference}",
         order_id,
         [
@@ -168,26 +182,26 @@ def unpaid_refund(
     reference: str,
     parts: Sequence[RefundPart],
 ) -> Draft:
-    """Post a refund of which no money moved, since it waits or failed: its parts are owed to the customer (2120)."""
-    fresh = [replace(part, payable=0) for part in parts]  # what was owed before is owed still
+    """Draft a refund without a movement of money, since it waits or failed: it is owed to the customer (2120)."""
+    debits = _refund_debits([replace(part, payable=0) for part in parts])  # what was owed before stays owed
     owed = sum(part.prepaid + part.recognised for part in parts)
     return Draft(
-        source_type=REFUND,
+        source_type=REFUND_SOURCE,
         source_id=refund_id,
         purpose=purpose,
-        description=f"{OWED[purpose]} {reference}",
+        description=f"{UNPAID_REFUND_PURPOSES[purpose]} {reference}",
         occurred_at=occurred_at,
         order_id=order_id,
-        lines=_clean([*_refund_debits(fresh), _credit(accounts.REFUNDS_PAYABLE, owed)]),
+        lines=_without_zeros([*debits, _credit(accounts.REFUNDS_PAYABLE, owed)]),
     )
 
 
-def settled(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
-    """Post that a part of what is owed since a refund failed went back already, out of prepayments, by another one."""
+def settlement(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
+    """Draft that another refund has already returned, out of prepayments, a part of what a failed refund owes."""
     return Draft(
-        source_type=REFUND,
+        source_type=REFUND_SOURCE,
         source_id=refund_id,
-        purpose=SETTLED,
+        purpose=SETTLEMENT_PURPOSE,
         description=f"返金未払充当 {reference}",
         occurred_at=occurred_at,
         order_id=order_id,
@@ -196,32 +210,32 @@ def settled(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int
 
 
 def shipment(
-    shipment_id: str, *, occurred_at: datetime, order_id: int, reference: str, parts: Sequence[Recognised]
+    shipment_id: str, *, occurred_at: datetime, order_id: int, reference: str, sales: Sequence[RecognisedSale]
 ) -> Draft:
-    """Post a parcel that left: prepayments become sales, shipping income and output tax, per rate."""
-    lines = [_debit(accounts.PREPAYMENTS, sum(part.gross for part in parts))]
-    for part in parts:
+    """Draft a shipment: prepayments become sales, shipping income and output tax, per rate."""
+    lines = [_debit(accounts.PREPAYMENTS, sum(sale.gross for sale in sales))]
+    for sale in sales:
         lines += [
-            _credit(accounts.SALES[part.rate], part.goods),
-            _credit(accounts.SHIPPING_INCOME, part.shipping),
-            _credit(accounts.OUTPUT_TAX[part.rate], part.tax),
+            _credit(accounts.SALES_ACCOUNTS[sale.rate], sale.goods),
+            _credit(accounts.SHIPPING_INCOME, sale.shipping),
+            _credit(accounts.OUTPUT_TAX_ACCOUNTS[sale.rate], sale.tax),
         ]
     return Draft(
-        source_type=SHIPMENT,
+        source_type=SHIPMENT_SOURCE,
         source_id=shipment_id,
-        purpose="recognition",
+        purpose=RECOGNITION_PURPOSE,
         description=f"出荷 {reference}",
         occurred_at=occurred_at,
         order_id=order_id,
-        lines=_clean(lines),
+        lines=_without_zeros(lines),
     )
 
 
-def suspense(change: Change, *, order_id: int | None, reference: str) -> Draft:
-    """Post a change that we can not explain, so that 1150 stays true; a person explains it (9990)."""
-    return _of_change(
+def suspense(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
+    """Draft an unexplained change against 9990, so that 1150 stays correct; a person explains it later."""
+    return _balance_change_draft(
         change,
-        "suspense",
+        SUSPENSE_PURPOSE,
         f"仮勘定 {reference}",
         order_id,
         [
@@ -231,11 +245,11 @@ def suspense(change: Change, *, order_id: int | None, reference: str) -> Draft:
     )
 
 
-def unknown_refund(change: Change, *, reference: str) -> Draft:
-    """Post a refund that we know nothing about against prepayments, until a person binds it."""
-    return _of_change(
+def unknown_refund(change: BalanceChange, *, reference: str) -> Draft:
+    """Draft a refund without a row of ours against prepayments (2130), until a person assigns it."""
+    return _balance_change_draft(
         change,
-        "refund",
+        REFUND_PURPOSE,
         f"返金 {reference}",
         None,
         [
@@ -248,11 +262,11 @@ def unknown_refund(change: Change, *, reference: str) -> Draft:
 def reversal(
     entry_id: str, *, occurred_at: datetime, order_id: int | None, description: str, lines: Sequence[Line]
 ) -> Draft:
-    """Turn an entry's sides around: a correction is a reversal plus a new entry, never an edit."""
+    """Draft an entry with the sides exchanged: a correction is a reversal plus a new entry, never an edit."""
     return Draft(
-        source_type=ENTRY,
+        source_type=ENTRY_SOURCE,
         source_id=entry_id,
-        purpose="reversal",
+        purpose=REVERSAL_PURPOSE,
         description=f"反対仕訳 {description}"[:200],
         occurred_at=occurred_at,
         order_id=order_id,

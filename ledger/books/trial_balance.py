@@ -1,6 +1,7 @@
-"""What the accounts stand at at the end of a day: carried forward from the last closed day, so that history costs nothing.
+"""Account balances at the end of a day, carried forward from the last closed day so that old entries are not read again.
 
-A closed day gains no entry (database triggers), so its closing balances stay true; `verify_books` adds up everything.
+A closed day gains no entry (database triggers), so its closing balances stay valid. `verify_books` recomputes
+everything.
 """
 
 from dataclasses import dataclass
@@ -9,94 +10,102 @@ from datetime import date
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from ledger.books import accounts
-from ledger.models import ClosingBalance, JournalEntry, JournalLine
+from ledger.books.accounts import CUSTOMER_LIABILITY_ACCOUNTS
+from ledger.models import ClosingBalance, JournalEntry, JournalLine, Order
 
-BY_ORDER = (accounts.PREPAYMENTS, accounts.REFUNDS_PAYABLE)  # owed to the customers, order by order
+BEGINNING_OF_BOOKS = date.min  # no balance is carried from this day
+
+NET_DEBIT = Sum(F("debit") - F("credit"))
+NET_CREDIT = Sum(F("credit") - F("debit"))
 
 
 @dataclass(frozen=True)
-class Standing:
-    """An account at the end of a day; JPY since the books began."""
+class AccountBalance:
+    """The balance of an account at the end of a day, in JPY since the books began."""
 
     debit: int = 0
     credit: int = 0
-    # of the accounts in BY_ORDER:
-    open_orders: int = 0  # how many orders have something left in it
-    without_order: int = 0  # owed (credit − debit) by entries of no order
+    # of the accounts in CUSTOMER_LIABILITY_ACCOUNTS:
+    open_orders: int = 0  # orders with a balance other than zero
+    without_order: int = 0  # credit − debit of the entries that belong to no order
 
     @property
-    def balance(self) -> int:
+    def net(self) -> int:
         """Debit − credit."""
         return self.debit - self.credit
 
 
-BEGINNING = date.min  # of the books: nothing is carried from there
+def account_balances(day: date) -> dict[str, AccountBalance]:
+    """Return the balance at the end of `day` of every account that has lines, by account code."""
+    return _carry_forward(last_carried_day(day), day)
 
 
-def carried_until(until: date | None) -> date:
-    """Give the latest closed day with balances, not after `until`; what lies before it changes no more."""
+def recompute_account_balances(day: date) -> dict[str, AccountBalance]:
+    """Return the same as `account_balances`, computed from every line without the carried balances."""
+    return _carry_forward(BEGINNING_OF_BOOKS, day)
+
+
+def net_balance(account: str, *, until: date | None = None, order: Order | None = None) -> int:
+    """Return debit − credit of an account in JPY: up to and including the day `until`, of one order if given."""
+    if order is not None:
+        lines = JournalLine.objects.filter(account_id=account, entry__order=order)
+        if until is not None:
+            lines = lines.filter(entry__day__lte=until)
+        return int(lines.aggregate(sum=NET_DEBIT)["sum"] or 0)
+    since = last_carried_day(until)
+    carried = ClosingBalance.objects.filter(close=since, account=account).aggregate(sum=NET_DEBIT)
+    moved = _lines_between(since, until).filter(account_id=account).aggregate(sum=NET_DEBIT)
+    return int(carried["sum"] or 0) + int(moved["sum"] or 0)
+
+
+def last_carried_day(until: date | None) -> date:
+    """Return the latest closed day with balances, not after `until`; `BEGINNING_OF_BOOKS` when there is none."""
     closed = (
         ClosingBalance.objects.all() if until is None else ClosingBalance.objects.filter(close__lte=until)
     )
     day: date | None = closed.aggregate(day=Max("close_id"))["day"]
-    return day or BEGINNING
+    return day or BEGINNING_OF_BOOKS
 
 
-def lines_after(since: date, until: date | None) -> QuerySet[JournalLine]:
-    """Select the lines of the days after `since`, up to and including `until`."""
+def _lines_between(since: date, until: date | None) -> QuerySet[JournalLine]:
+    """Return the lines of the days after `since`, up to and including `until`."""
     lines = JournalLine.objects.filter(entry__day__gt=since)
     return lines if until is None else lines.filter(entry__day__lte=until)
 
 
-def balance(account: str, *, until: date | None) -> int:
-    """Give debit − credit of an account in JPY at the end of the day `until`, or as it is now."""
-    since = carried_until(until)
-    carried = ClosingBalance.objects.filter(close=since, account=account).aggregate(
-        sum=Sum(F("debit") - F("credit"))
-    )
-    moved = lines_after(since, until).filter(account_id=account).aggregate(sum=Sum(F("debit") - F("credit")))
-    return int(carried["sum"] or 0) + int(moved["sum"] or 0)
-
-
-def at(day: date) -> dict[str, Standing]:
-    """Give every account that ever moved, at the end of `day`."""
-    return _carry(carried_until(day), day)
-
-
-def recomputed(day: date) -> dict[str, Standing]:
-    """Give the same from every line since the books began, believing nothing that was carried."""
-    return _carry(BEGINNING, day)
-
-
-def _carry(since: date, day: date) -> dict[str, Standing]:
-    """Take the closing balances of the day `since` and add what the days after it moved, up to and including `day`."""
-    found = {
-        row.account_id: Standing(row.debit, row.credit, row.open_orders, row.without_order)
+def _carry_forward(since: date, day: date) -> dict[str, AccountBalance]:
+    """Return the closing balances of the day `since` plus the movements of the days after it, up to `day`."""
+    balances = {
+        row.account_id: AccountBalance(row.debit, row.credit, row.open_orders, row.without_order)
         for row in ClosingBalance.objects.filter(close=since)
     }
     for code, debit, credit in (
-        lines_after(since, day)
+        _lines_between(since, day)
         .values_list("account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by()
         .values_list("account_id", "debits", "credits")
     ):
-        before = found.get(code, Standing())
-        opened, loose = _by_order(code, since, day) if code in BY_ORDER else (0, 0)
-        found[code] = Standing(
+        before = balances.get(code, AccountBalance())
+        opened, without_order = (
+            _sub_ledger_movement(code, since, day) if code in CUSTOMER_LIABILITY_ACCOUNTS else (0, 0)
+        )
+        balances[code] = AccountBalance(
             debit=before.debit + debit,
             credit=before.credit + credit,
             open_orders=before.open_orders + opened,
-            without_order=before.without_order + loose,
+            without_order=before.without_order + without_order,
         )
-    return found
+    return balances
 
 
-def _by_order(code: str, since: date, day: date) -> tuple[int, int]:
-    """Tell by how much the number of open orders grew after `since`, and what was owed without an order (JPY)."""
-    owed = Sum(F("credit") - F("debit"))
-    loose = lines_after(since, day).filter(account_id=code, entry__order=None).aggregate(owed=owed)["owed"]
+def _sub_ledger_movement(code: str, since: date, day: date) -> tuple[int, int]:
+    """Return the growth of the number of open orders after `since`, and of what is owed without an order (JPY)."""
+    without_order = (
+        _lines_between(since, day)
+        .filter(account_id=code, entry__order=None)
+        .aggregate(owed=NET_CREDIT)["owed"]
+    )
     touched = JournalEntry.objects.filter(day__gt=since, day__lte=day, order__isnull=False).values("order")
     opened = (
         JournalLine.objects.filter(account_id=code, entry__day__lte=day, entry__order__in=touched)
@@ -104,11 +113,11 @@ def _by_order(code: str, since: date, day: date) -> tuple[int, int]:
         .values("entry__order")
         .annotate(
             owed_before=Coalesce(Sum(F("credit") - F("debit"), filter=Q(entry__day__lte=since)), 0),
-            owed_after=owed,
+            owed_after=NET_CREDIT,
         )
         .aggregate(
             before=Count("entry__order", filter=~Q(owed_before=0)),
             after=Count("entry__order", filter=~Q(owed_after=0)),
         )
     )
-    return opened["after"] - opened["before"], loose or 0
+    return opened["after"] - opened["before"], without_order or 0

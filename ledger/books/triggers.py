@@ -1,8 +1,8 @@
-"""The triggers that hold the books: what is written stays, and a closed day gains no entry.
+"""The database triggers of the books: rows are append-only, and a closed day gains no entry.
 
-Updating is refused always. Deleting (and truncating) is refused unless the table `ledger_test_database` holds a
-row: the test setup puts one there, so that a test database can be flushed; `verify_books` reports it elsewhere.
-SQLite loses the triggers of a table that a later migration rebuilds: end such a migration with `install`.
+Updating is always refused. Deleting (and truncating) is refused unless the table `ledger_test_database` holds a row:
+the test setup inserts one, so that a test database can be flushed; `verify_books` reports it anywhere else. SQLite
+drops the triggers of a table that a later migration rebuilds: end such a migration with `install`.
 """
 
 # ruff: noqa: S608  (every statement is built from the constants below)
@@ -10,9 +10,9 @@ SQLite loses the triggers of a table that a later migration rebuilds: end such a
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-MARKER = "ledger_test_database"
+TEST_DATABASE_TABLE = "ledger_test_database"
 
-APPEND_ONLY = {  # table: its primary key
+APPEND_ONLY_TABLES = {  # table → its primary key
     "ledger_journalentry": "id",
     "ledger_journalline": "id",
     "ledger_stockmovement": "id",
@@ -23,15 +23,15 @@ APPEND_ONLY = {  # table: its primary key
     "ledger_orderevent": "id",
 }
 
-# A constant key for the lock between those who post and the one who closes (PostgreSQL only: SQLite has one writer, and
-# D1 runs the triggers again at the commit; how a close notices postings is told in `daily_close._write_rows`).
-CLOSE_LOCK = 7_150_001
+# The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer, and D1
+# runs the triggers again at the commit.
+CLOSE_LOCK_KEY = 7_150_001
 
 
 def sqlite_triggers() -> list[tuple[str, str, str]]:
-    """Give (name, table, SQL) for SQLite, and so for D1."""
+    """Return (name, table, SQL) of each trigger for SQLite and D1."""
     triggers = []
-    for table, key in APPEND_ONLY.items():
+    for table, key in APPEND_ONLY_TABLES.items():
         triggers += [
             (
                 f"{table}_no_update",
@@ -46,7 +46,7 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
                 "WHEN NOT EXISTS (SELECT 1 FROM ledger_test_database) "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
             ),
-            # INSERT OR REPLACE deletes the old row without asking the delete trigger
+            # INSERT OR REPLACE deletes the old row without firing the delete trigger
             (
                 f"{table}_no_replace",
                 table,
@@ -99,11 +99,11 @@ POSTGRESQL_FUNCTIONS = [
             ERRCODE = 'integrity_constraint_violation';
     END $$
     """,
-    # The two lock functions meet: a close waits for postings under way, and a posting sees a committed close.
+    # The two lock functions conflict: a close waits for running postings, and a posting sees a committed close.
     f"""
     CREATE FUNCTION ledger_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM pg_advisory_xact_lock_shared({CLOSE_LOCK});
+        PERFORM pg_advisory_xact_lock_shared({CLOSE_LOCK_KEY});
         IF EXISTS (SELECT 1 FROM ledger_dailyclose WHERE day >= NEW.day) THEN
             RAISE EXCEPTION 'the day of this entry is closed' USING ERRCODE = 'integrity_constraint_violation';
         END IF;
@@ -125,7 +125,7 @@ POSTGRESQL_FUNCTIONS = [
     f"""
     CREATE FUNCTION ledger_close_alone() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM pg_advisory_xact_lock({CLOSE_LOCK});
+        PERFORM pg_advisory_xact_lock({CLOSE_LOCK_KEY});
         RETURN NEW;
     END $$
     """,
@@ -139,10 +139,10 @@ POSTGRESQL_FUNCTION_NAMES = [
 
 
 def postgresql_triggers() -> list[tuple[str, str, str]]:
-    """Give (name, table, SQL) for PostgreSQL."""
+    """Return (name, table, SQL) of each trigger for PostgreSQL."""
     triggers = []
-    for table in APPEND_ONLY:
-        for name, when, each in (
+    for table in APPEND_ONLY_TABLES:
+        for name, event, level in (
             ("no_update", "UPDATE", "ROW"),
             ("no_delete", "DELETE", "ROW"),
             ("no_truncate", "TRUNCATE", "STATEMENT"),
@@ -151,8 +151,8 @@ def postgresql_triggers() -> list[tuple[str, str, str]]:
                 (
                     f"{table}_{name}",
                     table,
-                    f"CREATE TRIGGER {table}_{name} BEFORE {when} ON {table} "
-                    f"FOR EACH {each} EXECUTE FUNCTION ledger_append_only()",
+                    f"CREATE TRIGGER {table}_{name} BEFORE {event} ON {table} "
+                    f"FOR EACH {level} EXECUTE FUNCTION ledger_append_only()",
                 )
             )
     for name, table, function in (
@@ -171,12 +171,12 @@ def postgresql_triggers() -> list[tuple[str, str, str]]:
 
 
 def triggers(connection: BaseDatabaseWrapper) -> list[tuple[str, str, str]]:
-    """Give (name, table, SQL) of every trigger on this engine."""
+    """Return (name, table, SQL) of every trigger for this engine."""
     return postgresql_triggers() if connection.vendor == "postgresql" else sqlite_triggers()
 
 
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create the functions and triggers anew, on the tables that are there by now; existing ones are replaced."""
+    """Create the functions and triggers on the tables that exist by now; existing ones are replaced."""
     remove(schema_editor)
     tables = schema_editor.connection.introspection.table_names()
     if schema_editor.connection.vendor == "postgresql":
@@ -188,7 +188,7 @@ def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Drop the triggers and functions, as far as they are there."""
+    """Drop the triggers and functions that exist."""
     on_table = schema_editor.connection.vendor == "postgresql"
     for name, table, _sql in triggers(schema_editor.connection):
         schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if on_table else ""))
@@ -197,36 +197,36 @@ def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
             schema_editor.execute(f"DROP FUNCTION IF EXISTS {name}()")
 
 
-def broken(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Give the triggers that do not stand as they should: name → what is wrong (missing, disabled, altered)."""
-    wrong = {}
+def broken_triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return the triggers that do not match this module: name → "missing", "disabled" or "altered"."""
+    problems = {}
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal")
-            there = dict(cursor.fetchall())
+            installed = dict(cursor.fetchall())
             for name, _table, _sql in triggers(connection):
-                if name not in there:
-                    wrong[name] = "missing"
-                elif there[name] not in ("O", "A"):
-                    wrong[name] = "disabled"
+                if name not in installed:
+                    problems[name] = "missing"
+                elif installed[name] not in ("O", "A"):
+                    problems[name] = "disabled"
             cursor.execute(
                 "SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [POSTGRESQL_FUNCTION_NAMES]
             )
             sources = dict(cursor.fetchall())
             for name, function in zip(POSTGRESQL_FUNCTION_NAMES, POSTGRESQL_FUNCTIONS, strict=True):
                 if sources.get(name) != function.split("$$")[1]:
-                    wrong[name] = "altered" if name in sources else "missing"
+                    problems[name] = "altered" if name in sources else "missing"
         else:
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-            there = dict(cursor.fetchall())
+            installed = dict(cursor.fetchall())
             for name, _table, sql in triggers(connection):
-                if there.get(name) != sql:
-                    wrong[name] = "altered" if name in there else "missing"
-    return wrong
+                if installed.get(name) != sql:
+                    problems[name] = "altered" if name in installed else "missing"
+    return problems
 
 
 def is_test_database(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the marker is set that lets rows be deleted."""
+    """Return whether rows may be deleted, because the test setup has marked the database."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {MARKER}")
+        cursor.execute(f"SELECT COUNT(*) FROM {TEST_DATABASE_TABLE}")
         return bool(cursor.fetchone()[0])

@@ -24,8 +24,8 @@ from django.db.models import Count, Max, Min
 from kikaku.days import business_day, day_bounds, yesterday
 from kikaku.transactions import unit_of_work
 from ledger.books import accounts, journal, trial_balance
-from ledger.books.discrepancies import note
-from ledger.books.trial_balance import Standing
+from ledger.books.discrepancies import note_discrepancy
+from ledger.books.trial_balance import AccountBalance
 from ledger.closing import evidence, invariants, report
 from ledger.closing.reconciliation import Difference, compare, unheard
 from ledger.ingest import balance, inbox
@@ -83,7 +83,7 @@ class Prepared:
     differences: list[Difference]  # to be written
     open: list[Difference]  # these, and those that stood before and are not resolved
     report: dict[str, Any]
-    standings: dict[str, Standing]
+    balances: dict[str, AccountBalance]
     files: dict[str, evidence.Paper]
     manifest: evidence.Paper
     previous_sha256: str
@@ -187,12 +187,12 @@ def _close(days: Sequence[date], now: datetime) -> Iterator[CloseResult]:
             if stored is None:
                 balance.take_in(facts.transactions, now=now)
             balance.learn(_ask_about_unheard(facts), now=now)
-        if looked.survey.at_cut(day) != journal.balance(accounts.STRIPE_BALANCE, until=day):
+        if looked.survey.at_cut(day) != trial_balance.net_balance(accounts.STRIPE_BALANCE, until=day):
             with _stripe_errors():
                 for readings in _read_back(day):
                     if balance.take_in(readings, now=now).posted and looked.survey.at_cut(
                         day
-                    ) == journal.balance(accounts.STRIPE_BALANCE, until=day):
+                    ) == trial_balance.net_balance(accounts.STRIPE_BALANCE, until=day):
                         break
         yield _lock(facts, looked.survey.at_cut(day), now)
 
@@ -307,8 +307,8 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     for finding in findings:
         if finding.check in ("entry balanced", "trial balance"):
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
-    standings = trial_balance.at(day)
-    book_balance = standings.get(accounts.STRIPE_BALANCE, Standing()).balance
+    balances = trial_balance.account_balances(day)
+    book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     differences = compare(facts)
     if stripe_balance != book_balance:
         differences.append(
@@ -327,7 +327,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     content = report.build(
         day,
         stripe_balance=stripe_balance,
-        standings=standings,
+        balances=balances,
         found=unresolved,
         checks=_checks(findings),
     )
@@ -346,7 +346,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         differences=differences,
         open=unresolved,
         report=content,
-        standings=standings,
+        balances=balances,
         files={**files, evidence.MANIFEST: manifest},
         manifest=manifest,
         previous_sha256="" if before is None else before.manifest_sha256,
@@ -447,7 +447,7 @@ def _write_rows(prepared: Prepared, *, run: int, written: Sequence[evidence.Writ
     if _entries(day) != prepared.entries:
         raise _Disturbed
     for difference in prepared.differences:
-        note(
+        note_discrepancy(
             difference.kind,
             difference.object_id,
             day=day,
@@ -459,12 +459,12 @@ def _write_rows(prepared: Prepared, *, run: int, written: Sequence[evidence.Writ
         ClosingBalance(
             close=close,
             account_id=code,
-            debit=standing.debit,
-            credit=standing.credit,
-            open_orders=standing.open_orders,
-            without_order=standing.without_order,
+            debit=account.debit,
+            credit=account.credit,
+            open_orders=account.open_orders,
+            without_order=account.without_order,
         )
-        for code, standing in prepared.standings.items()
+        for code, account in prepared.balances.items()
     )
     EvidenceFile.objects.bulk_create(
         EvidenceFile(close=close, path=file.path, sha256=file.sha256, size=file.size) for file in written

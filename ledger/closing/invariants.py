@@ -29,10 +29,10 @@ from django.db.models.functions import Cast, Coalesce
 
 from kikaku.days import business_day, day_bounds
 from ledger.books import accounts, posting
-from ledger.books.order_pots import pots
-from ledger.books.recognition import CHARGES, REFUND_FAILURES, REFUNDS
-from ledger.books.tax import RATES, SHIPPING_RATE, piecewise, tax_of
-from ledger.books.trial_balance import at
+from ledger.books.balance_postings import IS_CHARGE, IS_REFUND, IS_REFUND_FAILURE
+from ledger.books.order_buckets import tax_buckets
+from ledger.books.tax import RATES, SHIPPING_RATE, tax_of, value_of_pieces
+from ledger.books.trial_balance import account_balances
 from ledger.models import (
     BalanceTransaction,
     JournalEntry,
@@ -48,7 +48,6 @@ from ledger.models import (
 )
 from ledger.models.orders import OrderStatus
 
-OWED = (accounts.PREPAYMENTS, accounts.REFUNDS_PAYABLE)
 AT_ONCE = 2000  # rows of a portion: memory stays bounded by it, and so does the length of a query
 
 
@@ -132,10 +131,10 @@ def trial_balance(until: date | None) -> Iterator[Finding]:
         )
         debit, credit = sums["debit"], sums["credit"]
     else:
-        standings = at(until).values()
+        balances = account_balances(until).values()
         debit, credit = (
-            sum(standing.debit for standing in standings),
-            sum(standing.credit for standing in standings),
+            sum(balance.debit for balance in balances),
+            sum(balance.credit for balance in balances),
         )
     if debit != credit:
         yield Finding("trial balance", "JournalLine", "all", f"debit {credit}", f"debit {debit}")
@@ -166,13 +165,13 @@ def stripe_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     """Account 1150 moves by balance transactions only, and an entry of one has its net, its fee and fee tax."""
     for entry_id, source in (
         JournalLine.objects.filter(entry__in=entries, account_id=accounts.STRIPE_BALANCE)
-        .exclude(entry__source_type=posting.BALANCE_TRANSACTION)
+        .exclude(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
         .values_list("entry_id", "entry__source_type")
     ):
         yield Finding(
             "1150 by balance transactions only", "JournalEntry", str(entry_id), "balance_transaction", source
         )
-    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION)
+    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
     posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for source_id, account, debit, credit in (
         JournalLine.objects.filter(entry__in=of_stripe)
@@ -209,7 +208,9 @@ def stripe_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
 
 def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterator[Finding]:
     """A balance transaction that moved money has its entry."""
-    entries = JournalEntry.objects.filter(source_type=posting.BALANCE_TRANSACTION, source_id=OuterRef("pk"))
+    entries = JournalEntry.objects.filter(
+        source_type=posting.BALANCE_TRANSACTION_SOURCE, source_id=OuterRef("pk")
+    )
     silent = transactions.exclude(amount=0, fee=0).exclude(Exists(entries))
     for txn in silent.order_by("created", "pk"):
         yield Finding(
@@ -247,9 +248,14 @@ def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
         gross[order_id][rate] += total
         discounts[order_id] += discount
     for order in orders.order_by("pk").iterator(2000):
-        pots = gross[order.pk]
-        pots[SHIPPING_RATE] += order.shipping_fee
-        expected = (sum(pots.values()), discounts[order.pk], tax_of(pots[10], 10), tax_of(pots[8], 8))
+        by_rate = gross[order.pk]
+        by_rate[SHIPPING_RATE] += order.shipping_fee
+        expected = (
+            sum(by_rate.values()),
+            discounts[order.pk],
+            tax_of(by_rate[10], 10),
+            tax_of(by_rate[8], 8),
+        )
         found = (order.total, order.discount, order.tax_10, order.tax_8)
         if expected != found:
             yield Finding(
@@ -272,7 +278,7 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
         .order_by()
         .values_list("entry__order_id", "entry__source_type", "account_id", "debits", "credits")
     ):
-        booked[order_id][source == posting.SHIPMENT, account] += credit - debit
+        booked[order_id][source == posting.SHIPMENT_SOURCE, account] += credit - debit
     prepaid, payable = _expected(orders, until=until)
     later = _changed_after(orders, until)
     numbers = dict(orders.order_by("pk").values_list("pk", "number"))
@@ -283,7 +289,9 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
             lines,
             prepaid=prepaid[order_id] + lines[True, accounts.PREPAYMENTS],
             payable=payable[order_id],
-            later={account: later.get((order_id, account), 0) for account in OWED},
+            later={
+                account: later.get((order_id, account), 0) for account in accounts.CUSTOMER_LIABILITY_ACCOUNTS
+            },
         )
 
 
@@ -298,7 +306,7 @@ def _changed_after(orders: QuerySet[Order], until: date | None) -> dict[tuple[in
     later = JournalLine.objects.filter(
         entry__order__in=orders,
         entry__day__gt=until,
-        account_id__in=OWED,
+        account_id__in=accounts.CUSTOMER_LIABILITY_ACCOUNTS,
     )
     return {
         (order_id, account): credit - debit
@@ -317,18 +325,18 @@ def _order_findings(
     payable: int,
     later: Mapping[str, int],
 ) -> Iterator[Finding]:
-    for account, expected in zip(OWED, (prepaid, payable), strict=True):
+    for account, expected in zip(accounts.CUSTOMER_LIABILITY_ACCOUNTS, (prepaid, payable), strict=True):
         found = lines[True, account] + lines[False, account]
         if found != expected or max(found, found + later[account]) < 0:
             yield Finding(
                 f"sub-ledger of {account}", "Order", number, f"{max(expected, 0)} owed", f"{found} owed"
             )
     for rate in RATES:
-        tax = lines[True, accounts.OUTPUT_TAX[rate]]
+        tax = lines[True, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
         shipping = lines[True, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
-        gross = lines[True, accounts.SALES[rate]] + shipping + tax
-        reversed_tax = -lines[False, accounts.OUTPUT_TAX[rate]]
-        reversed_gross = -lines[False, accounts.RETURNS[rate]] + reversed_tax
+        gross = lines[True, accounts.SALES_ACCOUNTS[rate]] + shipping + tax
+        reversed_tax = -lines[False, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
+        reversed_gross = -lines[False, accounts.RETURNS_ACCOUNTS[rate]] + reversed_tax
         if tax != tax_of(max(gross, 0), rate):
             yield Finding(f"tax {rate}% posted", "Order", number, str(tax_of(max(gross, 0), rate)), str(tax))
         if reversed_tax != tax_of(max(reversed_gross, 0), rate) or not 0 <= reversed_tax <= tax:
@@ -349,7 +357,7 @@ def _until(cut: date | None) -> Q:
 def _posted_transaction(which: Q, source: str, until: date | None) -> Exists:
     """Tell in SQL whether such a balance transaction of the object in column `source` was posted by the cut."""
     entries = JournalEntry.objects.filter(
-        source_type=posting.BALANCE_TRANSACTION, source_id=OuterRef("id")
+        source_type=posting.BALANCE_TRANSACTION_SOURCE, source_id=OuterRef("id")
     ).filter(_until(until))
     return Exists(BalanceTransaction.objects.filter(which, source=OuterRef(source)).filter(Exists(entries)))
 
@@ -361,7 +369,7 @@ def _expected(
     prepaid: defaultdict[int, int] = defaultdict(int)
     payable: defaultdict[int, int] = defaultdict(int)
     for order_id, amount in (
-        Payment.objects.filter(_posted_transaction(CHARGES, "charge", until), order__in=orders)
+        Payment.objects.filter(_posted_transaction(IS_CHARGE, "charge", until), order__in=orders)
         .values_list("order_id")
         .annotate(sum=Sum("amount"))
         .order_by()
@@ -371,8 +379,8 @@ def _expected(
     owed_without_money = set(
         JournalEntry.objects.filter(
             _until(until),
-            source_type=posting.REFUND,
-            purpose__in=posting.OWED,
+            source_type=posting.REFUND_SOURCE,
+            purpose__in=posting.UNPAID_REFUND_PURPOSES,
             order__in=orders,
         ).values_list("source_id", flat=True)
     )
@@ -380,8 +388,8 @@ def _expected(
         JournalLine.objects.filter(
             Q() if until is None else Q(entry__day__lte=until),
             entry__order__in=orders,
-            entry__source_type=posting.REFUND,
-            entry__purpose=posting.SETTLED,
+            entry__source_type=posting.REFUND_SOURCE,
+            entry__purpose=posting.SETTLEMENT_PURPOSE,
             account_id=accounts.REFUNDS_PAYABLE,
         )
         .values_list("entry__order_id")
@@ -400,8 +408,8 @@ def _expected(
     for refund in (
         Refund.objects.filter(order__in=orders)
         .annotate(
-            moved=_posted_transaction(REFUNDS, "stripe_id", until),
-            came_back=_posted_transaction(REFUND_FAILURES, "stripe_id", until),
+            moved=_posted_transaction(IS_REFUND, "stripe_id", until),
+            came_back=_posted_transaction(IS_REFUND_FAILURE, "stripe_id", until),
             prepaid=part("prepaid"),
             recognised=part("recognised"),
             payable=part("payable"),
@@ -427,7 +435,7 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
     recognised = (
         JournalLine.objects.filter(
             entry__order=OuterRef("pk"),
-            entry__source_type=posting.SHIPMENT,
+            entry__source_type=posting.SHIPMENT_SOURCE,
             account_id=accounts.PREPAYMENTS,
         )
         .order_by()
@@ -505,18 +513,20 @@ def order_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
 
 
 def posted_parcels(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Each parcel has its entry, unless refunds had left nothing of its pots to recognise."""
+    """Each parcel has its entry, unless refunds had left nothing of its tax buckets to recognise."""
     entries = JournalEntry.objects.filter(
-        source_type=posting.SHIPMENT,
+        source_type=posting.SHIPMENT_SOURCE,
         source_id=Cast(OuterRef("pk"), CharField(max_length=20)),
-        purpose="recognition",
+        purpose=posting.RECOGNITION_PURPOSE,
     )
     silent = Shipment.objects.filter(order__in=orders).exclude(Exists(entries)).order_by("pk")
     for shipment in silent.select_related("order").prefetch_related("lines__order_line"):
-        state = pots(shipment.order)  # few parcels are worth nothing: four queries for each
+        state = tax_buckets(shipment.order)  # few parcels are worth nothing: four queries for each
         for part in shipment.lines.all():
             line = part.order_line
-            if state[line.tax_rate].prepaid_left and piecewise(line.total, line.quantity, 0, part.quantity):
+            if state[line.tax_rate].prepaid_left and value_of_pieces(
+                line.total, line.quantity, 0, part.quantity
+            ):
                 yield Finding(
                     "entry of a parcel", "Shipment", f"{shipment.pk} ({shipment.order.number})", "one", "none"
                 )
@@ -526,9 +536,9 @@ def posted_parcels(orders: QuerySet[Order]) -> Iterator[Finding]:
 def posted_failures(orders: QuerySet[Order]) -> Iterator[Finding]:
     """A refund that ended badly before it reached Stripe, or waits for the customer, is owed: its entry says so."""
     entries = JournalEntry.objects.filter(
-        source_type=posting.REFUND,
+        source_type=posting.REFUND_SOURCE,
         source_id=Cast(OuterRef("pk"), CharField(max_length=20)),
-        purpose__in=posting.OWED,
+        purpose__in=posting.UNPAID_REFUND_PURPOSES,
     )
     for refund in (
         Refund.objects.filter(
@@ -536,7 +546,7 @@ def posted_failures(orders: QuerySet[Order]) -> Iterator[Finding]:
             | Q(status=Refund.Status.REQUIRES_ACTION),
             order__in=orders,
         )
-        .exclude(_posted_transaction(REFUNDS, "stripe_id", None))
+        .exclude(_posted_transaction(IS_REFUND, "stripe_id", None))
         .annotate(fresh=Coalesce(Sum(F("lines__prepaid") + F("lines__recognised")), 0))
         .filter(fresh__gt=0)
         .exclude(Exists(entries))

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from kikaku.days import day_bounds
 from ledger.books import accounts, posting
 from ledger.books.tax import RATES, SHIPPING_RATE
-from ledger.books.trial_balance import BY_ORDER, Standing
+from ledger.books.trial_balance import AccountBalance
 from ledger.closing.reconciliation import Difference
 from ledger.models import (
     Account,
@@ -30,16 +30,16 @@ def build(
     day: date,
     *,
     stripe_balance: int,
-    standings: dict[str, Standing],
+    balances: dict[str, AccountBalance],
     found: Sequence[Difference],
     checks: dict[str, int],
 ) -> dict[str, Any]:
     """Put the report of a day together. A dozen queries, all sums made in SQL.
 
-    `standings` are the accounts at the end of the day, `found` the day's open differences, `checks` the number of
+    `balances` are the accounts at the end of the day, `found` the day's open differences, `checks` the number of
     findings per check. Amounts are JPY.
     """
-    book_balance = standings.get(accounts.STRIPE_BALANCE, Standing()).balance
+    book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     movements = _movements(day)
     return {
         "format": FORMAT,
@@ -69,8 +69,11 @@ def build(
             "taxable": _debits(movements, accounts.FEES_TAXABLE),
             "input_tax": _debits(movements, accounts.INPUT_TAX),
         },
-        "trial_balance": _trial_balance(standings, movements),
-        "sub_ledgers": {code: _sub_ledger(standings.get(code, Standing())) for code in BY_ORDER},
+        "trial_balance": _trial_balance(balances, movements),
+        "sub_ledgers": {
+            code: _sub_ledger(balances.get(code, AccountBalance()))
+            for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
+        },
         "checks": [{"check": check, "findings": count} for check, count in checks.items()],
     }
 
@@ -210,14 +213,17 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
         return sum(
             credit - debit
             for (source, code), (debit, credit) in movements.items()
-            if code == account and (source == posting.SHIPMENT) == shipped
+            if code == account and (source == posting.SHIPMENT_SOURCE) == shipped
         )
 
     rows = []
     for rate in RATES:
-        goods, tax = of(True, accounts.SALES[rate]), of(True, accounts.OUTPUT_TAX[rate])
+        goods, tax = of(True, accounts.SALES_ACCOUNTS[rate]), of(True, accounts.OUTPUT_TAX_ACCOUNTS[rate])
         shipping = of(True, accounts.SHIPPING_INCOME) if rate == SHIPPING_RATE else 0
-        returns, returned_tax = -of(False, accounts.RETURNS[rate]), -of(False, accounts.OUTPUT_TAX[rate])
+        returns, returned_tax = (
+            -of(False, accounts.RETURNS_ACCOUNTS[rate]),
+            -of(False, accounts.OUTPUT_TAX_ACCOUNTS[rate]),
+        )
         rows.append(
             {
                 "rate": rate,
@@ -234,14 +240,14 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
 
 
 def _trial_balance(
-    standings: dict[str, Standing], movements: dict[tuple[str, str], tuple[int, int]]
+    balances: dict[str, AccountBalance], movements: dict[tuple[str, str], tuple[int, int]]
 ) -> list[dict[str, str | int]]:
     """Give every account that ever moved: opening, debit, credit, closing (debit − credit)."""
     rows: list[dict[str, str | int]] = []
-    for account in Account.objects.filter(code__in=standings).order_by("code"):
+    for account in Account.objects.filter(code__in=balances).order_by("code"):
         moved = [sides for (_source, code), sides in movements.items() if code == account.code]
         debit, credit = sum(side[0] for side in moved), sum(side[1] for side in moved)
-        closing = standings[account.code].balance
+        closing = balances[account.code].net
         rows.append(
             {
                 "account": account.code,
@@ -256,10 +262,10 @@ def _trial_balance(
     return rows
 
 
-def _sub_ledger(standing: Standing) -> dict[str, int]:
+def _sub_ledger(balance: AccountBalance) -> dict[str, int]:
     """Tell what is owed in a liability account at the end of the day, and for how many orders."""
     return {
-        "orders": standing.open_orders,
-        "owed": -standing.balance - standing.without_order,
-        "without_order": standing.without_order,
+        "orders": balance.open_orders,
+        "owed": -balance.net - balance.without_order,
+        "without_order": balance.without_order,
     }

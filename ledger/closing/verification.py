@@ -9,9 +9,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from ledger.books import trial_balance, triggers
+from ledger.books import accounts, trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
-from ledger.books.trial_balance import Standing
+from ledger.books.trial_balance import AccountBalance
 from ledger.closing import evidence, invariants
 from ledger.closing.invariants import Finding
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
@@ -29,13 +29,15 @@ def verify() -> Iterator[Finding]:
 
 def _database() -> Iterator[Finding]:
     """The triggers stand, and the database is not marked as one that may be emptied."""
-    for name, wrong in sorted(triggers.broken(connection).items()):
+    for name, wrong in sorted(triggers.broken_triggers(connection).items()):
         yield Finding("append-only", "trigger", name, "in place", wrong)
     name = str(connection.settings_dict["NAME"])
     file = name.rsplit("/", 1)[-1]
     a_test = file.startswith(("test_", "test.")) or ":memory:" in name or "mode=memory" in name
     if triggers.is_test_database(connection) and not a_test:
-        yield Finding("append-only", triggers.MARKER, "marker", "empty: this is no test database", "a row")
+        yield Finding(
+            "append-only", triggers.TEST_DATABASE_TABLE, "marker", "empty: this is no test database", "a row"
+        )
 
 
 def _closed_days() -> Iterator[Finding]:
@@ -99,13 +101,13 @@ def _carried(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Fi
 
 def _sub_ledgers() -> Iterator[Finding]:
     """How many orders have something open at the last closed day is what a count over every line says."""
-    day = trial_balance.carried_until(None)
-    if day == trial_balance.BEGINNING:
+    day = trial_balance.last_carried_day(None)
+    if day == trial_balance.BEGINNING_OF_BOOKS:
         return
-    recomputed = trial_balance.recomputed(day)
-    for code in trial_balance.BY_ORDER:
-        expected = recomputed.get(code, Standing())
-        found = trial_balance.at(day).get(code, Standing())
+    recomputed = trial_balance.recompute_account_balances(day)
+    for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS:
+        expected = recomputed.get(code, AccountBalance())
+        found = trial_balance.account_balances(day).get(code, AccountBalance())
         if (found.open_orders, found.without_order) != (expected.open_orders, expected.without_order):
             sentence = "{} open orders, {} owed without an order"
             yield Finding(

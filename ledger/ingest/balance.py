@@ -19,9 +19,9 @@ from django.db.models import Max
 
 from kikaku.days import business_day
 from kikaku.transactions import unit_of_work
-from ledger.books import bulk, recognition
-from ledger.books.discrepancies import note
-from ledger.books.recognition import Known
+from ledger.books import balance_postings, bulk
+from ledger.books.balance_postings import LocalRows
+from ledger.books.discrepancies import note_discrepancy
 from ledger.models import BalanceTransaction, Discrepancy
 from ledger.sales import payments, refunds
 from ledger.stripe import client
@@ -138,7 +138,7 @@ def take_in(
         fresh = []
         for reading in new:
             if reading.currency != "jpy":
-                note(
+                note_discrepancy(
                     Discrepancy.Kind.UNKNOWN_TYPE,
                     reading.id,
                     day=business_day(reading.created),
@@ -153,8 +153,12 @@ def take_in(
     return result
 
 
-def _rows(readings: Sequence[Reading]) -> Known:
-    return recognition.known({reading.source for reading in readings}) if readings else Known()
+def _rows(readings: Sequence[Reading]) -> LocalRows:
+    return (
+        balance_postings.load_local_rows({reading.source for reading in readings})
+        if readings
+        else LocalRows()
+    )
 
 
 def unknown(readings: Iterable[Reading]) -> list[Reading]:
@@ -172,7 +176,7 @@ def ask_about(readings: Iterable[Reading]) -> Told:
     charges: list[str] = []
     others: list[str] = []
     for reading in readings:
-        (charges if reading.type in recognition.CHARGE_TYPES else others).append(reading.source)
+        (charges if reading.type in balance_postings.CHARGE_TYPES else others).append(reading.source)
     return ask(charges=charges, refunds=others)
 
 
@@ -206,21 +210,21 @@ def learn(told: Told, *, now: datetime) -> None:
             unit_of_work(refunds.follow)(refund, now=now)
 
 
-def _without_row(reading: Reading, rows: Known) -> bool:
+def _without_row(reading: Reading, rows: LocalRows) -> bool:
     """Tell whether our rows do not know of the payment, the refund, or its failure yet."""
     if reading.currency != "jpy":
         return False
-    if reading.type in recognition.CHARGE_TYPES:
+    if reading.type in balance_postings.CHARGE_TYPES:
         return reading.source not in rows.payments
-    if recognition.is_refund(reading.type, reading.amount):
+    if balance_postings.is_refund(reading.type, reading.amount):
         return reading.source not in rows.refunds
-    if recognition.is_refund_failure(reading.type, reading.amount):
+    if balance_postings.is_refund_failure(reading.type, reading.amount):
         refund = rows.refunds.get(reading.source)
         return refund is None or refund.status not in refunds.ENDED_BADLY
     return False
 
 
-def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
+def _store(readings: Sequence[Reading], rows: LocalRows, now: datetime) -> int:
     """Store and post a page of readings together; returns how many were new.
 
     One by one when that fails: another process was faster with some of them, or one can not be posted; the others
@@ -248,7 +252,7 @@ def _store(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
 
 
 @unit_of_work
-def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> int:
+def _store_together(readings: Sequence[Reading], rows: LocalRows, now: datetime) -> int:
     txns = [
         BalanceTransaction(
             id=reading.id,
@@ -266,7 +270,7 @@ def _store_together(readings: Sequence[Reading], rows: Known, now: datetime) -> 
         for reading in readings
     ]
     bulk.insert(BalanceTransaction, COLUMNS, [CELLS(txn) for txn in txns])
-    recognition.post_balance_transactions(txns, now=now, rows=rows)
+    balance_postings.post_balance_transactions(txns, now=now, rows=rows)
     return len(txns)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kikaku.days import business_day
-from ledger.books.discrepancies import note
+from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
 from ledger.sales import checkout, history, payments, refunds
 from ledger.stripe import methods
@@ -101,7 +101,7 @@ def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
     if captured is not None and captured.payment_intent:
         payments.record(captured, now=now)
     elif captured is not None:
-        note(
+        note_discrepancy(
             Discrepancy.Kind.MISSING_IN_BOOKS,
             captured.charge,
             day=business_day(captured.occurred_at),
@@ -118,7 +118,7 @@ def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
     except refunds.UnknownPayment as error:
         if now - event.received_at < REFUND_GRACE_PERIOD:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error
-        note(
+        note_discrepancy(
             Discrepancy.Kind.MISSING_IN_BOOKS,
             refund["id"],
             day=business_day(event.created),

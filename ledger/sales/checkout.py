@@ -20,7 +20,7 @@ from django.utils import translation
 
 from kikaku.days import business_day
 from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
-from ledger.books.discrepancies import note
+from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders, payments
@@ -423,7 +423,7 @@ def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datet
     """
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
     _mark_expired(attempt, str(refusal), actor=history.SYSTEM, now=now)
-    note(
+    note_discrepancy(
         Discrepancy.Kind.MISSING_AT_STRIPE,
         attempt.session_id or f"attempt {attempt.pk}",
         day=business_day(now),

@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from ledger.books.discrepancies import note
+from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders, refunds
@@ -118,7 +118,7 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
     if attempt is None:
         known = Payment.objects.filter(payment_intent=captured.payment_intent).first()
         if known is None:
-            note(
+            note_discrepancy(
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 captured.charge or captured.payment_intent,
                 day=business_day(captured.occurred_at),
@@ -129,7 +129,7 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
         return known
     order = Order.objects.select_for_update().get(pk=attempt.order_id)
     if captured.currency != "jpy":
-        note(
+        note_discrepancy(
             Discrepancy.Kind.AMOUNT,
             captured.payment_intent,
             day=business_day(captured.occurred_at),
@@ -186,7 +186,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
     kinds = OrderEvent.Kind
     if order.status == OrderStatus.CANCELLED:
         _record(kinds.PAID_AFTER_CANCELLATION, payment, now=now)
-        note(
+        note_discrepancy(
             Discrepancy.Kind.PAID_AFTER_CANCELLATION,
             payment.payment_intent,
             day=business_day(payment.captured_at),
@@ -197,7 +197,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
         refunds.give_back(payment, reason=_("paid after cancellation"), now=now)
     elif order.status != OrderStatus.PENDING:
         _record(kinds.PAID_TWICE, payment, now=now)
-        note(
+        note_discrepancy(
             Discrepancy.Kind.PAID_TWICE,
             payment.payment_intent,
             day=business_day(payment.captured_at),
@@ -208,7 +208,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
         refunds.give_back(payment, reason=_("paid twice"), now=now)
     elif payment.amount != order.total:
         _record(kinds.PAID_OTHER_AMOUNT, payment, now=now)
-        note(
+        note_discrepancy(
             Discrepancy.Kind.AMOUNT,
             payment.payment_intent,
             day=business_day(payment.captured_at),

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.transactions import unit_of_work
-from ledger.books import recognition
-from ledger.books.discrepancies import note
+from ledger.books import refunds_payable
+from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders, stock
@@ -454,15 +454,15 @@ def _move(
     method = method_named(refund.payment.method)
     context = {"refund": refund, "to_bank_account": method.refunds_to_bank_account}
     if to == Refund.Status.REQUIRES_ACTION:
-        recognition.post_waiting_refund(refund, since=created, now=now)
+        refunds_payable.post_waiting_refund(refund, since=created, now=now)
         mail.queue(method.refund_waits_mail, refund.order, f"refund:{refund.pk}", context, now=now)
     elif to == Refund.Status.SUCCEEDED:
         mail.queue(OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", context, now=now)
     elif to in ENDED_BADLY:
         if not moved_money:
-            recognition.post_failed_refund(refund, now=now)
-        recognition.settle_overdrawn(refund, now=now)
-        note(
+            refunds_payable.post_failed_refund(refund, now=now)
+        refunds_payable.settle_overdrawn(refund, now=now)
+        note_discrepancy(
             Discrepancy.Kind.REFUND_FAILED,
             refund.stripe_id or f"refund {refund.pk}",
             day=business_day(now),

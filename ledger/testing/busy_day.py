@@ -17,7 +17,7 @@ from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
 from ledger.books import journal
-from ledger.books.posting import SHIPMENT, Draft
+from ledger.books.posting import SHIPMENT_SOURCE, Draft
 from ledger.models import (
     JournalEntry,
     Order,
@@ -140,7 +140,7 @@ def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
                 order_id=order.pk,
                 lines=journal.lines_of(entry),
             )
-            for entry in JournalEntry.objects.filter(order=order, source_type=SHIPMENT).order_by("pk")
+            for entry in JournalEntry.objects.filter(order=order, source_type=SHIPMENT_SOURCE).order_by("pk")
         ],
         at_stripe=at_stripe,
     )

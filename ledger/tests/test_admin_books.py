@@ -30,7 +30,9 @@ def closed(sandbox: Sandbox) -> None:
 
 def discrepancy() -> Discrepancy:
     """Note something that does not add up."""
-    return discrepancies.note("amount", "ch_1", day=date(2026, 11, 16), amount=-5, detail="differs", now=NOW)
+    return discrepancies.note_discrepancy(
+        "amount", "ch_1", day=date(2026, 11, 16), amount=-5, detail="differs", now=NOW
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -9,7 +9,8 @@ from django.db import OperationalError, connection
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
-from ledger.books import accounts, journal, recognition
+from ledger.books import accounts, balance_postings, journal
+from ledger.books.trial_balance import net_balance
 from ledger.ingest import balance
 from ledger.ingest.balance import Reading
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Refund
@@ -47,7 +48,7 @@ def test_a_payment_is_posted_with_its_fee_and_its_order(sandbox: Sandbox) -> Non
     assert (stored.amount, stored.fee, stored.fee_tax, stored.net) == (12_130, 437, 0, 11_693)
     entry = JournalEntry.objects.get()
     assert (entry.order, entry.source_id, entry.day) == (order, stored.id, NOW.date())
-    assert journal.balance(accounts.PREPAYMENTS, order=order) == -12_130
+    assert net_balance(accounts.PREPAYMENTS, order=order) == -12_130
 
 
 def test_the_fee_of_a_jcb_card_is_split(sandbox: Sandbox) -> None:
@@ -55,9 +56,9 @@ def test_the_fee_of_a_jcb_card_is_split(sandbox: Sandbox) -> None:
     build.paid_order(sandbox, placed=build.worked_order(now=NOW), card="3566002020360505", now=NOW)
     balance.fetch_new(now=NOW)
     assert BalanceTransaction.objects.get().fee_tax == 44
-    assert journal.balance(accounts.FEES_TAXABLE) == 437
-    assert journal.balance(accounts.INPUT_TAX) == 44
-    assert journal.balance(accounts.STRIPE_BALANCE) == 12_130 - 481
+    assert net_balance(accounts.FEES_TAXABLE) == 437
+    assert net_balance(accounts.INPUT_TAX) == 44
+    assert net_balance(accounts.STRIPE_BALANCE) == 12_130 - 481
 
 
 def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
@@ -87,7 +88,7 @@ def test_a_database_that_does_not_work_is_not_tried_with_every_single_reading() 
 
 
 def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
-    rows = recognition.known(["ch_1"])
+    rows = balance_postings.load_local_rows(["ch_1"])
     assert balance._store([reading()], rows, NOW) == 1
     assert balance._store([reading(), reading(2)], rows, NOW) == 1
     assert JournalEntry.objects.count() == 2
@@ -149,8 +150,8 @@ def test_a_currency_that_our_books_do_not_know_is_a_discrepancy_and_no_entry() -
 
 def test_a_charge_without_a_payment_keeps_1150_true() -> None:
     balance.take_in([reading()], now=NOW)
-    assert journal.balance(accounts.STRIPE_BALANCE) == 96
-    assert journal.balance(accounts.PREPAYMENTS) == -100
+    assert net_balance(accounts.STRIPE_BALANCE) == 96
+    assert net_balance(accounts.PREPAYMENTS) == -100
     found = Discrepancy.objects.get()
     assert (found.kind, found.object_id, found.day) == ("missing_in_books", "ch_1", NOW.date())
 

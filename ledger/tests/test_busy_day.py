@@ -7,7 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from kikaku.sandbox import Sandbox
-from ledger.books import accounts, journal, trial_balance
+from ledger.books import accounts, trial_balance
+from ledger.books.trial_balance import net_balance
 from ledger.closing import invariants, verification
 from ledger.closing.daily_close import CloseResult, close_day
 from ledger.ingest import balance
@@ -53,33 +54,35 @@ def test_the_closing_balances_are_the_report_of_the_day(sandbox: Sandbox) -> Non
     result, _queries = counted(sandbox, 20, 0)
     carried = {row.account_id: row.debit - row.credit for row in ClosingBalance.objects.all()}
     assert carried == {row["account"]: row["closing"] for row in result.report["trial_balance"]}
-    assert trial_balance.at(MONDAY) == trial_balance.recomputed(MONDAY)
+    assert trial_balance.account_balances(MONDAY) == trial_balance.recompute_account_balances(MONDAY)
     assert result.report["sub_ledgers"]["2130"]["orders"] == invariants_open_orders()
 
 
 def invariants_open_orders() -> int:
     """Count the orders that have something left in 2130, one by one."""
     orders = {entry.order for entry in JournalEntry.objects.exclude(order=None).select_related("order")}
-    return sum(1 for order in orders if journal.balance(accounts.PREPAYMENTS, order=order))
+    return sum(1 for order in orders if net_balance(accounts.PREPAYMENTS, order=order))
 
 
 def test_a_closed_day_is_not_added_up_again(sandbox: Sandbox) -> None:
     counted(sandbox, 20, 0)
-    before = trial_balance.at(MONDAY)
+    before = trial_balance.account_balances(MONDAY)
     tamper(
         f"DELETE FROM ledger_journalline WHERE entry_id IN (SELECT id FROM ledger_journalentry WHERE day = '{MONDAY}')"
     )
-    assert trial_balance.at(MONDAY) == before  # that somebody did so is for `verify_books` to say
-    assert journal.balance(accounts.STRIPE_BALANCE) == before[accounts.STRIPE_BALANCE].balance
+    assert (
+        trial_balance.account_balances(MONDAY) == before
+    )  # that somebody did so is for `verify_books` to say
+    assert net_balance(accounts.STRIPE_BALANCE) == before[accounts.STRIPE_BALANCE].net
     assert [finding.check for finding in invariants.trial_balance(MONDAY)] == []
 
 
 def test_books_closed_before_balances_were_carried_are_added_up_from_the_beginning(sandbox: Sandbox) -> None:
     counted(sandbox, 20, 0)
-    before = trial_balance.at(MONDAY)
+    before = trial_balance.account_balances(MONDAY)
     tamper("DELETE FROM ledger_closingbalance")
-    assert trial_balance.at(MONDAY) == before
+    assert trial_balance.account_balances(MONDAY) == before
     result, _queries = counted(sandbox, 20, 1)
     assert result.differences == 0
     assert DailyClose.objects.count() == 2
-    assert trial_balance.at(TUESDAY) == trial_balance.recomputed(TUESDAY)
+    assert trial_balance.account_balances(TUESDAY) == trial_balance.recompute_account_balances(TUESDAY)

@@ -7,8 +7,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
-from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS, REFUNDS_PAYABLE
+from ledger.books.trial_balance import net_balance
 from ledger.models import Order, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds
@@ -67,7 +67,7 @@ def test_a_paid_order_is_cancelled_and_all_of_its_money_goes_back(sandbox: Sandb
     assert "¥22,500" in order.mails.get(kind="cancelled").text
     build.deliver(sandbox)
     build.fetch(sandbox)
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
 
 
 @pytest.mark.django_db
@@ -77,7 +77,7 @@ def test_only_the_rest_goes_back_when_a_part_was_refunded_before(sandbox: Sandbo
     cancel(order)
     assert sorted(order.refunds.values_list("amount", flat=True)) == [1_500, 10_000]
     build.fetch(sandbox)
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
 
 
 @pytest.mark.django_db
@@ -169,7 +169,7 @@ def test_money_that_never_paid_the_order_goes_back_when_it_is_cancelled(sandbox:
     cancel(order)
     assert order.refunds.get().amount == 11_500
     build.fetch(sandbox)
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
 
 
 @pytest.mark.django_db
@@ -191,7 +191,7 @@ def test_of_money_that_never_paid_the_order_only_what_is_left_goes_back(sandbox:
         (500, Refund.Status.SUCCEEDED),
         (11_000, Refund.Status.SUCCEEDED),
     }
-    assert journal.balance(PREPAYMENTS) == journal.balance(REFUNDS_PAYABLE) == 0
+    assert net_balance(PREPAYMENTS) == net_balance(REFUNDS_PAYABLE) == 0
 
 
 @pytest.mark.django_db

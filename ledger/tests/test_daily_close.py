@@ -9,7 +9,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
-from ledger.books import accounts, journal, recognition
+from ledger.books import accounts, balance_postings
+from ledger.books.trial_balance import net_balance
 from ledger.closing import daily_close, evidence
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
@@ -49,7 +50,7 @@ def test_a_day_of_sales_fees_shipments_and_refunds_closes_without_differences(sa
     assert (close.day, close.run, close.previous_sha256) == (MONDAY, 1, "")
     # 12,130 − 437 and 5,500 − 198 − 20 came in, 3,000 went out
     assert close.stripe_balance == close.book_balance == 12_130 - 437 + 5_500 - 198 - 20 - 3_000
-    assert close.stripe_balance == journal.balance(accounts.STRIPE_BALANCE, until=MONDAY)
+    assert close.stripe_balance == net_balance(accounts.STRIPE_BALANCE, until=MONDAY)
     assert result.report["trial_balance"][0]["account"] == "1150"
     assert sum(row["closing"] for row in result.report["trial_balance"]) == 0
     assert {check["findings"] for check in result.report["checks"]} == {0}
@@ -191,7 +192,7 @@ def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes
         MONDAY,
     )
     assert result.report["proof"]["difference"] == 0  # 1150 is true all the same
-    assert journal.balance(accounts.PREPAYMENTS) == -11_500
+    assert net_balance(accounts.PREPAYMENTS) == -11_500
 
 
 def test_a_resolved_discrepancy_counts_no_more(sandbox: Sandbox) -> None:
@@ -259,7 +260,7 @@ def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_
             available_on=now,
             day=MONDAY,
         )
-        recognition.post_balance_transactions([forged], now=now)
+        balance_postings.post_balance_transactions([forged], now=now)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     found = {(row["kind"], row["object"]): row["amount"] for row in result.report["discrepancies"]}
     assert found == {
@@ -268,7 +269,7 @@ def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_
         ("balance", "1150"): -777,
     }
     assert result.exit_code == 2
-    assert journal.balance(accounts.SUSPENSE) == -777
+    assert net_balance(accounts.SUSPENSE) == -777
 
 
 def test_an_unbalanced_book_keeps_the_day_open(sandbox: Sandbox) -> None:

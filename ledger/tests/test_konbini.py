@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger.books import journal
 from ledger.books.accounts import FEES_TAXABLE, INPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, STRIPE_BALANCE
+from ledger.books.trial_balance import net_balance
 from ledger.models import CheckoutAttempt, Discrepancy, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, mail, payments, refunds
@@ -164,9 +164,9 @@ def test_the_fee_of_a_konbini_payment_is_taxable(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     pay(sandbox, order, at(TUESDAY, 9))
     build.fetch(sandbox)
-    txn_fee = journal.balance(FEES_TAXABLE) + journal.balance(INPUT_TAX)
-    assert journal.balance(INPUT_TAX) == journal.balance(FEES_TAXABLE) // 10 > 0
-    assert journal.balance(STRIPE_BALANCE) == order.total - txn_fee
+    txn_fee = net_balance(FEES_TAXABLE) + net_balance(INPUT_TAX)
+    assert net_balance(INPUT_TAX) == net_balance(FEES_TAXABLE) // 10 > 0
+    assert net_balance(STRIPE_BALANCE) == order.total - txn_fee
 
 
 @pytest.mark.django_db
@@ -307,7 +307,7 @@ def test_what_is_paid_after_the_cancellation_is_sent_back_and_watched(sandbox: S
     refunds.send_requested(now=now + timedelta(minutes=5))
     refund = order.refunds.get()
     assert (refund.status, refund.amount) == (Refund.Status.REQUIRES_ACTION, order.total)
-    assert (journal.balance(PREPAYMENTS), -journal.balance(REFUNDS_PAYABLE)) == (0, order.total)
+    assert (net_balance(PREPAYMENTS), -net_balance(REFUNDS_PAYABLE)) == (0, order.total)
     assert_sound()
     sandbox.claim_refund(str(refund.stripe_id))
     now = set_clock(sandbox, now + timedelta(days=2))
@@ -316,7 +316,7 @@ def test_what_is_paid_after_the_cancellation_is_sent_back_and_watched(sandbox: S
     build.fetch(sandbox)
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
-    assert journal.balance(REFUNDS_PAYABLE) == 0
+    assert net_balance(REFUNDS_PAYABLE) == 0
     assert_sound()
 
 

@@ -11,8 +11,9 @@ from django.core.management import call_command
 
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger.books import accounts, journal
-from ledger.books.discrepancies import note
+from ledger.books import accounts
+from ledger.books.discrepancies import note_discrepancy
+from ledger.books.trial_balance import net_balance
 from ledger.closing import evidence
 from ledger.closing.daily_close import CloseFailed, CloseResult, close_day, close_days, open_days
 from ledger.ingest import inbox
@@ -124,7 +125,7 @@ def test_a_refund_after_shipment_takes_its_tax_back(sandbox: Sandbox) -> None:
     build.refund(sold(sandbox, shipped=True), now=at(MONDAY, 11))
     result = close(sandbox)
     assert [row["returned_tax"] for row in result.report["sales"]] == [1_008, 76]
-    assert journal.balance(accounts.OUTPUT_TAX_10) == journal.balance(accounts.OUTPUT_TAX_8) == 0
+    assert net_balance(accounts.OUTPUT_TAX_10) == net_balance(accounts.OUTPUT_TAX_8) == 0
 
 
 def test_a_refunded_order_stays_in_the_sales_and_its_refund_stands_beside_them(sandbox: Sandbox) -> None:
@@ -229,7 +230,7 @@ def test_a_refund_that_failed_later_counts_no_more(sandbox: Sandbox) -> None:
     build.fetch(sandbox)
     assert order.refunds.get().status == Refund.Status.FAILED
     assert refunds.refundable(order.payments.get()) == order.total
-    assert journal.balance(accounts.REFUNDS_PAYABLE, order=order) == -1_000
+    assert net_balance(accounts.REFUNDS_PAYABLE, order=order) == -1_000
 
 
 def test_of_several_events_that_tell_of_a_payment_one_writes_it(sandbox: Sandbox) -> None:
@@ -261,7 +262,7 @@ def test_disputes_and_payouts_are_never_lost_but_wait_in_suspense_for_a_person(
     change_balance(sandbox, kind=kind, source=source, amount=amount, fee=fee)
     result = close(sandbox)
     assert result.report["proof"]["difference"] == 0  # 1150 is true nevertheless
-    assert journal.balance(accounts.SUSPENSE) == -amount
+    assert net_balance(accounts.SUSPENSE) == -amount
     assert [(row["kind"], row["amount"]) for row in result.report["discrepancies"]] == [
         ("unknown_type", amount)
     ]
@@ -368,6 +369,6 @@ def test_the_shelf_is_changed_by_movements_that_count_once() -> None:
 
 def test_a_discrepancy_is_noted_once_and_stays_until_a_person_resolves_it(sandbox: Sandbox) -> None:
     for _twice in range(2):
-        note(Discrepancy.Kind.AMOUNT, "ch_1", day=MONDAY, amount=5, now=at(MONDAY))
+        note_discrepancy(Discrepancy.Kind.AMOUNT, "ch_1", day=MONDAY, amount=5, now=at(MONDAY))
     assert close(sandbox).differences == 1
     assert Discrepancy.objects.get().resolved_at is None

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS
+from ledger.books.trial_balance import net_balance
 from ledger.ingest import inbox
 from ledger.models import (
     CheckoutAttempt,
@@ -186,7 +186,7 @@ def test_money_for_a_cancelled_order_is_recorded_noted_and_sent_back(sandbox: Sa
     assert refund.status == Refund.Status.SUCCEEDED
     assert [mail.kind for mail in order.mails.all()] == [OutgoingMail.Kind.REFUNDED]
     build.fetch(sandbox)
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
     # again: nothing more
     assert refunds.send_requested(now=later) == 0
     assert order.refunds.count() == 1
@@ -213,9 +213,9 @@ def test_a_second_payment_of_one_order_is_sent_back_and_the_first_stays(sandbox:
     assert refund.status == Refund.Status.SUCCEEDED
     assert refund.amount == 11_500
     build.fetch(sandbox)
-    assert journal.balance(PREPAYMENTS, order=order) == -11_500
+    assert net_balance(PREPAYMENTS, order=order) == -11_500
     build.ship(order)
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
 
 
 def test_a_succeeded_event_does_not_revive_an_order_that_expired(sandbox: Sandbox) -> None:

@@ -11,10 +11,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ledger.books import journal, recognition
-from ledger.books.accounts import OUTPUT_TAX, PREPAYMENTS, REFUNDS_PAYABLE, RETURNS, SALES, SHIPPING_INCOME
-from ledger.books.order_pots import pots
+from ledger.books import balance_postings, recognition, refunds_payable
+from ledger.books.accounts import (
+    OUTPUT_TAX_ACCOUNTS,
+    PREPAYMENTS,
+    REFUNDS_PAYABLE,
+    RETURNS_ACCOUNTS,
+    SALES_ACCOUNTS,
+    SHIPPING_INCOME,
+)
+from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax import totals
+from ledger.books.trial_balance import net_balance
 from ledger.closing import invariants
 from ledger.models import (
     BalanceTransaction,
@@ -105,7 +113,7 @@ class Case:
                 available_on=NOW,
                 day=NOW.date(),
             )
-            recognition.post_balance_transactions([txn], now=NOW)
+            balance_postings.post_balance_transactions([txn], now=NOW)
             return JournalEntry.objects.filter(source_id=txn.id).first()
 
     def ship(self, quantities: Sequence[int]) -> JournalEntry | None:
@@ -175,7 +183,7 @@ class Case:
             Refund.objects.filter(pk=refund.pk).update(status="failed")
             refund.refresh_from_db()
             with transaction.atomic():
-                recognition.post_failed_refund(refund, now=NOW)
+                refunds_payable.post_failed_refund(refund, now=NOW)
             if fails == "after":
                 self.transaction("refund_failure", str(refund.stripe_id), refund.amount)
         else:
@@ -190,7 +198,7 @@ class Case:
 
     def owed(self, account: str) -> int:
         """Give credit − debit of an account for the order."""
-        return -journal.balance(account, order=self.order)
+        return -net_balance(account, order=self.order)
 
     def check(self) -> None:
         """Run the invariants over the order."""
@@ -333,7 +341,7 @@ def test_a_refund_that_failed_before_money_moved_is_owed_too() -> None:
     case.settle(refund, fails="before")
     assert (case.owed(PREPAYMENTS), case.owed(REFUNDS_PAYABLE)) == (9_130, 3_000)
     with transaction.atomic():
-        recognition.post_failed_refund(refund, now=NOW)  # told twice
+        refunds_payable.post_failed_refund(refund, now=NOW)  # told twice
     assert case.owed(REFUNDS_PAYABLE) == 3_000
     assert case.ask().amount == 12_130  # everything: what is owed, and the rest
     case.check()
@@ -493,11 +501,11 @@ def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
                 case.settle(case.ask())
             case.check()
             assert case.owed(PREPAYMENTS) == case.owed(REFUNDS_PAYABLE) == 0
-            assert journal.balance("1150", order=case.order) == 0
+            assert net_balance("1150", order=case.order) == 0
             for rate in (10, 8):
                 shipping = case.owed(SHIPPING_INCOME) if rate == 10 else 0
-                assert case.owed(SALES[rate]) + shipping + case.owed(RETURNS[rate]) == 0
-                assert case.owed(OUTPUT_TAX[rate]) == 0
+                assert case.owed(SALES_ACCOUNTS[rate]) + shipping + case.owed(RETURNS_ACCOUNTS[rate]) == 0
+                assert case.owed(OUTPUT_TAX_ACCOUNTS[rate]) == 0
 
 
 def test_the_state_of_an_order_is_read_in_four_queries(django_assert_num_queries: object) -> None:
@@ -505,7 +513,7 @@ def test_the_state_of_an_order_is_read_in_four_queries(django_assert_num_queries
     case.ship([1, 1])
     case.settle(case.ask(500))
     with django_assert_num_queries(4):  # type: ignore[operator]
-        pots(case.order)
+        tax_buckets(case.order)
 
 
 def test_a_charge_without_fee_and_amount_has_no_entry() -> None:
@@ -516,5 +524,5 @@ def test_a_transaction_is_posted_once(db: None) -> None:
     case = worked()
     txn = BalanceTransaction.objects.get()
     with pytest.raises(IntegrityError), transaction.atomic():
-        recognition.post_balance_transactions([txn], now=NOW + timedelta(hours=1))
+        balance_postings.post_balance_transactions([txn], now=NOW + timedelta(hours=1))
     assert case.order.entries.count() == 1

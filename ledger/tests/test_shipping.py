@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
-from ledger.books import journal
 from ledger.books.accounts import PREPAYMENTS
+from ledger.books.trial_balance import net_balance
 from ledger.models import JournalEntry, Order, OutgoingMail, Shipment, StockItem, StockMovement
 from ledger.models.orders import OrderStatus
 from ledger.sales import shipping
@@ -37,7 +37,7 @@ def test_a_whole_order_is_shipped(sandbox: Sandbox) -> None:
     item = StockItem.objects.get()
     assert (item.on_hand, item.reserved) == (3, 0)
     assert StockMovement.objects.get(kind=StockMovement.Kind.SHIPMENT).quantity == -2
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
     mail = order.mails.get(kind=OutgoingMail.Kind.SHIPPED)
     assert "4000-0000-0001" in mail.text
     assert shipment.actor == "staff"
@@ -58,7 +58,7 @@ def test_an_order_is_shipped_in_parts(sandbox: Sandbox) -> None:
     ship(order, "n3")
     order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
-    assert journal.balance(PREPAYMENTS, order=order) == 0
+    assert net_balance(PREPAYMENTS, order=order) == 0
     assert order.mails.filter(kind=OutgoingMail.Kind.SHIPPED).count() == 3
     assert not StockItem.objects.filter(reserved__gt=0).exists()
 

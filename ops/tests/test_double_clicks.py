@@ -22,7 +22,7 @@ from django.utils import timezone
 from PIL import Image
 
 from kikaku.sandbox import Sandbox
-from ledger.books.discrepancies import note
+from ledger.books.discrepancies import note_discrepancy
 from ledger.ingest import inbox
 from ledger.models import (
     Account,
@@ -287,7 +287,7 @@ def send_again(world: World) -> Click:
 
 
 def resolve(world: World) -> Click:
-    row = note(Discrepancy.Kind.AMOUNT, "ch_1", day=timezone.localdate(), now=timezone.now())
+    row = note_discrepancy(Discrepancy.Kind.AMOUNT, "ch_1", day=timezone.localdate(), now=timezone.now())
     return Click(
         world.staff,
         address_of("ledger_discrepancy_resolve", row.pk),

@@ -42,7 +42,7 @@ def test_the_totals_add_up_for_every_cart(
     assert totals.discount == min(discount, totals.goods_total)
     assert sum(totals.line_discounts) == totals.discount
     assert totals.total == totals.goods_total - totals.discount + totals.shipping_fee
-    assert sum(totals.pots.values()) == totals.total
+    assert sum(totals.gross_by_rate.values()) == totals.total
     for rate, gross, tax in priced.taxes:
         assert tax == gross * rate // (100 + rate)
     if priced.orderable:

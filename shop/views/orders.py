@@ -234,7 +234,7 @@ def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None)
 
 
 def taxes(order: Order) -> list[tuple[int, int, int]]:
-    """Return rate, gross and contained tax of each rate; shipping belongs to the 10 % pot."""
+    """Return rate, gross and contained tax of each rate; shipping belongs to 10 %."""
     gross = {10: order.shipping_fee, 8: 0}
     for line in order.lines.all():
         gross[line.tax_rate] += line.total

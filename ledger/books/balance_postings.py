@@ -1,0 +1,162 @@
+"""What is posted of the changes of Stripe's balance: captures, refunds, failed refunds and what is unexplained."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Q
+
+from kikaku.transactions import require_transaction
+from ledger.books import journal, posting
+from ledger.books.discrepancies import note_discrepancy
+from ledger.books.posting import BalanceChange, Draft, RefundPart
+from ledger.books.refunds_payable import refund_parts
+from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
+
+CHARGE_TYPES = frozenset({"charge", "payment"})
+REFUND_TYPES = frozenset({"refund", "payment_refund"})
+REFUND_FAILURE_TYPES = frozenset({"refund_failure", "payment_failure_refund"})
+
+# the conditions in SQL; `is_refund` and `is_refund_failure` are the same for one transaction
+IS_CHARGE = Q(type__in=sorted(CHARGE_TYPES))
+IS_REFUND = Q(type__in=sorted(REFUND_TYPES), amount__lte=0)
+IS_REFUND_FAILURE = Q(type__in=sorted(REFUND_FAILURE_TYPES)) | Q(type__in=sorted(REFUND_TYPES), amount__gt=0)
+
+
+def is_refund(txn_type: str, amount: int) -> bool:
+    """Return whether a balance transaction of this type and amount (JPY) is the money of a refund leaving."""
+    return txn_type in REFUND_TYPES and amount <= 0
+
+
+def is_refund_failure(txn_type: str, amount: int) -> bool:
+    """Return whether a balance transaction of this type and amount (JPY) is the money of a failed refund returning.
+
+    Card refunds have a type of their own for it; other methods have a `payment_refund` with a positive amount.
+    """
+    return txn_type in REFUND_FAILURE_TYPES or (txn_type in REFUND_TYPES and amount > 0)
+
+
+@dataclass(frozen=True)
+class LocalRows:
+    """Our rows behind some Stripe objects."""
+
+    payments: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # charge → order id and number
+    refunds: Mapping[str, Refund] = field(default_factory=dict)  # by id of the refund at Stripe
+
+
+def load_local_rows(sources: Collection[str]) -> LocalRows:
+    """Return the payments and refunds behind the sources (ch_…, re_…) of some transactions. Two queries."""
+    return LocalRows(
+        payments={
+            str(charge): (order_id, number)
+            for charge, order_id, number in Payment.objects.filter(charge__in=sources).values_list(
+                "charge", "order_id", "order__number"
+            )
+        },
+        refunds={
+            str(refund.stripe_id): refund
+            for refund in Refund.objects.filter(stripe_id__in=sources).select_related("order")
+        },
+    )
+
+
+def post_balance_transactions(
+    txns: Sequence[BalanceTransaction], *, now: datetime, rows: LocalRows | None = None
+) -> None:
+    """Post balance transactions inside the transaction that has just stored them; their keys make that once.
+
+    Unexplained ones are posted too, so that 1150 stays correct, with a `Discrepancy`: a charge or refund without a
+    row of ours against 2130; an unknown type, or an amount other than the refund's, against 9990. One that surfaces
+    after its day was closed is noted for both days. One of ¥0 has no entry.
+    """
+    require_transaction()
+    rows = load_local_rows({txn.source for txn in txns}) if rows is None else rows
+    moved = [txn for txn in txns if txn.amount or txn.fee]
+    parts = refund_parts(
+        [refund for txn in moved if (refund := _refund_of(txn, rows)) and refund.amount == -txn.amount]
+    )
+    drafts = [_draft(txn, rows, parts) for txn in moved]
+    entries = journal.post_all([draft for draft, _problem in drafts], now=now)
+    for txn, entry, (_drafted, problem) in zip(moved, entries, drafts, strict=True):
+        _note_problems(txn, entry, problem, now=now)
+
+
+def _refund_of(txn: BalanceTransaction, rows: LocalRows) -> Refund | None:
+    """Return our refund whose money left with this transaction."""
+    return rows.refunds.get(txn.source) if is_refund(txn.type, txn.amount) else None
+
+
+def _note_problems(
+    txn: BalanceTransaction, entry: JournalEntry, problem: tuple[str, str] | None, *, now: datetime
+) -> None:
+    """Record what is wrong with a posted transaction, and that it was posted after its day was closed."""
+    if problem is not None:
+        kind, detail = problem
+        is_unknown_type = kind == Discrepancy.Kind.UNKNOWN_TYPE
+        note_discrepancy(
+            kind,
+            txn.id if is_unknown_type else txn.source or txn.id,  # a person looks for the charge or refund
+            day=entry.day,
+            amount=txn.amount,
+            detail=detail,
+            now=now,
+        )
+    if entry.day != txn.day:
+        for day in (txn.day, entry.day):
+            note_discrepancy(
+                Discrepancy.Kind.LATE,
+                txn.id,
+                day=day,
+                amount=txn.net,
+                detail=f"{txn.type} {txn.source}: of {txn.day}, posted on {entry.day}",
+                now=now,
+            )
+
+
+def _draft(
+    txn: BalanceTransaction, rows: LocalRows, parts: Mapping[int, list[RefundPart]]
+) -> tuple[Draft, tuple[str, str] | None]:
+    """Return the draft of a transaction, and the kind and detail of what is wrong with it, if anything is."""
+    change = BalanceChange(
+        id=txn.id, amount=txn.amount, fee=txn.fee, fee_tax=txn.fee_tax, occurred_at=txn.created
+    )
+    if txn.type in CHARGE_TYPES:
+        paid = rows.payments.get(txn.source)
+        if paid is None:
+            return posting.capture(change, order_id=None, reference=txn.source), (
+                Discrepancy.Kind.MISSING_IN_BOOKS,
+                f"charge {txn.source} has no payment of ours",
+            )
+        return posting.capture(change, order_id=paid[0], reference=paid[1]), None
+    refund = rows.refunds.get(txn.source)
+    if is_refund(txn.type, txn.amount):
+        if refund is None:
+            return posting.unknown_refund(change, reference=txn.source), (
+                Discrepancy.Kind.MISSING_IN_BOOKS,
+                f"refund {txn.source} is none of ours",
+            )
+        if refund.amount != -txn.amount:
+            return posting.suspense(change, order_id=refund.order_id, reference=refund.order.number), (
+                Discrepancy.Kind.AMOUNT,
+                f"refund {txn.source}: ours {refund.amount}, Stripe's {-txn.amount}",
+            )
+        return posting.refund(
+            change,
+            order_id=refund.order_id,
+            reference=refund.order.number,
+            parts=parts[refund.pk],
+        ), None
+    if is_refund_failure(txn.type, txn.amount):
+        order = refund.order if refund is not None else None
+        problem = None
+        if order is None:
+            problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"refund {txn.source} is none of ours")
+        return posting.refund_failure(
+            change,
+            order_id=order.pk if order else None,
+            reference=order.number if order else txn.source,
+        ), problem
+    return posting.suspense(change, order_id=None, reference=f"{txn.type} {txn.source}"), (
+        Discrepancy.Kind.UNKNOWN_TYPE,
+        f"{txn.type} {txn.source}",
+    )

@@ -1,0 +1,134 @@
+"""The tax buckets of orders, and their money outside every bucket, read from the rows.
+
+Order lines, refund lines and journal entries decide; `ledger.books.tax_buckets` calculates with what is read here.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from django.db.models import Q, Sum
+
+from ledger.books import accounts, posting
+from ledger.books.tax import RATES, SHIPPING_RATE
+from ledger.books.tax_buckets import TaxBucket
+from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
+
+# A refund line of the shipping fee has no order line and a quantity of 1; a refund line of a part of a rate has 0.
+IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
+
+IS_SHIPMENT_ENTRY = Q(entry__source_type=posting.SHIPMENT_SOURCE)
+
+
+def tax_buckets(order: Order) -> dict[int, TaxBucket]:
+    """Return the bucket of each rate, by posted shipments and requested refunds. Four queries.
+
+    A refund counts from its request on, whatever happens to it later: one that fails is owed in 2120.
+    """
+    return tax_buckets_of([order])[order.pk]
+
+
+def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
+    """Return the buckets of several orders by order id, as `tax_buckets` does. Four queries for all of them."""
+    gross = {order.pk: dict.fromkeys(RATES, 0) for order in orders}
+    for order_id, rate, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
+        "order_id", "tax_rate", "total"
+    ):
+        gross[order_id][rate] += total
+    for order in orders:
+        gross[order.pk][SHIPPING_RATE] += order.shipping_fee
+    shipped = _posted_credit(gross.keys(), IS_SHIPMENT_ENTRY)
+    reversed_ = _posted_credit(gross.keys(), ~IS_SHIPMENT_ENTRY)
+    refunded = {
+        (order_id, rate): (before, after)
+        for order_id, rate, before, after in RefundLine.objects.filter(
+            refund__order__in=gross.keys(), tax_rate__isnull=False
+        )
+        .values_list("refund__order_id", "tax_rate")
+        .annotate(before=Sum("prepaid"), after=Sum("recognised"))
+        .order_by()
+        .values_list("refund__order_id", "tax_rate", "before", "after")
+    }
+    buckets: dict[int, dict[int, TaxBucket]] = {order_id: {} for order_id in gross}
+    for order_id, gross_by_rate in gross.items():
+        for rate in RATES:
+            before, after = refunded.get((order_id, rate), (0, 0))
+            shipping = shipped[order_id, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
+            tax = shipped[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
+            buckets[order_id][rate] = TaxBucket(
+                rate=rate,
+                gross=gross_by_rate[rate],
+                recognised=shipped[order_id, accounts.SALES_ACCOUNTS[rate]] + shipping + tax,
+                tax=tax,
+                refunded_before=before,
+                refunded_after=after,
+                tax_reversed=-reversed_[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
+            )
+    return buckets
+
+
+def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
+    """Return the buckets by order id with posted instead of requested refunds: the base of the cumulative tax."""
+    posted = _posted_credit([order.pk for order in orders], ~IS_SHIPMENT_ENTRY)
+    return {
+        order_id: {
+            rate: replace(
+                bucket,
+                refunded_after=-posted[order_id, accounts.RETURNS_ACCOUNTS[rate]]
+                - posted[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
+            )
+            for rate, bucket in by_rate.items()
+        }
+        for order_id, by_rate in tax_buckets_of(orders).items()
+    }
+
+
+def _posted_credit(orders: Collection[int], condition: Q) -> defaultdict[tuple[int, str], int]:
+    """Return credit − debit by order and account over the orders' entries that meet a condition; 0 for the others."""
+    credit_by_account: defaultdict[tuple[int, str], int] = defaultdict(int)
+    for order_id, account, debit, credit in (
+        JournalLine.objects.filter(condition, entry__order__in=orders)
+        .values_list("entry__order_id", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .order_by()
+        .values_list("entry__order_id", "account_id", "debits", "credits")
+    ):
+        credit_by_account[order_id, account] = credit - debit
+    return credit_by_account
+
+
+@dataclass(frozen=True)
+class UnallocatedMoney:
+    """Money of an order that belongs to no tax bucket (JPY)."""
+
+    is_funded: bool  # whether the payments cover the order; if not, its buckets are empty
+    excess: int  # paid beyond the order's total and not refunded; all that was paid when it is not funded
+    owed: int  # of failed refunds, not yet refunded again
+    # refunded at Stripe although it was reserved for a refund of ours, which therefore cannot succeed
+    overdrawn: int
+
+
+def unallocated_money(order: Order) -> UnallocatedMoney:
+    """Return what was paid beyond the order's total, and what is owed since refunds failed. Four queries."""
+    captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
+    failed: int = (
+        Refund.objects.filter(
+            order=order, status__in=[Refund.Status.FAILED, Refund.Status.CANCELED]
+        ).aggregate(sum=Sum("amount"))["sum"]
+        or 0
+    )
+    taken = RefundLine.objects.filter(refund__order=order, tax_rate__isnull=True).aggregate(
+        excess=Sum("prepaid"), payable=Sum("payable")
+    )
+    is_settlement = Q(entry__source_type=posting.REFUND_SOURCE, entry__purpose=posting.SETTLEMENT_PURPOSE)
+    settled = -_posted_credit([order.pk], is_settlement)[order.pk, accounts.REFUNDS_PAYABLE]
+    given_back = (taken["excess"] or 0) - settled
+    overdrawn = max(0, given_back - (captured - order.total if captured >= order.total else captured))
+    kept = captured - given_back + overdrawn  # what was refunded outside the buckets was never for the order
+    is_funded = kept >= order.total
+    return UnallocatedMoney(
+        is_funded=is_funded,
+        excess=kept - (order.total if is_funded else 0),
+        owed=failed - (taken["payable"] or 0) - settled,
+        overdrawn=overdrawn,
+    )

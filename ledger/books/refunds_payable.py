@@ -1,0 +1,137 @@
+"""Refunds in the journal: where their money comes from, and what is owed (2120) while it has not moved."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from kikaku.transactions import require_transaction
+from ledger.books import journal, posting
+from ledger.books.order_buckets import posted_tax_buckets_of, unallocated_money
+from ledger.books.posting import RefundPart
+from ledger.books.tax_buckets import reverse
+from ledger.models import BalanceTransaction, JournalEntry, Order, Refund, RefundLine
+
+
+def post_waiting_refund(refund: Refund, *, since: datetime, now: datetime) -> JournalEntry | None:
+    """Post a refund that waits for the customer's bank account: its amount is owed (2120) until the money moves.
+
+    It is owed since the refund was created at Stripe (`since`), because its money may move before we hear of it.
+    Does nothing when it was posted before. Inside the transaction that marks the refund as waiting.
+    """
+    return _post_unpaid_refund(refund, posting.WAITING_PURPOSE, occurred_at=since, now=now)
+
+
+def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
+    """Post a refund that failed or was cancelled before any money moved: its amount is owed (2120).
+
+    A refund that waited is owed already. Does nothing when Stripe's balance had moved for it: then the failure has a
+    balance transaction. Inside the transaction that marks the refund as failed.
+    """
+    return _post_unpaid_refund(refund, posting.FAILED_PURPOSE, occurred_at=now, now=now)
+
+
+def _post_unpaid_refund(
+    refund: Refund, purpose: str, *, occurred_at: datetime, now: datetime
+) -> JournalEntry | None:
+    require_transaction()
+    if refund.stripe_id and BalanceTransaction.objects.filter(source=refund.stripe_id).exists():
+        return None
+    posted = _unpaid_refund_entries([refund]).first()
+    if posted is not None:
+        return posted
+    draft = posting.unpaid_refund(
+        str(refund.pk),
+        purpose,
+        occurred_at=occurred_at,
+        order_id=refund.order_id,
+        reference=refund.order.number,
+        parts=refund_parts([refund])[refund.pk],
+    )
+    return journal.post(draft, now=now) if draft.lines else None
+
+
+def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
+    """Settle what the failed refund owes with what other refunds took beyond the order's money.
+
+    A refund in Stripe's dashboard took the money reserved for our refund. Stripe refused ours, so its amount is owed;
+    the other one could only be taken from 2130. The entry moves its amount to 2120. Inside the transaction that marks
+    `failed`, with the order locked.
+    """
+    require_transaction()
+    unallocated = unallocated_money(failed.order)
+    amount = min(unallocated.overdrawn, unallocated.owed)
+    if amount:
+        draft = posting.settlement(
+            str(failed.pk),
+            amount=amount,
+            occurred_at=now,
+            order_id=failed.order_id,
+            reference=failed.order.number,
+        )
+        journal.post(draft, now=now)
+
+
+def _unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
+    return JournalEntry.objects.filter(
+        source_type=posting.REFUND_SOURCE,
+        source_id__in=[str(refund.pk) for refund in refunds],
+        purpose__in=posting.UNPAID_REFUND_PURPOSES,
+    )
+
+
+def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
+    """Return the parts of refunds with their tax by refund id; the tax of each builds on the refunds before it.
+
+    Locks the orders, so that no concurrent refund computes their tax. Nine queries, however many refunds.
+    """
+    if not refunds:
+        return {}
+    orders = Order.objects.select_for_update().filter(pk__in={refund.order_id for refund in refunds})
+    locked = {order.pk: order for order in orders.order_by("pk")}
+    posted_as_owed = set(_unpaid_refund_entries(refunds).values_list("source_id", flat=True))
+    lines: defaultdict[int, list[RefundLine]] = defaultdict(list)
+    taxed_orders = set()
+    for line in RefundLine.objects.filter(refund__in=refunds).select_related("refund").order_by("pk"):
+        lines[line.refund_id].append(line)
+        if line.recognised and line.tax_rate is not None:
+            taxed_orders.add(line.refund.order_id)
+    buckets = posted_tax_buckets_of([locked[pk] for pk in sorted(taxed_orders)]) if taxed_orders else {}
+    parts_by_refund = {}
+    for refund in refunds:
+        if str(refund.pk) in posted_as_owed:
+            parts_by_refund[refund.pk] = [RefundPart(rate=None, payable=refund.amount)]
+            continue
+        parts = []
+        for line in lines[refund.pk]:
+            tax = 0
+            if line.recognised and line.tax_rate is not None:
+                of_order = buckets[refund.order_id]
+                of_order[line.tax_rate], tax = reverse(of_order[line.tax_rate], line.recognised)
+            parts.append(
+                RefundPart(
+                    rate=line.tax_rate,
+                    prepaid=line.prepaid,
+                    recognised=line.recognised,
+                    tax=tax,
+                    payable=line.payable,
+                )
+            )
+        parts_by_refund[refund.pk] = _merged_by_rate(parts)
+    return parts_by_refund
+
+
+def _merged_by_rate(parts: list[RefundPart]) -> list[RefundPart]:
+    """Return one part per rate, so that an entry shows each account once."""
+    by_rate: dict[int | None, RefundPart] = {}
+    for part in parts:
+        merged = by_rate.get(part.rate, RefundPart(rate=part.rate))
+        by_rate[part.rate] = RefundPart(
+            rate=part.rate,
+            prepaid=merged.prepaid + part.prepaid,
+            recognised=merged.recognised + part.recognised,
+            tax=merged.tax + part.tax,
+            payable=merged.payable + part.payable,
+        )
+    return list(by_rate.values())
