@@ -99,7 +99,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             question = _("Send “%(subject)s” to %(to)s again?") % {"subject": row.subject, "to": row.to}
             return self.confirm(request, title=_("Send again"), question=question, back=back)
-        if mail.send_again(row, actor=request.user.get_username(), now=timezone.now()):
+        if mail.queue_again(row, actor=request.user.get_username(), now=timezone.now()):
             messages.success(request, _("The mail is queued and goes out within a minute."))
         else:
             messages.info(request, _("The mail is queued already."))

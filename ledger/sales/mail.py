@@ -1,7 +1,8 @@
-"""Mail to customers: rendered and written with the fact that it tells of, sent by a job after the commit."""
+"""Mail to customers: rendered and queued in the transaction of its cause, sent by a job after the commit."""
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OutgoingMail
 from ledger.models.orders import OrderStatus
 from ledger.sales import history
@@ -20,23 +21,30 @@ from ledger.stripe.methods import VOUCHER_METHODS
 
 logger = logging.getLogger(__name__)
 
-TRIES = 8
-# longer than any server takes to answer; a crashed worker's mail is taken up after it
-LEASE = timedelta(minutes=10)
-# doubled with each failure: the eighth try comes about two hours after the first
-FIRST_DELAY = timedelta(minutes=1)
+MAX_SEND_ATTEMPTS = 8
+SEND_LEASE = timedelta(
+    minutes=10
+)  # longer than a server takes to answer; then another worker may send the mail
+FIRST_RETRY_DELAY = timedelta(
+    minutes=1
+)  # doubled after each failure: the last attempt is two hours after the first
 
 
-def queue(
-    kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
-) -> OutgoingMail:
-    """Render a mail in the order's language and write its row; the same kind and source are written once.
+@dataclass(frozen=True, kw_only=True)
+class RenderedMail:
+    """The content of a mail, in the language of its order."""
 
-    Call it in the transaction of the fact. `context` goes to the templates beside order, lines and links.
+    subject: str
+    text: str
+    html: str
+
+
+def render(kind: OutgoingMail.Kind, order: Order, context: Mapping[str, Any]) -> RenderedMail:
+    """Return a mail's content in the order's language.
+
+    The templates `ledger/mail/KIND.*` get `context`, the order, its lines, and the addresses of its page and the shop.
     """
-    existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
-    if existing is not None:
-        return existing
+    template = f"ledger/mail/{kind.value}"
     with translation.override(order.language):
         values = {
             "order": order,
@@ -46,10 +54,25 @@ def queue(
             "language": order.language,
             **context,
         }
-        base = f"ledger/mail/{kind.value}"
-        subject = " ".join(render_to_string(f"{base}.subject.txt", values).split())
-        text = render_to_string(f"{base}.txt", values).strip() + "\n"
-        html = render_to_string(f"{base}.html", values)
+        return RenderedMail(
+            subject=" ".join(render_to_string(f"{template}.subject.txt", values).split()),
+            text=render_to_string(f"{template}.txt", values).strip() + "\n",
+            html=render_to_string(f"{template}.html", values),
+        )
+
+
+def queue(
+    kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
+) -> OutgoingMail:
+    """Store a mail to the customer as part of the caller's transaction; the same kind and source are stored once.
+
+    `source` names the cause (order:7, refund:9); `context` is for the templates, see `render`.
+    """
+    require_transaction()
+    existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
+    if existing is not None:
+        return existing
+    rendered = render(kind, order, context)
     mail, _created = OutgoingMail.objects.get_or_create(
         kind=kind,
         source=source,
@@ -57,9 +80,9 @@ def queue(
             "order": order,
             "to": order.email,
             "language": order.language,
-            "subject": subject[:200],
-            "text": text,
-            "html": html,
+            "subject": rendered.subject[:200],
+            "text": rendered.text,
+            "html": rendered.html,
             "next_attempt_at": now,
             "created_at": now,
         },
@@ -68,11 +91,12 @@ def queue(
 
 
 def send_due(*, now: datetime, limit: int = 100) -> int:
-    """Send what is due; returns how many were sent. Two workers never send the same mail at the same time.
+    """Send the mails that are due and return how many were sent; a lease keeps two workers off the same mail.
 
-    A failure is tried again after a growing delay and given up after eight tries. A mail that became wrong while it
-    waited is dropped.
+    After a failure a mail is retried with a growing delay, `MAX_SEND_ATTEMPTS` times in all. One that is no longer
+    true is deleted instead.
     """
+    forbid_transaction()
     due = list(
         OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED, next_attempt_at__lte=now).order_by(
             "next_attempt_at", "pk"
@@ -84,14 +108,16 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
     connection = get_connection()
     try:
         for mail in due:
-            if mail.attempts >= TRIES:  # taken up that often, and never could we write down what became of it
+            if mail.attempts >= MAX_SEND_ATTEMPTS:  # the results of its attempts could not be stored
                 _store_failure(mail, gives_up=True, now=now)
-                logger.error("Mail %d is given up after %d tries without an end", mail.pk, mail.attempts)
+                logger.error(
+                    "Mail %d is given up: the result of %d attempts is unknown", mail.pk, mail.attempts
+                )
                 continue
             claimed = OutgoingMail.objects.filter(
                 pk=mail.pk, status=OutgoingMail.Status.QUEUED, next_attempt_at=mail.next_attempt_at
-            ).update(next_attempt_at=now + LEASE, attempts=F("attempts") + 1)
-            if claimed and _is_overtaken(mail):
+            ).update(next_attempt_at=now + SEND_LEASE, attempts=F("attempts") + 1)
+            if claimed and _is_obsolete(mail):
                 _drop(mail, now=now)
             elif claimed:
                 sent += _send(mail, mail.attempts + 1, connection, now=now)
@@ -100,14 +126,14 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
     return sent
 
 
-def _is_overtaken(mail: OutgoingMail) -> bool:
+def _is_obsolete(mail: OutgoingMail) -> bool:
     """Return whether a mail asks for the payment of an order that no longer waits for one."""
     asks_to_pay = any(mail.kind == method.voucher_mail for method in VOUCHER_METHODS.values())
     return asks_to_pay and not Order.objects.filter(pk=mail.order_id, status=OrderStatus.PENDING).exists()
 
 
 def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -> bool:
-    """Send one claimed mail and write down how it went."""
+    """Send a claimed mail and store the result; return whether it was sent."""
     message = EmailMultiAlternatives(
         subject=mail.subject,
         body=mail.text,
@@ -119,22 +145,22 @@ def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -
     message.attach_alternative(mail.html, "text/html")
     try:
         message.send()
-    except Exception as error:  # whatever a mail server or the network says: the mail waits for its next try
+    except Exception as error:  # of the mail server or the network, of whatever type: the mail is retried
         connection.close()
-        gives_up = attempt >= TRIES
+        gives_up = attempt >= MAX_SEND_ATTEMPTS
         _store_failure(
             mail,
             gives_up=gives_up,
             now=now,
-            next_attempt_at=now + FIRST_DELAY * 2 ** (attempt - 1),
+            next_attempt_at=now + FIRST_RETRY_DELAY * 2 ** (attempt - 1),
             last_error=f"{type(error).__name__}: {error}"[:300],
         )
         logger.log(
             logging.ERROR if gives_up else logging.WARNING,
-            "Mail %d could not be sent (try %d of %d): %s",
+            "Mail %d could not be sent (attempt %d of %d): %s",
             mail.pk,
             attempt,
-            TRIES,
+            MAX_SEND_ATTEMPTS,
             type(error).__name__,
         )
         return False
@@ -152,7 +178,7 @@ def _store_sent(mail: OutgoingMail, *, now: datetime) -> None:
 
 @unit_of_work
 def _store_failure(mail: OutgoingMail, *, gives_up: bool, now: datetime, **fields: Any) -> None:
-    """Store that a mail was not sent, unless it was sent meanwhile."""
+    """Store that a mail was not sent, unless another worker has sent it."""
     if gives_up:
         fields["status"] = OutgoingMail.Status.FAILED
     queued = OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED)
@@ -168,8 +194,8 @@ def _drop(mail: OutgoingMail, *, now: datetime) -> None:
 
 
 @unit_of_work
-def send_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
-    """Queue a mail that was sent or given up once more; False when it is queued already."""
+def queue_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
+    """Queue a mail that was sent or given up once more; return False when it is queued already."""
     queued = (
         OutgoingMail.objects.filter(pk=mail.pk)
         .exclude(status=OutgoingMail.Status.QUEUED)
@@ -181,7 +207,7 @@ def send_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
 
 
 def _record(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> None:
-    """Record in the order's history what became of a mail; it may be sent more than once."""
+    """Record an act on a mail in the order's history; the same act may happen again later."""
     fact = history.repeatable(f"mail:{mail.pk}", now)
     history.record(
         mail.order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=str(mail.kind)

@@ -1,4 +1,4 @@
-"""Mail: a row with the fact, sent after it, to a real server, once."""
+"""Mail to customers: stored with its cause, sent once by a job, to a real SMTP server."""
 
 import socket
 import threading
@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
+from kikaku.transactions import unit_of_work
 from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
 from ledger.testing import build
@@ -22,7 +23,7 @@ from ledger.testing.threads import in_parallel
 
 
 class Postbox:
-    """An SMTP server's handler that keeps what it is given, or refuses as often as it is told."""
+    """Handler of an SMTP server that stores the mails, after refusing `refusals` of them."""
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
@@ -40,7 +41,7 @@ class Postbox:
 
 @pytest.fixture
 def postbox(settings: Settings) -> Iterator[Postbox]:
-    """Let Django's SMTP backend talk to a server of ours."""
+    """Point Django's SMTP backend to a server in this process and yield its handler."""
     handler = Postbox()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -76,8 +77,8 @@ def test_a_mail_goes_out_as_text_and_html_in_japanese(sandbox: Sandbox, postbox:
     assert mail.send_due(now=timezone.now() + timedelta(days=1)) == 0
 
 
-def at_the_counter(sandbox: Sandbox, sku: str, *, paid: bool, **how: Any) -> Order:
-    """Order, choose the convenience store, and pay there or let the time go by."""
+def konbini_order(sandbox: Sandbox, sku: str, *, paid: bool, **how: Any) -> Order:
+    """Place an order by konbini, and pay its voucher or let it expire."""
     order = build.order([build.line(sku, title="Ceiling light")], **how)
     session = build.session_of(order)
     sandbox.choose_konbini(session)
@@ -92,14 +93,14 @@ def at_the_counter(sandbox: Sandbox, sku: str, *, paid: bool, **how: Any) -> Ord
 
 
 @pytest.mark.django_db
-def test_an_order_placed_in_english_is_written_to_in_english(sandbox: Sandbox) -> None:
+def test_mails_of_an_order_placed_in_english_are_in_english(sandbox: Sandbox) -> None:
     english: dict[str, Any] = {"language": "en", "family_name": "Doe", "given_name": "Jane"}
-    with translation.override("ja"):  # whatever language the worker speaks
+    with translation.override("ja"):  # the worker's own language does not matter
         order = build.paid_order(sandbox, [build.line(title="Ceiling light")], **english)
         cancellation.cancel(order=order, reason="staff", actor="staff", now=timezone.now())
-        paid = at_the_counter(sandbox, "C", paid=True, **english)
+        paid = konbini_order(sandbox, "C", paid=True, **english)
         cancellation.cancel(order=paid, reason="staff", actor="staff", now=timezone.now())
-        at_the_counter(sandbox, "D", paid=False, **english)
+        konbini_order(sandbox, "D", paid=False, **english)
     assert OutgoingMail.objects.values("kind").distinct().count() == 6
     for row in OutgoingMail.objects.select_related("order"):
         assert not any("ぁ" <= character <= "ん" for character in row.subject + row.text + row.html), row.text
@@ -108,15 +109,15 @@ def test_an_order_placed_in_english_is_written_to_in_english(sandbox: Sandbox) -
 
 
 @pytest.mark.django_db
-def test_every_mail_says_in_japanese_what_happened(sandbox: Sandbox) -> None:
+def test_mails_of_an_order_placed_in_japanese_are_in_japanese(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("W", price=1_080, rate=8)])
     first = order.lines.order_by("position")[0]
     build.ship(order, {first.pk: 1})
     build.refund(order, 500)
     other = build.paid_order(sandbox, [build.line("B")])
     cancellation.cancel(order=other, reason="staff", actor="staff", now=timezone.now())
-    build.refund(at_the_counter(sandbox, "C", paid=True), 500)
-    at_the_counter(sandbox, "D", paid=False)
+    build.refund(konbini_order(sandbox, "C", paid=True), 500)
+    konbini_order(sandbox, "D", paid=False)
     rows = {row.kind: row for row in OutgoingMail.objects.order_by("pk")}
     assert set(rows) == set(OutgoingMail.Kind.values)
     for row in rows.values():
@@ -131,7 +132,7 @@ def test_every_mail_says_in_japanese_what_happened(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_what_a_customer_typed_is_no_html_in_the_mail(sandbox: Sandbox) -> None:
+def test_what_a_customer_typed_is_escaped_in_html(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, family_name="<b>山田</b>", given_name="& Co")
     row = order.mails.get()
     assert "<b>山田" not in row.html
@@ -141,7 +142,7 @@ def test_what_a_customer_typed_is_no_html_in_the_mail(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_the_html_asks_for_nothing_from_outside(sandbox: Sandbox) -> None:
+def test_the_html_loads_nothing_from_other_servers(sandbox: Sandbox) -> None:
     class Links(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             assert tag not in ("img", "script", "link", "iframe")
@@ -151,7 +152,7 @@ def test_the_html_asks_for_nothing_from_outside(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_a_failure_is_tried_again_later_and_given_up_after_eight_tries(
+def test_a_mail_that_fails_is_retried_later_and_given_up_after_eight_attempts(
     sandbox: Sandbox, postbox: Postbox
 ) -> None:
     build.paid_order(sandbox)
@@ -170,14 +171,14 @@ def test_a_failure_is_tried_again_later_and_given_up_after_eight_tries(
     postbox.refusals = 0
     assert mail.send_due(now=moment + timedelta(days=1)) == 0
 
-    assert mail.send_again(row, actor="staff", now=moment)
-    assert not mail.send_again(row, actor="staff", now=moment)  # it is queued already
+    assert mail.queue_again(row, actor="staff", now=moment)
+    assert not mail.queue_again(row, actor="staff", now=moment)  # it is queued already
     assert mail.send_due(now=moment) == 1
     assert len(postbox.letters) == 1
 
 
 @pytest.mark.django_db
-def test_one_bad_address_does_not_hold_up_the_others(sandbox: Sandbox, postbox: Postbox) -> None:
+def test_a_refused_mail_does_not_stop_the_others(sandbox: Sandbox, postbox: Postbox) -> None:
     build.paid_order(sandbox)
     build.paid_order(sandbox)
     postbox.refusals = 1
@@ -186,9 +187,9 @@ def test_one_bad_address_does_not_hold_up_the_others(sandbox: Sandbox, postbox: 
 
 
 @pytest.mark.django_db
-def test_a_mail_is_written_once_for_its_fact(sandbox: Sandbox) -> None:
+def test_a_mail_is_queued_once_for_its_cause(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
-    again = mail.queue(
+    again = unit_of_work(mail.queue)(
         OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=timezone.now()
     )
     assert OutgoingMail.objects.get() == again
@@ -205,12 +206,12 @@ def test_two_workers_never_send_the_same_mail_twice(sandbox: Sandbox, postbox: P
 
 
 @pytest.mark.django_db
-def test_a_mail_that_was_taken_up_eight_times_without_an_end_floods_nobody(
+def test_a_mail_is_given_up_after_eight_attempts_whose_results_could_not_be_stored(
     sandbox: Sandbox, postbox: Postbox
 ) -> None:
     build.paid_order(sandbox)
-    OutgoingMail.objects.update(attempts=8)  # on a full disk: sent each time, and never written down
+    OutgoingMail.objects.update(attempts=8)  # on a full disk: sent each time, but not stored as sent
     assert mail.send_due(now=timezone.now()) == 0
     assert OutgoingMail.objects.get().status == "failed" and not postbox.letters
-    mail.send_again(OutgoingMail.objects.get(), actor="staff", now=timezone.now())
+    mail.queue_again(OutgoingMail.objects.get(), actor="staff", now=timezone.now())
     assert mail.send_due(now=timezone.now()) == 1
