@@ -9,6 +9,7 @@ import pytest
 from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
+from django.utils import timezone, translation
 from pytest_django import Settings
 
 from kikaku.testing.database import on_d1
@@ -57,8 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Put SQLite's test database into a file: in memory its threads share one cache, and concurrency is no test."""
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Name the test database of this process; on SQLite it is a file of its own.
+
+    In memory SQLite's threads share one cache, so concurrency would not be tested.
+    """
     if connections["default"].settings_dict["ENGINE"] == "kikaku.sqlite":
         name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         connections["default"].settings_dict["TEST"]["NAME"] = name
@@ -83,7 +89,18 @@ def own_disk(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unhurried() -> None:
+def no_active_language() -> None:
+    """Let no test run in the language or time zone that an earlier one left active in this thread.
+
+    A request leaves its language active. On a server the next request sets its own; a test that makes none would
+    depend on the order of the tests.
+    """
+    translation.deactivate()
+    timezone.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def full_rate_limits() -> None:
     """Let each test begin with full rate limits: the rows go with its database, the memory of the process here."""
     from ops import limits
 
