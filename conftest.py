@@ -50,11 +50,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each test on D1 commit, as the shop does: a block there costs the square of its length, and a test is long."""
-    for item in items if on_d1() else ():
+    """Mark what touches the database, and keep together on one processor what shares a fixture.
+
+    On D1 each test commits, as the shop does: a block there costs the square of its length, and a test is long.
+    """
+    for item in items:
         marker = item.get_closest_marker("django_db")
-        if marker and not marker.kwargs:
+        if marker or "django_db_setup" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.database)
+        if marker and not marker.kwargs and on_d1():
             item.add_marker(pytest.mark.django_db(transaction=True), append=False)
+        if shared := _scope_of_shared_fixtures(item):
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def _scope_of_shared_fixtures(item: pytest.Item) -> str:
+    """Return the widest module or package whose fixtures a test shares with its neighbours; "" if there is none."""
+    known = getattr(item, "_fixtureinfo", None)
+    if not isinstance(item, pytest.Function) or known is None:
+        return ""
+    shared = [
+        definitions[-1].baseid
+        for definitions in known.name2fixturedefs.values()
+        if definitions[-1].scope in ("module", "package")
+    ]
+    return min(shared, key=len, default="")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""Run the tests: `make test`, `make test DB=postgres` or `DB=d1`, `make test ARGS="ledger -x"`, `COVERAGE=1 make test`."""
+"""Run the tests: `make test`, `make test DB=postgres` or `DB=d1`, `make test ARGS="ledger -x"`, `COVERAGE=1 make test`.
+
+The tests share all processors and run in a random order; the seed is printed first, and
+`ARGS="-p randomly_seed=…"`, or `--randomly-seed=…`, repeats it. PostgreSQL and D1 run what touches the database,
+unless ARGS say something else.
+"""
 
 import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import stripe_spec
@@ -13,31 +18,49 @@ from d1 import EngineUnavailable, temporary_engine
 from postgres import NoPostgres, temporary_server
 
 ROOT = Path(__file__).resolve().parent.parent
+MAX_PROCESSES = 16
+SERIAL = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s", "--capture=no", "no:xdist")
+# what is worth running on each engine: browsers need no PostgreSQL, and a shop that runs on D1 has been seen once
+WORTHWHILE = {"sqlite": [], "postgres": ["-m", "database and not browser"], "d1": ["-m", "database"]}
 
 
 @contextlib.contextmanager
 def database(engine: str) -> Iterator[dict[str, str]]:
-    """Give the environment of the wanted engine."""
+    """Yield the environment variables of the wanted engine, which runs meanwhile."""
     if engine == "postgres":
         with temporary_server() as url:
             yield {"DATABASE_URL": url}
     elif engine == "d1":
-        # bindings are static: the test database, and one more for tests that need a second shop beside it
-        with temporary_engine(["kikaku", "test_kikaku", "test_other"]) as running:
+        # D1's databases are bindings, declared beforehand: a test database for each process that pytest may start
+        names = ["test_kikaku", *(f"test_kikaku_gw{number}" for number in range(MAX_PROCESSES))]
+        with temporary_engine(["kikaku", *names]) as running:
             yield running.environment("kikaku")
     else:
         yield {}
 
 
+def processes(arguments: Sequence[str]) -> list[str]:
+    """Return the options that share the tests among the processors; none for a single file or by ARGS' own choice."""
+    count = min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        MAX_PROCESSES,
+    )
+    own_choice = any(argument.startswith(SERIAL) for argument in arguments)
+    files = [argument for argument in arguments if ".py" in argument and not argument.startswith("-")]
+    if count == 1 or own_choice or len(files) == 1:
+        return []
+    return ["-n", str(count), "--dist", "loadgroup"]
+
+
 def main() -> int:
-    """Fetch what tests need, then let pytest speak."""
-    engine = os.environ.get("DB", "sqlite")
-    if engine not in ("sqlite", "postgres", "d1"):
+    """Fetch what tests need, start the engine and run pytest; return its exit status."""
+    engine, arguments = os.environ.get("DB") or "sqlite", sys.argv[1:]
+    if engine not in WORTHWHILE:
         print(f"DB must be sqlite, postgres or d1, not {engine!r}.", file=sys.stderr)
         return 1
     if reason := stripe_spec.fetch():
         print(reason, file=sys.stderr)
-    command = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", *processes(arguments), *(arguments or WORTHWHILE[engine])]
     if os.environ.get("COVERAGE"):
         command += ["--cov", "--cov-branch", "--cov-report=term:skip-covered"]
     try:
@@ -47,10 +70,10 @@ def main() -> int:
                 command, cwd=ROOT, env={**os.environ, "ENVIRONMENT": "development", **extra}
             )
     except NoPostgres as error:
-        print(f"The tests can not run on PostgreSQL: {error}.", file=sys.stderr)
+        print(f"The tests cannot run on PostgreSQL: {error}.", file=sys.stderr)
         return 1
     except EngineUnavailable as error:
-        print(f"The tests can not run on D1: {error}.", file=sys.stderr)
+        print(f"The tests cannot run on D1: {error}.", file=sys.stderr)
         return 1
 
 

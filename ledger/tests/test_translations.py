@@ -15,7 +15,9 @@ CALL = re.compile(r"""\b(?:_|gettext|gettext_lazy|ngettext)\(\s*u?("(?:[^"\\]|\\
 def texts() -> set[str]:
     """Collect the texts of the code and of the templates, as makemessages would."""
     code = [
-        path for path in LEDGER.rglob("*.py") if "tests" not in path.parts and "migrations" not in path.parts
+        path
+        for path in LEDGER.rglob("*.py")
+        if {"tests", "testing", "migrations"}.isdisjoint(path.relative_to(LEDGER).parts)
     ]
     sources = [path.read_text() for path in code]
     for path in sorted((settings.BASE_DIR / "templates" / "ledger").rglob("*")):

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -20,6 +21,20 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser tests one after the other, and those that close the day last: it takes no more sales.
+
+    All share one running shop, so this holds in a random order of the other tests, too.
+    """
+    ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    if ours:
+        position = items.index(ours[0])
+        ours.sort(key=lambda item: "closed_day" in getattr(item, "fixturenames", ()))
+        items[:] = [item for item in items if item not in ours]
+        items[position:position] = ours
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from ops.testing.browser import DESK, PHONE, Opener
 from ops.testing.running import ROOT, RunningShop
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.database]
 
 # closes the day of the sale today, with tomorrow as `now`: an argument of the close, not a clock that it
 # reads
@@ -170,13 +170,21 @@ def test_a_customer_who_comes_back_from_the_payment_page_can_pay_later(visit: Op
     follow_to_order(page)
 
 
-def test_the_day_closes_without_differences(shop: RunningShop) -> None:
-    """Runs after the tests above, whose payments, shipments and refunds are all of today."""
+@pytest.fixture(scope="module")
+def closed_day(shop: RunningShop) -> tuple[str, str, int, str]:
+    """Close today and return its day, state, number of differences and evidence folder.
+
+    `conftest.py` lets the tests that ask for it run after all sales: those are part of the day.
+    """
     fetched = shop.manage("fetch_balance")
     assert fetched.returncode == 0, fetched.stderr
-    closed = json.loads(run_python(shop, CLOSE_TODAY))
-    day, state, differences, folder = closed[-1]
-    assert (state, differences) == ("closed", 0), closed
+    day, state, differences, folder = json.loads(run_python(shop, CLOSE_TODAY))[-1]
+    return day, state, differences, folder
+
+
+def test_the_day_closes_without_differences(shop: RunningShop, closed_day: tuple[str, str, int, str]) -> None:
+    day, state, differences, folder = closed_day
+    assert (state, differences) == ("closed", 0), closed_day
     evidence = Path(shop.folder / "evidence" / folder)
     assert {path.name for path in evidence.iterdir()} == {
         "report.json",
@@ -194,8 +202,10 @@ def test_the_day_closes_without_differences(shop: RunningShop) -> None:
     assert again.returncode in (0, 1)
 
 
-def test_the_report_of_a_closed_day_opens(shop: RunningShop, visit: Opener) -> None:
-    report = next((shop.folder / "evidence").rglob("report.html"))
+def test_the_report_of_a_closed_day_opens(
+    shop: RunningShop, closed_day: tuple[str, str, int, str], visit: Opener
+) -> None:
+    report = shop.folder / "evidence" / closed_day[3] / "report.html"
     page = visit(DESK)
     page.set_content(report.read_text())
     expect(page.locator("h1")).to_be_visible()
