@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch
@@ -10,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import link, moment
 from kikaku.money import yen
+from ledger.admin.order_timeline import timeline
 from ledger.models import (
     CheckoutAttempt,
     JournalEntry,
@@ -110,16 +110,17 @@ def money_left(order: Order) -> list[tuple[str, str]]:
     ]
 
 
-def panels(order: Order) -> list[Panel]:
-    """Read all that belongs to an order; the number of queries does not grow with it."""
+def panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
+    """Return all that belongs to an order and its `lines`; the number of queries does not grow with it."""
     attempts = list(order.attempts.order_by("pk"))
     payments = list(order.payments.order_by("captured_at"))
-    returns = list(order.refunds.order_by("pk").prefetch_related("lines"))
+    returns = list(order.refunds.order_by("pk"))
     parts = ShipmentLine.objects.select_related("order_line")
     shipments = list(order.shipments.order_by("pk").prefetch_related(Prefetch("lines", queryset=parts)))
     accounts = JournalLine.objects.select_related("account").order_by("position")
     entries = list(order.entries.order_by("pk").prefetch_related(Prefetch("lines", queryset=accounts)))
     mails = list(order.mails.order_by("pk").defer("text", "html"))
+    title, acts = timeline(order, lines)
     found = [
         Panel(
             _("Shipments"),
@@ -150,7 +151,7 @@ def panels(order: Order) -> list[Panel]:
                 for refund in returns
             ],
         ),
-        Panel(_("Timeline"), [_("time"), _("what happened"), _("by")], _timeline(order, shipments, returns)),
+        Panel(title, [_("time"), _("what happened"), _("by")], acts),
         Panel(
             _("Mails"),
             [_("created at"), _("subject"), _("status"), _("sent at")],
@@ -232,38 +233,3 @@ def _side(entry: JournalEntry, side: str) -> str:
         for line in entry.lines.all()
         if getattr(line, side)
     )
-
-
-def _timeline(order: Order, shipments: Sequence[Shipment], refunds: Sequence[Refund]) -> list[list[Any]]:
-    """Tell in words what happened, oldest first."""
-    told: list[tuple[datetime, str, str]] = [(order.placed_at, _("The order was placed."), "")]
-    if order.paid_at:
-        told.append((order.paid_at, _("The order was paid."), ""))
-    for shipment in shipments:
-        told.append(
-            (
-                shipment.shipped_at,
-                _("A parcel left: %(content)s") % {"content": _content(shipment)},
-                shipment.actor,
-            )
-        )
-    for refund in refunds:
-        told.append(
-            (
-                refund.requested_at,
-                _("A refund of %(amount)s was requested; it is “%(state)s”.")
-                % {"amount": yen(refund.amount), "state": refund.get_status_display()},
-                refund.actor,
-            )
-        )
-    if order.cancelled_at:
-        told.append(
-            (
-                order.cancelled_at,
-                _("The order was cancelled: %(reason)s") % {"reason": order.get_cancel_reason_display()},
-                "",
-            )
-        )
-    # Stripe knows whole seconds only: what happened within one keeps the order in which it was told here
-    told.sort(key=lambda event: event[0].replace(microsecond=0))
-    return [[moment(when), what, who] for when, what, who in told]

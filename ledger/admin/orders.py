@@ -100,6 +100,13 @@ class OrderAdmin(ReadOnlyAdmin):
         in_list = match is not None and match.url_name == "ledger_order_changelist"
         return found.prefetch_related("lines", "attempts") if in_list else found
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Load an order once for a request, which asks for it in several places."""
+        loaded = request.__dict__.setdefault("_orders", {})
+        if object_id not in loaded:
+            loaded[object_id] = super().get_object(request, object_id, from_field)
+        return loaded[object_id]
+
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """Show when an order was paid where it is to be shipped, else when it was placed."""
         if request.GET.get(TaskFilter.parameter_name) == TaskFilter.SHIP:
@@ -203,7 +210,8 @@ class OrderAdmin(ReadOnlyAdmin):
             **(extra_context or {}),
         }
         if order is not None:
-            context.update(order=order, summary=Summary.of(order), panels=panels(order))
+            summary = Summary.of(order)
+            context.update(order=order, summary=summary, panels=panels(order, summary.lines))
         return super().changeform_view(request, object_id, form_url, context)
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:

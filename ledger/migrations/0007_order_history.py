@@ -101,7 +101,7 @@ class Rows:
         )
         self.refunds = load(
             "Refund",
-            *("nonce", "stripe_id", "amount", "status", "reason", "failure_reason"),
+            *("amount", "status", "reason", "failure_reason"),
             *("requested_at", "asked_at", "actor"),
         )
         self.mails = load("OutgoingMail", "kind", "source", "status", "created_at", "sent_at")
@@ -123,8 +123,8 @@ def history(order: Any, rows: Rows, now: datetime) -> list[Act]:
 def _order(order: Any, rows: Rows) -> Iterator[Act]:
     yield order.placed_at, "placed", "", CUSTOMER, {"total": order.total}
     if order.cancelled_at:
-        by_staff = [one["actor"] for one in rows.refunds[order.pk] if one["nonce"] == f"cancel-{order.pk}"]
-        actor = {"customer": CUSTOMER, "expired": SYSTEM}.get(order.cancel_reason, "".join(by_staff))
+        by_staff = [one["actor"] for one in rows.refunds[order.pk] if one["requested_at"] == order.cancelled_at]
+        actor = {"customer": CUSTOMER, "expired": SYSTEM}.get(order.cancel_reason, by_staff[0] if by_staff else "")
         yield order.cancelled_at, "cancelled", "", actor, {"reason": order.cancel_reason}
 
 

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from ledger.models import CheckoutAttempt, Order, Refund, ShipmentLine
+from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
@@ -33,6 +33,11 @@ from shop.views.redirects import SeeOther
 REFRESHES = 40  # times the thank-you page asks again, every three seconds
 TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
+UNPAID = (OrderStatus.PENDING, OrderStatus.CANCELLED)  # a voucher may be out
+SHIPPED = (OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED)  # there are parcels
+Act = OrderEvent.Kind
+STEPS = (Act.PLACED, Act.PAID, Act.SHIPPED, Act.CANCELLED)  # what the timeline is made of
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -44,23 +49,24 @@ class Step:
 
 
 def load(token: str) -> Order:
-    """Return the order behind a secret link with everything its page shows (seven queries)."""
+    """Return the order behind a secret link with everything its page shows (seven queries at most)."""
     if not TOKEN.fullmatch(token):
         raise Http404
-    order = (
-        Order.objects.filter(token=token)
-        .prefetch_related(
-            "lines",
-            "payments",
-            Prefetch("refunds", Refund.objects.select_related("payment").order_by("id")),
-            Prefetch("attempts", CheckoutAttempt.objects.order_by("-id")),
-            "shipments",
-            Prefetch("shipments__lines", ShipmentLine.objects.select_related("order_line")),
-        )
-        .first()
-    )
+    order = Order.objects.filter(token=token).first()
     if order is None:
         raise Http404
+    shown: list[str | Prefetch] = [
+        "lines",
+        "payments",
+        Prefetch("refunds", Refund.objects.select_related("payment").order_by("id")),
+        Prefetch("events", OrderEvent.objects.filter(kind__in=STEPS)),
+    ]
+    if order.status in UNPAID:
+        shown.append(Prefetch("attempts", CheckoutAttempt.objects.order_by("-id")))
+    if order.status in SHIPPED:
+        parts = ShipmentLine.objects.select_related("order_line")
+        shown += ["shipments", Prefetch("shipments__lines", parts)]
+    prefetch_related_objects([order], *shown)
     return order
 
 
@@ -77,6 +83,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
         "shop/order.html",
         {
             "order": order,
+            "parcels": order.shipments.all() if order.status in SHIPPED else [],
             "steps": timeline(order, confirming=confirming, voucher=voucher),
             "payable": pending and not confirming and voucher is None,
             "cancellable": pending and not confirming,
@@ -173,7 +180,7 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
 
 def voucher_of(order: Order) -> CheckoutAttempt | None:
     """Return the attempt whose voucher is out, of a pending order or of one that was cancelled meanwhile."""
-    latest = next(iter(order.attempts.all()), None)
+    latest = next(iter(order.attempts.all()), None) if order.status in UNPAID else None
     if latest is None or latest.status != CheckoutAttempt.Status.WAITING:
         return None
     return latest if latest.voucher_expires_at else None
@@ -186,8 +193,8 @@ def is_overdue(voucher: CheckoutAttempt | None) -> bool:
 
 def is_confirming(order: Order) -> bool:
     """Say whether Stripe's page was completed and the event with the payment or the voucher is still to come."""
-    latest = next(iter(order.attempts.all()), None)
-    if order.status != OrderStatus.PENDING or latest is None:
+    latest = next(iter(order.attempts.all()), None) if order.status == OrderStatus.PENDING else None
+    if latest is None:
         return False
     done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
     return latest.status in done and voucher_of(order) is None
@@ -199,27 +206,24 @@ def arrival(order: Order) -> date:
 
 
 def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None) -> list[Step]:
-    """Tell the order's way in words: ordered, paid, shipped, delivered."""
-    steps = [Step(_("Ordered"), moment(timezone.localtime(order.placed_at)), "done")]
+    """Return the order's steps by its history: ordered, paid, shipped, delivered."""
+    acts = {Act(event.kind): event for event in order.events.all()}  # the last parcel of several
+    steps = [Step(_("Ordered"), _time(acts.get(Act.PLACED)), "done")]
+    if Act.PAID in acts:
+        steps.append(Step(_("Paid"), _time(acts[Act.PAID]), "done"))
     if order.status == OrderStatus.CANCELLED:
-        if order.paid_at:
-            steps.append(Step(_("Paid"), moment(timezone.localtime(order.paid_at)), "done"))
-        note = moment(timezone.localtime(order.cancelled_at)) if order.cancelled_at else ""
-        steps.append(Step(_("Cancelled"), note, "now"))
-        return steps
-    if order.paid_at:
-        steps.append(Step(_("Paid"), moment(timezone.localtime(order.paid_at)), "done"))
-    else:
+        return [*steps, Step(_("Cancelled"), _time(acts.get(Act.CANCELLED)), "now")]
+    if Act.PAID not in acts:
         note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
         if voucher is not None and voucher.voucher_expires_at:
             text = {"part": "timeline", "voucher": voucher}
             note = render_to_string(method_page(voucher.method), text).strip()
         steps.append(Step(_("Payment"), note, "now"))
     day = short_day(arrival(order))
-    if order.status == OrderStatus.SHIPPED and order.shipped_at:
-        steps.append(Step(_("Shipped"), moment(timezone.localtime(order.shipped_at)), "done"))
-        latest = max((parcel.shipped_at for parcel in order.shipments.all()), default=order.shipped_at)
-        day = short_day(timezone.localdate(latest) + timedelta(days=settings.DELIVERY_DAYS))
+    if order.status == OrderStatus.SHIPPED and Act.SHIPPED in acts:
+        parcel = acts[Act.SHIPPED]
+        steps.append(Step(_("Shipped"), _time(parcel), "done"))
+        day = short_day(timezone.localdate(parcel.at) + timedelta(days=settings.DELIVERY_DAYS))
         steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day}, "now"))
     elif order.status == OrderStatus.PARTIALLY_SHIPPED:
         steps.append(Step(_("Partly shipped"), _("The rest follows."), "now"))
@@ -231,6 +235,14 @@ def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None)
         )
         steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day} if paid else "", "open"))
     return steps
+
+
+def _time(event: OrderEvent | None) -> str:
+    """Return when an act happened, by the clock of Stripe where it captured the money."""
+    if event is None:
+        return ""
+    captured_at = event.data.get("captured_at")
+    return moment(timezone.localtime(datetime.fromisoformat(captured_at) if captured_at else event.at))
 
 
 def taxes(order: Order) -> list[tuple[int, int, int]]:

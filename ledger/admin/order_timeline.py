@@ -1,0 +1,103 @@
+"""The timeline of an order: its history in words, oldest first."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from kikaku.admin.columns import moment
+from kikaku.money import yen
+from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Payment
+from ledger.sales import history
+
+Kind = OrderEvent.Kind
+
+ACTORS = {
+    history.CUSTOMER: gettext_lazy("customer"),
+    history.STRIPE: "Stripe",
+    history.SYSTEM: gettext_lazy("automatic"),
+}
+TEXTS: dict[str, Any] = {
+    Kind.PLACED: gettext_lazy("The order was placed: %(amount)s."),
+    Kind.PAYMENT_STARTED: gettext_lazy("A payment was started; its page closes at %(time)s."),
+    Kind.PAYMENT_FAILED: gettext_lazy("A payment attempt failed."),
+    Kind.PAGE_EXPIRED: gettext_lazy("The payment page was closed without a payment."),
+    Kind.VOUCHER_ISSUED: gettext_lazy("A voucher was issued; it can be paid until %(time)s."),
+    Kind.VOUCHER_EXPIRED: gettext_lazy("The voucher was not paid."),
+    Kind.PAID: gettext_lazy("The order was paid: %(amount)s, %(method)s."),
+    Kind.PAID_OTHER_AMOUNT: gettext_lazy(
+        "%(amount)s were paid, not the total: the order is not marked paid."
+    ),
+    Kind.PAID_TWICE: gettext_lazy("Paid a second time: %(amount)s. The money is sent back."),
+    Kind.PAID_AFTER_CANCELLATION: gettext_lazy(
+        "Paid after the cancellation: %(amount)s. The money is sent back."
+    ),
+    Kind.SHIPPED: gettext_lazy("A parcel left: %(content)s"),
+    Kind.CANCELLED: gettext_lazy("The order was cancelled: %(reason)s"),
+    Kind.REFUND_REQUESTED: gettext_lazy("A refund of %(amount)s was requested."),
+    Kind.REFUND_WAITING: gettext_lazy("The refund of %(amount)s waits for the customer's bank account."),
+    Kind.REFUND_PENDING: gettext_lazy("The refund of %(amount)s is on its way."),
+    Kind.REFUND_SUCCEEDED: gettext_lazy("The refund of %(amount)s succeeded."),
+    Kind.REFUND_FAILED: gettext_lazy("The refund of %(amount)s failed."),
+    Kind.REFUND_CANCELLED: gettext_lazy("The refund of %(amount)s was cancelled."),
+    Kind.MAIL_SENT: gettext_lazy("Mail sent: %(mail)s"),
+    Kind.MAIL_FAILED: gettext_lazy("Mail given up: %(mail)s"),
+    Kind.MAIL_DROPPED: gettext_lazy("Mail dropped, because it was no longer true: %(mail)s"),
+    Kind.MAIL_QUEUED_AGAIN: gettext_lazy("Mail queued again: %(mail)s"),
+}
+RECONSTRUCTED = "※"  # explained in the title
+CLOCK_DIFFERENCE = timedelta(minutes=1)  # below it, Stripe's instant is not shown beside ours
+
+
+def timeline(order: Order, lines: Sequence[OrderLine]) -> tuple[str, list[list[str]]]:
+    """Return a title, and time, text and actor of each act on an order; one query. `lines` are the order's."""
+    titles = {str(line.position): line.title for line in lines}
+    events = list(order.events.all())
+    rows = [
+        [moment(event.at), _text(event, titles), str(ACTORS.get(event.actor, event.actor))]
+        for event in events
+    ]
+    if any(event.reconstructed for event in events):
+        return _("Timeline (※ reconstructed from the order's records)"), rows
+    return _("Timeline"), rows
+
+
+def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
+    data = event.data
+    text = str(TEXTS.get(event.kind, "")) % _values(data, titles)
+    if event.kind == Kind.SHIPPED:
+        text = " ".join(part for part in (text, data.get("carrier"), data.get("tracking_number")) if part)
+    if event.kind == Kind.REFUND_REQUESTED and data.get("reason"):
+        text = _("%(text)s Reason: %(reason)s") % {"text": text, "reason": data["reason"]}
+    if data.get("message"):
+        text = _("%(text)s Stripe: %(message)s") % {"text": text, "message": data["message"]}
+    captured_at = _instant(data.get("captured_at"))
+    if captured_at and abs(captured_at - event.at) >= CLOCK_DIFFERENCE:
+        text = _("%(text)s Captured at Stripe: %(time)s") % {"text": text, "time": moment(captured_at)}
+    return f"{text} {RECONSTRUCTED}" if event.reconstructed else text
+
+
+def _values(data: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, str]:
+    """Return what the texts name, as staff read it; what the data lacks is a dash."""
+    values: defaultdict[str, str] = defaultdict(lambda: "–")
+    for name, value in data.items():
+        if name in ("amount", "total"):
+            values["amount"] = yen(value)
+        elif name in ("expires_at", "pay_until"):
+            values["time"] = moment(_instant(value))
+        elif name == "pieces":
+            values["content"] = "、".join(f"{titles.get(at, '–')} × {count}" for at, count in value.items())
+        elif name == "reason":
+            values["reason"] = dict(Order.CancelReason.choices).get(value, value)
+        elif name == "method" and value:
+            values["method"] = dict(Payment.Method.choices).get(value, value)
+        elif name == "mail_kind":
+            values["mail"] = dict(OutgoingMail.Kind.choices).get(value, value)
+    return values
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
