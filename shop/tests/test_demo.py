@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from kikaku import days
 from kikaku.sandbox import Sandbox, adapter, exclusive_clock
 from kikaku.testing.database import rolled_back
-from ledger.closing import daily_close, invariants
+from ledger.closing import checks, daily_close
 from ledger.models import (
     DailyClose,
     Discrepancy,
@@ -98,7 +98,7 @@ def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancell
     found = Discrepancy.objects.all()
     assert {one.kind for one in found} == {Discrepancy.Kind.PAID_AFTER_CANCELLATION}
     assert len(found) == counts["paid after cancellation"]
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
 
 
 def test_a_history_leaves_clock_mails_and_shelf_in_order(sandbox: Sandbox) -> None:
