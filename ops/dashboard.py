@@ -76,11 +76,8 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     return context
 
 
-_SHIPPABLE = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
-
-
 def _orders_tile() -> Tile:
-    count = Order.objects.filter(status__in=_SHIPPABLE).count()
+    count = Order.objects.to_ship().count()
     return Tile(
         _("Orders to ship"),
         str(count),
@@ -92,9 +89,11 @@ def _orders_tile() -> Tile:
 
 def _counter_tile() -> Tile:
     """Return the tile of orders that wait for payment at a convenience store."""
-    waiting = CheckoutAttempt.objects.filter(
-        status=CheckoutAttempt.Status.WAITING, order__status=OrderStatus.PENDING
-    ).aggregate(count=Count("pk"), next=Min("voucher_expires_at"))
+    waiting = (
+        CheckoutAttempt.objects.waiting()
+        .filter(order__status=OrderStatus.PENDING)
+        .aggregate(count=Count("pk"), next=Min("voucher_expires_at"))
+    )
     return Tile(
         _("Waiting at the counter"),
         str(waiting["count"]),
@@ -107,7 +106,7 @@ def _counter_tile() -> Tile:
 
 
 def _orders_to_ship() -> Sequence[Row]:
-    orders = Order.objects.filter(status__in=_SHIPPABLE).order_by("paid_at", "id")[:MAX_LIST_ROWS]
+    orders = Order.objects.to_ship().order_by("paid_at", "id")[:MAX_LIST_ROWS]
     return [
         Row(
             f"{order.number}  {order.name}",
@@ -124,7 +123,7 @@ def _local_time(instant: datetime) -> str:
 
 
 def _discrepancies_tile() -> Tile:
-    count = Discrepancy.objects.filter(resolved_at__isnull=True).count()
+    count = Discrepancy.objects.unresolved().count()
     return Tile(
         _("Open discrepancies"),
         str(count),
@@ -135,7 +134,7 @@ def _discrepancies_tile() -> Tile:
 
 
 def _open_discrepancies() -> Sequence[Row]:
-    found = Discrepancy.objects.filter(resolved_at__isnull=True)[:MAX_LIST_ROWS]
+    found = Discrepancy.objects.unresolved()[:MAX_LIST_ROWS]
     return [
         Row(
             f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
@@ -160,8 +159,8 @@ def _close_tile() -> Tile:
 
 
 def _failures_tile() -> Tile:
-    events = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).count()
-    mails = OutgoingMail.objects.filter(status=OutgoingMail.Status.FAILED).count()
+    events = StripeEvent.objects.failed().count()
+    mails = OutgoingMail.objects.failed().count()
     refunds = Refund.objects.filter(status=Refund.Status.FAILED).count()
     counts = {"events": events, "mails": mails, "refunds": refunds}
     changelists = (

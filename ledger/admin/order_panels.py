@@ -11,7 +11,6 @@ from kikaku.admin.columns import link, moment
 from kikaku.money import yen
 from ledger.admin.order_timeline import timeline
 from ledger.models import (
-    CheckoutAttempt,
     JournalEntry,
     JournalLine,
     Order,
@@ -87,7 +86,7 @@ BADGES: dict[str, str] = {
 
 def at_the_counter(order: Order) -> str:
     """Tell of a voucher that is out: until when it waits, and that a cancelled order's is watched."""
-    attempt = order.attempts.filter(status=CheckoutAttempt.Status.WAITING).first()
+    attempt = order.attempts.waiting().first()
     if attempt is None:
         return ""
     until = deadline(attempt.voucher_expires_at) if attempt.voucher_expires_at else "–"

@@ -23,7 +23,7 @@ from ledger.admin import packing
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
 from ledger.admin.order_panels import BADGES, Summary, at_the_counter, money_left, panels
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refunds, shipping
 from ledger.sales.order_pages import order_pages
 from ledger.stripe.methods import method_named
@@ -31,10 +31,9 @@ from ledger.stripe.methods import method_named
 CHANGE_ORDER = "ledger.change_order"
 
 # in which states an action's button is shown; the domain function has the last word
-SHIPPABLE = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
 POSSIBLE: dict[str, tuple[str, ...]] = {
-    "slip": SHIPPABLE,
-    "ship": SHIPPABLE,
+    "slip": SHIPPABLE_STATUSES,
+    "ship": SHIPPABLE_STATUSES,
     "refund": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED),
     "cancel": (OrderStatus.PENDING, OrderStatus.PAID),
 }
@@ -46,7 +45,7 @@ class TaskFilter(admin.SimpleListFilter):
     title = gettext_lazy("to do")
     parameter_name = "todo"
     SHIP, AWAIT = "ship", "pay"
-    STATES: ClassVar[dict[str, tuple[str, ...]]] = {SHIP: SHIPPABLE, AWAIT: (OrderStatus.PENDING,)}
+    STATES: ClassVar[dict[str, tuple[str, ...]]] = {SHIP: SHIPPABLE_STATUSES, AWAIT: (OrderStatus.PENDING,)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Name the tasks."""
@@ -122,7 +121,7 @@ class OrderAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show above the list how much there is to do."""
         counts = dict(
-            Order.objects.filter(status__in=(*SHIPPABLE, OrderStatus.PENDING))
+            Order.objects.filter(status__in=(*SHIPPABLE_STATUSES, OrderStatus.PENDING))
             .order_by()
             .values_list("status")
             .annotate(Count("pk"))
@@ -236,7 +235,7 @@ class OrderAdmin(ReadOnlyAdmin):
         done = order.shipments.filter(nonce=request.POST.get("nonce", "-"))
         if done.exists():
             return self._done_already(request, order)
-        if order.status not in SHIPPABLE:
+        if order.status not in SHIPPABLE_STATUSES:
             return self._nothing_to_ship(request, order)
         form = ShipForm(
             order,
@@ -388,7 +387,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     def _next_to_ship(self, order: Order) -> str:
         """Link to the order that was paid first among those that wait, this one left aside."""
-        waiting = Order.objects.filter(status__in=SHIPPABLE).exclude(pk=order.pk)
+        waiting = Order.objects.to_ship().exclude(pk=order.pk)
         count = waiting.count()
         following = waiting.order_by("paid_at", "id").first()
         if following is None:

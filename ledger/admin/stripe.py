@@ -17,6 +17,7 @@ from kikaku.admin.columns import when
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.ingest import inbox
 from ledger.models import StripeEvent
+from ledger.models.payments import StripeEventQuerySet
 
 CHANGE_EVENT = "ledger.change_stripeevent"
 
@@ -82,10 +83,10 @@ class StripeEventAdmin(ReadOnlyAdmin):
         )
 
     @admin.action(description=gettext_lazy("Process again"), permissions=["process"])
-    def process_again(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
+    def process_again(self, request: HttpRequest, queryset: StripeEventQuerySet[StripeEvent]) -> None:
         """Process the chosen events that are not done."""
         done = 0
-        for event_id in queryset.exclude(status=StripeEvent.Status.DONE).values_list("pk", flat=True):
+        for event_id in queryset.unprocessed().values_list("pk", flat=True):
             done += self._process(request, event_id)
         messages.info(
             request,

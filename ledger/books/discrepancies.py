@@ -36,7 +36,7 @@ def resolve(discrepancy: Discrepancy, *, resolution: str, actor: str, now: datet
     if not text:
         raise ResolutionMissing
     return bool(
-        Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at__isnull=True).update(
-            resolved_at=now, resolved_by=actor[:150], resolution=text[:500]
-        )
+        Discrepancy.objects.unresolved()
+        .filter(pk=discrepancy.pk)
+        .update(resolved_at=now, resolved_by=actor[:150], resolution=text[:500])
     )

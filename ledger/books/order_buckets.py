@@ -111,12 +111,7 @@ class UnallocatedMoney:
 def unallocated_money(order: Order) -> UnallocatedMoney:
     """Return what was paid beyond the order's total, and what is owed since refunds failed. Four queries."""
     captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
-    failed: int = (
-        Refund.objects.filter(
-            order=order, status__in=[Refund.Status.FAILED, Refund.Status.CANCELED]
-        ).aggregate(sum=Sum("amount"))["sum"]
-        or 0
-    )
+    failed: int = Refund.objects.failed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     taken = RefundLine.objects.filter(refund__order=order, tax_rate__isnull=True).aggregate(
         excess=Sum("prepaid"), payable=Sum("payable")
     )

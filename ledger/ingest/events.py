@@ -85,7 +85,7 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
             attempt=attempt.pk,
             message=message,
         )
-        CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.LIVE).update(last_error=message)
+        CheckoutAttempt.objects.live().filter(pk=attempt.pk).update(last_error=message)
 
 
 def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:

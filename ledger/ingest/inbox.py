@@ -18,7 +18,7 @@ from typing import Any
 import stripe
 from django.conf import settings
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from kikaku.transactions import unit_of_work
 from ledger.ingest import events
@@ -165,9 +165,8 @@ def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
     Raises `AlreadyClaimed` when another lease is live.
     """
     claimed = (
-        StripeEvent.objects.filter(pk=event_id)
-        .exclude(status=StripeEvent.Status.DONE)
-        .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+        StripeEvent.objects.claimable(now)
+        .filter(pk=event_id)
         .update(claimed_until=now + EVENT_LEASE, attempts=F("attempts") + 1)
     )
     event = StripeEvent.objects.get(pk=event_id)
@@ -231,8 +230,7 @@ def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
     succeed leave room for those that came after them, because they have more attempts.
     """
     waiting = list(
-        StripeEvent.objects.filter(status__in=[StripeEvent.Status.PENDING, StripeEvent.Status.FAILED])
-        .filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+        StripeEvent.objects.claimable(now)
         .order_by("attempts", "received_at", "created")
         .values_list("pk", flat=True)[:limit]
     )

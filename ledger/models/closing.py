@@ -1,17 +1,20 @@
-"""The daily close: locked days, their evidence, and what did not add up."""
+"""The daily close: closed days, their balances and evidence, and discrepancies."""
+
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models.books import Account
+from ledger.models.querysets import ModelT
 
 
 class DailyClose(models.Model):
-    """A locked business day; append-only (database triggers). No entry is ever dated into it again."""
+    """A closed business day; append-only (database triggers). No new entry can be dated into it."""
 
     day = models.DateField(_("business day"), primary_key=True)
-    run = models.PositiveIntegerField(_("run"))  # evidence lies below daily-close/<day>/<run>/
+    run = models.PositiveIntegerField(_("run"))  # evidence is stored below daily-close/<day>/<run>/
     stripe_balance = models.BigIntegerField(_("Stripe balance at the cut"))  # JPY, available + pending
     book_balance = models.BigIntegerField(_("account 1150 at the cut"))  # JPY
     differences = models.PositiveIntegerField(_("differences"))
@@ -31,9 +34,9 @@ class DailyClose(models.Model):
 
 
 class ClosingBalance(models.Model):
-    """What an account stood at when a day was locked, carried forward from the day before; append-only (triggers).
+    """The balance of an account at the end of a closed day; append-only (database triggers).
 
-    A closed day gains no entry, so nobody needs to add up what lies before it again.
+    A closed day gains no entry, so later balances are computed from here instead of from the first entry.
     """
 
     close = models.ForeignKey(
@@ -44,7 +47,7 @@ class ClosingBalance(models.Model):
     )
     debit = models.PositiveBigIntegerField(_("debit"))  # JPY, since the books began
     credit = models.PositiveBigIntegerField(_("credit"))
-    # of 2130 and 2120, the accounts kept by order:
+    # of 2130 and 2120, whose sub-ledger is kept by order:
     open_orders = models.PositiveIntegerField(_("open orders"), default=0)
     without_order = models.BigIntegerField(_("without order"), default=0)  # JPY owed (credit − debit)
 
@@ -61,7 +64,7 @@ class ClosingBalance(models.Model):
 
 
 class EvidenceFile(models.Model):
-    """A file put away for a closed day, with its fingerprint; append-only (database triggers)."""
+    """A file stored as evidence of a closed day, with its fingerprint; append-only (database triggers)."""
 
     close = models.ForeignKey(DailyClose, models.PROTECT, related_name="files", verbose_name=_("daily close"))
     path = models.CharField(_("path"), max_length=200, unique=True)
@@ -77,8 +80,16 @@ class EvidenceFile(models.Model):
         return self.path
 
 
+class DiscrepancyQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of discrepancies."""
+
+    def unresolved(self) -> Self:
+        """Return the discrepancies that no person has resolved."""
+        return self.filter(resolved_at__isnull=True)
+
+
 class Discrepancy(models.Model):
-    """What does not add up: a fact of the books, found by a handler or a close, resolved by a person."""
+    """Something that does not add up, found by an event handler or a close and resolved by a person."""
 
     class Kind(models.TextChoices):
         MISSING_AT_STRIPE = "missing_at_stripe", _("in our books, not at Stripe")
@@ -101,6 +112,8 @@ class Discrepancy(models.Model):
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
     resolved_by = models.CharField(_("resolved by"), max_length=150, blank=True)
     resolution = models.CharField(_("resolution"), max_length=500, blank=True)
+
+    objects = DiscrepancyQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("discrepancy")

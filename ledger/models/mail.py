@@ -1,13 +1,33 @@
-"""Mail to customers: a row first, sent by the worker after the commit."""
+"""Mail to customers: a row is written first, and the worker sends it after the commit."""
+
+from datetime import datetime
+from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models.orders import Order
+from ledger.models.querysets import ModelT
+
+
+class OutgoingMailQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of mails."""
+
+    def queued(self) -> Self:
+        """Return the mails that are to be sent."""
+        return self.filter(status=OutgoingMail.Status.QUEUED)
+
+    def due(self, now: datetime) -> Self:
+        """Return the queued mails whose next attempt is not in the future."""
+        return self.queued().filter(next_attempt_at__lte=now)
+
+    def failed(self) -> Self:
+        """Return the mails that were given up."""
+        return self.filter(status=OutgoingMail.Status.FAILED)
 
 
 class OutgoingMail(models.Model):
-    """A mail that is to be sent once."""
+    """A mail to a customer that is sent once."""
 
     class Kind(models.TextChoices):
         VOUCHER = "voucher", _("how to pay at the counter")
@@ -37,6 +57,8 @@ class OutgoingMail(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
     created_at = models.DateTimeField(_("created at"))
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+
+    objects = OutgoingMailQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("outgoing mail")

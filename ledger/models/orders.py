@@ -1,9 +1,13 @@
-"""Orders: what was agreed, as snapshots that no later change of the catalogue touches."""
+"""Orders: what was agreed with the customer, as snapshots that no later change of the catalogue affects."""
+
+from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from kikaku.transactions import require_transaction
+from ledger.models.querysets import ModelT
 from ledger.models.stock import StockItem
 
 
@@ -15,13 +19,33 @@ class TaxRate(models.IntegerChoices):
 
 
 class OrderStatus(models.TextChoices):
-    """Where an order is. `ledger.sales.orders.MOVES` is the table of allowed moves; they only go forward."""
+    """The state of an order. It only moves forward, as `ledger.sales.orders.ALLOWED_MOVES` permits."""
 
     PENDING = "pending", _("awaiting payment")
     PAID = "paid", _("paid")
     PARTIALLY_SHIPPED = "partially_shipped", _("partially shipped")
     SHIPPED = "shipped", _("shipped")
     CANCELLED = "cancelled", _("cancelled")
+
+
+SHIPPABLE_STATUSES = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
+
+
+class OrderQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of orders."""
+
+    def lock(self, pk: int) -> ModelT:
+        """Return the order, read again and locked until the caller's transaction ends."""
+        require_transaction()
+        return self.select_for_update().get(pk=pk)
+
+    def pending(self) -> Self:
+        """Return the orders that await their payment."""
+        return self.filter(status=OrderStatus.PENDING)
+
+    def to_ship(self) -> Self:
+        """Return the paid orders of which something is left to ship."""
+        return self.filter(status__in=SHIPPABLE_STATUSES)
 
 
 class Order(models.Model):
@@ -72,6 +96,8 @@ class Order(models.Model):
     shipped_at = models.DateTimeField(_("shipped at"), null=True, blank=True)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
 
+    objects = OrderQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("order")
         verbose_name_plural = _("orders")
@@ -96,8 +122,16 @@ class Order(models.Model):
 
     @property
     def name(self) -> str:
-        """Full name in the Japanese order."""
+        """The full name in the Japanese order."""
         return f"{self.family_name} {self.given_name}"
+
+
+class OrderLineQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of order lines."""
+
+    def unshipped(self) -> Self:
+        """Return the lines of which pieces are still to be shipped."""
+        return self.filter(quantity__gt=F("shipped") + F("cancelled"))
 
 
 class OrderLine(models.Model):
@@ -123,6 +157,8 @@ class OrderLine(models.Model):
     shipped = models.PositiveIntegerField(_("shipped"), default=0)
     cancelled = models.PositiveIntegerField(_("cancelled"), default=0)  # never to be shipped
     returned = models.PositiveIntegerField(_("returned"), default=0)  # of the shipped: refunded by quantity
+
+    objects = OrderLineQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("order line")
@@ -152,12 +188,33 @@ class OrderLine(models.Model):
 
     @property
     def shippable(self) -> int:
-        """Pieces still to be shipped."""
+        """The number of pieces still to be shipped."""
         return self.quantity - self.shipped - self.cancelled
+
+    @property
+    def refundable(self) -> int:
+        """The number of pieces that were not refunded, shipped or not."""
+        return self.quantity - self.cancelled - self.returned
+
+
+class CheckoutAttemptQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of checkout attempts."""
+
+    def live(self) -> Self:
+        """Return the attempts whose payment page may be open; an order has one at most."""
+        return self.filter(status__in=CheckoutAttempt.LIVE_STATUSES)
+
+    def waiting(self) -> Self:
+        """Return the attempts that wait for the payment of a voucher."""
+        return self.filter(status=CheckoutAttempt.Status.WAITING)
+
+    def payable(self) -> Self:
+        """Return the attempts that may still be paid: live or waiting."""
+        return self.filter(status__in=(*CheckoutAttempt.LIVE_STATUSES, CheckoutAttempt.Status.WAITING))
 
 
 class CheckoutAttempt(models.Model):
-    """One try to be paid: a Checkout Session at Stripe, with its own idempotency key."""
+    """One attempt to be paid: a Checkout Session at Stripe, with its own idempotency key."""
 
     class Status(models.TextChoices):
         CREATED = "created", _("not yet at Stripe")
@@ -166,6 +223,8 @@ class CheckoutAttempt(models.Model):
         COMPLETE = "complete", _("complete")
         EXPIRED = "expired", _("expired")
 
+    LIVE_STATUSES = (Status.CREATED, Status.OPEN)
+
     order = models.ForeignKey(Order, models.PROTECT, related_name="attempts", verbose_name=_("order"))
     idempotency_key = models.CharField(_("idempotency key"), max_length=64, unique=True)
     session_id = models.CharField(_("Checkout Session"), max_length=120, unique=True, null=True, blank=True)
@@ -173,7 +232,7 @@ class CheckoutAttempt(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.CREATED)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)  # Stripe's words on a decline
     created_at = models.DateTimeField(_("created at"))
-    expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe as it stands
+    expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe unchanged
 
     # A payment that the customer makes later, with a voucher: see `ledger.stripe.methods`.
     method = models.CharField(_("method"), max_length=30, blank=True)  # konbini; empty without a voucher
@@ -181,13 +240,15 @@ class CheckoutAttempt(models.Model):
     voucher_expires_at = models.DateTimeField(_("to be paid until"), null=True, blank=True)
     voucher_codes = models.JSONField(_("codes"), default=dict, blank=True)  # by store, as Stripe names it
 
+    objects = CheckoutAttemptQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("checkout attempt")
         verbose_name_plural = _("checkout attempts")
         ordering = ["-id"]
         indexes = [models.Index(fields=["status", "expires_at"], name="attempt_status_expires")]
         constraints = [
-            # a customer who has two payable pages may pay twice
+            # a customer with two open payment pages may pay twice
             models.UniqueConstraint(
                 fields=["order"],
                 condition=Q(status__in=["created", "open"]),
@@ -200,7 +261,7 @@ class CheckoutAttempt(models.Model):
 
 
 class Shipment(models.Model):
-    """A parcel that left."""
+    """A parcel that was sent."""
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="shipments", verbose_name=_("order"))
     nonce = models.CharField(

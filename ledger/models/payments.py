@@ -1,19 +1,39 @@
-"""What Stripe told us: events, payments, refunds and the transactions of its balance."""
+"""What Stripe reports: events, payments, refunds and balance transactions."""
+
+from datetime import datetime
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, TaxRate
+from ledger.models.querysets import ModelT
+
+
+class StripeEventQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of Stripe's events."""
+
+    def unprocessed(self) -> Self:
+        """Return the events that are not done: pending, or failed and to be tried again."""
+        return self.filter(status__in=(StripeEvent.Status.PENDING, StripeEvent.Status.FAILED))
+
+    def failed(self) -> Self:
+        """Return the events whose last attempt failed."""
+        return self.filter(status=StripeEvent.Status.FAILED)
+
+    def claimable(self, now: datetime) -> Self:
+        """Return the unprocessed events that no process holds a lease on."""
+        return self.unprocessed().filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
 
 
 class StripeEvent(models.Model):
-    """A webhook as it came; its id is the key, so a second delivery is no second event."""
+    """A webhook event as received; its id is the primary key, so a second delivery is not a second event."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("pending")
         DONE = "done", _("done")
-        FAILED = "failed", _("failed")  # stays claimable: by Stripe's retry and by our job
+        FAILED = "failed", _("failed")  # stays claimable for Stripe's retry and for our job
 
     id = models.CharField(_("event"), max_length=120, primary_key=True)
     type = models.CharField(_("type"), max_length=80)
@@ -26,6 +46,8 @@ class StripeEvent(models.Model):
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     last_error = models.TextField(_("last error"), blank=True)
     processed_at = models.DateTimeField(_("processed at"), null=True, blank=True)
+
+    objects = StripeEventQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Stripe event")
@@ -80,8 +102,32 @@ class Payment(models.Model):
         return str(self.Method(self.method).label) if self.method in self.Method.values else self.method
 
 
+class RefundQuerySet(models.QuerySet[ModelT]):
+    """Questions that are asked of refunds."""
+
+    def requested(self) -> Self:
+        """Return the refunds that are not known to have reached Stripe."""
+        return self.filter(status=Refund.Status.REQUESTED)
+
+    def waiting(self) -> Self:
+        """Return the refunds that wait at Stripe, for the customer or for the bank."""
+        return self.filter(status__in=Refund.WAITING_STATUSES)
+
+    def in_progress(self) -> Self:
+        """Return the refunds whose outcome is open: requested or waiting."""
+        return self.filter(status__in=(Refund.Status.REQUESTED, *Refund.WAITING_STATUSES))
+
+    def failed(self) -> Self:
+        """Return the refunds whose amount stays with us: failed or canceled."""
+        return self.filter(status__in=Refund.FAILED_STATUSES)
+
+    def not_failed(self) -> Self:
+        """Return the refunds whose amount is refunded, or still may be."""
+        return self.exclude(status__in=Refund.FAILED_STATUSES)
+
+
 class Refund(models.Model):
-    """Money on its way back. What it takes from is decided when it is asked for, and stored in its lines."""
+    """Money returned to a customer. Where it is taken from is decided at the request and stored in its lines."""
 
     class Status(models.TextChoices):
         REQUESTED = "requested", _("not yet at Stripe")
@@ -91,11 +137,14 @@ class Refund(models.Model):
         FAILED = "failed", _("failed")
         CANCELED = "canceled", _("canceled")
 
+    WAITING_STATUSES = (Status.REQUIRES_ACTION, Status.PENDING)
+    FAILED_STATUSES = (Status.FAILED, Status.CANCELED)
+
     order = models.ForeignKey(Order, models.PROTECT, related_name="refunds", verbose_name=_("order"))
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds", verbose_name=_("payment"))
     nonce = models.CharField(
         max_length=64, unique=True, editable=False
-    )  # of the form; also the key towards Stripe
+    )  # of the form; Stripe's idempotency key is built from it
     stripe_id = models.CharField(_("refund at Stripe"), max_length=120, unique=True, null=True, blank=True)
     amount = models.PositiveIntegerField(_("amount"))
     status = models.CharField(_("status"), max_length=20, choices=Status.choices, default=Status.REQUESTED)
@@ -107,6 +156,8 @@ class Refund(models.Model):
         _("last asked at Stripe"), null=True, blank=True
     )  # of one that waits long
     actor = models.CharField(_("by"), max_length=150, blank=True)
+
+    objects = RefundQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("refund")
@@ -120,10 +171,10 @@ class Refund(models.Model):
 
 
 class RefundLine(models.Model):
-    """A part of a refund, and where the books take it from.
+    """A part of a refund, and the accounts that it is taken from.
 
-    `prepaid` comes out of 2130 (not yet shipped), `recognised` out of sales and tax (shipped), `payable` out of
-    2120 (an earlier refund that failed and is owed). Exactly what adds up to the refund's amount.
+    `prepaid` is taken from 2130 (not yet shipped), `recognised` from sales and tax (shipped), `payable` from 2120
+    (owed since an earlier refund failed). The lines of a refund add up to its amount.
     """
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="lines", verbose_name=_("refund"))
@@ -150,7 +201,7 @@ class RefundLine(models.Model):
 
     @property
     def amount(self) -> int:
-        """JPY of this part."""
+        """The amount of this part (JPY)."""
         return self.prepaid + self.recognised + self.payable
 
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from kikaku.transactions import unit_of_work
-from ledger.models import CheckoutAttempt, Order, OutgoingMail, Refund
+from ledger.models import Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
-from ledger.sales import checkout, mail, orders, payments, refunds
+from ledger.sales import checkout, mail, orders, refunds
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.methods import method_named, method_of_voucher
 
@@ -35,7 +35,7 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
 
 def _close_pages(order: Order, *, now: datetime) -> None:
     """Make sure at Stripe that nobody can pay the order any more."""
-    for attempt in order.attempts.filter(status__in=payments.LIVE):
+    for attempt in order.attempts.live():
         try:
             checkout.close(attempt, now=now)
         except StripeUnavailable as error:
@@ -49,12 +49,12 @@ def _close_pages(order: Order, *, now: datetime) -> None:
 @unit_of_work
 def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
     """Cancel an order in one transaction; returns the refunds that are to be sent after it."""
-    order = Order.objects.select_for_update().get(pk=order_id)
+    order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED:
         return []
     if order.status not in (OrderStatus.PENDING, OrderStatus.PAID):
         raise CancelRefused(_("Something of the order was shipped already: refund what is left instead."))
-    if order.attempts.filter(status__in=payments.LIVE).exists():
+    if order.attempts.live().exists():
         raise CancelRefused(_("The customer has just opened the payment page. Please try again."))
     was_paid = order.status == OrderStatus.PAID
     written: list[Refund] = []
@@ -78,7 +78,7 @@ def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Re
             for payment in order.payments.all()
             if refunds.refundable(payment)
         ]
-    waiting = order.attempts.filter(status=CheckoutAttempt.Status.WAITING).first()
+    waiting = order.attempts.waiting().first()
     mail.queue(
         OutgoingMail.Kind.CANCELLED,
         order,

@@ -92,11 +92,11 @@ def _start(order: Order, *, now: datetime) -> str:
 
 
 def _live_attempt(order: Order) -> CheckoutAttempt | None:
-    return order.attempts.filter(status__in=payments.LIVE).first()
+    return order.attempts.live().first()
 
 
 def _is_pending(order: Order) -> bool:
-    return Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING).exists()
+    return Order.objects.pending().filter(pk=order.pk).exists()
 
 
 def _create_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
@@ -115,7 +115,7 @@ def _create_attempt(order: Order, *, now: datetime) -> CheckoutAttempt:
 
 @unit_of_work
 def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
-    order = Order.objects.select_for_update().get(pk=order_id)
+    order = Order.objects.lock(order_id)
     if order.status != OrderStatus.PENDING:
         raise NotPayable(f"order {order.number} is {order.status}")
     completed = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
@@ -185,13 +185,13 @@ def _open_page(attempt: CheckoutAttempt, *, now: datetime) -> str:
 
 def _while_unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
     """Return a queryset of the attempt that is empty once it was paid or has expired."""
-    return CheckoutAttempt.objects.filter(pk=attempt.pk, status__in=payments.UNPAID)
+    return CheckoutAttempt.objects.payable().filter(pk=attempt.pk)
 
 
 @unit_of_work
 def _store_closed_page(attempt: CheckoutAttempt, refusal: str = "", *, now: datetime) -> None:
     """Store that an attempt's page is closed at Stripe, or was refused."""
-    Order.objects.select_for_update().get(pk=attempt.order_id)
+    Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, refusal, actor=history.SYSTEM, now=now)
 
 
@@ -264,7 +264,7 @@ def record_completed_session(
     """
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
-    Order.objects.select_for_update().get(pk=attempt.order_id)
+    Order.objects.lock(attempt.order_id)
     captured = payments.of_session(session, occurred_at=occurred_at)
     if captured is not None:
         _while_unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
@@ -286,7 +286,7 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
     Part of the caller's transaction. Two events report a voucher, in any order; only one of them contains it.
     """
     require_transaction()
-    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    order = Order.objects.lock(attempt.order_id)
     _while_unpaid(attempt).update(status=CheckoutAttempt.Status.WAITING)
     if voucher is None:
         return
@@ -322,7 +322,7 @@ def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     before.
     """
     require_transaction()
-    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, actor=history.STRIPE, now=now)
     ended = _end_unpaid(order, now=now)
     if ended:
@@ -337,7 +337,7 @@ def expire_attempt(attempt: CheckoutAttempt, *, now: datetime) -> None:
     Part of the caller's transaction. When the page was closed early, its closer decides about the order.
     """
     require_transaction()
-    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, actor=history.STRIPE, now=now)
     if attempt.expires_at <= now:
         _end_unpaid(order, now=now)
@@ -362,7 +362,7 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
     forbid_transaction()
     ended = timeouts = 0
     attempts = CheckoutAttempt.objects.select_related("order").order_by("expires_at")
-    due_pages = attempts.filter(status__in=payments.LIVE, expires_at__lte=now)
+    due_pages = attempts.live().filter(expires_at__lte=now)
     overdue_vouchers = attempts.filter(
         Q(voucher_expires_at=None) | Q(voucher_expires_at__lte=now - VOUCHER_GRACE),
         status=CheckoutAttempt.Status.WAITING,
@@ -421,7 +421,7 @@ def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datet
     The stock is released. The discrepancy asks staff whether it was paid in the other account. Returns whether the
     order ended.
     """
-    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+    order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, str(refusal), actor=history.SYSTEM, now=now)
     note_discrepancy(
         Discrepancy.Kind.MISSING_AT_STRIPE,
@@ -444,4 +444,4 @@ def _try_to_end(order_id: int, *, now: datetime) -> bool:
 
 @unit_of_work
 def _lock_and_end(order_id: int, *, now: datetime) -> bool:
-    return _end_unpaid(Order.objects.select_for_update().get(pk=order_id), now=now)
+    return _end_unpaid(Order.objects.lock(order_id), now=now)

@@ -14,7 +14,6 @@ from django.utils import translation
 
 from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OutgoingMail
-from ledger.models.orders import OrderStatus
 from ledger.sales import history
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.stripe.methods import VOUCHER_METHODS
@@ -97,11 +96,7 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
     true is deleted instead.
     """
     forbid_transaction()
-    due = list(
-        OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED, next_attempt_at__lte=now).order_by(
-            "next_attempt_at", "pk"
-        )[:limit]
-    )
+    due = list(OutgoingMail.objects.due(now).order_by("next_attempt_at", "pk")[:limit])
     if not due:
         return 0
     sent = 0
@@ -129,7 +124,7 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
 def _is_obsolete(mail: OutgoingMail) -> bool:
     """Return whether a mail asks for the payment of an order that no longer waits for one."""
     asks_to_pay = any(mail.kind == method.voucher_mail for method in VOUCHER_METHODS.values())
-    return asks_to_pay and not Order.objects.filter(pk=mail.order_id, status=OrderStatus.PENDING).exists()
+    return asks_to_pay and not Order.objects.pending().filter(pk=mail.order_id).exists()
 
 
 def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -> bool:
@@ -181,7 +176,7 @@ def _store_failure(mail: OutgoingMail, *, gives_up: bool, now: datetime, **field
     """Store that a mail was not sent, unless another worker has sent it."""
     if gives_up:
         fields["status"] = OutgoingMail.Status.FAILED
-    queued = OutgoingMail.objects.filter(pk=mail.pk, status=OutgoingMail.Status.QUEUED)
+    queued = OutgoingMail.objects.queued().filter(pk=mail.pk)
     if queued.update(**fields) and gives_up:
         _record(OrderEvent.Kind.MAIL_FAILED, mail, actor=history.SYSTEM, now=now)
 

@@ -21,9 +21,6 @@ from ledger.stripe.timestamps import from_timestamp
 
 logger = logging.getLogger(__name__)
 
-LIVE = (CheckoutAttempt.Status.CREATED, CheckoutAttempt.Status.OPEN)  # a page may be payable
-UNPAID = (*LIVE, CheckoutAttempt.Status.WAITING)  # the money may still come
-
 
 @dataclass(frozen=True, kw_only=True)
 class Captured:

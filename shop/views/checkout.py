@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ledger.models import Order
-from ledger.models.orders import OrderStatus
 from ledger.sales import orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.stripe.methods import METHODS, offered_methods
@@ -77,7 +76,7 @@ def without_cart(request: HttpRequest) -> HttpResponse:
     """
     token = request.session.get(PLACED)
     since = timezone.now() - timedelta(minutes=settings.CHECKOUT_MINUTES)
-    if token and Order.objects.filter(token=token, status=OrderStatus.PENDING, placed_at__gt=since).exists():
+    if token and Order.objects.pending().filter(token=token, placed_at__gt=since).exists():
         return SeeOther(reverse("order", args=[token]))
     return SeeOther(here()["cart"])
 

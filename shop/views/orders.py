@@ -77,7 +77,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
     voucher = voucher_of(order)
     confirming = is_confirming(order)
     pending = order.status == OrderStatus.PENDING
-    refunds = [refund for refund in order.refunds.all() if refund.status not in ENDED]
+    refunds = [refund for refund in order.refunds.all() if refund.status not in Refund.FAILED_STATUSES]
     return render_page(
         request,
         "shop/order.html",
@@ -104,9 +104,6 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
         },
         private=True,
     )
-
-
-ENDED = (Refund.Status.FAILED, Refund.Status.CANCELED)  # the shop tries again or writes to the customer
 
 
 @require_safe

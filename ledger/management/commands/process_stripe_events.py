@@ -23,9 +23,9 @@ class Command(BaseCommand):
         if limit < 1:
             raise CommandError("--limit must be 1 or more.")
         done = inbox.process_pending(now=timezone.now(), limit=limit)
-        left = StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).count()
+        left = StripeEvent.objects.unprocessed().count()
         self.stdout.write(f"{done} events done, {left} left.")
-        failed = StripeEvent.objects.filter(status=StripeEvent.Status.FAILED).order_by("received_at")
+        failed = StripeEvent.objects.failed().order_by("received_at")
         for event in failed[:20]:
             self.stderr.write(f"{event.pk} {event.type}: {event.last_error}")
         if failed:

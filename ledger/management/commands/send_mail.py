@@ -17,5 +17,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Send them and say how many are left."""
         sent = mail.send_due(now=timezone.now())
-        left = OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED).count()
+        left = OutgoingMail.objects.queued().count()
         self.stdout.write(f"{sent} mails sent, {left} queued.")

@@ -40,12 +40,6 @@ from ledger.testing.histories import order_events
 if TYPE_CHECKING:
     from ledger.testing.histories.world import World
 
-OPEN_ATTEMPTS = (
-    CheckoutAttempt.Status.CREATED,
-    CheckoutAttempt.Status.OPEN,
-    CheckoutAttempt.Status.WAITING,
-)
-
 
 def at_stripe(state: Path, kind: str) -> list[dict[str, Any]]:
     """Read every object of a kind from the stand-in's file, oldest first."""
@@ -64,10 +58,10 @@ def loose_ends(state: Path, now: datetime) -> list[str]:
         *([f"{coming} events to be delivered"] if coming else []),
         *[f"Stripe will {task}" for (task,) in planned],
         *[f"event {e} {e.status} {e.last_error}" for e in StripeEvent.objects.exclude(status="done")],
-        *[f"order {o} pending" for o in Order.objects.filter(status=OrderStatus.PENDING)],
-        *[f"attempt {a} {a.status}" for a in CheckoutAttempt.objects.filter(status__in=OPEN_ATTEMPTS)],
+        *[f"order {o} pending" for o in Order.objects.pending()],
+        *[f"attempt {a} {a.status}" for a in CheckoutAttempt.objects.payable()],
         *[f"refund {r} {r.status}" for r in Refund.objects.filter(status__in=["requested", "pending"])],
-        *[f"mail {m} queued" for m in OutgoingMail.objects.filter(status=OutgoingMail.Status.QUEUED)],
+        *[f"mail {m} queued" for m in OutgoingMail.objects.queued()],
     ]
 
 
@@ -100,9 +94,7 @@ def _explained(row: Discrepancy) -> bool:
     if row.kind == kinds.REFUND_FAILED:
         pk = row.object_id.removeprefix("refund ")
         which = Q(pk=pk) if pk.isdecimal() else Q(stripe_id=row.object_id)
-        return Refund.objects.filter(
-            which, status__in=[Refund.Status.FAILED, Refund.Status.CANCELED]
-        ).exists()
+        return Refund.objects.filter(which, status__in=Refund.FAILED_STATUSES).exists()
     # An order out of balance at a cut: money went back in Stripe's dashboard before it, which we heard of after it,
     # when parcels or refunds of ours had been posted to the next day. With that day the order is in balance again.
     late = Refund.objects.filter(actor="Stripe", requested_at__gte=day_bounds(row.day)[1])

@@ -1,1 +1,1 @@
-"""The scenes of the demo pictures: one module for each kind of goods."""
+"""What the demo pictures show: one module for each kind of goods."""

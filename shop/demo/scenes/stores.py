@@ -1,4 +1,4 @@
-"""Still lifes of power supplies, dimmers and emergency goods."""
+"""Power supplies, dimmers and what one keeps for an emergency, as still life."""
 
 from ..canvas import Drawing, Sheet
 from ..colour import mix

@@ -1,0 +1,7 @@
+"""The type variable of the models' querysets: with it the type checker knows what `annotate()` adds to a row."""
+
+from typing import TypeVar
+
+from django.db import models
+
+ModelT = TypeVar("ModelT", bound=models.Model, covariant=True)
