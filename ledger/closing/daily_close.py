@@ -26,7 +26,7 @@ from kikaku.transactions import unit_of_work
 from ledger.books import accounts, journal, trial_balance
 from ledger.books.discrepancies import note_discrepancy
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import evidence, invariants, report
+from ledger.closing import checks, evidence, report
 from ledger.closing.reconciliation import Difference, compare, unheard
 from ledger.ingest import balance, inbox
 from ledger.ingest.balance import Reading, Told
@@ -303,9 +303,9 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
     """
     day = facts.day
     entries = _entries(day)
-    findings = invariants.check_day(day)
+    findings = checks.check_day(day)
     for finding in findings:
-        if finding.check in ("entry balanced", "trial balance"):
+        if finding.check.fatal:
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
     balances = trial_balance.account_balances(day)
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
@@ -320,7 +320,9 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
             )
         )
     differences += [
-        Difference(Discrepancy.Kind.INVARIANT, f"{finding.check}: {finding.object_id}"[:120], 0, str(finding))
+        Difference(
+            Discrepancy.Kind.INVARIANT, f"{finding.check.english}: {finding.object_id}"[:120], 0, str(finding)
+        )
         for finding in findings
     ]
     unresolved = _unresolved(day, differences)
@@ -329,7 +331,7 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         stripe_balance=stripe_balance,
         balances=balances,
         found=unresolved,
-        checks=_checks(findings),
+        findings=findings,
     )
     files = {
         "report.json": evidence.paper([evidence.canonical_json(content)]),
@@ -352,13 +354,6 @@ def _prepare(facts: StripeDay, stripe_balance: int, now: datetime) -> Prepared:
         previous_sha256="" if before is None else before.manifest_sha256,
         entries=entries,
     )
-
-
-def _checks(findings: Sequence[invariants.Finding]) -> dict[str, int]:
-    counts = dict.fromkeys(report.CHECKS, 0)
-    for finding in findings:
-        counts[finding.check] = counts.get(finding.check, 0) + 1
-    return counts
 
 
 def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:

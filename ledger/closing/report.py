@@ -1,16 +1,20 @@
 """The report of a closed day: what happened, what the accounts say, what does not add up. Facts only, no wall clock."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from django.db.models import Count, Q, Sum
 from django.template.loader import render_to_string
+from django.utils.translation import override
 
 from kikaku.days import day_bounds
 from ledger.books import accounts, posting
 from ledger.books.tax import RATES, SHIPPING_RATE
 from ledger.books.trial_balance import AccountBalance
+from ledger.closing import checks
+from ledger.closing.findings import Check, Finding
 from ledger.closing.reconciliation import Difference
 from ledger.models import (
     Account,
@@ -32,15 +36,15 @@ def build(
     stripe_balance: int,
     balances: dict[str, AccountBalance],
     found: Sequence[Difference],
-    checks: dict[str, int],
+    findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """Put the report of a day together. A dozen queries, all sums made in SQL.
 
-    `balances` are the accounts at the end of the day, `found` the day's open differences, `checks` the number of
-    findings per check. Amounts are JPY.
+    `balances` are the accounts at the end of the day, `found` the day's open differences. Amounts are JPY.
     """
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     movements = _movements(day)
+    counts = Counter(finding.check for finding in findings)
     return {
         "format": FORMAT,
         "day": day.isoformat(),
@@ -74,7 +78,7 @@ def build(
             code: _sub_ledger(balances.get(code, AccountBalance()))
             for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
         },
-        "checks": [{"check": check, "findings": count} for check, count in checks.items()],
+        "checks": [{"check": check.english, "findings": counts[check]} for check in checks.DAILY],
     }
 
 
@@ -92,9 +96,7 @@ def html(report: dict[str, Any]) -> bytes:
                 {**row, "name_ja": method_named(row["method"]).report_label or row["method"]}
                 for row in report["payments"]
             ],
-            "checks": [
-                {**row, "name_ja": CHECKS.get(row["check"], row["check"])} for row in report["checks"]
-            ],
+            "checks": [{**row, "name_ja": _in_japanese(row["check"])} for row in report["checks"]],
         },
     ).encode()
 
@@ -113,21 +115,12 @@ KINDS = {
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
 
-CHECKS = {  # every check of a close is named in its report, found something or not
-    "entry balanced": "仕訳の貸借一致",
-    "trial balance": "試算表の貸借一致",
-    "1150 by balance transactions only": "1150 は残高取引のみで動く",
-    "entry of a transaction": "残高取引と仕訳の一致",
-    "net of a transaction": "残高取引の純額",
-    "day of an entry": "仕訳の営業日",
-    "sub-ledger of 2130": "前受金の補助元帳",
-    "sub-ledger of 2120": "返金未払金の補助元帳",
-    "2130 of a shipped order": "出荷済み注文の前受金",
-    "tax 10% posted": "消費税 10% の計上",
-    "tax 10% reversed": "消費税 10% の取消",
-    "tax 8% posted": "消費税 軽減8% の計上",
-    "tax 8% reversed": "消費税 軽減8% の取消",
-}
+
+def _in_japanese(name: str) -> str:
+    """Return the Japanese name of a check; a name that this version does not know stays as it is."""
+    check = Check.from_english(name)
+    with override("ja"):
+        return name if check is None else str(check.label)
 
 
 def _movements(day: date) -> dict[tuple[str, str], tuple[int, int]]:

@@ -12,8 +12,8 @@ from django.db.models import Sum
 from ledger.books import accounts, trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import evidence, invariants
-from ledger.closing.invariants import Finding
+from ledger.closing import checks, evidence
+from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
 
 NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account
@@ -22,7 +22,7 @@ NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename
 def verify() -> Iterator[Finding]:
     """Give everything that is wrong, by table and id; nothing in clean books. Changes nothing."""
     yield from _database()
-    yield from invariants.check_everything()
+    yield from checks.check_everything()
     yield from _closed_days()
     yield from _sub_ledgers()
 
@@ -30,13 +30,17 @@ def verify() -> Iterator[Finding]:
 def _database() -> Iterator[Finding]:
     """The triggers stand, and the database is not marked as one that may be emptied."""
     for name, wrong in sorted(triggers.broken_triggers(connection).items()):
-        yield Finding("append-only", "trigger", name, "in place", wrong)
+        yield Finding(Check.APPEND_ONLY, "trigger", name, "in place", wrong)
     name = str(connection.settings_dict["NAME"])
     file = name.rsplit("/", 1)[-1]
     a_test = file.startswith(("test_", "test.")) or ":memory:" in name or "mode=memory" in name
     if triggers.is_test_database(connection) and not a_test:
         yield Finding(
-            "append-only", triggers.TEST_DATABASE_TABLE, "marker", "empty: this is no test database", "a row"
+            Check.APPEND_ONLY,
+            triggers.TEST_DATABASE_TABLE,
+            "marker",
+            "empty: this is no test database",
+            "a row",
         )
 
 
@@ -54,7 +58,7 @@ def _closed_days() -> Iterator[Finding]:
     for close in DailyClose.objects.order_by("day").iterator(200):
         if previous is not None and close.day != previous.day + timedelta(days=1):
             yield Finding(
-                "days close without gaps",
+                Check.CONSECUTIVE_DAYS,
                 "DailyClose",
                 str(close.day),
                 str(previous.day + timedelta(days=1)),
@@ -63,7 +67,7 @@ def _closed_days() -> Iterator[Finding]:
         expected = previous.manifest_sha256 if previous is not None else ""
         if close.previous_sha256 != expected:
             yield Finding(
-                "chain of manifests",
+                Check.MANIFEST_CHAIN,
                 "DailyClose",
                 str(close.day),
                 expected or "no previous manifest",
@@ -77,7 +81,11 @@ def _closed_days() -> Iterator[Finding]:
         balance = sums[STRIPE_BALANCE][0] - sums[STRIPE_BALANCE][1]
         if balance != close.book_balance:
             yield Finding(
-                "1150 at the cut", "DailyClose", str(close.day), str(close.book_balance), str(balance)
+                Check.STRIPE_BALANCE_AT_CUT,
+                "DailyClose",
+                str(close.day),
+                str(close.book_balance),
+                str(balance),
             )
         yield from _evidence(close, previous)
         previous = close
@@ -91,7 +99,7 @@ def _carried(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Fi
     for account in sorted(carried.keys() | sums.keys()):
         if (found := carried.get(account, (0, 0))) != (expected := sums.get(account, (0, 0))):
             yield Finding(
-                "closing balance",
+                Check.CLOSING_BALANCE,
                 "ClosingBalance",
                 f"{close.day} {account}",
                 "debit {}, credit {}".format(*expected),
@@ -111,7 +119,7 @@ def _sub_ledgers() -> Iterator[Finding]:
         if (found.open_orders, found.without_order) != (expected.open_orders, expected.without_order):
             sentence = "{} open orders, {} owed without an order"
             yield Finding(
-                "closing balance",
+                Check.CLOSING_BALANCE,
                 "ClosingBalance",
                 f"{day} {code}",
                 sentence.format(expected.open_orders, expected.without_order),
@@ -127,11 +135,15 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
         try:
             content = evidence.read(file.path)
         except FileNotFoundError:
-            yield Finding("evidence", "EvidenceFile", file.path, f"{file.size} bytes", "the file is gone")
+            yield Finding(
+                Check.EVIDENCE_FILE, "EvidenceFile", file.path, f"{file.size} bytes", "the file is gone"
+            )
             continue
         sums[name] = evidence.sha256(content)
         if sums[name] != file.sha256:
-            yield Finding("evidence", "EvidenceFile", file.path, f"SHA-256 {file.sha256}", sums[name])
+            yield Finding(
+                Check.EVIDENCE_FILE, "EvidenceFile", file.path, f"SHA-256 {file.sha256}", sums[name]
+            )
             continue
         contents[name] = content
     yield from _manifest(close, previous, contents, sums)
@@ -150,11 +162,11 @@ def _manifest(
     path = f"{evidence.folder(close.day, close.run)}/{evidence.MANIFEST}"
     if evidence.MANIFEST not in contents:
         if evidence.MANIFEST not in sums:  # else its fingerprint was named already
-            yield Finding("chain of manifests", "EvidenceFile", path, "a manifest", "none")
+            yield Finding(Check.MANIFEST_CHAIN, "EvidenceFile", path, "a manifest", "none")
         return
     if sums[evidence.MANIFEST] != close.manifest_sha256:
         yield Finding(
-            "chain of manifests", "DailyClose", str(close.day), close.manifest_sha256, sums[evidence.MANIFEST]
+            Check.MANIFEST_CHAIN, "DailyClose", str(close.day), close.manifest_sha256, sums[evidence.MANIFEST]
         )
     manifest: dict[str, Any] = json.loads(contents[evidence.MANIFEST])
     listed = {file["name"]: file["sha256"] for file in manifest["files"]}
@@ -166,7 +178,7 @@ def _manifest(
     for name in sorted(listed.keys() | stored.keys()):
         if listed.get(name) != stored.get(name):
             yield Finding(
-                "manifest",
+                Check.MANIFEST,
                 "EvidenceFile",
                 f"{evidence.folder(close.day, close.run)}/{name}",
                 listed.get(name, "not listed"),
@@ -175,7 +187,7 @@ def _manifest(
     link = manifest["previous"] and manifest["previous"]["manifest_sha256"]
     if link != (previous.manifest_sha256 if previous is not None else None):
         yield Finding(
-            "chain of manifests",
+            Check.MANIFEST_CHAIN,
             "EvidenceFile",
             path,
             previous.manifest_sha256 if previous is not None else "no previous manifest",
@@ -191,7 +203,7 @@ def _report(close: DailyClose, report: dict[str, Any]) -> Iterator[Finding]:
     if told != found:
         sentence = "Stripe's balance {}, account 1150 {}, {} differences"
         yield Finding(
-            "report of a closed day",
+            Check.CLOSED_REPORT,
             "DailyClose",
             str(close.day),
             sentence.format(*told),
@@ -214,7 +226,7 @@ def _journal(close: DailyClose, content: bytes) -> Iterator[Finding]:
         for row in sorted(rows):
             _day, _at, kind, source, purpose, order, _text, position, account, debit, credit = row
             yield Finding(
-                "journal of a closed day",
+                Check.CLOSED_JOURNAL,
                 "JournalLine",
                 f"{close.day} {kind} {source} {purpose} line {position}"
                 + (f" of order {order}" if order else ""),
@@ -243,11 +255,11 @@ def _transactions(close: DailyClose, put_away: dict[str, Any]) -> Iterator[Findi
         for field, value in found.items():
             if row[field] != value:
                 yield Finding(
-                    "transaction of a closed day",
+                    Check.CLOSED_TRANSACTIONS,
                     "BalanceTransaction",
                     f"{txn.id} {field}",
                     str(row[field]),
                     str(value),
                 )
     for missing in sorted(told):
-        yield Finding("transaction of a closed day", "BalanceTransaction", missing, "stored", "gone")
+        yield Finding(Check.CLOSED_TRANSACTIONS, "BalanceTransaction", missing, "stored", "gone")

@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 
 from kikaku.sandbox import Delivery, Sandbox
-from ledger.closing import invariants
+from ledger.closing import checks
 from ledger.ingest import inbox
 from ledger.models import CheckoutAttempt, Order, StripeEvent
 from ledger.sales import cancellation
@@ -44,7 +44,7 @@ def cancel(order: Order, now: datetime) -> None:
 
 
 def assert_sound() -> None:
-    assert [str(finding) for finding in invariants.check_everything()] == []
+    assert [str(finding) for finding in checks.check_everything()] == []
 
 
 def shuffled(told: list[Delivery], seed: int) -> list[Delivery]:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kikaku.sandbox import Sandbox
 from ledger.books import accounts, trial_balance
 from ledger.books.trial_balance import net_balance
-from ledger.closing import invariants, verification
+from ledger.closing import checks, verification
 from ledger.closing.daily_close import CloseResult, close_day
 from ledger.ingest import balance
 from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, JournalEntry
@@ -74,7 +74,7 @@ def test_a_closed_day_is_not_added_up_again(sandbox: Sandbox) -> None:
         trial_balance.account_balances(MONDAY) == before
     )  # that somebody did so is for `verify_books` to say
     assert net_balance(accounts.STRIPE_BALANCE) == before[accounts.STRIPE_BALANCE].net
-    assert [finding.check for finding in invariants.trial_balance(MONDAY)] == []
+    assert [finding.check for finding in checks.entries.trial_balance(MONDAY)] == []
 
 
 def test_books_closed_before_balances_were_carried_are_added_up_from_the_beginning(sandbox: Sandbox) -> None:

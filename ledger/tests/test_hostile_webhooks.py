@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
-from ledger.closing import invariants
+from ledger.closing import checks
 from ledger.ingest import inbox
 from ledger.ingest.events import HANDLERS
 from ledger.models import (
@@ -114,7 +114,7 @@ def test_whatever_is_signed_is_stored_or_refused_and_never_half_done(
         if stored is not None and stored.status == StripeEvent.Status.FAILED:
             assert stored.last_error and stored.claimed_until is None
             assert books() == before
-        assert not list(invariants.stock())
+        assert not list(checks.stock.stock_items())
         for order in Order.objects.filter(status=OrderStatus.PAID):
             assert [payment.amount for payment in order.payments.all()] == [order.total]
         transaction.set_rollback(True)
@@ -249,5 +249,5 @@ def test_nothing_that_came_as_nonsense_stands_in_the_way_of_the_truth(
         if order.status == OrderStatus.PAID:
             assert order.payments.get().amount == order.total
     assert Order.objects.filter(status=OrderStatus.PAID).exists()
-    assert not list(invariants.stock())
+    assert not list(checks.stock.stock_items())
     checkout.expire_due(now=timezone.now())

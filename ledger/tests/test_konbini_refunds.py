@@ -19,7 +19,7 @@ from ledger.books.accounts import (
     SUSPENSE,
 )
 from ledger.books.trial_balance import net_balance
-from ledger.closing import daily_close, evidence, invariants
+from ledger.closing import checks, daily_close, evidence
 from ledger.models import Discrepancy, EvidenceFile, JournalEntry, JournalLine, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
@@ -343,7 +343,7 @@ def test_refund_events_in_any_order_leave_the_same_books(
     build.fetch(sandbox)
     assert state(refund) == (Refund.Status.SUCCEEDED if named else FAILED)
     assert owed_of(order) == (0 if named else amount)
-    findings = list(invariants.order_balances(Order.objects.filter(pk=order.pk), until=None))
+    findings = list(checks.orders.order_balances(Order.objects.filter(pk=order.pk), until=None))
     assert [str(finding) for finding in findings] == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from kikaku.sandbox import Sandbox
 from ledger.books import accounts
 from ledger.books.trial_balance import net_balance
-from ledger.closing import daily_close, invariants
+from ledger.closing import checks, daily_close
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment
 from ledger.models.orders import OrderStatus
@@ -39,7 +39,7 @@ def test_a_payment_during_the_close_belongs_to_its_order_though_its_event_is_und
     order.refresh_from_db()
     build.ship(order, now=at(TUESDAY, 10))
     assert daily_close.close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY))).differences == 0
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
     assert order.mails.filter(kind="order_confirmation").count() == 1
 
 
@@ -76,7 +76,7 @@ def test_a_refund_of_the_dashboard_is_learnt_before_it_is_posted(sandbox: Sandbo
     assert net_balance(accounts.PREPAYMENTS, order=order) == 500 - order.total
     build.deliver(sandbox)
     assert order.refunds.count() == 1
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
 
 
 def test_a_refund_whose_failure_no_webhook_told_is_learnt_from_the_money_that_came_back(
@@ -92,7 +92,7 @@ def test_a_refund_whose_failure_no_webhook_told_is_learnt_from_the_money_that_ca
     assert refund.status == "failed"
     assert {row["kind"] for row in result.report["discrepancies"]} <= {"refund_failed"}
     assert net_balance(accounts.REFUNDS_PAYABLE, order=order) == -3_000
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
 
 
 def test_a_dry_run_learns_the_same_and_keeps_nothing(sandbox: Sandbox) -> None:

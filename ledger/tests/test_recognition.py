@@ -23,7 +23,7 @@ from ledger.books.accounts import (
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax import totals
 from ledger.books.trial_balance import net_balance
-from ledger.closing import invariants
+from ledger.closing import checks
 from ledger.models import (
     BalanceTransaction,
     Discrepancy,
@@ -201,15 +201,17 @@ class Case:
         return -net_balance(account, order=self.order)
 
     def check(self) -> None:
-        """Run the invariants over the order."""
+        """Run the checks over the order."""
         only = Order.objects.filter(pk=self.order.pk)
         findings = [
-            *invariants.unbalanced_entries(JournalEntry.objects.all()),
-            *invariants.order_totals(only),
-            *invariants.order_balances(only, until=None),
-            *invariants.shipped_orders(only),
-            *invariants.paid_orders(only),
-            *invariants.order_pieces(only),
+            *checks.entries.unbalanced_entries(JournalEntry.objects.all()),
+            *checks.orders.order_totals(only),
+            *checks.orders.order_balances(only, until=None),
+            *checks.orders.shipped_orders(only),
+            *checks.orders.paid_orders(only),
+            *checks.orders.refunded_payments(only),
+            *checks.orders.refund_parts(only),
+            *checks.orders.shipped_pieces(only),
         ]
         assert [str(finding) for finding in findings] == []
 

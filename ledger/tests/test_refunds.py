@@ -11,7 +11,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.books.accounts import OUTPUT_TAX_ACCOUNTS, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.books.trial_balance import net_balance
-from ledger.closing import invariants
+from ledger.closing import checks
 from ledger.ingest import inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import (
@@ -356,13 +356,13 @@ def test_money_promised_to_a_refund_that_goes_back_in_the_dashboard_instead_is_o
     assert ours.status == Refund.Status.FAILED  # 10,800 are left at Stripe
     assert -net_balance(REFUNDS_PAYABLE) == 11_000 - 700
     assert -net_balance(PREPAYMENTS) == 500
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
 
     rest = build.refund(order)
     build.fetch(sandbox)
     assert (rest.amount, rest.status) == (10_800, Refund.Status.SUCCEEDED)
     assert net_balance(REFUNDS_PAYABLE) == net_balance(PREPAYMENTS) == 0
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
 
 
 @pytest.mark.django_db
@@ -382,7 +382,7 @@ def test_a_dashboard_refund_of_more_than_was_promised_takes_the_rest_from_what_w
     build.deliver(sandbox)
     refunds.send_requested(now=timezone.now() + timedelta(minutes=3))  # refused: nothing is left
     build.fetch(sandbox)
-    assert list(invariants.check_everything()) == []
+    assert list(checks.check_everything()) == []
     assert net_balance(REFUNDS_PAYABLE) == net_balance(PREPAYMENTS) == 0
     assert net_balance(OUTPUT_TAX_ACCOUNTS[10]) == 0
 
@@ -403,7 +403,7 @@ def test_a_day_closes_clean_though_its_overdrawn_refund_was_settled_on_a_later_o
     build.deliver(sandbox)
     refunds.send_requested(now=set_clock(sandbox, at(TUESDAY, 10)))  # refused: only 10,800 are left
     build.fetch(sandbox)
-    assert not [finding for finding in invariants.check_day(TUESDAY)]
-    assert not [finding for finding in invariants.check_day(MONDAY)]
+    assert not [finding for finding in checks.check_day(TUESDAY)]
+    assert not [finding for finding in checks.check_day(MONDAY)]
     assert -net_balance(PREPAYMENTS, until=MONDAY) == (-700 if shipped else 10_800)
     assert -net_balance(PREPAYMENTS) == (0 if shipped else 500)

@@ -1,1 +1,1 @@
-"""The goods, pictures and texts of the demo shop: pure data and pure functions, no database."""
+"""The demo shop: goods, pictures, texts and customers, and their writers. Production imports none of it."""

@@ -1,4 +1,4 @@
-"""A small SVG sheet: shapes, gradients, glows and rooms; deterministic, no fonts, nothing external."""
+"""A small SVG canvas: shapes, gradients, glows and rooms; deterministic, without fonts and external files."""
 
 from dataclasses import dataclass
 from zlib import crc32
@@ -7,13 +7,13 @@ from .colour import FINISHES, light, mix
 
 Stop = tuple[float, str, float]  # offset 0–1, colour, opacity 0–1
 
-# A soft fall-off (close to a Gaussian), so that a glow has no edge.
-_FALL = ((0, 1), (0.12, 0.93), (0.25, 0.76), (0.4, 0.5), (0.55, 0.28), (0.7, 0.12), (0.85, 0.035), (1, 0))
+# (offset, share) of a soft fall-off, close to a Gaussian, so that a glow has no edge.
+_FALL_OFF = ((0, 1), (0.12, 0.93), (0.25, 0.76), (0.4, 0.5), (0.55, 0.28), (0.7, 0.12), (0.85, 0.035), (1, 0))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a picture shows; equal drawings give equal bytes."""
+    """The content of a picture; equal drawings give equal bytes."""
 
     subject: str  # a key of drawing.SUBJECTS
     kelvin: int = 3000  # colour temperature of the light, 1,800–10,000 K
@@ -21,7 +21,7 @@ class Drawing:
     width: int = 400  # mm, of the goods
     height: int = 120  # mm
     depth: int = 0  # mm; 0: as deep as wide
-    count: int = 1  # how many (bulbs, spots, bottles); the meaning is the subject's
+    count: int = 1  # of bulbs, spots, bottles, …, depending on the subject
     view: str = "portrait"  # portrait, evening, detail, dimensions
 
 
@@ -29,8 +29,8 @@ class Drawing:
 class Room:
     """The unlit colours of a room."""
 
-    wall: str  # where the wall is brightest without the lamp
-    corner: str  # where it is darkest
+    wall: str  # brightest part of the wall without the lamp
+    corner: str  # its darkest part
     desk: str  # top of a table or floor
     edge: str  # front edge of the table
     glow: float  # how strongly light shows on the wall, 0–1
@@ -41,13 +41,13 @@ EVENING = Room("#3c3731", "#1f1c19", "#4a3f33", "#2b241d", 0.62)
 
 
 def number(value: float) -> str:
-    """Return a number as short as SVG allows, one decimal."""
+    """Return a number for SVG, with at most one decimal."""
     text = f"{value:.1f}"
     return text[:-2] if text.endswith(".0") else text
 
 
 class Sheet:
-    """Collects the elements of one picture; ids carry a prefix, so that pictures can stand inline side by side."""
+    """One picture in the making. Its ids carry a prefix, so that several pictures can be inline in a page."""
 
     def __init__(self, name: str, kelvin: int, finish: str, room: Room) -> None:
         """Begin a sheet; `name` must differ between pictures, as the ids derive from it."""
@@ -62,7 +62,7 @@ class Sheet:
         self._body: list[str] = []
 
     def _define(self, markup: str) -> str:
-        """Return the reference to a definition, shared when the same one was made before."""
+        """Return the reference to a definition; equal definitions are shared."""
         if markup not in self._defs:
             self._defs[markup] = f"{self.prefix}{len(self._defs)}"
         return f"url(#{self._defs[markup]})"
@@ -85,12 +85,12 @@ class Sheet:
         return self._define(f'<linearGradient id="%s">{self._stops(stops)}</linearGradient>')
 
     def round(self, *stops: Stop, cx: float = 0.5, cy: float = 0.5, r: float = 0.5) -> str:
-        """Return a radial gradient in the box of the shape."""
+        """Return a radial gradient within the shape's box."""
         at = f'cx="{cx:g}" cy="{cy:g}" r="{r:g}"'
         return self._define(f'<radialGradient id="%s" {at}>{self._stops(stops)}</radialGradient>')
 
     def lit(self) -> str:
-        """Return the filling of a diffuser that shines."""
+        """Return the fill of a lit diffuser."""
         return self.round((0, "#ffffff", 1), (0.5, self.core, 1), (1, mix(self.core, self.light, 0.75), 1))
 
     def blur(self, deviation: float) -> str:
@@ -152,13 +152,13 @@ class Sheet:
         self, cx: float, cy: float, rx: float, ry: float, strength: float = 1.0, start: float = 0
     ) -> None:
         """Add light that falls off in every direction, from `start` (0–1 of the radius) outwards."""
-        stops = [(round(start + (1 - start) * offset, 3), self.light, share) for offset, share in _FALL]
+        stops = [(round(start + (1 - start) * offset, 3), self.light, share) for offset, share in _FALL_OFF]
         fill = self.round(*stops)
         self.oval(cx, cy, rx, ry, fill, opacity=round(min(strength * self.room.glow, 1), 3))
 
     def shadow(self, cx: float, cy: float, rx: float, ry: float, strength: float = 0.35) -> None:
         """Add a soft shadow."""
-        fill = self.round(*((offset, "#1b1712", share) for offset, share in _FALL))
+        fill = self.round(*((offset, "#1b1712", share) for offset, share in _FALL_OFF))
         self.oval(cx, cy, rx, ry, fill, opacity=strength)
 
     def beam(self, d: str, strength: float = 0.6, soft: float = 16) -> None:
@@ -167,7 +167,7 @@ class Sheet:
         self.path(d, fill, opacity=round(strength * self.room.glow, 3), filter=self.blur(soft))
 
     def wall(self, w: float = 1200, h: float = 1200) -> None:
-        """Add the quiet wall behind everything."""
+        """Add the wall in the background."""
         room = self.room
         fill = self.round(
             (0, room.wall, 1), (0.55, mix(room.wall, room.corner, 0.45), 1), (1, room.corner, 1), r=0.8
@@ -175,7 +175,7 @@ class Sheet:
         self.rect(0, 0, w, h, fill)
 
     def desk(self, y: float, thick: float = 46) -> None:
-        """Add a table that runs through the picture at `y`."""
+        """Add a table across the picture at `y`."""
         room = self.room
         self.rect(0, y, 1200, 1200 - y, self.down((0, room.desk, 1), (1, mix(room.desk, room.edge, 0.55), 1)))
         self.rect(0, y, 1200, 3, mix(room.desk, "#ffffff", 0.4), opacity=0.6)

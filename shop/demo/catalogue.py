@@ -1,4 +1,4 @@
-"""The goods of the demo shop: deterministic, and as many as one wants."""
+"""The goods of the demo shop: deterministic, in any number."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,55 +18,55 @@ from .product import (
 from .shelves import bulbs, ceilings, desks, emergency, panels, power, tapes
 
 __all__ = [
-    "ACTIVE", "ARCHIVED", "CATEGORIES", "DRAFT", "Category", "Product", "ProductPicture", "Specification", "Text",
-    "Variant", "goods", "stream",
+    "ACTIVE", "ARCHIVED", "CATEGORIES", "DRAFT", "Category", "Product", "ProductPicture", "Specification",
+    "Text", "Variant", "goods", "stream",
 ]  # fmt: skip
 
 _SHELVES = (ceilings, desks, tapes, panels, bulbs, power, emergency)
 
 CATEGORIES: tuple[Category, ...] = tuple(shelf.CATEGORY for shelf in _SHELVES)
 
-# In turn from every shelf, so that the first n show the whole shop.
-_DRAWN: tuple[Product, ...] = tuple(
+# In turn from every shelf, so that the first n cover all categories.
+_DRAWN_BY_HAND: tuple[Product, ...] = tuple(
     product
     for row in zip_longest(*(shelf.PRODUCTS for shelf in _SHELVES))
     for product in row
     if product is not None
 )
-_REPEATED = tuple(product for product in _DRAWN if product.status == ACTIVE)
+_REPEATED = tuple(product for product in _DRAWN_BY_HAND if product.status == ACTIVE)
 
-LOWEST_PRICE, HIGHEST_PRICE = 380, 59_800  # JPY, tax included
+MIN_PRICE, MAX_PRICE = 380, 59_800  # JPY, tax included
 
 
 def goods(count: int | None = None) -> list[Product]:
-    """Return `count` products, or all that are drawn by hand when it is None.
+    """Return `count` products, or for None all that are drawn by hand.
 
-    Fewer than those are spread over the categories; more are numbered variations of them with other sizes
-    and prices. The same count gives the same goods; a larger one begins with the goods of a smaller one.
+    A smaller number is spread over the categories; a larger one adds numbered variations with other sizes and
+    prices. The same count gives the same goods, and a larger count begins with the goods of a smaller one.
 
     Raises:
         ValueError: the count is negative.
     """
-    return list(stream(len(_DRAWN) if count is None else count))
+    return list(stream(len(_DRAWN_BY_HAND) if count is None else count))
 
 
 def stream(count: int) -> Iterator[Product]:
-    """Yield `count` products one by one, so that many thousands need no memory."""
+    """Yield `count` products one by one, so that many thousands take no memory."""
     if count < 0:
         raise ValueError(f"The number of products is zero or more, not {count}.")
-    yield from _DRAWN[:count]
-    for extra in range(count - len(_DRAWN)):
+    yield from _DRAWN_BY_HAND[:count]
+    for extra in range(count - len(_DRAWN_BY_HAND)):
         turn, place = divmod(extra, len(_REPEATED))
         yield _variation(_REPEATED[place], turn + 2)
 
 
 def _variation(product: Product, number: int) -> Product:
-    """Return the `number`th (from 2) of a series, with its own size, prices and stock."""
+    """Return variation `number` (from 2) of a product, with its own size, prices and stock."""
     step = (number * 37 + len(product.slug) * 11) % 23 - 11  # −11 … 11, the same at every call
     size, price = 1 + step * 0.02, 1 + step * 0.03
 
     def yen(amount: int) -> int:
-        return min(max(round(amount * price / 10) * 10, LOWEST_PRICE), HIGHEST_PRICE)
+        return min(max(round(amount * price / 10) * 10, MIN_PRICE), MAX_PRICE)
 
     variants = []
     for place, variant in enumerate(product.variants):

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 Rgb = tuple[float, float, float]
 
-# The eye of somebody in a room with mixed light takes about this as white.
+# An eye adapted to mixed room light sees about this as white.
 ADAPTED_KELVIN = 5200
 
 
@@ -45,7 +45,7 @@ def _encode(value: float) -> int:
 def light(kelvin: int, softness: float = 0.2) -> str:
     """Return the colour of light of `kelvin` (1,800–10,000 K) as an adapted eye sees it.
 
-    `softness` from 0 (pure) to 1 (white) mixes white into it (in sRGB codes, which keeps amber from turning pink).
+    `softness` from 0 (pure) to 1 (white) adds white, in sRGB codes, which keeps amber from turning pink.
     """
     if not 1800 <= kelvin <= 10000:
         raise ValueError(f"A colour temperature lies between 1,800 and 10,000 K, not {kelvin}.")
@@ -56,7 +56,7 @@ def light(kelvin: int, softness: float = 0.2) -> str:
 
 
 def mix(first: str, second: str, share: float) -> str:
-    """Return the colour that lies `share` (0–1) of the way from `first` to `second`."""
+    """Return the colour at `share` (0–1) of the way from `first` to `second`."""
     pairs = zip(_channels(first), _channels(second), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
@@ -66,7 +66,7 @@ def _channels(colour: str) -> tuple[int, ...]:
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
 
-# Materials: the colour in the middle tones; light and shade are derived from it.
+# Materials: the colour of the middle tones, from which light and shade are derived.
 FINISHES = {
     "white": "#ece9e3",
     "black": "#34322f",

@@ -1,4 +1,4 @@
-"""Dimension drawings: outline and measures in mm, with drawn figures, so that no font is needed."""
+"""Dimension drawings: outline and measures in mm, with drawn digits, so that no font is needed."""
 
 from .canvas import Drawing, Sheet, number
 from .colour import mix
@@ -6,8 +6,8 @@ from .colour import mix
 INK = "#4b4842"
 LINE = "#9a948a"
 
-# Strokes of each sign in a box 10 wide and 16 high.
-_SIGNS = {
+# Strokes of each character in a box 10 wide and 16 high.
+_CHARACTERS = {
     "0": "M5 0Q0 0 0 8T5 16T10 8T5 0",
     "1": "M2 3L6 0V16",
     "2": "M1 4Q1 0 5 0T9 4Q9 8 0 16H10",
@@ -23,7 +23,7 @@ _SIGNS = {
     " ": "",
 }
 
-# Outline of each subject: plan (seen from the front) and whether width is a diameter.
+# Subjects whose width is a diameter.
 _ROUND = {
     "ceiling-disc", "ceiling-ring", "ceiling-drum", "bulb-puck", "panel-downlights", "power-sensor",
 }  # fmt: skip
@@ -31,22 +31,23 @@ _BULBS = {"bulb-pear", "bulb-small", "bulb-globe", "bulb-filament", "bulb-reflec
 
 
 def write(s: Sheet, text: str, x: float, y: float, size: float = 1.9, turn: float = 0) -> None:
-    """Write figures centred on `x`, `y`; knows 0–9, m, d (for the diameter sign) and the space."""
+    """Write a text centred on `x`, `y`; it may hold 0–9, m, d (for the diameter sign) and spaces."""
     start = -(len(text) * 14 - 4) / 2
     s.begin(
         transform=f"translate({number(x)} {number(y)}) rotate({turn:g}) scale({size:g})",
         fill="none", stroke=INK, stroke_width=1.5, stroke_linecap="round", stroke_linejoin="round",
     )  # fmt: skip
-    for i, sign in enumerate(text):
-        if _SIGNS[sign]:
-            s.add("path", d=_SIGNS[sign], transform=f"translate({start + i * 14:g} -8)")
+    for i, character in enumerate(text):
+        if _CHARACTERS[character]:
+            s.add("path", d=_CHARACTERS[character], transform=f"translate({start + i * 14:g} -8)")
     s.end()
 
 
-def _level(s: Sheet, x1: float, x2: float, y: float, text: str, away: float) -> None:
+def _horizontal_measure(s: Sheet, x1: float, x2: float, y: float, text: str, away: float) -> None:
     """Draw a horizontal measure below an outline that ends `away` above it."""
     s.stroke(
-        f"M{x1:.0f} {y - away + 14:.0f}V{y + 14:.0f}M{x2:.0f} {y - away + 14:.0f}V{y + 14:.0f}M{x1:.0f} {y:.0f}H{x2:.0f}",
+        f"M{x1:.0f} {y - away + 14:.0f}V{y + 14:.0f}M{x2:.0f} {y - away + 14:.0f}V{y + 14:.0f}"
+        f"M{x1:.0f} {y:.0f}H{x2:.0f}",
         LINE,
         2,
     )
@@ -55,10 +56,11 @@ def _level(s: Sheet, x1: float, x2: float, y: float, text: str, away: float) -> 
     write(s, text, (x1 + x2) / 2, y + 38)
 
 
-def _upright(s: Sheet, y1: float, y2: float, x: float, text: str, away: float) -> None:
+def _vertical_measure(s: Sheet, y1: float, y2: float, x: float, text: str, away: float) -> None:
     """Draw a vertical measure right of an outline that ends `away` before it."""
     s.stroke(
-        f"M{x - away + 14:.0f} {y1:.0f}H{x + 14:.0f}M{x - away + 14:.0f} {y2:.0f}H{x + 14:.0f}M{x:.0f} {y1:.0f}V{y2:.0f}",
+        f"M{x - away + 14:.0f} {y1:.0f}H{x + 14:.0f}M{x - away + 14:.0f} {y2:.0f}H{x + 14:.0f}"
+        f"M{x:.0f} {y1:.0f}V{y2:.0f}",
         LINE,
         2,
     )
@@ -75,7 +77,9 @@ def _bulb(s: Sheet, x: float, y: float, w: float, h: float, fill: str) -> None:
     cap = min(h * 0.24, w * 0.5)
     neck = w * 0.22
     s.path(
-        f"M{x - neck:.0f} {y + cap:.0f}C{x - neck:.0f} {y + h * 0.42:.0f} {x - w / 2:.0f} {y + h * 0.4:.0f} {x - w / 2:.0f} {y + h - w * 0.46:.0f}"
+        f"M{x - neck:.0f} {y + cap:.0f}"
+        f"C{x - neck:.0f} {y + h * 0.42:.0f} {x - w / 2:.0f} {y + h * 0.4:.0f}"
+        f" {x - w / 2:.0f} {y + h - w * 0.46:.0f}"
         f"Q{x - w / 2:.0f} {y + h:.0f} {x:.0f} {y + h:.0f}T{x + w / 2:.0f} {y + h - w * 0.46:.0f}"
         f"C{x + w / 2:.0f} {y + h * 0.4:.0f} {x + neck:.0f} {y + h * 0.42:.0f} {x + neck:.0f} {y + cap:.0f}Z",
         fill, stroke=INK, stroke_width=4, stroke_linejoin="round",
@@ -92,14 +96,16 @@ def _stand(s: Sheet, d: Drawing, x: float, y: float, w: float, h: float, fill: s
     match d.subject:
         case "desk-paper":
             s.stroke(
-                f"M{x - w * 0.2:.0f} {low - h * 0.2:.0f}L{x - w * 0.3:.0f} {low:.0f}M{x + w * 0.2:.0f} {low - h * 0.2:.0f}L{x + w * 0.3:.0f} {low:.0f}",
+                f"M{x - w * 0.2:.0f} {low - h * 0.2:.0f}L{x - w * 0.3:.0f} {low:.0f}"
+                f"M{x + w * 0.2:.0f} {low - h * 0.2:.0f}L{x + w * 0.3:.0f} {low:.0f}",
                 INK,
                 4,
             )
             s.oval(x, y + h * 0.44, w / 2, h * 0.44, fill, **pen)
         case "desk-lantern":
             s.stroke(
-                f"M{x - w * 0.38:.0f} {y + h * 0.3:.0f}V{y + h * 0.12:.0f}Q{x:.0f} {y - h * 0.1:.0f} {x + w * 0.38:.0f} {y + h * 0.12:.0f}V{y + h * 0.3:.0f}",
+                f"M{x - w * 0.38:.0f} {y + h * 0.3:.0f}V{y + h * 0.12:.0f}"
+                f"Q{x:.0f} {y - h * 0.1:.0f} {x + w * 0.38:.0f} {y + h * 0.12:.0f}V{y + h * 0.3:.0f}",
                 INK,
                 4,
             )
@@ -109,19 +115,22 @@ def _stand(s: Sheet, d: Drawing, x: float, y: float, w: float, h: float, fill: s
                 f"M{x - w * 0.05:.0f} {y + h * 0.4:.0f}h{w * 0.1:.0f}V{low:.0f}h{-w * 0.1:.0f}z", fill, **pen
             )
             s.path(
-                f"M{left:.0f} {y + h * 0.45:.0f}A{w / 2:.0f} {h * 0.45:.0f} 0 0 1 {left + w:.0f} {y + h * 0.45:.0f}Z",
+                f"M{left:.0f} {y + h * 0.45:.0f}"
+                f"A{w / 2:.0f} {h * 0.45:.0f} 0 0 1 {left + w:.0f} {y + h * 0.45:.0f}Z",
                 fill,
                 **pen,
             )
             s.rect(x - w * 0.22, low - 16, w * 0.44, 16, fill, 6, **pen)
         case "desk-arm":
             s.stroke(
-                f"M{left + w * 0.2:.0f} {low - 10:.0f}L{left + w * 0.4:.0f} {y + h * 0.5:.0f}L{left + w * 0.78:.0f} {y + h * 0.14:.0f}",
+                f"M{left + w * 0.2:.0f} {low - 10:.0f}L{left + w * 0.4:.0f} {y + h * 0.5:.0f}"
+                f"L{left + w * 0.78:.0f} {y + h * 0.14:.0f}",
                 INK,
                 5,
             )
             s.path(
-                f"M{left + w * 0.7:.0f} {y:.0f}l{w * 0.14:.0f} {h * 0.04:.0f}L{left + w:.0f} {y + h * 0.3:.0f}L{left + w * 0.56:.0f} {y + h * 0.24:.0f}Z",
+                f"M{left + w * 0.7:.0f} {y:.0f}l{w * 0.14:.0f} {h * 0.04:.0f}"
+                f"L{left + w:.0f} {y + h * 0.3:.0f}L{left + w * 0.56:.0f} {y + h * 0.24:.0f}Z",
                 fill,
                 **pen,
             )
@@ -143,7 +152,7 @@ def _stand(s: Sheet, d: Drawing, x: float, y: float, w: float, h: float, fill: s
 
 
 def dimensions(s: Sheet, d: Drawing) -> None:
-    """Draw front and side of the goods on quiet paper with their measures."""
+    """Draw front and side of the goods with their measures."""
     s.rect(0, 0, 1200, 1200, s.down((0, "#fdfcfa", 1), (1, "#f4f1eb", 1)))
     for i in range(1, 12):
         s.add("path", d=f"M{i * 100} 0V1200M0 {i * 100}H1200", stroke="#ece8e0", stroke_width=1.5)
@@ -158,10 +167,10 @@ def dimensions(s: Sheet, d: Drawing) -> None:
             _bulb(s, 560, y, w, h, fill)
         else:
             _stand(s, d, 560, y, w, h, fill)
-        _level(
+        _horizontal_measure(
             s, 560 - w / 2, 560 + w / 2, y + h + 80, f"{'d' if d.subject in _BULBS else ''}{d.width} mm", 80
         )
-        _upright(s, y, y + h, 560 + w / 2 + 80, f"{d.height} mm", 80)
+        _vertical_measure(s, y, y + h, 560 + w / 2 + 80, f"{d.height} mm", 80)
         return
     ceiling = d.subject in _ROUND or d.subject.startswith(("ceiling-", "panel-base", "panel-grid"))
     front_h = deep if ceiling else d.height
@@ -174,7 +183,8 @@ def dimensions(s: Sheet, d: Drawing) -> None:
         s.oval(540, y + h / 2, w / 2, h / 2, fill, **pen)
         s.oval(540, y + h / 2, w * 0.43, h * 0.43, "none", stroke=LINE, stroke_width=2)
         s.stroke(
-            f"M{540 - w * 0.56:.0f} {y + h / 2:.0f}H{540 + w * 0.56:.0f}M540 {y - h * 0.06:.0f}V{y + h * 1.06:.0f}",
+            f"M{540 - w * 0.56:.0f} {y + h / 2:.0f}H{540 + w * 0.56:.0f}"
+            f"M540 {y - h * 0.06:.0f}V{y + h * 1.06:.0f}",
             LINE,
             2,
             stroke_dasharray="18 8 3 8",
@@ -192,7 +202,7 @@ def dimensions(s: Sheet, d: Drawing) -> None:
             stroke=LINE,
             stroke_width=2,
         )
-        _upright(s, y, y + h, 540 + w / 2 + 70, f"{front_h} mm", 70)
+        _vertical_measure(s, y, y + h, 540 + w / 2 + 70, f"{front_h} mm", 70)
     if section:
         for i in range(3):
             s.rect(
@@ -205,12 +215,12 @@ def dimensions(s: Sheet, d: Drawing) -> None:
                 stroke=INK,
                 stroke_width=2,
             )
-        _level(s, 540 - w / 2, 540 + w / 2, y + h + 76, f"{d.width} mm", 76)
+        _horizontal_measure(s, 540 - w / 2, 540 + w / 2, y + h + 76, f"{d.width} mm", 76)
         return
     below = y + h + 90
     s.rect(540 - w / 2, below, w, side, "#ffffff", min(8, side / 3), **pen)
-    _upright(s, below, below + side, 540 + w / 2 + 70, f"{side_h} mm", 70)
-    _level(
+    _vertical_measure(s, below, below + side, 540 + w / 2 + 70, f"{side_h} mm", 70)
+    _horizontal_measure(
         s,
         540 - w / 2,
         540 + w / 2,

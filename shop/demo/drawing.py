@@ -1,4 +1,4 @@
-"""Draw the pictures of the demo shop: every lamp in the colour of its own light."""
+"""The pictures of the demo shop: each lamp in the colour of its light."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ VIEWS = ("portrait", "evening", "detail", "dimensions")
 
 
 class UnknownSubject(ValueError):
-    """A drawing names a subject or a view that nobody has drawn."""
+    """Raised when a drawing has an unknown subject or view."""
 
 
 def draw(drawing: Drawing) -> str:
@@ -29,7 +29,7 @@ def draw(drawing: Drawing) -> str:
 
     Raises:
         UnknownSubject: the subject is not a key of SUBJECTS or the view not one of VIEWS.
-        ValueError: the colour temperature lies outside 1,800–10,000 K.
+        ValueError: the colour temperature is not within 1,800–10,000 K.
     """
     if drawing.subject not in SUBJECTS:
         raise UnknownSubject(f"No drawing of “{drawing.subject}”. Known: {', '.join(sorted(SUBJECTS))}.")
@@ -42,13 +42,13 @@ def draw(drawing: Drawing) -> str:
         return sheet.svg()
     SUBJECTS[drawing.subject](sheet, drawing)
     if drawing.view == "detail":
-        x, y = _FOCUS.get(drawing.subject, (600, 560))
+        x, y = _DETAIL_CENTRES.get(drawing.subject, (600, 560))
         return sheet.svg(transform=f"translate({600 - 1.9 * x:g} {600 - 1.9 * y:g}) scale(1.9)")
     return sheet.svg()
 
 
-# Where a detail looks (the zoomed picture stays inside the sheet: 316–884).
-_FOCUS = {
+# The centre of the detail view; within 316–884, so that the zoomed picture stays inside the canvas.
+_DETAIL_CENTRES = {
     "ceiling-disc": (700, 430),
     "ceiling-square": (760, 740),
     "ceiling-ring": (740, 720),
@@ -132,7 +132,7 @@ def hero() -> str:
         112,
         s.round((0, "#ffffff", 1), (0.5, s.core, 1), (1, mix(s.light, s.core, 0.3), 1), r=0.54),
     )
-    # what stands beside it
+    # books and a vase beside it
     for x, w, h, colour in (
         (1240, 24, 112, "#3d4a5e"),
         (1266, 30, 130, "#a98f62"),
@@ -170,7 +170,7 @@ def hero() -> str:
 
 
 def logo() -> str:
-    """Return the mark of the shop: a lamp's shade over its half circle of light, 48 × 48 units."""
+    """Return the shop's logo: a lampshade over its half circle of light, 48 × 48 units."""
     amber = light(2700, 0)
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48" width="48" height="48">'
@@ -181,10 +181,11 @@ def logo() -> str:
 
 
 def favicon() -> str:
-    """Return the mark on a dark ground, so that it shows in light and dark tab bars, 32 × 32 units."""
+    """Return the logo on a dark background, for light and dark tab bars, 32 × 32 units."""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" width="32" height="32">'
         '<rect width="32" height="32" rx="7" fill="#1d1c1a"/>'
         '<path d="M16 4v4" stroke="#faf9f7" stroke-width="2" stroke-linecap="round"/>'
-        '<path d="M6 17a10 9.500 0 0 1 20 0z" fill="#faf9f7"/><path d="M9 20h14a7 7 0 0 1-14 0z" fill="#ffb347"/></svg>'
+        '<path d="M6 17a10 9.500 0 0 1 20 0z" fill="#faf9f7"/>'
+        '<path d="M9 20h14a7 7 0 0 1-14 0z" fill="#ffb347"/></svg>'
     )

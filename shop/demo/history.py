@@ -1,8 +1,8 @@
-"""Write a history of orders, at our side and at Stripe's, through the same functions that real ones go through.
+"""A history of demo orders, in the shop and in the Stripe stand-in, written by the functions of real orders.
 
-Each order is a short story (placed, paid or not, shipped, refunded) whose steps are played in the order of time,
-with `now` in the past and the stand-in's clock set to it. Nothing is inserted by hand, so the daily close finds the
-days as it would find real ones. Deterministic for the same shop and day.
+The steps of all orders (placed, paid or not, shipped, refunded) run in the order of time, with `now` in the
+past and the stand-in's clock set to it. No row is inserted directly, so that the days can be closed like real
+ones. The result is deterministic for the same shop and day.
 """
 
 import heapq
@@ -28,47 +28,23 @@ from ledger.stripe.methods import KONBINI
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
 
-MOST_DAYS = 28  # a first fetch of Stripe's balance looks back 30 days
+MAX_DAYS = 28  # the first fetch of Stripe's balance goes back 30 days
 VISA, MASTERCARD, JCB, AMEX = "4242424242424242", "5555555555554444", "3566002020360505", "378282246310005"
 DECLINED = "4000000000000002"
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
-HOURS = (
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    5,
-    7,
-    6,
-    5,
-    5,
-    5,
-    6,
-    7,
-    9,
-    11,
-    12,
-    10,
-    0,
-)  # when people buy, by hour in JST
-LOW = 5  # pieces: below it the shelf is filled up
-REFILL = 40
+# orders by hour in JST
+HOUR_WEIGHTS = (1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 5, 7, 6, 5, 5, 5, 6, 7, 9, 11, 12, 10, 0)
+LOW_STOCK = 5  # pieces; below it stock is received
+REFILL_QUANTITY = 40
 
 
 class HistoryRefused(Exception):
-    """The history can not be written; the text says what to do."""
+    """Raised when the history cannot be written; the text says what to do."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a history brought."""
+    """The result of writing a history."""
 
     first: date
     last: date
@@ -76,7 +52,7 @@ class Written:
     seconds: float
 
     def summary(self) -> str:
-        """Say it in one line."""
+        """Return the result in one line."""
         parts = ", ".join(
             f"{count} {what}" for what, count in sorted(self.counts.items(), key=lambda x: -x[1])
         )
@@ -89,22 +65,22 @@ def write(
 ) -> Written:
     """Write `count` orders over the `days_back` days that end yesterday (JST).
 
-    Raises `HistoryRefused` when one of these days is closed already, the shop has no goods, or Stripe's stand-in
-    can not be set to the past.
+    Raises `HistoryRefused` if one of these days is closed, the shop has no goods, or the clock of the Stripe
+    stand-in cannot be set.
     """
     last = days.yesterday(now)
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
     try:
         with adapter.sandbox().exclusive_clock():
-            return _History(count, first=first, last=last, now=now, progress=progress).play()
+            return _History(count, first=first, last=last, now=now, progress=progress).write()
     except ClockInUse:
         raise HistoryRefused("Another demo is writing its history: wait for it.") from None
 
 
 def _check(first: date, last: date, days_back: int) -> None:
-    if days_back > MOST_DAYS:
-        raise HistoryRefused(f"A history has {MOST_DAYS} days at most, not {days_back}.")
+    if days_back > MAX_DAYS:
+        raise HistoryRefused(f"A history has {MAX_DAYS} days at most, not {days_back}.")
     if settings.STRIPE_API_BASE:
         raise HistoryRefused(
             "Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past."
@@ -112,7 +88,8 @@ def _check(first: date, last: date, days_back: int) -> None:
     closed = DailyClose.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
     if closed == last:
         _refuse(
-            f"The days up to {closed} are closed, and a closed day gains nothing. There is no open day before today."
+            f"The days up to {closed} are closed, and a closed day gains nothing."
+            " There is no open day before today."
         )
     if closed is not None:
         _refuse(
@@ -127,16 +104,16 @@ def _refuse(message: str) -> NoReturn:
 
 @dataclass(order=True)
 class _Step:
-    """Something that happens at an instant."""
+    """An action at an instant."""
 
     at: datetime
-    number: int  # keeps the order of steps of one instant
+    number: int  # orders the steps of one instant
     action: Callable[[datetime], None] = field(compare=False)
 
 
 @dataclass
 class _Clock:
-    """The instant that the stand-in reads while a history is played."""
+    """The clock of the stand-in while a history is written."""
 
     now: datetime
 
@@ -145,7 +122,7 @@ class _Clock:
 
 
 class _History:
-    """One run: the steps that wait, the shelf, and what was counted."""
+    """One run: the planned steps, the goods, and the counts."""
 
     def __init__(
         self, count: int, *, first: date, last: date, now: datetime, progress: Callable[[int], None]
@@ -155,8 +132,8 @@ class _History:
         self.last = last
         self.progress = progress
         self.sandbox: Sandbox = adapter.sandbox()
-        self.run = Order.objects.count()  # tells a second history from the first
-        self.rng = random.Random(f"{first}:{last}:{count}:{self.run}")  # noqa: S311  (a story, not a secret)
+        self.run = Order.objects.count()  # distinguishes a second history from the first
+        self.rng = random.Random(f"{first}:{last}:{count}:{self.run}")  # noqa: S311  (not a secret)
         self.end = min(days.day_bounds(last)[1] - timedelta(minutes=2), now)
         self.clock = _Clock(days.day_bounds(first)[0])
         self.steps: list[_Step] = []
@@ -168,21 +145,21 @@ class _History:
         self.people = people(count, seed=self.run + 1)
 
     def _goods(self) -> list[Variant]:
-        """Return what customers choose from; what is shown as scarce or sold out stays so."""
+        """Return the variants to sell: those in good stock, so that scarce ones stay scarce; else all."""
         on_sale = Variant.objects.filter(product__status=Product.Status.ACTIVE).select_related(
             "product", "stock"
         )
-        plenty = on_sale.filter(stock__on_hand__gte=F("stock__reserved") + 2 * LOW)
+        plenty = on_sale.filter(stock__on_hand__gte=F("stock__reserved") + 2 * LOW_STOCK)
         found = list(plenty.order_by("id")) or list(on_sale.order_by("id"))
         if not found:
             raise HistoryRefused("The shop has no goods: run `manage.py demo` first.")
         self.rng.shuffle(found)
         return found
 
-    # ── The play ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── The steps ────────────────────────────────────────────────────────────────────────────────────────
 
-    def play(self) -> Written:
-        """Play all steps in the order of time."""
+    def write(self) -> Written:
+        """Run all steps in the order of time."""
         started = time.monotonic()
         real_clock = self.sandbox.clock
         self.sandbox.clock = self.clock
@@ -191,33 +168,33 @@ class _History:
                 self._plan(at, lambda now, number=number: self._buy(number, now))  # type: ignore[misc]
             for day in range((self.last - self.first).days + 1):
                 close = days.day_bounds(self.first + timedelta(days=day))[1]
-                self._plan(close - timedelta(minutes=2), lambda now: void(balance.fetch_new(now=now)))
+                self._plan(close - timedelta(minutes=2), lambda now: _discard(balance.fetch_new(now=now)))
             while self.steps:
                 step = heapq.heappop(self.steps)
                 self.clock.now = step.at
                 step.action(step.at)
-            self._mails_are_past()
+            self._mark_mails_sent()
         finally:
             self.sandbox.clock = real_clock
         return Written(self.first, self.last, self.counts, time.monotonic() - started)
 
     def _plan(self, at: datetime, action: Callable[[datetime], None]) -> None:
-        """Remember a step; what would happen after yesterday has not happened."""
+        """Schedule a step, unless it is after the end of the history."""
         if at <= self.end:
             self.number += 1
             heapq.heappush(self.steps, _Step(at, self.number, action))
 
     def _times(self) -> Sequence[datetime]:
-        """Return when each order is placed, in order, by the hours people buy at."""
+        """Return the times of the orders, sorted, distributed by `HOUR_WEIGHTS`."""
         span = (self.last - self.first).days + 1
         times = []
         for place in range(self.count):
             start = days.day_bounds(self.first + timedelta(days=place * span // self.count))[0]
-            hour = self.rng.choices(range(24), weights=HOURS)[0]
+            hour = self.rng.choices(range(24), weights=HOUR_WEIGHTS)[0]
             times.append(start + timedelta(hours=hour, seconds=self.rng.randrange(3600)))
         return sorted(times)
 
-    # ── What a customer does ─────────────────────────────────────────────────────────────────────────────
+    # ── Acts of a customer ───────────────────────────────────────────────────────────────────────────────
 
     def _buy(self, number: int, now: datetime) -> None:
         person = self.people[number]
@@ -239,14 +216,14 @@ class _History:
         self.counts["placed"] += 1
         self.progress(self.counts["placed"])
         checkout.start_payment(order, now=now)
-        mood = self.rng.random()
+        chance = self.rng.random()
         soon = now + timedelta(seconds=self.rng.randint(40, 400))
-        if mood < 0.07:
-            self._plan(now + timedelta(minutes=settings.CHECKOUT_MINUTES + 1), self._expire)
-        elif mood < 0.12:
+        if chance < 0.07:
+            self._plan(now + timedelta(minutes=settings.CHECKOUT_MINUTES + 1), self._expire_payment_page)
+        elif chance < 0.12:
             self._plan(soon, lambda at: self._pay(order, DECLINED, at))
             self._plan(soon + timedelta(seconds=70), lambda at: self._pay(order, VISA, at))
-        elif mood < 0.3 and KONBINI.is_offered(order.total):
+        elif chance < 0.3 and KONBINI.is_offered(order.total):
             self._plan(soon, lambda at: self._take_voucher(order, at))
         else:
             card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]
@@ -256,9 +233,11 @@ class _History:
         quantity = self.rng.choice((1, 1, 1, 1, 2, 2, 3, 4)) if variant.price < 8_000 else 1
         item: StockItem = variant.stock
         item.refresh_from_db()
-        if item.available < quantity + LOW:
+        if item.available < quantity + LOW_STOCK:
             self.refills += 1
-            stock.receive(item, REFILL, source=f"demo:{self.run}:{self.refills}", actor="demo", now=now)
+            stock.receive(
+                item, REFILL_QUANTITY, source=f"demo:{self.run}:{self.refills}", actor="demo", now=now
+            )
         title = variant.product.title_en if english else variant.product.title_ja
         option = variant.option_en if english else variant.option_ja
         return orders.NewLine(
@@ -281,16 +260,16 @@ class _History:
         self._plan_fulfilment(order, now)
 
     def _take_voucher(self, order: Order, now: datetime) -> None:
-        """Choose the convenience store; then pay there, or forget it, or cancel and pay all the same."""
+        """Choose the convenience store; then pay, or let the voucher expire, or cancel and pay afterwards."""
         self.sandbox.choose_konbini(str(order.attempts.get().session_id))
         self._deliver(now)
-        story = self.counts["vouchers"] % 8  # in turn, so that a short history has one of each
+        variant = self.counts["vouchers"] % 8  # in turn, so that a short history has one of each
         self.counts["vouchers"] += 1
         paid = now + timedelta(hours=self.rng.uniform(1, 60))
-        if story == 0:
+        if variant == 0:
             deadline = order.attempts.get().voucher_expires_at or now
-            self._plan(deadline + timedelta(minutes=20), lambda at: self._lapse(order, at))
-        elif story == 1:
+            self._plan(deadline + timedelta(minutes=20), lambda at: self._expire_voucher(order, at))
+        elif variant == 1:
             self._plan(now + timedelta(minutes=45), lambda at: self._cancel(order, at))
             self._plan(paid, lambda at: self._pay_at_counter(order, at))
         else:
@@ -313,32 +292,32 @@ class _History:
         self._deliver(now)
         self._plan_answer(order.refunds.get(), now)
 
-    def _lapse(self, order: Order, now: datetime) -> None:
+    def _expire_voucher(self, order: Order, now: datetime) -> None:
         self.sandbox.expire_due()
         self._deliver(now)
         order.refresh_from_db()
-        self.counts["vouchers lapsed"] += order.status == OrderStatus.CANCELLED
+        self.counts["vouchers expired"] += order.status == OrderStatus.CANCELLED
 
     def _cancel(self, order: Order, now: datetime) -> None:
         cancellation.cancel(order=order, reason=Order.CancelReason.CUSTOMER, actor="demo", now=now)
         self.counts["cancelled"] += 1
 
-    def _expire(self, now: datetime) -> None:
+    def _expire_payment_page(self, now: datetime) -> None:
         self.counts["expired"] += checkout.expire_due(now=now)
         self.sandbox.expire_due()
         self._deliver(now)
 
-    # ── What the shop does ───────────────────────────────────────────────────────────────────────────────
+    # ── Acts of the staff ────────────────────────────────────────────────────────────────────────────────
 
     def _plan_fulfilment(self, order: Order, now: datetime) -> None:
-        story = self.rng.random()
+        chance = self.rng.random()
         packed = now + timedelta(hours=self.rng.uniform(3, 26))
-        if story < 0.02:
+        if chance < 0.02:
             self._plan(packed, lambda at: self._refund(order, "whole", at))
             return
-        if story < 0.05:
+        if chance < 0.05:
             self._plan(packed - timedelta(hours=1), lambda at: self._refund(order, "line", at))
-        if story < 0.15:
+        if chance < 0.15:
             self._plan(packed, lambda at: self._ship(order, "first", at))
             self._plan(
                 packed + timedelta(hours=self.rng.uniform(6, 30)), lambda at: self._ship(order, "rest", at)
@@ -390,22 +369,22 @@ class _History:
                 now=now,
             )
         except refunds.RefundRefused:
-            return  # an earlier refund of the story left too little
+            return  # an earlier refund has left too little
         self.counts["refunds"] += 1
         self._deliver(now)
         self._plan_answer(refund, now)
 
     def _plan_answer(self, refund: Refund, now: datetime) -> None:
-        """Let most customers who paid in cash name the bank account that Stripe asks them for."""
+        """Let most customers who paid in cash name the bank account for their refund."""
         if refund.status == Refund.Status.REQUIRES_ACTION and self.rng.random() < 0.8:
             answered = now + timedelta(hours=self.rng.uniform(2, 50))
             self._plan(answered, lambda at: self.sandbox.claim_refund(str(refund.stripe_id)))
             self._plan(answered + timedelta(minutes=1), self._deliver)
 
-    # ── Between Stripe and us ────────────────────────────────────────────────────────────────────────────
+    # ── Webhooks and mail ────────────────────────────────────────────────────────────────────────────────
 
     def _deliver(self, now: datetime) -> None:
-        """Hand the stand-in's events to our webhook, as its server does."""
+        """Process the stand-in's events as the webhook does."""
         for delivery in self.sandbox.pending_deliveries():
             event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
             try:
@@ -415,15 +394,15 @@ class _History:
                 status = 500
             self.sandbox.mark_delivered(delivery.event_id, status)
 
-    def _mails_are_past(self) -> None:
-        """Mark the mails of the history as sent: nobody waits for them."""
+    def _mark_mails_sent(self) -> None:
+        """Mark the mails of the history as sent, so that no job sends them."""
         OutgoingMail.objects.filter(
             order__nonce__startswith=f"demo-{self.run}-", status=OutgoingMail.Status.QUEUED
         ).update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
 
 
-def void(_value: object) -> None:
-    """Drop a value where a function without one is asked for."""
+def _discard(_value: object) -> None:
+    """Discard the return value of an action."""
 
 
 def _pieces_left(line: OrderLine) -> int:
@@ -431,7 +410,7 @@ def _pieces_left(line: OrderLine) -> int:
 
 
 def _address(person: Person) -> orders.Address:
-    """Return a fictional customer as the checkout would hand him over."""
+    """Return a fictional customer's address as the checkout passes it."""
     return orders.Address(
         email=person.email,
         family_name=person.family_name,

@@ -1,4 +1,4 @@
-"""Write the demo goods and content pages into the database: deterministic, and only what is missing."""
+"""Writer of the demo goods and content pages: deterministic; existing rows are left unchanged."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +16,14 @@ from shop.demo import catalogue, drawing, pages
 from shop.demo.canvas import Drawing
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 
-BATCH = 100  # products in one transaction
-ROWS = 100  # rows in one statement: databases limit a statement's parameters
-SIDE = 1200  # px, of a drawing
+PRODUCTS_PER_TRANSACTION = 100
+ROWS_PER_STATEMENT = 100  # databases limit the parameters of a statement
+DRAWING_SIDE = 1200  # px
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """How much was written by a call."""
+    """The numbers of rows that a call has written."""
 
     products: int
     variants: int
@@ -32,25 +32,26 @@ class Loaded:
 
 
 def load(count: int | None, *, now: datetime, progress: Callable[[int], None] = lambda done: None) -> Loaded:
-    """Write `count` products (all that are drawn by hand when None), with stock, pictures and content pages.
+    """Write `count` products with stock and pictures (None: all drawn by hand), and the content pages.
 
-    What is there already, by slug, is left as it is: a second call with the same count writes nothing.
-    `progress` is called with the number of products done so far.
+    Rows that exist, by slug, are left unchanged: a second call with the same count writes nothing. `progress`
+    is called with the number of products done so far.
     """
-    categories = _categories()
+    categories = _ensure_categories()
     present = set(Product.objects.values_list("slug", flat=True))
     goods = catalogue.goods(count)
     products = variants = pictures = 0
-    for start, batch in _batches(goods, BATCH):
-        new = [(start + place, one) for place, one in enumerate(batch) if one.slug not in present]
-        files = {one.drawing: _file(one.drawing) for _place, product in new for one in product.pictures}
+    for start, batch in _batches(goods, PRODUCTS_PER_TRANSACTION):
+        new = [(start + place, good) for place, good in enumerate(batch) if good.slug not in present]
+        drawings = [picture.drawing for _place, good in new for picture in good.pictures]
+        files = {picture: _store_drawing(picture) for picture in drawings}
         with transaction.atomic():
-            written = _write(new, categories, files, now=now)
+            written = _write_batch(new, categories, files, now=now)
         products += len(new)
         variants += written[0]
         pictures += written[1]
         progress(start + len(batch))
-    return Loaded(products, variants, pictures, _pages())
+    return Loaded(products, variants, pictures, _ensure_pages())
 
 
 def _batches(goods: list[catalogue.Product], size: int) -> Iterator[tuple[int, list[catalogue.Product]]]:
@@ -61,7 +62,7 @@ def _batches(goods: list[catalogue.Product], size: int) -> Iterator[tuple[int, l
         start += len(batch)
 
 
-def _categories() -> dict[str, Category]:
+def _ensure_categories() -> dict[str, Category]:
     for category in catalogue.CATEGORIES:
         Category.objects.get_or_create(
             slug=category.slug,
@@ -78,21 +79,21 @@ def _categories() -> dict[str, Category]:
     return {category.slug: category for category in Category.objects.all()}
 
 
-def _file(picture: Drawing) -> str:
-    """Put a drawing into the media storage under a name made of its content; returns the name."""
+def _store_drawing(picture: Drawing) -> str:
+    """Store a drawing in the media storage under a hash of its content, unless it exists; return its name."""
     content = drawing.draw(picture).encode()
     name = f"products/{hashlib.sha256(content).hexdigest()[:20]}.svg"
     return name if default_storage.exists(name) else default_storage.save(name, ContentFile(content))
 
 
-def _write(
+def _write_batch(
     new: Iterable[tuple[int, catalogue.Product]],
     categories: dict[str, Category],
     files: dict[Drawing, str],
     *,
     now: datetime,
 ) -> tuple[int, int]:
-    """Write one batch with a few statements per table; returns the numbers of variants and pictures."""
+    """Write one batch with a few statements per table; return the numbers of variants and pictures."""
     goods = list(new)
     products = Product.objects.bulk_create(
         [
@@ -111,7 +112,7 @@ def _write(
             )
             for place, good in goods
         ],
-        batch_size=ROWS,
+        batch_size=ROWS_PER_STATEMENT,
     )
     pairs = [(product, good) for product, (_place, good) in zip(products, goods, strict=True)]
     Specification.objects.bulk_create(
@@ -127,62 +128,82 @@ def _write(
             for product, good in pairs
             for place, row in enumerate(good.specifications)
         ],
-        batch_size=ROWS,
+        batch_size=ROWS_PER_STATEMENT,
     )
-    options = [(product, place, one) for product, good in pairs for place, one in enumerate(good.variants)]
+    variants = _write_variants(pairs, now=now)
+    return len(variants), _write_pictures(pairs, variants, files)
+
+
+def _write_variants(
+    pairs: list[tuple[Product, catalogue.Product]], *, now: datetime
+) -> list[tuple[Variant, catalogue.Variant]]:
+    """Write the variants of products with their stock; return each row with its definition."""
+    defined = [
+        (product, place, variant) for product, good in pairs for place, variant in enumerate(good.variants)
+    ]
     items = StockItem.objects.bulk_create(
-        [StockItem(sku=one.sku) for _p, _n, one in options], batch_size=ROWS
+        [StockItem(sku=variant.sku) for _product, _place, variant in defined], batch_size=ROWS_PER_STATEMENT
     )
-    variants = Variant.objects.bulk_create(
+    rows = Variant.objects.bulk_create(
         [
             Variant(
                 product=product,
                 stock=item,
-                sku=one.sku,
-                option_ja=one.option.ja,
-                option_en=one.option.en,
-                price=one.price,
-                compare_at_price=one.compare_at_price,
-                tax_rate=one.tax_rate,
-                kelvin=one.kelvin,
-                lumens=one.lumens,
+                sku=variant.sku,
+                option_ja=variant.option.ja,
+                option_en=variant.option.en,
+                price=variant.price,
+                compare_at_price=variant.compare_at_price,
+                tax_rate=variant.tax_rate,
+                kelvin=variant.kelvin,
+                lumens=variant.lumens,
                 position=place,
             )
-            for (product, place, one), item in zip(options, items, strict=True)
+            for (product, place, variant), item in zip(defined, items, strict=True)
         ],
-        batch_size=ROWS,
+        batch_size=ROWS_PER_STATEMENT,
     )
+    definitions = [variant for _product, _place, variant in defined]
     stock.receive_many(
-        {item.pk: one.stock for (_p, _n, one), item in zip(options, items, strict=True) if one.stock},
+        {item.pk: variant.stock for item, variant in zip(items, definitions, strict=True) if variant.stock},
         source="demo",
         actor="demo",
         now=now,
     )
-    shown: dict[tuple[int, int], list[Variant]] = {}
-    for (product, _place, one), variant in zip(options, variants, strict=True):
-        shown.setdefault((product.pk, one.picture), []).append(variant)
+    return list(zip(rows, definitions, strict=True))
+
+
+def _write_pictures(
+    pairs: list[tuple[Product, catalogue.Product]],
+    variants: list[tuple[Variant, catalogue.Variant]],
+    files: dict[Drawing, str],
+) -> int:
+    """Write the pictures of products; return how many."""
+    users: dict[tuple[int, int], list[Variant]] = {}  # (product, position of the picture) → its variants
+    for row, variant in variants:
+        users.setdefault((row.product_id, variant.picture), []).append(row)
     pictures = [
         Picture(
             product=product,
-            # a picture that only one variant uses belongs to it; what several use belongs to the product
-            variant=looks[0] if len(looks) == 1 and len(good.variants) > 1 else None,
-            file=files[one.drawing],
-            width=SIDE,
-            height=SIDE,
-            alt_ja=one.alt.ja,
-            alt_en=one.alt.en,
+            # a picture of one variant belongs to it; one of several variants belongs to the product
+            variant=shown_by[0] if len(shown_by) == 1 and len(good.variants) > 1 else None,
+            file=files[picture.drawing],
+            width=DRAWING_SIDE,
+            height=DRAWING_SIDE,
+            alt_ja=picture.alt.ja,
+            alt_en=picture.alt.en,
             position=place,
         )
         for product, good in pairs
-        for place, one in enumerate(good.pictures)
-        for looks in [shown.get((product.pk, place), [])]
+        for place, picture in enumerate(good.pictures)
+        for shown_by in [users.get((product.pk, place), [])]
     ]
-    Picture.objects.bulk_create(pictures, batch_size=ROWS)
-    return len(variants), len(pictures)
+    Picture.objects.bulk_create(pictures, batch_size=ROWS_PER_STATEMENT)
+    return len(pictures)
 
 
-def _pages() -> int:
-    """Write the content pages that are missing; returns how many."""
+def _ensure_pages() -> int:
+    """Write the missing content pages; return how many."""
     return sum(
         ContentPage.objects.get_or_create(
             slug=page.slug,

@@ -1,4 +1,4 @@
-"""Texts of the demo shop's content pages: sample texts, fictional seller, to be replaced by the merchant.
+"""Content pages of the demo shop: sample texts of a fictional seller, to be replaced by the merchant.
 
 The legal pages list what the law asks for: 特定商取引法 第 11 条 (tokushoho), 個人情報保護法 第 21・27・32 条 (privacy).
 Only h2, p, ul, ol, li, dl, dt, dd, table, tr, th, td, strong and a occur.
@@ -36,7 +36,7 @@ def _questions(*pairs: tuple[str, str]) -> str:
 
 
 def _page(slug: str, title: Text, ja: str, en: str) -> Page:
-    """Return a page that opens with the note that it is a sample."""
+    """Return a page that begins with the note that it is a sample."""
     return Page(slug, title, Text(_SAMPLE.ja + ja, _SAMPLE.en + en))
 
 

@@ -1,4 +1,4 @@
-"""Fictional customers for the demo orders: nobody real, every part fits the others."""
+"""Fictional customers for the demo orders, with consistent names and addresses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,26 +20,38 @@ class Person:
     city: str
     street: str  # town and house number
     building: str  # may be empty
-    phone: str  # digits with hyphens, a number that is given to nobody
+    phone: str  # digits with hyphens, a number that is never assigned
     email: str
 
 
 _FAMILIES = (
-    ("佐藤", "サトウ", "Sato"), ("鈴木", "スズキ", "Suzuki"), ("高橋", "タカハシ", "Takahashi"), ("田中", "タナカ", "Tanaka"),
-    ("伊藤", "イトウ", "Ito"), ("渡辺", "ワタナベ", "Watanabe"), ("山本", "ヤマモト", "Yamamoto"), ("中村", "ナカムラ", "Nakamura"),
-    ("小林", "コバヤシ", "Kobayashi"), ("加藤", "カトウ", "Kato"), ("吉田", "ヨシダ", "Yoshida"), ("山田", "ヤマダ", "Yamada"),
-    ("松本", "マツモト", "Matsumoto"), ("井上", "イノウエ", "Inoue"), ("木村", "キムラ", "Kimura"), ("清水", "シミズ", "Shimizu"),
-    ("森", "モリ", "Mori"), ("阿部", "アベ", "Abe"), ("石川", "イシカワ", "Ishikawa"), ("長谷川", "ハセガワ", "Hasegawa"),
-    ("髙木", "タカギ", "Takagi"), ("五十嵐", "イガラシ", "Igarashi"), ("西園寺", "サイオンジ", "Saionji"), ("東", "アズマ", "Azuma"),
+    ("佐藤", "サトウ", "Sato"), ("鈴木", "スズキ", "Suzuki"),
+    ("高橋", "タカハシ", "Takahashi"), ("田中", "タナカ", "Tanaka"),
+    ("伊藤", "イトウ", "Ito"), ("渡辺", "ワタナベ", "Watanabe"),
+    ("山本", "ヤマモト", "Yamamoto"), ("中村", "ナカムラ", "Nakamura"),
+    ("小林", "コバヤシ", "Kobayashi"), ("加藤", "カトウ", "Kato"),
+    ("吉田", "ヨシダ", "Yoshida"), ("山田", "ヤマダ", "Yamada"),
+    ("松本", "マツモト", "Matsumoto"), ("井上", "イノウエ", "Inoue"),
+    ("木村", "キムラ", "Kimura"), ("清水", "シミズ", "Shimizu"),
+    ("森", "モリ", "Mori"), ("阿部", "アベ", "Abe"),
+    ("石川", "イシカワ", "Ishikawa"), ("長谷川", "ハセガワ", "Hasegawa"),
+    ("髙木", "タカギ", "Takagi"), ("五十嵐", "イガラシ", "Igarashi"),
+    ("西園寺", "サイオンジ", "Saionji"), ("東", "アズマ", "Azuma"),
 )  # fmt: skip
 _GIVEN = (
-    ("陽菜", "ハルナ", "Haruna"), ("蓮", "レン", "Ren"), ("美咲", "ミサキ", "Misaki"), ("大輔", "ダイスケ", "Daisuke"),
-    ("さくら", "サクラ", "Sakura"), ("健一", "ケンイチ", "Kenichi"), ("由美子", "ユミコ", "Yumiko"), ("翔太", "ショウタ", "Shota"),
-    ("結衣", "ユイ", "Yui"), ("誠", "マコト", "Makoto"), ("千尋", "チヒロ", "Chihiro"), ("和也", "カズヤ", "Kazuya"),
-    ("恵子", "ケイコ", "Keiko"), ("拓海", "タクミ", "Takumi"), ("彩", "アヤ", "Aya"), ("直樹", "ナオキ", "Naoki"),
-    ("真理", "マリ", "Mari"), ("悠", "ユウ", "Yu"), ("のぞみ", "ノゾミ", "Nozomi"), ("隆", "タカシ", "Takashi"),
+    ("陽菜", "ハルナ", "Haruna"), ("蓮", "レン", "Ren"),
+    ("美咲", "ミサキ", "Misaki"), ("大輔", "ダイスケ", "Daisuke"),
+    ("さくら", "サクラ", "Sakura"), ("健一", "ケンイチ", "Kenichi"),
+    ("由美子", "ユミコ", "Yumiko"), ("翔太", "ショウタ", "Shota"),
+    ("結衣", "ユイ", "Yui"), ("誠", "マコト", "Makoto"),
+    ("千尋", "チヒロ", "Chihiro"), ("和也", "カズヤ", "Kazuya"),
+    ("恵子", "ケイコ", "Keiko"), ("拓海", "タクミ", "Takumi"),
+    ("彩", "アヤ", "Aya"), ("直樹", "ナオキ", "Naoki"),
+    ("真理", "マリ", "Mari"), ("悠", "ユウ", "Yu"),
+    ("のぞみ", "ノゾミ", "Nozomi"), ("隆", "タカシ", "Takashi"),
 )  # fmt: skip
-# Postal code, prefecture, city, town and the area code: published by Japan Post and the telephone numbering plan.
+# Postal code, prefecture, city, town and the area code: published by Japan Post and the telephone numbering
+# plan.
 _PLACES = (
     ("0600042", "北海道", "札幌市中央区", "大通西", "011"),
     ("9800811", "宮城県", "仙台市青葉区", "一番町", "022"),

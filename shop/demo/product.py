@@ -78,7 +78,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Option:
-    """A choice as the shelves write it; the drawing follows kelvin, finish and size."""
+    """A variant as the shelves define it; its drawing follows kelvin, finish and size."""
 
     code: str  # end of the SKU; empty for an only choice
     name: Text
@@ -103,7 +103,7 @@ LIGHTS = {
     "D": (6500, Text("昼光色 6,500 K", "Daylight 6,500 K")),
 }
 
-ROWS = {
+ROW_NAMES = {
     "rooms": Text("適用畳数", "Room size"),
     "ra": Text("平均演色評価数", "Colour rendering index"),
     "dimming": Text("調光", "Dimming"),
@@ -134,7 +134,7 @@ ROWS = {
     "scope": Text("付属品", "Included"),
 }
 
-# What a picture shows, for its alternative text.
+# The scene of a picture, for its alternative text.
 SCENES = {
     "ceiling-disc": Text("天井に丸い光を広げているところ", "with its halo on the ceiling"),
     "ceiling-square": Text("真下から見上げたところ", "seen from straight below"),
@@ -193,10 +193,10 @@ SCENES = {
 _SHINING = ("ceiling-", "desk-", "tape-", "panel-", "bulb-", "emergency-torch", "power-station")
 
 
-def colours(
+def light_options(
     codes: str, price: int, lumens: Iterable[int], stock: Iterable[int], compare_at: int | None = None
 ) -> tuple[Option, ...]:
-    """Return one option for each code of LIGHTS (blank-separated), all at one price."""
+    """Return one option for each code of LIGHTS (separated by spaces), all at one price."""
     parts = zip(codes.split(), lumens, stock, strict=True)
     return tuple(
         Option(code, LIGHTS[code][1], price, left, LIGHTS[code][0], lm, compare_at)
@@ -205,15 +205,15 @@ def colours(
 
 
 def rows(**values: str | Text) -> tuple[Specification, ...]:
-    """Return specification rows by the keys of ROWS; a plain string stands for both languages."""
+    """Return specification rows by the keys of ROW_NAMES; a plain string is used for both languages."""
     return tuple(
-        Specification(ROWS[key], value if isinstance(value, Text) else Text(value, value))
+        Specification(ROW_NAMES[key], value if isinstance(value, Text) else Text(value, value))
         for key, value in values.items()
     )
 
 
 def _light_rows(options: tuple[Option, ...], watts: float | None) -> tuple[Specification, ...]:
-    """Return flux, colour temperature, power and efficacy, as far as they apply."""
+    """Return the rows of flux, colour temperature, power and efficacy that apply."""
     result = []
     flux = sorted({option.lumens for option in options if option.lumens})
     kelvin = sorted({option.kelvin for option in options if option.kelvin})
@@ -272,7 +272,7 @@ def product(
 ) -> Product:
     """Return a product with its pictures: one for each look of a variant, then `views` of the first.
 
-    `watts` is the power consumption in W; with it stands the efficacy of the brightest variant.
+    `watts` is the power consumption in W; the efficacy of the brightest variant is derived from it.
     """
     looks: list[Drawing] = []
     lights: list[int | None] = []

@@ -31,7 +31,7 @@ def _texts(product: Product) -> Iterator[Text]:
 
 
 def _check_picture(svg: str) -> None:
-    """Fail unless the picture is safe, well-formed, small, and every reference finds its definition."""
+    """Assert that a picture is safe, well-formed and small, and that all its references are defined."""
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg"
     assert root.get("viewBox")
@@ -61,13 +61,13 @@ def test_every_category_has_goods_a_room_and_texts_in_both_languages() -> None:
     assert set(shelves) == {category.slug for category in CATEGORIES}
 
 
-def test_about_forty_products_stand_in_the_shop_with_one_draft_and_one_archived() -> None:
+def test_there_are_about_forty_products_with_one_draft_and_one_archived() -> None:
     states = [product.status for product in goods()]
     assert 38 <= states.count(ACTIVE) <= 50
     assert states.count(DRAFT) == states.count(ARCHIVED) == 1
 
 
-def test_every_text_is_there_in_japanese_and_in_english() -> None:
+def test_every_text_exists_in_japanese_and_in_english() -> None:
     for product in goods():
         for text in _texts(product):
             assert text.ja.strip(), product.slug
@@ -130,7 +130,7 @@ def test_some_goods_are_low_and_some_sold_out() -> None:
     assert any(0 < left <= 5 for left in stock)
 
 
-def test_four_products_stand_on_the_home_page_in_order() -> None:
+def test_four_products_are_featured_in_order() -> None:
     places = sorted(product.featured for product in goods() if product.featured)
     assert places == [1, 2, 3, 4]
     assert all(product.status == ACTIVE for product in goods() if product.featured)
@@ -151,7 +151,7 @@ def test_every_product_has_a_second_view_with_its_own_alternative_text() -> None
         assert len(alts) == len(set(alts)), product.slug
 
 
-def test_every_picture_is_safe_small_and_whole() -> None:
+def test_every_picture_is_safe_small_and_complete() -> None:
     drawn = {picture.drawing for product in goods() for picture in product.pictures}
     assert {drawing.subject for drawing in drawn} == set(SUBJECTS)
     assert {drawing.view for drawing in drawn} == set(VIEWS)
@@ -171,7 +171,7 @@ def test_every_picture_is_safe_small_and_whole() -> None:
     depth=st.integers(0, 6_000),
     count=st.integers(0, 30),
 )
-def test_any_measure_gives_a_whole_picture(
+def test_any_measure_gives_a_complete_picture(
     subject: str, view: str, finish: str, kelvin: int, width: int, height: int, depth: int, count: int
 ) -> None:
     _check_picture(draw(Drawing(subject, kelvin, finish, width, height, depth, count, view)))
@@ -223,7 +223,7 @@ def test_a_few_goods_are_spread_over_the_categories_and_more_begin_with_them() -
         goods(-1)
 
 
-def test_many_thousands_are_made_one_by_one() -> None:
+def test_many_thousands_of_products_are_made_one_by_one() -> None:
     late = next(islice(stream(1_000_000), 5_000, None))
     assert late.title.ja.endswith("）")
     _check_picture(draw(late.pictures[0].drawing))
@@ -244,7 +244,7 @@ class _Tags(HTMLParser):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
-def test_a_content_page_is_simple_html_in_both_languages_and_says_that_it_is_a_sample(page: Page) -> None:
+def test_a_content_page_is_simple_html_in_both_languages_with_a_note_that_it_is_a_sample(page: Page) -> None:
     for body in (page.body.ja, page.body.en):
         parser = _Tags()
         parser.feed(body)
@@ -278,7 +278,7 @@ def test_the_content_pages_are_complete() -> None:
     assert [page.slug for page in PAGES] == ["tokushoho", "privacy", "terms", "returns", "shipping", "faq"]
 
 
-def test_the_legal_notice_holds_what_article_11_asks_for() -> None:
+def test_the_legal_notice_holds_what_article_11_requires() -> None:
     notice = PAGES[0].body.ja
     for item in (
         "販売業者",

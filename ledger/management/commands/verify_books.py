@@ -30,7 +30,11 @@ class Command(BaseCommand):
             if not options["json"]:
                 self.stdout.write(self.style.ERROR(str(finding)))
         if options["json"]:
-            report = {**counts, "clean": not findings, "findings": [asdict(finding) for finding in findings]}
+            report = {
+                **counts,
+                "clean": not findings,
+                "findings": [{**asdict(finding), "check": finding.check.english} for finding in findings],
+            }
             self.stdout.write(json.dumps(report, ensure_ascii=False, indent=1))
         elif findings:
             self.stdout.write(

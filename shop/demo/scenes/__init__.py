@@ -1,1 +1,1 @@
-"""What the demo pictures show: one module for each kind of goods."""
+"""The scenes of the demo pictures: one module for each kind of goods."""

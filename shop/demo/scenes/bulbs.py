@@ -40,7 +40,7 @@ def _scale(d: Drawing, typical: int) -> float:
 
 
 def _light(s: Sheet, d: Drawing, y_offset: float, k: float) -> None:
-    """Draw the wall's share of the light before the bulbs themselves."""
+    """Draw the light on the wall, behind the bulbs."""
     s.wall()
     for x, y in _positions(d):
         s.glow(x, y + y_offset * k, 520 * k, 520 * k, 0.9, 0.12)

@@ -1,4 +1,4 @@
-"""Power supplies, dimmers and what one keeps for an emergency, as still life."""
+"""Still lifes of power supplies, dimmers and emergency goods."""
 
 from ..canvas import Drawing, Sheet
 from ..colour import mix

@@ -1,7 +1,7 @@
 """電球."""
 
 from ..canvas import Drawing
-from ..product import Category, Option, Text, colours, product, rows
+from ..product import Category, Option, Text, light_options, product, rows
 
 CATEGORY = Category(
     "bulbs",
@@ -31,7 +31,7 @@ PRODUCTS = (
             "The everyday bulb in place of 60 W incandescent. Its wide distribution also lights the upper part of the shade. It may be used in closed fittings.",
         ),
         drawing=Drawing("bulb-pear", finish="black", width=60, height=110, count=3),
-        options=colours("L N D", 780, (810, 810, 810), (240, 310, 185)),
+        options=light_options("L N D", 780, (810, 810, 810), (240, 310, 185)),
         watts=7.3,
         specifications=rows(
             base="E26",
@@ -56,7 +56,7 @@ PRODUCTS = (
             "A bright bulb for pendants that light a room alone. On a dimmer it goes down smoothly to 5 %. Ra 90.",
         ),
         drawing=Drawing("bulb-pear", finish="brass", width=68, height=122, count=1),
-        options=colours("L N", 1_980, (1_520, 1_520), (74, 5), 2_280),
+        options=light_options("L N", 1_980, (1_520, 1_520), (74, 5), 2_280),
         watts=12.5,
         specifications=rows(
             base="E26",
@@ -80,7 +80,7 @@ PRODUCTS = (
             "The small-based bulb of downlights and table lamps. At 67 mm it is about the size of a mini krypton bulb, and it may be mounted at a slant.",
         ),
         drawing=Drawing("bulb-small", finish="brass", width=35, height=67, count=2),
-        options=colours("L N", 680, (440, 440), (160, 142)),
+        options=light_options("L N", 680, (440, 440), (160, 142)),
         watts=4.2,
         specifications=rows(
             base="E17",
@@ -150,7 +150,7 @@ PRODUCTS = (
             "An evenly glowing sphere of 95 mm, for washstand and entrance, without a shade. Its soft shadows are kind to faces.",
         ),
         drawing=Drawing("bulb-globe", finish="walnut", width=95, height=138, count=1),
-        options=colours("L WW N", 1_280, (720, 745, 760), (58, 20, 61)),
+        options=light_options("L WW N", 1_280, (720, 745, 760), (58, 20, 61)),
         watts=6.9,
         specifications=rows(
             base="E26",
@@ -174,7 +174,7 @@ PRODUCTS = (
             "A 30° beam for spots: for pictures, plants, the shelves of a shop. Rain-proof, so it may hang under the eaves.",
         ),
         drawing=Drawing("bulb-reflector", finish="black", width=80, height=118, count=2),
-        options=colours("L N", 1_680, (850, 900), (40, 37)),
+        options=light_options("L N", 1_680, (850, 900), (40, 37)),
         watts=9,
         specifications=rows(
             base="E26",
@@ -225,7 +225,7 @@ PRODUCTS = (
             "An LED tube in the length of a 40 W fluorescent. The ballast has to be taken out first. Made of polycarbonate, which does not shatter.",
         ),
         drawing=Drawing("bulb-tube", finish="white", width=1198, height=26, depth=26, count=2),
-        options=colours("N D", 2_480, (2_500, 2_500), (96, 80)),
+        options=light_options("N D", 2_480, (2_500, 2_500), (96, 80)),
         watts=15.6,
         specifications=rows(
             base="G13",
@@ -248,7 +248,7 @@ PRODUCTS = (
             "A thin disc that twists into a GX53 base, as used in furniture and slim fittings. Its whole face shines evenly.",
         ),
         drawing=Drawing("bulb-puck", finish="white", width=75, height=28),
-        options=colours("L N", 1_380, (600, 630), (28, 0)),
+        options=light_options("L N", 1_380, (600, 630), (28, 0)),
         watts=6.2,
         specifications=rows(
             base="GX53",

@@ -1,7 +1,7 @@
 """シーリングライト."""
 
 from ..canvas import Drawing
-from ..product import ARCHIVED, Category, Option, Text, colours, product, rows
+from ..product import ARCHIVED, Category, Option, Text, light_options, product, rows
 
 CATEGORY = Category(
     "ceiling-lights",
@@ -30,7 +30,7 @@ PRODUCTS = (
             "A round main light: an opal acrylic shade held by a narrow aluminium rim. It is evenly bright to the edge and leaves a soft halo on the ceiling. The remote sets ten levels and a night light.",
         ),
         drawing=Drawing("ceiling-disc", finish="aluminium", width=500, height=98),
-        options=colours("L N D", 12_800, (3_900, 4_200, 4_200), (24, 31, 18), 14_800),
+        options=light_options("L N D", 12_800, (3_900, 4_200, 4_200), (24, 31, 18), 14_800),
         watts=32,
         specifications=rows(
             rooms=Text("〜8畳", "up to 13 m²"),
@@ -102,7 +102,7 @@ PRODUCTS = (
             "A ring that lights the plate at its centre, so that no light source meets the eye, even lying down. Ra 95 shows food and skin as they are.",
         ),
         drawing=Drawing("ceiling-ring", finish="black", width=620, height=110),
-        options=colours("L WW N", 32_800, (4_900, 5_200, 5_400), (8, 15, 2)),
+        options=light_options("L WW N", 32_800, (4_900, 5_200, 5_400), (8, 15, 2)),
         watts=46,
         specifications=rows(
             rooms=Text("〜12畳", "up to 20 m²"),
@@ -127,7 +127,7 @@ PRODUCTS = (
             "A drum of linen blend. The light goes down strongly and up softly, which brightens the ceiling. Made for bedrooms and for rooms that want a little less.",
         ),
         drawing=Drawing("ceiling-drum", finish="linen", width=450, height=260),
-        options=colours("L N", 18_600, (2_900, 3_100), (11, 6)),
+        options=light_options("L N", 18_600, (2_900, 3_100), (11, 6)),
         watts=25,
         specifications=rows(
             rooms=Text("〜6畳", "up to 10 m²"),
@@ -199,7 +199,7 @@ PRODUCTS = (
             "Cedar lattice, joined without nails, over acrylic with a layer of washi. The light from behind softens its shadow. The cover lifts off without turning.",
         ),
         drawing=Drawing("ceiling-lattice", finish="oak", width=500, height=105, count=4),
-        options=colours("L WW N", 29_800, (3_600, 3_800, 3_900), (5, 9, 14)),
+        options=light_options("L WW N", 29_800, (3_600, 3_800, 3_900), (5, 9, 14)),
         watts=33,
         specifications=rows(
             rooms=Text("〜8畳", "up to 13 m²"),
@@ -223,7 +223,7 @@ PRODUCTS = (
             "It stands only 38 mm off the ceiling, so that low rooms and corridors stay open. The wall switch steps through three levels.",
         ),
         drawing=Drawing("ceiling-disc", finish="white", width=360, height=38),
-        options=colours("L N D", 6_980, (3_000, 3_200, 3_200), (46, 52, 0)),
+        options=light_options("L N D", 6_980, (3_000, 3_200, 3_200), (46, 52, 0)),
         watts=24,
         specifications=rows(
             rooms=Text("〜6畳", "up to 10 m²"),
@@ -247,7 +247,7 @@ PRODUCTS = (
             "A main light of 700 mm for a large living room. Production has ended and so have sales; its successor is Tsukinowa.",
         ),
         drawing=Drawing("ceiling-disc", finish="walnut", width=700, height=120),
-        options=colours("L N", 38_000, (5_600, 6_000), (0, 0)),
+        options=light_options("L N", 38_000, (5_600, 6_000), (0, 0)),
         watts=52,
         specifications=rows(
             rooms=Text("〜14畳", "up to 23 m²"),

@@ -1,7 +1,7 @@
 """デスクライト."""
 
 from ..canvas import Drawing
-from ..product import Category, Option, Text, colours, product, rows
+from ..product import Category, Option, Text, light_options, product, rows
 
 CATEGORY = Category(
     "desk-lamps",
@@ -72,7 +72,7 @@ PRODUCTS = (
             "One bar from a slender stem lights the desk from end to end with a single soft shadow. The foot has a USB-C outlet (15 W).",
         ),
         drawing=Drawing("desk-bar", finish="black", width=430, height=420, depth=150),
-        options=colours("WW N", 14_800, (820, 880), (16, 28), 16_500),
+        options=light_options("WW N", 14_800, (820, 880), (16, 28), 16_500),
         watts=10,
         specifications=rows(
             ra="Ra 95",
@@ -123,7 +123,7 @@ PRODUCTS = (
             "A wide lamp that clamps to the back of the desk. It reaches both ends of a two-screen desk and keeps reflections off the screens. For tops of 10 to 55 mm.",
         ),
         drawing=Drawing("desk-clamp", kelvin=4000, finish="aluminium", width=800, height=460, depth=120),
-        options=colours("WW N D", 23_800, (1_480, 1_600, 1_600), (14, 9, 4)),
+        options=light_options("WW N D", 23_800, (1_480, 1_600, 1_600), (14, 9, 4)),
         watts=18,
         specifications=rows(
             ra="Ra 95",

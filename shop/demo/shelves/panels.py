@@ -1,7 +1,7 @@
 """パネルライト."""
 
 from ..canvas import Drawing
-from ..product import DRAFT, Category, Option, Text, colours, product, rows
+from ..product import DRAFT, Category, Option, Text, light_options, product, rows
 
 CATEGORY = Category(
     "panels",
@@ -157,7 +157,7 @@ PRODUCTS = (
             "A one-piece base light that takes the place of fluorescent fittings in workshops and classrooms. The bolts are spaced as before, so the ceiling needs no new holes. The light bar alone can be replaced.",
         ),
         drawing=Drawing("panel-base", finish="white", width=1250, height=55, depth=150),
-        options=colours("W N D", 13_600, (6_700, 6_900, 6_900), (30, 44, 12)),
+        options=light_options("W N D", 13_600, (6_700, 6_900, 6_900), (30, 44, 12)),
         watts=43.4,
         specifications=rows(
             replaces=Text("Hf32形高出力 2 灯器具", "Two Hf32 tubes, high output"),
@@ -180,7 +180,7 @@ PRODUCTS = (
             "The source sits 45 mm deep and is hardly seen. In a row, 200 mm from the wall, it draws clear scallops. For insulated ceilings (type SB).",
         ),
         drawing=Drawing("panel-downlights", finish="white", width=115, height=72, count=3),
-        options=colours("L WW N", 3_980, (730, 780, 810), (88, 64, 71)),
+        options=light_options("L WW N", 3_980, (730, 780, 810), (88, 64, 71)),
         watts=7.9,
         specifications=rows(
             beam="60°",
@@ -203,7 +203,7 @@ PRODUCTS = (
             "A panel that follows the hour from daylight in the morning to warm white in the evening. In preparation; the specification may still change.",
         ),
         drawing=Drawing("panel-flat", finish="oak", width=900, height=600, depth=35),
-        options=colours("N L", 58_000, (4_600, 4_200), (0, 0)),
+        options=light_options("N L", 58_000, (4_600, 4_200), (0, 0)),
         watts=40,
         specifications=rows(
             ra="Ra 95",

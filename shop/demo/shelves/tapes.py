@@ -1,7 +1,7 @@
 """テープライト."""
 
 from ..canvas import Drawing
-from ..product import Category, Option, Text, colours, product, rows
+from ..product import Category, Option, Text, light_options, product, rows
 
 CATEGORY = Category(
     "tape-lights",
@@ -64,7 +64,7 @@ PRODUCTS = (
             "The standard tape for built-in work, on a 5 m reel. It is cut every 25 mm and comes with two solderless connectors. Colours within a lot differ by no more than 3 steps.",
         ),
         drawing=Drawing("tape-reel", finish="white", width=10, height=2),
-        options=colours("L W N D", 7_800, (5_400, 5_800, 6_000, 6_000), (33, 21, 47, 9), 9_200),
+        options=light_options("L W N D", 7_800, (5_400, 5_800, 6_000, 6_000), (33, 21, 47, 9), 9_200),
         watts=48,
         specifications=rows(
             leds=Text("120 個/m", "120 per m"),
@@ -88,7 +88,7 @@ PRODUCTS = (
             "Silicone-clad tape to run behind a bathroom mirror. It stands the damp, and Ra 97 shows a face as it is. 2.5 m goes round a mirror of 600 to 750 mm.",
         ),
         drawing=Drawing("tape-mirror", finish="brass", width=12, height=5),
-        options=colours("L WW N", 9_400, (1_850, 1_950, 2_000), (14, 18, 3)),
+        options=light_options("L WW N", 9_400, (1_850, 1_950, 2_000), (14, 18, 3)),
         watts=24,
         specifications=rows(
             ra="Ra 97",
@@ -138,7 +138,7 @@ PRODUCTS = (
             "Thirteen short lengths, one for each tread. Sensors at both ends see who comes and light step after step, just brightly enough for the night.",
         ),
         drawing=Drawing("tape-stair", kelvin=2700, finish="oak", width=10, height=4),
-        options=colours("L WW", 34_800, (1_560, 1_600), (4, 6)),
+        options=light_options("L WW", 34_800, (1_560, 1_600), (4, 6)),
         watts=26,
         specifications=rows(
             ra="Ra 90",

@@ -1,4 +1,4 @@
-"""`manage.py demo`: the demo shop, and on request a history of orders."""
+"""`manage.py demo`: write the demo shop, and with --orders a history of orders."""
 
 import argparse
 from typing import Any
@@ -10,33 +10,33 @@ from django.utils import timezone
 from kikaku.progress import Progress
 
 
-def count(text: str) -> int:
-    """Read a number of 1 or more."""
+def positive_number(text: str) -> int:
+    """Return a number from 1 to 1,000,000 of a command line."""
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"a whole number from 1 to 1,000,000 is needed, not {text!r}")
     return int(text)
 
 
 class Command(BaseCommand):
-    """Fill the shop with goods; with --orders also with customers of the last days, at our side and at Stripe's."""
+    """Write the demo goods; with --orders also orders of the last days, in the shop and in the stand-in."""
 
     help = "Write the demo shop: goods, pictures, stock, pages; with --orders and --days a history of orders."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --products, --orders and --days."""
         parser.add_argument(
-            "--products", type=count, help="how many products (default: about 40, drawn by hand)"
+            "--products", type=positive_number, help="how many products (default: about 40, drawn by hand)"
         )
-        parser.add_argument("--orders", type=count, help="write a history of so many orders")
+        parser.add_argument("--orders", type=positive_number, help="write a history of this many orders")
         parser.add_argument(
             "--days",
-            type=count,
+            type=positive_number,
             default=5,
-            help="the history ends yesterday and has so many days (default 5)",
+            help="days of the history, which ends yesterday (default 5)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write what is missing; refuse to touch anything but a development shop."""
+        """Write what is missing. Raises `CommandError` except in a development shop with the stand-in."""
         if settings.PRODUCTION or not settings.SANDBOX:
             raise CommandError(
                 "demo writes an invented shop and invented customers: it runs with ENVIRONMENT=development "

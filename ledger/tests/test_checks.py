@@ -9,8 +9,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from kikaku.sandbox import Sandbox
 from ledger.books import triggers
-from ledger.closing import invariants
-from ledger.closing.invariants import Finding
+from ledger.closing import checks
+from ledger.closing.findings import Check, Finding
 from ledger.models import JournalEntry, JournalLine, Order, Refund, RefundLine, StockItem
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, set_clock
@@ -29,9 +29,9 @@ def order(sandbox: Sandbox) -> Order:
     return placed
 
 
-def everything() -> Iterator[tuple[str, str]]:
+def everything() -> Iterator[tuple[Check, str]]:
     """Give (check, object) of every finding."""
-    return ((finding.check, finding.object_id) for finding in invariants.check_everything())
+    return ((finding.check, finding.object_id) for finding in checks.check_everything())
 
 
 def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit: int = 5) -> JournalEntry:
@@ -51,8 +51,8 @@ def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit
 
 def test_sound_books_have_no_findings(order: Order) -> None:
     assert list(everything()) == []
-    assert invariants.check_day(MONDAY) == []
-    assert invariants.check_day(TUESDAY) == []
+    assert checks.check_day(MONDAY) == []
+    assert checks.check_day(TUESDAY) == []
 
 
 def test_an_entry_without_lines_and_one_with_one_line_are_found(order: Order) -> None:
@@ -64,25 +64,23 @@ def test_an_entry_without_lines_and_one_with_one_line_are_found(order: Order) ->
         purpose="x",
         created_at=NOW,
     )
-    found = list(invariants.unbalanced_entries(JournalEntry.objects.filter(day=MONDAY)))
+    found = list(checks.entries.unbalanced_entries(JournalEntry.objects.filter(day=MONDAY)))
     assert [finding.object_id for finding in found] == [f"{empty.pk} (entry 1 x)"]
     assert found[0].found == "0 lines, debit 0, credit 0"
-    assert list(invariants.unbalanced_entries(JournalEntry.objects.filter(day=TUESDAY))) == []
+    assert list(checks.entries.unbalanced_entries(JournalEntry.objects.filter(day=TUESDAY))) == []
 
 
 def test_1150_moved_by_hand_is_found(order: Order) -> None:
     written = entry("1150")
-    assert list(everything()) == [("1150 by balance transactions only", str(written.pk))]
-    assert [finding.check for finding in invariants.check_day(MONDAY)] == [
-        "1150 by balance transactions only"
-    ]
-    assert invariants.check_day(TUESDAY) == []
+    assert list(everything()) == [(Check.STRIPE_BALANCE_SOURCE, str(written.pk))]
+    assert [finding.check for finding in checks.check_day(MONDAY)] == [Check.STRIPE_BALANCE_SOURCE]
+    assert checks.check_day(TUESDAY) == []
 
 
 def test_an_entry_dated_before_its_fact_is_found(order: Order) -> None:
     written = entry("6120", at=at_hour(TUESDAY, 0, 1))
-    assert list(everything()) == [("day of an entry", str(written.pk))]
-    assert [finding.check for finding in invariants.check_day(MONDAY)] == ["day of an entry"]
+    assert list(everything()) == [(Check.ENTRY_DAY, str(written.pk))]
+    assert [finding.check for finding in checks.check_day(MONDAY)] == [Check.ENTRY_DAY]
 
 
 def test_a_late_entry_is_none(order: Order) -> None:
@@ -102,7 +100,7 @@ def test_an_entry_for_a_transaction_that_is_not_stored_is_found(order: Order) ->
     written = JournalEntry.objects.get(source_id="txn_nowhere")
     JournalLine.objects.create(entry=written, position=1, account_id="1150", debit=5)
     JournalLine.objects.create(entry=written, position=2, account_id="6190", credit=5)
-    assert ("entry of a transaction", "txn_nowhere") in list(everything())
+    assert (Check.TRANSACTION_ENTRY, "txn_nowhere") in list(everything())
 
 
 def test_a_prepayment_that_no_payment_explains_is_found(order: Order) -> None:
@@ -117,14 +115,14 @@ def test_a_prepayment_that_no_payment_explains_is_found(order: Order) -> None:
     )
     JournalLine.objects.create(entry=written, position=1, account_id="6190", debit=5)
     JournalLine.objects.create(entry=written, position=2, account_id="2130", credit=5)
-    assert [str(finding) for finding in invariants.order_balances(Order.objects.all(), until=None)] == [
+    assert [str(finding) for finding in checks.orders.order_balances(Order.objects.all(), until=None)] == [
         f"sub-ledger of 2130: Order {order.number}: expected 0 owed, found 5 owed"
     ]
 
 
 def test_the_sub_ledger_is_cut_by_day(order: Order) -> None:
-    assert list(invariants.order_balances(Order.objects.all(), until=MONDAY - timedelta(days=1))) == []
-    assert list(invariants.order_balances(Order.objects.all(), until=MONDAY)) == []
+    assert list(checks.orders.order_balances(Order.objects.all(), until=MONDAY - timedelta(days=1))) == []
+    assert list(checks.orders.order_balances(Order.objects.all(), until=MONDAY)) == []
 
 
 def test_a_shipped_order_whose_prepayment_is_not_used_up_is_found(order: Order) -> None:
@@ -133,7 +131,7 @@ def test_a_shipped_order_whose_prepayment_is_not_used_up_is_found(order: Order) 
     recognition = order.entries.get(source_type="shipment")
     JournalLine.objects.filter(entry=recognition, account_id="2130").update(debit=12_000)
     triggers.install(editor)
-    assert [str(finding) for finding in invariants.shipped_orders(Order.objects.all())] == [
+    assert [str(finding) for finding in checks.orders.shipped_orders(Order.objects.all())] == [
         f"2130 of a shipped order: Order {order.number}: expected 12130 recognised, found 12000 recognised"
     ]
 
@@ -145,7 +143,7 @@ def test_tax_that_was_not_posted_in_full_is_found(order: Order) -> None:
     JournalLine.objects.filter(entry=recognition, account_id="2151").update(credit=75)
     JournalLine.objects.filter(entry=recognition, account_id="4111").update(credit=960)
     triggers.install(editor)
-    assert list(everything()) == [("tax 8% posted", order.number)]
+    assert list(everything()) == [(Check.TAX_8_POSTED, order.number)]
 
 
 def test_more_refunded_than_captured_is_found(order: Order) -> None:
@@ -154,31 +152,31 @@ def test_more_refunded_than_captured_is_found(order: Order) -> None:
         order=order, payment=payment, nonce="n", amount=12_130, requested_at=NOW, status="pending"
     )
     RefundLine.objects.create(refund=refund, prepaid=12_130)
-    found = list(invariants.paid_orders(Order.objects.all()))
+    found = list(checks.orders.refunded_payments(Order.objects.all()))
     assert [(finding.table, finding.object_id) for finding in found] == [("Payment", payment.payment_intent)]
 
 
 def test_a_refund_whose_parts_do_not_add_up_is_found(order: Order) -> None:
     line = RefundLine.objects.filter(recognised__gt=0).earliest("pk")
     RefundLine.objects.filter(pk=line.pk).update(recognised=line.recognised + 1)
-    found = list(invariants.paid_orders(Order.objects.all()))
+    found = list(checks.orders.refund_parts(Order.objects.all()))
     assert [(finding.check, finding.expected, finding.found) for finding in found] == [
-        ("parts of a refund", "3000", "3001")
+        (Check.REFUND_PARTS, "3000", "3001")
     ]
 
 
 def test_a_paid_order_without_its_payment_is_found(order: Order) -> None:
     order.payments.update(amount=1)
-    found = list(invariants.paid_orders(Order.objects.filter(pk=order.pk)))
-    assert "paid order" in [finding.check for finding in found]
+    found = list(checks.orders.paid_orders(Order.objects.filter(pk=order.pk)))
+    assert Check.PAID_ORDER in [finding.check for finding in found]
 
 
 def test_stock_that_its_movements_do_not_explain_is_found(order: Order) -> None:
     item = StockItem.objects.get(sku="DESK")
     StockItem.objects.filter(pk=item.pk).update(on_hand=item.on_hand + 1, reserved=item.reserved + 1)
-    assert list(invariants.stock()) == [
+    assert list(checks.stock.stock_items()) == [
         Finding(
-            "stock",
+            Check.STOCK,
             "StockItem",
             "DESK",
             f"on hand {item.on_hand}, reserved {item.reserved}",

@@ -1,0 +1,91 @@
+"""What must always hold in the books. A check reads rows and yields findings; it changes nothing.
+
+A close checks what its day touched, `verify_books` checks everything. Sums are grouped in SQL, so a check takes
+a few queries whatever the number of rows.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TypeVar
+
+from django.db.models import Max, Min, Model, QuerySet
+
+from kikaku.days import day_bounds
+from ledger.closing.checks import entries, orders, stock
+from ledger.closing.findings import Check, Finding
+from ledger.models import BalanceTransaction, JournalEntry, Order
+
+PORTION_SIZE = 2000  # rows of a portion: it bounds memory and the length of a query
+DAILY = (  # the checks of every close, in the order of its report
+    Check.ENTRY_BALANCED,
+    Check.TRIAL_BALANCE,
+    Check.STRIPE_BALANCE_SOURCE,
+    Check.TRANSACTION_ENTRY,
+    Check.TRANSACTION_NET,
+    Check.ENTRY_DAY,
+    Check.PREPAYMENTS,
+    Check.REFUNDS_PAYABLE,
+    Check.SHIPPED_PREPAYMENT,
+    Check.TAX_10_POSTED,
+    Check.TAX_10_REVERSED,
+    Check.TAX_8_POSTED,
+    Check.TAX_8_REVERSED,
+)
+
+Row = TypeVar("Row", bound=Model)
+
+
+def check_day(day: date) -> list[Finding]:
+    """Return the findings about the books as a whole at the end of `day`, and about everything the day touched."""
+    findings = list(entries.trial_balance(day))
+    start, end = day_bounds(day)
+    for portion in _portions(JournalEntry.objects.filter(day=day)):
+        findings += entries.unbalanced_entries(portion)
+        findings += entries.stripe_balance_sources(portion)
+        findings += entries.transaction_entries(portion)
+        findings += entries.entry_days(portion.exclude(occurred_at__gte=start, occurred_at__lt=end))
+    findings += entries.unposted_transactions(BalanceTransaction.objects.filter(day=day))
+    for touched in _touched_orders(day):
+        findings += orders.order_balances(touched, until=day)
+        findings += orders.shipped_orders(touched)
+    return findings
+
+
+def check_everything() -> Iterator[Finding]:
+    """Yield the findings about every row of the books, portion by portion."""
+    yield from entries.trial_balance(None)
+    for portion in _portions(JournalEntry.objects.all()):
+        yield from entries.unbalanced_entries(portion)
+        yield from entries.stripe_balance_sources(portion)
+        yield from entries.transaction_entries(portion)
+        yield from entries.entry_days(portion)
+    yield from entries.unposted_transactions(BalanceTransaction.objects.all())
+    for some in _portions(Order.objects.all()):
+        yield from orders.order_totals(some)
+        yield from orders.order_balances(some, until=None)
+        yield from orders.shipped_orders(some)
+        yield from orders.paid_orders(some)
+        yield from orders.refunded_payments(some)
+        yield from orders.refund_parts(some)
+        yield from orders.shipped_pieces(some)
+        yield from orders.parcel_entries(some)
+        yield from orders.unpaid_refund_entries(some)
+    yield from stock.stock_items()
+
+
+def _portions(rows: QuerySet[Row]) -> Iterator[QuerySet[Row]]:
+    """Split rows into ranges of their keys."""
+    keys = rows.aggregate(first=Min("pk"), last=Max("pk"))
+    if keys["first"] is not None:
+        for start in range(keys["first"], keys["last"] + 1, PORTION_SIZE):
+            yield rows.filter(pk__gte=start, pk__lt=start + PORTION_SIZE)
+
+
+def _touched_orders(day: date) -> Iterator[QuerySet[Order]]:
+    """Yield the orders that entries of a day belong to, in portions whose size does not depend on their age."""
+    of_orders = JournalEntry.objects.filter(day=day, order__isnull=False)
+    touched = list(of_orders.order_by("order_id").values_list("order_id", flat=True).distinct())
+    for start in range(0, len(touched), PORTION_SIZE):
+        portion = touched[start : start + PORTION_SIZE]
+        of_portion = of_orders.filter(order_id__gte=portion[0], order_id__lte=portion[-1])
+        yield Order.objects.filter(pk__in=of_portion.values("order_id"))

@@ -1,0 +1,124 @@
+"""Checks of the journal's entries and of the balance transactions behind them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from kikaku.days import business_day
+from ledger.books import accounts, posting
+from ledger.books.trial_balance import account_balances
+from ledger.closing.findings import Check, Finding
+from ledger.models import BalanceTransaction, JournalEntry, JournalLine
+
+
+def trial_balance(until: date | None) -> Iterator[Finding]:
+    """Check that debits equal credits: at the end of a day as carried forward, or (None) over every line."""
+    if until is None:
+        sums = JournalLine.objects.aggregate(
+            debit=Coalesce(Sum("debit"), 0), credit=Coalesce(Sum("credit"), 0)
+        )
+        debit, credit = sums["debit"], sums["credit"]
+    else:
+        balances = account_balances(until).values()
+        debit = sum(balance.debit for balance in balances)
+        credit = sum(balance.credit for balance in balances)
+    if debit != credit:
+        yield Finding(Check.TRIAL_BALANCE, "JournalLine", "all", f"debit {credit}", f"debit {debit}")
+
+
+def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
+    """Check that each entry has two lines or more, and equal sides."""
+    wrong = (
+        entries.annotate(
+            debit=Coalesce(Sum("lines__debit"), 0),
+            credit=Coalesce(Sum("lines__credit"), 0),
+            count=Count("lines"),
+        )
+        .exclude(debit=F("credit"), count__gte=2)
+        .order_by("pk")
+    )
+    for entry in wrong:
+        yield Finding(
+            Check.ENTRY_BALANCED,
+            "JournalEntry",
+            f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})",
+            "two lines or more, debit = credit",
+            f"{entry.count} lines, debit {entry.debit}, credit {entry.credit}",
+        )
+
+
+def stripe_balance_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
+    """Check that only balance transactions move account 1150."""
+    for entry_id, source in (
+        JournalLine.objects.filter(entry__in=entries, account_id=accounts.STRIPE_BALANCE)
+        .exclude(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
+        .values_list("entry_id", "entry__source_type")
+    ):
+        yield Finding(
+            Check.STRIPE_BALANCE_SOURCE, "JournalEntry", str(entry_id), "balance_transaction", source
+        )
+
+
+def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
+    """Check that the entry of a balance transaction has its net, its fee and its fee tax."""
+    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
+    posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for source_id, account, debit, credit in (
+        JournalLine.objects.filter(entry__in=of_stripe)
+        .values_list("entry__source_id", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .order_by()
+        .values_list("entry__source_id", "account_id", "debits", "credits")
+    ):
+        posted[source_id][account] = debit - credit
+    for txn_id, amount, fee, fee_tax, net in (
+        BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
+        .order_by("pk")
+        .values_list("pk", "amount", "fee", "fee_tax", "net")
+    ):
+        lines = posted.pop(txn_id, {})
+        fees = lines.get(accounts.FEES_EXEMPT, 0) + lines.get(accounts.FEES_TAXABLE, 0)
+        found = (lines.get(accounts.STRIPE_BALANCE, 0), fees, lines.get(accounts.INPUT_TAX, 0))
+        expected = (net, fee - fee_tax, fee_tax)
+        if net != amount - fee:
+            yield Finding(Check.TRANSACTION_NET, "BalanceTransaction", txn_id, str(amount - fee), str(net))
+        if found != expected:
+            yield Finding(
+                Check.TRANSACTION_ENTRY,
+                "BalanceTransaction",
+                txn_id,
+                "1150 {}, fee {}, fee tax {}".format(*expected),
+                "1150 {}, fee {}, fee tax {}".format(*found) if lines else "no entry",
+            )
+    for source_id in posted:
+        yield Finding(
+            Check.TRANSACTION_ENTRY, "JournalEntry", source_id, "a stored balance transaction", "none"
+        )
+
+
+def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterator[Finding]:
+    """Check that each balance transaction that moved money has its entry."""
+    entries = JournalEntry.objects.filter(
+        source_type=posting.BALANCE_TRANSACTION_SOURCE, source_id=OuterRef("pk")
+    )
+    unposted = transactions.exclude(amount=0, fee=0).exclude(Exists(entries))
+    for txn in unposted.order_by("created", "pk"):
+        yield Finding(
+            Check.TRANSACTION_ENTRY,
+            "BalanceTransaction",
+            txn.pk,
+            f"1150 {txn.net}, fee {txn.fee - txn.fee_tax}, fee tax {txn.fee_tax}",
+            "no entry",
+        )
+
+
+def entry_days(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
+    """Check that each entry is dated on the business day of its fact, or later when it came late."""
+    for pk, day, occurred_at in entries.order_by().values_list("pk", "day", "occurred_at"):
+        if day < business_day(occurred_at):
+            yield Finding(
+                Check.ENTRY_DAY, "JournalEntry", str(pk), f"{business_day(occurred_at)} or later", str(day)
+            )

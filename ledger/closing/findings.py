@@ -1,0 +1,87 @@
+"""The checks of the books and of the evidence, and what a check reports.
+
+The English names are stored: in `report.json`, in the discrepancies of a close, in its messages. Evidence that was
+written years ago is read by them, so a name may be added but not changed.
+"""
+
+from dataclasses import dataclass
+
+from django.db import models
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override, pgettext_lazy
+
+
+class Check(models.TextChoices):
+    """A check. The label is its name: English in reports, discrepancies and messages, Japanese on pages."""
+
+    # of every close; `ledger.closing.checks.DAILY` lists them in the order of the report
+    ENTRY_BALANCED = "entry_balanced", _("entry balanced")
+    TRIAL_BALANCE = "trial_balance", _("trial balance")
+    STRIPE_BALANCE_SOURCE = "stripe_balance_source", _("1150 by balance transactions only")
+    TRANSACTION_ENTRY = "transaction_entry", _("entry of a transaction")
+    TRANSACTION_NET = "transaction_net", _("net of a transaction")
+    ENTRY_DAY = "entry_day", _("day of an entry")
+    PREPAYMENTS = "prepayments", _("sub-ledger of 2130")
+    REFUNDS_PAYABLE = "refunds_payable", _("sub-ledger of 2120")
+    SHIPPED_PREPAYMENT = "shipped_prepayment", _("2130 of a shipped order")
+    TAX_10_POSTED = "tax_10_posted", format_lazy(_("tax {rate} posted"), rate="10%")
+    TAX_10_REVERSED = "tax_10_reversed", format_lazy(_("tax {rate} reversed"), rate="10%")
+    TAX_8_POSTED = "tax_8_posted", format_lazy(pgettext_lazy("reduced rate", "tax {rate} posted"), rate="8%")
+    TAX_8_REVERSED = (
+        "tax_8_reversed",
+        format_lazy(pgettext_lazy("reduced rate", "tax {rate} reversed"), rate="8%"),
+    )
+    # of the whole books
+    ORDER_TOTAL = "order_total", _("order adds up")
+    PAID_ORDER = "paid_order", _("paid order")
+    REFUNDED_PAYMENT = "refunded_payment", _("captured ≥ refunded")
+    REFUND_PARTS = "refund_parts", _("parts of a refund")
+    SHIPPED_PIECES = "shipped_pieces", _("shipped pieces")
+    PARCEL_ENTRY = "parcel_entry", _("entry of a parcel")
+    UNPAID_REFUND_ENTRY = "unpaid_refund_entry", _("entry of an unpaid refund")
+    STOCK = "stock", _("stock")
+    # of the closed days and their evidence
+    APPEND_ONLY = "append_only", _("append-only")
+    CONSECUTIVE_DAYS = "consecutive_days", _("days close without gaps")
+    MANIFEST_CHAIN = "manifest_chain", _("chain of manifests")
+    MANIFEST = "manifest", _("manifest")
+    EVIDENCE_FILE = "evidence_file", _("evidence")
+    STRIPE_BALANCE_AT_CUT = "stripe_balance_at_cut", _("1150 at the cut")
+    CLOSING_BALANCE = "closing_balance", _("closing balance")
+    CLOSED_REPORT = "closed_report", _("report of a closed day")
+    CLOSED_JOURNAL = "closed_journal", _("journal of a closed day")
+    CLOSED_TRANSACTIONS = "closed_transactions", _("transaction of a closed day")
+
+    @property
+    def fatal(self) -> bool:
+        """Return whether a finding proves the books unbalanced, so that no day can be closed."""
+        return self in (Check.ENTRY_BALANCED, Check.TRIAL_BALANCE)
+
+    @property
+    def english(self) -> str:
+        """Return the name as the evidence spells it, whatever language is active."""
+        with override(None):
+            return str(self.label)
+
+    @classmethod
+    def from_english(cls, name: str) -> "Check | None":
+        """Return the check that the evidence calls so; None for a name that this version does not know."""
+        return next((check for check in cls if check.english == name), None)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row or file that is wrong: what it should be and what it is."""
+
+    check: Check
+    table: str
+    object_id: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.check.english}: {self.table} {self.object_id}: "
+            f"expected {self.expected}, found {self.found}"
+        )

@@ -1,0 +1,99 @@
+"""The names of the checks are stored in evidence and discrepancies, so they never change."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.utils.translation import override
+
+from kikaku.sandbox import Sandbox
+from ledger.closing import checks, evidence, report, verification
+from ledger.closing.daily_close import close_day
+from ledger.closing.findings import Check, Finding
+from ledger.models import Discrepancy, JournalEntry, JournalLine
+from ledger.testing.closing import MONDAY, a_day_of_business, at, night_after, set_clock
+
+# As the first closes wrote them to report.json and report.html, when no enumeration of checks existed.
+FIRST_NAMES = {
+    "entry balanced": "仕訳の貸借一致",
+    "trial balance": "試算表の貸借一致",
+    "1150 by balance transactions only": "1150 は残高取引のみで動く",
+    "entry of a transaction": "残高取引と仕訳の一致",
+    "net of a transaction": "残高取引の純額",
+    "day of an entry": "仕訳の営業日",
+    "sub-ledger of 2130": "前受金の補助元帳",
+    "sub-ledger of 2120": "返金未払金の補助元帳",
+    "2130 of a shipped order": "出荷済み注文の前受金",
+    "tax 10% posted": "消費税 10% の計上",
+    "tax 10% reversed": "消費税 10% の取消",
+    "tax 8% posted": "消費税 軽減8% の計上",
+    "tax 8% reversed": "消費税 軽減8% の取消",
+}
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_checks_of_a_close_have_the_names_of_the_first_reports(language: str) -> None:
+    with override(language):
+        assert [check.english for check in checks.DAILY] == list(FIRST_NAMES)
+    with override("ja"):
+        assert [str(check.label) for check in checks.DAILY] == list(FIRST_NAMES.values())
+    assert [Check.from_english(name) for name in FIRST_NAMES] == list(checks.DAILY)
+
+
+def test_every_name_belongs_to_one_check() -> None:
+    assert len({check.english for check in Check}) == len(Check)
+    assert Check.from_english("a check of a later version") is None
+
+
+def test_only_unbalanced_books_keep_a_day_open() -> None:
+    assert [check for check in Check if check.fatal] == [Check.ENTRY_BALANCED, Check.TRIAL_BALANCE]
+
+
+def test_a_finding_is_written_in_english_whatever_language_is_active() -> None:
+    finding = Finding(Check.TAX_8_POSTED, "Order", "LED-1", "80", "75")
+    with override("ja"):
+        assert str(finding) == "tax 8% posted: Order LED-1: expected 80, found 75"
+
+
+def old_report(**changes: Any) -> dict[str, Any]:
+    """Build a report as the first closes wrote it."""
+    content = report.build(date(2026, 11, 16), stripe_balance=0, balances={}, found=[], findings=[])
+    content["checks"] = [{"check": name, "findings": 0} for name in FIRST_NAMES]
+    return {**content, **changes}
+
+
+@pytest.mark.django_db
+def test_a_report_of_the_first_closes_is_rendered_in_japanese() -> None:
+    page = report.html(old_report()).decode()
+    for name, japanese in FIRST_NAMES.items():
+        assert f'<tr><th>{japanese} <span class="en">{name}</span></th>' in page
+
+
+@pytest.mark.django_db
+def test_a_check_that_this_version_does_not_know_is_rendered_by_its_name() -> None:
+    page = report.html(old_report(checks=[{"check": "phase of the moon", "findings": 2}])).decode()
+    assert '<tr><th>phase of the moon <span class="en">phase of the moon</span></th>' in page
+
+
+@pytest.mark.django_db
+def test_a_broken_invariant_is_noted_and_reported_under_its_name_and_the_day_closes(sandbox: Sandbox) -> None:
+    a_day_of_business(sandbox, MONDAY)
+    entry = JournalEntry.objects.create(
+        day=MONDAY,
+        occurred_at=at(MONDAY, 20),
+        source_type="opening",
+        source_id="1",
+        purpose="opening",
+        created_at=at(MONDAY, 20),
+    )
+    JournalLine.objects.create(entry=entry, position=1, account_id="1150", debit=5)
+    JournalLine.objects.create(entry=entry, position=2, account_id="6190", credit=5)
+    name = f"1150 by balance transactions only: {entry.pk}"
+    with override("ja"):
+        result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert name in Discrepancy.objects.filter(kind="invariant").values_list("object_id", flat=True)
+    stored = evidence.read_report(f"{result.folder}/report.json")
+    assert name in [row["object"] for row in stored["discrepancies"]]
+    assert {"check": "1150 by balance transactions only", "findings": 1} in stored["checks"]
+    # what was noted for a closed day is a fact of that day; verification names the entry itself
+    assert [finding.object_id for finding in verification.verify()] == [str(entry.pk)]
