@@ -40,6 +40,16 @@ def test_an_unknown_part_is_refused_with_the_list_of_parts(tmp_path: Path) -> No
     assert "there are pages, webhooks, close" in run.stderr
 
 
+def test_pages_are_measured_without_the_caches_that_are_named(tmp_path: Path) -> None:
+    off = [f"--without={cache}" for cache in ("page-store", "statements", "cards", "fragments", "navigation")]
+    run = bench("pages", "--rounds", "1", "--requests", "1", *off, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    (stored,) = [
+        line for line in run.stdout.splitlines() if "list page, stored" in line and "queries" in line
+    ]
+    assert "2 queries" in stored  # the list and the navigation
+
+
 def test_d1_is_compared_with_sqlite(tmp_path: Path) -> None:
     need_engine()
     run = bench("d1", "--repeats", "1", folder=tmp_path)

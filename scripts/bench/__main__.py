@@ -1,7 +1,8 @@
 """Measure the shop and its books against their goals.
 
 make bench                                    everything: ten minutes at most
-make bench ARGS="pages"                       a part alone: pages, webhooks, close or d1
+make bench ARGS="pages"                       a part alone: pages, webhooks, close, d1 or caches
+make bench ARGS="pages --without fragments"   with a cache of the shop turned off (pages and d1)
 make bench ARGS="close --day 100000"          the close of a larger day
 DB=postgres make bench                        on a PostgreSQL of its own; d1 compares its two engines all the same
 """
@@ -11,13 +12,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from d1 import EngineUnavailable
 from postgres import NoPostgres
 from test import database
 
+from bench.caches import CACHES, VARIABLE
 from bench.report import Figure, heading
 from bench.server import ServerFailed
 
@@ -26,6 +28,7 @@ PARTS = {
     "webhooks": "Webhooks: signed events over 8 connections",
     "close": "The daily close",
     "d1": "Cloudflare D1 beside SQLite: round trips, and time",
+    "caches": "The shop's caches: the processor time that each saves of the requests it serves",
 }
 ROUNDS, REQUESTS, PAYMENTS, DAY = 12, 25, 300, 10_000
 REPEATS = 10
@@ -57,6 +60,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=whole, default=REPEATS, help="of each act on D1 and on SQLite (default %(default)s)"
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=CACHES,
+        metavar="cache",
+        help=f"turn a cache of the shop off: {', '.join(CACHES)}",
+    )
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -69,7 +80,7 @@ def say(text: str) -> None:
     print(f"  … {text}", file=sys.stderr, flush=True)
 
 
-def prepare(folder: Path, database: dict[str, str]) -> None:
+def prepare(folder: Path, database: dict[str, str], without: Sequence[str] = ()) -> None:
     """Set Django up on a database of the bench's own."""
     os.environ |= {
         "ENVIRONMENT": "development",
@@ -78,6 +89,7 @@ def prepare(folder: Path, database: dict[str, str]) -> None:
         "STRIPE_SECRET_KEY": "",
         "STRIPE_API_BASE": "",
         "EMAIL_URL": "",
+        VARIABLE: ",".join(without),
         "DATABASE_URL": f"sqlite:///{folder / 'bench.sqlite3'}",
         **database,
     }
@@ -96,6 +108,12 @@ def figures(part: str, folder: Path, options: argparse.Namespace) -> Iterator[Fi
         from bench import pages
 
         yield from pages.measure(folder, rounds=options.rounds, requests=options.requests, say=say)
+    elif part == "caches":
+        from bench import savings
+
+        yield from savings.measure(
+            folder, rounds=options.rounds, requests=options.requests, repeats=options.repeats, say=say
+        )
     elif part == "webhooks":
         from bench import webhooks
 
@@ -118,7 +136,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="kikaku-bench-") as name, database(engine) as extra:
             folder = Path(name)
-            prepare(folder, extra)
+            prepare(folder, extra, options.without)
             print(f"Engine: {engine}. Processors: {os.cpu_count()}.", flush=True)
             for part in [part for part in PARTS if part in (options.parts or PARTS)]:
                 print(heading(PARTS[part]), flush=True)

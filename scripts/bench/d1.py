@@ -16,6 +16,7 @@ from typing import Any
 
 from d1 import temporary_engine
 
+from bench.caches import turn_off, turned_off
 from bench.report import Figure
 from bench.server import ServerFailed
 
@@ -96,6 +97,7 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
+    turn_off(turned_off())
     call_command("migrate", interactive=False, verbosity=0)
     from kikaku.sandbox import adapter
     from ops.testing.acts import Acts, round_trips

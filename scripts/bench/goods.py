@@ -60,7 +60,7 @@ class Goods:
 
 def queries(goods: Goods) -> Iterator[Figure]:
     """Count the queries of each page, rendered and stored, through the WSGI application in this process."""
-    from kikaku.wsgi import application
+    from bench.shop import application
 
     def count(environ: Any) -> int:
         """Give the number of statements that answering takes."""

@@ -100,8 +100,10 @@ def measure(folder: Path, *, rounds: int, requests: int, say: Callable[[str], No
             return Runner(case, server, connection, goods.change)
 
         floor_server = stack.enter_context(web("bench.floor:application", log=folder / "floor.log"))
-        shop = stack.enter_context(web("kikaku.wsgi:application", log=folder / "shop.log"))
-        storeless = stack.enter_context(web("bench.rendered:application", log=folder / "rendered.log"))
+        shop = stack.enter_context(web("bench.shop:application", log=folder / "shop.log"))
+        storeless = stack.enter_context(
+            web("bench.shop:application", log=folder / "rendered.log", without=["page-store"])
+        )
         floor = runner(Case("", Ask("/hello/", headers=BROWSER)), floor_server)
         runners = [runner(case, storeless if case.rendered else shop) for case in cases(goods)]
         for one in (floor, *runners):

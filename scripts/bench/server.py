@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from run import BLOCKING_THREADS
+
+from bench.caches import VARIABLE, turned_off
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
@@ -131,26 +133,36 @@ def environment(port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def web(application: str, *, log: Path) -> Iterator[Server]:
-    """Serve a WSGI application with granian as `make run` does, one worker; end it at the end."""
+def web(application: str, *, log: Path, without: Iterable[str] = ()) -> Iterator[Server]:
+    """Serve a WSGI application with granian as `make run` does, one worker; end it at the end.
+
+    `without` names caches that are turned off in it, besides those that the environment turns off everywhere.
+    """
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", application]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
     command += ["--no-ws", "--log-level", "error"]
-    with running(command, port, log=log) as server:
+    off = ",".join([*turned_off(), *without])
+    with running(command, port, log=log, variables={VARIABLE: off}) as server:
         yield server
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, *, log: Path) -> Iterator[Server]:
+def running(
+    command: list[str], port: int, *, log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Start a process, wait until it listens on `port`, and end it at the end.
 
     Raises `ServerFailed` with its last words when it does not come up.
     """
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, env=environment(port), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            command,
+            env={**environment(port), **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         deadline = time.monotonic() + START_SECONDS

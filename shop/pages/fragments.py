@@ -8,19 +8,18 @@ these are frozen, so what is kept under them can not be old.
 from collections.abc import Hashable
 from functools import lru_cache
 
-from django.conf import settings
+from django.template import Context
 from django.template.loader import get_template
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
 
 from shop.pages.links import links
 
 KEPT = 4096  # parts in each process; one has about 1,000 characters
 
 
-def fragment(template: str, **values: Hashable) -> SafeString:
-    """Render a template with `values`, the fixed addresses and the active language."""
-    return rendered(template, get_language() or settings.LANGUAGE_CODE, tuple(values.items()))
+def fragment(context: Context, template: str, **values: Hashable) -> SafeString:
+    """Render a template with `values`, the fixed addresses and the language of the page around it."""
+    return rendered(template, context["language"], tuple(values.items()))
 
 
 @lru_cache(maxsize=KEPT)

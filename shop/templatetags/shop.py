@@ -46,4 +46,4 @@ def method_page(code: str) -> str:
     return f"shop/methods/{code if code in METHODS else 'other'}.html"
 
 
-register.simple_tag(fragments.fragment)
+register.simple_tag(fragments.fragment, takes_context=True)
