@@ -16,11 +16,17 @@ def record(order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: s
     """Record an act on an order (or on the order of this id), as part of the caller's transaction.
 
     `actor` is a user's name, `CUSTOMER`, `STRIPE` or `SYSTEM`. The same kind and `fact` are stored once; an act that
-    may happen again carries its instant in the fact (see `repeatable`). `data` takes JSON values, and instants; no
+    may happen again carries its instant in the fact (see `repeatable`). `data` takes JSON values and instants, and no
     personal data.
     """
-    require_transaction()
-    event = OrderEvent(
+    store(build(order, kind, actor=actor, now=now, fact=fact, **data))
+
+
+def build(
+    order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: str = "", **data: Any
+) -> OrderEvent:
+    """Return the event of an act, not yet stored; the arguments are those of `record`."""
+    return OrderEvent(
         order_id=order if isinstance(order, int) else order.pk,
         kind=kind,
         fact=fact,
@@ -28,6 +34,11 @@ def record(order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: s
         at=now,
         data={name: _as_json(value) for name, value in data.items()},
     )
+
+
+def store(event: OrderEvent) -> None:
+    """Store an event once, as part of the caller's transaction."""
+    require_transaction()
     with without_probe():  # the act itself decides whether it happens: nothing is read back here
         OrderEvent.objects.bulk_create([event], ignore_conflicts=True)
 

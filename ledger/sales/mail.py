@@ -202,8 +202,13 @@ def queue_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
 
 
 def _record(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> None:
-    """Record an act on a mail in the order's history; the same act may happen again later."""
+    history.store(mail_event(kind, mail, actor=actor, now=now))
+
+
+def mail_event(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> OrderEvent:
+    """Return the event of an act on a mail, in its order's history; the same act may happen again later."""
     fact = history.repeatable(f"mail:{mail.pk}", now)
-    history.record(
-        mail.order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=str(mail.kind)
+    mail_kind = str(mail.kind)
+    return history.build(
+        mail.order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=mail_kind
     )

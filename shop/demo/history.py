@@ -21,13 +21,25 @@ from kikaku import days
 from kikaku.sandbox import ClockInUse, Sandbox, adapter
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
-from ledger.models import CheckoutAttempt, DailyClose, Order, OrderLine, OutgoingMail, Refund, StockItem
+from ledger.models import (
+    CheckoutAttempt,
+    DailyClose,
+    Order,
+    OrderEvent,
+    OrderLine,
+    OutgoingMail,
+    Refund,
+    StockItem,
+)
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
+from ledger.sales.history import SYSTEM
+from ledger.sales.mail import mail_event
 from ledger.stripe.methods import KONBINI
 from shop.demo.people import Person, people
 from shop.models import Product, Variant
 
+MAIL_SENT = OrderEvent.Kind.MAIL_SENT
 MAX_DAYS = 28  # the first fetch of Stripe's balance goes back 30 days
 VISA, MASTERCARD, JCB, AMEX = "4242424242424242", "5555555555554444", "3566002020360505", "378282246310005"
 DECLINED = "4000000000000002"
@@ -396,9 +408,14 @@ class _History:
 
     def _mark_mails_sent(self) -> None:
         """Mark the mails of the history as sent, so that no job sends them."""
-        OutgoingMail.objects.filter(
+        queued = OutgoingMail.objects.filter(
             order__nonce__startswith=f"demo-{self.run}-", status=OutgoingMail.Status.QUEUED
-        ).update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
+        )
+        events = (
+            mail_event(MAIL_SENT, mail, actor=SYSTEM, now=mail.created_at) for mail in queued.iterator(500)
+        )
+        OrderEvent.objects.bulk_create(events, batch_size=500)
+        queued.update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
 
 
 def _discard(_value: object) -> None:

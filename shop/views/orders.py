@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db.models import Prefetch, prefetch_related_objects
@@ -55,7 +55,7 @@ def load(token: str) -> Order:
     order = Order.objects.filter(token=token).first()
     if order is None:
         raise Http404
-    shown: list[str | Prefetch] = [
+    shown: list[str | Prefetch[Any, Any, Any]] = [
         "lines",
         "payments",
         Prefetch("refunds", Refund.objects.select_related("payment").order_by("id")),
