@@ -1,10 +1,10 @@
 """Checkout: open Stripe's payment page for an order, and close it when its time is over.
 
-An attempt is stored with its own random idempotency key and its `expires_at` before Stripe is called, so that a
-repeated call returns the same session. An order has at most one live attempt: a new one is created only after the
-old one is closed at Stripe, because a customer with two open pages may pay twice. A voucher (a payment that the
-customer makes later, such as at a convenience store) cannot be revoked: its attempt waits until Stripe reports
-that it was paid or has expired.
+An attempt is stored with its own random idempotency key and its `expires_at` before Stripe is called, so that
+a repeated call returns the same session. An order has at most one live attempt: a new one is created only
+after the old one is closed at Stripe, because a customer with two open pages may pay twice. A voucher (a
+payment that the customer makes later, such as at a convenience store) cannot be revoked: its attempt waits
+until Stripe reports that it was paid or has expired.
 """
 
 import logging
@@ -58,7 +58,8 @@ class Outcome(StrEnum):
 def start_payment(order: Order, *, now: datetime) -> str:
     """Return the address of Stripe's payment page for a pending order; a page that is still open is reused.
 
-    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses; then the order stays open.
+    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses; then the order stays
+    open.
     """
     forbid_transaction()
     try:
@@ -153,7 +154,7 @@ def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
 
 
 def _create_session(attempt: CheckoutAttempt) -> dict[str, Any]:
-    """Create the attempt's session at Stripe; its idempotency key makes a repeated call return the same session."""
+    """Create the attempt's session at Stripe; a repeated call returns the same, by the idempotency key."""
     pages = order_pages()
     with translation.override(attempt.order.language):
         return client.create_session(
@@ -215,9 +216,9 @@ def _mark_expired(attempt: CheckoutAttempt, refusal: str = "", *, actor: str, no
 def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
     """Expire an attempt whose session Stripe refuses to create.
 
-    Stripe replays an earlier success before it validates the parameters, so a refusal means that the key has no
-    session. The exception: the key was used with other parameters (by an older release), and that session may
-    still be open. Then it raises `StripeUnavailable`.
+    Stripe replays an earlier success before it validates the parameters, so a refusal means that the key has
+    no session. The exception: the key was used with other parameters (by an older release), and that session
+    may still be open. Then it raises `StripeUnavailable`.
     """
     if refusal.code == "idempotency_error" and attempt.expires_at > now:
         raise StripeUnavailable(str(refusal)) from refusal
@@ -227,11 +228,12 @@ def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: da
 def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     """Close an attempt's page at Stripe and return what became of it; no stock is released.
 
-    Raises `StripeUnavailable`; then the state at Stripe is unknown and nothing changed here. Raises `StripeRefused`.
+    Raises `StripeUnavailable`; then the state at Stripe is unknown and nothing changed here. Raises
+    `StripeRefused`.
     """
     forbid_transaction()
     if attempt.session_id is None:
-        # Stripe's answer may have been lost: the same key finds the session, or creates one that is closed below
+        # Stripe's answer may be lost: the same key returns the session, or a new one that is closed below
         try:
             session = _create_session(attempt)
         except StripeRefused as error:
@@ -259,8 +261,8 @@ def record_completed_session(
 ) -> Outcome:
     """Record a session that is complete at Stripe: its payment when it is paid, else its voucher.
 
-    Part of the caller's transaction. A retrieved session contains its PaymentIntent, and so the voucher's state; an
-    event's session names the intent only.
+    Part of the caller's transaction. A retrieved session contains its PaymentIntent, and so the voucher's
+    state; an event's session names the intent only.
     """
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
@@ -318,8 +320,8 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
 def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     """End the order of a voucher that cannot be paid any more, and mail the customer.
 
-    Part of the caller's transaction. Returns whether the order ended by this call; a cancelled order had ended
-    before.
+    Part of the caller's transaction. Returns whether the order ended by this call; a cancelled order had
+    ended before.
     """
     require_transaction()
     order = Order.objects.lock(attempt.order_id)
@@ -355,9 +357,9 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
 def expire_due(*, now: datetime, limit: int = 200) -> int:
     """Close the payment pages whose time is over and end their orders; returns how many orders ended.
 
-    Time alone releases nothing: Stripe is asked about each page, and about each voucher whose deadline is past by
-    `VOUCHER_GRACE` or unknown. When Stripe does not answer, the next run continues. A session that Stripe does not
-    know ends after `UNKNOWN_SESSION_GRACE`, with a discrepancy.
+    Time alone releases nothing: Stripe is asked about each page, and about each voucher whose deadline is
+    past by `VOUCHER_GRACE` or unknown. When Stripe does not answer, the next run continues. A session that
+    Stripe does not know ends after `UNKNOWN_SESSION_GRACE`, with a discrepancy.
     """
     forbid_transaction()
     ended = timeouts = 0
@@ -416,10 +418,10 @@ def _payable_until(attempt: CheckoutAttempt) -> datetime:
 
 @unit_of_work
 def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
-    """End an attempt that Stripe does not know (another account's or mode's) and that cannot be paid any more.
+    """End an attempt that Stripe does not know, being of another account or mode; it cannot be paid any more.
 
-    The stock is released. The discrepancy asks staff whether it was paid in the other account. Returns whether the
-    order ended.
+    The stock is released. The discrepancy asks staff whether it was paid in the other account. Returns
+    whether the order ended.
     """
     order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, str(refusal), actor=history.SYSTEM, now=now)
@@ -427,7 +429,10 @@ def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datet
         Discrepancy.Kind.MISSING_AT_STRIPE,
         attempt.session_id or f"attempt {attempt.pk}",
         day=business_day(now),
-        detail=f"{order.number}: its payment page is not known at Stripe (another account, another key?); {refusal}",
+        detail=(
+            f"{order.number}: its payment page is not known at Stripe "
+            f"(another account, another key?); {refusal}"
+        ),
         now=now,
     )
     return _end_unpaid(order, now=now)

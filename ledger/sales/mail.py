@@ -41,7 +41,8 @@ class RenderedMail:
 def render(kind: OutgoingMail.Kind, order: Order, context: Mapping[str, Any]) -> RenderedMail:
     """Return a mail's content in the order's language.
 
-    The templates `ledger/mail/KIND.*` get `context`, the order, its lines, and the addresses of its page and the shop.
+    The templates `ledger/mail/KIND.*` get `context`, the order, its lines, and the addresses of its page and
+    the shop.
     """
     template = f"ledger/mail/{kind.value}"
     with translation.override(order.language):
@@ -63,7 +64,7 @@ def render(kind: OutgoingMail.Kind, order: Order, context: Mapping[str, Any]) ->
 def queue(
     kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
 ) -> OutgoingMail:
-    """Store a mail to the customer as part of the caller's transaction; the same kind and source are stored once.
+    """Store a mail to the customer, once for each kind and source, as part of the caller's transaction.
 
     `source` names the cause (order:7, refund:9); `context` is for the templates, see `render`.
     """
@@ -92,8 +93,8 @@ def queue(
 def send_due(*, now: datetime, limit: int = 100) -> int:
     """Send the mails that are due and return how many were sent; a lease keeps two workers off the same mail.
 
-    After a failure a mail is retried with a growing delay, `MAX_SEND_ATTEMPTS` times in all. One that is no longer
-    true is deleted instead.
+    After a failure a mail is retried with a growing delay, `MAX_SEND_ATTEMPTS` times in all. One that is no
+    longer true is deleted instead.
     """
     forbid_transaction()
     due = list(OutgoingMail.objects.due(now).order_by("next_attempt_at", "pk")[:limit])

@@ -1,4 +1,4 @@
-"""Where a customer finds the pages of an order. The shop provides them: the ledger knows no address of its own."""
+"""Addresses of the pages that a customer sees; the shop provides them, by `settings.ORDER_PAGES`."""
 
 from typing import Protocol
 

@@ -1,7 +1,10 @@
-"""The only module that talks to Stripe. Every call is short, bounded and typed; no key reaches a log.
+"""The only module that calls Stripe: with timeouts, checked answers, and no API key in a log.
 
-Requests go over the network: to Stripe, or to STRIPE_API_BASE. Where that is empty, `settings.STRIPE_HTTP_CLIENT`
-may name a function that returns another `stripe.HTTPClient`; production names none.
+Every function returns plain JSON whose fields `schema` has checked. Each raises `StripeUnavailable` or
+`StripeRefused`, and none may be called inside a transaction.
+
+Requests go to Stripe, or to STRIPE_API_BASE. Where that is empty, `settings.STRIPE_HTTP_CLIENT` may name a
+function that returns another `stripe.HTTPClient`; production names none.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from django.utils import translation
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
+from kikaku.transactions import forbid_transaction
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.stripe import methods, schema
 from ledger.stripe.timestamps import to_timestamp
@@ -27,15 +31,15 @@ if TYPE_CHECKING:
 TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
 NETWORK_RETRIES = 1  # a customer may be waiting; safe, since writes carry an idempotency key
 SANDBOX_KEY = "sk_test_sandbox"
-PAGE = 100  # Stripe's largest page
+MAX_PAGE_SIZE = 100  # of Stripe's lists
 
 
 class StripeUnavailable(Exception):
-    """Stripe did not answer, or answered that it can not now. The call may have worked: ask again."""
+    """Stripe did not answer, or cannot now. The call may have succeeded; it can be repeated later."""
 
 
 class StripeRefused(Exception):
-    """Stripe understood and said no."""
+    """Stripe refused the call; `code` is Stripe's code of the error and may be empty."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -47,7 +51,7 @@ class StripeRefused(Exception):
 
 
 @lru_cache(maxsize=8)
-def networked(
+def network_client(
     key: str,
     version: str,
     base: str,
@@ -70,62 +74,66 @@ def _client_over(transport: stripe.HTTPClient, version: str) -> stripe.StripeCli
 
 
 def client() -> stripe.StripeClient:
-    """Return the client of Stripe, or of the stand-in, with the pinned version, timeouts and retries."""
+    """Return the client of Stripe, or of the stand-in, with the pinned version, timeouts and retries.
+
+    Raises `RuntimeError` inside a transaction: rows must not stay locked during a call.
+    """
+    forbid_transaction()
     if settings.STRIPE_HTTP_CLIENT and not settings.STRIPE_API_BASE:
         transport: stripe.HTTPClient = import_string(settings.STRIPE_HTTP_CLIENT)()
         return _client_over(transport, settings.STRIPE_API_VERSION)
-    return networked(
+    return network_client(
         settings.STRIPE_SECRET_KEY or SANDBOX_KEY, settings.STRIPE_API_VERSION, settings.STRIPE_API_BASE
     )
 
 
 @contextmanager
-def errors() -> Iterator[None]:
-    """Turn the library's exceptions into ours."""
+def translated_errors() -> Iterator[None]:
+    """Raise the library's exceptions in the block as `StripeUnavailable` or `StripeRefused`."""
     try:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-        raise StripeUnavailable(_short(error)) from error
+        raise StripeUnavailable(_message_of(error)) from error
     except stripe.IdempotencyError as error:
-        # the same key with other parameters: our mistake, no second attempt will help
-        raise StripeRefused("idempotency_error", _short(error)) from error
+        # the same key with other parameters: a retry would fail again
+        raise StripeRefused("idempotency_error", _message_of(error)) from error
     except stripe.StripeError as error:
         status = error.http_status or 500
-        # 401 and 403 are a wrong or revoked key: the shop's trouble, not the order's. Below 400 nobody refused anything:
-        # the body was no JSON.
+        # 401 and 403 are a wrong or revoked API key: a matter of the shop, not of the order. Below 400 Stripe
+        # refused nothing: the body was not JSON.
         if status < 400 or status >= 500 or status in (401, 403, 409, 429):
-            raise StripeUnavailable(_short(error)) from error
-        raise StripeRefused(str(error.code or ""), _short(error)) from error
+            raise StripeUnavailable(_message_of(error)) from error
+        raise StripeRefused(str(error.code or ""), _message_of(error)) from error
     except (schema.InvalidStripeObject, LookupError, TypeError, ValueError, AttributeError) as error:
-        # what answered is not Stripe as we know it: the library stumbled over it, or we would
+        # the library or our code could not read the answer
         raise StripeUnavailable(
             f"Stripe's answer was not understood: {type(error).__name__}: {error}"[:300]
         ) from error
 
 
-def _short(error: stripe.StripeError) -> str:
-    """Say what Stripe said; its texts show keys abbreviated only, ours not at all."""
+def _message_of(error: stripe.StripeError) -> str:
+    """Return Stripe's message without our API key; Stripe's own texts abbreviate keys."""
     text = str(error.user_message or error)
     if settings.STRIPE_SECRET_KEY:
         text = text.replace(settings.STRIPE_SECRET_KEY, "…")
     return text[:300]
 
 
-def _plain(told: stripe.StripeObject, kind: str) -> dict[str, Any]:
-    """Give an answer as plain JSON once it is what it should be. Raises `InvalidStripeObject`: call it within `errors()`."""
-    plain: dict[str, Any] = told.to_dict()
-    schema.check(plain, kind)
-    return plain
+def _checked(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
+    """Return an answer as plain JSON after checking it. Raises `InvalidStripeObject`."""
+    checked: dict[str, Any] = answer.to_dict()
+    schema.check(checked, kind)
+    return checked
 
 
 # ── Checkout ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _line_items(order: Order) -> list["SessionCreateParamsLineItem"]:
-    """What Stripe shows and charges: it adds up to `order.total` exactly. JPY has no decimals: never × 100."""
+    """Return what Stripe shows and charges: `order.total` in sum. JPY has no decimals: never × 100."""
     items: list[SessionCreateParamsLineItem] = []
     for line in order.lines.order_by("position"):
-        if line.discount:  # the discount is no multiple of the pieces: one line with its exact amount
+        if line.discount:  # it may not divide by the quantity: one item with the exact amount
             name, amount, quantity = f"{line.title} × {line.quantity}", line.total, 1
         else:
             name, amount, quantity = line.title, line.unit_price, line.quantity
@@ -157,8 +165,7 @@ def _line_items(order: Order) -> list["SessionCreateParamsLineItem"]:
 def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: str) -> dict[str, Any]:
     """Create the Checkout Session of an attempt; repeating the call returns the same session.
 
-    Stripe's page leads the customer to `success_url` after paying and to `cancel_url` on going back. Raises
-    `StripeUnavailable`, `StripeRefused`.
+    Stripe's page leads the customer to `success_url` after paying and to `cancel_url` on going back.
     """
     order = attempt.order
     offered = methods.offered_methods(order.total)
@@ -173,7 +180,7 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
             "client_reference_id": order.number,
             "metadata": metadata,
             "payment_intent_data": {
-                # the intent comes late and knows nothing of the session
+                # events of the intent do not contain the session
                 "metadata": metadata,
                 "description": order.number,
                 # with the default, automatic_async, the balance transaction may take an hour
@@ -188,25 +195,25 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
         }
         if options:
             params["payment_method_options"] = options
-    with errors():
+    with translated_errors():
         session = client().v1.checkout.sessions.create(
             params, options={"idempotency_key": attempt.idempotency_key}
         )
-        return _plain(session, "checkout.session")
+        return _checked(session, "checkout.session")
 
 
 def retrieve_session(session_id: str) -> dict[str, Any]:
-    """Ask how a session stands, with its intent and charge. Raises `StripeUnavailable`, `StripeRefused`."""
-    with errors():
+    """Return a session with its intent and charge."""
+    with translated_errors():
         session = client().v1.checkout.sessions.retrieve(
             session_id, {"expand": ["payment_intent", "payment_intent.latest_charge"]}
         )
-        return _plain(session, "checkout.session")
+        return _checked(session, "checkout.session")
 
 
 def expire_session(session_id: str) -> None:
-    """Close an open payment page. Raises `StripeRefused` when it is not open, `StripeUnavailable`."""
-    with errors():
+    """Close an open payment page. Raises `StripeRefused` when it is not open."""
+    with translated_errors():
         client().v1.checkout.sessions.expire(session_id)
 
 
@@ -214,55 +221,53 @@ def expire_session(session_id: str) -> None:
 
 
 def create_refund(refund: Refund) -> dict[str, Any]:
-    """Ask Stripe to send money back; the row's nonce is the key, so that it is sent once.
-
-    Raises `StripeUnavailable`, `StripeRefused`.
-    """
+    """Create a refund at Stripe; the row's nonce is the idempotency key, so that the money is sent once."""
     params: RefundCreateParams = {
         "payment_intent": refund.payment.payment_intent,
         "amount": refund.amount,
         "metadata": {"order": refund.order.number, "refund": refund.nonce},
     }
-    of_method: Any = methods.method_named(refund.payment.method).refund_params(refund)
-    params.update(of_method)
-    with errors():
+    method_params: Any = methods.method_named(refund.payment.method).refund_params(refund)
+    params.update(method_params)
+    with translated_errors():
         created = client().v1.refunds.create(
             params,
             options={"idempotency_key": f"refund-{refund.nonce}"},
         )
-        return _plain(created, "refund")
+        return _checked(created, "refund")
 
 
 def find_refund(refund: Refund) -> dict[str, Any] | None:
-    """Look for a refund that may have reached Stripe while its answer was lost (keys last a day only)."""
-    with errors():
-        found = client().v1.refunds.list({"payment_intent": refund.payment.payment_intent, "limit": PAGE})
+    """Return a refund that Stripe created although its answer was lost; idempotency keys last a day only."""
+    with translated_errors():
+        found = client().v1.refunds.list(
+            {"payment_intent": refund.payment.payment_intent, "limit": MAX_PAGE_SIZE}
+        )
         for candidate in found.auto_paging_iter():
-            found_refund = _plain(candidate, "refund")
+            found_refund = _checked(candidate, "refund")
             if (found_refund.get("metadata") or {}).get("refund") == refund.nonce:
                 return found_refund
     return None
 
 
-# ── What the books ask ───────────────────────────────────────────────────────────────────────────────────
+# ── For the books ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _listed(kind: str, created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
+def _list(kind: str, created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
     """Yield every object of a list with from ≤ `created` < until, newest first, page by page, as plain JSON.
 
-    The library's own objects would cost ten times as much as the parsing: a busy day has 100,000 of them.
-    Raises `StripeUnavailable`, `StripeRefused` while iterating.
+    A busy day has 100,000 of them, and the library's objects would cost ten times as much as the parsing.
     """
     params: dict[str, Any] = {
         "created": {"gte": to_timestamp(created_from), "lt": to_timestamp(created_until)},
-        "limit": PAGE,
+        "limit": MAX_PAGE_SIZE,
     }
     more = True
     while more:
-        with errors():
+        with translated_errors():
             page: Any = client().raw_request("get", f"/v1/{kind}s", **params).data
-            for told in page["data"]:
-                schema.check(told, kind)
+            for listed in page["data"]:
+                schema.check(listed, kind)
             more = page["has_more"]
             if more and page["data"][-1]["id"] == params.get("starting_after"):
                 raise schema.InvalidStripeObject("the same page came again")
@@ -271,39 +276,36 @@ def _listed(kind: str, created_from: datetime, created_until: datetime) -> Itera
 
 
 def list_balance_transactions(created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
-    """Yield the balance transactions as `_listed` does."""
-    return _listed("balance_transaction", created_from, created_until)
+    """Yield the balance transactions with from ≤ `created` < until, newest first."""
+    return _list("balance_transaction", created_from, created_until)
 
 
 def list_charges(created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
-    """Yield the charges as `_listed` does."""
-    return _listed("charge", created_from, created_until)
+    """Yield the charges with from ≤ `created` < until, newest first."""
+    return _list("charge", created_from, created_until)
 
 
 def list_refunds(created_from: datetime, created_until: datetime) -> Iterator[dict[str, Any]]:
-    """Yield the refunds as `_listed` does."""
-    return _listed("refund", created_from, created_until)
+    """Yield the refunds with from ≤ `created` < until, newest first."""
+    return _list("refund", created_from, created_until)
 
 
 def retrieve_charge(charge_id: str) -> dict[str, Any]:
-    """Ask for one charge. Raises `StripeUnavailable`, `StripeRefused`."""
-    with errors():
-        return _plain(client().v1.charges.retrieve(charge_id), "charge")
+    """Return one charge."""
+    with translated_errors():
+        return _checked(client().v1.charges.retrieve(charge_id), "charge")
 
 
 def retrieve_refund(refund_id: str) -> dict[str, Any]:
-    """Ask for one refund. Raises `StripeUnavailable`, `StripeRefused`."""
-    with errors():
-        return _plain(client().v1.refunds.retrieve(refund_id), "refund")
+    """Return one refund."""
+    with translated_errors():
+        return _checked(client().v1.refunds.retrieve(refund_id), "refund")
 
 
 def retrieve_balance() -> int:
-    """Return Stripe's balance in JPY, available and pending together.
-
-    Raises `StripeUnavailable`, `StripeRefused`.
-    """
-    with errors():
-        balance = _plain(client().v1.balance.retrieve(), "balance")
+    """Return Stripe's balance in JPY, available and pending together."""
+    with translated_errors():
+        balance = _checked(client().v1.balance.retrieve(), "balance")
     return sum(
         part["amount"] for part in balance["available"] + balance["pending"] if part["currency"] == "jpy"
     )

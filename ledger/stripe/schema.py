@@ -1,6 +1,7 @@
 """The shapes of Stripe's objects: the fields that we read, and no other.
 
-Events and answers are checked here once, when they arrive; the code behind it reads their fields without doubt.
+Events and answers are checked here once, when they arrive; the code behind it reads their fields without
+doubt.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class InvalidStripeObject(Exception):
 
 
 def expandable(kind: str) -> Check:
-    """Return a check that accepts an id, or in its place the object itself, checked like any other of its kind."""
+    """Return a check that accepts an id, or the object itself, checked like any other of its kind."""
 
     def accepts(value: Any) -> bool:
         if isinstance(value, Mapping):

@@ -218,12 +218,12 @@ def test_a_server_error_is_retried_with_the_same_key_and_then_unavailable(troubl
 
 def test_a_hanging_stripe_is_given_up_within_the_time_out(troubled: type[Troubled]) -> None:
     assert stripe_client.TIMEOUT == (5.0, 10.0)
-    fast = stripe_client.networked(
+    fast = stripe_client.network_client(
         "sk_test_x", project.STRIPE_API_VERSION, project.STRIPE_API_BASE, (0.2, 0.2), 0
     )
     troubled.answers = [(1.0, 200, b"{}")]
     began = time.monotonic()
-    with pytest.raises(StripeUnavailable), stripe_client.errors():
+    with pytest.raises(StripeUnavailable), stripe_client.translated_errors():
         fast.v1.balance.retrieve()
     assert time.monotonic() - began < 0.9
 

@@ -27,7 +27,7 @@ STORES: dict[str, str | Promise] = {  # Stripe's names, in the order in which th
 
 
 class Konbini(VoucherMethod):
-    """Cash at a convenience store, until 23:59:59 JST some days after the order; refunded to a bank account."""
+    """Cash at a convenience store, until 23:59:59 JST some days later; refunded to a bank account."""
 
     code = Payment.Method.KONBINI
     report_label = "コンビニ払い"
@@ -82,12 +82,12 @@ class Konbini(VoucherMethod):
         )
 
     def is_expired(self, intent: Mapping[str, Any]) -> bool:
-        """Return whether the voucher of a PaymentIntent was not paid in time; a declined card does not count."""
+        """Return whether the voucher of a PaymentIntent was not paid in time; a declined card has none."""
         error = intent["last_payment_error"] or {}
         return intent["status"] == "requires_payment_method" and error.get("code") == EXPIRED_ERROR_CODE
 
 
 def _trusted_url(url: str) -> str:
-    """Return an address of Stripe, to which customers may be sent; else nothing, as the codes are enough to pay."""
+    """Return the address if it is Stripe's; else nothing, since a customer can pay with the codes alone."""
     is_sandbox = settings.SANDBOX and url.startswith(f"{settings.SANDBOX_BASE_URL}/")
     return url if STRIPE_URL.match(url) or is_sandbox else ""
