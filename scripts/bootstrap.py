@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Make `.venv` ready: environment, pinned packages, compiled translations. Quick when nothing changed.
+"""Prepare `.venv`: environment, pinned packages, compiled translations. Quick if nothing has changed.
 
-Standard library alone, and a syntax that an old Python still reads, so that it can say what is wrong:
+Uses only the standard library and a syntax that an old Python can parse, so that it can report the old
+version:
 
-    python3 scripts/bootstrap.py          what the shop needs
-    python3 scripts/bootstrap.py --dev    what its tests need besides
+    python3 scripts/bootstrap.py          packages of the shop
+    python3 scripts/bootstrap.py --dev    packages of its tests, too
 """
 
 import fcntl
@@ -17,51 +18,51 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
-NEWEST_FIRST = ["python3.14", "python3.13", "python3.12", "python3.11"]
+PYTHON_NAMES = ["python3.14", "python3.13", "python3.12", "python3.11"]
 
 
-def stop(message):  # type: (str) -> None
-    """End with a message a newcomer can act on."""
+def exit_with(message):  # type: (str) -> None
+    """Exit with a message that says what to do."""
     sys.stderr.write("\n" + message + "\n\n")
     sys.exit(1)
 
 
-def use_a_new_python():  # type: () -> None
-    """Go on under Python 3.11 or newer, or say that there is none."""
+def use_new_python():  # type: () -> None
+    """Restart under Python 3.11 or newer if this one is older; exit if there is none."""
     if sys.version_info >= (3, 11):
         return
-    for name in NEWEST_FIRST:
+    for name in PYTHON_NAMES:
         path = shutil.which(name)
-        # a version manager leaves names behind that answer with an error: ask before trusting one
+        # a version manager may leave names that fail when called: try before using one
         if (
             path
             and subprocess.call([path, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
         ):
             os.execv(path, [path] + sys.argv)
-    stop(
+    exit_with(
         "Python 3.11 or newer is needed; %s is %d.%d.\n"
         "Install one, or name it: make PYTHON=/path/to/python3.11 …" % (sys.executable, *sys.version_info[:2])
     )
 
 
 def make_venv():  # type: () -> None
-    """Create `.venv` unless a working one of this Python version is there."""
+    """Create `.venv` unless it works and has Python 3.11 or newer."""
     if os.path.exists(VENV_PYTHON):
-        asked = subprocess.run(
+        result = subprocess.run(
             [VENV_PYTHON, "-c", "import sys, pip; print(sys.version_info >= (3, 11))"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        if asked.stdout.strip() == b"True":
+        if result.stdout.strip() == b"True":
             return
-        print("The environment in .venv is broken or of an old Python: making it anew.")
+        print("The environment in .venv is broken or has an old Python: it is made again.")
         shutil.rmtree(VENV, ignore_errors=True)
     try:
         import ensurepip  # noqa: F401
         import venv
     except ImportError:
-        stop(
-            "This Python can not make virtual environments.\n"
+        exit_with(
+            "This Python cannot make virtual environments.\n"
             "On Debian and Ubuntu: apt install python%d.%d-venv" % sys.version_info[:2]
         )
     print("Making the environment in .venv (Python %d.%d) …" % sys.version_info[:2])
@@ -69,11 +70,13 @@ def make_venv():  # type: () -> None
         venv.create(VENV, with_pip=True)
     except subprocess.CalledProcessError:
         shutil.rmtree(VENV, ignore_errors=True)
-        stop("Making .venv failed: is there space on the disk, and is the python3-venv package whole?")
+        exit_with(
+            "Making .venv failed: is there space on the disk, and is the package python3-venv complete?"
+        )
 
 
 def install(requirements):  # type: (str) -> None
-    """Install the pinned packages when the file differs from what was installed last."""
+    """Install the pinned packages if the file has changed since the last installation."""
     with open(os.path.join(ROOT, requirements), "rb") as file:
         fingerprint = hashlib.sha256(file.read()).hexdigest()
     marker = os.path.join(VENV, "installed-" + requirements)
@@ -88,11 +91,11 @@ def install(requirements):  # type: (str) -> None
         + ["--require-hashes", "--requirement", os.path.join(ROOT, requirements)]
     )
     if code:
-        stop(
-            "The packages could not be installed; pip's own words are above.\n"
-            "  - No network, or a proxy between? The first start needs the package index that pip is set up for.\n"
-            "  - THESE PACKAGES DO NOT MATCH THE HASHES: do not work around it; tell the maintainers.\n"
-            "Then give the same command again: what is there already is not fetched again."
+        exit_with(
+            "The packages could not be installed; pip's messages are above.\n"
+            "  - No network, or a proxy? The first start needs the package index of pip's configuration.\n"
+            "  - THESE PACKAGES DO NOT MATCH THE HASHES: do not work around it; inform the maintainers.\n"
+            "Then repeat the command: what has been fetched is not fetched again."
         )
     with open(marker, "w") as file:
         file.write(fingerprint)
@@ -114,12 +117,12 @@ def compile_translations():  # type: () -> None
                 + ["--input-file", source, "--output-file", target]
             )
             if code:
-                stop("The translation %s can not be compiled." % os.path.relpath(source, ROOT))
+                exit_with("The translation %s cannot be compiled." % os.path.relpath(source, ROOT))
 
 
 def main():  # type: () -> None
-    """Do what is missing, one `make` at a time."""
-    use_a_new_python()
+    """Do the missing steps, under a lock: one `make` at a time."""
+    use_new_python()
     with open(os.path.abspath(__file__)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         make_venv()

@@ -1,4 +1,4 @@
-"""Ask the web server of this container for /health; exit status 0 when it answers 200. For the image's HEALTHCHECK."""
+"""The image's HEALTHCHECK: exit with 0 if this container's web server answers /health with 200."""
 
 import os
 import sys

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Run the shop on this machine: web, worker and the Stripe stand-in, until Ctrl-C. Called by `make run`.
 
-With the argument `d1` (`make run DB=d1`) the database is Cloudflare's D1 engine, one more child with its data in
-var/d1/. A block in `.env` then leads manage.py in a second terminal there too, until the next plain `make run`.
+With the argument `d1` (`make run DB=d1`) the database is Cloudflare's D1 engine, one more child process with
+its data in var/d1/. A block in `.env` then selects it for manage.py in a second terminal, too, until the next
+plain `make run`.
 
-Each child leads a process group of its own, so that ending it ends everything it started. When one ends by itself
-the others are ended too, with its reason.
+Each child leads its own process group, so that all its descendants can be killed. If a child ends
+unexpectedly, its last lines are printed and the others are ended.
 """
 
 import contextlib
@@ -18,40 +19,45 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
-GRACE_SECONDS = 12.0  # from the first signal to the last resort; the worker ends itself after 10
-START_SECONDS = 60.0  # until /health must have answered, and before it the D1 engine
-BLOCKING_THREADS = 8  # the shop keeps answering while four calls to Stripe hang
-DOTENV = "# Written by `make run`. The real environment wins; .env.example lists every variable.\nENVIRONMENT=development\n"
+SHUTDOWN_GRACE_SECONDS = 12.0  # until children are killed; the worker ends itself after 10
+START_TIMEOUT_SECONDS = 60.0  # for the D1 engine, and then for /health
+BLOCKING_THREADS = 8  # the shop still answers while four calls to Stripe hang
+# The first line and the D1 markers identify what an earlier run has written: do not change them.
+DOTENV = (
+    "# Written by `make run`. The real environment wins; .env.example lists every variable.\n"
+    "ENVIRONMENT=development\n"
+)
 D1_BEGIN = "# ── Written by `make run DB=d1`; `make run` takes it out again and is back on SQLite"
 D1_END = "# ── end of what `make run DB=d1` wrote"
 D1_DATABASE = "kikaku"
 
 
-def stop_with(message: str) -> NoReturn:
-    """End with a message a newcomer can act on."""
+def exit_with(message: str) -> NoReturn:
+    """Exit with a message that says what to do."""
     print(f"\n{message}\n", file=sys.stderr)
     raise SystemExit(1)
 
 
 @dataclass
 class Child:
-    """One of our processes."""
+    """A child process whose output is printed line by line."""
 
     name: str
     colour: str  # ANSI colour of its lines
     command: list[str]
-    lifeline: bool = False  # it ends when its stdin closes, and so even when we are killed
+    lifeline: bool = False  # it ends when its stdin closes, even if this process is killed
     process: "subprocess.Popen[str] | None" = None
     reader: threading.Thread | None = None
     last_lines: list[str] = field(default_factory=list)
 
     def start(self, environment: dict[str, str]) -> None:
-        """Start it in a session of its own: Ctrl-C reaches the supervisor alone, which then ends it in order."""
+        """Start it in its own session: Ctrl-C reaches only this process, which ends the children in order."""
         self.process = subprocess.Popen(
             self.command,
             cwd=ROOT,
@@ -76,42 +82,46 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 print(prefix + line, end="", flush=True)
 
-    def ended(self) -> bool:
-        """Whether it was started and is over."""
+    def has_ended(self) -> bool:
+        """Return whether it was started and has ended."""
         return self.process is not None and self.process.poll() is not None
 
     def terminate(self) -> None:
-        """Ask it to end. Itself alone: it ends its own children in order, a signal to all of them would race with that."""
+        """Ask it to end; it ends its own children in order, so its group gets no signal yet."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it and everything that is left of what it started."""
+        """Kill what is left of its process group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def check_port(port: int, *, what: str, base: int) -> None:
-    """Say it when `port` can not be taken, and how to choose another."""
+    """Exit if `port` cannot be bound, and say how to choose another."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            stop_with(
+            exit_with(
                 f"Port {port}, meant for {what}, is taken or not allowed ({error.strerror}).\n"
-                f"Is the shop running already? Otherwise choose another port (the ones after it are used too):\n"
+                "Is the shop running already? Otherwise choose another port (the next ones are used, too):\n"
                 f"    make run PORT={base + 10 if base < 65000 else 8010}"
             )
 
 
-def end(children: list[Child], hurry: threading.Event) -> None:
-    """Ask every child to end, then make it end."""
+def end_children(children: list[Child], hurry: threading.Event) -> None:
+    """Ask all children to end; kill them after the grace period, or at once when `hurry` is set."""
     for child in children:
         child.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline and not hurry.is_set() and not all(child.ended() for child in children):
+    deadline = time.monotonic() + SHUTDOWN_GRACE_SECONDS
+    while (
+        time.monotonic() < deadline
+        and not hurry.is_set()
+        and not all(child.has_ended() for child in children)
+    ):
         time.sleep(0.05)
     for child in children:
         child.kill()
@@ -132,12 +142,12 @@ def without_d1(dotenv: str) -> str:
 
 
 def d1_environment(dotenv: Path) -> dict[str, str]:
-    """Return the variables that lead to the engine, which listens two ports above the shop; the secret is new."""
+    """Return the variables of the engine, which listens two ports above the shop, with a new secret."""
     from d1 import new_secret  # beside this file
     from dotenv import dotenv_values
 
     port = (os.environ.get("PORT") or dotenv_values(dotenv).get("PORT") or "").strip() or "8000"
-    above = int(port) + 2 if port.isdigit() else 0  # the settings refuse a wrong one with the reason
+    above = int(port) + 2 if port.isdigit() else 0  # the settings refuse an invalid port
     return {
         "DATABASE_URL": f"d1://127.0.0.1:{above}/{D1_DATABASE}",
         "D1_GATEWAY_SECRET": os.environ.get("D1_GATEWAY_SECRET") or new_secret(),
@@ -145,7 +155,7 @@ def d1_environment(dotenv: Path) -> dict[str, str]:
 
 
 def write_d1(dotenv: Path, variables: dict[str, str]) -> None:
-    """Put the variables into a `.env` of ours as a block; it then holds a secret, so only the owner reads it."""
+    """Write the variables into our `.env` as a block; as it holds a secret, only the owner may read it."""
     block = "\n".join([D1_BEGIN, *(f"{name}={value}" for name, value in variables.items()), D1_END, ""])
     text = without_d1(dotenv.read_text())
     dotenv.chmod(0o600)
@@ -153,26 +163,26 @@ def write_d1(dotenv: Path, variables: dict[str, str]) -> None:
 
 
 def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
-    """Wait until the engine answers, or somebody wants an end."""
-    deadline = time.monotonic() + START_SECONDS
+    """Wait until the engine is ready or `stopping` is set; exit if it does not start."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while not stopping.wait(0.05):
         if any(line.startswith("ready ") for line in engine.last_lines):
             return
-        if engine.ended() or time.monotonic() > deadline:
-            time.sleep(0.2)  # let its last lines come
-            stop_with("The D1 engine did not start:\n" + "\n".join(engine.last_lines))
+        if engine.has_ended() or time.monotonic() > deadline:
+            time.sleep(0.2)  # for its last lines
+            exit_with("The D1 engine did not start:\n" + "\n".join(engine.last_lines))
 
 
 def web_command(port: int) -> list[str]:
-    """Give the command of the web server; the Dockerfile's is the same but for the host and the log."""
+    """Return the command of the web server; the Dockerfile's differs in host and log only."""
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
     return [*command, "--no-ws", "--log-level", "error"]
 
 
-def healthy(address: str) -> bool:
-    """Whether `/health` answers 200."""
+def is_healthy(address: str) -> bool:
+    """Return whether `/health` answers 200."""
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -181,7 +191,7 @@ def healthy(address: str) -> bool:
 
 
 def describe(base_url: str, stripe: str | None, login: Path, d1: bool, exports: dict[str, str]) -> str:
-    """Return the block with addresses and login; `exports` is what a second terminal does not know by itself."""
+    """Return the block with addresses and login; `exports` are the variables that a second terminal needs."""
     lines = [f"Shop    {base_url}/", f"        {base_url}/en/  (English)", f"Admin   {base_url}/admin/"]
     if login.exists():
         user, password = login.read_text().split()[:2]
@@ -204,69 +214,131 @@ def describe(base_url: str, stripe: str | None, login: Path, d1: bool, exports: 
     return "\n".join(["", rule, *(f"  {line}".rstrip() for line in lines), rule, ""])
 
 
-def main() -> int:
-    """Prepare, start, watch, end; 0 after Ctrl-C or SIGTERM, 1 when a child ended by itself."""
-    os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    engine_name = (sys.argv[1:] or ["sqlite"])[0]
-    if engine_name not in ("sqlite", "d1"):
-        stop_with(
-            f"DB must be sqlite or d1 for `make run`, not {engine_name!r}.\n"
+# ── The run ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_engine_name() -> str:
+    """Return the engine that the command line names: `sqlite` or `d1`."""
+    name = (sys.argv[1:] or ["sqlite"])[0]
+    if name not in ("sqlite", "d1"):
+        exit_with(
+            f"DB must be sqlite or d1 for `make run`, not {name!r}.\n"
             "For a PostgreSQL of your own leave DB out and set DATABASE_URL=postgres://…"
         )
-    use_d1 = engine_name == "d1"
-    if use_d1 and os.environ.get("DATABASE_URL"):
-        stop_with("DB=d1 and DATABASE_URL in the environment name two databases: leave one of them out.")
-    dotenv = ROOT / ".env"
-    module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
-    ours = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
-    if ours and not dotenv.exists():
+    if name == "d1" and os.environ.get("DATABASE_URL"):
+        exit_with("DB=d1 and DATABASE_URL in the environment name two databases: leave one of them out.")
+    return name
+
+
+def prepare_dotenv(dotenv: Path, *, may_write: bool) -> None:
+    """Write a `.env` if there is none, and remove the D1 block of an earlier run: its engine is off."""
+    if may_write and not dotenv.exists():
         dotenv.write_text(DOTENV)
         print(
             "Wrote .env with ENVIRONMENT=development, so that manage.py works in a second terminal.",
             flush=True,
         )
-
-    # before the settings read it: an earlier run's engine is off, or listens elsewhere
     if dotenv.exists() and D1_BEGIN in (text := dotenv.read_text()):
         dotenv.write_text(without_d1(text))
 
-    d1_variables: dict[str, str] = {}
-    if use_d1:
-        d1_variables = d1_environment(dotenv)
-        os.environ.update(d1_variables)  # before the settings read it: a shop on D1 has a folder of its own
 
+def read_settings() -> Any:
+    """Return Django's settings; exit if they cannot be used."""
     from django.core.exceptions import ImproperlyConfigured
 
     try:
         from django.conf import settings
 
-        port, sandbox = int(settings.PORT), bool(settings.SANDBOX)
+        port = int(settings.PORT)
     except ImproperlyConfigured as error:
-        stop_with(f"The settings are not usable: {error}")
+        exit_with(f"The settings are not usable: {error}")
     if port > 65533:
-        stop_with(
+        exit_with(
             "PORT must be 65533 or less: the Stripe stand-in and the D1 engine take the ports after it."
         )
+    return settings
+
+
+def d1_engine(port: int, data: Path) -> Child:
+    """Return the D1 engine as a child; exit if it cannot be installed."""
+    from d1 import EngineUnavailable, engine_command, install  # beside this file
+
+    try:
+        install()
+        command = engine_command([D1_DATABASE], port=port, persist=data)
+    except EngineUnavailable as error:
+        exit_with(f"There is no D1: {error}.")
+    return Child("d1", "34", command, lifeline=True)
+
+
+def prepare_shop(child: Child, environment: dict[str, str], stopping: threading.Event) -> bool:
+    """Run `manage.py prepare`; return whether it succeeded."""
+    child.start(environment)
+    while not child.has_ended() and not stopping.wait(0.05):
+        pass
+    if stopping.is_set():
+        return False
+    assert child.process is not None
+    if child.process.returncode:
+        print("\nThe shop could not be prepared; the reason is above.\n", file=sys.stderr)
+    return child.process.returncode == 0
+
+
+def watch(children: list[Child], address: str, ready: Callable[[], str], stopping: threading.Event) -> int:
+    """Print `ready()` once the shop answers, then wait for a signal; return 1 after a failure."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    is_ready = False
+    while not stopping.wait(0.1):
+        dead = next((child for child in children if child.has_ended()), None)
+        if dead is not None:
+            assert dead.process is not None
+            stopping.set()
+            if dead.reader is not None:
+                dead.reader.join(timeout=2)
+            reason = "\n".join(f"    {line}" for line in dead.last_lines)
+            print(
+                f"\n{dead.name} ended (exit {dead.process.returncode}), so everything ends:\n{reason}",
+                file=sys.stderr,
+            )
+            return 1
+        if not is_ready and is_healthy(address):
+            is_ready = True
+            print(ready(), flush=True)
+        elif not is_ready and time.monotonic() > deadline:
+            print(
+                f"\n{address}/health did not answer within {START_TIMEOUT_SECONDS:.0f} seconds.\n",
+                file=sys.stderr,
+            )
+            return 1
+    print("\nEnding …", flush=True)
+    return 0
+
+
+def main() -> int:
+    """Prepare, start, watch and end the shop; return 0 after a signal, 1 if a child ended by itself."""
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    use_d1 = read_engine_name() == "d1"
+    dotenv = ROOT / ".env"
+    module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
+    may_write = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
+    prepare_dotenv(dotenv, may_write=may_write)
+    d1_variables = d1_environment(dotenv) if use_d1 else {}
+    os.environ.update(d1_variables)  # before the settings are read: a shop on D1 has its own folder
+
+    settings = read_settings()
+    port = int(settings.PORT)
     address = f"http://127.0.0.1:{port}"
-    stand_in = f"http://127.0.0.1:{port + 1}" if sandbox else None
+    stand_in = f"http://127.0.0.1:{port + 1}" if settings.SANDBOX else None
     check_port(port, what="the shop", base=port)
     if stand_in:
         check_port(port + 1, what="the Stripe stand-in", base=port)
-
     exports: dict[str, str] = {}
     engines: list[Child] = []
     if use_d1:
-        from d1 import EngineUnavailable, engine_command, install  # beside this file
-
         check_port(port + 2, what="the D1 engine", base=port)
-        try:
-            install()
-            command = engine_command([D1_DATABASE], port=port + 2, persist=settings.VAR_DIR / "engine")
-        except EngineUnavailable as error:
-            stop_with(f"There is no D1: {error}.")
-        engines.append(Child("d1", "34", command, lifeline=True))
-        if ours and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
+        engines.append(d1_engine(port + 2, settings.VAR_DIR / "engine"))
+        if may_write and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
             write_d1(dotenv, d1_variables)
         else:
             exports = d1_variables
@@ -277,10 +349,9 @@ def main() -> int:
 
     def on_signal(number: int, frame: object) -> None:
         if stopping.is_set():
-            hurry.set()  # a second Ctrl-C: no patience any more
+            hurry.set()  # a second Ctrl-C ends the grace period
         stopping.set()
 
-    prepared = Child("setup", "2", [*manage, "prepare"])
     children: list[Child] = []
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -290,54 +361,25 @@ def main() -> int:
             wait_for_d1(engine, stopping)
         if stopping.is_set():
             return 0
-        children = [prepared]
-        prepared.start(environment)
-        while not prepared.ended() and not stopping.wait(0.05):
-            pass
-        if stopping.is_set():
-            return 0
-        assert prepared.process is not None
-        if prepared.process.returncode:
-            print("\nThe shop could not be prepared; the reason is above.\n", file=sys.stderr)
-            return 1
-
+        children = [Child("setup", "2", [*manage, "prepare"])]
+        if not prepare_shop(children[0], environment, stopping):
+            return 0 if stopping.is_set() else 1
         children = [Child("web", "36", web_command(port)), Child("work", "33", [*manage, "worker"])]
         if stand_in:
             environment["STRIPE_API_BASE"] = stand_in
             children.append(Child("stripe", "35", [*manage, "stripe_sandbox"]))
         for child in children:
             child.start(environment)
-
-        deadline = time.monotonic() + START_SECONDS
-        told = False
-        while not stopping.wait(0.1):
-            dead = next((child for child in engines + children if child.ended()), None)
-            if dead is not None:
-                assert dead.process is not None
-                stopping.set()
-                if dead.reader is not None:
-                    dead.reader.join(timeout=2)
-                reason = "\n".join(f"    {line}" for line in dead.last_lines)
-                print(
-                    f"\n{dead.name} ended (exit {dead.process.returncode}), so everything ends:\n{reason}",
-                    file=sys.stderr,
-                )
-                return 1
-            if not told and healthy(address):
-                told = True
-                login = settings.VAR_DIR / "staff-login.txt"
-                print(describe(address, stand_in, login, use_d1, exports), flush=True)
-            elif not told and time.monotonic() > deadline:
-                print(
-                    f"\n{address}/health did not answer within {START_SECONDS:.0f} seconds.\n",
-                    file=sys.stderr,
-                )
-                return 1
-        print("\nEnding …", flush=True)
-        return 0
+        login = settings.VAR_DIR / "staff-login.txt"
+        return watch(
+            engines + children,
+            address,
+            lambda: describe(address, stand_in, login, use_d1, exports),
+            stopping,
+        )
     finally:
-        end(children, hurry)
-        end(engines, hurry)  # after what still writes
+        end_children(children, hurry)
+        end_children(engines, hurry)  # after those that still write
 
 
 if __name__ == "__main__":

