@@ -1,33 +1,28 @@
 """Admin of staff accounts, job runs and heartbeats."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
+from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ops.models import Heartbeat, JobRun
 
-if TYPE_CHECKING:  # unfold brings no types; its classes are Django's
-
-    class _UserAdmin(DjangoUserAdmin[User]): ...
-
-    class _Unfold(admin.ModelAdmin[Any]): ...
-
+if TYPE_CHECKING:  # Django's class takes its model in brackets for the type checker alone
+    DjangoUserAdmin = BaseUserAdmin[User]
 else:
-    from unfold.admin import ModelAdmin as _Unfold
-
-    _UserAdmin = DjangoUserAdmin
+    DjangoUserAdmin = BaseUserAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(_UserAdmin, _Unfold):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
     """Admin of staff accounts, with unfold's templates."""
 
     form = UserChangeForm
@@ -36,7 +31,7 @@ class UserAdmin(_UserAdmin, _Unfold):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, _Unfold):
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Admin of staff groups, with unfold's templates."""
 
 

@@ -1,24 +1,14 @@
 """The base of the ledger's admin: one may look; what changes goes through domain functions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.admin.checks import ModelAdminChecks
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-
-if TYPE_CHECKING:  # unfold brings no types; its classes are Django's
-    from django.contrib.admin import ModelAdmin, TabularInline
-
-    class _Admin(ModelAdmin[Any]): ...
-
-    class _Inline(TabularInline[Any, Any]): ...
-
-else:
-    from unfold.admin import ModelAdmin as _Admin
-    from unfold.admin import TabularInline as _Inline
+from unfold.admin import ModelAdmin, TabularInline
 
 
-class ReadOnlyAdmin(_Admin):
+class ReadOnlyAdmin(ModelAdmin):
     """Show rows; nobody adds, changes or deletes them here, the superuser neither."""
 
     # Django's own checks: unfold's look up permissions in the database, which is not there before the first
@@ -61,7 +51,7 @@ class ReadOnlyAdmin(_Admin):
         return False
 
 
-class ReadOnlyInline(_Inline):
+class ReadOnlyInline(TabularInline):
     """Show rows that belong to the row above."""
 
     extra = 0

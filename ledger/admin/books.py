@@ -344,7 +344,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Offer to resolve what is not resolved."""
-        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        offered = super().get_actions_detail(request, object_id)
         row = self.get_object(request, str(object_id))  # the address may name anything
         return [] if isinstance(row, Discrepancy) and row.resolved_at is not None else offered
 

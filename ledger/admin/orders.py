@@ -217,7 +217,7 @@ class OrderAdmin(ReadOnlyAdmin):
         """Offer what the order's state allows."""
         order = self.get_object(request, str(object_id))  # the address may name anything
         status = order.status if isinstance(order, Order) else None
-        offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        offered = super().get_actions_detail(request, object_id)
         return [one for one in offered if status in POSSIBLE[one.action_name.removeprefix("ledger_order_")]]
 
     # ── Actions ──────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from unfold.admin import ModelAdmin
 from kikaku.admin.resubmission import look_again, repeat_on_conflict
 
 
-class EditableAdmin(ModelAdmin):  # type: ignore[misc]
+class EditableAdmin(ModelAdmin):
     """What staff write or delete, perhaps two of them at once."""
 
     @look_again

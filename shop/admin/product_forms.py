@@ -93,7 +93,7 @@ class VariantForm(VariantModelForm):
         return before
 
 
-class VariantInline(StackedInline):  # type: ignore[misc]
+class VariantInline(StackedInline):
     """The variants of a product."""
 
     model = Variant
@@ -151,7 +151,7 @@ class PictureForm(PictureModelForm):
         return file
 
 
-class PictureInline(TabularInline):  # type: ignore[misc]
+class PictureInline(TabularInline):
     """The pictures of a product."""
 
     model = Picture
@@ -170,7 +170,7 @@ class PictureInline(TabularInline):  # type: ignore[misc]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
-class SpecificationInline(TabularInline):  # type: ignore[misc]
+class SpecificationInline(TabularInline):
     """The rows of the specification table."""
 
     model = Specification
