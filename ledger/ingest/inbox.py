@@ -23,12 +23,11 @@ from django.db.models import F, QuerySet
 from kikaku.transactions import unit_of_work
 from ledger.ingest import events
 from ledger.models import StripeEvent
-from ledger.stripe import schema, timestamps
+from ledger.stripe import schema, strict_json, timestamps
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_000_000  # Stripe's events have a few thousand
-MAX_JSON_DEPTH = 40  # levels; Stripe's events have about ten, SQLite refuses a thousand
 SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
 EVENT_LEASE = timedelta(minutes=5)
 EVENT_BATCH_SIZE = 500  # events that one run of the job takes up
@@ -95,11 +94,9 @@ def _verify_signature(body: bytes, signature: str) -> None:
 def _parse(body: bytes) -> dict[str, Any]:
     """Read an event: JSON that every database keeps, with the fields that every event has. Raises `Rejected`."""
     try:
-        payload: Any = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_parse_finite)
-    except (ValueError, RecursionError):
-        raise Rejected("The body is not JSON.") from None
-    if _is_deeper_than(payload, MAX_JSON_DEPTH):
-        raise Rejected(f"The body is nested more than {MAX_JSON_DEPTH} levels deep.")
+        payload = strict_json.loads(body)
+    except strict_json.InvalidJson as error:
+        raise Rejected(f"The body {error}.") from None
     correct = (
         isinstance(payload, dict)
         and _is_name(payload.get("id"), 120)
@@ -116,29 +113,6 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 def _is_name(value: Any, max_length: int) -> bool:
     return isinstance(value, str) and len(value) <= max_length and STRIPE_NAME.fullmatch(value) is not None
-
-
-def _refuse_constant(constant: str) -> float:
-    """Raise ValueError for NaN and Infinity, which Python reads but JSON does not know."""
-    raise ValueError(constant)
-
-
-def _parse_finite(digits: str) -> float:
-    """Return a number. Raises ValueError when it is too large for a float."""
-    number = float(digits)
-    return number if abs(number) != float("inf") else _refuse_constant(digits)
-
-
-def _is_deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _level in range(levels):
-        layer = [
-            inner
-            for outer in layer
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return bool(layer)
 
 
 @unit_of_work
