@@ -14,7 +14,7 @@ FRAGMENT_TAG = re.compile(r'{% fragment ("[^"]+")(?: (.*?))? %}')
 # module → the functions that prepare a query once
 STATEMENTS = {
     "shop.catalogue": ("featured_products", "rooms_and_cards", "product_with_all"),
-    "shop.pages.navigation": ("shelves_and_texts",),
+    "shop.pages.navigation": ("navigation_statement",),
     "shop.quote": ("offers", "price_query"),
     "shop.shelf": ("page_of",),
 }

@@ -1,8 +1,8 @@
-"""Parts of pages that are rendered once and kept: the text of a part is a function of its language and values alone.
+"""Parts of pages that are rendered once and kept: a part depends on its language and its values alone.
 
-A page is rendered anew after every price that changes, and most of it is what it was: the footer, the specifications,
-the cards of other products. Such a part is a template of its own that sees nothing but the values it is given, and
-these are frozen, so what is kept under them can not be old.
+A page is rendered again after every price change, and most of it is unchanged: the footer, the specifications, the
+cards of other products. Such a part is a template of its own, a fragment. It sees only the values that it is given.
+These are immutable, and the rendered text is kept under them, so it cannot be outdated.
 """
 
 from collections.abc import Hashable
@@ -14,16 +14,16 @@ from django.utils.safestring import SafeString
 
 from shop.pages.links import links
 
-KEPT = 4096  # parts in each process; one has about 1,000 characters
+MAX_FRAGMENTS = 4096  # in each process; a rendered fragment has about 1,000 characters
 
 
 def fragment(context: Context, template: str, **values: Hashable) -> SafeString:
-    """Render a template with `values`, the fixed addresses and the language of the page around it."""
-    return rendered(template, context["language"], tuple(values.items()))
+    """Render a fragment with `values`, the fixed links and the language of the page around it."""
+    return render_cached(template, context["language"], tuple(values.items()))
 
 
-@lru_cache(maxsize=KEPT)
-def rendered(template: str, language: str, values: tuple[tuple[str, Hashable], ...]) -> SafeString:
-    """Render it, unless it is kept."""
+@lru_cache(maxsize=MAX_FRAGMENTS)
+def render_cached(template: str, language: str, values: tuple[tuple[str, Hashable], ...]) -> SafeString:
+    """Return a rendered fragment; it is rendered only the first time."""
     context = {**dict(values), "links": links(language), "language": language}
     return SafeString(get_template(template).render(context))

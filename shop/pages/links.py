@@ -1,4 +1,4 @@
-"""The addresses that pages link to, in the active language."""
+"""The URLs that pages link to, in the active language."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import get_language, override
 
-NAMED = (
+FIXED_VIEWS = (
     "home",
     "product_list",
     "search",
@@ -23,29 +23,29 @@ NAMED = (
 
 @cache
 def links(language: str) -> Mapping[str, str]:
-    """Return the fixed addresses in `language`; computed once, since a `reverse()` costs more than a query's row."""
+    """Return view name → URL in `language`; computed once, since `reverse()` is slow."""
     with override(language):
-        fixed = {name: reverse(name) for name in NAMED}
+        fixed = {name: reverse(name) for name in FIXED_VIEWS}
         for name in ("product", "category", "page"):
             fixed[f"{name}_prefix"] = reverse(name, args=["x"]).removesuffix("x/")
     return fixed
 
 
-def here() -> Mapping[str, str]:
-    """Return the fixed addresses in the active language."""
+def active_links() -> Mapping[str, str]:
+    """Return view name → URL in the active language."""
     return links(get_language() or settings.LANGUAGE_CODE)
 
 
 def product_url(slug: str) -> str:
-    """Return a product's address in the active language."""
-    return f"{here()['product_prefix']}{slug}/"
+    """Return a product's URL in the active language."""
+    return f"{active_links()['product_prefix']}{slug}/"
 
 
 def category_url(slug: str) -> str:
-    """Return a category's address in the active language."""
-    return f"{here()['category_prefix']}{slug}/"
+    """Return a category's URL in the active language."""
+    return f"{active_links()['category_prefix']}{slug}/"
 
 
 def page_url(slug: str) -> str:
-    """Return the address of a text in the active language."""
-    return f"{here()['page_prefix']}{slug}/"
+    """Return a content page's URL in the active language."""
+    return f"{active_links()['page_prefix']}{slug}/"

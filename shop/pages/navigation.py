@@ -1,4 +1,4 @@
-"""The links in the header and the footer of every page: the categories and the texts."""
+"""The links in the header and the footer of every page: the categories and the content pages."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -9,15 +9,15 @@ from django.utils.translation import get_language
 from shop.models import Category, ContentPage, chooser
 from shop.pages.links import category_url, page_url
 from shop.pages.statements import Statement, prepare
-from shop.pages.version import rendered_at
+from shop.pages.version import rendering_version
 
-# The law and the customer look for these first; further pages of the admin follow.
+# Required by law, or looked for most; the other content pages follow.
 FIRST_PAGES = ("shipping", "returns", "faq", "tokushoho", "privacy", "terms")
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A place to go."""
+    """A link in the navigation."""
 
     slug: str
     name: str  # in the active language
@@ -26,35 +26,38 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Navigation:
-    """The shelves in the header and the texts in the footer."""
+    """The categories in the header and the content pages in the footer."""
 
     categories: tuple[Link, ...]
     pages: tuple[Link, ...]
 
     @property
-    def text(self) -> dict[str, Link]:
-        """The texts that staff have written, by slug."""
+    def page_by_slug(self) -> dict[str, Link]:
+        """Return slug → link of the content pages."""
         return {page.slug: page for page in self.pages}
 
 
 def load_navigation() -> Navigation:
-    """Return categories and texts in the active language; with one query, unless the page store knows their version."""
-    version = rendered_at.get()
-    return read_navigation() if version is None else navigation_at(version.navigation, get_language())
+    """Return the navigation in the active language.
+
+    It takes one query, unless the page store renders the page: then it is kept for each version of the navigation.
+    """
+    version = rendering_version.get()
+    return read_navigation() if version is None else navigation_of_version(version.navigation, get_language())
 
 
 @lru_cache(maxsize=4)
-def navigation_at(version: str, language: str | None) -> Navigation:
-    """Keep what was read when `version` was the last one."""
+def navigation_of_version(version: str, language: str | None) -> Navigation:
+    """Return the navigation of a version, read once."""
     return read_navigation()
 
 
 def read_navigation() -> Navigation:
-    """Read categories and texts with one query."""
+    """Read the navigation with one query."""
     categories: list[Link] = []
     pages: list[Link] = []
     choose = chooser()
-    for kind, _place, slug, japanese, english in sorted(shelves_and_texts().rows()):
+    for kind, _place, slug, japanese, english in sorted(navigation_statement().rows()):
         name = choose(japanese, english)
         if kind == "category":
             categories.append(Link(slug, name, category_url(slug)))
@@ -66,12 +69,12 @@ def read_navigation() -> Navigation:
 
 
 @cache
-def shelves_and_texts() -> Statement:
+def navigation_statement() -> Statement:
     """Prepare the query of the navigation."""
-    shelves = Category.objects.annotate(kind=Value("category", CharField())).values(
+    categories = Category.objects.annotate(kind=Value("category", CharField())).values(
         "kind", "position", "slug", "name_ja", "name_en"
     )
-    texts = ContentPage.objects.annotate(
+    pages = ContentPage.objects.annotate(
         kind=Value("page", CharField()), place=Value(0, PositiveSmallIntegerField())
     ).values("kind", "place", "slug", "title_ja", "title_en")
-    return prepare(shelves.order_by().union(texts.order_by(), all=True))
+    return prepare(categories.order_by().union(pages.order_by(), all=True))

@@ -1,4 +1,4 @@
-"""Render a page of the shop: what all pages share, and their headers."""
+"""Rendering of a page of the shop: the context that all pages share, and their headers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ from django.utils.translation import get_language
 from shop.pages.links import links
 from shop.pages.navigation import Navigation, load_navigation
 
-# a browser or a cache asks each time whether its page is still the same: prices move, and a 304 costs next to nothing
+# Browsers and caches revalidate a page each time: prices change, and a 304 costs almost nothing.
 PUBLIC_CACHE_CONTROL = "public, no-cache"
 
 
 def in_other_language(path: str) -> str:
-    """Return the address of the same page in the other language."""
+    """Return the path of the same page in the other language."""
     return path.removeprefix("/en") if path.startswith("/en/") else f"/en{path}"
 
 
@@ -33,17 +33,17 @@ def render_page(
 ) -> HttpResponse:
     """Render a page of the shop.
 
-    A page is rendered without the request, so that nothing of the visitor (session, user, CSRF token) can reach
-    it: a public page is the same bytes for everybody. `private` pages are never stored and never indexed.
-    `canonical` is the path and query under which search engines shall know the page.
+    The template does not get the request, so nothing of the visitor (session, user, CSRF token) can get into the
+    page: a public page is the same bytes for every visitor. `private` pages are never stored and never indexed.
+    `canonical` is the path and query under which search engines index the page.
     """
     language = get_language() or settings.LANGUAGE_CODE
     base = settings.STOREFRONT_BASE_URL
     canonical = canonical or request.path
     other = in_other_language(canonical)
     japanese, english = (other, canonical) if language == "en" else (canonical, other)
-    # a page that answers a POST has no address of its own to be shown again in the other language
-    here_path = request.get_full_path() if request.method == "GET" else request.path
+    # the query of a POST is not a page that could be shown in the other language
+    current_path = request.get_full_path() if request.method == "GET" else request.path
     text = get_template(template).render(
         {
             "navigation": navigation if navigation is not None else load_navigation(),
@@ -53,7 +53,7 @@ def render_page(
             "canonical": base + canonical,
             "japanese_url": base + japanese,
             "english_url": base + english,
-            "other_language_path": in_other_language(here_path),
+            "other_language_path": in_other_language(current_path),
             "noindex": private or status >= 400,
             **(context or {}),
         }

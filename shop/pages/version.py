@@ -1,13 +1,13 @@
-"""The version of what the public pages show: one row, whose token changes with everything that a page shows.
+"""The version of the public pages: one row whose token changes with everything that a page shows.
 
-Triggers change it, in the same transaction, whoever writes: the admin, an order, a bulk update, a database
-console. A token is random, so no version comes twice, not even after a backup was restored. One version for all
-pages: what changes it is rare beside the requests, and a page is only rendered again when it is asked for.
+Database triggers change it in the transaction of the write, whatever wrote: the admin, an order, a bulk update, a
+database console. Tokens are random, so no version repeats, not even after a backup is restored. All pages share one
+version: changes are rare compared with requests, and a page is rendered again only when it is requested.
 
-PostgreSQL: the triggers are deferred to the COMMIT, so that the row, which all writers share, is the last thing a
-transaction locks and no two of them can wait for each other. SQLite has one writer at a time.
+PostgreSQL: the triggers are deferred to the COMMIT. The row is shared by all writers; as the last row that a
+transaction locks it cannot cause a deadlock. SQLite has one writer at a time.
 
-SQLite loses the triggers of a table that a later migration rebuilds: end such a migration with `install`.
+SQLite drops the triggers of a table that a later migration rebuilds: end such a migration with `install`.
 """
 
 # ruff: noqa: S608  (every statement is built from the constants below)
@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 TABLE = "shop_page_version"
-SHOWN = (
+SHOWN_TABLES = (
     "shop_category",
     "shop_product",
     "shop_specification",
@@ -29,31 +29,32 @@ SHOWN = (
     "shop_picture",
     "shop_contentpage",
 )
-NAVIGATION = ("shop_category", "shop_contentpage")  # what the header and the footer of every page link to
-# Pages count pieces up to this number (`shop.catalogue.LOW_STOCK`); above it all stocks look alike, so that most
-# orders change no page. A test holds the two together: they may differ only until the next migration.
-COUNTED = 5
+NAVIGATION_TABLES = ("shop_category", "shop_contentpage")  # linked in the header and footer of every page
+# Pages show the number of pieces up to this one (`shop.catalogue.LOW_STOCK`). Above it all stocks look the same, so
+# most orders change no page. A test checks that the two numbers are equal: a change needs a migration.
+MAX_COUNTED_PIECES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Of everything that pages show."""
+    """The version of everything that pages show."""
 
     token: str
-    navigation: str  # of the navigation alone, which prices and stock leave as it is
+    navigation: str  # the token of the navigation alone, which prices and stock do not change
 
 
-# While the store renders a page: the version under which it will be kept.
-rendered_at: ContextVar[Version | None] = ContextVar("rendered_at", default=None)
+# The version under which the page store will store the page that is being rendered; None outside the page store.
+rendering_version: ContextVar[Version | None] = ContextVar("rendered_at", default=None)
 
-FUNCTION = "shop_new_page_version"
+TRIGGER_FUNCTION = "shop_new_page_version"
+# PostgreSQL compares this text with the installed function: change it only together with a migration.
 FUNCTION_BODY = f"""
 DECLARE
     of_this_transaction text := pg_current_xact_id()::text;
     fresh text := of_this_transaction || '.' || gen_random_uuid();
 BEGIN
     -- once in a transaction is enough, however many rows it changes
-    IF TG_TABLE_NAME IN {NAVIGATION} THEN
+    IF TG_TABLE_NAME IN {NAVIGATION_TABLES} THEN
         UPDATE {TABLE} SET token = fresh, navigation = fresh
         WHERE split_part(navigation, '.', 1) <> of_this_transaction;
     ELSE
@@ -64,86 +65,86 @@ END
 """
 
 
-def looks_other(least: str) -> str:
-    """Return the SQL condition under which a stock item's update changes a page; `least` names the function."""
+def stock_looks_different(least: str) -> str:
+    """Return the SQL condition under which a stock item's update changes a page; `least` is MIN or LEAST."""
     old, new = (
-        f"{least}({row}.on_hand - {row}.reserved, {COUNTED + 1})" for row in ("OLD", "NEW")
+        f"{least}({row}.on_hand - {row}.reserved, {MAX_COUNTED_PIECES + 1})" for row in ("OLD", "NEW")
     )  # available pieces
     return f"{old} <> {new}"
 
 
 def sqlite_triggers() -> dict[str, tuple[str, str]]:
-    """Give table and SQL of each trigger by its name, for SQLite, and so for D1."""
+    """Return trigger name → (table, SQL) for SQLite and D1."""
     change = f"UPDATE {TABLE} SET token = hex(randomblob(12))"
-    also = dict.fromkeys(NAVIGATION, ", navigation = hex(randomblob(12))")
+    also = dict.fromkeys(NAVIGATION_TABLES, ", navigation = hex(randomblob(12))")
     found = {
         f"{table}_shown_{action.lower()}": (
             table,
             f"CREATE TRIGGER {table}_shown_{action.lower()} AFTER {action} ON {table} "
             f"BEGIN {change}{also.get(table, '')}; END",
         )
-        for table in SHOWN
+        for table in SHOWN_TABLES
         for action in ("INSERT", "UPDATE", "DELETE")
     }
     found["ledger_stockitem_shown"] = (
         "ledger_stockitem",
         "CREATE TRIGGER ledger_stockitem_shown AFTER UPDATE ON ledger_stockitem "
-        f"WHEN {looks_other('MIN')} BEGIN {change}; END",
+        f"WHEN {stock_looks_different('MIN')} BEGIN {change}; END",
     )
     return found
 
 
 def postgresql_triggers() -> dict[str, tuple[str, str]]:
-    """Give table and SQL of each trigger by its name, for PostgreSQL."""
+    """Return trigger name → (table, SQL) for PostgreSQL."""
     deferred = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
     found = {
         f"{table}_shown": (
             table,
             f"CREATE CONSTRAINT TRIGGER {table}_shown AFTER INSERT OR UPDATE OR DELETE ON {table} "
-            f"{deferred} EXECUTE FUNCTION {FUNCTION}()",
+            f"{deferred} EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
         )
-        for table in SHOWN
+        for table in SHOWN_TABLES
     }
     found["ledger_stockitem_shown"] = (
         "ledger_stockitem",
         f"CREATE CONSTRAINT TRIGGER ledger_stockitem_shown AFTER UPDATE ON ledger_stockitem {deferred} "
-        f"WHEN ({looks_other('LEAST')}) EXECUTE FUNCTION {FUNCTION}()",
+        f"WHEN ({stock_looks_different('LEAST')}) EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
     )
-    for table in SHOWN:
+    for table in SHOWN_TABLES:
         found[f"{table}_shown_truncate"] = (
             table,
             f"CREATE TRIGGER {table}_shown_truncate AFTER TRUNCATE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {FUNCTION}()",
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
         )
     return found
 
 
 def triggers(database: BaseDatabaseWrapper) -> dict[str, tuple[str, str]]:
-    """Give table and SQL of each trigger by its name, on this engine."""
+    """Return trigger name → (table, SQL) for the engine of a connection."""
     return postgresql_triggers() if database.vendor == "postgresql" else sqlite_triggers()
 
 
 def install(editor: BaseDatabaseSchemaEditor) -> None:
-    """Create the row and all triggers anew, with a new version: who knows what changed while they were gone."""
+    """Create the row and all triggers anew, with a new version: changes without triggers were not counted."""
     remove_triggers(editor)
     editor.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (token text NOT NULL, navigation text NOT NULL)")
     editor.execute(f"DELETE FROM {TABLE}")
     editor.execute(f"INSERT INTO {TABLE} VALUES ('{secrets.token_hex(12)}', '{secrets.token_hex(12)}')")
     if editor.connection.vendor == "postgresql":
         editor.execute(
-            f"CREATE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $${FUNCTION_BODY}$$"
+            f"CREATE FUNCTION {TRIGGER_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $${FUNCTION_BODY}$$"
         )
     for _table, sql in triggers(editor.connection).values():
         editor.execute(sql)
 
 
 def remove_triggers(editor: BaseDatabaseSchemaEditor) -> None:
-    """Drop the triggers and their function, as far as they are there."""
+    """Drop the triggers and their function, if they exist."""
     postgresql = editor.connection.vendor == "postgresql"
     for name, (table, _sql) in triggers(editor.connection).items():
         editor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if postgresql else ""))
     if postgresql:
-        editor.execute(f"DROP FUNCTION IF EXISTS {FUNCTION}()")
+        editor.execute(f"DROP FUNCTION IF EXISTS {TRIGGER_FUNCTION}()")
 
 
 def remove(editor: BaseDatabaseSchemaEditor) -> None:
@@ -153,27 +154,27 @@ def remove(editor: BaseDatabaseSchemaEditor) -> None:
 
 
 def broken_triggers(database: BaseDatabaseWrapper) -> list[str]:
-    """Name the triggers that do not stand as they should: missing, disabled or altered."""
+    """Return the names of the triggers that are missing, disabled or altered."""
     wanted = triggers(database)
     with database.cursor() as cursor:
         if database.vendor == "postgresql":
             cursor.execute("SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')")
-            there = {row[0] for row in cursor.fetchall()}
-            wrong = [name for name in wanted if name not in there]
-            cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", [FUNCTION])
+            enabled = {row[0] for row in cursor.fetchall()}
+            wrong = [name for name in wanted if name not in enabled]
+            cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", [TRIGGER_FUNCTION])
             if cursor.fetchall() != [(FUNCTION_BODY,)]:
-                wrong.append(FUNCTION)
+                wrong.append(TRIGGER_FUNCTION)
             return wrong
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        written = dict(cursor.fetchall())
-        return [name for name, (_table, sql) in wanted.items() if written.get(name) != sql]
+        installed = dict(cursor.fetchall())
+        return [name for name, (_table, sql) in wanted.items() if installed.get(name) != sql]
 
 
 def current_version() -> Version:
     """Read the version, with one query.
 
     Raises:
-        django.db.Error: the database can not tell.
+        django.db.Error: the database cannot be read.
         TypeError: the row is missing.
     """
     with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ from django.utils.translation import override
 
 from ledger.models import StockItem
 from shop.models import Category, ContentPage, Product, Variant
-from shop.pages.fragments import rendered
+from shop.pages.fragments import render_cached
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db
@@ -46,9 +46,9 @@ def test_what_is_unchanged_is_not_rendered_again(client: Client) -> None:
     for number in range(5):
         build.product(f"kept-{number}", title=f"灯り {number}")
     page(client, "/products/kept-0/")
-    before = rendered.cache_info()
+    before = render_cached.cache_info()
     page(client, "/products/kept-0/")
-    after = rendered.cache_info()
+    after = render_cached.cache_info()
     assert after.misses == before.misses
     assert after.hits > before.hits
 

@@ -17,7 +17,7 @@ from ledger.models import StockItem
 from ledger.sales import stock
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 from shop.pages import store, version
-from shop.pages.store import Address, Memory, Page, PageStore
+from shop.pages.store import Page, PageCache, PageKey, PageStore
 from shop.testing import build
 from shop.testing.wsgi import Answer, Counted, ask
 
@@ -120,7 +120,7 @@ def test_what_is_nobodys_page_goes_to_django_each_time(shop: Shop) -> None:
     for path in NOT_KEPT:
         assert shop.rendered(path, path, path) == 3, path
     assert shop.rendered("/products/madoka/", "/products/madoka/", method="POST") == 2
-    assert len(shop.store.plain) + len(shop.store.listed) == 0
+    assert len(shop.store.plain_pages) + len(shop.store.list_pages) == 0
 
 
 def test_a_page_is_compressed_for_who_takes_it_and_head_gets_its_headers(shop: Shop) -> None:
@@ -285,24 +285,24 @@ def test_too_long_or_too_many_parameters_are_djangos_to_judge(shop: Shop) -> Non
 
 
 def test_memory_is_bounded_and_forgets_what_was_asked_for_least_recently() -> None:
-    memory = Memory(10 * (store.OVERHEAD + 100))
+    memory = PageCache(10 * (store.PAGE_OVERHEAD + 100))
     for number in range(50):
-        memory.put(Address(f"/{number}", ""), Page("t", (), b"x" * 100))
-        assert memory.get(Address("/0", "")) is not None
+        memory.put(PageKey(f"/{number}", ""), Page("t", (), b"x" * 100))
+        assert memory.get(PageKey("/0", "")) is not None
     assert len(memory) == 10 and memory.size == memory.limit
-    assert memory.get(Address("/49", "")) is not None and memory.get(Address("/39", "")) is None
-    memory.put(Address("/49", ""), Page("t", (), b"x" * 50))
+    assert memory.get(PageKey("/49", "")) is not None and memory.get(PageKey("/39", "")) is None
+    memory.put(PageKey("/49", ""), Page("t", (), b"x" * 50))
     assert memory.size == memory.limit - 50
-    memory.put(Address("/big", ""), Page("t", (), b"x" * 10**6))
+    memory.put(PageKey("/big", ""), Page("t", (), b"x" * 10**6))
     assert (len(memory), memory.size) == (0, 0)
 
 
 def test_who_tries_all_lists_evicts_no_other_page(shop: Shop) -> None:
-    shop.store.listed.limit = 3 * (store.OVERHEAD + 4_000)
+    shop.store.list_pages.limit = 3 * (store.PAGE_OVERHEAD + 4_000)
     shop.ask("/")
     for number in range(12):
         assert shop.ask(f"/products/?category=none-{number}").status == 200
-    assert shop.store.listed.size <= shop.store.listed.limit
+    assert shop.store.list_pages.size <= shop.store.list_pages.limit
     assert shop.rendered("/") == 0
 
 

@@ -191,7 +191,7 @@ def test_a_missing_or_altered_trigger_is_named() -> None:
 
 def test_the_triggers_count_pieces_as_the_pages_do() -> None:
     """Pages that count further want a migration that calls `shop.pages.version.install` with the new number."""
-    assert version.COUNTED == LOW_STOCK
+    assert version.MAX_COUNTED_PIECES == LOW_STOCK
 
 
 def test_the_migration_can_be_taken_back() -> None:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from shop import cart as carts
 from shop.cart import Cart, CartFull, WrongQuantity, parse_quantity
 from shop.catalogue import featured_cards
-from shop.pages.links import here
+from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Kind, Quote, load_offers, price_of, quote
 from shop.views.origin import own_pages_only
@@ -102,7 +102,7 @@ def cart_add(request: HttpRequest) -> HttpResponse:
         if quantity == 0:
             raise WrongQuantity
         changed = cart.add(sku, quantity, price=offered)
-        response: HttpResponse = SeeOther(f"{here()['cart']}?{urlencode({'added': sku})}")
+        response: HttpResponse = SeeOther(f"{active_links()['cart']}?{urlencode({'added': sku})}")
         carts.write(response, changed)
     except WrongQuantity:
         message = _("Please enter a whole number from 1 to 9,999.")
@@ -148,7 +148,7 @@ def cart_update(request: HttpRequest) -> HttpResponse:
         }
     )
     going_on = request.POST.get("next") == "checkout" and priced.orderable
-    response = SeeOther(here()["checkout"] if going_on else here()["cart"])
+    response = SeeOther(active_links()["checkout"] if going_on else active_links()["cart"])
     carts.write(response, changed)
     return response
 

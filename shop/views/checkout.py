@@ -20,7 +20,7 @@ from shop import cart as carts
 from shop.address import AddressForm
 from shop.cart import Cart
 from shop.delivery import expected_delivery
-from shop.pages.links import here
+from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Quote, load_offers, quote
 from shop.views.origin import own_pages_only
@@ -44,7 +44,7 @@ def address(request: HttpRequest) -> HttpResponse:
         request.session[TYPED] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
         if form.is_valid():
             request.session[ADDRESS] = form.cleaned_data
-            return SeeOther(here()["checkout_confirm"])
+            return SeeOther(active_links()["checkout_confirm"])
         request.session.pop(ADDRESS, None)
         return show_address(request, form, cart, status=422)
     return show_address(request, AddressForm(initial=request.session.get(TYPED)), cart)
@@ -65,7 +65,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not cart:
         return without_cart(request)
     if ADDRESS not in request.session:
-        return SeeOther(here()["checkout"])
+        return SeeOther(active_links()["checkout"])
     return show_confirmation(request, quote(cart.lines, load_offers(line.sku for line in cart)))
 
 
@@ -78,7 +78,7 @@ def without_cart(request: HttpRequest) -> HttpResponse:
     since = timezone.now() - timedelta(minutes=settings.CHECKOUT_MINUTES)
     if token and Order.objects.pending().filter(token=token, placed_at__gt=since).exists():
         return SeeOther(reverse("order", args=[token]))
-    return SeeOther(here()["cart"])
+    return SeeOther(active_links()["cart"])
 
 
 def show_confirmation(
@@ -111,16 +111,16 @@ def place(request: HttpRequest) -> HttpResponse:
     """Place the order that was shown, once, and send the customer to Stripe's page."""
     nonce = request.POST.get("nonce", "")
     if not NONCE.fullmatch(nonce):
-        return SeeOther(here()["checkout_confirm"])
+        return SeeOther(active_links()["checkout_confirm"])
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:  # the second of two clicks
         return to_payment(placed)
     cart = carts.read(request)
     if not cart:
-        return SeeOther(here()["cart"])
+        return SeeOther(active_links()["cart"])
     kept = request.session.get(ADDRESS)
     if kept is None:
-        return SeeOther(here()["checkout"])
+        return SeeOther(active_links()["checkout"])
     priced = quote(cart.lines, load_offers(line.sku for line in cart))
     if request.POST.get("fingerprint") != priced.fingerprint or not priced.orderable:
         return show_again(request, cart, priced, changed=True)

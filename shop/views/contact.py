@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from kikaku.transactions import unit_of_work
 from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
 from shop.models import ContactMessage
-from shop.pages.links import here
+from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
@@ -55,7 +55,7 @@ def contact(request: HttpRequest) -> HttpResponse:
         return show(request, form, nonce, status=422)
     if not request.POST.get("website"):  # people do not see this field: who fills it in is a robot
         keep(nonce, {**form.cleaned_data, "received_at": timezone.now()})
-    return SeeOther(f"{here()['contact']}sent/")
+    return SeeOther(f"{active_links()['contact']}sent/")
 
 
 @unit_of_work

@@ -22,7 +22,7 @@ from ledger.stripe.methods import method_named
 from shop import cart as carts
 from shop.cart import CartFull
 from shop.delivery import expected_delivery
-from shop.pages.links import here
+from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import load_offers
 from shop.templatetags.shop import method_page, moment, short_day
@@ -161,7 +161,7 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
     lines = load(token).lines.all()
     offers = load_offers(line.sku for line in lines)
     cart = carts.read(request)
-    response = SeeOther(here()["cart"])
+    response = SeeOther(active_links()["cart"])
     for line in lines:
         offer = offers.get(line.sku)
         if offer is None or cart.get(line.sku):  # in the cart already: pressed twice, or chosen anew
