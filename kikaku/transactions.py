@@ -68,7 +68,7 @@ def isolated_transaction() -> Iterator[None]:
 
 
 def require_transaction() -> None:
-    """Raise `RuntimeError` outside a transaction: the caller must commit or roll back more than this function."""
+    """Raise `RuntimeError` outside a transaction: the caller commits or rolls back more than the function."""
     if not _in_transaction():
         raise RuntimeError(
             "This function belongs to the transaction of its caller; open one with @unit_of_work."
@@ -76,7 +76,7 @@ def require_transaction() -> None:
 
 
 def forbid_transaction() -> None:
-    """Raise `RuntimeError` inside a transaction: rows must not stay locked while another service is waited for.
+    """Raise `RuntimeError` inside a transaction: rows must not stay locked during a network call.
 
     The block that a test case opens around a test does not count, as for `atomic(durable=True)`.
     """

@@ -1,4 +1,4 @@
-"""Columns that many lists share: yen with separators, and instants short enough to stay on one line."""
+"""Columns of admin lists: yen with separators, instants, business days and links."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,23 +12,26 @@ from django.utils.timezone import localtime
 
 from kikaku.money import yen
 
-LINK = "text-primary-600 hover:underline dark:text-primary-500"
+LINK_CLASSES = "text-primary-600 hover:underline dark:text-primary-500"
 
 
 def moment(instant: datetime | None) -> str:
-    """Write an instant in Japanese time: 2026-11-22 22:47."""
+    """Return an instant as text in Japanese time: 2026-11-22 22:47."""
     return date_format(localtime(instant), "Y-m-d H:i") if instant else "–"
 
 
 def link(model: str, pk: Any, text: str) -> str:
-    """Link to another page of the ledger's admin."""
+    """Return a link to another page of the ledger's admin."""
     return format_html(
-        '<a class="{}" href="{}">{}</a>', LINK, reverse(f"admin:ledger_{model}_change", args=[pk]), text
+        '<a class="{}" href="{}">{}</a>',
+        LINK_CLASSES,
+        reverse(f"admin:ledger_{model}_change", args=[pk]),
+        text,
     )
 
 
 def money(model: type[Model], field: str) -> Callable[[Any], str]:
-    """Make a column, named and sorted like the model's field, that writes integer JPY."""
+    """Return a column of integer JPY, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
         amount = getattr(row, field)
@@ -38,7 +41,7 @@ def money(model: type[Model], field: str) -> Callable[[Any], str]:
 
 
 def when(model: type[Model], field: str) -> Callable[[Any], str]:
-    """Make a column, named and sorted like the model's field, that writes an instant."""
+    """Return a column of instants, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
         return moment(getattr(row, field))
@@ -47,7 +50,7 @@ def when(model: type[Model], field: str) -> Callable[[Any], str]:
 
 
 def day(model: type[Model], field: str) -> Callable[[Any], str]:
-    """Make a column, named and sorted like the model's field, that writes a business day as 2026-11-22."""
+    """Return a column of business days as 2026-11-22, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
         return str(getattr(row, field) or "–")

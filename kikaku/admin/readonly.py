@@ -1,4 +1,4 @@
-"""The base of the ledger's admin: one may look; what changes goes through domain functions."""
+"""Base classes of read-only admin pages: changes go through domain functions."""
 
 from typing import Any
 
@@ -9,13 +9,12 @@ from unfold.admin import ModelAdmin, TabularInline
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Show rows; nobody adds, changes or deletes them here, the superuser neither."""
+    """Admin whose rows cannot be added, changed or deleted, not even by a superuser."""
 
-    # Django's own checks: unfold's look up permissions in the database, which is not there before the first
-    # migrate
+    # Django's checks: those of unfold look up permissions in the database, before the first migrate
     checks_class = ModelAdminChecks
     list_per_page = 50
-    show_full_result_count = False  # one count less per list
+    show_full_result_count = False  # saves one COUNT per list
 
     class Media:
         css = {"all": ("ledger/admin.css",)}
@@ -27,44 +26,44 @@ class ReadOnlyAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the row; a history of edits is offered only where something can be edited."""
+        """Return the page of a row; the history of edits is linked only where rows can be edited."""
         context = {"show_history": self.has_change_permission(request), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
     def confirm(self, request: HttpRequest, *, title: str, question: str, back: str) -> TemplateResponse:
-        """Ask before an action that is reached by a link: only the posted form acts."""
+        """Return the confirmation page of an action behind a link: only its posted form acts."""
         context = {"title": title, "question": question, "button": title, "back": back, "opts": self.opts}
         return TemplateResponse(
             request, "ledger/admin/confirm.html", {**self.admin_site.each_context(request), **context}
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: rows come from domain functions."""
+        """Return False: rows are added by domain functions."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: rows change through domain functions."""
+        """Return False: rows are changed by domain functions."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: the books forget nothing."""
+        """Return False: the books keep everything."""
         return False
 
 
 class ReadOnlyInline(TabularInline):
-    """Show rows that belong to the row above."""
+    """Inline whose rows cannot be added, changed or deleted."""
 
     extra = 0
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse, as above."""
+        """Return False, as `ReadOnlyAdmin` does."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse, as above."""
+        """Return False, as `ReadOnlyAdmin` does."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse, as above."""
+        """Return False, as `ReadOnlyAdmin` does."""
         return False

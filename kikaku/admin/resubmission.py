@@ -1,4 +1,4 @@
-"""Forms of the admin that were sent twice, or by two people, at the same moment."""
+"""Decorators for admin forms that are sent twice, or by two people, at the same moment."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,41 +12,41 @@ from kikaku.transactions import retry_on_conflict
 
 
 def repeat_on_conflict(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer a form anew when another writer was quicker; nothing of the first answer was saved, nor is it told."""
+    """Repeat a view after a conflict with another writer, without messages of the rolled-back try."""
 
     @wraps(view)
     @retry_on_conflict
     def repeated(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST":
             _rewind(request)
-            # as the middleware does
+            # new messages, as the middleware of Django creates them
             request._messages = default_storage(request)  # type: ignore[attr-defined]
         return view(self, request, *args, **kwargs)
 
     return repeated
 
 
-def look_again(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a form once more when another one's row came between its check and its writing.
+def retry_on_duplicate(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Repeat a view once if its row violates a unique constraint, so that the form shows the error.
 
-    PostgreSQL lets two clicks pass the check for what is unique; the second then meets the first one's row.
-    Its transaction is rolled back, and looked at again the form says beside the field what is taken.
+    On PostgreSQL two requests may both pass the form's check for uniqueness; the second then fails on the row
+    of the first. Its transaction is rolled back, and the repeated check finds the duplicate.
     """
 
     @repeat_on_conflict
     @wraps(view)
-    def looking_again(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    def retried(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(self, request, *args, **kwargs)
         except IntegrityError:
             _rewind(request)
             return view(self, request, *args, **kwargs)
 
-    return looking_again
+    return retried
 
 
 def _rewind(request: HttpRequest) -> None:
-    """Let the files of a form be read again."""
+    """Move the files of a form back to their start, to be read again."""
     for _name, files in request.FILES.lists():
         for file in files:
             file.seek(0)

@@ -32,7 +32,7 @@ def database_environment() -> dict[str, str]:
 def rolled_back() -> Iterator[None]:
     """Undo what the block writes. Code that forbids a transaction runs in it, as in a test case's own block."""
     block = transaction.atomic()
-    block._from_testcase = True
+    block._from_testcase = True  # type: ignore[attr-defined]
     with block:
         yield
         transaction.set_rollback(True)

@@ -19,9 +19,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from kikaku.admin.columns import LINK, day, when
+from kikaku.admin.columns import LINK_CLASSES, day, when
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
-from kikaku.admin.resubmission import look_again
+from kikaku.admin.resubmission import retry_on_duplicate
 from kikaku.money import yen
 from ledger.books import discrepancies, posting
 from ledger.closing import evidence
@@ -50,7 +50,7 @@ class AccountAdmin(ReadOnlyAdmin):
         """Keep what entries stand on: code and type of an account that exists."""
         return ("code", "type") if obj is not None else ()
 
-    @look_again
+    @retry_on_duplicate
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Add or rename an account."""
         return super().changeform_view(request, *args, **kwargs)
@@ -218,7 +218,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         """Link to the report that a person reads."""
         return format_html(
             '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
-            LINK,
+            LINK_CLASSES,
             self._address(close, "report.html"),
             _("Open the report"),
         )
@@ -227,7 +227,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
     def files(self, close: DailyClose) -> SafeString:
         """Link to each file, with its fingerprint."""
         rows = [
-            (LINK, self._address(close, name), name, f"{file.size:,} B", file.sha256)
+            (LINK_CLASSES, self._address(close, name), name, f"{file.size:,} B", file.sha256)
             for file in close.files.all()
             if (name := file.path.rsplit("/", 1)[-1])
         ]
@@ -243,7 +243,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         """Link to what was found for the day."""
         rows = [
             (
-                LINK,
+                LINK_CLASSES,
                 reverse("admin:ledger_discrepancy_change", args=[row.pk]),
                 row.get_kind_display(),
                 row.object_id,

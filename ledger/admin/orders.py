@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from kikaku.admin.columns import LINK, moment, when
+from kikaku.admin.columns import LINK_CLASSES, moment, when
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin import packing
@@ -191,7 +191,7 @@ class OrderAdmin(ReadOnlyAdmin):
         """Link to what the customer sees."""
         return format_html(
             '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
-            LINK,
+            LINK_CLASSES,
             order_pages().order(order),
             _("Open the page"),
         )

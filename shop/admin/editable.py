@@ -5,13 +5,13 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from kikaku.admin.resubmission import look_again, repeat_on_conflict
+from kikaku.admin.resubmission import repeat_on_conflict, retry_on_duplicate
 
 
 class EditableAdmin(ModelAdmin):
     """What staff write or delete, perhaps two of them at once."""
 
-    @look_again
+    @retry_on_duplicate
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show or save the form."""
         return super().changeform_view(request, *args, **kwargs)
