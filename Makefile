@@ -32,11 +32,12 @@ bench: ## what pages, webhooks, the close and D1 cost, as ratios beside their go
 	$(BOOTSTRAP) --dev
 	@PYTHONPATH=scripts exec $(VENV)/python -m bench $(ARGS)
 
-lint: ## style (ruff), import direction (import-linter)
+lint: ## style (ruff), import direction (import-linter), templates (djlint)
 	$(BOOTSTRAP) --dev
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/lint-imports
+	$(VENV)/djlint --lint --quiet templates
 
 types: ## mypy --strict
 	$(BOOTSTRAP) --dev
