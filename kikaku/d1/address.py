@@ -3,19 +3,19 @@
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-ENGINE = str(__package__)  # works under whatever name the package was installed
+ENGINE = str(__package__)  # whatever name the package has here
 SCHEMES = ("d1", "d1-rest")
 REST_HOST = "api.cloudflare.com"
-NUMBERS = {"pool_size": int, "connect_timeout": float, "read_timeout": float}
-ISOLATIONS = ("read committed", "serializable")
-PLAIN = ("127.0.0.1", "localhost", "::1")
+NUMBER_OPTIONS = {"pool_size": int, "connect_timeout": float, "read_timeout": float}
+ISOLATION_LEVELS = ("read committed", "serializable")
+PLAIN_HTTP_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]:
     """Return the entry for `d1://host[:port]/binding` or `d1-rest://account/database`, with options as a query.
 
-    A gateway is called by https, except on this machine and inside Cloudflare's container (`….internal`), where the
-    Worker itself answers.
+    The scheme is https, except for a gateway on this machine or inside Cloudflare's container (`….internal`), where
+    the Worker itself answers.
 
     Raises:
         ValueError: the address is incomplete, an option is unknown, or the secret is missing.
@@ -30,24 +30,26 @@ def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]
         raise ValueError("it must hold no secret: D1_GATEWAY_SECRET and CLOUDFLARE_API_TOKEN do")
     options: dict[str, Any] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
-        if key not in ("isolation", *NUMBERS):
-            raise ValueError(f"its option {key!r} is unknown; isolation, {', '.join(NUMBERS)} are known")
+        if key not in ("isolation", *NUMBER_OPTIONS):
+            raise ValueError(
+                f"its option {key!r} is unknown; isolation, {', '.join(NUMBER_OPTIONS)} are known"
+            )
         try:
-            options[key] = NUMBERS.get(key, str)(value)
+            options[key] = NUMBER_OPTIONS.get(key, str)(value)
         except ValueError:
             raise ValueError(f"its option {key} must be a number, not {value!r}") from None
-        if key == "isolation" and value not in ISOLATIONS:
-            raise ValueError(f"its isolation must be {' or '.join(ISOLATIONS)}, not {value!r}")
-        if key in NUMBERS and not options[key] > 0:
+        if key == "isolation" and value not in ISOLATION_LEVELS:
+            raise ValueError(f"its isolation must be {' or '.join(ISOLATION_LEVELS)}, not {value!r}")
+        if key in NUMBER_OPTIONS and not options[key] > 0:
             raise ValueError(f"its option {key} must be above 0, not {value!r}")
     entry = {"ENGINE": ENGINE, "NAME": name, "CONN_MAX_AGE": None, "OPTIONS": options}
     if parts.scheme == "d1-rest":
         if not api_token:
-            raise ValueError("CLOUDFLARE_API_TOKEN is missing: a token that may edit D1")
+            raise ValueError("CLOUDFLARE_API_TOKEN is missing: a token with the permission to edit D1")
         options["transport"] = "rest"
-        # the account stands where a host does, and its case does not matter
+        # the account is in the place of the host; upper and lower case are the same there
         return {**entry, "HOST": REST_HOST, "PORT": "", "USER": host, "PASSWORD": api_token}
     if not gateway_secret:
-        raise ValueError("D1_GATEWAY_SECRET is missing: the secret that the gateway asks for")
-    options["scheme"] = "http" if host in PLAIN or host.endswith(".internal") else "https"
+        raise ValueError("D1_GATEWAY_SECRET is missing: the secret that the gateway requires")
+    options["scheme"] = "http" if host in PLAIN_HTTP_HOSTS or host.endswith(".internal") else "https"
     return {**entry, "HOST": host, "PORT": str(parts.port or ""), "USER": "", "PASSWORD": gateway_secret}

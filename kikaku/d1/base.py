@@ -1,11 +1,4 @@
-"""Cloudflare D1 for Django: SQLite's backend over another connection, with transactions.
-
-DATABASES = {"default": {
-    "ENGINE": "kikaku.d1", "HOST": "d1.internal", "NAME": "DB",   # the Worker's host, the binding's name
-    "PASSWORD": …,                                                # D1_GATEWAY_SECRET
-    "OPTIONS": {"isolation": "read committed"},                   # or "serializable"
-}}
-"""
+"""Cloudflare D1 for Django: SQLite's backend over another connection, with transactions. README.md shows the settings."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,15 +11,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite
 from django.db.backends.utils import CursorDebugWrapper, debug_transaction
 
-from .address import ISOLATIONS
+from .address import ISOLATION_LEVELS
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .dbapi import Connection
 from .features import DatabaseFeatures
+from .guards import foreign_key_violations
 from .introspection import DatabaseIntrospection
 from .operations import DatabaseOperations
 from .schema import DatabaseSchemaEditor
-from .transaction import violations
 from .transport import Address, Gateway, Rest, Transport
 from .values import Statement, identifier
 
@@ -37,7 +30,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     """A connection to one D1 database. `vendor` stays "sqlite": expressions keep their `as_sqlite`."""
 
     display_name = "Cloudflare D1"
-    Database = sqlite3  # its exceptions; nothing else of it is used
+    Database = sqlite3  # for its exceptions alone
     SchemaEditorClass = DatabaseSchemaEditor
     client_class = DatabaseClient
     creation_class = DatabaseCreation
@@ -46,11 +39,11 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     ops_class = DatabaseOperations
     connection: Any  # a `dbapi.Connection`, once there is one
 
-    compiling_schema = False  # what is compiled stays in the schema
-    _isolation: str | None = None  # asked for before there was a connection
+    is_compiling_schema = False  # the compiled SQL becomes part of the schema
+    _isolation: str | None = None  # set before there is a connection
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Check the settings of this database.
+        """Return the checked settings of this database.
 
         Raises:
             ImproperlyConfigured: something is missing or wrong.
@@ -66,7 +59,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         if unknown := set(options) - set(OPTIONS):
             raise ImproperlyConfigured(
                 f"DATABASES[{self.alias!r}]['OPTIONS'] holds {', '.join(sorted(unknown))}; "
-                f"D1 knows {', '.join(OPTIONS)}."
+                f"known are {', '.join(OPTIONS)}."
             )
         return {
             "host": settings["HOST"],
@@ -78,7 +71,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
-        """Connect. No request is sent: each statement is one of its own."""
+        """Return a connection. No request is sent yet: each statement is a request of its own."""
         rest = conn_params.get("transport") == "rest"
         limits = {name: conn_params[name] for name in OPTIONS[3:] if name in conn_params}
         scheme = conn_params.get("scheme") or ("https" if rest else "http")
@@ -88,25 +81,25 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
             transport = Rest(address, conn_params["account"], conn_params["database"], conn_params["secret"])
         else:
             transport = Gateway(address, conn_params["database"], conn_params["secret"])
-        return Connection(transport, self._isolation or conn_params.get("isolation", ISOLATIONS[0]))
+        return Connection(transport, self._isolation or conn_params.get("isolation", ISOLATION_LEVELS[0]))
 
     def init_connection_state(self) -> None:
         """Do nothing: SQLite's backend would look at the version of Python's own library."""
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """Return a cursor; there are none on the server's side."""
+        """Return a cursor; there are no cursors on the server."""
         return self.connection.cursor()
 
     def make_debug_cursor(self, cursor: Any) -> "DebugCursor":
-        """Return a cursor that notes what each statement cost."""
+        """Return a cursor that records what each statement cost."""
         return DebugCursor(cursor, self)
 
     @property
     def isolation(self) -> str:
-        """What transactions hold: "read committed" or "serializable" (`kikaku.d1.serializable` sets it)."""
+        """What transactions hold: "read committed" or "serializable" (`serializable()` sets it)."""
         if self.connection is not None:
             return str(self.connection.isolation)
-        return self._isolation or str(self.settings_dict["OPTIONS"].get("isolation", ISOLATIONS[0]))
+        return self._isolation or str(self.settings_dict["OPTIONS"].get("isolation", ISOLATION_LEVELS[0]))
 
     @isolation.setter
     def isolation(self, value: str) -> None:
@@ -117,19 +110,19 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     # ── Connection ───────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
-        """Close, as every backend but SQLite's does."""
+        """Close the connection, as every backend but SQLite's does."""
         BaseDatabaseWrapper.close(self)
 
     def is_usable(self) -> bool:
-        """Whether it can be gone on with, unless it was closed: there is no session at D1 that could break."""
+        """Return whether it was not closed: there is no session at D1 that could break."""
         return self.connection is not None and not self.connection.closed
 
     def is_in_memory_db(self) -> bool:
-        """Whether closing loses the data."""
+        """Return whether closing loses the data: never."""
         return False
 
     def get_database_version(self) -> tuple[int, ...]:
-        """Return SQLite's version in D1, which tells it to nobody: the newest that Django's code asks for."""
+        """Return the newest version of SQLite that Django's code compares with: D1 does not report its own."""
         return (3, 47, 0)
 
     # ── Transactions ─────────────────────────────────────────────────────────────────────────────────────
@@ -147,28 +140,28 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     # ── Foreign keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def disable_constraint_checking(self) -> bool:
-        """Check foreign keys at COMMIT instead of at once. In autocommit a statement is its own COMMIT."""
+        """Check foreign keys at COMMIT instead of immediately. In autocommit a statement is its own COMMIT."""
         self.ensure_connection()
         already = self.connection.defer_references
         self.connection.defer_references = True
         return not already
 
     def enable_constraint_checking(self) -> None:
-        """Check foreign keys at once again; what a block wrote before is still checked at its COMMIT."""
+        """Check foreign keys immediately again; what a block wrote before is still checked at its COMMIT."""
         self.connection.defer_references = False
 
     def check_constraints(self, table_names: Any = None) -> None:
-        """Raise `IntegrityError` for the first row whose foreign key points nowhere."""
+        """Raise `IntegrityError` for the first row whose foreign key refers to no row."""
         with self.cursor() as cursor:
             if table_names is None:
                 table_names = self.introspection.table_names(cursor)
-            cursor.execute(f"{violations(table_names)} LIMIT 1")
+            cursor.execute(f"{foreign_key_violations(table_names)} LIMIT 1")
             violation = cursor.fetchone()
             if violation:
-                self._tell_violation(cursor, *violation)
+                self._raise_violation(cursor, *violation)
 
-    def _tell_violation(self, cursor: Any, table: str, rowid: int, referenced: str, key: int) -> None:
-        """Name the row whose foreign key points nowhere, as SQLite's backend does."""
+    def _raise_violation(self, cursor: Any, table: str, rowid: int, referenced: str, key: int) -> None:
+        """Raise `IntegrityError` with the row whose foreign key refers to no row, as SQLite's backend does."""
         quote = self.ops.quote_name
         cursor.execute('SELECT "from", "to" FROM pragma_foreign_key_list(%s) WHERE id = %s', [table, key])
         column, referenced_column = cursor.fetchone()
@@ -198,7 +191,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         self.ensure_connection()
         connection = self.connection
         # names with a leading _cf_ are Cloudflare's; LIKE knows `_` as a wildcard
-        there = connection.table(
+        there = connection.raw(
             Statement(
                 "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') "
                 "AND substr(name, 1, 4) <> '_cf_' AND substr(name, 1, 7) <> 'sqlite_'"
@@ -215,11 +208,11 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
 
 
 class DebugCursor(CursorDebugWrapper):
-    """Notes round trips and what D1 bills beside each statement in `connection.queries`."""
+    """A cursor that adds round trips and the rows that D1 bills to each statement in `connection.queries`."""
 
     @contextmanager
     def debug_sql(self, *args: Any, **kwargs: Any) -> Iterator[None]:
-        """Measure a statement."""
+        """Measure a statement in this context."""
         transport = self.db.connection.transport
         before = transport.round_trips
         try:

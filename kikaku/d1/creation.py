@@ -1,8 +1,8 @@
-"""Test databases on D1. Nothing is created there: databases are bindings of the gateway, declared beforehand.
+"""Test databases on D1. A database is a binding of the gateway, declared beforehand: nothing can be created.
 
-So "creating" the test database means to choose the binding `test_<NAME>` (or TEST["NAME"]) and to empty it. Because it
-empties, it is strict about the name: an adapter for D1 that ran the tests in the configured database wiped what its
-users had in production (G4brym/django-cf, issue 54).
+"Creating" the test database therefore means to empty the binding `test_<NAME>` (or TEST["NAME"]). Because it deletes,
+it is strict about the name: another adapter ran tests in the configured database and deleted what its users had in
+production (G4brym/django-cf, issue 54).
 """
 
 import sys
@@ -16,34 +16,34 @@ from django.db.backends.base.creation import TEST_DATABASE_PREFIX, BaseDatabaseC
 ENGINE_MODULE = f"{__package__}.engine"  # `python -m` runs an engine on this machine
 DECLARE = (
     "Databases of D1 are declared beforehand. On this machine name it when the engine starts "
-    "(`python -m {engine} {configured} {name}`); behind a Worker of your own bind a database under this "
-    "name; or let DATABASES[{alias!r}]['TEST']['NAME'] say another one that begins with test_."
+    "(`python -m {engine} {configured} {name}`); behind a Worker of your own bind a database to this "
+    "name; or let DATABASES[{alias!r}]['TEST']['NAME'] name another one that begins with test_."
 )
 
 
 class DatabaseCreation(BaseDatabaseCreation):
-    """Chooses and empties the test database; touches none whose name does not begin with `test_`.
+    """Empties the test database, and refuses every name that does not begin with `test_`.
 
-    Names with an underscore in front are Django's own between its backends; its type stubs leave some out.
+    Methods with a leading underscore override Django's; its type stubs lack some of them.
     """
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
-        self._taken: set[str] = set()  # by `create_test_db`; more than one when tests test the test runner
+        self._created: set[str] = set()  # by `create_test_db`; more than one when tests test the test runner
 
     @staticmethod
     def is_in_memory_db(_database_name: str) -> bool:
-        """Whether closing the connection loses the data: never."""
+        """Return whether closing the connection loses the data: never."""
         return False
 
     def _get_test_db_name(self) -> str:
-        """Return the name of the test database, or refuse it: nothing was sent anywhere by then.
+        """Return the name of the test database. A refused name is refused before any request is sent.
 
         Raises:
             ImproperlyConfigured: tests may not run with these settings.
         """
         name = str(super()._get_test_db_name())  # type: ignore[misc]
-        if name not in self._taken:
+        if name not in self._created:
             self._refuse_unless_safe(name)
         return name
 
@@ -52,7 +52,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         if settings["OPTIONS"].get("transport") == "rest":
             raise ImproperlyConfigured(
                 f"The tests do not run on {settings['NAME']!r}, which is reached through Cloudflare's REST interface: "
-                "that is for administration (1,200 requests in five minutes), and what it reaches is most likely in "
+                "it is for administration (1,200 requests in five minutes), and the database is most likely in "
                 f"production. Run them on a local engine: `python -m {ENGINE_MODULE}`."
             )
         if not name.startswith(TEST_DATABASE_PREFIX):
@@ -67,10 +67,10 @@ class DatabaseCreation(BaseDatabaseCreation):
             )
 
     def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
-        """Take the test database, emptied unless it is to be kept.
+        """Empty the test database, unless it is to be kept, and return its name.
 
         Raises:
-            ImproperlyConfigured: the gateway does not know it, or it may not be touched.
+            ImproperlyConfigured: the gateway does not know it, or its name is refused.
         """
         name = self._get_test_db_name()
         with closing(self._connection_to(name)) as connection:
@@ -83,9 +83,9 @@ class DatabaseCreation(BaseDatabaseCreation):
                     "alias": self.connection.alias,
                 }
                 raise ImproperlyConfigured(
-                    f"The test database {name!r} can not be used: {error} {DECLARE.format(name=name, **known)}"
+                    f"The test database {name!r} cannot be used: {error} {DECLARE.format(name=name, **known)}"
                 ) from None
-            self._taken.add(name)
+            self._created.add(name)
             if keepdb:
                 return name
             if tables and not autoclobber:
@@ -103,12 +103,12 @@ class DatabaseCreation(BaseDatabaseCreation):
         return name
 
     def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
-        """Empty the test database again, and no other.
+        """Empty the test database.
 
         Raises:
-            ImproperlyConfigured: it is not the one that was created.
+            ImproperlyConfigured: this object did not create it.
         """
-        if test_database_name not in self._taken:
+        if test_database_name not in self._created:
             raise ImproperlyConfigured(
                 f"{test_database_name!r} is not emptied: it is not the database that the tests ran on."
             )
@@ -116,14 +116,14 @@ class DatabaseCreation(BaseDatabaseCreation):
             connection.reset_database()
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
-        """Refuse: each clone would have to be a binding, too, and D1 copies none into another."""
+        """Raise `NotImplementedError`: a clone needs a binding of its own, and D1 cannot copy a database."""
         raise NotImplementedError(
-            "On D1 the tests do not run in parallel processes of one run (--parallel): the copies of the test database "
-            "would have to be declared one by one. Start several runs, each on an engine of its own."
+            "On D1 the tests do not run in parallel processes of one run (--parallel): each copy of the test database "
+            "would have to be declared beforehand. Start several runs, each on an engine of its own."
         )
 
     def _connection_to(self, name: str) -> Any:
-        """Return a connection beside the one of the settings, which keep their NAME until all has gone well."""
+        """Return another connection; the settings keep their NAME until the test database is ready."""
         return type(self.connection)({**self.connection.settings_dict, "NAME": name}, self.connection.alias)
 
     @staticmethod

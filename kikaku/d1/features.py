@@ -1,4 +1,4 @@
-"""What D1 can do. Django's own flags look at Python's sqlite3 library, which is not the one in D1: set by hand."""
+"""What D1 can do. Set by hand: Django's own flags examine Python's sqlite3 library, which is not the one in D1."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.db.backends.sqlite3.features import DatabaseFeatures as SQLiteFeatur
 from django.utils.functional import cached_property
 
 SKIPS: dict[str, set[str]] = {
-    "D1 has neither regular expressions nor hashes, and takes no functions of ours": {
+    "D1 has neither regular expressions nor hashes, and functions cannot be added": {
         "model_fields.test_jsonfield.TestQuerying.test_key_iregex",
         "model_fields.test_jsonfield.TestQuerying.test_key_regex",
         *(
@@ -19,25 +19,25 @@ SKIPS: dict[str, set[str]] = {
             for test in ("test_basic", "test_transform")
         ),
     },
-    "Within a block a trial can keep no rows: RETURNING is a SELECT of its own": {
+    "Within a block a dry run keeps no rows: RETURNING is a separate SELECT": {
         "queries.test_db_returning.ReturningValuesTests.test_insert_returning",
         "queries.test_db_returning.ReturningValuesTests.test_insert_returning_multiple",
     },
-    "Nobody waits on D1: a lock is a guard, and stands nowhere in the SQL": {
+    "No writer waits on D1: a lock is a guard, which is not in the SQL of the SELECT": {
         "select_for_update.tests.SelectForUpdateTests.test_for_update_after_from",
         "select_for_update.tests.SelectForUpdateTests.test_raw_lock_not_available",
         "get_or_create.tests.UpdateOrCreateTransactionTests.test_creation_in_transaction",
         "get_or_create.tests.UpdateOrCreateTransactionTests.test_updates_in_transaction",
     },
-    "D1 tells no types of columns: a raw cursor gives text for dates": {
+    "D1 reports no column types: a raw cursor returns text for dates": {
         "timezones.tests.LegacyDatabaseTests.test_cursor_execute_returns_naive_datetime",
         "timezones.tests.NewDatabaseTests.test_cursor_execute_returns_naive_datetime",
         "schema.tests.SchemaTests.test_add_datefield_and_datetimefield_use_effective_default",
     },
-    "connection.queries tells besides what a statement cost": {
+    "connection.queries also reports what a statement cost": {
         "backends.tests.BackendTestCase.test_queries",
     },
-    "Functions are written out in plain SQL, without the word that the test counts": {
+    "Functions become plain SQL, without the word that the test counts": {
         f"db_functions.datetime.test_extract_trunc.{case}.{test}"
         for case in ("DateFunctionTests", "DateFunctionWithTimeZoneTests")
         for test in (
@@ -49,30 +49,30 @@ SKIPS: dict[str, set[str]] = {
     "Rows without ORDER BY come in another order": {
         "m2m_recursive.tests.RecursiveSymmetricalM2MThroughTests.test_recursive_m2m_all",
     },
-    "dbshell is a shell of our own: there is no client program": {
+    "dbshell is implemented here: there is no client program": {
         "dbshell.tests.DbshellCommandTestCase.test_command_missing",
         "dbshell.test_sqlite.SqliteDbshellCommandTestCase.test_non_zero_exit_status_when_path_to_db_is_path",
     },
-    "The secret is judged with the first statement, not when connecting": {
+    "The secret is checked with the first statement, not when connecting": {
         "backends.tests.BackendTestCase.test_unicode_password",
     },
 }
 
 
 class DatabaseFeatures(SQLiteFeatures):
-    """SQLite's features, with the differences and their reasons."""
+    """SQLite's features, with the differences of D1."""
 
-    minimum_database_version = None  # D1 tells no version, and Cloudflare keeps it new
+    minimum_database_version = None  # D1 reports no version, and Cloudflare keeps it current
 
-    # ── Transactions: the log (`transaction.py`) ─────────────────────────────────────────────────────────
+    # ── Transactions: the log (`log.py`) ─────────────────────────────────────────────────────────────────
     atomic_transactions = True
-    supports_transactions = True  # Django would find out by creating a table
+    supports_transactions = True  # Django would test it by creating a table
     uses_savepoints = True
     autocommits_when_autocommit_is_off = False
-    test_db_allows_multiple_connections = True  # a server, unlike SQLite's memory
-    # a read whose rows must stand still until COMMIT; nobody waits, so there is no NOWAIT and no SKIP LOCKED
+    test_db_allows_multiple_connections = True  # a server, unlike SQLite in memory
+    # a read whose rows must not change until COMMIT; no writer waits, so there is no NOWAIT and no SKIP LOCKED
     has_select_for_update = True
-    # Foreign keys are checked at once: a deferred violation at the end of a batch resets D1's database object
+    # foreign keys are checked immediately: a deferred violation at the end of a batch resets D1's database object
     can_defer_constraint_checks = False
     supports_forward_references = False
     supports_isolation_levels = True
@@ -84,22 +84,22 @@ class DatabaseFeatures(SQLiteFeatures):
     has_json_object_function = True
     can_return_columns_from_insert = True
     can_return_rows_from_bulk_insert = True
-    # values are written into the SQL; what must be bound is counted in `values.checked`
+    # values are written into the SQL; `values.check_limits` counts those that must be bound
     max_query_params = None  # type: ignore[assignment]
-    supports_regex_backreferencing = False  # there is no REGEXP at all
+    supports_regex_backreferencing = False  # there is no REGEXP
 
     # ── Test databases ───────────────────────────────────────────────────────────────────────────────────
-    can_clone_databases = False  # bindings are static, and nothing copies one database into another
+    can_clone_databases = False  # bindings are static, and databases cannot be copied
 
     @cached_property
     def django_test_skips(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Tests of Django's that look for what D1 does not have, by what that is."""
+        """Django's tests of what D1 does not have, by the reason."""
         return {**super().django_test_skips, **SKIPS}
 
-    # SQLite's one holds here as well: a date and a datetime are texts of different length
+    # as on SQLite: a date and a datetime are texts of different length
     django_test_expected_failures = SQLiteFeatures.django_test_expected_failures
 
     @cached_property
     def introspected_field_types(self) -> dict[str, Any]:  # type: ignore[override]
-        """As SQLite's."""
+        """The same as SQLite's."""
         return dict(super().introspected_field_types)

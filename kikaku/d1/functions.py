@@ -1,7 +1,7 @@
-"""Expressions that D1 needs written otherwise than SQLite in Python's process.
+"""Expressions that need other SQL on D1 than on SQLite in Python's process.
 
 Each rewrite takes an expression, the compiler and the connection, and returns SQL with its parameters, or None to leave
-the expression to its own `as_sqlite`. What can not be had in plain SQL is refused with what to do instead.
+the expression to its own `as_sqlite`. What plain SQL cannot express raises `NotSupportedError` with an alternative.
 """
 
 import json
@@ -52,11 +52,11 @@ from django.db.models.lookups import (
 from django.db.models.sql.where import AND, OR, WhereNode
 
 from .temporal import Sql, fill, table
-from .values import ARGUMENTS
+from .values import MAX_ARGUMENTS
 
-LIKE_BYTES = 50  # of a LIKE pattern, D1's limit
-MANY = 300  # values of an IN list that go as one JSON text
-BRANCHES = 20  # operands side by side: SQLite nests them to the left, and D1's trees end at a depth of 100
+MAX_LIKE_BYTES = 50  # of a LIKE pattern, D1's limit
+MAX_IN_LITERALS = 300  # values of an IN list; more go as one JSON text
+MAX_OPERANDS = 20  # in a row: SQLite nests them to the left, and D1 allows expression trees 100 deep
 
 Rewrite = Callable[[Any, Any, Any], Sql | None]
 
@@ -64,7 +64,7 @@ Rewrite = Callable[[Any, Any, Any], Sql | None]
 
 
 def _from_template(template: str, *names: str) -> Rewrite:
-    """Return a rewrite of a function into a template that names its arguments."""
+    """Return the rewrite of a function into a template with named arguments."""
 
     def rewrite(node: Any, compiler: Any, connection: Any) -> Sql:
         sources = node.get_source_expressions()
@@ -82,7 +82,7 @@ LPAD = (
 )
 RPAD = f"substr({{t}}||{TIMES},1,{{n}})"
 REPEAT = f"iif({{n}} IS NULL,NULL,{TIMES})"
-# the keys of an array of length + 1: position 0 gives no character
+# json_each gives the positions, from an array of length + 1; position 0 has no character
 REVERSE = (
     "(SELECT group_concat(substr(_t,key,1),'' ORDER BY key DESC) "
     "FROM json_each('['||replace(hex(zeroblob(length(_t))),'00','0,')||'0]'))"
@@ -90,20 +90,20 @@ REVERSE = (
 
 
 def _reverse(node: Any, compiler: Any, connection: Any) -> Sql:
-    """Join the characters of a text from its end."""
+    """Return SQL that joins the characters of a text from its end."""
     (source,) = node.get_source_expressions()
     return table(REVERSE, t=compiler.compile(source))
 
 
 def _concat(node: Any, compiler: Any, connection: Any) -> Sql | None:
-    """Join many texts in a balanced tree; Django nests each in the one before."""
+    """Return SQL that joins many texts in a balanced tree; Django nests each in the one before."""
     parts: list[Any] = []
     (rest,) = node.get_source_expressions()
     while isinstance(rest, ConcatPair):
         first, rest = rest.get_source_expressions()
         parts.append(first)
     parts.append(rest)
-    if len(parts) <= BRANCHES:
+    if len(parts) <= MAX_OPERANDS:
         return None
     compiled = [compiler.compile(part) for part in parts]
     parameters = [value for _sql, values in compiled for value in values]
@@ -126,8 +126,8 @@ def _no_hash(node: Any, compiler: Any, connection: Any) -> Sql:
 
 def _no_regular_expressions(node: Any, compiler: Any, connection: Any) -> Sql:
     raise NotSupportedError(
-        f"Cloudflare D1 has no regular expressions: the lookup {node.lookup_name!r} can not be used. Filter by "
-        "contains, startswith, … and apply Python's re to the rows, or store what is asked for in a field of its own."
+        f"Cloudflare D1 has no regular expressions: the lookup {node.lookup_name!r} cannot be used. Filter by "
+        "contains, startswith, … and apply Python's re to the rows, or store what you search for in a field of its own."
     )
 
 
@@ -135,7 +135,7 @@ def _no_regular_expressions(node: Any, compiler: Any, connection: Any) -> Sql:
 
 
 def _as_sqlite(**how: str) -> Rewrite:
-    """Return a rewrite that writes a function with another name or template, as Django would for SQLite."""
+    """Return a rewrite that calls the expression's `as_sqlite` with another function name or template."""
 
     def rewrite(node: Any, compiler: Any, connection: Any) -> Sql:
         sql, parameters = node.as_sqlite(compiler, connection, **how)
@@ -145,23 +145,23 @@ def _as_sqlite(**how: str) -> Rewrite:
 
 
 def _random(node: Any, compiler: Any, connection: Any) -> Sql:
-    """Return a number of [0, 1): the lower 53 bits of 64 random ones, as many as a float holds."""
+    """Return SQL for a number in [0, 1): the lower 53 bits of 64 random ones, as many as a float has."""
     return "((random()&9007199254740991)/9007199254740992.0)", ()
 
 
 def _now(node: Any, compiler: Any, connection: Any) -> Sql | None:
-    """Write the clock as a literal: a statement in a block is evaluated once as a trial and again at COMMIT."""
-    if compiler.in_ddl:
+    """Return the current time as a literal: a statement in a block runs in a dry run and again at COMMIT."""
+    if compiler.is_ddl:
         return None
-    now = vars(compiler).setdefault("now", datetime.now(UTC))  # one moment for the whole statement
+    now = vars(compiler).setdefault("now", datetime.now(UTC))  # the same time in the whole statement
     return "%s", (now.replace(tzinfo=None).isoformat(" ", "milliseconds"),)
 
 
 def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
-    """Compute a variance or its root in two passes over the values, which are collected as JSON.
+    """Return SQL for a variance or its root, in two passes over the values, which are collected as JSON.
 
-    The sum of squares less the square of the sum takes one pass, but loses all digits where the mean is large. The
-    values of a group may take 2 MB as JSON, D1's limit: more than 100,000.
+    One pass, with the sum of squares less the square of the sum, loses all digits where the mean is large. The values of
+    a group may take 2 MB as JSON, D1's limit: more than 100,000 values.
     """
     values, parameters = Aggregate.as_sql(node, compiler, connection, function="json_group_array")
     number = "count(value)" if node.function.endswith("_POP") else "nullif(count(value)-1,0)"
@@ -170,7 +170,9 @@ def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
         variance = f"sqrt({variance})"
     mean = "(SELECT avg(value) FROM json_each(_j)) AS _m"
     sql = f"(SELECT {variance} FROM (SELECT _j,{mean} FROM (SELECT {values} AS _j)),json_each(_j))"
-    if node.output_field.get_internal_type() == "DecimalField":  # a number against which texts are compared
+    if (
+        node.output_field.get_internal_type() == "DecimalField"
+    ):  # decimals are stored as texts, which must be compared with a number
         sql = f"CAST({sql} AS NUMERIC)"
     return sql, parameters
 
@@ -178,7 +180,7 @@ def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
 def _no_window(node: Any, compiler: Any, connection: Any) -> Sql | None:
     if isinstance(node.source_expression, (StdDev, Variance)):
         raise NotSupportedError(
-            f"On Cloudflare D1 {node.source_expression.name} can not be a window function. Annotate windows of Count, "
+            f"On Cloudflare D1 {node.source_expression.name} cannot be a window function. Annotate windows of Count, "
             "Sum(x) and Sum(x * x), and compute it from these."
         )
     return None
@@ -188,21 +190,21 @@ def _no_window(node: Any, compiler: Any, connection: Any) -> Sql | None:
 
 
 def _nested(node: Any, compiler: Any, connection: Any) -> Sql | None:
-    """Nest calls where one would have too many arguments: the function of the first and of that of the others."""
+    """Return nested calls where one would have too many arguments: f(first…, f(others…))."""
     sources = node.get_source_expressions()
-    if len(sources) <= ARGUMENTS:
+    if len(sources) <= MAX_ARGUMENTS:
         return None
-    head, rest = _split(node, ARGUMENTS - 1)
+    head, rest = _split(node, MAX_ARGUMENTS - 1)
     head.set_source_expressions([*head.get_source_expressions(), rest])
     sql, parameters = compiler.compile(head)
     return sql, parameters
 
 
 def _json(node: Any, compiler: Any, connection: Any) -> Sql | None:
-    """Join two JSON texts where a function would have too many arguments."""
-    if len(node.get_source_expressions()) <= ARGUMENTS:
+    """Return SQL that joins two JSON texts where a function would have too many arguments."""
+    if len(node.get_source_expressions()) <= MAX_ARGUMENTS:
         return None
-    head, rest = _split(node, ARGUMENTS)  # an even number: keys and values of an object
+    head, rest = _split(node, MAX_ARGUMENTS)  # an even number: keys and values of an object
     return fill(
         "json(substr({a},1,length({a})-1)||','||substr({b},2))",
         a=compiler.compile(head),
@@ -219,29 +221,29 @@ def _split(node: Any, at: int) -> tuple[Any, Any]:
 
 
 def _where(node: WhereNode, compiler: Any, connection: Any) -> Sql | None:
-    """Halve the conditions that AND or OR joins, again and again: the tree of 2,000 is 12 deep."""
-    if len(node.children) <= BRANCHES or node.connector not in (AND, OR):
+    """Return conditions joined by AND or OR as a balanced tree: 2,000 of them are 12 deep."""
+    if len(node.children) <= MAX_OPERANDS or node.connector not in (AND, OR):
         return None
     middle = len(node.children) // 2
     kind = type(node)
     halves: list[Any] = [
         kind(half, node.connector) for half in (node.children[:middle], node.children[middle:])
     ]
-    whole = kind(halves, node.connector, node.negated)
-    whole.resolved = node.resolved
-    sql, parameters = whole.as_sql(compiler, connection)
+    joined = kind(halves, node.connector, node.negated)
+    joined.resolved = node.resolved
+    sql, parameters = joined.as_sql(compiler, connection)
     return sql, parameters
 
 
 def _in(node: Any, compiler: Any, connection: Any) -> Sql | None:
-    """Give many plain values as one JSON text; SQLite reads integers of 64 bits from it exactly."""
-    if not node.rhs_is_direct_value() or len(node.rhs) <= MANY or isinstance(node.lhs, ColPairs):
+    """Return an IN over one JSON text of many plain values; SQLite reads 64-bit integers from it exactly."""
+    if not node.rhs_is_direct_value() or len(node.rhs) <= MAX_IN_LITERALS or isinstance(node.lhs, ColPairs):
         return None
     placeholders, values = node.process_rhs(compiler, connection)
     if placeholders != f"({', '.join(['%s'] * len(values))})":
         return None
-    whole = all(type(value) is int and -(2**63) <= value < 2**63 for value in values)
-    if not whole and not all(isinstance(value, str) and "\0" not in value for value in values):
+    are_integers = all(type(value) is int and -(2**63) <= value < 2**63 for value in values)
+    if not are_integers and not all(isinstance(value, str) and "\0" not in value for value in values):
         return None
     sql, parameters = node.process_lhs(compiler, connection)
     listed = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
@@ -253,15 +255,15 @@ def _in(node: Any, compiler: Any, connection: Any) -> Sql | None:
 
 
 def _pattern(base: Any, template: str) -> Rewrite:
-    """Return a rewrite of a lookup whose pattern is too long for LIKE, or an expression, of whatever length."""
+    """Return the rewrite of a lookup whose pattern is too long for LIKE, or an expression of unknown length."""
 
     def rewrite(node: Any, compiler: Any, connection: Any) -> Sql | None:
         _sql, parameters = node.process_rhs(compiler, connection)  # may turn `node.rhs` into an expression
         literal = not hasattr(node.rhs, "as_sql") and not node.bilateral_transforms
-        if literal and (not parameters or len(str(parameters[0]).encode()) <= LIKE_BYTES):
+        if literal and (not parameters or len(str(parameters[0]).encode()) <= MAX_LIKE_BYTES):
             return None
         left = node.process_lhs(compiler, connection)
-        right = super(base, node).process_rhs(compiler, connection)  # not yet a pattern
+        right = super(base, node).process_rhs(compiler, connection)  # without the wildcards
         return fill(template, l=left, r=right)
 
     return rewrite

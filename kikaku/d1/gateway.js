@@ -1,37 +1,37 @@
 /**
- * D1 bindings behind one small HTTP protocol, for `kikaku.d1`. Public Workers API only, no dependency.
+ * D1 bindings behind a small HTTP protocol, for the Django backend in this folder. Public Workers API only, no dependency.
  *
  *   POST /v1/<name of a D1 binding>        Authorization: Bearer <D1_GATEWAY_SECRET>
  *
  *   {"batch": [[sql, params], …]}     200  {"results": [{"rows": [[…], …], "read": n, "written": n}, …]}
  *   {"raw": [sql, params]}            200  {"columns": […], "rows": [[…], …]}
  *
- * A batch is one atomic unit. `params` may be left out; a parameter is a text, a finite number or {"blob": base64}, and
- * a cell with a blob is the same. What D1 or SQLite refuses is 422; every answer but 200 is {"error": text}.
+ * A batch is one atomic unit. `params` is optional; a parameter is a text, a finite number or {"blob": base64}, and a
+ * cell with a blob has the same form. An error of D1 or SQLite is 422; every answer but 200 is {"error": text}.
  *
- * D1's batch gives objects. Columns of one name are therefore one cell, and a column whose name is a whole number comes
- * before the others: give names (`AS c0`), or ask `raw`. Integers beyond 2^53 lose digits and infinite numbers come as
- * null, in both: ask for text.
+ * D1's batch returns rows as objects. Columns of equal names are therefore one cell, and a column whose name is an integer
+ * comes before the others: give names (`AS c0`), or use `raw`. In both, integers beyond 2^53 lose digits and infinite
+ * numbers become null: select them as text.
  *
- * Nothing is ever logged: SQL, parameters and error texts hold customers' data, and the backend lets aborted batches
- * carry rows in their error text.
+ * Nothing is logged: SQL, parameters and error texts contain customers' data, and aborted batches carry rows in their
+ * error text.
  *
- * A Worker of its own uses the default export. A Worker in front of a container answers the container's calls with
+ * A separate Worker uses the default export. A Worker in front of a container answers the container's requests with
  * `outboundByHost = { "d1.internal": handle }`.
  */
 
 const MAXIMUM_BODY = 8 * 1024 * 1024; // bytes; D1 takes 100 KB a statement
-// a longer body is read and thrown away up to here: who still sends would see a broken connection instead of the 413,
-// and could not know that nothing was applied
-const LONGEST_THROWN_AWAY = 4 * MAXIMUM_BODY;
-const SHORTEST_SECRET = 32; // characters
+// a longer body is read and discarded up to here: a client that is still sending would see a broken connection instead
+// of the 413, and not know that nothing was applied
+const MAXIMUM_DISCARDED = 4 * MAXIMUM_BODY;
+const MINIMUM_SECRET = 32; // characters
 const PATH = /^\/v1\/([A-Za-z_][A-Za-z0-9_]{0,127})$/;
 
 const encoder = new TextEncoder();
-// fatal: a broken text must not reach the database as another one. ignoreBOM: JSON.parse refuses it by itself.
+// fatal: invalid UTF-8 must not reach the database as another text; ignoreBOM: JSON.parse refuses a BOM
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A request that is answered with `status` and a text of ours, which never repeats what was sent. */
+/** An answer with `status` and a fixed text, which never repeats what was sent. */
 class Refusal extends Error {
   constructor(status, message) {
     super(message);
@@ -43,9 +43,9 @@ function answer(status, body) {
   return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
 }
 
-// ── Who asks ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── Authorization ────────────────────────────────────────────────────────────────────────────────────────
 
-// The digest of the secret lives as long as the isolate: one hash a request instead of two.
+// the digest of the secret is kept as long as the isolate: one hash a request instead of two
 let knownSecret = null;
 let knownDigest = null;
 
@@ -53,10 +53,10 @@ async function digest(text) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 }
 
-/** Refuse whoever does not know the secret, in a time that tells nothing about it. */
+/** Throw a Refusal unless the request has the secret, compared in constant time. */
 async function authorize(request, env) {
   const secret = env.D1_GATEWAY_SECRET;
-  if (typeof secret !== "string" || secret.length < SHORTEST_SECRET) throw new Refusal(500, "not configured");
+  if (typeof secret !== "string" || secret.length < MINIMUM_SECRET) throw new Refusal(500, "not configured");
   const given = await digest(request.headers.get("Authorization") ?? "");
   if (knownSecret !== secret) {
     knownDigest = await digest(`Bearer ${secret}`);
@@ -79,11 +79,11 @@ function database(env, name) {
   return fits ? binding : null;
 }
 
-// ── What is asked ────────────────────────────────────────────────────────────────────────────────────────
+// ── Requests ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Read the body, as far as it may go: a length that is told is not believed. */
+/** Return the body as text. The length is counted, because Content-Length may be wrong. */
 async function readText(request) {
-  if (Number(request.headers.get("Content-Length")) > LONGEST_THROWN_AWAY) throw new Refusal(413, "body too large");
+  if (Number(request.headers.get("Content-Length")) > MAXIMUM_DISCARDED) throw new Refusal(413, "body too large");
   if (request.body === null) return "";
   const chunks = [];
   let length = 0;
@@ -94,7 +94,7 @@ async function readText(request) {
     length += value.byteLength;
     if (length <= MAXIMUM_BODY) chunks.push(value);
     else chunks.length = 0;
-    if (length > LONGEST_THROWN_AWAY) {
+    if (length > MAXIMUM_DISCARDED) {
       await reader.cancel();
       break;
     }
@@ -130,7 +130,7 @@ function decodeBlob(text) {
 
 function parameter(value) {
   if (typeof value === "string") {
-    // half a surrogate pair would be stored as U+FFFD
+    // a lone surrogate would be stored as U+FFFD
     if (!value.isWellFormed()) throw new Refusal(400, "text parameter is not well-formed Unicode");
     return value;
   }
@@ -143,7 +143,7 @@ function parameter(value) {
   throw new Refusal(400, "parameter must be a text, a number or a blob");
 }
 
-/** Turn [sql] or [sql, params] into D1's prepared statement. */
+/** Return D1's prepared statement for [sql] or [sql, params]. */
 function statement(db, item) {
   if (!Array.isArray(item) || item.length < 1 || item.length > 2 || typeof item[0] !== "string")
     throw new Refusal(400, "statement must be [sql, params]");
@@ -154,7 +154,7 @@ function statement(db, item) {
   return item[1].length === 0 ? prepared : prepared.bind(...item[1].map(parameter));
 }
 
-/** Turn a body into a function that runs it; everything is checked before anything runs. */
+/** Return a function that runs a body; everything is checked before anything runs. */
 function parse(db, text) {
   let body;
   try {
@@ -177,9 +177,9 @@ function parse(db, text) {
   throw new Refusal(400, "body must hold either batch or raw");
 }
 
-// ── What is answered ─────────────────────────────────────────────────────────────────────────────────────
+// ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Return a cell as JSON takes it. D1 gives a blob as a list of bytes. */
+/** Return a cell as JSON. D1 returns a blob as a list of bytes. */
 function cell(value) {
   if (typeof value !== "object" || value === null) return value;
   const bytes = value instanceof ArrayBuffer ? new Uint8Array(value) : value;
@@ -204,14 +204,14 @@ async function runRaw(prepared) {
   return { columns: columns ?? [], rows: rows.map((row) => row.map(cell)) };
 }
 
-/** Return D1's whole text: the message, which ends with the cause's as far as we have seen, else both. */
+/** Return D1's complete error text: the message, and its cause unless the message ends with it. */
 function explain(error) {
   const message = String(error?.message ?? error);
   const cause = error?.cause?.message;
   return typeof cause === "string" && !message.endsWith(cause) ? `${message}: ${cause}` : message;
 }
 
-/** Answer one request; `env` holds the D1 bindings and D1_GATEWAY_SECRET. */
+/** Answer one request; `env` has the D1 bindings and D1_GATEWAY_SECRET. */
 export async function handle(request, env) {
   try {
     await authorize(request, env);
@@ -230,7 +230,7 @@ export async function handle(request, env) {
     return answer(200, result);
   } catch (error) {
     if (error instanceof Refusal) return answer(error.status, { error: error.message });
-    // a bug of ours or a connection that broke while it was read: its text may hold what was sent
+    // a bug, or a connection that broke while the body was read: the error's text may contain what was sent
     return answer(500, { error: "the gateway failed" });
   }
 }

@@ -1,4 +1,4 @@
-"""What is in a D1 database, as SQLite's backend tells it. Each question is one query, because each is a round trip."""
+"""What is in a D1 database, in the form of SQLite's backend. Each method is one query, because each is a round trip."""
 
 import json
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ TABLES = SQL(
     "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') "
     "AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 4) NOT IN ('_cf_', '_d1_') ORDER BY name"
 )
-TABLES.columns = 2  # told, so that D1 is not asked for them
-# A table by itself; pragmas as functions, so that they can be read within a block. There is no join of sqlite_master
-# with them, which D1 refuses for the sake of its own tables.
+TABLES.columns = 2  # set here, so that D1 is not asked for them
+# One table. Pragmas are used as functions, so that a block can read them, and not joined with sqlite_master: D1 refuses
+# that because of its own tables.
 TABLE = SQL("""
 SELECT
     (SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s),
@@ -31,11 +31,11 @@ SELECT
         FROM (SELECT * FROM pragma_foreign_key_list(%s) ORDER BY id, seq))
 """)
 TABLE.columns = 4
-SHOWN = (0, 2, 3)  # values of `hidden`: normal, virtual and stored generated columns
+VISIBLE = (0, 2, 3)  # values of `hidden`: normal, virtual and stored generated columns
 
 
 class Column(NamedTuple):
-    """A column as `pragma_table_xinfo` tells it."""
+    """A column as `pragma_table_xinfo` returns it."""
 
     name: str
     type: str
@@ -48,9 +48,9 @@ class Column(NamedTuple):
 class IndexColumn(NamedTuple):
     """One column of one index."""
 
-    of: str  # the index
+    index_name: str
     unique: int
-    sql: str | None  # None: made by a constraint in the table's own SQL
+    sql: str | None  # None: created by a constraint in the table's own SQL
     column: str | None  # None: an expression
 
 
@@ -63,7 +63,7 @@ class Reference(NamedTuple):
 
 
 class Table(NamedTuple):
-    """All that is asked about a table."""
+    """Everything that introspection reads of a table."""
 
     sql: str | None  # None for a view
     columns: list[Column]
@@ -79,16 +79,16 @@ class Table(NamedTuple):
 class DatabaseIntrospection(sqlite.DatabaseIntrospection):
     """SQLite's introspection without PRAGMA statements. The parsing of SQL is inherited.
 
-    Names with an underscore in front are Django's own between its backends; its type stubs leave them out.
+    Inherited methods with a leading underscore are missing in Django's type stubs.
     """
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
-        """Return tables and views, but not SQLite's, Cloudflare's and this backend's own."""
+        """Return tables and views, without those of SQLite, Cloudflare and this backend."""
         cursor.execute(TABLES)
         return [TableInfo(name, kind[0]) for name, kind in cursor.fetchall()]
 
-    def look_at(self, cursor: Any, table_name: str) -> Table:
-        """Ask everything about a table; one that does not exist has no columns."""
+    def read_table(self, cursor: Any, table_name: str) -> Table:
+        """Return everything about a table; one that does not exist has no columns."""
         cursor.execute(TABLE, [table_name] * 4)
         sql, columns, indexes, references = cursor.fetchone()
         return Table(
@@ -100,13 +100,13 @@ class DatabaseIntrospection(sqlite.DatabaseIntrospection):
 
     def get_table_description(self, cursor: Any, table_name: str) -> list[Any]:
         """Return the columns of a table. Raises `DatabaseError` when it does not exist."""
-        table = self.look_at(cursor, table_name)
+        table = self.read_table(cursor, table_name)
         if not table.columns:
             raise DatabaseError(f"Table {table_name} does not exist.")
         collations = self._collations(table.sql)
         lower = (table.sql or "").lower()
-        # the parts of a key of several columns are not marked one by one
-        simple_key = len(table.primary_key) == 1
+        # Django does not mark the columns of a composite key
+        has_simple_key = len(table.primary_key) == 1
         return [
             sqlite.FieldInfo(
                 column.name,
@@ -118,38 +118,38 @@ class DatabaseIntrospection(sqlite.DatabaseIntrospection):
                 not column.not_null,
                 column.default,
                 collations.get(column.name),
-                bool(column.primary_key) and simple_key,
+                bool(column.primary_key) and has_simple_key,
                 f'json_valid("{column.name.lower()}")' in lower,
             )
             for column in table.columns
-            if column.hidden in SHOWN
+            if column.hidden in VISIBLE
         ]
 
     def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[Any, str]]:
         """Return {column: (column it references, its table)} of a table's foreign keys."""
-        return self._relations(self.look_at(cursor, table_name))
+        return self._relations(self.read_table(cursor, table_name))
 
     def get_primary_key_columns(self, cursor: Any, table_name: str) -> list[str]:
         """Return the columns of the primary key."""
-        return self.look_at(cursor, table_name).primary_key
+        return self.read_table(cursor, table_name).primary_key
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:
-        """Return keys, checks and indexes by their names, which are made up where SQLite has none."""
-        table = self.look_at(cursor, table_name)
+        """Return keys, checks and indexes by their names; where SQLite has no name, one is generated."""
+        table = self.read_table(cursor, table_name)
         constraints: dict[str, dict[str, Any]] = {}
         if table.sql is not None:
-            names = {column.name for column in table.columns if column.hidden in SHOWN}
+            names = {column.name for column in table.columns if column.hidden in VISIBLE}
             constraints |= self._parse_table_constraints(table.sql, names)  # type: ignore[attr-defined]
         for part in table.index_columns:
             if part.sql is None:
-                continue  # found by the parsing above, which knows its name
-            if part.of not in constraints:
-                constraints[part.of] = _constraint([], unique=bool(part.unique), index=True)
-                constraints[part.of]["type"] = Index.suffix
+                continue  # the parsing above found it, with its name
+            if part.index_name not in constraints:
+                constraints[part.index_name] = _constraint([], unique=bool(part.unique), index=True)
+                constraints[part.index_name]["type"] = Index.suffix
                 orders = self._get_index_columns_orders(part.sql)  # type: ignore[attr-defined]
                 if orders is not None:
-                    constraints[part.of]["orders"] = orders
-            constraints[part.of]["columns"].append(part.column)
+                    constraints[part.index_name]["orders"] = orders
+            constraints[part.index_name]["columns"].append(part.column)
         if table.primary_key:
             constraints["__primary__"] = _constraint(table.primary_key, primary_key=True)
         for number, (column, (to_column, to_table)) in enumerate(self._relations(table).items()):
@@ -162,7 +162,7 @@ class DatabaseIntrospection(sqlite.DatabaseIntrospection):
 
     @staticmethod
     def _collations(sql: str | None) -> dict[str, str]:
-        """Return the collations that a table's SQL names, read as simply as Django's backend reads them."""
+        """Return {column: collation} out of a table's SQL, parsed as simply as Django's backend does."""
         if sql is None or "COLLATE" not in sql:
             return {}
         collations = {}

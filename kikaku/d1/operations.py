@@ -10,16 +10,16 @@ from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOp
 from django.db.models import CompositePrimaryKey
 
 from . import temporal
-from .values import INLINE, INLINE_AT_MOST, MAX_BOUND, MAX_SQL, Statement, literal, plain_float
+from .values import INLINE_LENGTH, MAX_BOUND, MAX_INLINE_LENGTH, MAX_SQL, Statement, literal, plain_float
 
-ROOM = MAX_SQL - 10_000  # bytes of SQL for values; the rest is for names and keywords
-SAME_KEY = (
+MAX_VALUE_BYTES = MAX_SQL - 10_000  # of a statement; the rest is for names and keywords
+KEY_BYTES = (
     60  # bytes of `WHEN ("table"."id" = ` … ` THEN ` around a value of bulk_update(), without the names
 )
 
 
 class DatabaseOperations(SQLiteOperations):
-    """What D1 writes otherwise than SQLite in Python's process."""
+    """Operations that need other SQL on D1 than on SQLite in Python's process."""
 
     compiler_module = f"{__package__}.compiler"
 
@@ -59,7 +59,7 @@ class DatabaseOperations(SQLiteOperations):
 
     def subtract_temporals(self, internal_type: str, lhs: Any, rhs: Any) -> Any:
         """Return the microseconds between two values."""
-        subtract = temporal.subtract_times if internal_type == "TimeField" else temporal.subtract_moments
+        subtract = temporal.subtract_times if internal_type == "TimeField" else temporal.subtract_datetimes
         return subtract(lhs, rhs)
 
     def combine_duration_expression(self, connector: str, sub_expressions: Sequence[str]) -> str:
@@ -68,7 +68,7 @@ class DatabaseOperations(SQLiteOperations):
         return temporal.combine_durations(connector, left, right)
 
     def _zones(self, tzname: str | None) -> tuple[str | None, str | None]:
-        """Return the zone asked for and the one that datetimes are stored in, or nothing where they are naive."""
+        """Return (requested zone, zone in which datetimes are stored), or two None where datetimes are naive."""
         return (tzname, self.connection.timezone_name) if tzname and settings.USE_TZ else (None, None)
 
     # ── Other expressions ────────────────────────────────────────────────────────────────────────────────
@@ -83,20 +83,20 @@ class DatabaseOperations(SQLiteOperations):
         return str(super().combine_expression(connector, sub_expressions))
 
     def force_group_by(self) -> list[str]:
-        """Return nothing: only SQLite before 3.39 needs a GROUP BY."""
+        """Return no columns: only SQLite before 3.39 needs a GROUP BY."""
         return []
 
     def for_update_sql(self, *args: Any, **kwargs: Any) -> str:
-        """Return nothing: the compiler tells the connection, which guards the rows that were read."""
+        """Return no SQL: the compiler marks the statement, and the connection guards the rows."""
         return ""
 
     # ── Sizes ────────────────────────────────────────────────────────────────────────────────────────────
 
     def bulk_batch_size(self, fields: Any, objs: Any) -> int:
-        """Return how many objects any one statement can take: by the bytes of SQL and the values that are bound.
+        """Return how many of these objects a statement can take, by the bytes of SQL and the values to bind.
 
-        Django asks with fields for INSERTs, with names for DELETEs, and with "pk" twice and fields for UPDATEs, whose
-        every value goes with a key.
+        Django passes fields for INSERTs, names for DELETEs, and "pk" twice and fields for UPDATEs, where each value
+        comes with a key.
         """
         costs = _costs(list(fields), objs)
         longest = len(costs)
@@ -104,21 +104,23 @@ class DatabaseOperations(SQLiteOperations):
         for end, (length, bound) in enumerate(costs):
             sum_length += length
             sum_bound += bound
-            while sum_length > ROOM or sum_bound > MAX_BOUND:  # from `start` on, those before `end` fit
+            while (
+                sum_length > MAX_VALUE_BYTES or sum_bound > MAX_BOUND
+            ):  # the objects from `start` to before `end` fit
                 longest = min(longest, end - start)
                 sum_length -= costs[start][0]
                 sum_bound -= costs[start][1]
                 start += 1
         return max(longest, 1)
 
-    # ── Texts for people ─────────────────────────────────────────────────────────────────────────────────
+    # ── SQL for debugging ────────────────────────────────────────────────────────────────────────────────
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
-        """Return SQL with its values written in, at any length."""
+        """Return SQL with its values as literals of any length."""
         return str(super().last_executed_query(cursor, sql, params))
 
     def _quote_params_for_last_executed_query(self, params: Iterable[Any]) -> tuple[str, ...]:
-        """Write values as literals. SQLite's backend would ask its connection."""
+        """Return values as literals. SQLite's backend would ask its connection."""
         return tuple(literal(value) for value in params)
 
     # ── Flush ────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +128,7 @@ class DatabaseOperations(SQLiteOperations):
     def sql_flush(
         self, style: Any, tables: Any, *, reset_sequences: bool = False, allow_cascade: bool = False
     ) -> list[str]:
-        """Return the statements that empty tables, those that reference others first."""
+        """Return the statements that empty tables; tables that reference others come first."""
         tables = list(tables)
         if tables:
             references = self._references()
@@ -136,30 +138,30 @@ class DatabaseOperations(SQLiteOperations):
         return list(super().sql_flush(style, tables, reset_sequences=reset_sequences, allow_cascade=False))
 
     def execute_sql_flush(self, sql_list: Any) -> None:
-        """Empty tables in one batch, at whose end foreign keys are checked."""
+        """Empty tables in one batch, with foreign keys checked at its end."""
         self.connection.ensure_connection()
         with self.connection.wrap_database_errors:
             self.connection.connection.apply([Statement(sql.rstrip("; \n")) for sql in sql_list])
 
     def _references_graph(self, table_name: str) -> Any:
-        """Return a table and those that reference it, over any number of steps."""
+        """Return a table and those that reference it, directly or not."""
         return _reachable(table_name, self._references())
 
     def _references(self) -> dict[str, set[str]]:
-        """Read which tables reference a table. Not kept: the schema may change."""
+        """Return {table: tables that reference it}. Not cached: the schema may change."""
         with self.connection.cursor() as cursor:
             cursor.execute(
                 'SELECT k."table", t.name FROM sqlite_master AS t JOIN pragma_foreign_key_list(t.name) AS k '
-                "WHERE t.type = 'table' AND substr(t.name, 1, 4) <> '_cf_'"  # Cloudflare's own are refused
+                "WHERE t.type = 'table' AND substr(t.name, 1, 4) <> '_cf_'"  # D1 refuses its own tables
             )
-            found: dict[str, set[str]] = {}
+            references: dict[str, set[str]] = {}
             for parent, child in cursor.fetchall():
-                found.setdefault(parent, set()).add(child)
-        return found
+                references.setdefault(parent, set()).add(child)
+        return references
 
 
 def _reachable(table: str, references: dict[str, set[str]]) -> list[str]:
-    """Return a table and those that reference it, over any number of steps, each before those that follow it."""
+    """Return a table and those that reference it, directly or not, in breadth-first order."""
     found, at = [table], 0
     while at < len(found):
         found += sorted(references.get(found[at], set()) - set(found))
@@ -168,7 +170,7 @@ def _reachable(table: str, references: dict[str, set[str]]) -> list[str]:
 
 
 def _children_first(tables: Sequence[str], references: dict[str, set[str]]) -> list[str]:
-    """Put tables into an order in which each comes after those that reference it; where they do so in a ring, any."""
+    """Return tables in an order in which each follows those that reference it; in a cycle, in any order."""
     ordered: dict[str, None] = {}
     for table in tables:
         for name in reversed(_reachable(table, references)):
@@ -178,7 +180,7 @@ def _children_first(tables: Sequence[str], references: dict[str, set[str]]) -> l
 
 
 def _costs(fields: list[Any], objects: Iterable[Any]) -> list[tuple[int, int]]:
-    """Estimate for each object the bytes that it needs in a statement, and the values that must be bound."""
+    """Return estimates for each object: (bytes in a statement, number of values to bind)."""
     updates = fields[:2] == ["pk", "pk"]
     names: list[str] = []
     for field in fields[2:] if updates else fields:
@@ -186,32 +188,32 @@ def _costs(fields: list[Any], objects: Iterable[Any]) -> list[tuple[int, int]]:
         names += [getattr(part, "attname", part) for part in parts]
     found = []
     for one in objects:
-        # of other attributes a descriptor might ask the database
+        # reading an attribute might query the database through a descriptor
         values = getattr(one, "__dict__", {})
         costs = [_cost(values.get(name)) for name in names]
         length = sum(cost for cost, _bound in costs)
         if updates:
             key, _bound = _cost(getattr(one, "pk", None))
-            length += key + len(names) * (key + SAME_KEY + 2 * len(one._meta.db_table))
+            length += key + len(names) * (key + KEY_BYTES + 2 * len(one._meta.db_table))
         found.append((length, sum(bound for _cost, bound in costs)))
     return found
 
 
 def _cost(value: Any) -> tuple[int, int]:
-    """Estimate the bytes of SQL for a value, and whether it will be bound: 1 or 0. See `values.render`."""
+    """Return an estimate for a value: (bytes of SQL, 1 if it will be bound else 0). See `values.render`."""
     if value is None:
-        return 32, 0  # may become the moment of writing
+        return 32, 0  # may become the current time
     if isinstance(value, str):
-        if len(value) > INLINE or "\0" in value:
+        if len(value) > INLINE_LENGTH or "\0" in value:
             return 8, 1
         return len(value.encode(errors="replace")) + value.count("'") + 4, 0
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return (8, 1) if len(value) > INLINE_AT_MOST // 2 else (2 * len(value) + 6, 0)
+        return (8, 1) if len(value) > MAX_INLINE_LENGTH // 2 else (2 * len(value) + 6, 0)
     if isinstance(value, float):
         return 32, int(plain_float(value) is None)
     if hasattr(value, "resolve_expression"):
         return 400, 0
     if isinstance(value, (dict, list, tuple)):
         length = len(json.dumps(value, default=str))
-        return (8, 1) if length > INLINE else (length + 4, 0)
+        return (8, 1) if length > INLINE_LENGTH else (length + 4, 0)
     return (32 if isinstance(value, datetime.date) else len(str(value))) + 4, 0

@@ -12,36 +12,37 @@ from django.db.backends.sqlite3 import schema as sqlite
 from .values import quoted
 
 
-class Deferred(list[Any]):
-    """Statements put off to the end of a block. Never "none at all": see `DatabaseSchemaEditor.deferred_sql`."""
+class DeferredSQL(list[Any]):
+    """Statements deferred to the end of a block. Always false: see `DatabaseSchemaEditor.deferred_sql`."""
 
     def __bool__(self) -> bool:
         return False
 
 
 class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
-    """SQLite's editor, whose statements wait in the block's log until something is read."""
+    """SQLite's editor, whose statements are queued in the block's log until something is read."""
 
-    # D1 checks at once: a deferred violation at the end of a batch would reset the database object
+    # D1 checks immediately: a deferred violation at the end of a batch would reset the database object
     sql_create_inline_fk = "REFERENCES %(to_table)s (%(to_column)s)"
     sql_create_column_inline_fk = sql_create_inline_fk
 
     connection: Any
-    _triggers: list[str]  # of the table that is being rebuilt
-    _queues = True  # whether statements wait
+    _triggers: list[str]  # of the table that is rebuilt
+    _queues_statements = True
 
     @property
     def deferred_sql(self) -> list[Any]:
-        """What is put off to the end.
+        """The statements that are deferred to the end of the block.
 
-        Django records a migration in its own block only when nothing is put off, else after it: whoever is killed in
-        between must mend the database by hand. Here the end is still within the block, so the record belongs there.
+        Django records a migration within its block only when no statement is deferred, else after it: a process that is
+        killed in between leaves an applied migration without its record. Here deferred statements run within the block,
+        so the list is false in any case.
         """
         return self._deferred
 
     @deferred_sql.setter
     def deferred_sql(self, statements: list[Any]) -> None:
-        self._deferred = Deferred(statements) if self.atomic_migration else list(statements)
+        self._deferred = DeferredSQL(statements) if self.atomic_migration else list(statements)
 
     def __enter__(self) -> "DatabaseSchemaEditor":
         self._was_deferred = not self.connection.disable_constraint_checking()
@@ -58,7 +59,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
                 self.connection.enable_constraint_checking()
 
     def _finish(self) -> None:
-        """Run what was put off and check foreign keys, so that their errors end the block before its COMMIT."""
+        """Run the deferred statements and check foreign keys, so that an error ends the block before its COMMIT."""
         try:
             for sql in self.deferred_sql:
                 self.execute(sql, None)
@@ -71,54 +72,54 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             raise
 
     def execute(self, sql: Any, params: Any = ()) -> None:
-        """Run a statement; in a block it is only queued, which made migrations three hundred times as fast."""
+        """Run a statement; in a block it is only queued, which makes migrations three hundred times as fast."""
         self.connection.ensure_connection()
         connection = self.connection.connection
-        before, connection.queueing = connection.queueing, self._queues
+        before, connection.is_queueing = connection.is_queueing, self._queues_statements
         try:
             super().execute(sql, params)
         finally:
-            connection.queueing = before
+            connection.is_queueing = before
 
     def add_index(self, model: Any, index: Any) -> None:
-        """Add an index; one over expressions at once: SQLite refuses some, and a caller may go on then."""
-        with self._at_once(index.contains_expressions):
+        """Add an index; one over expressions runs immediately, because SQLite may refuse it and the caller go on."""
+        with self._immediately(index.contains_expressions):
             super().add_index(model, index)
 
     def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Add a constraint; one over expressions at once."""
-        with self._at_once(getattr(constraint, "contains_expressions", False)):
+        """Add a constraint; one over expressions runs immediately."""
+        with self._immediately(getattr(constraint, "contains_expressions", False)):
             super().add_constraint(model, constraint)
 
     @contextmanager
-    def _at_once(self, hurry: bool) -> Iterator[None]:
-        self._queues = not hurry
+    def _immediately(self, immediately: bool) -> Iterator[None]:
+        self._queues_statements = not immediately
         try:
             yield
         finally:
-            self._queues = True
+            self._queues_statements = True
 
     def db_default_sql(self, field: Any) -> Any:
-        """Return the SQL of a database default, in which the clock stays a function."""
-        self.connection.compiling_schema = True
+        """Return the SQL of a database default, in which the current time stays a function."""
+        self.connection.is_compiling_schema = True
         try:
             return super().db_default_sql(field)
         finally:
-            self.connection.compiling_schema = False
+            self.connection.is_compiling_schema = False
 
     # ── Rebuilding a table ───────────────────────────────────────────────────────────────────────────────
-    # Django copies into `new__x`, drops `x` and renames. A rename would leave the violations that dropping `x` counted
-    # for rows that reference it; rows inserted into a new `x` take them back. So `x` is made again and filled.
+    # Django copies `x` into `new__x`, drops `x` and renames. But dropping `x` counts a violation for each row that
+    # references it, which a rename does not undo and an INSERT into `x` does. So `x` is created again and filled.
 
     def delete_model(self, model: Any, handle_autom2m: bool = True) -> None:
-        """Drop a table. When it is about to be rebuilt, remember its triggers and its sequence."""
+        """Drop a table. When it is being rebuilt, keep its triggers and its sequence."""
         if not handle_autom2m:
             self._triggers = self._triggers_of(model._meta.db_table)
-            self._carry_sequence(model, model._meta.db_table, f"new__{model._meta.db_table}")
+            self._copy_sequence(model, model._meta.db_table, f"new__{model._meta.db_table}")
         super().delete_model(model, handle_autom2m)
 
     def alter_db_table(self, model: Any, old_db_table: str, new_db_table: str) -> None:
-        """Rename a table, or end the rebuilding of one."""
+        """Rename a table, or finish rebuilding one."""
         if old_db_table != f"new__{new_db_table}" or model._meta.db_table != old_db_table:
             super().alter_db_table(model, old_db_table, new_db_table)
             return
@@ -129,7 +130,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
         finally:
             model._meta.db_table = old_db_table
         self.deferred_sql = deferred
-        # as `create_model` does: None leaves the % of a default alone
+        # as in `create_model`: without parameters a % in a default stays as it is
         self.execute(sql, params or None)
         columns = ", ".join(
             self.quote_name(field.column)
@@ -140,7 +141,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             f"INSERT INTO {self.quote_name(new_db_table)} ({columns}) "
             f"SELECT {columns} FROM {self.quote_name(old_db_table)}"
         )
-        self._carry_sequence(model, old_db_table, new_db_table)
+        self._copy_sequence(model, old_db_table, new_db_table)
         self.execute(self.sql_delete_table % {"table": self.quote_name(old_db_table)})
         for statement in self.deferred_sql:
             if isinstance(statement, Statement):
@@ -155,8 +156,8 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table])
             return [sql for (sql,) in cursor.fetchall()]
 
-    def _carry_sequence(self, model: Any, old: str, new: str) -> None:
-        """Let the ids of a rebuilt table go on where they were: no deleted row's id is given again."""
+    def _copy_sequence(self, model: Any, old: str, new: str) -> None:
+        """Copy the sequence of a rebuilt table, so that no deleted row's id is given again."""
         if model._meta.auto_field is None:
             return
         old, new = quoted(old), quoted(new)
@@ -166,7 +167,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             "WHERE seq IS NOT NULL",
             None,
         )
-        # of the table's rows the newest holds the greatest number
+        # the newest of the table's rows has the greatest number
         self.execute(
             f"DELETE FROM sqlite_sequence WHERE name = {new} AND rowid < "
             f"(SELECT max(rowid) FROM sqlite_sequence WHERE name = {new})",

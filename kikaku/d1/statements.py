@@ -1,27 +1,25 @@
-"""What a statement does, read from its first words; and what the compiler knows of the SQL it made."""
+"""What a statement does, read from its first words, and what the compiler knows of the SQL that it wrote."""
 
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-READS = frozenset(("SELECT", "VALUES"))
-WRITES = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
-DEFINES = frozenset(("CREATE", "ALTER", "DROP", "REINDEX"))
-# of a write in a block: what would be another value at COMMIT than when the caller was told
-FLEETING = ("random(", "randomblob(", "current_timestamp", "current_date", "current_time", "'now'")
+READ_VERBS = frozenset(("SELECT", "VALUES"))
+WRITE_VERBS = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
+SCHEMA_VERBS = frozenset(("CREATE", "ALTER", "DROP", "REINDEX"))
+# in a write within a block these have another value at COMMIT than in the dry run that the caller saw
+NONDETERMINISTIC = ("random(", "randomblob(", "current_timestamp", "current_date", "current_time", "'now'")
 
 
 class SQL(str):
-    """A statement with what the compiler knows of it. Django's wrappers pass it on as it is."""
+    """A statement with what the compiler knows of it. Django's wrappers pass it on unchanged."""
 
-    columns: int | None = None  # of its rows, when they are known
-    # the rows it reads are locked: table and column of each key among them
+    columns: int | None = None  # of its rows, when known
+    # the rows it reads are locked: table and column of each primary key among the columns
     locks: tuple[tuple[str, int], ...] | None = None
-    sure: bool = (
-        False  # an INSERT that inserts all of its rows, with the ids that are written in it, or fails
-    )
-    reserved: bool = False  # … and these ids were reserved
-    returning: str | None = None  # within a block: the SELECT that stands for RETURNING
+    skip_count_guard: bool = False  # an INSERT that inserts all of its rows, with their ids, or fails
+    has_reserved_ids: bool = False
+    returning: str | None = None  # within a block: the SELECT that replaces RETURNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +30,28 @@ class Kind:
     table: str = ""
 
     @property
-    def reads(self) -> bool:
-        """Whether it gives rows and changes nothing."""
-        return self.verb in READS
+    def is_read(self) -> bool:
+        """Whether it returns rows and changes nothing."""
+        return self.verb in READ_VERBS
 
     @property
-    def writes(self) -> bool:
+    def is_write(self) -> bool:
         """Whether it changes rows."""
-        return self.verb in WRITES
+        return self.verb in WRITE_VERBS
 
     @property
-    def defines(self) -> bool:
+    def is_schema_change(self) -> bool:
         """Whether it changes the schema."""
-        return self.verb in DEFINES
+        return self.verb in SCHEMA_VERBS
 
 
-def kind(sql: str) -> Kind:
-    """Tell what a statement does. A common table expression is passed over to the verb it serves."""
+def kind_of(sql: str) -> Kind:
+    """Return what a statement does. After WITH, it is the verb that uses the common table expressions."""
     words = (word for _at, word in _tokens(sql) if word != ";")
     verb = next(words, "").upper()
     if verb == "WITH":
-        verb = next((word for word in map(str.upper, words) if word in READS | WRITES), "")
-    if verb not in WRITES:
+        verb = next((word for word in map(str.upper, words) if word in READ_VERBS | WRITE_VERBS), "")
+    if verb not in WRITE_VERBS:
         return Kind(verb)
     for word in words:
         if word.upper() in ("OR", "ABORT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK", "INTO", "FROM", "MAIN"):
@@ -62,8 +60,8 @@ def kind(sql: str) -> Kind:
     return Kind(verb)
 
 
-def trimmed(sql: str) -> str:
-    """Cut a semicolon off the end, which D1 would read as the beginning of an empty statement.
+def strip_semicolon(sql: str) -> str:
+    """Return SQL without a semicolon at its end, which D1 would read as the start of an empty statement.
 
     Raises:
         sqlite3.ProgrammingError: there are several statements.
@@ -73,34 +71,38 @@ def trimmed(sql: str) -> str:
     tokens = list(_tokens(sql))
     while tokens and tokens[-1][1] == ";":
         sql = sql[: tokens.pop()[0]]
-    if tokens and tokens[0][1].upper() not in DEFINES and any(word == ";" for _at, word in tokens):
+    if tokens and tokens[0][1].upper() not in SCHEMA_VERBS and any(word == ";" for _at, word in tokens):
         raise sqlite3.ProgrammingError("You can only execute one statement at a time.")
     return sql
 
 
-def trigger_writes(sql: str) -> set[str]:
-    """Name the tables that a trigger writes, lower case."""
-    body = [at for at, word in _tokens(sql) if word.upper() == "BEGIN"]
-    ends = [at for at, word in _tokens(sql) if word == ";"]
-    if not body:
+def tables_written_by_trigger(sql: str) -> set[str]:
+    """Return the names of the tables that a trigger's statements write, lower case."""
+    begins = [at for at, word in _tokens(sql) if word.upper() == "BEGIN"]
+    semicolons = [at for at, word in _tokens(sql) if word == ";"]
+    if not begins:
         return set()
-    starts = [body[0] + len("BEGIN"), *(end + 1 for end in ends)]
-    return {kind(sql[start:]).table for start in starts} - {""}
+    starts = [begins[0] + len("BEGIN"), *(at + 1 for at in semicolons)]
+    return {kind_of(sql[start:]).table for start in starts} - {""}
 
 
-def fleeting(sql: str) -> str | None:
-    """Name what a statement asks the clock or chance for, if it does. The compiler writes the clock as a literal."""
+def nondeterministic(sql: str) -> str | None:
+    """Return the first word of a statement that reads the clock or a random number, if any.
+
+    In compiled SQL only random numbers count: the compiler writes the current time as a literal.
+    """
     lower = sql.lower()
-    return next((word for word in FLEETING[: 1 if isinstance(sql, SQL) else None] if word in lower), None)
+    words = NONDETERMINISTIC[:1] if isinstance(sql, SQL) else NONDETERMINISTIC
+    return next((word for word in words if word in lower), None)
 
 
 def has_returning(sql: str) -> bool:
-    """Tell whether a write gives rows."""
+    """Return whether a write has a RETURNING clause."""
     return "returning" in sql.lower() and any(word.upper() == "RETURNING" for _at, word in _tokens(sql))
 
 
 def _tokens(sql: str) -> Iterator[tuple[int, str]]:
-    """Give the words and semicolons outside of parentheses, texts and comments, each with its place.
+    """Yield (position, word) for words and semicolons outside of parentheses, texts and comments.
 
     A quoted name is a word with its quotes.
     """
@@ -108,11 +110,11 @@ def _tokens(sql: str) -> Iterator[tuple[int, str]]:
     while at < end:
         char, start = sql[at], at
         if sql.startswith("--", at):
-            at = _after(sql, "\n", at)
+            at = _end_of(sql, "\n", at)
         elif sql.startswith("/*", at):
-            at = _after(sql, "*/", at)
+            at = _end_of(sql, "*/", at)
         elif char in "'\"`[":
-            at = _after(sql, "]" if char == "[" else char, at + 1)
+            at = _end_of(sql, "]" if char == "[" else char, at + 1)
             if char != "'" and depth == 0:
                 yield start, sql[start:at]
         elif char in "()":
@@ -129,6 +131,7 @@ def _tokens(sql: str) -> Iterator[tuple[int, str]]:
                 yield start, char
 
 
-def _after(sql: str, mark: str, at: int) -> int:
+def _end_of(sql: str, mark: str, at: int) -> int:
+    """Return the position after the next `mark`, or the end of the SQL."""
     found = sql.find(mark, at)
     return len(sql) if found < 0 else found + len(mark)

@@ -1,9 +1,9 @@
-"""Values on their way to D1 and back, exactly.
+"""Values to D1 and back, exactly.
 
 To D1 they go as SQL literals: a number that JavaScript binds becomes a REAL, and statements without bindings can be
 joined into one element of a batch. Long texts and blobs, texts with NUL and floats whose decimal form SQLite might
-read differently are bound. Back they come as JSON that SQLite itself writes: as numbers of JavaScript, integers
-beyond 2**53 would be rounded.
+read differently are bound. They come back as JSON that SQLite itself writes: JavaScript's numbers would round integers
+beyond 2**53.
 """
 
 import base64
@@ -20,23 +20,23 @@ from django.db import DataError, NotSupportedError
 
 MAX_SQL = 100_000  # bytes of a statement, D1's limit
 MAX_BOUND = 100  # parameters of a statement, D1's limit
-MAX_BLOB = 1_000_000  # bytes: it comes back in hex, and D1 gives 2 MB
-INLINE = 1_000  # characters of a text up to which it is always a literal
-INLINE_AT_MOST = 20_000  # characters beyond which it never is
-ARGUMENTS = 30  # of one SQL function; D1 takes 32
-EXACT = (1e-5, 1e15)  # floats between these come back exactly from 17 digits
+MAX_BLOB = 1_000_000  # bytes: it comes back in hex, and D1 returns 2 MB
+INLINE_LENGTH = 1_000  # characters; a text up to this length is always a literal
+MAX_INLINE_LENGTH = 20_000  # characters; a longer text never is a literal
+MAX_ARGUMENTS = 30  # of one SQL function; D1 takes 32
+EXACT_FLOATS = (1e-5, 1e15)  # between these, 17 digits give back a float exactly
 
 Bound = str | float | bytes
 
 
 class Statement(NamedTuple):
-    """SQL as D1 gets it: values written in, the few that can not be are bound."""
+    """SQL as D1 receives it: with values as literals, and the few that cannot be literals bound."""
 
     sql: str
     bound: tuple[Bound, ...] = ()
 
     def encoded(self) -> list[Any]:
-        """Return it as the gateway's protocol has it."""
+        """Return it in the gateway's protocol: [sql] or [sql, parameters]."""
         if not self.bound:
             return [self.sql]
         return [
@@ -49,38 +49,38 @@ class Statement(NamedTuple):
 
 
 def render(sql: str, parameters: Any) -> Statement:
-    """Write parameters into SQL with Django's placeholders (`%s`, `%(name)s`); None leaves the SQL as it is.
+    """Return SQL with its parameters in place of Django's placeholders (`%s`, `%(name)s`); None leaves it unchanged.
 
     Raises:
         sqlite3.ProgrammingError: number or names of the parameters do not fit, or a type is unknown.
-        sqlite3.DataError, OverflowError: a value that SQLite can not hold.
+        sqlite3.DataError, OverflowError: a value that SQLite cannot hold.
     """
     if parameters is None:
         return Statement(str(sql))
     bound: list[Bound] = []
     try:
         if isinstance(parameters, Mapping):
-            filled = sql % {name: _place(value, bound) for name, value in parameters.items()}
+            filled = sql % {name: _render_value(value, bound) for name, value in parameters.items()}
         else:
-            filled = sql % tuple([_place(value, bound) for value in parameters])
+            filled = sql % tuple([_render_value(value, bound) for value in parameters])
     except UnicodeEncodeError:
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise sqlite3.ProgrammingError(f"The parameters do not fit the placeholders: {error}.") from error
     if " BY " in sql and not isinstance(parameters, Mapping):
-        filled = _no_ordinals(sql, parameters, bound) or filled
+        filled = _without_ordinals(sql, parameters, bound) or filled
     return Statement(filled, tuple(bound))
 
 
-def _no_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str | None:
-    """Keep an integer that directly follows ORDER BY or GROUP BY from being read as the number of a column."""
+def _without_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str | None:
+    """Return the SQL with an integer directly after ORDER BY or GROUP BY cast, so that it is not a column number."""
     pieces = sql.replace("%%", "\0").split("%s")
     if not any(piece.endswith(" BY ") for piece in pieces[:-1]):
         return None
     bound.clear()
     filled = [pieces[0]]
     for before, value, after in zip(pieces[:-1], parameters, pieces[1:], strict=True):
-        placed = _place(value, bound)
+        placed = _render_value(value, bound)
         filled.append(
             f"CAST({placed} AS INTEGER)" if before.endswith(" BY ") and type(value) is int else placed
         )
@@ -89,9 +89,9 @@ def _no_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str
 
 
 def literal(value: Any) -> str:
-    """Write a value of any size as a literal, for what people read: logs and `connection.queries`."""
+    """Return a value of any size as a literal, for logs and `connection.queries`."""
     bound: list[Bound] = []
-    placed = _place(value, bound)
+    placed = _render_value(value, bound)
     if not bound:
         return placed
     if isinstance(bound[0], bytes):
@@ -99,32 +99,32 @@ def literal(value: Any) -> str:
     return quoted(bound[0]) if isinstance(bound[0], str) else repr(bound[0])
 
 
-def _place(value: Any, bound: list[Bound]) -> str:
-    """Give the literal for a value, or bind it and give its placeholder."""
+def _render_value(value: Any, bound: list[Bound]) -> str:
+    """Return the literal for a value, or append it to `bound` and return its placeholder."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, str):
-        return _place_text(value, bound)
+        return _render_text(value, bound)
     if isinstance(value, int):
-        return _integer(value)
+        return _render_integer(value)
     if isinstance(value, float):
-        return _place_float(value, bound)
+        return _render_float(value, bound)
     if isinstance(value, (bytes, bytearray, memoryview)):
         blob = bytes(value)
-        return f"x'{blob.hex()}'" if len(blob) <= INLINE_AT_MOST // 2 else _bind(blob, bound)
+        return f"x'{blob.hex()}'" if len(blob) <= MAX_INLINE_LENGTH // 2 else _bind(blob, bound)
     if isinstance(value, decimal.Decimal):
-        return _place_text(str(value), bound)
+        return _render_text(str(value), bound)
     if isinstance(value, datetime.datetime):
         return quoted(value.isoformat(" "))
     if isinstance(value, (datetime.date, datetime.time)):
         return quoted(value.isoformat())
-    # what a project registered for sqlite3 holds here too; what nobody registered is refused
+    # adapters registered with sqlite3 apply here as well
     adapted: Any = sqlite3.adapt(value, sqlite3.PrepareProtocol, value)
     if adapted is value:
-        raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} can not be given to D1.")
-    return _place(adapted, bound)
+        raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} cannot be given to D1.")
+    return _render_value(adapted, bound)
 
 
 def _bind(value: Bound, bound: list[Bound]) -> str:
@@ -132,30 +132,30 @@ def _bind(value: Bound, bound: list[Bound]) -> str:
     return f"?{len(bound)}"
 
 
-def _integer(value: int) -> str:
+def _render_integer(value: int) -> str:
     if not -(2**63) <= value < 2**63:
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
     return str(int(value)) if value != -(2**63) else "(-9223372036854775807-1)"
 
 
-def _place_text(value: str, bound: list[Bound]) -> str:
+def _render_text(value: str, bound: list[Bound]) -> str:
     value = str.__str__(value)
-    value.encode()  # a lone surrogate is no text: refused here, JavaScript would replace it silently
-    fits = len(value) <= INLINE or (len(bound) >= MAX_BOUND and len(value) <= INLINE_AT_MOST)
+    value.encode()  # raises for a lone surrogate, which JavaScript would replace silently
+    fits = len(value) <= INLINE_LENGTH or (len(bound) >= MAX_BOUND and len(value) <= MAX_INLINE_LENGTH)
     return quoted(value) if fits and "\0" not in value else _bind(value, bound)
 
 
 def quoted(value: str) -> str:
-    """Write a text as a literal. SQLite knows no escape but the doubled quote."""
+    """Return a text as a literal. SQLite has no escape but the doubled quote."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
-    """Write a name as SQL has it."""
+    """Return a name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _place_float(value: float, bound: list[Bound]) -> str:
+def _render_float(value: float, bound: list[Bound]) -> str:
     written = plain_float(value)
     if written is not None:
         return written
@@ -167,7 +167,7 @@ def _place_float(value: float, bound: list[Bound]) -> str:
 
 
 def plain_float(value: float) -> str | None:
-    """Write a float as a literal; None where SQLite might read another one."""
+    """Return a float as a literal; None where SQLite might read another value."""
     if not math.isfinite(value):
         return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
     written = repr(float(value))
@@ -176,8 +176,8 @@ def plain_float(value: float) -> str | None:
     return written if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6) else None
 
 
-def checked(statement: Statement) -> Statement:
-    """Return a statement that keeps D1's limits. Raises `NotSupportedError` or `DataError` that names the limit."""
+def check_limits(statement: Statement) -> Statement:
+    """Return the statement. Raises `NotSupportedError` or `DataError` with the limit of D1 that it exceeds."""
     if len(statement.bound) > MAX_BOUND:
         raise NotSupportedError(
             f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
@@ -186,7 +186,7 @@ def checked(statement: Statement) -> Statement:
     for value in statement.bound:
         if isinstance(value, bytes) and len(value) > MAX_BLOB:
             raise DataError(
-                f"D1 gives back blobs of at most {MAX_BLOB:,} bytes; this one has {len(value):,}. Keep it in a file."
+                f"D1 returns blobs of at most {MAX_BLOB:,} bytes; this one has {len(value):,}. Keep it in a file."
             )
     if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
         raise NotSupportedError(
@@ -196,15 +196,15 @@ def checked(statement: Statement) -> Statement:
     return statement
 
 
-# ── Back ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def cell(column: str, *, exact: bool = True) -> str:
-    """Return the SQL that writes one column into a JSON array, from which `decode` reads the value.
+    """Return the SQL of one column's value in a JSON array, as `decode` reads it.
 
-    A text stands for itself, a blob is `["hex", 1]`. A float is `["1.5"]`. Its 17 digits are SQLite's and not exact
-    beyond `EXACT`: there `exact` makes it `["mantissa|exponent"]` (of two), scaled up first where a power of two could
-    overflow. That takes four times as much SQL for something rare, so it is asked for when such a float is met.
+    A text is itself, a blob is `["hex", 1]`, a float is `["1.5"]`. SQLite's 17 digits are not exact outside of
+    `EXACT_FLOATS`: there `exact` makes it `["mantissa|exponent"]` (base 2), scaled up first where a power of two could
+    overflow. That takes four times as much SQL and is rarely needed, so it is used only after such a float was read.
     """
     real = f"printf('%!.17g',{column})"
     if exact:
@@ -214,7 +214,7 @@ def cell(column: str, *, exact: bool = True) -> str:
             f"(SELECT printf('%d|%d',y*pow(2.0,53-{exponent}),{exponent}-53-"
             f"CASE WHEN abs({column})<1 THEN 600 ELSE 0 END) FROM (SELECT {scaled} AS y))"
         )
-        plain = f"{column}=0 OR abs({column})BETWEEN {EXACT[0]} AND {EXACT[1]} OR abs({column})=9e999"
+        plain = f"{column}=0 OR abs({column})BETWEEN {EXACT_FLOATS[0]} AND {EXACT_FLOATS[1]} OR abs({column})=9e999"
         real = f"CASE WHEN {plain} THEN {real} ELSE {pair} END"
     return (
         f"CASE typeof({column})WHEN'text'THEN {column}||''WHEN'real'THEN json_array({real})"
@@ -223,22 +223,25 @@ def cell(column: str, *, exact: bool = True) -> str:
 
 
 def row(columns: Sequence[str], *, exact: bool = True) -> str:
-    """Return the SQL that writes columns as one JSON array; more than a function takes, as arrays in an array."""
+    """Return the SQL of columns as one JSON array; more than a function takes are arrays in an array."""
     cells = [cell(column, exact=exact) for column in columns]
-    if len(cells) <= ARGUMENTS:
+    if len(cells) <= MAX_ARGUMENTS:
         return f"json_array({','.join(cells)})"
-    parts = [f"json_array({','.join(cells[at : at + ARGUMENTS])})" for at in range(0, len(cells), ARGUMENTS)]
+    parts = [
+        f"json_array({','.join(cells[at : at + MAX_ARGUMENTS])})"
+        for at in range(0, len(cells), MAX_ARGUMENTS)
+    ]
     return f"json_array({','.join(parts)})"
 
 
-class Inexact(Exception):
-    """A float lies where SQLite's digits are not exact: ask again, with exact cells."""
+class InexactFloat(Exception):
+    """A float is in the range where SQLite's digits are not exact: read again with exact cells."""
 
 
 def decode(text: str, columns: int) -> list[tuple[Any, ...]]:
-    """Read a JSON array of the arrays that `row` wrote. Raises `Inexact`."""
+    """Return the rows of a JSON array of the arrays that `row` wrote. Raises `InexactFloat`."""
     rows = json.loads(text)
-    if columns > ARGUMENTS:
+    if columns > MAX_ARGUMENTS:
         rows = [list(chain.from_iterable(parts)) for parts in rows]
     return [tuple([_value(value) if type(value) is list else value for value in values]) for values in rows]
 
@@ -250,6 +253,6 @@ def _value(written: list[Any]) -> float | bytes:
     if bar:
         return math.ldexp(int(mantissa), int(exponent))
     value = float(mantissa)
-    if value and not EXACT[0] <= abs(value) <= EXACT[1] and math.isfinite(value):
-        raise Inexact
+    if value and not EXACT_FLOATS[0] <= abs(value) <= EXACT_FLOATS[1] and math.isfinite(value):
+        raise InexactFloat
     return value

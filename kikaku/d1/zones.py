@@ -1,8 +1,8 @@
 """Time zones in SQL: the UTC offset of an instant as an expression, from Python's own time zone data.
 
-SQLite knows no zones but UTC. What `zoneinfo` says of a zone becomes a search tree over its transitions; from the year
-in which its rule settles (Berlin 1996, New York 2007), one short table serves every year up to 9999: a rule moves
-with the calendar, of which there are fourteen.
+SQLite has no zones but UTC. The transitions of a zone in `zoneinfo` become a search tree. From the year in which its rule
+is constant (Berlin 1996, New York 2007), one short table serves every year up to 9999: the rule depends on the calendar
+of the year alone, and there are fourteen calendars.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-FIRST, LAST = (
+FIRST_YEAR, LAST_YEAR = (
     1800,
     2125,
 )  # years: no zone had a time before; the last exceptions from a rule are Gaza's of 2086
-STEP = 3 * 86_400  # seconds; no offset in the data lasted for less than four days
+SEARCH_STEP = 3 * 86_400  # seconds; no offset in the data lasted less than four days
 
-# The calendar of a year, from an instant in it: the day of the month and the weekday, 364 days after 1 January.
+# the calendar of a year, from an instant in it: day of the month and weekday, 364 days after 1 January
 CALENDAR = "strftime('%%d%%w',{at},'unixepoch','start of year','+364 days')"
 START_OF_YEAR = "unixepoch({at},'unixepoch','start of year')"
 
@@ -31,7 +31,7 @@ class Transition(NamedTuple):
 
 
 class Zone(NamedTuple):
-    """A zone until the end of the year `LAST`."""
+    """A zone until the end of the year `LAST_YEAR`."""
 
     before: int  # the offset before the first transition
     transitions: tuple[Transition, ...]
@@ -43,17 +43,17 @@ def offset(name: str, at: str) -> str:
 
 
 def local_offset(name: str, at: str) -> str:
-    """Return SQL for the same at a time of the zone's own clock.
+    """Return SQL for the same at a local time of the zone.
 
-    A time that the clock shows twice is the first, and one that it skips counts as before the change: as Python
-    has it with `fold=0`.
+    Of a local time that occurs twice it is the first, and one that is skipped counts as before the change, as in Python
+    with `fold=0`.
     """
     return _sql(local_transitions(name)).format(at=at)
 
 
 @lru_cache(maxsize=64)
 def utc_transitions(name: str) -> Zone:
-    """Read a zone's transitions from `zoneinfo`, which does not list them: look often, then halve the interval.
+    """Return a zone's transitions. `zoneinfo` does not list them, so they are searched in steps, then by bisection.
 
     Raises:
         zoneinfo.ZoneInfoNotFoundError: there is no such zone.
@@ -65,10 +65,10 @@ def utc_transitions(name: str) -> Zone:
         return int(ahead.total_seconds())
 
     found = []
-    begin, end = _start(FIRST), _start(LAST + 1)
+    begin, end = _start(FIRST_YEAR), _start(LAST_YEAR + 1)
     before = last = offset_at(begin)
-    for low in range(begin, end, STEP):
-        high = min(low + STEP, end)
+    for low in range(begin, end, SEARCH_STEP):
+        high = min(low + SEARCH_STEP, end)
         if (then := offset_at(high)) == last:
             continue
         while high - low > 1:
@@ -81,7 +81,7 @@ def utc_transitions(name: str) -> Zone:
 
 @lru_cache(maxsize=64)
 def local_transitions(name: str) -> Zone:
-    """Return a zone's transitions by the local clock: each when the later of its two clocks has reached it."""
+    """Return a zone's transitions in local time, each at the later of its time before and after the change."""
     before, transitions = utc_transitions(name)
     pairs = pairwise([Transition(0, before), *transitions])
     return Zone(
@@ -92,18 +92,18 @@ def local_transitions(name: str) -> Zone:
 
 @lru_cache(maxsize=128)
 def _sql(zone: Zone) -> str:
-    """Write the offset as SQL, `{at}` standing for the instant."""
+    """Return the offset as SQL with the placeholder `{at}` for the instant."""
     years = _years(zone)
     rule: dict[str, Zone] = {}  # by calendar
-    settled = FIRST  # the first year that the rule holds for
-    for year in range(LAST, FIRST - 1, -1):
+    settled = FIRST_YEAR  # the first year in which the rule holds
+    for year in range(LAST_YEAR, FIRST_YEAR - 1, -1):
         if rule.setdefault(_calendar(year), years[year]) != years[year]:
             settled = year + 1
             break
     before = tuple(one for one in zone.transitions if one.at < _start(settled))
     history = _tree(zone.before, before, "{at}")
-    if set(rule.values()) == {Zone(years[LAST].before, ())}:
-        ruled = str(years[LAST].before)
+    if set(rule.values()) == {Zone(years[LAST_YEAR].before, ())}:
+        ruled = str(years[LAST_YEAR].before)
     else:
         into_year = f"({{at}}-{START_OF_YEAR})"
         cases = "".join(f" WHEN '{key}' THEN {_tree(*year, into_year)}" for key, year in sorted(rule.items()))
@@ -112,10 +112,10 @@ def _sql(zone: Zone) -> str:
 
 
 def _years(zone: Zone) -> dict[int, Zone]:
-    """Cut a zone into years; their transitions are in seconds from the beginning of the year."""
+    """Return a zone for each year, with transitions in seconds from the start of the year."""
     years = {}
     last, rest = zone.before, list(zone.transitions)
-    for year in range(FIRST, LAST + 1):
+    for year in range(FIRST_YEAR, LAST_YEAR + 1):
         begin, end = _start(year), _start(year + 1)
         within = []
         while rest and rest[0].at < end:
@@ -126,7 +126,7 @@ def _years(zone: Zone) -> dict[int, Zone]:
 
 
 def _tree(before: int, transitions: Sequence[Transition], at: str) -> str:
-    """Write a search among transitions; its depth is their number's logarithm."""
+    """Return SQL for a binary search among transitions."""
     if not transitions:
         return str(before)
     middle = len(transitions) // 2

@@ -1,11 +1,11 @@
 /**
- * Cloudflare's D1 on this machine: `gateway.js` in workerd, offline. For development and tests.
+ * Cloudflare's D1 engine on this machine: `gateway.js` in workerd, offline. For development and tests.
  *
- *   D1_GATEWAY_SECRET=… node engine.mjs --port 8002 --databases kikaku,test_kikaku [--persist DIR] [--with-parent]
+ *   D1_GATEWAY_SECRET=… node engine.mjs --port 8002 --databases app,test_app [--persist DIR] [--with-parent]
  *
- * Prints one line `ready http://127.0.0.1:PORT` when it answers. Ends on SIGTERM and SIGINT; with --with-parent also
- * when its stdin closes, which the kernel does when the parent is gone, however it ended. Without --persist the
- * databases live in a temporary folder, gone at the end.
+ * Prints one line `ready http://127.0.0.1:PORT` when it accepts requests. Ends on SIGTERM and SIGINT; with --with-parent
+ * also when its stdin closes, which happens however the parent process ends. Without --persist the databases are in a
+ * temporary folder that is deleted at the end.
  */
 
 import { readFileSync } from "node:fs";
@@ -51,12 +51,12 @@ engine = new Miniflare({
   bindings: { D1_GATEWAY_SECRET: secret },
   d1Databases: Object.fromEntries(databases.map((name) => [name, name])),
   d1Persist: options.persist ?? false,
-  // workerd's socket straight in front of the gateway: miniflare's own leads through a Worker of its own
+  // workerd's socket directly in front of the gateway: miniflare's own leads through another Worker
   host: "127.0.0.1",
   port: 0,
   unsafeDirectSockets: [{ host: "127.0.0.1", port }],
-  cf: false, // or it asks Cloudflare where this machine is
-  // nothing from the network
+  cf: false, // else miniflare asks Cloudflare where this machine is
+  // no network access
   outboundService: () => {
     throw new Error("offline");
   },

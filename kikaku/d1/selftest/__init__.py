@@ -1,6 +1,6 @@
-"""Asks a live database whether it is as the backend takes it for. `manage.py d1_selftest` prints what it says.
+"""Tests of what the backend assumes of D1, on a live database. `manage.py d1_selftest` runs them and prints the results.
 
-Each assumption is a small function that tells what it saw, or raises `DoesNotHold`. Everything happens in scratch tables
-whose names begin with `_d1_selftest_`; blocks use the backend's own bookkeeping (`_d1_commit` and so on) besides, as any
-block does. Other tables are not touched.
+Each assumption is a small function that returns what it found, or raises `DoesNotHold`. It works in scratch tables whose
+names begin with `_d1_selftest_`; blocks also use the backend's own tables (`_d1_commit` and so on), as any block does.
+Other tables are not touched.
 """

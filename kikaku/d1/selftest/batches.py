@@ -1,13 +1,10 @@
-"""What must hold of batches, and of the errors that carry rows out of one."""
+"""Assumptions about batches, and about errors that carry rows out of a batch."""
 
 import json
 
-from ..errors import TOO_BIG, clean, lacks_setup
-from ..transaction import (
-    JOINED,
-    Log,
-)
-from ..transport import Silence
+from ..errors import TOO_BIG_ERRORS, is_missing_setup, sqlite_message
+from ..log import MAX_JOINED_BYTES, Log
+from ..transport import NoAnswer
 from ..values import Statement
 from .scratch import (
     COMMIT,
@@ -17,35 +14,35 @@ from .scratch import (
     Assumption,
     DoesNotHold,
     Scratch,
-    adding_to,
     insert,
     names,
+    registering_in,
     same,
     scratch,
     shortened,
 )
 
 ASSUMPTIONS: list[Assumption] = []
-assumes = adding_to(ASSUMPTIONS)
+assumption = registering_in(ASSUMPTIONS)
 
 
 # ── Batches ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@assumes(
+@assumption(
     "a batch is applied all or not at all", "COMMIT could leave half of a block: do not use this database"
 )
 def batch_is_atomic(db: Scratch) -> str:
     db.refused(insert("a"), insert("b"), insert("a"))
     same(names(db), [], "rows of a batch whose last statement failed")
     found = db.run(insert("a"), f"SELECT count(*) AS n FROM {ROW}", insert("b"))
-    same([found[1], names(db)], [[[1]], ["a", "b"]], "what a batch sees of itself, and leaves")
-    return "the last of three failed and none was applied; a batch sees what it wrote"
+    same([found[1], names(db)], [[[1]], ["a", "b"]], "what a batch reads of its own writes, and leaves")
+    return "the last of three failed and none was applied; a batch reads its own writes"
 
 
-@assumes(
+@assumption(
     "an element of a batch may hold several statements, joined by `;`",
-    "blocks of more than a few statements fail; the backend would have to send them apart, ten times as slow",
+    "blocks of more than a few statements fail; the backend would have to send them separately, ten times as slow",
 )
 def statements_are_joined(db: Scratch) -> str:
     same("UNIQUE" in db.refused("\n;\n".join([insert("a"), insert("b"), insert("a")])), True, "the refusal")
@@ -53,22 +50,22 @@ def statements_are_joined(db: Scratch) -> str:
     db.run(Statement(f"{insert('a; b')}\n;\nINSERT INTO {ROW}(name) VALUES (?1)", ("bound",)))
     same(names(db), ["a; b", "bound"], "rows of an element whose last statement has a binding")
     one = f"UPDATE {ROW} SET value='x' WHERE name='bound'"
-    count = JOINED // (len(one) + 3)
+    count = MAX_JOINED_BYTES // (len(one) + 3)
     db.run("\n;\n".join([one] * count))
     return f"{count:,} in one element, all or none; bindings go to the last"
 
 
-@assumes(
+@assumption(
     "a batch of 1,100 elements is one request",
     "blocks of many statements fail: a Worker may make 1,000 queries a request (50 on the free plan)",
 )
 def many_elements(db: Scratch) -> str:
     count = 1_100
     same(len(db.run(*["SELECT 1 AS one"] * count)), count, "results")
-    return f"{count:,} results came"
+    return f"{count:,} results"
 
 
-@assumes("a batch of 7 MB is taken", "long blocks fail with fewer bytes than the documented 8 MB")
+@assumption("a batch of 7 MB is accepted", "long blocks fail with fewer bytes than the documented 8 MB")
 def large_batch(db: Scratch) -> str:
     part = 90_000
     found = db.run(*[f"SELECT length('{'x' * part}') AS n"] * (7_000_000 // part))
@@ -76,7 +73,7 @@ def large_batch(db: Scratch) -> str:
     return f"{len(found)} statements of {part:,} bytes"
 
 
-@assumes("who reads sees what others have just committed", "reads come from a replica: blocks would conflict")
+@assumption("a read sees what others have just committed", "reads come from a replica: blocks would conflict")
 def reads_are_current(db: Scratch) -> str:
     other = Scratch(db.django.copy(db.django.alias))
     try:
@@ -85,22 +82,21 @@ def reads_are_current(db: Scratch) -> str:
             same(len(names(other)), number + 1, "rows that another connection sees")
     finally:
         other.django.close()
-    return "another connection saw each of 5 rows at once"
+    return "another connection saw each of 5 rows immediately"
 
 
-@assumes(
-    "a single statement tells its columns by name", "raw SQL with equal names or without rows is misread"
+@assumption(
+    "a single statement returns the names of its columns",
+    "raw SQL with equal names or without rows is misread",
 )
 def columns_are_named(db: Scratch) -> str:
-    found = db.transport.table(
-        Statement("SELECT 1 AS a, 'x' AS b, 2 AS a, 3 AS '9' WHERE 0"), repeatable=False
-    )
+    found = db.transport.raw(Statement("SELECT 1 AS a, 'x' AS b, 2 AS a, 3 AS '9' WHERE 0"), repeatable=False)
     same([found.columns, found.rows], [["a", "b", "a", "9"], []], "columns and rows")
-    return "equal names, and those of an empty result"
+    return "equal names, and the names of an empty result"
 
 
-@assumes(
-    "D1 tells the rows that it bills", "connection.queries shows wrong numbers; nothing else depends on it"
+@assumption(
+    "D1 reports the rows that it bills", "connection.queries shows wrong numbers; nothing else depends on it"
 )
 def rows_are_billed(db: Scratch) -> str:
     wrote, read = db.results(insert("a", "b"), f"SELECT name AS name FROM {ROW}")
@@ -112,22 +108,22 @@ def rows_are_billed(db: Scratch) -> str:
 # ── Errors that carry rows ───────────────────────────────────────────────────────────────────────────────
 
 
-@assumes(
+@assumption(
     "an error's text carries rows out of a batch that is undone",
-    "nothing within a block can be read, and no write can be tried out: do not use this database",
+    "a block can read nothing, and no write can be dry-run: do not use this database",
 )
 def errors_carry_rows(db: Scratch) -> str:
-    said = '新しい "灯り" 😀 \\ \' \u2028 \0\r\n: SQLITE_CONSTRAINT D1_ERROR: _d1_rows: ]'
+    text = '新しい "灯り" 😀 \\ \' \u2028 \0\r\n: SQLITE_CONSTRAINT D1_ERROR: _d1_rows: ]'
     select = f"SELECT json_group_array(json_array(id, value)) FROM {ROW}"
-    row = Statement(f"INSERT INTO {ROW}(id, value) VALUES (7, ?1)", (said,))
-    same(json.loads(db.peek(select, row)), [[7, said]], "rows")
-    same(names(db), [], "rows that a trial left")
+    row = Statement(f"INSERT INTO {ROW}(id, value) VALUES (7, ?1)", (text,))
+    same(json.loads(db.probe(select, row)), [[7, text]], "rows")
+    same(names(db), [], "rows that a dry run left")
     return "with quotes, NUL, emoji, 日本語 and newlines; nothing was applied"
 
 
-@assumes(
+@assumption(
     "an error's text may have 1.9 MB",
-    "within a block, results that are larger than what came whole fail: read less at once there",
+    "within a block, results that are larger than the largest that came complete fail: read less at once there",
 )
 def size_of_errors(db: Scratch) -> str:
     largest, smallest_lost, reason = 0, 0, ""
@@ -144,38 +140,39 @@ def size_of_errors(db: Scratch) -> str:
         else:
             largest = middle
     db.figures["largest_error_text"] = largest
-    if reason and not any(words in reason for words in TOO_BIG):
-        raise DoesNotHold(f"the largest that came whole: {largest:,} characters; beyond: {reason}")
-    return f"the largest that came whole: {largest:,} characters"
+    if reason and not any(words in reason for words in TOO_BIG_ERRORS):
+        raise DoesNotHold(f"the largest that came complete: {largest:,} characters; beyond: {reason}")
+    return f"the largest that came complete: {largest:,} characters"
 
 
 def _lost(db: Scratch, size: int) -> str:
-    """Return why a payload of so many characters does not come whole in an error's text, if it does not."""
+    """Return why a payload of so many characters does not come complete in an error's text; empty if it does."""
     zeros = size // 2 * 2 - 4
     try:
-        payload = db.peek(f"""SELECT '["'||hex(zeroblob({zeros // 2}))||'"]'""")
+        payload = db.probe(f"""SELECT '["'||hex(zeroblob({zeros // 2}))||'"]'""")
     except DoesNotHold as error:
         return str(error)
-    except Silence as silence:
-        return str(silence)
+    except NoAnswer as no_answer:
+        return str(no_answer)
     return "" if payload == f'["{"0" * zeros}"]' else "other characters came"
 
 
-@assumes(
-    "what is over 2 MB is refused as too big", "large results within a block fail instead of coming in pages"
+@assumption(
+    "results over 2 MB are refused as too big", "large results within a block fail instead of coming in pages"
 )
-def too_big_is_said(db: Scratch) -> str:
+def too_big_is_reported(db: Scratch) -> str:
     half = "hex(zeroblob(600000))"
-    text = db.refused(f"INSERT INTO {PREFIX}peek(payload) SELECT {half}||{half}")
-    if not any(words in text for words in TOO_BIG):
-        raise DoesNotHold(f"D1 says {shortened(clean(text))}")
-    return clean(text)
+    text = db.refused(f"INSERT INTO {PREFIX}probe(payload) SELECT {half}||{half}")
+    if not any(words in text for words in TOO_BIG_ERRORS):
+        raise DoesNotHold(f"D1 reports {shortened(sqlite_message(text))}")
+    return sqlite_message(text)
 
 
-@assumes(
-    "errors name what was violated", "IntegrityError, a missing table or a conflict are taken for one another"
+@assumption(
+    "errors name what was violated",
+    "IntegrityError, a missing table and a conflict are mistaken for one another",
 )
-def words_of_errors(db: Scratch) -> str:
+def messages_of_errors(db: Scratch) -> str:
     wrong: list[tuple[str, list[Ask]]] = [
         (f"UNIQUE constraint failed: {ROW}.name", [insert("a"), insert("a")]),
         (f"UNIQUE constraint failed: {ROW}.id", [f"INSERT INTO {ROW}(id) VALUES (1),(1)"]),
@@ -189,15 +186,15 @@ def words_of_errors(db: Scratch) -> str:
     ]
     for words, asks in wrong:
         text = db.refused(*asks)
-        found = clean(text)
+        found = sqlite_message(text)
         if not found.startswith(words):
-            raise DoesNotHold(f"D1 says {shortened(found)!r} instead of {words!r}")
+            raise DoesNotHold(f"D1 reports {shortened(found)!r} instead of {words!r}")
         if "constraint" in words and "SQLITE_CONSTRAINT" not in text:
             raise DoesNotHold(f"no SQLITE_CONSTRAINT in {shortened(text)!r}")
     missing = db.refused(scratch(Log().commit_row()).sql.replace(COMMIT, "_d1_commit_none"))
     same(
-        lacks_setup(missing.replace("_d1_commit_none", "_d1_commit")),
+        is_missing_setup(missing.replace("_d1_commit_none", "_d1_commit")),
         True,
         "a missing table of the backend's own",
     )
-    return f"{len(wrong)} kinds, in SQLite's own words"
+    return f"{len(wrong)} kinds, with SQLite's own messages"

@@ -1,4 +1,4 @@
-"""What must hold of whole blocks, through Django: what all the rest is for."""
+"""Assumptions about whole blocks, through Django."""
 
 from django.db import IntegrityError, transaction
 
@@ -8,18 +8,18 @@ from .scratch import (
     Assumption,
     DoesNotHold,
     Scratch,
-    adding_to,
     insert,
     names,
+    registering_in,
     same,
 )
 
 ASSUMPTIONS: list[Assumption] = []
-assumes = adding_to(ASSUMPTIONS)
+assumption = registering_in(ASSUMPTIONS)
 
 
-class _TakenBack(Exception):
-    """Raised to leave a block."""
+class _RolledBack(Exception):
+    """Raised to leave a block with a rollback."""
 
 
 def _write(db: Scratch, sql: str) -> int:
@@ -28,33 +28,33 @@ def _write(db: Scratch, sql: str) -> int:
         return int(cursor.rowcount)
 
 
-def _seen(db: Scratch) -> list[str]:
+def _read_names(db: Scratch) -> list[str]:
     with db.django.cursor() as cursor:
         cursor.execute(f"SELECT name FROM {ROW} ORDER BY name")
         return [name for (name,) in cursor.fetchall()]
 
 
-@assumes(
+@assumption(
     "a block is committed, or rolled back, as a whole", "transactions do not work: do not use this database"
 )
 def blocks(db: Scratch) -> str:
     alias = db.django.alias
     with transaction.atomic(using=alias):
         same(_write(db, insert("a", "b")), 2, "rowcount")
-        same(_seen(db), ["a", "b"], "what a block sees of itself")
+        same(_read_names(db), ["a", "b"], "what a block reads of its own writes")
         same(names(db), [], "what others see before COMMIT")
     same(names(db), ["a", "b"], "after COMMIT")
     try:
         with transaction.atomic(using=alias):
             _write(db, f"DELETE FROM {ROW}")
-            same(_seen(db), [], "what a block sees of itself")
-            raise _TakenBack
-    except _TakenBack:
+            same(_read_names(db), [], "what a block reads of its own writes")
+            raise _RolledBack
+    except _RolledBack:
         same(names(db), ["a", "b"], "after a rollback")
     return "committed, rolled back; a block sees its own writes, and others do not"
 
 
-@assumes("a savepoint can be gone back to", "nested atomic() blocks do not work")
+@assumption("a block can be rolled back to a savepoint", "nested atomic() blocks do not work")
 def savepoints(db: Scratch) -> str:
     alias = db.django.alias
     with transaction.atomic(using=alias):
@@ -62,9 +62,9 @@ def savepoints(db: Scratch) -> str:
         try:
             with transaction.atomic(using=alias):
                 _write(db, insert("b"))
-                raise _TakenBack
-        except _TakenBack:
-            same(_seen(db), ["a"], "after going back")
+                raise _RolledBack
+        except _RolledBack:
+            same(_read_names(db), ["a"], "after the rollback to the savepoint")
         try:
             with transaction.atomic(using=alias):
                 _write(db, insert("a"))
@@ -76,7 +76,7 @@ def savepoints(db: Scratch) -> str:
     return "after an exception and after an IntegrityError; the block goes on"
 
 
-@assumes("of two writers who meet one gets a conflict", "updates are lost: do not use this database")
+@assumption("one of two concurrent writers gets a conflict", "updates are lost: do not use this database")
 def conflicts_are_found(db: Scratch) -> str:
     alias = db.django.alias
     mine = f"UPDATE {ROW} SET n=n+1 WHERE name='a' AND n=0"
@@ -87,7 +87,7 @@ def conflicts_are_found(db: Scratch) -> str:
         try:
             with transaction.atomic(using=alias):
                 same(_write(db, act), 1, "rowcount")
-                _seen_n(db)
+                _read_n(db)
                 db.run(theirs)
         except TransactionConflict:
             same(db.run(f"SELECT n AS n FROM {ROW} ORDER BY id")[0], [[5], [0]], "after the conflict")
@@ -96,7 +96,7 @@ def conflicts_are_found(db: Scratch) -> str:
     return "on a row that both wrote, and on one that the block had read; nothing of it was applied"
 
 
-def _seen_n(db: Scratch) -> None:
+def _read_n(db: Scratch) -> None:
     with db.django.cursor() as cursor:
         cursor.execute(f"SELECT n FROM {ROW} WHERE name='a'")
         cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Runs the self-test: every assumption in turn, then how long a round trip takes."""
+"""Run the self-test: every assumption in turn, then the latencies."""
 
 import sqlite3
 import time
@@ -9,12 +9,12 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from ..transport import Denied, Refused, Silence
+from ..transport import AccessDenied, D1Error, NoAnswer
 from ..values import Statement
 from . import batches, blocks, guards, sql, values
-from .scratch import NOTE, Assumption, DoesNotHold, Scratch, Unreachable, said, shortened
+from .scratch import NOTE, Assumption, DoesNotHold, Scratch, Unreachable, message_of, shortened
 
-# in the order in which the backend is built
+# each group depends on those before it
 ASSUMPTIONS = [
     *batches.ASSUMPTIONS,
     *guards.ASSUMPTIONS,
@@ -26,7 +26,7 @@ ASSUMPTIONS = [
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a database said to one assumption."""
+    """The result of one assumption."""
 
     name: str
     holds: bool
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long something takes, from here to the database and back."""
+    """How long a request takes, from here to the database and back."""
 
     name: str
     times: int
@@ -45,39 +45,39 @@ class Latency:
     slowest_ms: float
 
 
-def reach(db: Scratch) -> None:
-    """Ask for nothing but an answer. Raises `Unreachable`."""
+def check_reachable(db: Scratch) -> None:
+    """Raise `Unreachable` unless the database answers a SELECT."""
     try:
         answer = db.transport.batch([Statement("SELECT 1 AS one")], repeatable=True)
-    except (Denied, Silence, Refused) as error:
+    except (AccessDenied, NoAnswer, D1Error) as error:
         raise Unreachable(str(error)) from None
     if answer[0].rows != [[1]]:
         raise Unreachable(f"The answer to SELECT 1 is {shortened(repr(answer[0].rows))}.")
 
 
 def examine(db: Scratch, assumption: Assumption) -> Finding:
-    """Test one assumption. Raises `Unreachable` when the database has gone meanwhile."""
+    """Return the result of one assumption. Raises `Unreachable` when the database does not answer any more."""
     began = time.perf_counter()
     try:
         db.clear()
         holds, seen = True, assumption.test(db)
     except DoesNotHold as error:
         holds, seen = False, str(error)
-    except (Refused, sqlite3.Error, DatabaseError) as error:
-        holds, seen = False, f"D1 says {said(error)}"
-    except (Denied, Silence) as error:
-        reach(db)
-        holds, seen = False, f"no answer: {said(error)}"
+    except (D1Error, sqlite3.Error, DatabaseError) as error:
+        holds, seen = False, f"D1 reports {message_of(error)}"
+    except (AccessDenied, NoAnswer) as error:
+        check_reachable(db)
+        holds, seen = False, f"no answer: {message_of(error)}"
     except (ValueError, LookupError, TypeError) as error:
-        holds, seen = False, f"an answer that can not be read ({type(error).__name__})"
+        holds, seen = False, f"an answer that cannot be read ({type(error).__name__})"
     return Finding(assumption.name, holds, shortened(seen), assumption.otherwise, time.perf_counter() - began)
 
 
 def latencies(db: Scratch) -> Iterator[Latency]:
-    """Measure what a page is made of, on fresh scratch tables. Raises `Unreachable`."""
+    """Yield the latencies of what requests consist of, on new scratch tables. Raises `Unreachable`."""
     db.prepare()
-    update = Statement(f"UPDATE {NOTE} SET said='x' WHERE id=1")
-    insert = f"INSERT INTO {NOTE}(id, said) VALUES (%s, 'x')"
+    update = Statement(f"UPDATE {NOTE} SET text='x' WHERE id=1")
+    insert = f"INSERT INTO {NOTE}(id, text) VALUES (%s, 'x')"
     connection, numbers = db.dbapi, iter(range(1_000_000, 2_000_000))
 
     def in_block(act: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> float:
@@ -92,7 +92,7 @@ def latencies(db: Scratch) -> Iterator[Latency]:
         connection.cursor().execute(insert, [next(numbers)])
 
     measures: list[tuple[str, int, Callable[[], float]]] = [
-        ("SELECT 1", 25, lambda: _seconds(lambda: reach(db))),
+        ("SELECT 1", 25, lambda: _seconds(lambda: check_reachable(db))),
         ("a batch of 25 small statements", 10, lambda: _seconds(lambda: db.results(*[update] * 25))),
         ("a write within a block", 10, lambda: in_block(write)),
         ("COMMIT of one write", 10, lambda: in_block(connection.commit, prepare=write)),
@@ -100,8 +100,10 @@ def latencies(db: Scratch) -> Iterator[Latency]:
     for name, times, measure in measures:
         try:
             seconds = [measure() for _time in range(times)]
-        except (Denied, Silence, Refused, sqlite3.Error, DatabaseError):
-            reach(db)  # a database of which something does not hold may refuse: no figure then
+        except (AccessDenied, NoAnswer, D1Error, sqlite3.Error, DatabaseError):
+            check_reachable(
+                db
+            )  # where an assumption does not hold, a request may fail: then there is no figure
             continue
         yield Latency(name, times, round(median(seconds) * 1000, 2), round(max(seconds) * 1000, 2))
 

@@ -1,4 +1,4 @@
-"""The scratch tables of a self-test, and the ways to ask the database about them."""
+"""The scratch tables of a self-test, and helpers to query them."""
 
 import json
 import secrets
@@ -11,25 +11,25 @@ from django.db import DatabaseError
 
 from ..base import DatabaseWrapper
 from ..dbapi import Connection
-from ..errors import clean
-from ..transaction import SETUP
-from ..transport import MARK, Denied, Refused, Result, Silence, Transport
+from ..errors import sqlite_message
+from ..guards import SETUP
+from ..transport import ROWS_MARK, AccessDenied, D1Error, NoAnswer, Result, Transport
 from ..values import Statement
 
 PREFIX = "_d1_selftest_"
 ROW, PARENT, NOTE = f"{PREFIX}row", f"{PREFIX}parent", f"{PREFIX}note"
-PEEK, GUARD, COMMIT = f"{PREFIX}peek", f"{PREFIX}guard", f"{PREFIX}commit"
-SHOWN = 160  # characters of what was seen
+PROBE, GUARD, COMMIT = f"{PREFIX}probe", f"{PREFIX}guard", f"{PREFIX}commit"
+MAX_SHOWN = 160  # characters of a finding
 
 Ask = str | Statement
 
 
 class DoesNotHold(Exception):
-    """Something is not as the backend takes it for; the text says what was seen."""
+    """An assumption does not hold; the text is what was found."""
 
 
 class Unreachable(Exception):
-    """The database can not be asked at all; the text says why."""
+    """The database does not answer; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,55 +37,55 @@ class Assumption:
     """Something that the backend takes for granted."""
 
     name: str
-    otherwise: str  # what it means for its users when it does not hold
-    test: Callable[["Scratch"], str]  # returns what was seen; raises `DoesNotHold`
+    otherwise: str  # the consequence when it does not hold
+    test: Callable[["Scratch"], str]  # returns what it found; raises `DoesNotHold`
 
 
 Test = Callable[["Scratch"], str]
 
 
-def adding_to(assumptions: list[Assumption]) -> Callable[[str, str], Callable[[Test], Test]]:
-    """Return the decorator that adds a test to a list: what must hold, and what it means when it does not."""
+def registering_in(assumptions: list[Assumption]) -> Callable[[str, str], Callable[[Test], Test]]:
+    """Return the decorator that appends a test to a list, with its name and the consequence when it does not hold."""
 
-    def assumes(name: str, otherwise: str) -> Callable[[Test], Test]:
+    def assumption(name: str, otherwise: str) -> Callable[[Test], Test]:
         def add(test: Test) -> Test:
             assumptions.append(Assumption(name, otherwise, test))
             return test
 
         return add
 
-    return assumes
+    return assumption
 
 
 def scratch(statement: Statement) -> Statement:
-    """Turn a statement on the backend's own tables into the same on scratch tables."""
+    """Return a statement on the backend's own tables as one on scratch tables."""
     return Statement(statement.sql.replace("_d1_", PREFIX), statement.bound)
 
 
 def scratch_guard(guard: Statement) -> Statement:
-    """Let a guard on scratch tables write into the scratch guard."""
+    """Return a guard on scratch tables that inserts into the scratch guard table."""
     return Statement(guard.sql.replace("_d1_guard", GUARD, 1), guard.bound)
 
 
-# The backend's own tables under other names, and three as a project may have them.
+# the backend's own tables under other names, and three like those of a project
 TABLES = [
     *(scratch(statement) for statement in SETUP),
     Statement(f"CREATE TABLE {PARENT} (id INTEGER PRIMARY KEY AUTOINCREMENT)"),
-    # `value` takes what it is given as it is
+    # `value` has no type, so it keeps the type of what is stored
     Statement(
         f"CREATE TABLE {ROW} (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, "
         f"n INTEGER NOT NULL DEFAULT 0 CHECK (n >= 0), value, parent INTEGER REFERENCES {PARENT}(id))"
     ),
-    Statement(f"CREATE TABLE {NOTE} (id INTEGER PRIMARY KEY AUTOINCREMENT, said TEXT)"),
+    Statement(f"CREATE TABLE {NOTE} (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)"),
     Statement(
         f"CREATE TRIGGER {PREFIX}notes AFTER UPDATE OF n ON {ROW} BEGIN\n"
-        f"  INSERT INTO {NOTE}(said) VALUES ('before');\n"
-        f"  INSERT INTO {NOTE}(said) VALUES ('after');\n"
+        f"  INSERT INTO {NOTE}(text) VALUES ('before');\n"
+        f"  INSERT INTO {NOTE}(text) VALUES ('after');\n"
         "END"
     ),
     Statement(
         f"CREATE TRIGGER {PREFIX}greets AFTER INSERT ON {ROW} BEGIN\n"
-        f"  INSERT INTO {NOTE}(id, said) VALUES (-NEW.id, 'new');\n"
+        f"  INSERT INTO {NOTE}(id, text) VALUES (-NEW.id, 'new');\n"
         "END"
     ),
 ]
@@ -96,14 +96,14 @@ class Scratch:
     """A database with the scratch tables in it."""
 
     django: DatabaseWrapper
-    figures: dict[str, int] = field(default_factory=dict)  # what was measured, beside the findings
+    figures: dict[str, int] = field(default_factory=dict)  # measured, in addition to the findings
 
     @property
     def dbapi(self) -> Connection:
         """The backend's connection."""
         self.django.ensure_connection()
-        found: Connection = self.django.connection
-        return found
+        connection: Connection = self.django.connection
+        return connection
 
     @property
     def transport(self) -> Transport:
@@ -113,23 +113,23 @@ class Scratch:
     # ── Tables ───────────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self) -> None:
-        """Make the scratch tables; those of an interrupted run go first. Raises `Unreachable`."""
+        """Create the scratch tables, after dropping those of an interrupted run. Raises `Unreachable`."""
         try:
             self.remove()
             self.transport.batch(TABLES, repeatable=False)
-        except (Denied, Silence) as error:
+        except (AccessDenied, NoAnswer) as error:
             raise Unreachable(str(error)) from None
-        except (Refused, DatabaseError, sqlite3.Error) as error:
-            raise Unreachable(f"The scratch tables can not be made: {said(error)}") from None
+        except (D1Error, DatabaseError, sqlite3.Error) as error:
+            raise Unreachable(f"The scratch tables cannot be created: {message_of(error)}") from None
 
     def remove(self) -> None:
-        """Drop whatever bears a scratch table's name."""
+        """Drop all tables and views with the name of a scratch table."""
         names = f"substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
         ask = Statement(f"SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND {names}")
-        there = self.transport.table(ask, repeatable=True).rows
+        tables = self.transport.raw(ask, repeatable=True).rows
         drops = [
             Statement(f'DROP {kind} IF EXISTS "{name}"')
-            for kind, name in sorted(there, key=lambda row: str(row[0]), reverse=True)
+            for kind, name in sorted(tables, key=lambda row: str(row[0]), reverse=True)
         ]
         if drops:
             self.dbapi.apply(drops)
@@ -138,10 +138,10 @@ class Scratch:
         """Empty the scratch tables."""
         self.run(*(f"DELETE FROM {table}" for table in (ROW, PARENT, NOTE, COMMIT)))
 
-    # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── Queries ──────────────────────────────────────────────────────────────────────────────────────────
 
     def results(self, *asks: Ask) -> list[Result]:
-        """Run a batch."""
+        """Run a batch and return its results."""
         statements = [ask if isinstance(ask, Statement) else Statement(ask) for ask in asks]
         return self.transport.batch(statements, repeatable=False)
 
@@ -150,49 +150,51 @@ class Scratch:
         return [result.rows for result in self.results(*asks)]
 
     def value(self, sql: str) -> Any:
-        """Return the one cell that a query gives."""
+        """Return the only cell of a query."""
         return self.run(sql)[0][0][0]
 
     def refused(self, *asks: Ask) -> str:
-        """Run a batch that D1 must refuse, and return its words. Raises `DoesNotHold`."""
+        """Run a batch that D1 must refuse, and return the error text. Raises `DoesNotHold`."""
         try:
             self.run(*asks)
-        except Refused as refusal:
-            return str(refusal)
+        except D1Error as error:
+            return str(error)
         raise DoesNotHold("a batch that must fail was applied")
 
-    def peek(self, select: str, *before: Ask) -> str:
-        """Run statements for nothing, and return the JSON that a SELECT gives after them. Raises `DoesNotHold`."""
-        mark = MARK + secrets.token_hex(8)
-        text = self.refused(*before, f"INSERT INTO {PEEK}(payload) SELECT '{mark}'||({select})")
+    def probe(self, select: str, *before: Ask) -> str:
+        """Dry-run statements, and return the JSON that a SELECT gives after them. Raises `DoesNotHold`."""
+        mark = ROWS_MARK + secrets.token_hex(8)
+        text = self.refused(*before, f"INSERT INTO {PROBE}(payload) SELECT '{mark}'||({select})")
         at = text.find(mark)
         if at < 0:
-            raise DoesNotHold(f"the error does not carry the rows, it says {shortened(clean(text))}")
+            raise DoesNotHold(
+                f"the error does not carry the rows, its text is {shortened(sqlite_message(text))}"
+            )
         at += len(mark)
         try:
             _value, end = json.JSONDecoder().raw_decode(text, at)
         except ValueError:
             raise DoesNotHold(
-                f"the error's text broke off or was changed: {len(text) - at:,} characters came"
+                f"the error's text is incomplete or was changed: {len(text) - at:,} characters came"
             ) from None
         return text[at:end]
 
 
 def same(found: Any, wanted: Any, what: str) -> None:
-    """Raise `DoesNotHold` unless something is as it must be, of the same type."""
+    """Raise `DoesNotHold` unless two values are equal and of the same type; `what` names them."""
     if found != wanted or repr(found) != repr(wanted):
         raise DoesNotHold(f"{what}: {shortened(repr(found))} instead of {shortened(repr(wanted))}")
 
 
 def shortened(text: str) -> str:
-    """Return a text for one line of output."""
+    """Return a text as one line of output, at most `MAX_SHOWN` characters of it."""
     line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}… ({len(line):,} characters)"
+    return line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}… ({len(line):,} characters)"
 
 
-def said(error: Exception) -> str:
-    """Return what D1 said, for one line of output."""
-    return shortened(clean(str(error)))
+def message_of(error: Exception) -> str:
+    """Return the message of an error for one line of output."""
+    return shortened(sqlite_message(str(error)))
 
 
 def insert(*names: str) -> str:
@@ -202,5 +204,5 @@ def insert(*names: str) -> str:
 
 
 def names(db: Scratch) -> list[Any]:
-    """Return the names that are there, in the order in which they came."""
+    """Return the names of all rows, in the order of their insertion."""
     return [row[0] for row in db.run(f"SELECT name FROM {ROW} ORDER BY id")[0]]

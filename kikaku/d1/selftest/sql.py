@@ -1,15 +1,11 @@
-"""What must hold of the schema and of SQL."""
+"""Assumptions about the schema and about SQL."""
 
 import json
 from datetime import UTC, datetime
 from typing import Any
 
+from ..guards import DEFER_FOREIGN_KEYS, REFERENCE_ERROR, guard_references
 from ..statements import SQL
-from ..transaction import (
-    DANGLING,
-    DEFER,
-    guard_references,
-)
 from ..values import MAX_BOUND, MAX_SQL, Statement
 from .scratch import (
     NOTE,
@@ -18,20 +14,20 @@ from .scratch import (
     ROW,
     Assumption,
     Scratch,
-    adding_to,
     names,
+    registering_in,
     same,
     scratch_guard,
 )
 
 ASSUMPTIONS: list[Assumption] = []
-assumes = adding_to(ASSUMPTIONS)
+assumption = registering_in(ASSUMPTIONS)
 
 
 # ── Schema ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@assumes("schema changes are part of a batch", "a migration that fails leaves half of itself behind")
+@assumption("schema changes are part of a batch", "a migration that fails leaves half of its changes behind")
 def schema_is_atomic(db: Scratch) -> str:
     made = f"{PREFIX}made"
     changes = [
@@ -41,42 +37,43 @@ def schema_is_atomic(db: Scratch) -> str:
         f"DROP TABLE {NOTE}",
         f"INSERT INTO {made}(a, b) VALUES (1, 2)",
     ]
-    there = f"SELECT group_concat(name ORDER BY name) AS names FROM sqlite_master WHERE name IN ('{made}','{NOTE}')"
+    existing = f"SELECT group_concat(name ORDER BY name) AS names FROM sqlite_master WHERE name IN ('{made}','{NOTE}')"
     db.refused(*changes, "SELECT nowhere")
-    same(db.value(there), NOTE, "tables of a batch that failed")
+    same(db.value(existing), NOTE, "tables of a batch that failed")
     shape = f"{PREFIX}shape"
     columns = f"SELECT json_group_array(name) FROM pragma_table_info('{shape}')"
     ask = f"CREATE TABLE {shape} AS SELECT * FROM (SELECT a, b, 1 AS c FROM {made}\n) LIMIT 0"
-    same(json.loads(db.peek(columns, *changes, ask)), ["a", "b", "c"], "columns in a trial")
+    same(json.loads(db.probe(columns, *changes, ask)), ["a", "b", "c"], "columns in a dry run")
     db.run(*changes[:3], changes[4], f"DROP TABLE {made}")
-    same(db.value(there), NOTE, "tables after a trial and a batch that dropped its own")
-    return "CREATE, ALTER, DROP: undone with their batch, and seen in a trial"
+    same(db.value(existing), NOTE, "tables after a dry run and a batch that dropped its own")
+    return "CREATE, ALTER, DROP: undone with their batch, and visible in a dry run"
 
 
-@assumes(
-    "foreign keys are checked at once, or at the end where a batch says so", "loaddata and migrations fail"
+@assumption(
+    "foreign keys are checked immediately, or at the end where a batch defers them",
+    "loaddata and migrations fail",
 )
 def foreign_keys(db: Scratch) -> str:
     child, parent = f"INSERT INTO {ROW}(parent) VALUES (1)", f"INSERT INTO {PARENT}(id) VALUES (1)"
     guard = scratch_guard(guard_references({ROW, PARENT}))
     db.refused(child, parent)
-    db.run(DEFER, child, parent, guard)
+    db.run(DEFER_FOREIGN_KEYS, child, parent, guard)
     same(len(names(db)), 1, "rows of a batch with PRAGMA defer_foreign_keys")
     db.refused(child.replace("1)", "2)"), parent.replace("1)", "2)"))
-    text = db.refused(DEFER, child.replace("1)", "3)"), guard)
-    same(DANGLING.replace("_d1_", PREFIX) in text, True, "the guard on references refuses")
-    return "PRAGMA defer_foreign_keys lasts one batch, pragma_foreign_key_check finds what is wrong"
+    text = db.refused(DEFER_FOREIGN_KEYS, child.replace("1)", "3)"), guard)
+    same(REFERENCE_ERROR.replace("_d1_", PREFIX) in text, True, "the guard on references refuses")
+    return "PRAGMA defer_foreign_keys lasts one batch, pragma_foreign_key_check finds violations"
 
 
-@assumes("the schema can be read", "inspectdb, migrations that rebuild a table, and flush fail")
+@assumption("the schema can be read", "inspectdb, migrations that rebuild a table, and flush fail")
 def schema_is_read(db: Scratch) -> str:
     django: Any = db.django
     with django.cursor() as cursor:
-        table = django.introspection.look_at(cursor, ROW)
+        table = django.introspection.read_table(cursor, ROW)
     found = [[column.name for column in table.columns], [one.to_table for one in table.references]]
     same(found, [["id", "name", "n", "value", "parent"], [PARENT]], "columns and references")
-    same(django.ops._references_graph(PARENT), [PARENT, ROW], "who references a table")
-    same(db.dbapi._reach.of(ROW) >= {ROW, NOTE}, True, "what a trigger writes is found")
+    same(django.ops._references_graph(PARENT), [PARENT, ROW], "tables that reference a table")
+    same(db.dbapi._affected_tables.of(ROW) >= {ROW, NOTE}, True, "tables that a trigger writes")
     return "pragma_table_xinfo, index_list, foreign_key_list beside sqlite_master, and triggers' SQL"
 
 
@@ -112,9 +109,7 @@ EXPRESSIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@assumes(
-    "the functions of SQLite that the backend uses are there", "queries with dates, JSON or numbers fail"
-)
+@assumption("the functions of SQLite that the backend uses exist", "queries with dates, JSON or numbers fail")
 def functions(db: Scratch) -> str:
     asks = [Statement(f"SELECT {sql} AS found", ("x",) if "?1" in sql else ()) for sql in EXPRESSIONS]
     for ask, (found,), wanted in zip(asks, db.run(*asks), EXPRESSIONS.values(), strict=True):
@@ -122,7 +117,7 @@ def functions(db: Scratch) -> str:
     return f"{len(EXPRESSIONS)} expressions: calendar, JSON, numbers, texts"
 
 
-@assumes("100 values can be bound", "statements with many long texts fail")
+@assumption("100 values can be bound", "statements with many long texts fail")
 def bound_values(db: Scratch) -> str:
     listed = ",".join(f"(?{number})" for number in range(1, MAX_BOUND + 1))
     wanted = [f"row {number}" for number in range(MAX_BOUND)]
@@ -131,7 +126,7 @@ def bound_values(db: Scratch) -> str:
     return f"{MAX_BOUND} in one statement"
 
 
-@assumes("a statement may have 100 KB", "long INSERTs and IN lists fail")
+@assumption("a statement may have 100 KB", "long INSERTs and IN lists fail")
 def long_sql(db: Scratch) -> str:
     frame = "SELECT length('') AS n"
     length = MAX_SQL - len(frame)
@@ -139,7 +134,7 @@ def long_sql(db: Scratch) -> str:
     return f"{MAX_SQL:,} bytes"
 
 
-@assumes("a result may have 100 columns", "queries of wide tables fail")
+@assumption("a result may have 100 columns", "queries of wide tables fail")
 def wide_results(db: Scratch) -> str:
     wide = SQL(f"SELECT {','.join(map(str, range(100)))}")
     wide.columns = 100
@@ -147,7 +142,7 @@ def wide_results(db: Scratch) -> str:
     return "100 columns, 30 arguments of a function"
 
 
-@assumes(
+@assumption(
     "five queries can be joined by UNION, and a LIKE pattern may have 50 bytes",
     "some queries of the ORM fail",
 )
@@ -157,4 +152,4 @@ def other_limits(db: Scratch) -> str:
     like = f"SELECT '{'灯' * 16}' LIKE '%{'灯' * 16}%' AS yes"
     found = db.run(union, f"SELECT ({conditions}) AS no", like)
     same(found, [[[number] for number in range(5)], [[0]], [[1]]], "rows")
-    return "and 20 conditions side by side"
+    return "and 20 conditions in a row"

@@ -1,4 +1,4 @@
-"""What must hold of values on their way there and back."""
+"""Assumptions about values: what is written is what is read."""
 
 import random
 import struct
@@ -13,15 +13,15 @@ from .scratch import (
     Assumption,
     DoesNotHold,
     Scratch,
-    adding_to,
+    registering_in,
     same,
 )
 
 ASSUMPTIONS: list[Assumption] = []
-assumes = adding_to(ASSUMPTIONS)
+assumption = registering_in(ASSUMPTIONS)
 
 
-def there_and_back(db: Scratch, values: Sequence[Any]) -> None:
+def check_round_trip(db: Scratch, values: Sequence[Any]) -> None:
     """Write values and read them, in autocommit and then in a block that is rolled back. Raises `DoesNotHold`."""
     db.clear()
     connection = db.dbapi
@@ -40,23 +40,25 @@ def there_and_back(db: Scratch, values: Sequence[Any]) -> None:
             same(back, value, "in autocommit" if autocommit else "in a block")
 
 
-@assumes("integers of 64 bits are exact", "large ids and amounts are changed on their way")
+@assumption("integers of 64 bits are exact", "large ids and amounts change in transit")
 def integers(db: Scratch) -> str:
-    there_and_back(db, [0, -1, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])
-    return "also beyond 2^53, to both ends"
+    check_round_trip(db, [0, -1, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])
+    return "also beyond 2^53, to both limits"
 
 
-@assumes("floats are exact", "numbers differ in their last digits, and guards on them conflict for nothing")
+@assumption(
+    "floats are exact", "numbers differ in their last digits, and guards on them conflict without a reason"
+)
 def floats(db: Scratch) -> str:
     chance = random.Random(2026)  # noqa: S311  (the same values each time)
     bits = [struct.unpack("<d", chance.randbytes(8))[0] for _number in range(60)]
     special = [0.1, 1 / 3, 1e22, 1e23, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, float("inf")]
     values = special + [value for value in bits if value == value]
-    there_and_back(db, values)
+    check_round_trip(db, values)
     return f"{len(values)} of all sizes"
 
 
-@assumes("texts are exact", "texts are changed on their way")
+@assumption("texts are exact", "texts change in transit")
 def texts(db: Scratch) -> str:
     odd = [
         "",
@@ -70,26 +72,26 @@ def texts(db: Scratch) -> str:
         "1",
         "null",
     ]
-    there_and_back(db, [*odd, "長い" * 4_000, "x" * 30_000 + "\0", None])
+    check_round_trip(db, [*odd, "長い" * 4_000, "x" * 30_000 + "\0", None])
     return "日本語, emoji, NUL, newlines, quotes; as literals and bound; NULL"
 
 
-@assumes("blobs are exact", "files and other bytes in the database are changed on their way")
+@assumption("blobs are exact", "files and other bytes in the database change in transit")
 def blobs(db: Scratch) -> str:
-    every = bytes(range(256))
-    there_and_back(db, [b"", b"\0", every])
+    all_bytes = bytes(range(256))
+    check_round_trip(db, [b"", b"\0", all_bytes])
     if not isinstance(db.transport, Gateway):
         return "as literals; through REST those over 10,000 bytes are refused"
-    there_and_back(db, [every * 64])
-    _large(db, every * (MAX_BLOB // 256))
+    check_round_trip(db, [all_bytes * 64])
+    _large(db, all_bytes * (MAX_BLOB // 256))
     return f"as literals, and bound up to {MAX_BLOB:,} bytes"
 
 
-@assumes("a value may have 1.9 MB", "large texts are refused with fewer bytes than the documented 2 MB")
+@assumption("a value may have 1.9 MB", "large texts are refused with fewer bytes than the documented 2 MB")
 def large_values(db: Scratch) -> str:
     size = 1_900_000
     _large(db, "x" * size)
-    return f"a text of {size:,} bytes, there and back"
+    return f"a text of {size:,} bytes, written and read"
 
 
 def _large(db: Scratch, value: Any) -> None:
@@ -99,4 +101,4 @@ def _large(db: Scratch, value: Any) -> None:
     db.dbapi.cursor().execute(f"INSERT INTO {ROW}(value) VALUES (%s)", [value])
     (found,) = db.dbapi.cursor().execute(read).fetchall()
     if found[0] != value:
-        raise DoesNotHold(f"{len(found[0]):,} of {len(value):,} came back, or others")
+        raise DoesNotHold(f"{len(found[0]):,} of {len(value):,} came back, or they differ")

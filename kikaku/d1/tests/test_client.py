@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from pytest_django.plugin import DjangoDbBlocker
 
 from ..base import DatabaseWrapper
-from ..client import Shell, shown, width
+from ..client import Shell, display, display_width
 from ..testing.engine import running_engine
 from .test_creation import connect
 
@@ -61,7 +61,7 @@ def talk(connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, *lines: A
         return str(line)
 
     monkeypatch.setattr("builtins.input", answer)
-    Shell(connection, out).converse()
+    Shell(connection, out).run_interactive()
     return out.getvalue(), prompts
 
 
@@ -149,7 +149,7 @@ def test_a_transaction_that_does_not_end_well_changes_nothing(
 
 
 def test_it_lists_tables_and_tells_how_they_were_made(connection: DatabaseWrapper) -> None:
-    """The backend's own and Cloudflare's are not shown."""
+    """The backend's own and Cloudflare's are not display."""
     run(
         connection,
         "CREATE INDEX by_name ON goods (name);\nCREATE VIEW dear AS SELECT * FROM goods;\nBEGIN;\nEND;\n",
@@ -207,7 +207,7 @@ def test_it_runs_single_statements(connection: DatabaseWrapper, capsys: pytest.C
 
 def test_the_terminal_obeys_nothing_that_is_stored() -> None:
     """A customer's name may hold what moves the cursor or renames the window."""
-    assert shown("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
-    assert shown(b"\x00\xff") == "x'00ff'"
-    assert shown("x" * 500) == "x" * 200 + "…"
-    assert width("ｶﾅ カナ が") == 2 + 1 + 4 + 1 + 2
+    assert display("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
+    assert display(b"\x00\xff") == "x'00ff'"
+    assert display("x" * 500) == "x" * 200 + "…"
+    assert display_width("ｶﾅ カナ が") == 2 + 1 + 4 + 1 + 2

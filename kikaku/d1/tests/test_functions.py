@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..base import DatabaseWrapper
-from ..functions import LIKE_BYTES, MANY
+from ..functions import MAX_LIKE_BYTES, MAX_IN_LITERALS
 from ..values import MAX_BOUND, MAX_SQL, render
 
 many = settings(
@@ -200,11 +200,11 @@ def test_the_clock_is_a_literal(d1: DatabaseWrapper, compiled: Compile, ask: Ask
     query = Query(None)
     compiler = query.get_compiler(connection=d1)
     assert compiler.compile(f.Now()) == compiler.compile(f.Now())
-    d1.compiling_schema = True
+    d1.is_compiling_schema = True
     try:
         assert "STRFTIME" in compiled(f.Now())[0]
     finally:
-        d1.compiling_schema = False
+        d1.is_compiling_schema = False
 
 
 # ── Aggregates ───────────────────────────────────────────────────────────────────────────────────────────
@@ -251,8 +251,8 @@ def test_spread_of_a_part(ask: Ask) -> None:
 
 
 def test_spread_over_a_window_is_refused(compiled: Compile) -> None:
-    """A subquery can not be a window function."""
-    with pytest.raises(NotSupportedError, match="StdDev can not be a window function"):
+    """A subquery cannot be a window function."""
+    with pytest.raises(NotSupportedError, match="StdDev cannot be a window function"):
         compiled(m.Window(m.StdDev(N)))
     assert "OVER" in compiled(m.Window(m.Sum(N)))[0]
 
@@ -303,7 +303,7 @@ def test_patterns(ask: Ask, rows: list[tuple[Any, str]], long: str) -> None:
 
 def test_short_patterns_stay_like(compiled: Compile) -> None:
     """Up to 50 bytes a pattern is LIKE's, which is quicker."""
-    fits = "企" * ((LIKE_BYTES - 2) // 3)
+    fits = "企" * ((MAX_LIKE_BYTES - 2) // 3)
     assert compiled(lookups.Contains(X, fits)) == ("(\"x\") LIKE %s ESCAPE '\\'", (f"%{fits}%",))
     assert compiled(lookups.Contains(X, f"{fits}企")) == ('instr(lower(("x")),lower(%s))>0', (f"{fits}企",))
 
@@ -346,11 +346,11 @@ def test_many_values(ask: Ask, compiled: Compile, make: Any) -> None:
 
 def test_lists_that_stay_lists(compiled: Compile) -> None:
     """Few values, and those that JSON does not hold exactly."""
-    assert compiled(lookups.In(N, range(MANY)))[0].count("%s") == MANY
-    assert compiled(lookups.In(R, [n + 0.1 for n in range(MANY + 1)]))[0].count("%s") == MANY + 1
-    assert compiled(lookups.In(X, [f"{n}\0" for n in range(MANY + 1)]))[0].count("%s") == MANY + 1
+    assert compiled(lookups.In(N, range(MAX_IN_LITERALS)))[0].count("%s") == MAX_IN_LITERALS
+    assert compiled(lookups.In(R, [n + 0.1 for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s") == MAX_IN_LITERALS + 1
+    assert compiled(lookups.In(X, [f"{n}\0" for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s") == MAX_IN_LITERALS + 1
     with pytest.raises(EmptyResultSet):
-        compiled(lookups.In(N, [None] * (MANY + 1)))
+        compiled(lookups.In(N, [None] * (MAX_IN_LITERALS + 1)))
 
 
 @pytest.mark.parametrize("connector", (AND, OR))

@@ -376,7 +376,7 @@ def test_an_aborted_batch_carries_its_rows_in_full_and_changes_nothing(
         assert text.removeprefix("D1_ERROR: ").partition(":")[0] == "y" * size
 
 
-# ── Silence ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── NoAnswer ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_nothing_is_written_when_statements_with_values_fail(gateway: GatewayClient, table: str) -> None:

@@ -67,7 +67,7 @@ def run(gateway: GatewayClient, *statements: str) -> Any:
 @pytest.fixture
 def line(engine: Engine, d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Put a line of the test's between `connections["line"]` and the engine."""
-    monkeypatch.setattr(transport, "WAITS", (0.001, 0.01))  # seconds between tries
+    monkeypatch.setattr(transport, "RETRY_WAITS", (0.001, 0.01))  # seconds between tries
     proxy = Proxy(engine.address)
     proxy.up()
     connections["line"] = wrapper(replace(engine, address=f"127.0.0.1:{proxy.port}"), "test_first", "line")
@@ -84,7 +84,7 @@ def test_on_cloudflares_engine_everything_holds(d1: DatabaseWrapper) -> None:
     told = selftest()
     assert told.status == 0
     lines = told.out.splitlines()
-    assert lines[0] == "Asking 'test_first' through the gateway at 127.0.0.1."
+    assert lines[0] == "Testing 'test_first' through the gateway at 127.0.0.1."
     for number, assumption in enumerate(ASSUMPTIONS, 1):
         assert lines[number].startswith(f"[{number:>2}/{len(ASSUMPTIONS)}] {assumption.name} … ok: ")
     assert lines[-1] == f"All {len(ASSUMPTIONS)} assumptions hold."
@@ -187,7 +187,7 @@ def test_it_asks_through_cloudflares_rest_interface_too(
     line.plan(lambda _number: as_rest(engine))
     told = selftest("line")
     assert told.status == 0, told.out
-    assert told.out.startswith("Asking 'test_first' through Cloudflare's REST interface.")
+    assert told.out.startswith("Testing 'test_first' through Cloudflare's REST interface.")
     assert "through REST those over 10,000 bytes are refused" in told.out
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
@@ -269,7 +269,7 @@ def test_an_answer_that_never_comes_is_a_finding_and_the_rest_is_asked(line: Pro
 
     line.plan(lambda _number: drop_large)
     told = selftest("line", json=True)
-    assert (told.status, told.failed()) == (1, ["a batch of 7 MB is taken"])
+    assert (told.status, told.failed()) == (1, ["a batch of 7 MB is accepted"])
 
 
 # ── None at all ──────────────────────────────────────────────────────────────────────────────────────────
@@ -298,10 +298,10 @@ def test_an_engine_that_is_away_is_told(line: Proxy, as_json: bool) -> None:
     told = selftest("line", json=as_json)
     line.up()
     assert told.status == 2
-    assert "could not be asked. D1 can not be reached at 127.0.0.1" in told.errors
+    assert "did not answer. D1 cannot be reached at 127.0.0.1" in told.errors
     if as_json:
         found = json.loads(told.out)
-        assert not found["holds"] and "D1 can not be reached" in found["failure"]
+        assert not found["holds"] and "D1 cannot be reached" in found["failure"]
 
 
 def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
@@ -311,7 +311,7 @@ def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
     line.plan(lambda number: hang_up if number > 40 else None)
     told = selftest("line")
     assert told.status == 2
-    assert "may have stayed behind; the next run removes them" in told.errors
+    assert "may be left over; the next run removes them" in told.errors
     assert [name for name in tables(gateway) if name.startswith(SCRATCH)]
     line.plan({})
     assert selftest("line").status == 0

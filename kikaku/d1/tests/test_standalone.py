@@ -91,7 +91,9 @@ def project(tmp_path: Path) -> Path:
     # the copy would install its own at its first start, from the network
     (tmp_path / NAME / "engine" / "node_modules").symlink_to(MODULES)
     (tmp_path / "project_settings.py").write_text(SETTINGS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = project_settings\npythonpath = .\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nDJANGO_SETTINGS_MODULE = project_settings\npythonpath = .\n"
+    )
     return tmp_path
 
 
@@ -117,7 +119,10 @@ def test_another_project_migrates_writes_and_rolls_back_with_a_renamed_copy(proj
 
 
 def test_the_tests_of_a_renamed_copy_run_in_another_project(project: Path) -> None:
-    somewhere = {"DATABASE_URL": "d1://127.0.0.1:9/app", "D1_GATEWAY_SECRET": "x" * 32}  # no request is sent there
+    somewhere = {
+        "DATABASE_URL": "d1://127.0.0.1:9/app",
+        "D1_GATEWAY_SECRET": "x" * 32,
+    }  # no request is sent there
     collected = run(project, "-m", "pytest", "--collect-only", "-q", NAME, **somewhere)
     assert collected.returncode == 0, collected.stdout + collected.stderr
     sample = [f"{NAME}/tests/test_{name}.py" for name in ("address", "introspection")]

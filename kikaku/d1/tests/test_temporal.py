@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from .. import temporal, zones
 from ..testing.engine import GatewayClient
-from ..values import ARGUMENTS, render
+from ..values import MAX_ARGUMENTS, render
 
 many = settings(
     max_examples=50,
@@ -44,8 +44,8 @@ def ask(gateway: GatewayClient) -> Ask:
         columns = ",".join(f'column{number} AS "{name}"' for number, name in enumerate(names, 1))
         holders = ",".join(f"({','.join(['%s'] * len(names))})" for _ in rows)
         arrays = [
-            f"json_array({','.join(f'c{number}' for number in range(at, min(at + ARGUMENTS, len(expressions))))})"
-            for at in range(0, len(expressions), ARGUMENTS)
+            f"json_array({','.join(f'c{number}' for number in range(at, min(at + MAX_ARGUMENTS, len(expressions))))})"
+            for at in range(0, len(expressions), MAX_ARGUMENTS)
         ]
         whole = render(
             f"WITH q AS MATERIALIZED (SELECT {selected} FROM (SELECT {columns} FROM (VALUES {holders}))) "
@@ -61,9 +61,9 @@ def ask(gateway: GatewayClient) -> Ask:
 X: temporal.Sql = ('"x"', ())
 Y: temporal.Sql = ('"y"', ())
 
-DATE_KINDS = tuple(temporal.DAYS)
-CLOCK_KINDS = tuple(temporal.CLOCKS)
-DATE_PARTS = tuple(part for part in temporal.PARTS if part not in temporal.CLOCK_PARTS)
+DATE_KINDS = tuple(temporal.DATE_PERIODS)
+CLOCK_KINDS = tuple(temporal.TIME_PERIODS)
+DATE_PARTS = tuple(part for part in temporal.DATETIME_PARTS if part not in temporal.TIME_PARTS)
 
 dates = st.dates().map(str)
 datetimes = st.datetimes().map(str)
@@ -131,15 +131,18 @@ def test_parts_and_periods_of_days(ask: Ask, values: list[str]) -> None:
 def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
     """Hours, minutes, seconds and microseconds of datetimes, and their date and time."""
     found = ask(
-        [temporal.extract(part, X) for part in temporal.PARTS]
-        + [temporal.truncate(kind, X) for kind in temporal.MOMENTS]
+        [temporal.extract(part, X) for part in temporal.DATETIME_PARTS]
+        + [temporal.truncate(kind, X) for kind in temporal.DATETIME_PERIODS]
         + [temporal.truncate_to_time(kind, X) for kind in CLOCK_KINDS]
         + [temporal.to_date(X), temporal.to_time(X)],
         [[value] for value in values],
     )
     expected = [
-        [judged(django._sqlite_datetime_extract, part, value) for part in temporal.PARTS]
-        + [judged(django._sqlite_datetime_trunc, kind, value, None, None) for kind in temporal.MOMENTS]
+        [judged(django._sqlite_datetime_extract, part, value) for part in temporal.DATETIME_PARTS]
+        + [
+            judged(django._sqlite_datetime_trunc, kind, value, None, None)
+            for kind in temporal.DATETIME_PERIODS
+        ]
         + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
         + [
             judged(django._sqlite_datetime_cast_date, value, None, None),
@@ -155,12 +158,12 @@ def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
 def test_parts_and_periods_of_times(ask: Ask, values: list[str]) -> None:
     """Parts of a time of the day, and the first second of each of its periods."""
     found = ask(
-        [temporal.extract_from_time(part, X) for part in temporal.CLOCK_PARTS]
+        [temporal.extract_from_time(part, X) for part in temporal.TIME_PARTS]
         + [temporal.truncate_to_time(kind, X) for kind in CLOCK_KINDS],
         [[value] for value in values],
     )
     expected = [
-        [judged(django._sqlite_time_extract, part, value) for part in temporal.CLOCK_PARTS]
+        [judged(django._sqlite_time_extract, part, value) for part in temporal.TIME_PARTS]
         + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
         for value in values
     ]
@@ -176,16 +179,16 @@ JUNK = (
 def test_what_is_no_moment_is_null(ask: Ask) -> None:
     """A text that is none, a day that the month lacks, a number, and NULL: all give NULL, as in Django."""
     of_moments = [
-        *(temporal.extract(part, X) for part in temporal.PARTS),
-        *(temporal.truncate(kind, X) for kind in temporal.MOMENTS),
+        *(temporal.extract(part, X) for part in temporal.DATETIME_PARTS),
+        *(temporal.truncate(kind, X) for kind in temporal.DATETIME_PERIODS),
         *(temporal.extract("hour", X, zone, "UTC") for zone in ZONES),
         temporal.to_date(X),
         temporal.to_time(X),
-        temporal.subtract_moments(X, ("'2020-01-01 00:00:00'", ())),
+        temporal.subtract_datetimes(X, ("'2020-01-01 00:00:00'", ())),
         (temporal.combine_durations("+", '"x"', "1"), ()),
     ]
     of_times = [
-        *(temporal.extract_from_time(part, X) for part in temporal.CLOCK_PARTS),
+        *(temporal.extract_from_time(part, X) for part in temporal.TIME_PARTS),
         temporal.subtract_times(X, ("'10:00:00'", ())),
     ]
     no_moment = [[value] for value in JUNK if value not in (5, 2451545.5, "0000-01-01")]
@@ -201,10 +204,11 @@ def test_the_zone_in_a_text_is_passed_over(ask: Ask) -> None:
         for rest in ("", ".5", ".123", ".123456789", "-05", "+05:30", ".25+01:00")
     ]
     found = ask(
-        [temporal.extract(part, X) for part in temporal.PARTS] + [temporal.to_time(X)], [[v] for v in values]
+        [temporal.extract(part, X) for part in temporal.DATETIME_PARTS] + [temporal.to_time(X)],
+        [[v] for v in values],
     )
     expected = [
-        [django._sqlite_datetime_extract(part, value) for part in temporal.PARTS]
+        [django._sqlite_datetime_extract(part, value) for part in temporal.DATETIME_PARTS]
         + [django._sqlite_datetime_cast_time(value, None, None)]
         for value in values
     ]
@@ -287,7 +291,7 @@ def test_zones_from_everywhere(ask: Ask) -> None:
     for name in sorted(available_timezones())[::10]:
         changes = [at for at, _offset in zones.utc_transitions(name).transitions]
         # the search for them looks every few days
-        assert all(later - earlier > zones.STEP for earlier, later in pairwise(changes)), name
+        assert all(later - earlier > zones.SEARCH_STEP for earlier, later in pairwise(changes)), name
         assert len(zones.offset(name, "_u")) < 12_000, name
         values = [str(EPOCH + datetime.timedelta(seconds=at + by)) for at in changes for by in (-1, 0)]
         values += ["1700-01-01 00:00:00", "3333-07-01 00:00:00"]
@@ -310,7 +314,7 @@ def test_a_zone_without_changes_is_short() -> None:
 @given(rows=st.lists(st.one_of(st.tuples(datetimes, datetimes), st.tuples(dates, dates)), **lists))
 def test_the_time_between_two_moments(ask: Ask, rows: list[tuple[str, str]]) -> None:
     """In microseconds, exactly, over ten thousand years."""
-    found = ask([temporal.subtract_moments(X, Y)], rows)
+    found = ask([temporal.subtract_datetimes(X, Y)], rows)
     check(found, [[django._sqlite_timestamp_diff(left, right)] for left, right in rows], rows)
 
 
@@ -392,7 +396,7 @@ def test_operands_are_written_with_their_parameters() -> None:
         "%s+%s-%s-%s+%s",
         [1, 2, 3, 1, 2],
     )
-    long = "%s" + "+1" * temporal.REPEATED
+    long = "%s" + "+1" * temporal.MAX_REPEATED_LENGTH
     assert temporal.fill("{b}-{a}-{a}", a=(long, [1]), b=("%s", [3])) == (
         f"(SELECT %s-_a-_a FROM (SELECT {long} AS _a))",
         [3, 1],

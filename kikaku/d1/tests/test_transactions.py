@@ -11,7 +11,7 @@ from django.test.utils import isolate_apps
 
 from .. import TransactionConflict, retry_on_conflict, serializable, without_probe
 from ..base import DatabaseWrapper
-from ..transaction import OWN_TABLES
+from ..guards import OWN_TABLES
 
 
 def run(sql: str, *parameters: Any, using: str = "d1") -> list[Any]:
@@ -405,7 +405,7 @@ def test_limits_are_named() -> None:
 def test_a_trial_is_never_applied_not_even_when_somebody_dropped_its_trigger() -> None:
     with block():
         run("UPDATE account SET n = 0")
-    run("DROP TRIGGER _d1_peek_tells")
+    run("DROP TRIGGER _d1_probe_raise")
     with pytest.raises(IntegrityError), block():
         run("UPDATE account SET n = 1")
     assert balances() == [0, 0]
@@ -440,7 +440,7 @@ def test_a_result_over_two_megabytes_is_read_in_a_block_all_the_same() -> None:
 def test_data_may_look_like_anything() -> None:
     for text in (
         "Network connection lost",
-        "no such table: _d1_peek",
+        "no such table: _d1_probe",
         "_d1_rows:",
         ": SQLITE_CONSTRAINT",
         "';--",

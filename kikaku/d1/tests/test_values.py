@@ -386,7 +386,7 @@ def test_python_values_are_written_as_django_writes_them_for_sqlite(d1: Database
     assert run(f"SELECT {', '.join(['%s'] * len(values))}", *values) == [
         ("2026-02-03 04:05:06.000007+00:00", "2026-02-03", "04:05:06.000007", "1.50", 1, b"x", b"y")
     ]
-    with pytest.raises(ProgrammingError, match="type UUID can not be given"):
+    with pytest.raises(ProgrammingError, match="type UUID cannot be given"):
         run("SELECT %s", uuid.uuid4())
 
 

@@ -1,4 +1,4 @@
-"""`manage.py d1_selftest`: ask a live D1 whether it is as the backend takes it for."""
+"""`manage.py d1_selftest`: test on a live D1 database what the backend assumes."""
 
 import json
 import sqlite3
@@ -12,21 +12,21 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from ...base import DatabaseWrapper
-from ...selftest.running import ASSUMPTIONS, Finding, Latency, examine, latencies, reach
+from ...selftest.running import ASSUMPTIONS, Finding, Latency, check_reachable, examine, latencies
 from ...selftest.scratch import Scratch, Unreachable
-from ...transport import Denied, Gateway, Refused, Silence
+from ...transport import AccessDenied, D1Error, Gateway, NoAnswer
 
 
 class Command(BaseCommand):
     help = (
-        "Ask a D1 database, in scratch tables that are removed again, whether everything holds that this backend rests "
-        "on, and how long a round trip takes; about a minute. Exit code 0: all holds, 1: something does not, and what "
-        "that means, 2: the database could not be asked. Example: python manage.py d1_selftest --database default --json"
+        "Test on a D1 database, in scratch tables that are removed again, whether everything holds that this backend "
+        "assumes, and how long a round trip takes; about a minute. Exit code 0: all holds, 1: something does not, "
+        "2: the database did not answer. Example: python manage.py d1_selftest --database default --json"
     )
-    requires_system_checks = []  # a database is looked at, not a project
+    requires_system_checks = []  # this tests a database, not a project
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --database and --json."""
+        """Add --database and --json."""
         parser.add_argument(
             "--database", default=DEFAULT_DB_ALIAS, help="its alias in DATABASES (default: %(default)s)"
         )
@@ -35,16 +35,16 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, database: str, **options: Any) -> None:
-        """Ask, print, and exit as the help says."""
+        """Run the tests, print the results, and exit as the help describes."""
         self.out = self.stderr if options["json"] else self.stdout
         db = Scratch(self._connection(database))
         findings: list[Finding] = []
         measured: list[Latency] = []
         failure = ""
         try:
-            self._say(f"Asking {self._way(db)}.\n")
-            reach(db)
-            self._ask(db, findings, measured)
+            self._print(f"Testing {self._describe(db)}.\n")
+            check_reachable(db)
+            self._run(db, findings, measured)
         except (Unreachable, ImproperlyConfigured) as error:
             failure = str(error)
         holds = not failure and all(finding.holds for finding in findings)
@@ -64,8 +64,8 @@ class Command(BaseCommand):
                 )
             )
         if failure:
-            raise CommandError(f"The database {database!r} could not be asked. {failure}", returncode=2)
-        self._sum_up(findings)
+            raise CommandError(f"The database {database!r} did not answer. {failure}", returncode=2)
+        self._summarize(findings)
         if not holds:
             sys.exit(1)
 
@@ -83,49 +83,47 @@ class Command(BaseCommand):
             )
         return connection
 
-    def _way(self, db: Scratch) -> str:
+    def _describe(self, db: Scratch) -> str:
         settings = db.django.settings_dict
         if isinstance(db.transport, Gateway):
             return f"{settings['NAME']!r} through the gateway at {settings['HOST']}"
         return f"{settings['NAME']!r} through Cloudflare's REST interface"
 
-    def _ask(self, db: Scratch, findings: list[Finding], measured: list[Latency]) -> None:
-        """Test every assumption, then measure; the scratch tables go, whatever happens. Raises `Unreachable`."""
+    def _run(self, db: Scratch, findings: list[Finding], measured: list[Latency]) -> None:
+        """Test every assumption, then measure, and always remove the scratch tables. Raises `Unreachable`."""
         try:
             db.prepare()
             for number, assumption in enumerate(ASSUMPTIONS, 1):
-                self._say(f"[{number:>2}/{len(ASSUMPTIONS)}] {assumption.name}", ending=" … ")
+                self._print(f"[{number:>2}/{len(ASSUMPTIONS)}] {assumption.name}", ending=" … ")
                 findings.append(examine(db, assumption))
-                self._tell(findings[-1])
-            self._say(f"\n{'Milliseconds, there and back':<44}{'median':>8}{'slowest':>10}")
+                self._report(findings[-1])
+            self._print(f"\n{'Milliseconds of a round trip':<44}{'median':>8}{'slowest':>10}")
             for latency in latencies(db):
                 measured.append(latency)
                 name = f"{latency.name} ({latency.times} times)"
-                self._say(f"  {name:<42}{latency.median_ms:>8.1f}{latency.slowest_ms:>10.1f}")
+                self._print(f"  {name:<42}{latency.median_ms:>8.1f}{latency.slowest_ms:>10.1f}")
         finally:
             self._remove(db)
 
     def _remove(self, db: Scratch) -> None:
         try:
             db.remove()
-        except (Denied, Silence, Refused, DatabaseError, sqlite3.Error):
-            self.stderr.write(
-                "Scratch tables (_d1_selftest_…) may have stayed behind; the next run removes them."
-            )
+        except (AccessDenied, NoAnswer, D1Error, DatabaseError, sqlite3.Error):
+            self.stderr.write("Scratch tables (_d1_selftest_…) may be left over; the next run removes them.")
 
-    def _tell(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         word = self.style.SUCCESS("ok") if finding.holds else self.style.ERROR("FAILED")
-        self._say(f"{word}: {finding.seen}")
+        self._print(f"{word}: {finding.seen}")
         if not finding.holds:
-            self._say(f"        This means: {finding.otherwise}.")
+            self._print(f"        This means: {finding.otherwise}.")
 
-    def _sum_up(self, findings: list[Finding]) -> None:
+    def _summarize(self, findings: list[Finding]) -> None:
         failed = sum(not finding.holds for finding in findings)
         if failed:
-            self._say(self.style.ERROR(f"\n{failed} of {len(findings)} assumptions do not hold."))
+            self._print(self.style.ERROR(f"\n{failed} of {len(findings)} assumptions do not hold."))
         else:
-            self._say(self.style.SUCCESS(f"\nAll {len(findings)} assumptions hold."))
+            self._print(self.style.SUCCESS(f"\nAll {len(findings)} assumptions hold."))
 
-    def _say(self, text: str, ending: str = "\n") -> None:
+    def _print(self, text: str, ending: str = "\n") -> None:
         self.out.write(text, ending=ending)
-        self.out.flush()  # each is told as it is done, through a pipe too
+        self.out.flush()  # each result appears when it is known, through a pipe too

@@ -24,7 +24,7 @@ def line(engine: Engine) -> Iterator[Proxy]:
 def bank(engine: Engine, line: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     """Open an account of 100 yen, on whose movements the test looks over a good line."""
     monkeypatch.setattr(
-        transport, "WAITS", (0.001, 0.01)
+        transport, "RETRY_WAITS", (0.001, 0.01)
     )  # seconds between tries; nothing here is overloaded
     line.plan({})
     yield Bank(engine, line)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ...transport import TRIES
+from ...transport import MAX_TRIES
 from .bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
 from .faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
 
@@ -85,7 +85,7 @@ def test_a_line_that_breaks_at_the_commit_leaves_it_unknown(bank: Bank, name: st
     ),
 )
 def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: str, asking: str) -> None:
-    last = COMMIT + TRIES  # the last question is answered
+    last = COMMIT + MAX_TRIES  # the last question is answered
     bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in range(COMMIT + 1, last)})
     told, said = hear(lambda: bank.transfer(bank.customer()))
     assert told is Told.APPLIED, said
@@ -95,7 +95,7 @@ def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: st
 @pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW])
 @pytest.mark.parametrize("committing", FEW)
 def test_a_commit_of_which_d1_can_not_be_asked_is_unknown(bank: Bank, committing: str, asking: str) -> None:
-    questions = range(COMMIT + 1, COMMIT + 1 + TRIES)
+    questions = range(COMMIT + 1, COMMIT + 1 + MAX_TRIES)
     bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in questions})
     told, said = hear(lambda: bank.transfer(bank.customer()))
     assert told is Told.UNKNOWN
@@ -112,7 +112,7 @@ def test_a_commit_of_which_d1_can_not_be_asked_is_unknown(bank: Bank, committing
 @pytest.mark.parametrize("name", LOST)
 def test_a_commit_that_never_comes_is_given_up_and_has_left_nothing(bank: Bank, name: str) -> None:
     """Each question is answered: the caller is told for certain."""
-    bank.line.plan({COMMIT + 2 * attempt: LOST[name] for attempt in range(TRIES)})
+    bank.line.plan({COMMIT + 2 * attempt: LOST[name] for attempt in range(MAX_TRIES)})
     told, said = hear(lambda: bank.transfer(bank.customer()))
     assert told is Told.FAILED
     assert "nothing was written" in said.lower()
@@ -161,7 +161,7 @@ def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
     assert bank.rows() == (101, [])
 
 
-# ── Refused while it is asked ────────────────────────────────────────────────────────────────────────────
+# ── D1Error while it is asked ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
