@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..base import DatabaseWrapper
-from ..functions import MAX_LIKE_BYTES, MAX_IN_LITERALS
+from ..functions import MAX_IN_LITERALS, MAX_LIKE_BYTES
 from ..values import MAX_BOUND, MAX_SQL, render
 
 many = settings(
@@ -347,8 +347,14 @@ def test_many_values(ask: Ask, compiled: Compile, make: Any) -> None:
 def test_lists_that_stay_lists(compiled: Compile) -> None:
     """Few values, and those that JSON does not hold exactly."""
     assert compiled(lookups.In(N, range(MAX_IN_LITERALS)))[0].count("%s") == MAX_IN_LITERALS
-    assert compiled(lookups.In(R, [n + 0.1 for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s") == MAX_IN_LITERALS + 1
-    assert compiled(lookups.In(X, [f"{n}\0" for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s") == MAX_IN_LITERALS + 1
+    assert (
+        compiled(lookups.In(R, [n + 0.1 for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s")
+        == MAX_IN_LITERALS + 1
+    )
+    assert (
+        compiled(lookups.In(X, [f"{n}\0" for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s")
+        == MAX_IN_LITERALS + 1
+    )
     with pytest.raises(EmptyResultSet):
         compiled(lookups.In(N, [None] * (MAX_IN_LITERALS + 1)))
 

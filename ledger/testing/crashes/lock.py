@@ -15,7 +15,7 @@ from kikaku.testing.database import engine, on_d1
 not_on_postgresql = pytest.mark.skipif(
     engine() == "postgresql", reason="PostgreSQL has no lock that keeps all writers out"
 )
-SAID = "can not be reached" if on_d1() else "locked"  # by the error that comes of it
+SAID = "cannot be reached" if on_d1() else "locked"  # by the error that comes of it
 
 
 @contextmanager
