@@ -30,7 +30,7 @@ def link(model: str, pk: Any, text: str) -> str:
     )
 
 
-def money(model: type[Model], field: str) -> Callable[[Any], str]:
+def money_column(model: type[Model], field: str) -> Callable[[Any], str]:
     """Return a column of integer JPY, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
@@ -40,7 +40,7 @@ def money(model: type[Model], field: str) -> Callable[[Any], str]:
     return _like(model, field, column)
 
 
-def when(model: type[Model], field: str) -> Callable[[Any], str]:
+def time_column(model: type[Model], field: str) -> Callable[[Any], str]:
     """Return a column of instants, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
@@ -49,7 +49,7 @@ def when(model: type[Model], field: str) -> Callable[[Any], str]:
     return _like(model, field, column)
 
 
-def day(model: type[Model], field: str) -> Callable[[Any], str]:
+def day_column(model: type[Model], field: str) -> Callable[[Any], str]:
     """Return a column of business days as 2026-11-22, named and sorted like the model's field."""
 
     def column(row: Any) -> str:

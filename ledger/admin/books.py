@@ -19,7 +19,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from kikaku.admin.columns import LINK_CLASSES, day, when
+from kikaku.admin.columns import LINK_CLASSES, day_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import retry_on_duplicate
 from kikaku.money import yen
@@ -109,12 +109,12 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     """The journal."""
 
     list_display = (
-        day(JournalEntry, "day"),
+        day_column(JournalEntry, "day"),
         "description",
         "amount",
         "order",
         "source",
-        when(JournalEntry, "occurred_at"),
+        time_column(JournalEntry, "occurred_at"),
     )
     list_filter = (SourceFilter,)
     list_select_related = ("order",)
@@ -154,12 +154,12 @@ class DailyCloseAdmin(ReadOnlyAdmin):
     """Closed days, each with its evidence to be read and kept."""
 
     list_display = (
-        day(DailyClose, "day"),
+        day_column(DailyClose, "day"),
         "result",
         "stripe_yen",
         "book_yen",
         "report",
-        when(DailyClose, "closed_at"),
+        time_column(DailyClose, "closed_at"),
     )
     date_hierarchy = "day"
     fields = (
@@ -298,12 +298,12 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     """What does not add up, and the button that says how it was resolved."""
 
     list_display = (
-        day(Discrepancy, "day"),
+        day_column(Discrepancy, "day"),
         "kind",
         "amount_yen",
         "state",
         "object_id",
-        when(Discrepancy, "created_at"),
+        time_column(Discrepancy, "created_at"),
     )
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "kind")
     search_fields = ("object_id", "detail")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from kikaku.admin.columns import when
+from kikaku.admin.columns import time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.models import OutgoingMail
 from ledger.sales import mail
@@ -29,8 +29,8 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         "to",
         "kind",
         "state",
-        when(OutgoingMail, "created_at"),
-        when(OutgoingMail, "sent_at"),
+        time_column(OutgoingMail, "created_at"),
+        time_column(OutgoingMail, "sent_at"),
     )
     list_filter = ("status", "kind")
     search_fields = ("to", "subject", "order__number")

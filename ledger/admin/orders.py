@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from kikaku.admin.columns import LINK_CLASSES, moment, when
+from kikaku.admin.columns import LINK_CLASSES, moment, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin import packing
@@ -68,7 +68,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "contents",
         "amount",
         "counter",
-        when(Order, "placed_at"),
+        time_column(Order, "placed_at"),
     )
     list_filter = (TaskFilter, "status", "placed_at", "language")
     list_before_template = "ledger/admin/order_tasks.html"
@@ -109,7 +109,7 @@ class OrderAdmin(ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """Show when an order was paid where it is to be shipped, else when it was placed."""
         if request.GET.get(TaskFilter.parameter_name) == TaskFilter.SHIP:
-            return (*self.list_display[:-1], when(Order, "paid_at"))
+            return (*self.list_display[:-1], time_column(Order, "paid_at"))
         return self.list_display
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -481,7 +481,7 @@ def _last_carrier(actor: str) -> str:
 class ShipmentAdmin(ReadOnlyAdmin):
     """Parcels."""
 
-    list_display = (when(Shipment, "shipped_at"), "order", "carrier", "tracking_number", "actor")
+    list_display = (time_column(Shipment, "shipped_at"), "order", "carrier", "tracking_number", "actor")
     list_filter = ("carrier", "shipped_at")
     list_select_related = ("order",)
     search_fields = ("tracking_number", "order__number")

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from kikaku.admin.columns import day, money, when
+from kikaku.admin.columns import day_column, money_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.models import BalanceTransaction, CheckoutAttempt, Payment, Refund
@@ -33,11 +33,11 @@ class CheckoutAttemptAdmin(ReadOnlyAdmin):
     """Payment pages at Stripe."""
 
     list_display = (
-        when(CheckoutAttempt, "created_at"),
+        time_column(CheckoutAttempt, "created_at"),
         "order",
         "status",
-        when(CheckoutAttempt, "expires_at"),
-        when(CheckoutAttempt, "voucher_expires_at"),
+        time_column(CheckoutAttempt, "expires_at"),
+        time_column(CheckoutAttempt, "voucher_expires_at"),
         "last_error",
         "session_id",
     )
@@ -52,9 +52,9 @@ class PaymentAdmin(ReadOnlyAdmin):
     """Captured money."""
 
     list_display = (
-        when(Payment, "captured_at"),
+        time_column(Payment, "captured_at"),
         "order",
-        money(Payment, "amount"),
+        money_column(Payment, "amount"),
         "paid_by",
         "payment_intent",
     )
@@ -73,9 +73,9 @@ class RefundAdmin(ReadOnlyAdmin):
     """Money on its way back, with what it takes from."""
 
     list_display = (
-        when(Refund, "requested_at"),
+        time_column(Refund, "requested_at"),
         "order",
-        money(Refund, "amount"),
+        money_column(Refund, "amount"),
         "state",
         "reason",
         "actor",
@@ -156,11 +156,11 @@ class BalanceTransactionAdmin(ReadOnlyAdmin):
     """Every change of Stripe's balance, as Stripe tells it."""
 
     list_display = (
-        day(BalanceTransaction, "day"),
+        day_column(BalanceTransaction, "day"),
         "type",
-        money(BalanceTransaction, "amount"),
-        money(BalanceTransaction, "fee"),
-        money(BalanceTransaction, "net"),
+        money_column(BalanceTransaction, "amount"),
+        money_column(BalanceTransaction, "fee"),
+        money_column(BalanceTransaction, "net"),
         "source",
         "id",
     )

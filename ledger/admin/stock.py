@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from kikaku.admin.columns import moment, when
+from kikaku.admin.columns import moment, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
@@ -223,7 +223,15 @@ class StockItemAdmin(ReadOnlyAdmin):
 class StockMovementAdmin(ReadOnlyAdmin):
     """Every change of the shelf."""
 
-    list_display = (when(StockMovement, "occurred_at"), "item", "kind", "change", "note", "actor", "source")
+    list_display = (
+        time_column(StockMovement, "occurred_at"),
+        "item",
+        "kind",
+        "change",
+        "note",
+        "actor",
+        "source",
+    )
     list_filter = ("kind", "occurred_at")
     list_select_related = ("item",)
     search_fields = ("item__sku", "source", "note")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
-from kikaku.admin.columns import when
+from kikaku.admin.columns import time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.ingest import inbox
 from ledger.models import StripeEvent
@@ -31,8 +31,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
         "type",
         "state",
         "attempts",
-        when(StripeEvent, "received_at"),
-        when(StripeEvent, "processed_at"),
+        time_column(StripeEvent, "received_at"),
+        time_column(StripeEvent, "processed_at"),
     )
     list_filter = ("status", "type")
     search_fields = ("id", "type")
