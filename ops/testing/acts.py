@@ -107,7 +107,7 @@ class Acts:
         build.deliver(self.sandbox)
         self.sandbox.pay(build.session_of(build.order()))
         waiting = [
-            one for one in self.sandbox.pending_deliveries() if b"checkout.session.completed" in one.body
+            sent for sent in self.sandbox.pending_deliveries() if b"checkout.session.completed" in sent.body
         ]
         delivery = waiting[0]
 
@@ -177,7 +177,7 @@ def _form(page: Any) -> dict[str, Any]:
 
 
 def _fields(page: Any) -> Iterator[tuple[str, Any]]:
-    formsets = [one.formset for one in page.context_data["inline_admin_formsets"]]
+    formsets = [inline.formset for inline in page.context_data["inline_admin_formsets"]]
     forms = [page.context_data["adminform"].form]
     for formset in formsets:
         forms += [formset.management_form, *formset.forms]

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
 
 
-def job(work: Any = lambda now: "", **how: Any) -> Job:
-    return Job("test", work, every(5), minutes=5, **how)
+def job(work: Any = lambda now: "", **options: Any) -> Job:
+    return Job("test", work, every(5), minutes=5, **options)
 
 
 def test_a_slot_is_the_start_of_its_period() -> None:

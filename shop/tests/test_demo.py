@@ -96,7 +96,7 @@ def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancell
     for day in daily_close.open_days(days.yesterday(NOW)):
         daily_close.close_day(day, now=NOW)
     found = Discrepancy.objects.all()
-    assert {one.kind for one in found} == {Discrepancy.Kind.PAID_AFTER_CANCELLATION}
+    assert {discrepancy.kind for discrepancy in found} == {Discrepancy.Kind.PAID_AFTER_CANCELLATION}
     assert len(found) == counts["paid after cancellation"]
     assert list(checks.check_everything()) == []
 

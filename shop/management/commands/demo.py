@@ -39,8 +39,8 @@ class Command(BaseCommand):
         """Write what is missing. Raises `CommandError` except in a development shop with the stand-in."""
         if settings.PRODUCTION or not settings.SANDBOX:
             raise CommandError(
-                "demo writes an invented shop and invented customers: it runs with ENVIRONMENT=development "
-                "and without STRIPE_SECRET_KEY only."
+                "demo is refused here: it writes an invented shop and invented customers, with "
+                "ENVIRONMENT=development and without STRIPE_SECRET_KEY only."
             )
         from shop.demo import catalogue, history, loader  # production never loads it
 
