@@ -1,4 +1,4 @@
-"""Orders that wait for a konbini voucher, and what may happen to them."""
+"""Orders by konbini: place, pay, cancel, and deliver their events in any order."""
 
 import random
 from datetime import datetime, timedelta
@@ -11,9 +11,8 @@ from ledger.sales import cancellation
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, set_clock
 
-DEADLINE = at(MONDAY + timedelta(days=3), 23, 59) + timedelta(
-    seconds=59
-)  # of a voucher made on Monday: three days
+# of a voucher issued on Monday, valid for three days
+DEADLINE = at(MONDAY + timedelta(days=3), 23, 59) + timedelta(seconds=59)
 
 
 def attempt_of(order: Order) -> CheckoutAttempt:
@@ -21,7 +20,7 @@ def attempt_of(order: Order) -> CheckoutAttempt:
 
 
 def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order | None = None) -> Order:
-    """Let a customer order on Monday at noon, choose the convenience store, and our events be handled."""
+    """Return an order of Monday at noon (or `placed`) whose voucher was issued and stored."""
     now = set_clock(sandbox, now or at(MONDAY))
     order = placed or build.order(now=now)
     sandbox.choose_konbini(build.session_of(order, now=now))
@@ -30,11 +29,11 @@ def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order
     return order
 
 
-def pay(sandbox: Sandbox, order: Order, now: datetime, *, tell: bool = True) -> None:
-    """Pay the order's voucher at a counter; `tell` delivers the events."""
+def pay(sandbox: Sandbox, order: Order, now: datetime, *, deliver: bool = True) -> None:
+    """Pay the order's voucher at `now`, and deliver the events if `deliver`."""
     set_clock(sandbox, now)
     sandbox.pay_voucher(str(attempt_of(order).session_id))
-    if tell:
+    if deliver:
         build.deliver(sandbox)
     order.refresh_from_db()
 
@@ -47,15 +46,15 @@ def assert_sound() -> None:
     assert [str(finding) for finding in checks.check_everything()] == []
 
 
-def shuffled(told: list[Delivery], seed: int) -> list[Delivery]:
-    """Give the deliveries in another order, some of them twice."""
+def shuffled(deliveries: list[Delivery], seed: int) -> list[Delivery]:
+    """Return the deliveries in a random order, some of them twice."""
     rng = random.Random(seed)
-    again = rng.sample(told, rng.randrange(len(told)))
-    return rng.sample([*told, *again], len(told) + len(again))
+    again = rng.sample(deliveries, rng.randrange(len(deliveries)))
+    return rng.sample([*deliveries, *again], len(deliveries) + len(again))
 
 
 def handle(delivery: Delivery, now: datetime) -> None:
-    """Handle an event, and a second time as if it had never been done."""
+    """Receive and handle an event; one that was handled before is handled again."""
     event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     StripeEvent.objects.filter(pk=event.pk).update(status=StripeEvent.Status.PENDING)
     inbox.process(event.pk, now=now)

@@ -1,4 +1,4 @@
-"""Konbini in the admin: until when an order waits at the counter, and what a waiting refund means."""
+"""Konbini in the admin: the deadline of a waiting order, and the state of its refund."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def with_voucher(sandbox: Sandbox) -> Order:
-    """Order and choose the convenience store, by the real clock."""
+    """Return an order whose voucher was issued now."""
     order = build.order()
     sandbox.choose_konbini(build.session_of(order))
     build.deliver(sandbox)
@@ -28,7 +28,7 @@ def deadline_of(order: Order, sandbox: Sandbox) -> str:
     return f"{local.month}月{local.day}日"
 
 
-def test_list_page_and_first_page_say_until_when_an_order_waits_at_the_counter(
+def test_the_deadline_of_a_voucher_is_on_the_list_the_orders_page_and_the_dashboard(
     admin_client: Client, sandbox: Sandbox
 ) -> None:
     order = with_voucher(sandbox)
@@ -44,7 +44,7 @@ def test_list_page_and_first_page_say_until_when_an_order_waits_at_the_counter(
     assert deadline_of(order, sandbox) in tile.note
 
 
-def test_who_cancels_reads_first_that_the_voucher_can_not_be_revoked(staff: Client, sandbox: Sandbox) -> None:
+def test_the_cancel_page_warns_that_a_voucher_cannot_be_revoked(staff: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     answer = staff.get(page_of(order, "cancel"))
     assert "番号を取り消すことはできません" in answer.content.decode()
@@ -54,7 +54,7 @@ def test_who_cancels_reads_first_that_the_voucher_can_not_be_revoked(staff: Clie
     assert "入金があった場合は返金されます" in staff.get(page_of(order)).content.decode()
 
 
-def test_a_refund_that_waits_says_what_it_means(admin_client: Client, sandbox: Sandbox) -> None:
+def test_a_waiting_refund_is_explained(admin_client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     sandbox.pay_voucher(str(order.attempts.get().session_id))
     build.deliver(sandbox)
@@ -74,7 +74,7 @@ def test_a_refund_that_waits_says_what_it_means(admin_client: Client, sandbox: S
     assert "requires_action" not in shown
 
 
-def test_the_list_of_refunds_names_each_state_in_words(admin_client: Client, sandbox: Sandbox) -> None:
+def test_the_list_of_refunds_shows_each_status_in_japanese(admin_client: Client, sandbox: Sandbox) -> None:
     refund = build.refund(build.paid_order(sandbox), 500)
     for status in Refund.Status:
         Refund.objects.filter(pk=refund.pk).update(status=status)

@@ -1,4 +1,4 @@
-"""The payment page: one live page per order, and time alone releases nothing."""
+"""Checkout: an order has at most one open payment page, and time alone releases no stock."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def traffic(sandbox: Sandbox) -> list[Request]:
-    """Collect the requests that reach Stripe."""
+    """Return the list that collects the requests to Stripe."""
     seen: list[Request] = []
 
     def note(request: Request, response: Response) -> None:
@@ -34,7 +34,7 @@ def traffic(sandbox: Sandbox) -> list[Request]:
 
 
 def later(sandbox: Sandbox, **by: float) -> datetime:
-    """Let time pass at Stripe too, and give the new now."""
+    """Move Stripe's clock forward and return the new time."""
     moment = build.now_of(sandbox) + timedelta(**by)
     sandbox.clock = moment.timestamp
     return moment
@@ -48,9 +48,7 @@ def creations(traffic: list[Request]) -> list[Request]:
     ]
 
 
-def test_it_leads_to_stripes_page_and_a_second_click_to_the_same_one(
-    sandbox: Sandbox, traffic: list[Request]
-) -> None:
+def test_a_second_click_leads_to_the_same_payment_page(sandbox: Sandbox, traffic: list[Request]) -> None:
     order = build.order()
     url = checkout.start_payment(order, now=timezone.now())
     assert url == checkout.start_payment(order, now=timezone.now())
@@ -62,7 +60,7 @@ def test_it_leads_to_stripes_page_and_a_second_click_to_the_same_one(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_clicks_at_the_same_time_open_one_page(sandbox: Sandbox, traffic: list[Request]) -> None:
+def test_concurrent_clicks_open_one_page(sandbox: Sandbox, traffic: list[Request]) -> None:
     order = build.order()
     urls = in_parallel(*[lambda: checkout.start_payment(order, now=timezone.now())] * 3)
     assert len(set(urls)) == 1, urls
@@ -70,11 +68,11 @@ def test_two_clicks_at_the_same_time_open_one_page(sandbox: Sandbox, traffic: li
     assert len({request.header("Idempotency-Key") for request in creations(traffic)}) == 1
 
 
-def test_when_stripe_is_down_the_order_stays_open_and_the_next_try_uses_the_same_key(
+def test_when_stripe_is_down_the_order_stays_open_and_the_next_attempt_has_the_same_key(
     sandbox: Sandbox, settings: Settings, traffic: list[Request]
 ) -> None:
     order = build.order()
-    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody listens there
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # no server listens there
     with pytest.raises(checkout.PaymentUnavailable):
         checkout.start_payment(order, now=timezone.now())
     order.refresh_from_db()
@@ -88,15 +86,15 @@ def test_when_stripe_is_down_the_order_stays_open_and_the_next_try_uses_the_same
     assert order.attempts.count() == 1
 
 
-def test_an_answer_that_was_lost_leads_to_the_page_that_stripe_had_made(sandbox: Sandbox) -> None:
+def test_after_a_lost_answer_the_session_at_stripe_is_reused(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
-    # the process died between Stripe's answer and our writing it down
+    # the process ended before it stored Stripe's answer
     CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
     assert build.session_of(order) == session
 
 
-def test_an_attempt_that_never_reached_stripe_in_its_time_makes_room_for_a_new_one(
+def test_an_attempt_that_stripe_would_no_longer_accept_is_replaced(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.order()
@@ -104,12 +102,12 @@ def test_an_attempt_that_never_reached_stripe_in_its_time_makes_room_for_a_new_o
     with pytest.raises(checkout.PaymentUnavailable):
         checkout.start_payment(order, now=timezone.now())
     settings.STRIPE_API_BASE = ""
-    # Stripe wants 30 minutes of life in a new session: this one has 25 left
+    # Stripe wants a new session to last 30 minutes or more: this one has 25 left
     assert checkout.start_payment(order, now=later(sandbox, minutes=10))
     assert sorted(order.attempts.values_list("status", flat=True)) == ["expired", "open"]
 
 
-def test_a_page_whose_time_is_over_is_closed_at_stripe_before_there_is_a_new_one(
+def test_an_old_page_is_closed_at_stripe_before_a_new_one_opens(
     sandbox: Sandbox, traffic: list[Request]
 ) -> None:
     order = build.order()
@@ -119,7 +117,7 @@ def test_a_page_whose_time_is_over_is_closed_at_stripe_before_there_is_a_new_one
     assert new != old
     asked = [request.target for request in traffic if request.method == "POST"]
     assert asked == ["/v1/checkout/sessions", f"/v1/checkout/sessions/{old}/expire", "/v1/checkout/sessions"]
-    # Stripe's word about the old page comes, and leaves the order alone
+    # the event of the old page does not end the order
     build.deliver(sandbox)
     order.refresh_from_db()
     assert order.status == OrderStatus.PENDING
@@ -135,9 +133,11 @@ def test_a_paid_or_cancelled_order_has_no_payment_page(sandbox: Sandbox) -> None
         checkout.start_payment(cancelled, now=timezone.now())
 
 
-def test_a_page_that_was_paid_unheard_of_is_not_replaced_but_paid(sandbox: Sandbox) -> None:
+def test_a_page_whose_payment_event_is_missing_is_recorded_as_paid_instead_of_replaced(
+    sandbox: Sandbox,
+) -> None:
     order = build.order()
-    sandbox.pay(build.session_of(order))  # and the webhook never comes
+    sandbox.pay(build.session_of(order))  # and the webhook is lost
     with pytest.raises(checkout.NotPayable):
         checkout.start_payment(order, now=later(sandbox, minutes=40))
     order.refresh_from_db()
@@ -145,7 +145,7 @@ def test_a_page_that_was_paid_unheard_of_is_not_replaced_but_paid(sandbox: Sandb
     assert order.payments.get().last4 == "4242"
 
 
-def test_an_abandoned_checkout_releases_its_stock_once_and_only_when_its_time_is_over(
+def test_an_abandoned_checkout_releases_its_stock_once_when_its_time_is_over(
     sandbox: Sandbox,
 ) -> None:
     order = build.order([build.line(quantity=3, on_hand=3)])
@@ -164,7 +164,7 @@ def test_an_abandoned_checkout_releases_its_stock_once_and_only_when_its_time_is
     assert not order.mails.exists()
 
 
-def test_stripes_event_alone_releases_an_abandoned_checkout(sandbox: Sandbox) -> None:
+def test_the_event_alone_releases_an_abandoned_checkout(sandbox: Sandbox) -> None:
     order = build.order()
     build.session_of(order)
     moment = later(sandbox, minutes=40)
@@ -188,7 +188,7 @@ def test_time_alone_releases_nothing_while_stripe_does_not_answer(
     assert StockItem.objects.get().reserved == 1
 
 
-def test_a_checkout_that_was_paid_in_the_last_second_is_paid_and_not_released(sandbox: Sandbox) -> None:
+def test_a_checkout_paid_at_the_last_moment_keeps_its_stock(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
     later(sandbox, minutes=34)
@@ -203,7 +203,7 @@ def test_a_checkout_that_was_paid_in_the_last_second_is_paid_and_not_released(sa
     assert not Discrepancy.objects.exists()
 
 
-def test_an_order_that_never_got_a_page_ends_when_its_time_is_over(sandbox: Sandbox) -> None:
+def test_an_order_without_a_page_ends_when_its_time_is_over(sandbox: Sandbox) -> None:
     order = build.order(now=timezone.now())
     assert checkout.expire_due(now=timezone.now() + timedelta(minutes=30)) == 0
     assert checkout.expire_due(now=timezone.now() + timedelta(minutes=36)) == 1
@@ -211,7 +211,7 @@ def test_an_order_that_never_got_a_page_ends_when_its_time_is_over(sandbox: Sand
     assert order.status == OrderStatus.CANCELLED
 
 
-def test_a_page_made_while_the_order_was_cancelled_does_not_stay_payable(sandbox: Sandbox) -> None:
+def test_a_page_created_while_the_order_is_cancelled_is_closed(sandbox: Sandbox) -> None:
     order = build.order()
 
     def cancel_meanwhile(request: Request, response: Response) -> None:
@@ -226,7 +226,7 @@ def test_a_page_made_while_the_order_was_cancelled_does_not_stay_payable(sandbox
     assert stripe_client.retrieve_session(str(attempt.session_id))["status"] == "expired"
 
 
-def test_expiring_many_asks_the_database_in_bounded_steps(
+def test_expiring_an_attempt_takes_a_bounded_number_of_queries(
     sandbox: Sandbox, django_assert_max_num_queries: Callable[..., object], tmp_path: Path
 ) -> None:
     line = build.line(on_hand=50)
@@ -238,7 +238,7 @@ def test_expiring_many_asks_the_database_in_bounded_steps(
         assert checkout.expire_due(now=moment) == 3
 
 
-def test_a_key_that_was_used_with_other_parameters_makes_no_second_page_before_its_time_is_over(
+def test_a_key_used_with_other_parameters_opens_no_second_page_before_its_time_is_over(
     sandbox: Sandbox,
 ) -> None:
     order = build.order()
@@ -252,7 +252,7 @@ def test_a_key_that_was_used_with_other_parameters_makes_no_second_page_before_i
     assert checkout.expire_due(now=later(sandbox, minutes=40)) == 1
 
 
-def test_an_attempt_of_which_stripe_never_heard_ends_with_its_order(
+def test_an_attempt_that_never_reached_stripe_ends_with_its_order(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.order()
@@ -265,7 +265,7 @@ def test_an_attempt_of_which_stripe_never_heard_ends_with_its_order(
     assert order.status == OrderStatus.CANCELLED
 
 
-def test_a_page_that_stripe_made_but_we_never_heard_of_is_closed_too(sandbox: Sandbox) -> None:
+def test_a_session_whose_creation_was_not_stored_is_closed_too(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
     CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
@@ -274,7 +274,7 @@ def test_a_page_that_stripe_made_but_we_never_heard_of_is_closed_too(sandbox: Sa
     assert stripe_client.retrieve_session(session)["status"] == "expired"
 
 
-def test_an_order_that_lost_its_stock_or_has_a_completed_page_gets_no_other_page(sandbox: Sandbox) -> None:
+def test_an_order_without_stock_or_with_a_completed_page_gets_no_other_page(sandbox: Sandbox) -> None:
     order = build.order()
     build.session_of(order)
     CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.COMPLETE)
@@ -286,7 +286,7 @@ def test_an_order_that_lost_its_stock_or_has_a_completed_page_gets_no_other_page
         checkout.start_payment(other, now=timezone.now())
 
 
-def test_what_stripe_refuses_leaves_the_order_open_and_no_live_page(sandbox: Sandbox) -> None:
+def test_a_refused_session_leaves_the_order_open_without_a_live_attempt(sandbox: Sandbox) -> None:
     order = build.order()
     Order.objects.update(email="not-an-address")
     order.refresh_from_db()
@@ -300,16 +300,16 @@ def test_what_stripe_refuses_leaves_the_order_open_and_no_live_page(sandbox: San
 
 
 @pytest.fixture
-def ailing(sandbox: Sandbox, settings: Settings) -> Iterator[list[str]]:
-    """Put a server in Stripe's place that answers 500 to the sessions in the yielded list, and else as Stripe does."""
-    ill: list[str] = []
+def failing_sessions(sandbox: Sandbox, settings: Settings) -> Iterator[list[str]]:
+    """Yield a list of sessions about which Stripe answers 500; other calls reach the stand-in."""
+    failing: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             request = Request(self.command, self.path, dict(self.headers.items()), body)
-            sick = any(session in self.path for session in ill)
-            answer = Response(500, {}, b"{}") if sick else sandbox.handle(request)
+            fails = any(session in self.path for session in failing)
+            answer = Response(500, {}, b"{}") if fails else sandbox.handle(request)
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
@@ -318,32 +318,32 @@ def ailing(sandbox: Sandbox, settings: Settings) -> Iterator[list[str]]:
         do_GET = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
-    yield ill
+    yield failing
     server.shutdown()
     server.server_close()
 
 
-def test_one_page_without_an_answer_does_not_hold_up_the_others(sandbox: Sandbox, ailing: list[str]) -> None:
+def test_one_session_without_an_answer_does_not_stop_the_others(
+    sandbox: Sandbox, failing_sessions: list[str]
+) -> None:
     stuck, other = build.order(), build.order()
-    ailing.append(build.session_of(stuck))
+    failing_sessions.append(build.session_of(stuck))
     build.session_of(other)
     moment = later(sandbox, minutes=40)
     assert checkout.expire_due(now=moment) == 1
     stuck.refresh_from_db()
     assert stuck.status == OrderStatus.PENDING
-    ailing.clear()
+    failing_sessions.clear()
     assert checkout.expire_due(now=moment) == 1
 
 
 @pytest.mark.parametrize("voucher", [False, True])
-def test_one_order_whose_stock_does_not_add_up_does_not_hold_up_the_others(
-    sandbox: Sandbox, voucher: bool
-) -> None:
+def test_one_order_with_inconsistent_stock_does_not_stop_the_others(sandbox: Sandbox, voucher: bool) -> None:
     odd, other = build.order([build.line("ODD")]), build.order([build.line("EVEN")])
     session = build.session_of(odd)
     build.session_of(other)
@@ -351,14 +351,14 @@ def test_one_order_whose_stock_does_not_add_up_does_not_hold_up_the_others(
         sandbox.choose_konbini(session)
         checkout.close(odd.attempts.get(), now=timezone.now())
         sandbox.expire_voucher(session)
-    StockItem.objects.filter(sku="ODD").update(reserved=0)  # somebody was in the database
+    StockItem.objects.filter(sku="ODD").update(reserved=0)  # changed by hand in the database
     assert checkout.expire_due(now=later(sandbox, minutes=10_000)) == 1
     odd.refresh_from_db()
     other.refresh_from_db()
     assert (odd.status, other.status) == (OrderStatus.PENDING, OrderStatus.CANCELLED)
 
 
-def test_a_page_that_stripe_does_not_know_leaves_the_order_open(sandbox: Sandbox) -> None:
+def test_a_session_unknown_to_stripe_leaves_the_order_open_at_first(sandbox: Sandbox) -> None:
     order = build.order()
     build.session_of(order)
     order.attempts.update(session_id="cs_test_of_another_account")
@@ -372,7 +372,7 @@ def test_a_page_that_stripe_does_not_know_leaves_the_order_open(sandbox: Sandbox
     assert order.status == OrderStatus.PENDING and not Discrepancy.objects.exists()
 
 
-def test_a_page_that_stripe_does_not_know_for_a_day_is_a_discrepancy_and_lets_the_goods_go(
+def test_a_session_unknown_to_stripe_for_a_day_is_a_discrepancy_and_releases_the_stock(
     sandbox: Sandbox,
 ) -> None:
     order = build.order()
@@ -383,13 +383,13 @@ def test_a_page_that_stripe_does_not_know_for_a_day_is_a_discrepancy_and_lets_th
     order.refresh_from_db()
     assert order.status == OrderStatus.CANCELLED
     assert order.attempts.get().status == "expired" and StockItem.objects.get().reserved == 0
-    told = Discrepancy.objects.get()
-    assert (told.kind, told.object_id) == ("missing_at_stripe", "cs_test_of_another_account")
-    assert order.number in told.detail
+    noted = Discrepancy.objects.get()
+    assert (noted.kind, noted.object_id) == ("missing_at_stripe", "cs_test_of_another_account")
+    assert order.number in noted.detail
     assert checkout.expire_due(now=end + timedelta(minutes=1)) == 0
 
 
-def test_a_voucher_that_stripe_does_not_know_is_held_until_a_day_after_its_deadline(sandbox: Sandbox) -> None:
+def test_a_voucher_unknown_to_stripe_holds_its_stock_until_a_day_after_its_deadline(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.choose_konbini(build.session_of(order))
     build.deliver(sandbox)

@@ -1,4 +1,4 @@
-"""Answers that are not Stripe's: garbage, cut off, of wrong types. Each is "unavailable" or "refused", never a crash."""
+"""Answers that Stripe would not give: garbage, truncated, of wrong types. No call crashes on one."""
 
 import json
 import random
@@ -28,12 +28,12 @@ from ledger.testing.mutations import mutate
 pytestmark = pytest.mark.django_db
 
 
-class Garbled(BaseHTTPRequestHandler):
-    """Stripe's stand-in behind a bad line: `garble` turns each answer (status, body) into another."""
+class GarblingServer(BaseHTTPRequestHandler):
+    """Server in front of the stand-in: `garble` turns each answer (status, body) into another."""
 
     sandbox: Sandbox
     garble: Callable[[int, bytes], tuple[int, bytes]]
-    promise = 0  # bytes that are announced and never come
+    missing_bytes = 0  # announced by Content-Length, but not sent
     protocol_version = "HTTP/1.0"
 
     def do_POST(self) -> None:
@@ -44,31 +44,35 @@ class Garbled(BaseHTTPRequestHandler):
         status, out = type(self).garble(answer.status, answer.body)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(out) + self.promise))
+        self.send_header("Content-Length", str(len(out) + self.missing_bytes))
         self.end_headers()
         self.wfile.write(out)
 
     do_GET = do_POST
 
     def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
-def line(sandbox: Sandbox, settings: Settings) -> Iterator[type[Garbled]]:
-    """Put the bad line between us and the stand-in; at first it is a good one."""
-    sandbox.observer = None  # what is answered here is no contract's affair
-    Garbled.sandbox, Garbled.garble, Garbled.promise = sandbox, staticmethod(lambda s, b: (s, b)), 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Garbled)
+def line(sandbox: Sandbox, settings: Settings) -> Iterator[type[GarblingServer]]:
+    """Point the client to a server that at first changes nothing in the stand-in's answers."""
+    sandbox.observer = None  # the answers are wrong by intent
+    GarblingServer.sandbox, GarblingServer.garble, GarblingServer.missing_bytes = (
+        sandbox,
+        staticmethod(lambda s, b: (s, b)),
+        0,
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), GarblingServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
-    yield Garbled
+    yield GarblingServer
     server.shutdown()
     server.server_close()
 
 
-def questions() -> dict[str, Callable[[], object]]:
-    """Name every call that we make to Stripe, about the paid order and the open one that are in the books."""
+def calls() -> dict[str, Callable[[], object]]:
+    """Return every call of the client by name, about the paid order and the open one in the books."""
     refund = Refund.objects.get()
     attempt = CheckoutAttempt.objects.get(status=CheckoutAttempt.Status.OPEN)
     since, until = datetime(2026, 1, 1, tzinfo=UTC), timezone.now() + timedelta(days=1)
@@ -124,43 +128,45 @@ GARBAGE: list[tuple[int, bytes]] = [
 
 
 @pytest.fixture
-def genuine(line: type[Garbled], sandbox: Sandbox) -> dict[str, bytes]:
-    """Ask every question once and keep what the stand-in answers."""
+def genuine(line: type[GarblingServer], sandbox: Sandbox) -> dict[str, bytes]:
+    """Make every call once and return the stand-in's answers by name."""
     build.refund(build.paid_order(sandbox), 300)
     build.session_of(build.order())
     kept: dict[str, bytes] = {}
-    asked = ""
+    name = ""
 
     def keep(status: int, body: bytes) -> tuple[int, bytes]:
-        kept[asked] = body
+        kept[name] = body
         return status, body
 
     line.garble = staticmethod(keep)
-    for asked, ask in questions().items():  # `keep` reads it
-        if asked != "expire_session":  # nothing is read of its answer
-            ask()
+    for name, call in calls().items():  # `keep` reads `name`
+        if name != "expire_session":  # its answer is not read
+            call()
     return kept
 
 
-def test_garbage_is_no_answer_to_any_question(line: type[Garbled], genuine: dict[str, bytes]) -> None:
+def test_garbage_counts_as_no_answer_to_any_call(
+    line: type[GarblingServer], genuine: dict[str, bytes]
+) -> None:
     for status, body in GARBAGE:
         line.garble = staticmethod(lambda _s, _b, answer=(status, body): answer)
         for name in genuine:
-            with pytest.raises((StripeUnavailable, StripeRefused)) as trouble:
-                questions()[name]()
-            if status < 400 or status >= 500:  # nobody said no
-                assert isinstance(trouble.value, StripeUnavailable), (name, status, body)
+            with pytest.raises((StripeUnavailable, StripeRefused)) as raised:
+                calls()[name]()
+            if status < 400 or status >= 500:  # not a refusal
+                assert isinstance(raised.value, StripeUnavailable), (name, status, body)
 
 
-def test_an_answer_that_is_cut_off_is_no_answer(line: type[Garbled], sandbox: Sandbox) -> None:
+def test_a_truncated_answer_counts_as_no_answer(line: type[GarblingServer], sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     line.garble = staticmethod(lambda status, body: (status, body[: len(body) // 2]))
-    line.promise = 500
+    line.missing_bytes = 500
     with pytest.raises(StripeUnavailable):
         stripe_client.retrieve_balance()
     refund = build.refund(order, 300)
-    assert refund.status == Refund.Status.REQUESTED  # it may have worked: the job will ask
-    line.garble, line.promise = staticmethod(lambda status, body: (status, body)), 0
+    assert refund.status == Refund.Status.REQUESTED  # it may have succeeded: the job will ask
+    line.garble, line.missing_bytes = staticmethod(lambda status, body: (status, body)), 0
     assert refunds.send_requested(now=timezone.now() + timedelta(minutes=5)) == 1
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
@@ -168,7 +174,7 @@ def test_an_answer_that_is_cut_off_is_no_answer(line: type[Garbled], sandbox: Sa
     assert len(list(stripe_client.list_refunds(datetime(2026, 1, 1, tzinfo=UTC), tomorrow))) == 1
 
 
-def test_a_customer_whose_page_could_not_be_understood_tries_again(line: type[Garbled]) -> None:
+def test_a_customer_can_pay_after_an_answer_that_could_not_be_read(line: type[GarblingServer]) -> None:
     order = build.order()
     line.garble = staticmethod(
         lambda status, body: (status, body.replace(b'"url"', b'"uri"').replace(b'"id"', b'"ix"'))
@@ -186,28 +192,28 @@ def test_a_customer_whose_page_could_not_be_understood_tries_again(line: type[Ga
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_an_answer_with_odd_values_is_understood_or_unavailable(
-    seed: int, line: type[Garbled], genuine: dict[str, bytes]
+def test_an_answer_with_odd_values_is_valid_or_counts_as_no_answer(
+    seed: int, line: type[GarblingServer], genuine: dict[str, bytes]
 ) -> None:
     rng = random.Random(seed)
     name = rng.choice(sorted(genuine))
-    told: Any = json.loads(genuine[name])
-    if told["object"] == "list":
-        told["data"] = [altered(one, rng) for one in told["data"]]
+    answer: Any = json.loads(genuine[name])
+    if answer["object"] == "list":
+        answer["data"] = [altered(one, rng) for one in answer["data"]]
     else:
-        told = altered(told, rng)
-    line.garble = staticmethod(lambda _status, _body: (200, json.dumps(told).encode()))
+        answer = altered(answer, rng)
+    line.garble = staticmethod(lambda _status, _body: (200, json.dumps(answer).encode()))
     try:
-        understood = questions()[name]()
+        result = calls()[name]()
     except StripeUnavailable:
         return
-    for one in understood if isinstance(understood, list) else [understood]:
-        if isinstance(one, dict):  # whatever our code reads of it is there, and of its kind
+    for one in result if isinstance(result, list) else [result]:
+        if isinstance(one, dict):  # every field that the code reads exists and has its type
             schema.check(one, one["object"])
             assert set(schema.SHAPES[one["object"]]) <= set(one)
 
 
-def altered(told: Any, rng: random.Random) -> Any:
-    """Change an object in one to three places."""
-    changed = mutate({"data": {"object": told}}, rng).get("data")
+def altered(value: Any, rng: random.Random) -> Any:
+    """Return an object changed in one to three places."""
+    changed = mutate({"data": {"object": value}}, rng).get("data")
     return changed.get("object") if isinstance(changed, dict) else changed

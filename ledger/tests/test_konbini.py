@@ -1,4 +1,4 @@
-"""Konbini: a voucher is paid at a counter days later, or never, or after the order was cancelled."""
+"""Konbini: a voucher is paid in a store days later, or expires, or is paid after the order was cancelled."""
 
 import json
 import secrets
@@ -82,35 +82,35 @@ def test_a_voucher_lets_the_order_wait_with_its_stock_and_is_mailed_once(sandbox
         ("", False),
     ],
 )
-def test_customers_are_sent_to_stripes_own_pages_only(url: str, kept: bool) -> None:
+def test_only_addresses_of_stripe_are_shown_to_customers(url: str, kept: bool) -> None:
     details = {"hosted_voucher_url": url, "expires_at": 1_800_000_000, "stores": {}}
     voucher = find_voucher({"next_action": {"konbini_display_details": details}})
     assert voucher is not None
     assert voucher.url == (url if kept else "")
 
 
-def two_ways() -> Iterator[list[int]]:
+def orders_of_two_events() -> Iterator[list[int]]:
     for order in permutations(range(2)):
         yield list(order)
         yield [*order, *order]
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("order_of_events", list(two_ways()), ids=str)
-def test_the_two_events_of_a_voucher_come_in_any_order_and_twice(
+@pytest.mark.parametrize("order_of_events", list(orders_of_two_events()), ids=str)
+def test_the_two_events_of_a_voucher_may_come_in_any_order_and_twice(
     sandbox: Sandbox, order_of_events: list[int]
 ) -> None:
     order = build.order()
     sandbox.choose_konbini(build.session_of(order))
     deliveries = sandbox.pending_deliveries()
-    told = [
+    voucher_events = [
         delivery
         for delivery in deliveries
         if kind(delivery) in ("payment_intent.requires_action", "checkout.session.completed")
     ]
-    assert len(told) == 2
+    assert len(voucher_events) == 2
     for number in order_of_events:
-        handle(told[number], build.now_of(sandbox))
+        handle(voucher_events[number], build.now_of(sandbox))
     attempt = attempt_of(order)
     assert attempt.status == CheckoutAttempt.Status.WAITING
     assert len(attempt.voucher_codes) == 4
@@ -122,7 +122,7 @@ def kind(delivery: Delivery) -> str:
 
 
 @pytest.mark.django_db
-def test_there_is_no_second_payment_page_while_a_voucher_is_out(sandbox: Sandbox) -> None:
+def test_no_second_payment_page_opens_while_a_voucher_is_valid(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     for later in (timedelta(minutes=1), timedelta(hours=2)):
         with pytest.raises(checkout.NotPayable):
@@ -145,7 +145,7 @@ def test_time_alone_releases_nothing(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_the_order_is_paid_when_the_money_is_at_the_counter(sandbox: Sandbox) -> None:
+def test_the_order_is_paid_when_its_voucher_is_paid(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     pay(sandbox, order, at(TUESDAY, 9))
     payment = order.payments.get()
@@ -170,9 +170,9 @@ def test_the_fee_of_a_konbini_payment_is_taxable(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_a_payment_of_which_we_hear_after_the_deadline_still_counts(sandbox: Sandbox) -> None:
+def test_a_payment_reported_after_the_deadline_still_counts(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
-    pay(sandbox, order, DEADLINE - timedelta(minutes=1), tell=False)
+    pay(sandbox, order, DEADLINE - timedelta(minutes=1), deliver=False)
     set_clock(sandbox, DEADLINE + timedelta(hours=5))
     build.deliver(sandbox)
     order.refresh_from_db()
@@ -181,7 +181,7 @@ def test_a_payment_of_which_we_hear_after_the_deadline_still_counts(sandbox: San
 
 
 @pytest.mark.django_db
-def test_a_voucher_that_nobody_pays_ends_the_order_and_its_stock_is_released_once(sandbox: Sandbox) -> None:
+def test_a_voucher_that_expires_ends_the_order_and_releases_its_stock_once(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     set_clock(sandbox, DEADLINE + timedelta(hours=1))
     sandbox.expire_due()
@@ -199,7 +199,9 @@ def test_a_voucher_that_nobody_pays_ends_the_order_and_its_stock_is_released_onc
 
 
 @pytest.mark.django_db
-def test_a_declined_card_is_not_the_end_even_when_it_is_told_after_the_voucher(sandbox: Sandbox) -> None:
+def test_a_declined_card_does_not_end_the_order_even_when_its_event_comes_after_the_voucher(
+    sandbox: Sandbox,
+) -> None:
     order = build.order(now=set_clock(sandbox, at(MONDAY)))
     session = build.session_of(order, now=at(MONDAY))
     sandbox.pay(session, card=DECLINED)
@@ -221,7 +223,9 @@ def test_a_declined_card_is_not_the_end_even_when_it_is_told_after_the_voucher(s
 
 
 @pytest.mark.django_db
-def test_when_the_end_of_a_voucher_is_lost_stripe_is_asked_well_after_the_deadline(sandbox: Sandbox) -> None:
+def test_a_voucher_whose_expiry_event_is_lost_ends_by_asking_stripe_after_the_grace_period(
+    sandbox: Sandbox,
+) -> None:
     order = with_voucher(sandbox)
     now = set_clock(sandbox, DEADLINE + timedelta(minutes=30))
     sandbox.expire_due()
@@ -236,9 +240,9 @@ def test_when_the_end_of_a_voucher_is_lost_stripe_is_asked_well_after_the_deadli
 
 
 @pytest.mark.django_db
-def test_when_the_payment_is_lost_the_same_question_finds_it(sandbox: Sandbox) -> None:
+def test_a_payment_whose_event_is_lost_is_found_by_asking_stripe(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
-    pay(sandbox, order, at(TUESDAY), tell=False)
+    pay(sandbox, order, at(TUESDAY), deliver=False)
     lose_events(sandbox)
     checkout.expire_due(now=set_clock(sandbox, DEADLINE + timedelta(hours=2)))
     order.refresh_from_db()
@@ -246,7 +250,7 @@ def test_when_the_payment_is_lost_the_same_question_finds_it(sandbox: Sandbox) -
 
 
 @pytest.mark.django_db
-def test_when_both_events_of_a_voucher_are_lost_the_job_brings_it(sandbox: Sandbox) -> None:
+def test_a_voucher_whose_events_are_lost_is_stored_by_the_job(sandbox: Sandbox) -> None:
     order = build.order(now=set_clock(sandbox, at(MONDAY)))
     sandbox.choose_konbini(build.session_of(order, now=at(MONDAY)))
     lose_events(sandbox)
@@ -256,7 +260,7 @@ def test_when_both_events_of_a_voucher_are_lost_the_job_brings_it(sandbox: Sandb
 
 
 @pytest.mark.django_db
-def test_a_voucher_in_time_costs_no_question(sandbox: Sandbox) -> None:
+def test_the_job_does_not_ask_stripe_about_a_valid_voucher(sandbox: Sandbox) -> None:
     with_voucher(sandbox)
     requests: list[str] = []
     observer = sandbox.observer
@@ -266,11 +270,11 @@ def test_a_voucher_in_time_costs_no_question(sandbox: Sandbox) -> None:
     assert requests == []
 
 
-# ── Cancelled while the voucher is out ───────────────────────────────────────────────────────────────────
+# ── Cancelled while the voucher is valid ─────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.django_db
-def test_cancelling_releases_the_stock_at_once_and_tells_not_to_pay(sandbox: Sandbox) -> None:
+def test_cancelling_releases_the_stock_at_once_and_mails_not_to_pay(sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     cancel(order, at(MONDAY, 15))
     assert order.status == OrderStatus.CANCELLED
@@ -288,13 +292,13 @@ def test_cancelling_releases_the_stock_at_once_and_tells_not_to_pay(sandbox: San
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("told", [True, False], ids=["told by events", "events lost"])
-def test_what_is_paid_after_the_cancellation_is_sent_back_and_watched(sandbox: Sandbox, told: bool) -> None:
+@pytest.mark.parametrize("delivered", [True, False], ids=["events delivered", "events lost"])
+def test_a_payment_after_the_cancellation_is_refunded(sandbox: Sandbox, delivered: bool) -> None:
     order = with_voucher(sandbox)
     cancel(order, at(MONDAY, 15))
-    pay(sandbox, order, at(TUESDAY), tell=told)
+    pay(sandbox, order, at(TUESDAY), deliver=delivered)
     now = set_clock(sandbox, DEADLINE + timedelta(hours=2))
-    if not told:
+    if not delivered:
         lose_events(sandbox)
         checkout.expire_due(now=now)
     order.refresh_from_db()
@@ -321,9 +325,9 @@ def test_what_is_paid_after_the_cancellation_is_sent_back_and_watched(sandbox: S
 
 
 @pytest.mark.django_db
-def test_a_voucher_taken_while_the_order_is_being_cancelled_is_watched_too(sandbox: Sandbox) -> None:
+def test_a_voucher_issued_while_the_order_is_being_cancelled_is_refunded_too(sandbox: Sandbox) -> None:
     order = build.order(now=set_clock(sandbox, at(MONDAY)))
-    sandbox.choose_konbini(build.session_of(order, now=at(MONDAY)))  # Stripe knows, we do not yet
+    sandbox.choose_konbini(build.session_of(order, now=at(MONDAY)))  # its events are not delivered yet
     cancel(order, at(MONDAY))
     build.deliver(sandbox)
     mail.send_due(now=at(MONDAY))
@@ -344,7 +348,7 @@ def test_a_voucher_taken_while_the_order_is_being_cancelled_is_watched_too(sandb
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(declined=st.booleans(), paid=st.booleans(), cancelled=st.booleans(), seed=st.integers(0, 9_999))
-def test_events_in_any_order_and_any_number_of_times_come_to_the_same_end(
+def test_events_in_any_order_and_repeated_lead_to_the_same_state(
     sandbox: Sandbox, declined: bool, paid: bool, cancelled: bool, seed: int
 ) -> None:
     lose_events(sandbox)  # of the example before

@@ -1,4 +1,4 @@
-"""Refunds of what was paid in cash: they wait for the customer's bank account, and are owed (2120) meanwhile."""
+"""Refunds of konbini payments: owed (account 2120) while they wait for the customer's bank account."""
 
 from datetime import datetime, timedelta
 
@@ -42,7 +42,7 @@ WAITS, FAILED = Refund.Status.REQUIRES_ACTION, Refund.Status.FAILED
 
 
 def paid(sandbox: Sandbox, *, shipped: bool = False, placed: Order | None = None) -> Order:
-    """Let an order of Monday be paid at a counter, and shipped if asked for, on Tuesday."""
+    """Return an order of Monday whose voucher was paid on Tuesday; `shipped` on Tuesday too."""
     order = with_voucher(sandbox, placed=placed)
     pay(sandbox, order, at(TUESDAY, 9))
     build.fetch(sandbox)
@@ -52,7 +52,7 @@ def paid(sandbox: Sandbox, *, shipped: bool = False, placed: Order | None = None
 
 
 def later(sandbox: Sandbox, days: float = 1) -> datetime:
-    """Let time pass at Stripe, and hear of what happened."""
+    """Move Stripe's clock forward, deliver the events, fetch the balance; return the new time."""
     now = set_clock(sandbox, build.now_of(sandbox) + timedelta(days=days))
     sandbox.expire_due()
     build.deliver(sandbox)
@@ -70,7 +70,7 @@ def owed() -> int:
 
 
 def lines_of(entry: JournalEntry) -> dict[str, int]:
-    """Give debit − credit of an entry by account."""
+    """Return debit − credit of an entry by account."""
     lines = JournalLine.objects.filter(entry=entry)
     return {line.account_id: line.debit - line.credit for line in lines}
 
@@ -88,8 +88,8 @@ def test_a_refund_waits_for_the_bank_account_and_is_owed_until_its_money_moves(s
     mail = order.mails.get(kind=OutgoingMail.Kind.REFUND_WAITS)
     assert order.email in mail.text
     assert "振込先口座" in mail.text
-    told = stripe_client.retrieve_refund(str(refund.stripe_id))
-    assert told["instructions_email"] == order.email
+    answer = stripe_client.retrieve_refund(str(refund.stripe_id))
+    assert answer["instructions_email"] == order.email
     sandbox.claim_refund(str(refund.stripe_id))
     later(sandbox)
     assert state(refund) == Refund.Status.SUCCEEDED
@@ -101,7 +101,7 @@ def test_a_refund_waits_for_the_bank_account_and_is_owed_until_its_money_moves(s
 
 
 @pytest.mark.django_db
-def test_after_shipment_the_sale_and_its_tax_are_taken_back_when_the_refund_begins_to_wait(
+def test_after_shipment_a_waiting_refund_reverses_the_sale_and_its_tax(
     sandbox: Sandbox,
 ) -> None:
     placed = build.worked_order(now=set_clock(sandbox, at(MONDAY)))
@@ -119,7 +119,7 @@ def test_after_shipment_the_sale_and_its_tax_are_taken_back_when_the_refund_begi
 
 
 @pytest.mark.django_db
-def test_an_unanswered_refund_stays_owed_and_staff_refund_again(sandbox: Sandbox) -> None:
+def test_a_refund_without_a_bank_account_stays_owed_and_is_refunded_again(sandbox: Sandbox) -> None:
     order = paid(sandbox, shipped=True)
     first = build.refund(order, 3_000, now=at(TUESDAY, 11))
     sandbox.ignore_refund(str(first.stripe_id))
@@ -141,7 +141,7 @@ def test_an_unanswered_refund_stays_owed_and_staff_refund_again(sandbox: Sandbox
 
 
 @pytest.mark.django_db
-def test_after_45_days_without_an_answer_the_refund_fails_by_itself(sandbox: Sandbox) -> None:
+def test_a_refund_fails_after_45_days_without_a_bank_account(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     later(sandbox, days=44)
@@ -165,7 +165,7 @@ def test_a_refund_cancelled_at_stripe_before_its_money_moved_is_owed(sandbox: Sa
 
 
 @pytest.mark.django_db
-def test_a_bank_that_returns_the_money_lets_the_customer_be_asked_again(sandbox: Sandbox) -> None:
+def test_a_refund_that_the_bank_returns_can_be_requested_again(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     sandbox.claim_refund(str(refund.stripe_id), bank_accepts=False)
@@ -200,7 +200,7 @@ def test_the_balance_may_move_when_the_refund_begins_and_back_when_it_fails(
         stripe_client.client().v1.refunds.cancel(str(refund.stripe_id))
     else:
         sandbox.claim_refund(str(refund.stripe_id), bank_accepts=end == "claimed")
-    if end == "unanswered":  # the balance tells before the event does
+    if end == "unanswered":  # the balance is fetched before the event arrives
         build.fetch(sandbox)
     later(sandbox)
     came_back = end in ("unanswered", "cancelled")
@@ -216,7 +216,7 @@ def test_the_balance_may_move_when_the_refund_begins_and_back_when_it_fails(
 
 
 @pytest.mark.django_db
-def test_an_order_paid_at_the_counter_is_cancelled_and_its_money_waits(sandbox: Sandbox) -> None:
+def test_the_refund_of_a_cancelled_order_waits_for_the_bank_account(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     cancel(order, at(TUESDAY, 12))
     assert order.status == OrderStatus.CANCELLED
@@ -241,11 +241,11 @@ def test_a_refund_that_never_reached_stripe_is_sent_once(sandbox: Sandbox, setti
 
 
 @pytest.mark.django_db
-def test_a_refund_that_is_at_stripe_is_found_when_what_we_learned_changes_the_request(
+def test_a_refund_that_exists_at_stripe_is_found_when_its_request_has_changed_since(
     sandbox: Sandbox,
 ) -> None:
     order = paid(sandbox)
-    order.payments.update(method="")  # the charge has not told yet
+    order.payments.update(method="")  # the event of the charge has not arrived yet
     wanted = RefundRequest(amount=1_000, quantities={}, include_shipping=False, restock=False, reason="")
     with transaction.atomic():
         refund = refunds.write(order=order, request=wanted, nonce="form", actor="staff", now=at(TUESDAY, 11))
@@ -259,7 +259,7 @@ def test_a_refund_that_is_at_stripe_is_found_when_what_we_learned_changes_the_re
 
 
 @pytest.mark.django_db
-def test_stripe_is_asked_once_a_day_about_a_refund_that_waits(sandbox: Sandbox) -> None:
+def test_stripe_is_asked_once_a_day_about_a_waiting_refund(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     sandbox.ignore_refund(str(refund.stripe_id))
@@ -289,7 +289,7 @@ def test_a_refund_from_stripes_dashboard_waits_as_ours_do(sandbox: Sandbox) -> N
 
 
 @pytest.mark.django_db
-def test_days_with_vouchers_and_waiting_refunds_close_without_a_difference(sandbox: Sandbox) -> None:
+def test_days_with_vouchers_and_waiting_refunds_close_without_differences(sandbox: Sandbox) -> None:
     waiting = with_voucher(sandbox)
     order = paid(sandbox, shipped=True)
     refund = build.refund(order, 2_000, now=set_clock(sandbox, at(TUESDAY, 18)))

@@ -1,4 +1,4 @@
-"""What we send to Stripe, how we wait for it, and what becomes of its errors."""
+"""The Stripe client: its requests, timeouts and errors."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ HOME = f"{project.STOREFRONT_BASE_URL}/"
 
 
 def form_of(request: Request) -> dict[str, str]:
-    """Read a form-encoded request."""
+    """Return the fields of a form-encoded request."""
     return {
         name: values[0] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()
     }
@@ -37,7 +37,7 @@ def form_of(request: Request) -> dict[str, str]:
 
 @pytest.fixture
 def traffic(sandbox: Sandbox) -> list[Request]:
-    """Collect the requests that reach Stripe."""
+    """Return the list that collects the requests to Stripe."""
     seen: list[Request] = []
 
     def note(request: Request, response: Response) -> None:
@@ -48,7 +48,7 @@ def traffic(sandbox: Sandbox) -> list[Request]:
 
 
 def charged(form: dict[str, str]) -> int:
-    """Add up what Stripe will charge."""
+    """Return the amount that Stripe will charge."""
     total, position = 0, 0
     while f"line_items[{position}][quantity]" in form:
         unit = int(form[f"line_items[{position}][price_data][unit_amount]"])
@@ -57,7 +57,7 @@ def charged(form: dict[str, str]) -> int:
     return total
 
 
-def test_the_session_says_what_the_order_says(sandbox: Sandbox, traffic: list[Request]) -> None:
+def test_the_session_has_the_orders_data(sandbox: Sandbox, traffic: list[Request]) -> None:
     order = build.worked_order()
     build.session_of(order)
     attempt = order.attempts.get()
@@ -97,7 +97,7 @@ def test_an_english_order_is_paid_in_english(sandbox: Sandbox, traffic: list[Req
     part=st.integers(0, 100),
     shipping=st.sampled_from([0, 500]),
 )
-def test_what_stripe_charges_is_the_orders_total_to_the_yen(
+def test_stripe_charges_the_orders_total_to_the_yen(
     sandbox: Sandbox, traffic: list[Request], lines: list[tuple[int, int, int]], part: int, shipping: int
 ) -> None:
     goods = sum(price * quantity for price, quantity, _rate in lines)
@@ -117,7 +117,7 @@ def test_what_stripe_charges_is_the_orders_total_to_the_yen(
     assert charged(form_of(traffic[0])) == order.total
 
 
-def test_our_traffic_is_valid_by_stripes_published_document(sandbox: Sandbox) -> None:
+def test_requests_and_answers_conform_to_stripes_openapi_document(sandbox: Sandbox) -> None:
     if not (Path(project.BASE_DIR) / "var/stripe/spec3.json").exists():
         engine_missing("Stripe's OpenAPI document: `python scripts/stripe_spec.py` fetches it")
     from kikaku.sandbox.openapi import Contract
@@ -151,7 +151,7 @@ def test_our_traffic_is_valid_by_stripes_published_document(sandbox: Sandbox) ->
     assert checked >= 10
 
 
-def test_all_pages_are_read(sandbox: Sandbox, traffic: list[Request]) -> None:
+def test_lists_are_read_to_the_last_page(sandbox: Sandbox, traffic: list[Request]) -> None:
     for number in range(3):
         order = build.paid_order(sandbox, [build.line(f"P{number}", price=20_000)])
         intent = order.payments.get().payment_intent
@@ -165,8 +165,8 @@ def test_all_pages_are_read(sandbox: Sandbox, traffic: list[Request]) -> None:
     assert sum(txn["net"] for txn in found) == stripe_client.retrieve_balance()
 
 
-class Troubled(BaseHTTPRequestHandler):
-    """A server that answers what its queue says: (seconds to wait, status, body)."""
+class TroubledServer(BaseHTTPRequestHandler):
+    """Server that answers from a queue of (seconds to wait, status, body)."""
 
     answers: list[tuple[float, int, bytes]] = []
     keys: list[str | None] = []
@@ -185,18 +185,18 @@ class Troubled(BaseHTTPRequestHandler):
     do_GET = do_POST
 
     def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
-def troubled(settings: Settings) -> Iterator[type[Troubled]]:
-    """Put a troubled server in Stripe's place."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Troubled)
+def troubled(settings: Settings) -> Iterator[type[TroubledServer]]:
+    """Point the client to a server whose answers the test chooses."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TroubledServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
-    Troubled.answers, Troubled.keys = [], []
-    yield Troubled
+    TroubledServer.answers, TroubledServer.keys = [], []
+    yield TroubledServer
     server.shutdown()
     server.server_close()
 
@@ -205,7 +205,7 @@ def error(kind: str, code: str = "", message: str = "No.") -> bytes:
     return json.dumps({"error": {"type": kind, "code": code, "message": message}}).encode()
 
 
-def test_a_server_error_is_retried_with_the_same_key_and_then_unavailable(troubled: type[Troubled]) -> None:
+def test_a_server_error_is_retried_with_the_same_idempotency_key(troubled: type[TroubledServer]) -> None:
     order = build.order()
     attempt = order.attempts.create(
         idempotency_key="key-1", created_at=timezone.now(), expires_at=timezone.now() + timedelta(minutes=35)
@@ -213,10 +213,10 @@ def test_a_server_error_is_retried_with_the_same_key_and_then_unavailable(troubl
     troubled.answers = [(0, 500, error("api_error"))] * 3
     with pytest.raises(StripeUnavailable):
         stripe_client.create_session(attempt, success_url=HOME, cancel_url=HOME)
-    assert troubled.keys == ["key-1"] * 2  # one try and one repetition: the customer is waiting
+    assert troubled.keys == ["key-1"] * 2  # one attempt and one retry, since the customer is waiting
 
 
-def test_a_hanging_stripe_is_given_up_within_the_time_out(troubled: type[Troubled]) -> None:
+def test_a_call_without_an_answer_ends_at_the_timeout(troubled: type[TroubledServer]) -> None:
     assert stripe_client.TIMEOUT == (5.0, 10.0)
     fast = stripe_client.network_client(
         "sk_test_x", project.STRIPE_API_VERSION, project.STRIPE_API_BASE, (0.2, 0.2), 0
@@ -228,8 +228,8 @@ def test_a_hanging_stripe_is_given_up_within_the_time_out(troubled: type[Trouble
     assert time.monotonic() - began < 0.9
 
 
-def test_a_wrong_key_is_the_shops_trouble_and_appears_nowhere(
-    troubled: type[Troubled], settings: Settings, caplog: pytest.LogCaptureFixture
+def test_a_wrong_key_counts_as_unavailable_and_is_not_logged(
+    troubled: type[TroubledServer], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.STRIPE_SECRET_KEY = "sk_test_verysecretverysecret"
     troubled.answers = [
@@ -240,14 +240,14 @@ def test_a_wrong_key_is_the_shops_trouble_and_appears_nowhere(
     assert "verysecret" not in str(trouble.value) + caplog.text
 
 
-def test_a_refusal_carries_stripes_code(troubled: type[Troubled], sandbox: Sandbox) -> None:
+def test_a_refusal_has_stripes_code(troubled: type[TroubledServer], sandbox: Sandbox) -> None:
     troubled.answers = [(0, 400, error("invalid_request_error", "charge_already_refunded", "Already."))]
     with pytest.raises(StripeRefused) as refusal:
         stripe_client.retrieve_session("cs_1")
     assert (refusal.value.code, refusal.value.message) == ("charge_already_refunded", "Already.")
 
 
-def test_the_stand_in_does_not_exist_beside_a_key(settings: Settings) -> None:
+def test_the_stand_in_is_off_with_a_key_of_stripe(settings: Settings) -> None:
     settings.SANDBOX = False
     with pytest.raises(RuntimeError):
         adapter.sandbox()

@@ -1,4 +1,4 @@
-"""What a customer who pays at a convenience store sees: terms, voucher, end; and how he cancels."""
+"""The pages for a customer who pays by konbini: terms, voucher, expiry, cancellation."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def with_voucher(sandbox: Sandbox, **how: Any) -> Order:
-    """Order, choose the convenience store, hear of it."""
+    """Return an order whose voucher was issued and stored."""
     order = build.order(**how)
     sandbox.choose_konbini(build.session_of(order))
     build.deliver(sandbox)
@@ -35,29 +35,27 @@ def session_of(order: Order) -> str:
 
 
 def confirmation(client: Client, price: int) -> str:
-    """Show the final confirmation of one lamp."""
+    """Return the page that confirms an order of one lamp."""
     goods.product("lamp", price=price)
     goods.fill(client, ("SKU-lamp", 1))
     goods.type_address(client)
     return client.get("/checkout/confirm/").content.decode()
 
 
-def test_the_confirmation_names_both_ways_with_time_and_deadline(client: Client) -> None:
+def test_the_confirmation_names_both_methods_and_their_deadlines(client: Client) -> None:
     page = confirmation(client, 11_000)
     assert "クレジットカードまたはコンビニ払い" in page
     assert "3 日後の 23:59 まで" in page
     assert "有効時間は 35 分" in page
 
 
-def test_above_300_000_yen_the_confirmation_says_card_alone(client: Client) -> None:
+def test_above_300_000_yen_the_confirmation_offers_the_card_only(client: Client) -> None:
     page = confirmation(client, 300_001)
     assert "クレジットカードまたはコンビニ払い" not in page
     assert "合計 ¥120〜¥300,000 のご注文では、コンビニ払いもご利用いただけます" in page
 
 
-def test_the_page_shows_voucher_deadline_codes_and_what_happens_without_a_payment(
-    client: Client, sandbox: Sandbox
-) -> None:
+def test_the_page_shows_the_vouchers_deadline_and_codes(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     attempt = order.attempts.get()
     for tail in ("", "thanks/"):
@@ -81,7 +79,7 @@ def test_no_second_payment_page_is_opened(client: Client, sandbox: Sandbox) -> N
     assert CheckoutAttempt.objects.count() == 1
 
 
-def test_until_the_voucher_is_told_the_thank_you_page_looks_again(client: Client, sandbox: Sandbox) -> None:
+def test_the_thank_you_page_reloads_until_the_voucher_is_known(client: Client, sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.choose_konbini(build.session_of(order))
     CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.WAITING)  # the event without the voucher
@@ -91,7 +89,7 @@ def test_until_the_voucher_is_told_the_thank_you_page_looks_again(client: Client
     assert "コンビニでのお支払い方法" in page_of(client, order, "thanks/")
 
 
-def test_after_the_deadline_the_page_says_not_to_pay_any_more(client: Client, sandbox: Sandbox) -> None:
+def test_after_the_deadline_the_page_says_not_to_pay(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     CheckoutAttempt.objects.update(voucher_expires_at=timezone.now() - timedelta(minutes=1))
     for tail in ("", "thanks/"):
@@ -102,7 +100,7 @@ def test_after_the_deadline_the_page_says_not_to_pay_any_more(client: Client, sa
         assert "支払いを確認後、発送します" not in page
 
 
-def test_a_lapsed_order_offers_the_same_goods_again(client: Client, sandbox: Sandbox) -> None:
+def test_an_expired_order_offers_the_same_goods_again(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     sandbox.expire_voucher(session_of(order))
     build.deliver(sandbox)
@@ -111,9 +109,7 @@ def test_a_lapsed_order_offers_the_same_goods_again(client: Client, sandbox: San
     assert "同じ商品をカートに入れる" in page
 
 
-def test_what_is_paid_after_the_end_of_an_order_is_not_called_uncharged(
-    client: Client, sandbox: Sandbox
-) -> None:
+def test_a_payment_after_the_end_of_an_order_is_shown_as_charged(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     with transaction.atomic():
         orders.end(order, reason=Order.CancelReason.EXPIRED, actor="test", now=timezone.now())
@@ -124,9 +120,7 @@ def test_what_is_paid_after_the_end_of_an_order_is_not_called_uncharged(
     assert "銀行口座" in page
 
 
-def test_a_paid_voucher_shows_how_it_was_paid_and_where_a_refund_goes(
-    client: Client, sandbox: Sandbox
-) -> None:
+def test_a_paid_order_shows_its_method_and_where_a_refund_goes(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     sandbox.pay_voucher(session_of(order))
     build.deliver(sandbox)
@@ -141,7 +135,7 @@ def test_a_paid_voucher_shows_how_it_was_paid_and_where_a_refund_goes(
     assert "ご指定の銀行口座に返金しました" in page_of(client, order)
 
 
-def test_a_customer_cancels_and_is_told_not_to_pay_any_more(client: Client, sandbox: Sandbox) -> None:
+def test_a_customer_who_cancels_is_asked_not_to_pay(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     assert "この注文をキャンセルする" in page_of(client, order)
     for _click in range(2):
@@ -161,7 +155,7 @@ def test_a_customer_cancels_and_is_told_not_to_pay_any_more(client: Client, sand
     assert "お支払い額は返金しました" in page_of(client, order)
 
 
-def test_a_customer_can_not_cancel_what_is_paid(client: Client, sandbox: Sandbox) -> None:
+def test_a_customer_cannot_cancel_a_paid_order(client: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     assert "この注文をキャンセルする" not in page_of(client, order)
     client.post(f"/orders/{order.token}/cancel/")
@@ -170,7 +164,7 @@ def test_a_customer_can_not_cancel_what_is_paid(client: Client, sandbox: Sandbox
     assert client.get(f"/orders/{order.token}/cancel/").status_code == 405
 
 
-def test_when_stripe_is_silent_an_open_page_is_not_cancelled_and_the_customer_reads_why(
+def test_without_an_answer_from_stripe_the_order_is_not_cancelled_and_the_page_says_why(
     client: Client, sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.order()
@@ -183,7 +177,7 @@ def test_when_stripe_is_silent_an_open_page_is_not_cancelled_and_the_customer_re
     assert order.status == OrderStatus.PENDING
 
 
-def test_the_english_voucher_speaks_english(client: Client, sandbox: Sandbox) -> None:
+def test_the_voucher_of_an_english_order_is_in_english(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox, language="en")
     page = client.get(f"/en/orders/{order.token}/").content.decode()
     assert "How to pay at a convenience store" in page
@@ -192,7 +186,7 @@ def test_the_english_voucher_speaks_english(client: Client, sandbox: Sandbox) ->
     assert "convenience store" in order.mails.get().subject
 
 
-def test_the_cancelled_page_of_a_konbini_order_speaks_of_the_bank_account(
+def test_the_page_of_a_cancelled_konbini_order_names_the_bank_account(
     client: Client, sandbox: Sandbox
 ) -> None:
     order = with_voucher(sandbox)
