@@ -10,8 +10,9 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils import timezone, translation
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
 
+from kikaku.testing import flush
 from kikaku.testing.database import on_d1
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ def django_db_modify_db_settings(
     if connections["default"].settings_dict["ENGINE"] == "kikaku.sqlite":
         name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         connections["default"].settings_dict["TEST"]["NAME"] = name
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Let tests that commit leave the database as the migrations left it."""
+    with django_db_blocker.unblock():
+        flush.install(flush.read_baseline())
 
 
 @pytest.fixture(autouse=True)

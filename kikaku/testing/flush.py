@@ -1,0 +1,100 @@
+"""Undo what a test committed: empty only the tables that hold rows.
+
+Django's flush empties every table after each test that commits, and writes content types, permissions and the chart
+of accounts anew. That takes up to a second; one question for the tables that hold rows, and one DELETE for each of
+them, take milliseconds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management.color import no_style
+from django.db import connection, transaction
+from django.test import TransactionTestCase
+
+COLUMNS = 90  # of one question; D1 returns at most 100
+COMPARED_ROWS = 100  # a table that migrations filled with more rows is compared by its number of rows alone
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the models' tables held after the migrations."""
+
+    counts: dict[str, int]  # of every table
+    rows: dict[str, Rows]  # of the small tables that migrations filled
+
+    @property
+    def kept(self) -> list[str]:
+        """Return the tables that are never emptied."""
+        return [table for table, count in self.counts.items() if count]
+
+
+def read_baseline() -> Baseline:
+    """Return what the models' tables hold now."""
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    counts = dict(
+        zip(tables, _ask([f"(SELECT COUNT(*) FROM {_quoted(table)})" for table in tables]), strict=True)
+    )
+    small = [table for table, count in counts.items() if 0 < count <= COMPARED_ROWS]
+    return Baseline(counts, {table: _rows(table) for table in small})
+
+
+def restore(baseline: Baseline) -> bool:
+    """Empty the tables that tests filled; return whether all others hold what they held in `baseline`."""
+    kept = baseline.kept
+    others = [table for table, count in baseline.counts.items() if not count]
+    answers = _ask(
+        [f"(SELECT COUNT(*) FROM {_quoted(table)})" for table in kept]
+        + [f"EXISTS (SELECT 1 FROM {_quoted(table)})" for table in others]
+    )
+    counts, filled = answers[: len(kept)], answers[len(kept) :]
+    _empty([table for table, holds_rows in zip(others, filled, strict=True) if holds_rows])
+    return counts == [baseline.counts[table] for table in kept] and all(
+        _rows(table) == rows for table, rows in baseline.rows.items()
+    )
+
+
+def install(baseline: Baseline) -> None:
+    """Let Django's test cases restore `baseline`; what restoring cannot mend, the usual flush does."""
+    flush: Callable[[TransactionTestCase], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+
+    def teardown(case: TransactionTestCase) -> None:
+        nonlocal baseline
+        if case.available_apps is not None or case.serialized_rollback or not restore(baseline):
+            flush(case)
+            baseline = read_baseline()  # what it wrote anew has other keys
+
+    TransactionTestCase._fixture_teardown = teardown  # type: ignore[attr-defined]
+
+
+def _ask(expressions: Sequence[str]) -> list[Any]:
+    """Return the values of SQL expressions."""
+    values: list[Any] = []
+    with connection.cursor() as cursor:
+        for start in range(0, len(expressions), COLUMNS):
+            cursor.execute(f"SELECT {', '.join(expressions[start : start + COLUMNS])}")
+            values += cursor.fetchone()
+    return values
+
+
+def _rows(table: str) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {_quoted(table)} ORDER BY 1")
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _empty(tables: Sequence[str]) -> None:
+    if connection.vendor == "postgresql":  # its own way is TRUNCATE, which takes milliseconds for each table
+        statements = [f"DELETE FROM {_quoted(table)}" for table in tables]
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    elif tables:
+        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
+
+
+def _quoted(table: str) -> str:
+    return connection.ops.quote_name(table)
