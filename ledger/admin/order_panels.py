@@ -46,7 +46,7 @@ class Summary:
     amounts: Sequence[tuple[str, str]]
     money: Sequence[tuple[str, str]]
     badge: str
-    counter: str  # how it stands with a voucher that is out; empty when there is none
+    counter: str  # see `voucher_note`
 
     @classmethod
     def of(cls, order: Order) -> "Summary":
@@ -65,7 +65,7 @@ class Summary:
             amounts,
             money_left(order),
             BADGES[order.status],
-            at_the_counter(order),
+            voucher_note(order),
         )
 
     @property
@@ -84,8 +84,8 @@ BADGES: dict[str, str] = {
 }
 
 
-def at_the_counter(order: Order) -> str:
-    """Tell of a voucher that is out: until when it waits, and that a cancelled order's is watched."""
+def voucher_note(order: Order) -> str:
+    """Return until when an order's voucher can be paid; an empty text without one."""
     attempt = order.attempts.waiting().first()
     if attempt is None:
         return ""

@@ -21,7 +21,7 @@ from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin import packing
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
-from ledger.admin.order_panels import BADGES, Summary, at_the_counter, money_left, panels
+from ledger.admin.order_panels import BADGES, Summary, money_left, panels, voucher_note
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refunds, shipping
@@ -347,7 +347,7 @@ class OrderAdmin(ReadOnlyAdmin):
             _("Cancel the order"),
             _("Cancel the order now"),
             (cancellation.CancelRefused, checkout.PaymentUnavailable, refunds.RefundRefused),
-            counter=at_the_counter(order),
+            counter=voucher_note(order),
         )
 
     @action(

@@ -64,7 +64,7 @@ class PaymentAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("paid by"), ordering="brand")
     def paid_by(self, payment: Payment) -> str:
-        """Name the card, or the convenience store."""
+        """Return the card, or the name of another payment method."""
         return payment.means
 
 

@@ -1,4 +1,4 @@
-"""How the ledger's pages and mails write money, quantities and vouchers."""
+"""Template filters of the ledger's pages and mails: money, taxes, deadlines, payment methods."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ register.filter("yen", yen)
 
 @register.filter
 def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, int, int]]:
-    """Give (rate, gross, tax contained) for each rate of an order; without its `lines` it loads them."""
+    """Return (rate, gross, contained tax) for each rate of an order; without `lines` they are loaded."""
     lines = order.lines.all() if lines is None else lines
     rows = []
     for rate, tax in ((10, order.tax_10), (8, order.tax_8)):
@@ -34,16 +34,16 @@ def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, 
 
 @register.filter
 def goods(line: Any) -> int:
-    """Give what a line's pieces cost before the discount (JPY)."""
+    """Return the price of a line before the discount (JPY)."""
     amount: int = line.unit_price * line.quantity
     return amount
 
 
 @register.filter
-def deadline(instant: datetime) -> str:
-    """Write until when something must be paid, in Japanese time: 11月26日（木）23:59 or Thu 26 November, 23:59 JST."""
+def deadline(moment: datetime) -> str:
+    """Return a deadline in Japanese time: 11月26日（木）23:59 or Thu 26 November, 23:59 JST."""
     english = get_language() == "en"
-    return date_format(localtime(instant), "D j F, H:i" if english else "n月j日（D）H:i") + " JST" * english
+    return date_format(localtime(moment), "D j F, H:i" if english else "n月j日（D）H:i") + " JST" * english
 
 
 @register.filter
