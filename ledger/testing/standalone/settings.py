@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kikaku.settings import *  # noqa: F403
-from kikaku.settings import INSTALLED_APPS, MIDDLEWARE, STORAGES, TEMPLATES, UNFOLD
+from kikaku.settings import INSTALLED_APPS, MIDDLEWARE, STORAGES, UNFOLD
 
 DIRECTORY = Path(os.environ["STANDALONE_DIR"])
 
@@ -13,8 +13,6 @@ MIDDLEWARE = [path for path in MIDDLEWARE if not path.startswith("ops.")]
 ROOT_URLCONF = "ledger.testing.standalone.urls"
 WSGI_LAYERS = []
 ORDER_PAGES = "ledger.testing.standalone.urls.ExamplePages"
-TEMPLATES[0]["OPTIONS"].pop("loaders")  # type: ignore[attr-defined]  # they name the shop's
-TEMPLATES[0]["APP_DIRS"] = True  # type: ignore[assignment]
 UNFOLD = {"SITE_TITLE": UNFOLD["SITE_TITLE"]}
 STORAGES = {
     **STORAGES,
