@@ -1,4 +1,4 @@
-"""The cart: a signed cookie, SKU → quantity and the price that was seen. Browsing writes nothing to the database."""
+"""The cart: a signed cookie, SKU → quantity and seen price. Browsing writes nothing to the database."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,37 +7,35 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-COOKIE = "cart"
-COUNT_COOKIE = (
-    "cart_count"  # only the number of pieces, for the badge: readable by the script, worth nothing forged
-)
-SALT = "shop.cart"
-MAX_AGE = 30 * 24 * 3600  # seconds
+CART_COOKIE = "cart"
+COUNT_COOKIE = "cart_count"  # the number of pieces, which the script shows in the badge; nothing trusts it
+COOKIE_SALT = "shop.cart"
+COOKIE_MAX_AGE = 30 * 24 * 3600  # seconds
 MAX_LINES = 50
 MAX_QUANTITY = 9_999
-MAX_BYTES = 3_900  # browsers keep 4,096 for name, value and attributes together
+MAX_COOKIE_BYTES = 3_900  # browsers allow 4,096 for name, value and attributes together
 
 
 class CartFull(Exception):
-    """The cart holds as many different goods as a cookie carries."""
+    """The cart has as many different SKUs as fit into a cookie."""
 
 
-class WrongQuantity(Exception):
-    """The typed quantity is no whole number from 1 to 9,999."""
+class InvalidQuantity(Exception):
+    """A quantity is not an integer in the allowed range."""
 
 
 @dataclass(frozen=True, slots=True)
 class CartLine:
-    """What somebody wants."""
+    """A SKU with its quantity."""
 
     sku: str
     quantity: int  # 1 to 9,999
-    price_seen: int  # JPY, when it was put into the cart or last confirmed
+    price_seen: int  # JPY, the last price that the customer was shown
 
 
 @dataclass(frozen=True)
 class Cart:
-    """An immutable cart; `damaged` says that a cookie came which we did not sign."""
+    """An immutable cart; `damaged` if its cookie has no valid signature."""
 
     lines: tuple[CartLine, ...] = ()
     damaged: bool = field(default=False, compare=False)
@@ -50,25 +48,25 @@ class Cart:
 
     @property
     def pieces(self) -> int:
-        """Number of pieces, shown beside the link to the cart."""
+        """Return the number of pieces, shown beside the link to the cart."""
         return sum(line.quantity for line in self.lines)
 
     def get(self, sku: str) -> CartLine | None:
-        """Return the line of a SKU."""
+        """Return the line of a SKU, if there is one."""
         return next((line for line in self.lines if line.sku == sku), None)
 
     def add(self, sku: str, quantity: int, *, price: int) -> "Cart":
         """Return the cart with `quantity` more of `sku`.
 
         Raises:
-            WrongQuantity: together it would be more than 9,999.
-            CartFull: there are 50 different goods in it already.
+            InvalidQuantity: the sum is not from 1 to 9,999.
+            CartFull: it has 50 different SKUs already.
         """
         present = self.get(sku)
-        together = quantity + (present.quantity if present else 0)
-        if not 1 <= together <= MAX_QUANTITY:
-            raise WrongQuantity
-        line = CartLine(sku, together, price)
+        total = quantity + (present.quantity if present else 0)
+        if not 1 <= total <= MAX_QUANTITY:
+            raise InvalidQuantity
+        line = CartLine(sku, total, price)
         if present:
             return Cart(tuple(line if other.sku == sku else other for other in self.lines))
         if len(self.lines) >= MAX_LINES:
@@ -76,9 +74,9 @@ class Cart:
         return Cart((*self.lines, line))
 
     def change(self, sku: str, quantity: int) -> "Cart":
-        """Return the cart with `quantity` (1 to 9,999; 0 removes) of `sku`, if it is in it at all."""
+        """Return the cart with `quantity` (1 to 9,999; 0 removes it) of a `sku` that is in it."""
         if not 0 <= quantity <= MAX_QUANTITY:
-            raise WrongQuantity
+            raise InvalidQuantity
         return Cart(
             tuple(
                 CartLine(line.sku, quantity, line.price_seen) if line.sku == sku else line
@@ -92,8 +90,8 @@ class Cart:
         gone = set(skus)
         return Cart(tuple(line for line in self.lines if line.sku not in gone))
 
-    def seen(self, prices: dict[str, int]) -> "Cart":
-        """Return the cart with the prices that the customer has now seen."""
+    def with_seen_prices(self, prices: dict[str, int]) -> "Cart":
+        """Return the cart with the prices (SKU → JPY) that the customer was shown now."""
         return Cart(
             tuple(
                 CartLine(line.sku, line.quantity, prices.get(line.sku, line.price_seen))
@@ -102,13 +100,13 @@ class Cart:
         )
 
 
-def read(request: HttpRequest) -> Cart:
-    """Read the cart of a visitor; a cookie that we did not sign, or that is too old, is an empty cart."""
-    raw = request.COOKIES.get(COOKIE)
+def read_cart(request: HttpRequest) -> Cart:
+    """Return the cart of a visitor; it is empty if the cookie is missing, expired or damaged."""
+    raw = request.COOKIES.get(CART_COOKIE)
     if not raw:
         return Cart()
     try:
-        rows = signing.loads(raw, salt=SALT, max_age=MAX_AGE)
+        rows = signing.loads(raw, salt=COOKIE_SALT, max_age=COOKIE_MAX_AGE)
         lines = [CartLine(str(sku), int(quantity), int(price)) for sku, quantity, price in rows]
     except signing.SignatureExpired:
         return Cart()
@@ -117,35 +115,35 @@ def read(request: HttpRequest) -> Cart:
     return Cart(tuple(lines))
 
 
-def write(response: HttpResponse, cart: Cart) -> None:
-    """Put the cart into the visitor's cookies; an empty one removes them.
+def write_cart(response: HttpResponse, cart: Cart) -> None:
+    """Set the cart's cookies on a response; an empty cart deletes them.
 
     Raises:
-        CartFull: the cookie would be larger than browsers keep.
+        CartFull: the cookie would be larger than browsers allow.
     """
     if not cart:
-        response.delete_cookie(COOKIE, samesite="Lax")
+        response.delete_cookie(CART_COOKIE, samesite="Lax")
         response.delete_cookie(COUNT_COOKIE, samesite="Lax")
         return
     rows = [[line.sku, line.quantity, line.price_seen] for line in cart]
-    value = signing.dumps(rows, salt=SALT)
-    if len(value) > MAX_BYTES:  # compressing takes as long as all the rest: only what has to be
-        value = signing.dumps(rows, salt=SALT, compress=True)
-    if len(value) > MAX_BYTES:
+    value = signing.dumps(rows, salt=COOKIE_SALT)
+    if len(value) > MAX_COOKIE_BYTES:  # only large carts: compressing doubles the time
+        value = signing.dumps(rows, salt=COOKIE_SALT, compress=True)
+    if len(value) > MAX_COOKIE_BYTES:
         raise CartFull
-    for name, text, hidden in ((COOKIE, value, True), (COUNT_COOKIE, str(cart.pieces), False)):
+    for name, text, hidden in ((CART_COOKIE, value, True), (COUNT_COOKIE, str(cart.pieces), False)):
         response.set_cookie(
-            name, text, max_age=MAX_AGE, secure=settings.PRODUCTION, httponly=hidden, samesite="Lax"
+            name, text, max_age=COOKIE_MAX_AGE, secure=settings.PRODUCTION, httponly=hidden, samesite="Lax"
         )
 
 
 def parse_quantity(text: str) -> int:
-    """Read a typed quantity, full-width digits too; 0 is allowed and means: none.
+    """Return a typed quantity, 0 to 9,999; full-width digits are accepted.
 
     Raises:
-        WrongQuantity: it is no whole number from 0 to 9,999.
+        InvalidQuantity: it is not an integer from 0 to 9,999.
     """
     text = text.strip().replace(",", "")
     if not text.isdecimal() or len(text) > 6 or int(text) > MAX_QUANTITY:
-        raise WrongQuantity
+        raise InvalidQuantity
     return int(text)

@@ -1,4 +1,4 @@
-"""Read the catalogue: cards for lists, the whole of one product, rooms for the home page; one query each."""
+"""Read the catalogue: cards for lists, one product with everything, rooms for the home page; one query each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from shop.json_rows import JsonRows, rows
-from shop.models import Category, Picture, Product, Specification, Variant, chooser, in_language
+from shop.models import Category, Picture, Product, Specification, Variant, in_language, text_chooser
 from shop.pages.links import category_url, product_url
 from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
 
-LOW_STOCK = 5  # pieces from which on the page says how many are left
+LOW_STOCK = 5  # pieces; from there on the page says how many are left
 
 StockState = Literal["in", "low", "out"]
 
@@ -34,9 +34,9 @@ class Image:
     variant: int | None = None  # id of the variant it shows; None: all of them
 
     @property
-    def source(self) -> SafeString:
-        """Address and size as an `<img>` carries them."""
-        return source(self.url, self.width, self.height)
+    def attributes(self) -> SafeString:
+        """Return the attributes `src`, `width` and `height` of an `<img>`."""
+        return image_attributes(self.url, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,18 @@ class Card:
     lead_spec: str
     image: Image | None
     price: int  # JPY, the lowest of its variants
-    more_prices: bool  # some variant costs more
+    more_prices: bool  # another variant costs more
     compare_at_price: int | None  # JPY, of the cheapest variant
     stock: StockState
-    bands: tuple[str, ...]  # the colours of light on offer, warm first
+    bands: tuple[str, ...]  # bands of colour temperature of its variants, warm first
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variant on its product's page; `place` counts from 1 and ties it to price and picture in the style sheet."""
+    """A variant on its product's page; the style sheet shows price and picture of `place`, which counts from 1."""
 
     place: int
-    shown: bool  # first, until the visitor chooses
+    shown: bool  # until the visitor chooses another
     sku: str
     option: str
     price: int  # JPY, tax included
@@ -72,17 +72,17 @@ class Choice:
 
     @property
     def mark(self) -> str:
-        """Return the names by which the style sheet knows it."""
+        """Return its class names in the style sheet."""
         return f"o{self.place} first" if self.shown else f"o{self.place}"
 
     @property
     def stock(self) -> StockState:
-        """Say whether it can be had."""
+        """Return whether it is in stock, low or out."""
         return stock_state(self.available)
 
     @property
     def band(self) -> str:
-        """Name the band of its colour temperature, empty when it gives no light."""
+        """Return the band of its colour temperature; empty if it gives no light."""
         return band(self.kelvin) if self.kelvin else ""
 
 
@@ -105,22 +105,22 @@ class ProductDetail:
 
     @property
     def selected(self) -> Choice | None:
-        """Return the variant that is chosen when the page opens: the first that can be had."""
+        """Return the variant that is selected when the page opens: the first in stock."""
         return next((choice for choice in self.choices if choice.available), None)
 
     @property
     def shown(self) -> Choice | None:
-        """Return the variant whose price and picture are shown first, sold out or not."""
+        """Return the variant whose price and picture are shown when the page opens, sold out or not."""
         return next((choice for choice in self.choices if choice.shown), None)
 
     @property
     def own_pictures(self) -> tuple[tuple[str, bool, Image], ...]:
-        """Return the pictures of single variants, each with its name in the style sheet and whether it is shown first."""
+        """Return the pictures of single variants: class names, whether it is shown when the page opens, picture."""
         return tuple((choice.mark, choice.shown, choice.image) for choice in self.choices if choice.image)
 
     @property
     def prices_differ(self) -> bool:
-        """Say whether the choice changes the price."""
+        """Return whether the variants have different prices."""
         return len({choice.price for choice in self.choices}) > 1
 
     @property
@@ -141,7 +141,7 @@ class Room:
 
 
 def stock_state(available: int) -> StockState:
-    """Say in one word whether `available` pieces are plenty."""
+    """Return the state of a stock of `available` pieces."""
     if available < 1:
         return "out"
     return "low" if available <= LOW_STOCK else "in"
@@ -157,11 +157,11 @@ CARD_COLUMNS = (
     "pictures_json",
     "variants_json",
 )
-RELATED = 4  # products of the same category on a product's page
+MAX_RELATED = 4  # products of the same category on a product's page
 
 
 def with_card_columns(products: QuerySet[Product]) -> QuerySet[Product, Any]:
-    """Let a list of products select `CARD_COLUMNS`."""
+    """Return the products with `CARD_COLUMNS` selected."""
     selected: QuerySet[Product, Any] = products.values(
         *CARD_COLUMNS[:-2],
         pictures_json=JsonRows(
@@ -182,12 +182,12 @@ def with_card_columns(products: QuerySet[Product]) -> QuerySet[Product, Any]:
     return selected
 
 
-def card(row: Row) -> Card:
-    """Make a card of a row with `CARD_COLUMNS`."""
+def to_card(row: Row) -> Card:
+    """Return the card of a row with `CARD_COLUMNS`."""
     slug, title_ja, title_en, lead_spec_ja, lead_spec_en, pictures_json, variants_json = row
     variants = rows(variants_json)
     buyable = [v for v in variants if v["stock__on_hand"] > v["stock__reserved"]]
-    shown = buyable or variants  # a price nobody can pay is no price, unless all is sold out
+    shown = buyable or variants  # prices of what is sold out count only when everything is
     return Card(
         title=in_language(title_ja, title_en),
         url=product_url(slug),
@@ -201,16 +201,16 @@ def card(row: Row) -> Card:
     )
 
 
-def cards(found: Iterable[Row], *, eager: int = 0) -> list[SafeString]:
-    """Give the HTML of the cards of some rows; the pictures of the first `eager` load at once."""
+def render_cards(found: Iterable[Row], *, eager: int = 0) -> list[SafeString]:
+    """Return the HTML of cards; the pictures of all but the first `eager` load lazily."""
     language = get_language() or ""
-    return [card_html(row, language, place >= eager) for place, row in enumerate(found)]
+    return [render_card(row, language, place >= eager) for place, row in enumerate(found)]
 
 
 @lru_cache(maxsize=4096)
-def card_html(row: Row, language: str, lazy: bool) -> SafeString:
-    """Render a card. All it shows is in its row and language, so it is rendered when they change, not when it is asked for."""
-    return SafeString(get_template("shop/card.html").render({"card": card(row), "lazy": lazy}))
+def render_card(row: Row, language: str, lazy: bool) -> SafeString:
+    """Return the HTML of a card; it depends on its row and language alone, so it is rendered once for them."""
+    return SafeString(get_template("shop/card.html").render({"card": to_card(row), "lazy": lazy}))
 
 
 def first_image(text: str) -> Image | None:
@@ -222,28 +222,28 @@ def first_image(text: str) -> Image | None:
 
 @lru_cache(maxsize=4096)
 def file_url(name: str) -> str:
-    """Return the address of a public file; kept, since the storage takes long to say it."""
+    """Return the URL of a public file; cached, since the storage is slow to build it."""
     return default_storage.url(name)
 
 
 @lru_cache(maxsize=4096)
-def source(url: str, width: int, height: int) -> SafeString:
-    """Write address and size of an `<img>`."""
+def image_attributes(url: str, width: int, height: int) -> SafeString:
+    """Return URL and size as attributes of an `<img>`."""
     return format_html('src="{}" width="{}" height="{}"', url, width, height)
 
 
-def json_cards(text: str) -> list[SafeString]:
-    """Give the HTML of cards whose rows `JsonRows` gathered."""
-    return cards(tuple(row.values()) for row in rows(text))
+def render_json_cards(text: str) -> list[SafeString]:
+    """Return the HTML of cards whose rows `JsonRows` gathered."""
+    return render_cards(tuple(row.values()) for row in rows(text))
 
 
 def featured_cards(limit: int) -> list[SafeString]:
-    """Return the products for the home page: those that staff put there, then the first of the shelves."""
-    return cards(featured_products(limit).rows())
+    """Return cards of products for the home page: those that staff chose, then by position."""
+    return render_cards(featured_statement(limit).rows())
 
 
 @cache
-def featured_products(limit: int) -> Statement:
+def featured_statement(limit: int) -> Statement:
     """Prepare the query of `featured_cards`."""
     return prepare(with_card_columns(featured(limit)))
 
@@ -254,9 +254,9 @@ def featured(limit: int) -> QuerySet[Product]:
     return products.order_by(F("featured").asc(nulls_last=True), "position", "id")[:limit]
 
 
-def front(limit: int) -> tuple[list[Room], list[SafeString]]:
-    """Return what the home page shows, in one query: rooms that have something to sell, and cards of `limit` products."""
-    found = rooms_and_cards(limit).records()
+def load_home(limit: int) -> tuple[list[Room], list[SafeString]]:
+    """Return rooms that have an active product, and cards of `limit` products, with one query."""
+    found = home_statement(limit).records()
     rooms = [
         Room(
             name=in_language(row["name_ja"], row["name_en"]),
@@ -267,12 +267,12 @@ def front(limit: int) -> tuple[list[Room], list[SafeString]]:
         for row in found
         if row["pictures_json"] != "[]"
     ]
-    return rooms, json_cards(found[0]["cards_json"]) if found else []
+    return rooms, render_json_cards(found[0]["cards_json"]) if found else []
 
 
 @cache
-def rooms_and_cards(limit: int) -> Statement:
-    """Prepare the query of `front`: the categories with the picture of their first product, the cards beside each."""
+def home_statement(limit: int) -> Statement:
+    """Prepare the query of `load_home`: each category with the first picture of its products, and all cards."""
     picture = Picture.objects.filter(
         product__category=OuterRef("pk"), product__status=Product.Status.ACTIVE
     ).order_by("product__position", "product_id", "position", "id")[:1]
@@ -289,16 +289,16 @@ def rooms_and_cards(limit: int) -> Statement:
     )
 
 
-def product_detail(slug: str) -> ProductDetail | None:
-    """Return an active or archived product with everything its page shows, in one query."""
-    for found in product_with_all().records(slug=slug):
-        return detail(found)
+def load_product(slug: str) -> ProductDetail | None:
+    """Return an active or archived product with everything its page shows, with one query."""
+    for found in product_statement().records(slug=slug):
+        return to_detail(found)
     return None
 
 
 @cache
-def product_with_all() -> Statement:
-    """Prepare the query of `product_detail`."""
+def product_statement() -> Statement:
+    """Prepare the query of `load_product`."""
     own = {"product": OuterRef("pk")}
     others = Product.objects.filter(status=Product.Status.ACTIVE, category=OuterRef("category")).exclude(
         pk=OuterRef("pk")
@@ -349,15 +349,15 @@ def product_with_all() -> Statement:
                 "value_en",
             ),
             related_json=JsonRows(
-                with_card_columns(others.order_by("position", "id")[:RELATED]), *CARD_COLUMNS
+                with_card_columns(others.order_by("position", "id")[:MAX_RELATED]), *CARD_COLUMNS
             ),
         )
     )
 
 
-def detail(found: dict[str, Any]) -> ProductDetail:
-    """Make a product of its row."""
-    choose = chooser()
+def to_detail(found: dict[str, Any]) -> ProductDetail:
+    """Return the product of a row."""
+    choose = text_chooser()
     pictures = [
         Image(
             file_url(row["file"]),
@@ -377,20 +377,20 @@ def detail(found: dict[str, Any]) -> ProductDetail:
         description=choose(found["description_ja"], found["description_en"]),
         category_name=choose(found["category__name_ja"], found["category__name_en"]),
         category_url=category_url(found["category__slug"]),
-        choices=choices(rows(found["variants_json"]), pictures),
+        choices=to_choices(rows(found["variants_json"]), pictures),
         images=tuple(picture for picture in pictures if picture.variant is None),
         specifications=tuple(
             (choose(row["name_ja"], row["name_en"]), choose(row["value_ja"], row["value_en"]))
             for row in rows(found["specifications_json"])
         ),
-        related=json_cards(found["related_json"]),
+        related=render_json_cards(found["related_json"]),
     )
 
 
-def choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:
-    """Number the variants and give each its picture; the first that can be had is shown first."""
+def to_choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:
+    """Return the variants in their order, each with its picture; the first in stock is shown first."""
     own = {picture.variant: picture for picture in reversed(pictures)}
-    choose = chooser()
+    choose = text_chooser()
     stocks = [row["stock__on_hand"] - row["stock__reserved"] for row in variants]
     first = next((place for place, stock in enumerate(stocks) if stock), 0)
     return tuple(

@@ -11,7 +11,7 @@ from django.utils.translation import pgettext_lazy
 
 from kikaku.money import MAX_CHARGE
 
-QUERY_LENGTH = 60  # characters; more is no search but a paste
+MAX_QUERY_LENGTH = 60  # characters; the rest is cut off
 
 # key → (label, lower bound, upper bound); both bounds included, K or JPY
 LIGHTS: dict[str, tuple[Promise, int, int]] = {
@@ -35,8 +35,8 @@ SORTS: dict[str, Promise] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Choices:
-    """What the form of a list offers: keys and labels."""
+class FilterOptions:
+    """The options of the filter form: keys and labels."""
 
     lights: tuple[tuple[str, Promise], ...] = tuple(
         (key, label) for key, (label, _low, _high) in LIGHTS.items()
@@ -47,12 +47,12 @@ class Choices:
     sorts: tuple[tuple[str, Promise], ...] = tuple(SORTS.items())
 
 
-CHOICES = Choices()
+FILTER_OPTIONS = FilterOptions()
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the visitor asked for; unknown values are dropped when read."""
+    """The filters of a list; unknown values are ignored when they are read."""
 
     query: str = ""
     category: str = ""  # slug
@@ -63,7 +63,7 @@ class Filters:
 
     @classmethod
     def read(cls, data: Mapping[str, str], *, category: str = "") -> "Filters":
-        """Read the query string; a `category` from the path wins."""
+        """Return the filters in a query string; a `category` from the path takes precedence."""
         light, price, sort = data.get("light", ""), data.get("price", ""), data.get("sort", "")
         return cls(
             query=normalise(data.get("q", "")),
@@ -75,7 +75,7 @@ class Filters:
         )
 
     def parameters(self, **changes: str) -> str:
-        """Return the query string of this list with `changes`, empty values left out."""
+        """Return the query string of these filters with `changes`, without empty values."""
         values = {
             "q": self.query,
             "category": self.category,
@@ -89,10 +89,12 @@ class Filters:
 
 
 def normalise(text: str) -> str:
-    """Bring a query into one form: NFKC (full-width letters, half-width kana), single blanks, a bounded length."""
-    return " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).split())[:QUERY_LENGTH].strip()
+    """Return a search query in NFKC (full-width letters, half-width kana), with single blanks and a limited length."""
+    return " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).split())[
+        :MAX_QUERY_LENGTH
+    ].strip()
 
 
 def page_number(text: str) -> int:
-    """Read a page number; what is none is the first page."""
+    """Return a page number from the query string; 1 if it is not a number."""
     return int(text) if text.isascii() and text.isdigit() and 1 <= len(text) <= 4 and int(text) else 1

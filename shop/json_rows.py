@@ -1,4 +1,4 @@
-"""Bring a product's rows (variants, pictures, specifications) along in one query, on every database."""
+"""Rows of a correlated query as one JSON column: a product with its variants and pictures takes one query."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class JsonRows(Subquery):
-    """Gather the rows of a correlated query as one JSON text, in their order: `[{"sku": …}, …]`.
+    """The rows of a correlated query as one JSON text, in their order: `[{"sku": …}, …]`.
 
-    Works on SQLite (and so D1, whose functions take at most 32 arguments: 16 columns) and PostgreSQL. Read the
-    text with `rows()`.
+    Works on PostgreSQL, SQLite and D1, whose functions take at most 32 arguments: 16 columns. Parse the text with
+    `rows()`.
     """
 
-    # the CAST makes it a text for good: as a column of other JSON rows it would become a part of their JSON
+    # without the CAST, JSON rows inside other JSON rows would be nested JSON instead of a text
     template = (
         "(SELECT CAST(COALESCE(json_group_array(json_object(%(pairs)s)), '[]') AS TEXT)"
         " FROM (%(subquery)s) json_rows)"
@@ -25,7 +25,7 @@ class JsonRows(Subquery):
     )
 
     def __init__(self, queryset: QuerySet[Any, Any], *fields: str) -> None:
-        """Take `fields` of `queryset` (lookups such as `stock__on_hand` allowed); keys are the field names."""
+        """Select `fields` of `queryset`, lookups such as `stock__on_hand` too; the field names are the keys."""
         if not 1 <= len(fields) <= 16:
             raise ValueError("JsonRows takes 1 to 16 fields.")
         columns: dict[str, Any] = {f"j{place}": F(field) for place, field in enumerate(fields)}
@@ -35,21 +35,21 @@ class JsonRows(Subquery):
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
     ) -> tuple[str, Any]:
-        """Use PostgreSQL's own JSON functions."""
+        """Return the SQL with PostgreSQL's JSON functions."""
         return self.as_sql(compiler, connection, template=self.postgresql_template, **extra)
 
 
 class CountRows(Subquery):
-    """Count the rows of an uncorrelated query, beside the page of them that is shown."""
+    """The number of rows of an uncorrelated query, as a column of the query for one page of it."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted_rows)"
 
     def __init__(self, queryset: QuerySet[Any, Any]) -> None:
-        """Take the query whose rows are to be counted."""
+        """Count the rows of `queryset`."""
         super().__init__(queryset.order_by().values("pk"), output_field=IntegerField())
 
 
 def rows(text: str) -> list[dict[str, Any]]:
-    """Read what `JsonRows` gathered."""
+    """Return the rows in a text of `JsonRows`."""
     gathered: list[dict[str, Any]] = json.loads(text)
     return gathered

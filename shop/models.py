@@ -14,19 +14,19 @@ from shop.sanitise import sanitise
 
 
 def in_language(japanese: str, english: str) -> str:
-    """Choose the text of the active language; Japanese stands in where the English is missing."""
+    """Return the text in the active language; Japanese if the English text is empty."""
     return english if english and get_language() == "en" else japanese
 
 
-def chooser() -> Callable[[str, str], str]:
-    """Return `in_language` for many texts: to ask which language is active takes longer than to choose."""
+def text_chooser() -> Callable[[str, str], str]:
+    """Return `in_language` for many texts: it looks up the active language only once."""
     if get_language() == "en":
         return lambda japanese, english: english or japanese
     return lambda japanese, english: japanese
 
 
 class Category(models.Model):
-    """A shelf of the shop, shown on the home page as a room."""
+    """A category of products, shown on the home page as a room."""
 
     slug = models.SlugField(_("slug"), unique=True)
     name_ja = models.CharField(_("name (Japanese)"), max_length=60)
@@ -47,22 +47,22 @@ class Category(models.Model):
 
     @property
     def name(self) -> str:
-        """Name in the active language."""
+        """Return the name in the active language."""
         return in_language(self.name_ja, self.name_en)
 
     @property
     def room(self) -> str:
-        """Room in the active language."""
+        """Return the room in the active language."""
         return in_language(self.room_ja, self.room_en)
 
     @property
     def description(self) -> str:
-        """Description in the active language."""
+        """Return the description in the active language."""
         return in_language(self.description_ja, self.description_en)
 
 
 class Product(models.Model):
-    """What is shown on one product page; what is bought is a `Variant`."""
+    """A product with a page of its own; what is sold is its `Variant`s."""
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("draft")
@@ -97,7 +97,7 @@ class Product(models.Model):
 
     @property
     def title(self) -> str:
-        """Title in the active language."""
+        """Return the title in the active language."""
         return in_language(self.title_ja, self.title_en)
 
 
@@ -123,15 +123,15 @@ class Specification(models.Model):
 
 
 class VariantQuerySet(models.QuerySet["Variant"]):
-    """The words in which variants are asked for."""
+    """Questions about variants that many places ask."""
 
     def on_sale(self) -> "VariantQuerySet":
-        """Leave out what is no longer sold."""
+        """Return the variants that are not retired."""
         return self.filter(retired=False)
 
 
 class Variant(models.Model):
-    """What can be bought: a SKU with its price (JPY, tax included)."""
+    """A SKU with its price (JPY, tax included)."""
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="variants", verbose_name=_("product"))
     stock = models.OneToOneField(
@@ -213,7 +213,7 @@ class Picture(models.Model):
 
 
 class ContentPage(models.Model):
-    """A page of text that staff edit: 特商法, privacy, terms, returns."""
+    """A page that staff write: 特商法, privacy, terms, returns."""
 
     slug = models.SlugField(_("slug"), unique=True)
     title_ja = models.CharField(_("title (Japanese)"), max_length=100)
@@ -231,23 +231,23 @@ class ContentPage(models.Model):
         return self.title_ja
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save with cleaned HTML, whoever wrote it."""
+        """Save with sanitised HTML."""
         self.body_ja, self.body_en = sanitise(self.body_ja), sanitise(self.body_en)
         super().save(*args, **kwargs)
 
     @property
     def title(self) -> str:
-        """Title in the active language."""
+        """Return the title in the active language."""
         return in_language(self.title_ja, self.title_en)
 
     @property
     def body(self) -> str:
-        """Clean HTML in the active language."""
+        """Return the sanitised HTML in the active language."""
         return in_language(self.body_ja, self.body_en)
 
 
 class ContactMessage(models.Model):
-    """What a visitor wrote in the contact form."""
+    """A message from the contact form."""
 
     name = models.CharField(_("name"), max_length=100)
     email = models.EmailField(_("e-mail"))

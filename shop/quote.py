@@ -1,4 +1,4 @@
-"""The quote: what a cart costs now, by the catalogue alone, and what stands in the way of ordering it."""
+"""The quote: what a cart costs by the current catalogue, and the problems that prevent ordering it."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from kikaku.money import MAX_CHARGE
 from ledger.books import tax
-from shop.cart import MAX_LINES, CartLine
+from shop.cart import MAX_LINES, Cart, CartLine
 from shop.catalogue import Image, first_image
 from shop.json_rows import JsonRows
 from shop.models import Picture, Product, Variant, in_language
@@ -24,7 +24,7 @@ from shop.pages.statements import Statement, prepare, slot
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the catalogue says about a SKU now."""
+    """A SKU as the catalogue has it now."""
 
     item_id: int  # of ledger.StockItem
     sku: str
@@ -38,40 +38,40 @@ class Offer:
 
     @property
     def full_title(self) -> str:
-        """Title with the option, as it goes into the order."""
+        """Return the title with the option, as the order line has it."""
         if not self.option:
             return self.title
         return in_language(f"{self.title}（{self.option}）", f"{self.title} ({self.option})")
 
 
-class Kind(StrEnum):
-    """What can be wrong with a cart."""
+class ProblemKind(StrEnum):
+    """The kinds of problems of a cart."""
 
     UNKNOWN = "unknown"  # no longer in the catalogue
     SOLD_OUT = "sold_out"
-    TOO_MANY = "too_many"  # more than there are
-    PRICE_CHANGED = "price_changed"  # does not stand in the way
+    TOO_MANY = "too_many"  # more than available
+    PRICE_CHANGED = "price_changed"  # the only one that does not prevent ordering
     BELOW_MINIMUM = "below_minimum"
     ABOVE_MAXIMUM = "above_maximum"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something the customer should know; `message` says what happened and what to do."""
+    """A problem of a cart; `message` tells the customer what happened and what to do."""
 
-    kind: Kind
+    kind: ProblemKind
     sku: str
     message: str
 
     @property
-    def blocks(self) -> bool:
-        """Say whether it stands in the way of ordering."""
-        return self.kind is not Kind.PRICE_CHANGED
+    def blocks_order(self) -> bool:
+        """Return whether it prevents ordering."""
+        return self.kind is not ProblemKind.PRICE_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteLine:
-    """A line of the cart with what it costs now."""
+    """A line of the cart with its current price."""
 
     offer: Offer
     quantity: int
@@ -80,59 +80,62 @@ class QuoteLine:
 
     @property
     def amount(self) -> int:
-        """Price × quantity, JPY."""
+        """Return price × quantity in JPY."""
         return self.offer.price * self.quantity
 
     @property
-    def counted(self) -> bool:
-        """Say whether the line is part of the totals: what is sold out is not."""
+    def is_counted(self) -> bool:
+        """Return whether the line is part of the totals: it is unless it is sold out."""
         return self.offer.available > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a cart costs: lines, totals with tax per rate, and what stands in the way."""
+    """What a cart costs: lines, totals with tax by rate, and problems."""
 
     lines: tuple[QuoteLine, ...]
     problems: tuple[Problem, ...]
     totals: tax.Totals
 
     @property
-    def counted(self) -> tuple[QuoteLine, ...]:
-        """The lines that are part of the totals."""
-        return tuple(line for line in self.lines if line.counted)
+    def counted_lines(self) -> tuple[QuoteLine, ...]:
+        """Return the lines that are part of the totals."""
+        return tuple(line for line in self.lines if line.is_counted)
 
     @property
     def pieces(self) -> int:
-        """Number of pieces that count."""
-        return sum(line.quantity for line in self.counted)
+        """Return the number of pieces of the counted lines."""
+        return sum(line.quantity for line in self.counted_lines)
 
     @property
-    def orderable(self) -> bool:
-        """Say whether this can be ordered as it stands."""
-        return bool(self.counted) and not any(problem.blocks for problem in self.problems)
+    def is_orderable(self) -> bool:
+        """Return whether the cart can be ordered."""
+        return bool(self.counted_lines) and not any(problem.blocks_order for problem in self.problems)
 
     @property
     def has_reduced_rate(self) -> bool:
-        """Say whether goods at the reduced rate are in it, which carry the ※ mark."""
-        return any(line.offer.tax_rate == tax.REDUCED for line in self.counted)
+        """Return whether it has goods at the reduced rate, which are marked with ※."""
+        return any(line.offer.tax_rate == tax.REDUCED for line in self.counted_lines)
 
     @property
     def taxes(self) -> list[tuple[int, int, int]]:
-        """Rate, gross and contained tax of each rate that occurs."""
+        """Return (rate, gross, contained tax) of each tax rate in the cart."""
         return [(rate, gross, self.totals.taxes[rate]) for rate, gross in self.totals.gross_by_rate.items()]
 
     @property
     def missing_for_free_shipping(self) -> int:
-        """JPY of goods until shipping is free; 0 when it is."""
+        """Return how much (JPY) more goods make shipping free; 0 if it is free."""
         goods = self.totals.goods_total - self.totals.discount
         return max(settings.FREE_SHIPPING_FROM - goods, 0) if self.totals.shipping_fee else 0
 
     @property
     def fingerprint(self) -> str:
-        """Stand for exactly this quote: it changes when price, quantity, rate, shipping or discount do."""
+        """Return a hash that changes with every price, quantity, rate, shipping fee and discount."""
         parts = [
-            [[line.offer.sku, line.quantity, line.offer.price, line.offer.tax_rate] for line in self.counted],
+            [
+                [line.offer.sku, line.quantity, line.offer.price, line.offer.tax_rate]
+                for line in self.counted_lines
+            ],
             self.totals.discount,
             self.totals.shipping_fee,
             self.totals.total,
@@ -141,7 +144,7 @@ class Quote:
 
 
 def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
-    """Read what the catalogue says about `skus` with one query; what is not for sale is left out."""
+    """Return SKU → offer of those `skus` that are for sale, with one query."""
     wanted = {f"sku{place}": sku for place, sku in enumerate(sorted(set(skus)))}
     if not wanted:
         return {}
@@ -157,13 +160,13 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             tax_rate=row["tax_rate"],
             available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
         )
-        for row in offers(len(wanted)).records(**wanted)
+        for row in offers_statement(len(wanted)).records(**wanted)
     }
 
 
 @lru_cache(maxsize=MAX_LINES)
-def offers(count: int) -> Statement:
-    """Prepare the query of `load_offers` for so many SKUs."""
+def offers_statement(count: int) -> Statement:
+    """Prepare the query of `load_offers` for a number of SKUs."""
     own = Picture.objects.filter(variant=OuterRef("pk")).order_by("position", "id")[:1]
     general = Picture.objects.filter(product=OuterRef("product"), variant=None).order_by("position", "id")[:1]
     return prepare(
@@ -189,67 +192,72 @@ def offers(count: int) -> Statement:
     )
 
 
-def price_of(sku: str) -> int | None:
-    """Return the price (JPY) of a SKU; None when it is not for sale."""
-    return next((price for (price,) in price_query().rows(sku=sku)), None)
+def load_price(sku: str) -> int | None:
+    """Return the price (JPY) of a SKU; None if it is not for sale."""
+    return next((price for (price,) in price_statement().rows(sku=sku)), None)
 
 
 @cache
-def price_query() -> Statement:
+def price_statement() -> Statement:
     """Prepare the query of `price_of`."""
     variants = Variant.objects.on_sale().filter(sku=slot("sku"), product__status=Product.Status.ACTIVE)
     return prepare(variants.values("price"))
 
 
 def shipping_fee(goods: int) -> int:
-    """Return the shipping fee (JPY) for goods worth `goods` after the discount; nothing to ship costs nothing."""
+    """Return the shipping fee (JPY) for goods worth `goods` after the discount; 0 if there are none."""
     return 0 if goods == 0 or goods >= settings.FREE_SHIPPING_FROM else settings.SHIPPING_FEE
 
 
-def quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: int = 0) -> Quote:
-    """Price a cart by the catalogue alone; pure.
+def load_quote(cart: Cart) -> Quote:
+    """Return the quote of a cart, with one query."""
+    return make_quote(cart.lines, load_offers(line.sku for line in cart))
 
-    `discount` (JPY) is spread over the lines by value and never exceeds the goods.
+
+def make_quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: int = 0) -> Quote:
+    """Return the quote of cart lines by the offers of the catalogue; a pure function.
+
+    `discount` (JPY) is spread over the lines by value and is at most the value of the goods.
     """
     lines: list[QuoteLine] = []
     problems: list[Problem] = []
     for entry in wanted:
         offer = offers.get(entry.sku)
         if offer is None:
-            problems.append(unknown(entry.sku))
+            problems.append(unknown_sku(entry.sku))
             continue
         own = line_problems(entry, offer)
         problems += own
         lines.append(QuoteLine(offer, entry.quantity, entry.price_seen, tuple(own)))
-    amounts = [(line.amount, line.offer.tax_rate) for line in lines if line.counted]
+    amounts = [(line.amount, line.offer.tax_rate) for line in lines if line.is_counted]
     goods = sum(amount for amount, _rate in amounts)
     discount = min(discount, goods)
     totals = tax.totals(amounts, discount=discount, shipping_fee=shipping_fee(goods - discount))
     if amounts and totals.total < settings.ORDER_MINIMUM:
         text = _("Orders are possible from ¥%(minimum)s. Please add something.")
-        problems.append(Problem(Kind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
-    # a total of what is not there says nothing
-    too_many = any(problem.kind is Kind.TOO_MANY for problem in problems)
+        problems.append(Problem(ProblemKind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
+    # a total with more pieces than are available means nothing
+    too_many = any(problem.kind is ProblemKind.TOO_MANY for problem in problems)
     if totals.total > MAX_CHARGE and not too_many:
         text = _(
             "This is more than one card payment can carry (¥99,999,999). Please contact us for an offer."
         )
-        problems.append(Problem(Kind.ABOVE_MAXIMUM, "", text))
+        problems.append(Problem(ProblemKind.ABOVE_MAXIMUM, "", text))
     return Quote(tuple(lines), tuple(problems), totals)
 
 
-def unknown(sku: str) -> Problem:
-    """Say that a SKU is not for sale."""
+def unknown_sku(sku: str) -> Problem:
+    """Return the problem that a SKU is not for sale."""
     text = _("The item %(sku)s is no longer sold. We took it out of your cart.")
-    return Problem(Kind.UNKNOWN, sku, text % {"sku": sku})
+    return Problem(ProblemKind.UNKNOWN, sku, text % {"sku": sku})
 
 
 def line_problems(entry: CartLine, offer: Offer) -> list[Problem]:
-    """Compare what is wanted with what there is."""
+    """Return the problems of a line: too few pieces, a changed price."""
     found: list[Problem] = []
     if offer.available < 1:
         text = _("“%(title)s” is sold out. Please remove it to go on; the rest of your cart stays.")
-        found.append(Problem(Kind.SOLD_OUT, offer.sku, text % {"title": offer.full_title}))
+        found.append(Problem(ProblemKind.SOLD_OUT, offer.sku, text % {"title": offer.full_title}))
     elif entry.quantity > offer.available:
         text = ngettext(
             "Only %(available)s of “%(title)s” is left. Please change the quantity.",
@@ -257,7 +265,7 @@ def line_problems(entry: CartLine, offer: Offer) -> list[Problem]:
             offer.available,
         )
         values = {"title": offer.full_title, "available": offer.available}
-        found.append(Problem(Kind.TOO_MANY, offer.sku, text % values))
+        found.append(Problem(ProblemKind.TOO_MANY, offer.sku, text % values))
     if entry.price_seen != offer.price:
         text = _("The price of “%(title)s” changed from ¥%(before)s to ¥%(now)s since you put it in.")
         values = {
@@ -265,5 +273,5 @@ def line_problems(entry: CartLine, offer: Offer) -> list[Problem]:
             "before": f"{entry.price_seen:,}",
             "now": f"{offer.price:,}",
         }
-        found.append(Problem(Kind.PRICE_CHANGED, offer.sku, text % values))
+        found.append(Problem(ProblemKind.PRICE_CHANGED, offer.sku, text % values))
     return found

@@ -13,10 +13,10 @@ FRAGMENT_TAG = re.compile(r'{% fragment ("[^"]+")(?: (.*?))? %}')
 
 # module → the functions that prepare a query once
 STATEMENTS = {
-    "shop.catalogue": ("featured_products", "rooms_and_cards", "product_with_all"),
+    "shop.catalogue": ("featured_statement", "home_statement", "product_statement"),
     "shop.pages.navigation": ("navigation_statement",),
-    "shop.quote": ("offers", "price_query"),
-    "shop.shelf": ("page_of",),
+    "shop.quote": ("offers_statement", "price_statement"),
+    "shop.listing": ("listing_statement",),
 }
 
 
@@ -34,7 +34,7 @@ def without_statements() -> None:
 
 def without_cards() -> None:
     """Render each product card each time it is shown."""
-    _uncache(import_module("shop.catalogue"), "card_html")
+    _uncache(import_module("shop.catalogue"), "render_card")
 
 
 def without_fragments() -> None:

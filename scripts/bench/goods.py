@@ -13,8 +13,8 @@ from django.test import RequestFactory
 from django.urls import reverse
 
 from bench.report import Figure
+from shop.listing import PAGE_SIZE
 from shop.models import Product, Variant
-from shop.shelf import PAGE_SIZE
 
 SEARCH_WORD = "ライト"
 COLD, WARM = 3, 1  # queries at most

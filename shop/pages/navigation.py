@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from django.db.models import CharField, PositiveSmallIntegerField, Value
 from django.utils.translation import get_language
 
-from shop.models import Category, ContentPage, chooser
+from shop.models import Category, ContentPage, text_chooser
 from shop.pages.links import category_url, page_url
 from shop.pages.statements import Statement, prepare
 from shop.pages.version import rendering_version
@@ -56,7 +56,7 @@ def read_navigation() -> Navigation:
     """Read the navigation with one query."""
     categories: list[Link] = []
     pages: list[Link] = []
-    choose = chooser()
+    choose = text_chooser()
     for kind, _place, slug, japanese, english in sorted(navigation_statement().rows()):
         name = choose(japanese, english)
         if kind == "category":

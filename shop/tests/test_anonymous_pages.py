@@ -10,7 +10,7 @@ from django.core import signing
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from shop.cart import SALT
+from shop.cart import COOKIE_SALT
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db
@@ -119,5 +119,5 @@ def test_the_footer_links_to_the_texts_that_exist(client: Client) -> None:
 
 
 def test_a_signed_cart_of_another_salt_is_no_cart(client: Client) -> None:
-    client.cookies["cart"] = signing.dumps([["SKU-madoka", 1, 12_800]], salt=SALT + "x")
+    client.cookies["cart"] = signing.dumps([["SKU-madoka", 1, 12_800]], salt=COOKIE_SALT + "x")
     assert "読み込めませんでした" in client.get("/cart/").content.decode()

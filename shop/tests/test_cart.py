@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ledger.models import StockItem
-from shop.cart import Cart, CartFull, CartLine, WrongQuantity, parse_quantity
+from shop.cart import Cart, CartFull, CartLine, InvalidQuantity, parse_quantity
 from shop.models import Product, Variant
 from shop.testing import build
 
@@ -251,7 +251,7 @@ def test_an_english_cart_speaks_english(client: Client) -> None:
 def test_a_typed_quantity_is_a_number_in_range_or_refused(typed: str) -> None:
     try:
         assert 0 <= parse_quantity(typed) <= 9_999
-    except WrongQuantity:
+    except InvalidQuantity:
         assert not re.fullmatch(r"[0-9]{1,4}", typed)
 
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop.delivery import TOKYO, delivery, is_business_day
+from kikaku.days import JST
+from shop.delivery import is_shipping_day, plan_delivery
 
 
 def jst(text: str) -> datetime:
     """Read an instant in Japanese time."""
-    return datetime.fromisoformat(text).replace(tzinfo=TOKYO).astimezone(UTC)
+    return datetime.fromisoformat(text).replace(tzinfo=JST).astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_orders_leave_by_the_cut_off_on_business_days(
     ordered: str, today: bool, dispatch: date, arrival: date
 ) -> None:
     closed = {date(2026, 12, 31), date(2027, 1, 1)}
-    found = delivery(jst(ordered), cutoff=15, transit_days=2, closed=closed)
+    found = plan_delivery(jst(ordered), cutoff=15, transit_days=2, closed=closed)
     assert (found.today, found.dispatch, found.arrival) == (today, dispatch, arrival)
 
 
@@ -44,7 +45,7 @@ def test_orders_leave_by_the_cut_off_on_business_days(
 def test_a_parcel_leaves_on_a_business_day_and_never_before_it_was_ordered(
     now: datetime, cutoff: int
 ) -> None:
-    found = delivery(now, cutoff=cutoff, transit_days=2)
-    assert is_business_day(found.dispatch)
-    assert found.dispatch >= now.astimezone(TOKYO).date()
-    assert found.today == (found.dispatch == now.astimezone(TOKYO).date())
+    found = plan_delivery(now, cutoff=cutoff, transit_days=2)
+    assert is_shipping_day(found.dispatch)
+    assert found.dispatch >= now.astimezone(JST).date()
+    assert found.today == (found.dispatch == now.astimezone(JST).date())

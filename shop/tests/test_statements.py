@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from shop.filters import Filters, normalise
+from shop.listing import load_listing, matching, search_words
 from shop.models import Product
 from shop.pages.statements import prepare, slot
-from shop.quote import load_offers, price_of
-from shop.shelf import matching, shelf, words
+from shop.quote import load_offers, load_price
 from shop.testing import build
 
 TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)
@@ -24,16 +24,16 @@ class Typed(TestCase):
     def test_a_search_finds_what_the_orm_finds(self, title: str, typed: str) -> None:
         build.product("typed", title=title, picture=False)
         asked = Filters(query=normalise(typed))
-        assert shelf(asked, page=1).count == matching(asked, words(asked.query)).count()
+        assert load_listing(asked, page=1).count == matching(asked, search_words(asked.query)).count()
 
     @settings(max_examples=40, deadline=None)
     @given(sku=st.text(alphabet="aA%_'\\ ", min_size=1, max_size=4))
     def test_a_sku_finds_itself_alone(self, sku: str) -> None:
         build.product("typed", picture=False, price=700)
         variant = build.variant(build.product("other", picture=False), sku, price=900)
-        assert price_of(sku) == 900
+        assert load_price(sku) == 900
         assert set(load_offers([sku, "nothing"])) == {variant.sku}
-        assert price_of(f"{sku}%") is None
+        assert load_price(f"{sku}%") is None
 
 
 @pytest.mark.django_db

@@ -13,24 +13,24 @@ from shop.catalogue import (
     LOW_STOCK,
     Choice,
     ProductDetail,
-    front,
-    product_detail,
+    load_home,
+    load_product,
 )
 from shop.delivery import expected_delivery
-from shop.filters import CHOICES, LIGHTS, PRICES, Filters, page_number
+from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number
+from shop.listing import NoSuchPage, load_listing
 from shop.models import Category
 from shop.pages.navigation import load_navigation
 from shop.pages.render import render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
-from shop.shelf import NoSuchPage, shelf
 
-SWITCHED = 24  # variants whose price and picture the style sheet can switch
+MAX_SWITCHED_VARIANTS = 24  # variants whose price and picture the style sheet can switch
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show one lamp, the rooms, four products and three facts."""
-    rooms, cards = front(4)
+    rooms, cards = load_home(4)
     context = {"rooms": rooms, "cards": cards, "hour": settings.DISPATCH_CUTOFF_HOUR}
     return render_page(request, "shop/home.html", context)
 
@@ -38,7 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def product_list(request: HttpRequest) -> HttpResponse:
     """List all products."""
-    return list_page(request, Filters.read(request.GET.dict()))
+    return render_list(request, Filters.read(request.GET.dict()))
 
 
 @require_safe
@@ -47,16 +47,16 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
     found = Category.objects.filter(slug=slug).first()
     if found is None:
         raise Http404
-    return list_page(request, Filters.read(request.GET.dict(), category=slug), found)
+    return render_list(request, Filters.read(request.GET.dict(), category=slug), found)
 
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """Search in titles, SKUs, specifications and descriptions."""
-    return list_page(request, Filters.read(request.GET.dict()), searching=True)
+    return render_list(request, Filters.read(request.GET.dict()), searching=True)
 
 
-def list_page(
+def render_list(
     request: HttpRequest,
     filters: Filters,
     found: Category | None = None,
@@ -66,7 +66,7 @@ def list_page(
     """Show a list with its filters; an empty search asks for a word instead of listing everything."""
     try:
         page = page_number(request.GET.get("page", ""))
-        result = shelf(filters, page=page)
+        result = load_listing(filters, page=page)
     except NoSuchPage:
         raise Http404 from None
     navigation = load_navigation()
@@ -87,10 +87,10 @@ def list_page(
         request,
         "shop/search.html" if searching else "shop/list.html",
         {
-            "shelf": result,
+            "listing": result,
             "filters": filters,
             "category": found,
-            "choices": CHOICES,
+            "filter_options": FILTER_OPTIONS,
             "chips": chips,
             "filtered": filtered,
             "clear": request.path + (f"?q={filters.query}" if searching and filters.query else ""),
@@ -118,7 +118,7 @@ def page_links(filters: Filters, page: int, pages: int) -> list[tuple[int, str]]
 @require_safe
 def product(request: HttpRequest, slug: str) -> HttpResponse:
     """Show a product; one that is no longer sold says so and points to others."""
-    found = product_detail(slug)
+    found = load_product(slug)
     if found is None:
         raise Http404
     return render_page(
@@ -128,7 +128,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "product": found,
             "shown": found.shown,
             "prices_differ": found.prices_differ,
-            "switching": 1 < len(found.choices) <= SWITCHED,
+            "switching": 1 < len(found.choices) <= MAX_SWITCHED_VARIANTS,
             "delivery": expected_delivery(timezone.now()),
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,

@@ -16,13 +16,12 @@ from ledger.models import Order
 from ledger.sales import orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.stripe.methods import METHODS, offered_methods
-from shop import cart as carts
 from shop.address import AddressForm
-from shop.cart import Cart
+from shop.cart import Cart, read_cart, write_cart
 from shop.delivery import expected_delivery
 from shop.pages.links import active_links
 from shop.pages.render import render_page
-from shop.quote import Quote, load_offers, quote
+from shop.quote import Quote, load_quote
 from shop.views.origin import own_pages_only
 from shop.views.redirects import SeeOther
 
@@ -36,7 +35,7 @@ NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 @require_http_methods(["GET", "HEAD", "POST"])
 def address(request: HttpRequest) -> HttpResponse:
     """Ask where the parcel goes; what was typed is kept in the session from the first post on."""
-    cart = carts.read(request)
+    cart = read_cart(request)
     if not cart:
         return without_cart(request)
     if request.method == "POST":
@@ -52,21 +51,21 @@ def address(request: HttpRequest) -> HttpResponse:
 
 def show_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status: int = 200) -> HttpResponse:
     """Render the form beside what it is about."""
-    priced = quote(cart.lines, load_offers(line.sku for line in cart))
+    quote = load_quote(cart)
     return render_page(
-        request, "shop/checkout.html", {"form": form, "quote": priced}, status=status, private=True
+        request, "shop/checkout.html", {"form": form, "quote": quote}, status=status, private=True
     )
 
 
 @require_safe
 def confirm(request: HttpRequest) -> HttpResponse:
     """Show everything that 特商法 §12-6 asks for in one look, with the button that orders."""
-    cart = carts.read(request)
+    cart = read_cart(request)
     if not cart:
         return without_cart(request)
     if ADDRESS not in request.session:
         return SeeOther(active_links()["checkout"])
-    return show_confirmation(request, quote(cart.lines, load_offers(line.sku for line in cart)))
+    return show_confirmation(request, load_quote(cart))
 
 
 def without_cart(request: HttpRequest) -> HttpResponse:
@@ -82,15 +81,15 @@ def without_cart(request: HttpRequest) -> HttpResponse:
 
 
 def show_confirmation(
-    request: HttpRequest, priced: Quote, *, changed: bool = False, message: str = "", status: int = 200
+    request: HttpRequest, quote: Quote, *, changed: bool = False, message: str = "", status: int = 200
 ) -> HttpResponse:
     """Render the final confirmation with a fresh nonce and the fingerprint of exactly this quote."""
-    offered = offered_methods(priced.totals.total)
+    offered = offered_methods(quote.totals.total)
     return render_page(
         request,
         "shop/confirm.html",
         {
-            "quote": priced,
+            "quote": quote,
             "address": request.session[ADDRESS],
             "delivery": expected_delivery(timezone.now()),
             "nonce": secrets.token_urlsafe(24),
@@ -115,15 +114,15 @@ def place(request: HttpRequest) -> HttpResponse:
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:  # the second of two clicks
         return to_payment(placed)
-    cart = carts.read(request)
+    cart = read_cart(request)
     if not cart:
         return SeeOther(active_links()["cart"])
     kept = request.session.get(ADDRESS)
     if kept is None:
         return SeeOther(active_links()["checkout"])
-    priced = quote(cart.lines, load_offers(line.sku for line in cart))
-    if request.POST.get("fingerprint") != priced.fingerprint or not priced.orderable:
-        return show_again(request, cart, priced, changed=True)
+    quote = load_quote(cart)
+    if request.POST.get("fingerprint") != quote.fingerprint or not quote.is_orderable:
+        return show_again(request, cart, quote, changed=True)
     try:
         order = orders.place(
             nonce=nonce,
@@ -137,21 +136,21 @@ def place(request: HttpRequest) -> HttpResponse:
                     quantity=line.quantity,
                     tax_rate=line.offer.tax_rate,
                 )
-                for line in priced.counted
+                for line in quote.counted_lines
             ],
             address=orders.Address(**kept),
-            discount=priced.totals.discount,
-            shipping_fee=priced.totals.shipping_fee,
+            discount=quote.totals.discount,
+            shipping_fee=quote.totals.shipping_fee,
             now=timezone.now(),
         )
     except orders.SoldOut:  # somebody was faster between the quote and the reservation
-        priced = quote(cart.lines, load_offers(line.sku for line in cart))
+        quote = load_quote(cart)
         message = _("While you were ordering, the last pieces were sold. Nothing was ordered or charged.")
-        return show_again(request, cart, priced, message=message)
+        return show_again(request, cart, quote, message=message)
     except orders.OrderRefused as refusal:
-        return show_again(request, cart, priced, message=str(refusal))
+        return show_again(request, cart, quote, message=str(refusal))
     response = to_payment(order)
-    carts.write(response, Cart())
+    write_cart(response, Cart())
     request.session[PLACED] = order.token
     request.session.pop(ADDRESS, None)
     request.session.pop(TYPED, None)
@@ -159,11 +158,11 @@ def place(request: HttpRequest) -> HttpResponse:
 
 
 def show_again(
-    request: HttpRequest, cart: Cart, priced: Quote, *, changed: bool = False, message: str = ""
+    request: HttpRequest, cart: Cart, quote: Quote, *, changed: bool = False, message: str = ""
 ) -> HttpResponse:
     """Show the confirmation with what changed; from now on the new prices are the ones that were seen."""
-    response = show_confirmation(request, priced, changed=changed, message=message, status=409)
-    carts.write(response, cart.seen({line.offer.sku: line.offer.price for line in priced.lines}))
+    response = show_confirmation(request, quote, changed=changed, message=message, status=409)
+    write_cart(response, cart.with_seen_prices({line.offer.sku: line.offer.price for line in quote.lines}))
     return response
 
 

@@ -19,8 +19,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.stripe.methods import method_named
-from shop import cart as carts
-from shop.cart import CartFull
+from shop.cart import CartFull, read_cart, write_cart
 from shop.delivery import expected_delivery
 from shop.pages.links import active_links
 from shop.pages.render import render_page
@@ -160,7 +159,7 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
     """Put what is still sold of an order into the cart, beside what is in it, at the price of today."""
     lines = load(token).lines.all()
     offers = load_offers(line.sku for line in lines)
-    cart = carts.read(request)
+    cart = read_cart(request)
     response = SeeOther(active_links()["cart"])
     for line in lines:
         offer = offers.get(line.sku)
@@ -168,7 +167,7 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
             continue
         try:
             fuller = cart.add(line.sku, line.quantity, price=offer.price)
-            carts.write(response, fuller)
+            write_cart(response, fuller)
         except CartFull:
             break
         cart = fuller

@@ -1,4 +1,4 @@
-"""One page of a product list, filtered, sorted and searched, with one query."""
+"""One page of a product list: filtered, sorted and searched, with one query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,19 +8,19 @@ from operator import and_
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils.safestring import SafeString
 
-from shop.catalogue import cards, with_card_columns
+from shop.catalogue import render_cards, with_card_columns
 from shop.filters import LIGHTS, PRICES, Filters
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
 from shop.pages.statements import Statement, prepare, slot
 
 PAGE_SIZE = 24
-QUERY_WORDS = 5
-EAGER = 4  # cards whose pictures load at once: the first row of a wide window
+MAX_QUERY_WORDS = 5
+EAGER_CARDS = 4  # cards whose pictures load at once: the first row of a wide screen
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Listing:
     """One page of a list."""
 
     cards: list[SafeString]
@@ -30,11 +30,11 @@ class Shelf:
 
 
 class NoSuchPage(Exception):
-    """The list has fewer pages."""
+    """The requested page is after the last one."""
 
 
-def matching(filters: Filters, found: Sequence[str]) -> QuerySet[Product]:
-    """Return the active products that `filters` ask for and that contain all words of `found`, unordered."""
+def matching(filters: Filters, words: Sequence[str]) -> QuerySet[Product]:
+    """Return the active products that match `filters` and contain all `words`, unordered."""
     products = Product.objects.filter(status=Product.Status.ACTIVE)
     if filters.category:
         products = products.filter(category__slug=filters.category)
@@ -49,7 +49,7 @@ def matching(filters: Filters, found: Sequence[str]) -> QuerySet[Product]:
         variant &= Q(stock__on_hand__gt=F("stock__reserved"))
     if variant:
         products = products.filter(Exists(Variant.objects.on_sale().filter(variant, product=OuterRef("pk"))))
-    for word in found:
+    for word in words:
         products = products.filter(
             in_title(word)
             | Q(lead_spec_ja__icontains=word)
@@ -63,18 +63,18 @@ def matching(filters: Filters, found: Sequence[str]) -> QuerySet[Product]:
     return products
 
 
-def words(query: str) -> list[str]:
-    """Split a normalised query into the words that must all be found."""
-    return query.split()[:QUERY_WORDS]
+def search_words(query: str) -> list[str]:
+    """Return the words of a normalised query; all of them must be found."""
+    return query.split()[:MAX_QUERY_WORDS]
 
 
 def in_title(word: str) -> Q:
-    """Find `word` in either title."""
+    """Return the condition that one of the titles contains `word`."""
     return Q(title_ja__icontains=word) | Q(title_en__icontains=word)
 
 
-def ordered(products: QuerySet[Product], sort: str, found: Sequence[str]) -> QuerySet[Product]:
-    """Sort as the visitor chose; a search puts hits in the title first."""
+def ordered(products: QuerySet[Product], sort: str, words: Sequence[str]) -> QuerySet[Product]:
+    """Return the products in the chosen order; a search has hits in the title first."""
     if sort in ("price", "-price"):
         lowest = (
             Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price").values("price")[:1]
@@ -85,39 +85,44 @@ def ordered(products: QuerySet[Product], sort: str, found: Sequence[str]) -> Que
         return products.order_by(by_price, "position", "id")
     if sort == "new":
         return products.order_by("-created_at", "-id")
-    if found:
-        hit = reduce(and_, map(in_title, found))
+    if words:
+        hit = reduce(and_, map(in_title, words))
         rank = Case(When(hit, then=Value(0)), default=Value(1), output_field=IntegerField())
         return products.annotate(rank=rank).order_by("rank", "position", "id")
     return products.order_by("position", "id")
 
 
-def shelf(filters: Filters, *, page: int) -> Shelf:
-    """Return one page of the list, in one query.
+def load_listing(filters: Filters, *, page: int) -> Listing:
+    """Return one page of a list, with one query.
 
     Raises:
-        NoSuchPage: the list has fewer pages.
+        NoSuchPage: the page is after the last one.
     """
-    texts = {f"word{place}": word for place, word in enumerate(words(filters.query))}
-    asked = replace(
+    texts = {f"word{place}": word for place, word in enumerate(search_words(filters.query))}
+    with_slots = replace(
         filters, query=" ".join(map(slot, texts)), category=slot("category") if filters.category else ""
     )
-    found = page_of(asked, page).rows(category=filters.category, **texts)
-    if not found and page > 1:
+    rows = listing_statement(with_slots, page).rows(category=filters.category, **texts)
+    if not rows and page > 1:
         raise NoSuchPage
-    count: int = found[0][-1] if found else 0
-    return Shelf(cards((row[:-1] for row in found), eager=EAGER), count, page, max(1, -(-count // PAGE_SIZE)))
+    count: int = rows[0][-1] if rows else 0
+    return Listing(
+        render_cards((row[:-1] for row in rows), eager=EAGER_CARDS),
+        count,
+        page,
+        max(1, -(-count // PAGE_SIZE)),
+    )
 
 
 @lru_cache(maxsize=256)
-def page_of(filters: Filters, page: int) -> Statement:
+def listing_statement(filters: Filters, page: int) -> Statement:
     """Prepare the query of a page of a list; `filters` has slots for the words and the category.
 
-    The inner query finds the page's ids, the outer one gathers variants and pictures for these alone.
+    The inner query finds the ids of the page, the outer one gathers variants and pictures of these.
     """
-    found = words(filters.query)
-    products = matching(filters, found)
+    words = search_words(filters.query)
+    products = matching(filters, words)
     start = (page - 1) * PAGE_SIZE
-    ids = ordered(products, filters.sort, found).values("pk")[start : start + PAGE_SIZE]
-    shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, found)
+    ids = ordered(products, filters.sort, words).values("pk")[start : start + PAGE_SIZE]
+    shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, words)
     return prepare(with_card_columns(shown).annotate(count=CountRows(products)))
