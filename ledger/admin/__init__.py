@@ -1,5 +1,5 @@
-"""The admin of the books, one module per subject; all of it read-only, its actions are domain functions."""
+"""Admin of the ledger, one module per subject: read-only pages, whose actions call domain functions."""
 
-from ledger.admin import books, mail, orders, payments, stock, stripe
+from ledger.admin import books, closes, discrepancies, mail, orders, payments, stock, stripe
 
-__all__ = ["books", "mail", "orders", "payments", "stock", "stripe"]
+__all__ = ["books", "closes", "discrepancies", "mail", "orders", "payments", "stock", "stripe"]

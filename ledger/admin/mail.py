@@ -1,4 +1,4 @@
-"""Mails in the admin: what was written to whom, how it looks, and the button that sends it again."""
+"""Mails to customers in the admin: their content and state, and the action that sends one again."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     actions_detail = ("send_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave the bodies out of lists."""
+        """Return the mails; in the list without their bodies, which are large."""
         found = super().get_queryset(request)
         match = request.resolver_match
         in_list = match is not None and match.url_name == "ledger_outgoingmail_changelist"
@@ -67,21 +67,22 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         },
     )
     def state(self, row: OutgoingMail) -> tuple[str, str]:
-        """Show the state as a coloured word."""
+        """Return a badge of the status."""
         return row.status, row.get_status_display()
 
     @display(description=gettext_lazy("as HTML"))
     def as_html(self, row: OutgoingMail) -> str:
-        """Show the mail in a frame that may run nothing."""
+        """Return the mail in a sandboxed frame, in which no script runs."""
         return format_html(
-            '<iframe sandbox title="{}" srcdoc="{}" style="width:100%;height:560px;border:0;background:#faf9f7"></iframe>',
+            '<iframe sandbox title="{}" srcdoc="{}"'
+            ' style="width:100%;height:560px;border:0;background:#faf9f7"></iframe>',
             _("as HTML"),
             row.html,
         )
 
     @display(description=gettext_lazy("as text"))
     def as_text(self, row: OutgoingMail) -> str:
-        """Show the text as it is."""
+        """Return the plain text."""
         return format_html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{}</pre>', row.text)
 
     @action(
@@ -91,7 +92,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         permissions=[CHANGE_MAIL],
     )
     def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Queue the mail once more."""
+        """Return a page that asks for confirmation, or queue the mail again. Raises `Http404`."""
         row = self.get_object(request, object_id)
         if not isinstance(row, OutgoingMail) or not self.has_view_permission(request, row):
             raise Http404

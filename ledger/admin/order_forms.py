@@ -1,4 +1,4 @@
-"""The small forms of an order: ship, refund, cancel. They check what was typed; the domain decides what is possible."""
+"""Forms of an order: ship, refund, cancel. They validate input; domain functions decide what is possible."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ OTHER = "other"
 
 
 class OrderForm(forms.Form):
-    """What the forms share: the order, and a nonce, so that clicking twice acts once."""
+    """Base of the forms: the order, and a nonce that makes a form that is sent twice one act."""
 
     nonce = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
@@ -35,40 +35,40 @@ class OrderForm(forms.Form):
 
 
 class LinesForm(OrderForm):
-    """A form with a number of pieces for each line."""
+    """Form with a number of pieces for each line."""
 
     def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(order, data)
         for line in self.lines:
-            most = self.most(line)
-            if most:
+            maximum = self.max_quantity(line)
+            if maximum:
                 self.fields[f"line_{line.pk}"] = forms.IntegerField(
                     label=line.title,
                     min_value=0,
-                    max_value=most,
-                    initial=self.suggested(line),
+                    max_value=maximum,
+                    initial=self.initial_quantity(line),
                     required=False,
                     widget=UnfoldAdminIntegerFieldWidget(
                         attrs={"inputmode": "numeric", "aria-label": line.title}
                     ),
                 )
 
-    def most(self, line: OrderLine) -> int:
-        """Give the pieces of a line that the form may ask for."""
+    def max_quantity(self, line: OrderLine) -> int:
+        """Return how many pieces of a line may be entered."""
         return line.shippable
 
-    def suggested(self, line: OrderLine) -> int:
-        """Give the pieces that are filled in."""
-        return self.most(line)
+    def initial_quantity(self, line: OrderLine) -> int:
+        """Return how many pieces of a line are filled in."""
+        return self.max_quantity(line)
 
     def rows(self) -> Iterator[tuple[OrderLine, forms.BoundField | None]]:
-        """Yield each line with its field, or None when nothing can be asked of it."""
+        """Yield each line with its field, or None when no pieces can be entered."""
         for line in self.lines:
             name = f"line_{line.pk}"
             yield line, self[name] if name in self.fields else None
 
     def quantities(self) -> dict[int, int]:
-        """Give order line id → pieces, of the valid form."""
+        """Return order line id → pieces, of a valid form."""
         return {
             line.pk: self.cleaned_data[f"line_{line.pk}"]
             for line in self.lines
@@ -76,12 +76,12 @@ class LinesForm(OrderForm):
         }
 
     def others(self) -> list[forms.BoundField]:
-        """Give the visible fields that are not pieces."""
+        """Return the visible fields other than the numbers of pieces."""
         return [field for field in self.visible_fields() if not field.name.startswith("line_")]
 
 
 class ShipForm(LinesForm):
-    """What goes into the parcel, and who carries it; `carrier` is the one that is filled in."""
+    """Pieces and carrier of a parcel; `carrier` is filled in."""
 
     def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, carrier: str = "") -> None:
         super().__init__(order, data)
@@ -106,7 +106,7 @@ class ShipForm(LinesForm):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Ask for the name of another carrier, and for a piece at least."""
+        """Require the name of another carrier, and at least one piece."""
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("carrier") == OTHER and not cleaned.get("other_carrier"):
             self.add_error("other_carrier", _("Write the name of the carrier."))
@@ -115,13 +115,13 @@ class ShipForm(LinesForm):
         return cleaned
 
     def carrier_name(self) -> str:
-        """Give the name of the carrier that was chosen or written."""
+        """Return the name of the carrier that was chosen or entered."""
         chosen = self.cleaned_data["carrier"]
         return str(self.cleaned_data["other_carrier"] if chosen == OTHER else chosen)
 
 
 class RefundForm(LinesForm):
-    """What is sent back: everything, pieces, or an amount."""
+    """What is refunded: everything, pieces, or an amount."""
 
     EVERYTHING, PIECES, AMOUNT = "everything", "pieces", "amount"
 
@@ -154,19 +154,19 @@ class RefundForm(LinesForm):
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )
-    # what the page showed that the customer gets; empty: not shown yet
+    # the amount of the preview that the user has seen; empty before the preview
     confirmed = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def most(self, line: OrderLine) -> int:
-        """Unshipped pieces, and shipped ones that were not refunded."""
+    def max_quantity(self, line: OrderLine) -> int:
+        """Return how many pieces are not refunded."""
         return line.quantity - line.cancelled - line.returned
 
-    def suggested(self, line: OrderLine) -> int:
-        """Nothing: a refund is chosen, never pre-filled."""
+    def initial_quantity(self, line: OrderLine) -> int:
+        """Return 0: a refund is never filled in."""
         return 0
 
     def clean(self) -> dict[str, Any]:
-        """Ask for what belongs to the choice."""
+        """Require the amount or the pieces, by the choice."""
         cleaned = super().clean() or self.cleaned_data
         what = cleaned.get("what")
         if what == self.AMOUNT and not cleaned.get("amount") and "amount" not in self.errors:
@@ -181,7 +181,7 @@ class RefundForm(LinesForm):
         return cleaned
 
     def request(self) -> RefundRequest:
-        """Give the domain's request of the valid form."""
+        """Return the refund request of a valid form."""
         what = self.cleaned_data["what"]
         return RefundRequest(
             amount=self.cleaned_data["amount"] if what == self.AMOUNT else None,
@@ -193,7 +193,7 @@ class RefundForm(LinesForm):
 
 
 class CancelForm(OrderForm):
-    """Who cancels."""
+    """Reason of a cancellation."""
 
     reason = forms.ChoiceField(
         label=gettext_lazy("reason of cancellation"),

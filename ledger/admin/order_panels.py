@@ -1,4 +1,4 @@
-"""What the page of an order shows: what to pack and the money first, then parcels, refunds, mails and the records."""
+"""Content of an order's page: a summary of lines and money, then tables of everything that belongs to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from ledger.templatetags.ledger_money import deadline
 
 @dataclass(frozen=True)
 class Panel:
-    """A table with a heading."""
+    """Table with a heading."""
 
     title: str
     headers: Sequence[str]
@@ -34,23 +34,23 @@ class Panel:
 
     @property
     def table(self) -> dict[str, Any]:
-        """What unfold's table component reads."""
+        """Return the table as unfold's component takes it."""
         return {"headers": self.headers, "rows": self.rows}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a clerk looks at first: what is to be packed, and the money."""
+    """Top of an order's page: lines, amounts, money and voucher."""
 
     lines: Sequence[OrderLine]
     amounts: Sequence[tuple[str, str]]
     money: Sequence[tuple[str, str]]
     badge: str
-    counter: str  # see `voucher_note`
+    voucher_note: str  # empty without a voucher that may be paid
 
     @classmethod
     def of(cls, order: Order) -> "Summary":
-        """Read the lines, the money and the voucher of an order; four queries."""
+        """Return the summary of an order; takes four queries."""
         amounts = [(_("goods"), yen(order.goods_total))]
         if order.discount:
             amounts.append((_("discount"), yen(-order.discount)))
@@ -63,19 +63,19 @@ class Summary:
         return cls(
             list(order.lines.order_by("position")),
             amounts,
-            money_left(order),
-            BADGES[order.status],
+            payment_totals(order),
+            STATUS_COLOURS[order.status],
             voucher_note(order),
         )
 
     @property
-    def waiting(self) -> int:
-        """Pieces that are still to be shipped."""
+    def pieces_to_ship(self) -> int:
+        """Return the number of pieces that are still to be shipped."""
         return sum(line.shippable for line in self.lines)
 
 
-# unfold's colours of the states
-BADGES: dict[str, str] = {
+# unfold's colour of each status
+STATUS_COLOURS: dict[str, str] = {
     OrderStatus.PENDING: "warning",
     OrderStatus.PAID: "info",
     OrderStatus.PARTIALLY_SHIPPED: "info",
@@ -97,8 +97,8 @@ def voucher_note(order: Order) -> str:
     return text % {"until": until}
 
 
-def money_left(order: Order) -> list[tuple[str, str]]:
-    """Tell what was paid, what went back, and what is left."""
+def payment_totals(order: Order) -> list[tuple[str, str]]:
+    """Return what was paid, what was refunded, and what can still be refunded, each with its label."""
     paid = list(order.payments.all())
     left = sum(refunds.refundable(payment) for payment in paid)
     captured = sum(payment.amount for payment in paid)
@@ -109,7 +109,7 @@ def money_left(order: Order) -> list[tuple[str, str]]:
     ]
 
 
-def panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
+def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
     """Return all that belongs to an order and its `lines`; the number of queries does not grow with it."""
     attempts = list(order.attempts.order_by("pk"))
     payments = list(order.payments.order_by("captured_at"))

@@ -1,4 +1,4 @@
-"""Packing slips: what goes into which parcel, one sheet for each order, to be printed."""
+"""Packing slips: what goes into each parcel, one printed sheet for each order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +10,33 @@ from ledger.models.orders import OrderStatus
 
 
 @dataclass(frozen=True)
-class Slip:
-    """The sheet of an order: its lines with pieces that are still to be shipped."""
+class PackingSlip:
+    """Lines of an order with pieces that are still to be shipped."""
 
     order: Order
     lines: Sequence[OrderLine]
 
     @property
     def pieces(self) -> int:
-        """All pieces of the parcel, to be counted."""
+        """Return the number of pieces in the parcel."""
         return sum(line.shippable for line in self.lines)
 
 
-def slips(orders: QuerySet[Order]) -> tuple[list[Slip], int]:
-    """Give the slips of the orders that can be shipped, first paid first, and how many orders were left out.
+def packing_slips(orders: QuerySet[Order]) -> tuple[list[PackingSlip], int]:
+    """Return the slips of the orders that can be shipped, first paid first, and the number of the others.
 
-    Two queries, however many orders.
+    Takes two queries, however many orders.
     """
     lines = OrderLine.objects.order_by("position")
-    found = []
+    slips = []
     left_out = 0
-    chosen = orders.order_by("paid_at", "id").prefetch_related(None)  # the list brings its own
+    chosen = orders.order_by("paid_at", "id").prefetch_related(
+        None
+    )  # the list's query prefetches lines of its own
     for order in chosen.prefetch_related(Prefetch("lines", queryset=lines)):
-        rest = [line for line in order.lines.all() if line.shippable]
-        if rest and order.status in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
-            found.append(Slip(order, rest))
+        to_ship = [line for line in order.lines.all() if line.shippable]
+        if to_ship and order.status in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
+            slips.append(PackingSlip(order, to_ship))
         else:
             left_out += 1
-    return found, left_out
+    return slips, left_out

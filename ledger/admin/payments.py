@@ -1,4 +1,4 @@
-"""Money of orders in the admin, to look things up: payment pages, payments, refunds, Stripe's balance."""
+"""Payments in the admin: payment pages, payments, refunds and Stripe's balance transactions."""
 
 from django.contrib import admin
 from django.utils.functional import Promise
@@ -11,11 +11,12 @@ from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.models import BalanceTransaction, CheckoutAttempt, Payment, Refund
 
-# what a clerk should know of each state
-MEANINGS: dict[str, Promise] = {
+# what staff should know or do
+STATUS_EXPLANATIONS: dict[str, Promise] = {
     Refund.Status.REQUESTED: gettext_lazy("Stripe has not answered yet; it is sent again every minute."),
     Refund.Status.REQUIRES_ACTION: gettext_lazy(
-        "Paid in cash: Stripe asks the customer by e-mail for a bank account, for 45 days. Owed (2120) until then."
+        "Paid in cash: Stripe asks the customer by e-mail for a bank account, for 45 days. "
+        "Owed (2120) until then."
     ),
     Refund.Status.PENDING: gettext_lazy("On its way; Stripe tells when it has arrived."),
     Refund.Status.SUCCEEDED: gettext_lazy("Done; the customer has got a mail."),
@@ -30,7 +31,7 @@ MEANINGS: dict[str, Promise] = {
 
 @admin.register(CheckoutAttempt)
 class CheckoutAttemptAdmin(ReadOnlyAdmin):
-    """Payment pages at Stripe."""
+    """Checkout attempts: payment pages at Stripe."""
 
     list_display = (
         time_column(CheckoutAttempt, "created_at"),
@@ -49,7 +50,7 @@ class CheckoutAttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(Payment)
 class PaymentAdmin(ReadOnlyAdmin):
-    """Captured money."""
+    """Captured payments."""
 
     list_display = (
         time_column(Payment, "captured_at"),
@@ -64,13 +65,13 @@ class PaymentAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("paid by"), ordering="brand")
     def paid_by(self, payment: Payment) -> str:
-        """Return the card, or the name of another payment method."""
+        """Return the card, or the name of the method."""
         return payment.means
 
 
 @admin.register(Refund)
 class RefundAdmin(ReadOnlyAdmin):
-    """Money on its way back, with what it takes from."""
+    """Refunds, with the parts that they are taken from."""
 
     list_display = (
         time_column(Refund, "requested_at"),
@@ -102,7 +103,7 @@ class RefundAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("amount"))
     def amount_yen(self, refund: Refund) -> str:
-        """Show the amount in yen."""
+        """Return the amount in yen."""
         return yen(refund.amount)
 
     @display(
@@ -118,17 +119,17 @@ class RefundAdmin(ReadOnlyAdmin):
         },
     )
     def state(self, refund: Refund) -> tuple[str, str]:
-        """Show the state as a coloured word."""
+        """Return a badge of the status."""
         return refund.status, refund.get_status_display()
 
     @display(description=gettext_lazy("what it means"))
     def meaning(self, refund: Refund) -> str:
-        """Say what the state means and what is to be done."""
-        return str(MEANINGS[refund.status])
+        """Return what the status means and what is to be done."""
+        return str(STATUS_EXPLANATIONS[refund.status])
 
     @display(description=gettext_lazy("taken from"))
     def parts(self, refund: Refund) -> str:
-        """Say what each part takes from."""
+        """Return a line for each part: what it is for, and the accounts that it is taken from."""
         lines = refund.lines.select_related("order_line")
         return "\n".join(
             " ".join(
@@ -153,7 +154,7 @@ class RefundAdmin(ReadOnlyAdmin):
 
 @admin.register(BalanceTransaction)
 class BalanceTransactionAdmin(ReadOnlyAdmin):
-    """Every change of Stripe's balance, as Stripe tells it."""
+    """Changes of Stripe's balance, as Stripe reports them."""
 
     list_display = (
         day_column(BalanceTransaction, "day"),

@@ -1,4 +1,4 @@
-"""Stock in the admin: looked at here, changed by receipts and corrections, never by editing a number."""
+"""Stock in the admin: changed by receipts and corrections, never by editing a number."""
 
 import secrets
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from ledger.models import StockItem, StockMovement
 from ledger.sales import stock
 
 CHANGE_STOCK = "ledger.change_stockitem"
-FEW_LEFT = 5  # pieces that can still be sold
-LATEST = 50  # movements shown on the item's page
+LOW_STOCK = 5  # pieces that can still be sold
+MAX_MOVEMENTS = 50  # shown on an item's page
 
 
 class StockForm(forms.Form):
-    """A number of pieces and why; the nonce makes two clicks one movement."""
+    """Number of pieces and a note; the nonce makes a form that is sent twice one movement."""
 
     nonce = forms.CharField(max_length=64, widget=forms.HiddenInput)
     quantity: forms.IntegerField
@@ -41,7 +41,7 @@ class StockForm(forms.Form):
 
 
 class ReceiptForm(StockForm):
-    """Pieces that came in."""
+    """Pieces received."""
 
     quantity = forms.IntegerField(
         label=gettext_lazy("pieces received"),
@@ -55,7 +55,7 @@ class ReceiptForm(StockForm):
 
 
 class CountForm(StockForm):
-    """Pieces that were counted; why there are more or fewer must be said."""
+    """Pieces counted on the shelf; the note, which explains the difference, is required."""
 
     quantity = forms.IntegerField(
         label=gettext_lazy("pieces counted on the shelf"),
@@ -67,28 +67,30 @@ class CountForm(StockForm):
 
 
 class ShelfFilter(admin.SimpleListFilter):
-    """What to order again."""
+    """Filter of items that are to be ordered again."""
 
     title = gettext_lazy("shelf")
     parameter_name = "shelf"
     NONE, FEW = "none", "few"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Name the states of a shelf."""
+        """Return the choices: none or few left to sell."""
         return [
             (self.NONE, _("nothing left to sell")),
-            (self.FEW, _("%(count)d or fewer left to sell") % {"count": FEW_LEFT}),
+            (self.FEW, _("%(count)d or fewer left to sell") % {"count": LOW_STOCK}),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the items in that state."""
-        most = {self.NONE: 0, self.FEW: FEW_LEFT}.get(self.value() or "")
-        return queryset if most is None else queryset.filter(on_hand__lte=F("reserved") + most)
+        """Return the items of the chosen state."""
+        max_available = {self.NONE: 0, self.FEW: LOW_STOCK}.get(self.value() or "")
+        return (
+            queryset if max_available is None else queryset.filter(on_hand__lte=F("reserved") + max_available)
+        )
 
 
 @admin.register(StockItem)
 class StockItemAdmin(ReadOnlyAdmin):
-    """What lies on the shelf and what is promised."""
+    """Stock items, with actions that receive and correct."""
 
     list_display = ("sku", "on_hand", "reserved", "available")
     list_filter = (ShelfFilter,)
@@ -100,13 +102,13 @@ class StockItemAdmin(ReadOnlyAdmin):
     change_form_outer_after_template = "ledger/admin/order_panels.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Bring what can still be sold along, to sort by it."""
+        """Return the items with the pieces that can be sold, to sort by them."""
         found: QuerySet[Any] = super().get_queryset(request).annotate(free=F("on_hand") - F("reserved"))
         return found
 
     @display(description=gettext_lazy("available"), ordering="free")
     def available(self, item: StockItem) -> int:
-        """Show what can still be sold."""
+        """Return the pieces that can be sold."""
         return item.available
 
     def changeform_view(
@@ -116,9 +118,9 @@ class StockItemAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the item with its latest movements."""
+        """Return the item's page with its latest movements."""
         item = self.get_object(request, object_id or "")
-        movements = item.movements.all()[:LATEST] if item is not None else []
+        movements = item.movements.all()[:MAX_MOVEMENTS] if item is not None else []
         panel = Panel(
             _("Movements"),
             [_("time"), _("kind"), _("quantity"), _("note"), _("source"), _("by")],
@@ -145,7 +147,7 @@ class StockItemAdmin(ReadOnlyAdmin):
         permissions=[CHANGE_STOCK],
     )
     def receive(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask for the pieces that came in."""
+        """Return the form of a receipt, or store it."""
 
         def act(item: StockItem, form: StockForm) -> None:
             stock.receive(
@@ -157,7 +159,7 @@ class StockItemAdmin(ReadOnlyAdmin):
                 note=form.cleaned_data["note"],
             )
 
-        return self._page(request, object_id, act, _("Receive"), ReceiptForm)
+        return self._run_form(request, object_id, act, _("Receive"), ReceiptForm)
 
     @action(
         description=gettext_lazy("Correct after counting"),
@@ -166,7 +168,7 @@ class StockItemAdmin(ReadOnlyAdmin):
         permissions=[CHANGE_STOCK],
     )
     def count(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask for the pieces that really lie there."""
+        """Return the form of a count, or correct the stock by it."""
 
         def act(item: StockItem, form: StockForm) -> None:
             stock.adjust(
@@ -178,9 +180,9 @@ class StockItemAdmin(ReadOnlyAdmin):
                 note=form.cleaned_data["note"],
             )
 
-        return self._page(request, object_id, act, _("Correct after counting"), CountForm)
+        return self._run_form(request, object_id, act, _("Correct after counting"), CountForm)
 
-    def _page(
+    def _run_form(
         self,
         request: HttpRequest,
         object_id: str,
@@ -188,6 +190,7 @@ class StockItemAdmin(ReadOnlyAdmin):
         title: str,
         form_class: type[StockForm],
     ) -> HttpResponse:
+        """Return the form; if it is valid, call `act` and redirect. Raises `PermissionDenied`, `Http404`."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         item = self.get_object(request, object_id)
@@ -221,7 +224,7 @@ class StockItemAdmin(ReadOnlyAdmin):
 
 @admin.register(StockMovement)
 class StockMovementAdmin(ReadOnlyAdmin):
-    """Every change of the shelf."""
+    """Stock movements."""
 
     list_display = (
         time_column(StockMovement, "occurred_at"),
@@ -238,5 +241,5 @@ class StockMovementAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("quantity"), ordering="quantity")
     def change(self, movement: StockMovement) -> str:
-        """Show the sign too."""
+        """Return the quantity with its sign."""
         return f"{movement.quantity:+,}"

@@ -1,4 +1,4 @@
-"""Stripe's events in the admin: what came, what failed, and the button that tries again."""
+"""Stripe's events in the admin, with actions that process failed ones again."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ CHANGE_EVENT = "ledger.change_stripeevent"
 
 @admin.register(StripeEvent)
 class StripeEventAdmin(ReadOnlyAdmin):
-    """Webhooks as they came."""
+    """Webhook events as Stripe sent them."""
 
     list_display = (
         "id",
@@ -54,7 +54,7 @@ class StripeEventAdmin(ReadOnlyAdmin):
     actions_detail = ("process_this_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave the contents out of lists: they are large."""
+        """Return the events; in the list without their payloads, which are large."""
         found = super().get_queryset(request)
         match = request.resolver_match
         return (
@@ -71,12 +71,12 @@ class StripeEventAdmin(ReadOnlyAdmin):
         },
     )
     def state(self, event: StripeEvent) -> tuple[str, str]:
-        """Show the state as a coloured word."""
+        """Return a badge of the status."""
         return event.status, event.get_status_display()
 
     @display(description=gettext_lazy("content"))
     def content(self, event: StripeEvent) -> str:
-        """Show the JSON."""
+        """Return the payload as indented JSON."""
         return format_html(
             '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px">{}</pre>',
             json.dumps(event.payload, ensure_ascii=False, indent=2),
@@ -101,7 +101,7 @@ class StripeEventAdmin(ReadOnlyAdmin):
         permissions=[CHANGE_EVENT],
     )
     def process_this_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Process this event unless it is done; an event is handled once, so a repeated click changes nothing."""
+        """Return a page that asks for confirmation, or process the event unless done. Raises `Http404`."""
         event = self.get_object(request, object_id)
         if event is None or not self.has_view_permission(request, event):
             raise Http404
@@ -118,16 +118,16 @@ class StripeEventAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(back)
 
     def has_process_permission(self, request: HttpRequest) -> bool:
-        """Allow it to whom the model's change permission was given."""
+        """Return whether the user may change events."""
         return request.user.has_perm(CHANGE_EVENT)
 
     def _process(self, request: HttpRequest, event_id: str) -> bool:
-        """Process one event and tell what went wrong."""
+        """Process an event and return whether it was done now; show the user what failed."""
         try:
             return inbox.process(event_id, now=timezone.now())
         except inbox.AlreadyClaimed:
             messages.warning(request, _("%(event)s is being processed at this moment.") % {"event": event_id})
-        except Exception as error:  # whatever the handler met: it is written to the event and shown here
+        except Exception as error:  # of the handler, of any type: stored with the event, and shown
             messages.error(
                 request,
                 _("%(event)s failed: %(error)s")

@@ -7,11 +7,11 @@ from ledger.models.orders import Order
 
 
 class OrderEvent(models.Model):
-    """An act on an order: who did what, and when. Append-only (database triggers); written by `ledger.sales.history`.
+    """An act on an order: who did what, and when. Append-only (database triggers).
 
-    `data` holds amounts (integer JPY), ids, reasons and instants (ISO 8601), and no personal data. `fact` is what the
-    act is about, such as `refund:9`: the same act on the same fact is stored once. `at` is the shop's clock; what
-    Stripe's clock said is in `data`.
+    `data` holds amounts (integer JPY), ids, reasons and instants (ISO 8601), and no personal data. `fact` is
+    what the act is about, such as `refund:9`: the same act on the same fact is stored once. `at` is the time
+    of the shop's clock; where Stripe has one of its own, it is in `data`.
     """
 
     class Kind(models.TextChoices):

@@ -15,9 +15,9 @@ Kind = OrderEvent.Kind
 def record(order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: str = "", **data: Any) -> None:
     """Record an act on an order (or on the order of this id), as part of the caller's transaction.
 
-    `actor` is a user's name, `CUSTOMER`, `STRIPE` or `SYSTEM`. The same kind and `fact` are stored once; an act that
-    may happen again carries its instant in the fact (see `repeatable`). `data` takes JSON values and instants, and no
-    personal data.
+    `actor` is a user's name, `CUSTOMER`, `STRIPE` or `SYSTEM`. The same kind and `fact` are stored once; the
+    fact of an act that may happen again contains its instant (see `repeatable`). `data` takes JSON values and
+    instants, and no personal data.
     """
     store(build(order, kind, actor=actor, now=now, fact=fact, **data))
 
@@ -44,7 +44,7 @@ def store(event: OrderEvent) -> None:
 
 
 def repeatable(fact: str, now: datetime) -> str:
-    """Return the fact of an act that may happen to the same object again, such as sending a mail once more."""
+    """Return the fact of an act that may happen to the same object again, such as sending a mail."""
     return f"{fact}@{now.isoformat()}"
 
 

@@ -9,7 +9,8 @@ from django.utils.translation import template
 
 LEDGER = settings.BASE_DIR / "ledger"
 CATALOGUE = LEDGER / "locale" / "ja" / "LC_MESSAGES" / "django.po"
-CALL = re.compile(r"""\b(?:_|gettext|gettext_lazy|ngettext)\(\s*u?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+LITERAL = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+CALL = re.compile(rf"\b(?:_|gettext|gettext_lazy|ngettext)\(\s*u?({LITERAL}(?:\s+{LITERAL})*)")
 
 
 def texts() -> set[str]:
@@ -25,7 +26,7 @@ def texts() -> set[str]:
             sources.append(template.templatize(path.read_text(), origin=path.name))
     found: set[str] = set()
     for source in sources:
-        found |= {str(eval(literal)) for literal in CALL.findall(source)}
+        found |= {str(eval(f"({literals})")) for literals in CALL.findall(source)}
     return found
 
 

@@ -75,7 +75,8 @@ def _reasons() -> Iterator[str]:
     reasons = dict(Order.objects.values_list("pk", "cancel_reason"))
     for event in OrderEvent.objects.filter(kind=Kind.CANCELLED):
         if event.data["reason"] != reasons[event.order_id]:
-            yield f"order {event.order_id} was cancelled: {reasons[event.order_id]}, its event says {event.data}"
+            reason = reasons[event.order_id]
+            yield f"order {event.order_id} was cancelled: {reason}, its event says {event.data}"
 
 
 def _mails() -> Iterator[str]:

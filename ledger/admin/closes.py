@@ -1,0 +1,152 @@
+"""Closed days in the admin, each with its report and its evidence files."""
+
+import mimetypes
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, Http404, HttpRequest
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from kikaku.admin.columns import LINK_CLASSES, day_column, time_column
+from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.money import yen
+from ledger.closing import evidence
+from ledger.models import DailyClose, Discrepancy, EvidenceFile
+
+
+@admin.register(DailyClose)
+class DailyCloseAdmin(ReadOnlyAdmin):
+    """Closed days with their results, reports and evidence files."""
+
+    list_display = (
+        day_column(DailyClose, "day"),
+        "result",
+        "stripe_yen",
+        "book_yen",
+        "report",
+        time_column(DailyClose, "closed_at"),
+    )
+    date_hierarchy = "day"
+    fields = (
+        "day",
+        "outcome",
+        "stripe_yen",
+        "book_yen",
+        "report",
+        "found",
+        "files",
+        "run",
+        "closed_at",
+        "manifest_sha256",
+        "previous_sha256",
+    )
+    readonly_fields = ("outcome", "stripe_yen", "book_yen", "files", "found", "report")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the admin's addresses and that of an evidence file."""
+        return [
+            path(
+                "<str:day>/evidence/<str:name>",
+                self.admin_site.admin_view(self.evidence_file),
+                name="ledger_dailyclose_evidence",
+            ),
+            *super().get_urls(),
+        ]
+
+    @display(
+        description=gettext_lazy("result"),
+        label={"clean": "success", "differences": "danger"},
+    )
+    def result(self, close: DailyClose) -> tuple[str, str]:
+        """Return a badge: whether the close found differences."""
+        if not close.differences:
+            return "clean", _("no differences")
+        return "differences", _("%(count)d differences") % {"count": close.differences}
+
+    @display(description=gettext_lazy("result"))
+    def outcome(self, close: DailyClose) -> str:
+        """Return in words whether the close found differences."""
+        return str(self.result(close)[1])
+
+    @display(description=gettext_lazy("Stripe balance at the cut"), ordering="stripe_balance")
+    def stripe_yen(self, close: DailyClose) -> str:
+        """Return Stripe's balance at the end of the day."""
+        return yen(close.stripe_balance)
+
+    @display(description=gettext_lazy("account 1150 at the cut"), ordering="book_balance")
+    def book_yen(self, close: DailyClose) -> str:
+        """Return the balance of account 1150 at the end of the day."""
+        return yen(close.book_balance)
+
+    @display(description=gettext_lazy("report"))
+    def report(self, close: DailyClose) -> str:
+        """Return a link to the report."""
+        return format_html(
+            '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
+            LINK_CLASSES,
+            self._address(close, "report.html"),
+            _("Open the report"),
+        )
+
+    @display(description=gettext_lazy("evidence files"))
+    def files(self, close: DailyClose) -> SafeString:
+        """Return a link to each evidence file, with its size and SHA-256."""
+        rows = [
+            (LINK_CLASSES, self._address(close, name), name, f"{file.size:,} B", file.sha256)
+            for file in close.files.all()
+            if (name := file.path.rsplit("/", 1)[-1])
+        ]
+        return format_html_join(
+            "",
+            '<div class="mb-2"><a class="{}" href="{}" target="_blank" rel="noopener">{}</a> {}'
+            '<br><small class="break-all">SHA-256 {}</small></div>',
+            rows,
+        )
+
+    @display(description=gettext_lazy("discrepancies"))
+    def found(self, close: DailyClose) -> SafeString | str:
+        """Return a link to each discrepancy of the day."""
+        rows = [
+            (
+                LINK_CLASSES,
+                reverse("admin:ledger_discrepancy_change", args=[row.pk]),
+                row.get_kind_display(),
+                row.object_id,
+                yen(row.amount),
+                _("resolved") if row.resolved_at else _("unresolved"),
+            )
+            for row in Discrepancy.objects.filter(day=close.day)
+        ]
+        return format_html_join("", '<div><a class="{}" href="{}">{}</a> {} {} ({})</div>', rows) or _("none")
+
+    def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
+        """Return an evidence file. Raises `PermissionDenied`, `Http404`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        file = EvidenceFile.objects.filter(
+            path__startswith=f"daily-close/{day}/", path__endswith=f"/{name}"
+        ).first()
+        if file is None:
+            raise Http404
+        try:
+            content = evidence.storage().open(file.path, "rb")
+        except FileNotFoundError:
+            raise Http404(_("The file is not where it was put: run verify_books.")) from None
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        is_inline = content_type in ("text/html", "application/json")
+        response = FileResponse(
+            content,
+            as_attachment=not is_inline,
+            filename=f"{day}-{name}",
+            content_type=f"{content_type}; charset=utf-8",
+        )
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    def _address(self, close: DailyClose, name: str) -> str:
+        return reverse("admin:ledger_dailyclose_evidence", args=[close.day.isoformat(), name])

@@ -1,0 +1,317 @@
+"""Actions of an order in the admin: ship, refund, cancel, and print packing slips."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from kikaku.admin.columns import moment
+from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.money import yen
+from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
+from ledger.admin.order_panels import payment_totals, voucher_note
+from ledger.admin.packing import packing_slips
+from ledger.models import Order, Refund, Shipment
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
+from ledger.sales import cancellation, checkout, refunds, shipping
+from ledger.stripe.methods import method_named
+
+CHANGE_ORDER = "ledger.change_order"
+
+# of orders whose page offers an action; the domain function decides whether it is possible
+ACTION_STATUSES: dict[str, tuple[str, ...]] = {
+    "slip": SHIPPABLE_STATUSES,
+    "ship": SHIPPABLE_STATUSES,
+    "refund": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED),
+    "cancel": (OrderStatus.PENDING, OrderStatus.PAID),
+}
+
+
+class OrderActions(ReadOnlyAdmin):
+    """The buttons of an order's page: each opens a form, whose post calls one domain function."""
+
+    actions = ("print_slips",)
+    actions_detail = ("ship", "slip", "refund", "cancel")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the order, loaded once for a request that needs it in several places."""
+        loaded = request.__dict__.setdefault("_orders", {})
+        if object_id not in loaded:
+            loaded[object_id] = super().get_object(request, object_id, from_field)
+        return loaded[object_id]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Return the actions that the order's status allows."""
+        order = self.get_object(
+            request, str(object_id)
+        )  # the id comes from the URL: there may be no such order
+        status = order.status if isinstance(order, Order) else None
+        offered = super().get_actions_detail(request, object_id)
+        return [
+            one for one in offered if status in ACTION_STATUSES[one.action_name.removeprefix("ledger_order_")]
+        ]
+
+    @action(
+        description=gettext_lazy("Ship"),
+        url_path="ship",
+        icon="local_shipping",
+        variant=ActionVariant.PRIMARY,
+        permissions=[CHANGE_ORDER],
+    )
+    def ship(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the form that asks for pieces and carrier, or ship them."""
+        order = self._order(request, object_id)
+        done = order.shipments.filter(nonce=request.POST.get("nonce", "-"))
+        if done.exists():
+            return self._redirect_repeated(request, order)
+        if order.status not in SHIPPABLE_STATUSES:
+            return self._redirect_nothing_to_ship(request, order)
+        form = ShipForm(
+            order,
+            request.POST if request.method == "POST" else None,
+            carrier=_last_carrier(request.user.get_username()),
+        )
+
+        def act(form: ShipForm) -> str:
+            shipment = shipping.ship(
+                order=order,
+                quantities=form.quantities(),
+                carrier=form.carrier_name(),
+                tracking_number=form.cleaned_data["tracking_number"],
+                nonce=form.cleaned_data["nonce"],
+                actor=request.user.get_username(),
+                now=timezone.now(),
+            )
+            message = _("The parcel of %(time)s is written down; the customer gets a mail.") % {
+                "time": moment(shipment.shipped_at)
+            }
+            return format_html("{} {}", message, self._link_to_next(order))
+
+        return self._run_form(
+            request, order, form, act, _("Ship"), _("Ship these pieces"), shipping.ShipRefused, done=done
+        )
+
+    @action(
+        description=gettext_lazy("Refund"),
+        url_path="refund",
+        icon="currency_yen",
+        permissions=[CHANGE_ORDER],
+    )
+    def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the form that asks for pieces or an amount; then its preview; then send the refund."""
+        order = self._order(request, object_id)
+        done = order.refunds.filter(nonce=request.POST.get("nonce", "-"))
+        if done.exists():
+            return self._redirect_repeated(request, order)
+        form = RefundForm(order, request.POST if request.method == "POST" else None)
+        preview: int | None = None
+        if form.is_bound and form.is_valid():
+            try:
+                preview = refunds.preview(order=order, request=form.request())
+            except refunds.RefundRefused as refusal:
+                form.add_error(None, str(refusal))
+        is_confirmed = preview is not None and form.cleaned_data.get("confirmed") == preview
+
+        def act(form: RefundForm) -> str | None:
+            if not is_confirmed:
+                return None
+            refund = refunds.request_refund(
+                order=order,
+                request=form.request(),
+                nonce=form.cleaned_data["nonce"],
+                actor=request.user.get_username(),
+                now=timezone.now(),
+            )
+            if refund.status == Refund.Status.FAILED:
+                messages.error(
+                    request,
+                    _("Stripe refused the refund: %(reason)s. The money is still owed to the customer.")
+                    % {"reason": refund.failure_reason},
+                )
+                return ""
+            if refund.status == Refund.Status.REQUESTED:
+                return _("Stripe does not answer. The refund of %(amount)s is sent as soon as it does.") % {
+                    "amount": yen(refund.amount)
+                }
+            if refund.status == Refund.Status.REQUIRES_ACTION:
+                message = _("Stripe asks %(email)s for a bank account, to which the %(amount)s then go.")
+                return message % {"amount": yen(refund.amount), "email": order.email}
+            return _("%(amount)s are on their way back to the customer.") % {"amount": yen(refund.amount)}
+
+        button = (
+            _("Show what the customer gets")
+            if preview is None
+            else _("Send %(amount)s back") % {"amount": yen(preview)}
+        )
+        return self._run_form(
+            request, order, form, act, _("Refund"), button, refunds.RefundRefused, done=done, preview=preview
+        )
+
+    @action(
+        description=gettext_lazy("Cancel the order"),
+        url_path="cancel",
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        permissions=[CHANGE_ORDER],
+    )
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the form that asks for the reason, or cancel the order."""
+        order = self._order(request, object_id)
+        form = CancelForm(order, request.POST if request.method == "POST" else None)
+
+        def act(form: CancelForm) -> str:
+            cancellation.cancel(
+                order=order,
+                reason=form.cleaned_data["reason"],
+                actor=request.user.get_username(),
+                now=timezone.now(),
+            )
+            return _("Order %(number)s is cancelled.") % {"number": order.number}
+
+        return self._run_form(
+            request,
+            order,
+            form,
+            act,
+            _("Cancel the order"),
+            _("Cancel the order now"),
+            (cancellation.CancelRefused, checkout.PaymentUnavailable, refunds.RefundRefused),
+            counter=voucher_note(order),
+        )
+
+    @action(
+        description=gettext_lazy("Packing slip"),
+        url_path="slip",
+        icon="print",
+        permissions=["ledger.view_order"],
+    )
+    def slip(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the packing slip of the order."""
+        order = self._order(request, object_id)
+        slips, _left_out = packing_slips(Order.objects.filter(pk=order.pk))
+        if not slips:
+            return self._redirect_nothing_to_ship(request, order)
+        return self._print(request, slips, 0)
+
+    @admin.action(description=gettext_lazy("Print packing slips"), permissions=["view"])
+    def print_slips(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        """Return the packing slips of the chosen orders."""
+        slips, left_out = packing_slips(queryset)
+        if not slips:
+            messages.warning(
+                request, _("None of these orders is to be shipped: not paid, or shipped already.")
+            )
+            return None
+        return self._print(request, slips, left_out)
+
+    def _print(self, request: HttpRequest, slips: Any, left_out: int) -> HttpResponse:
+        return TemplateResponse(
+            request, "ledger/admin/packing_slips.html", {"slips": slips, "left_out": left_out}
+        )
+
+    def _redirect_nothing_to_ship(self, request: HttpRequest, order: Order) -> HttpResponse:
+        """Redirect to an order of which no piece is to be shipped: not paid, or shipped already."""
+        messages.warning(request, _("Nothing of this order is to be shipped."))
+        return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
+
+    def _link_to_next(self, order: Order) -> str:
+        """Return a link to the order to be shipped next: of the others, the one paid first."""
+        waiting = Order.objects.to_ship().exclude(pk=order.pk)
+        count = waiting.count()
+        following = waiting.order_by("paid_at", "id").first()
+        if following is None:
+            return _("No other order waits to be shipped.")
+        return format_html(
+            '<a class="font-semibold underline" href="{}">{}</a>',
+            reverse("admin:ledger_order_ship", args=[following.pk]),
+            _("Ship the next one: %(number)s %(name)s (%(count)d waiting)")
+            % {"number": following.number, "name": following.name, "count": count},
+        )
+
+    def _order(self, request: HttpRequest, object_id: str) -> Order:
+        """Return the order of an action's URL. Raises `PermissionDenied`, `Http404`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        order = self.get_object(request, object_id)
+        if not isinstance(order, Order):
+            raise Http404
+        return order
+
+    def _redirect_repeated(self, request: HttpRequest, order: Order) -> HttpResponse:
+        """Redirect after a form that was sent twice; the first one was carried out."""
+        messages.info(request, _("This form was carried out already; nothing was done twice."))
+        return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
+
+    def _run_form(
+        self,
+        request: HttpRequest,
+        order: Order,
+        form: Any,
+        act: Callable[[Any], str | None],
+        title: str,
+        button: str,
+        refusals: type[Exception] | tuple[type[Exception], ...],
+        *,
+        done: QuerySet[Any] | None = None,
+        **context: Any,
+    ) -> HttpResponse:
+        """Return an action's form; when it is valid, call `act` and redirect to the order.
+
+        `act` returns the message to show, "" when it has added its own, or None to show the form again.
+        `done` selects the rows that this form has stored: of two clicks at the same moment, the second may
+        be invalid only because the first was carried out.
+        """
+        if form.is_bound and form.is_valid():
+            try:
+                message = act(form)
+            except checkout.PaymentUnavailable:
+                form.add_error(
+                    None, _("Stripe does not answer, so nothing was changed. Please try again later.")
+                )
+            except refusals as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                if message is not None:
+                    if message:
+                        messages.success(request, message)
+                    return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
+        if form.errors and done is not None and done.exists():
+            return self._redirect_repeated(request, order)
+        return TemplateResponse(
+            request,
+            "ledger/admin/order_action.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": f"{title}: {order.number}",
+                "opts": self.opts,
+                "order": order,
+                "money": payment_totals(order),
+                "form": form,
+                "button": button,
+                "danger": isinstance(form, CancelForm),
+                "parcel": isinstance(form, ShipForm),
+                "to_bank_account": any(
+                    method_named(payment.method).refunds_to_bank_account for payment in order.payments.all()
+                ),
+                "back": reverse("admin:ledger_order_change", args=[order.pk]),
+                **context,
+            },
+            status=200 if not form.errors else 422,
+        )
+
+
+def _last_carrier(actor: str) -> str:
+    """Return the carrier of the user's latest parcel, which is usually that of the next."""
+    latest = Shipment.objects.filter(actor=actor).order_by("-pk").values_list("carrier", flat=True).first()
+    return latest or ""
