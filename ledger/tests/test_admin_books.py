@@ -1,4 +1,4 @@
-"""The books in the admin: read by those who may, changed by nobody, resolved with a reason."""
+"""Admin of the books: read-only for users with permission; discrepancies are resolved with a reason."""
 
 from datetime import UTC, date, datetime
 
@@ -23,20 +23,20 @@ MODELS = ["journalentry", "dailyclose", "discrepancy"]
 
 @pytest.fixture
 def closed(sandbox: Sandbox) -> None:
-    """Close a day of business."""
+    """Close a business day."""
     a_day_of_business(sandbox, MONDAY)
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
 
 
 def discrepancy() -> Discrepancy:
-    """Note something that does not add up."""
+    """Return a stored discrepancy."""
     return discrepancies.note_discrepancy(
         "amount", "ch_1", day=date(2026, 11, 16), amount=-5, detail="differs", now=NOW
     )
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_lists_and_pages_of_the_books_open(closed: None, admin_client: Client, model: str) -> None:
+def test_each_list_and_page_of_the_books_loads(closed: None, admin_client: Client, model: str) -> None:
     row = discrepancy()
     pages = {
         "journalentry": JournalEntry.objects.earliest("pk").pk,
@@ -50,14 +50,16 @@ def test_lists_and_pages_of_the_books_open(closed: None, admin_client: Client, m
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_nobody_adds_or_deletes_there(closed: None, admin_client: Client, model: str) -> None:
+def test_rows_of_the_books_cannot_be_added_or_deleted(closed: None, admin_client: Client, model: str) -> None:
     assert admin_client.get(reverse(f"admin:ledger_{model}_add")).status_code == 403
     pk = {"journalentry": JournalEntry.objects.earliest("pk").pk, "dailyclose": MONDAY.isoformat()}.get(model)
     pk = pk or discrepancy().pk
     assert admin_client.post(reverse(f"admin:ledger_{model}_delete", args=[pk])).status_code == 403
 
 
-def test_an_account_can_be_added_and_renamed_but_not_recoded_or_deleted(admin_client: Client) -> None:
+def test_an_account_can_be_added_and_renamed_but_not_deleted_or_given_another_code(
+    admin_client: Client,
+) -> None:
     new = {
         "code": "6130",
         "name_ja": "広告宣伝費",
@@ -74,14 +76,14 @@ def test_an_account_can_be_added_and_renamed_but_not_recoded_or_deleted(admin_cl
     assert admin_client.post(reverse("admin:ledger_account_delete", args=["6130"])).status_code == 403
 
 
-def test_the_journal_list_takes_no_query_per_row(
+def test_the_list_of_entries_takes_no_query_per_row(
     closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(10):
         admin_client.get(reverse("admin:ledger_journalentry_changelist"))
 
 
-def test_a_file_of_evidence_is_read_in_the_browser(closed: None, admin_client: Client) -> None:
+def test_an_evidence_file_opens_in_the_browser(closed: None, admin_client: Client) -> None:
     page = admin_client.get(reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "report.html"]))
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "日次締め報告書" in page.getvalue().decode()
@@ -90,12 +92,12 @@ def test_a_file_of_evidence_is_read_in_the_browser(closed: None, admin_client: C
 
 
 @pytest.mark.parametrize("name", ["secret.txt", "%2e%2e%5cstripe.sqlite3", "port.html"])
-def test_only_files_of_the_evidence_are_read(closed: None, admin_client: Client, name: str) -> None:
+def test_other_files_than_evidence_are_not_found(closed: None, admin_client: Client, name: str) -> None:
     address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "x"]).removesuffix("x") + name
     assert admin_client.get(address).status_code == 404
 
 
-def test_evidence_is_for_those_who_may_see_closes(closed: None, client: Client) -> None:
+def test_evidence_requires_the_permission_to_view_closes(closed: None, client: Client) -> None:
     address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY, "report.json"])
     assert client.get(address).status_code == 302  # to the login
     staff = User.objects.create_user("staff", is_staff=True)
@@ -105,7 +107,7 @@ def test_evidence_is_for_those_who_may_see_closes(closed: None, client: Client) 
     assert client.get(address).status_code == 200
 
 
-def test_a_discrepancy_is_resolved_with_a_text_by_name(admin_client: Client, admin_user: User) -> None:
+def test_resolving_a_discrepancy_stores_the_text_and_the_user(admin_client: Client, admin_user: User) -> None:
     row = discrepancy()
     address = reverse("admin:ledger_discrepancy_resolve", args=[row.pk])
     assert admin_client.get(address).status_code == 200
@@ -117,7 +119,7 @@ def test_a_discrepancy_is_resolved_with_a_text_by_name(admin_client: Client, adm
     assert (row.resolution, row.resolved_by) == ("Stripe corrected it", admin_user.username)
 
 
-def test_a_resolution_is_written_once(admin_client: Client) -> None:
+def test_a_resolution_is_stored_once(admin_client: Client) -> None:
     row = discrepancy()
     assert discrepancies.resolve(row, resolution="first", actor="a", now=NOW)
     assert not discrepancies.resolve(row, resolution="second", actor="b", now=NOW)
@@ -126,7 +128,7 @@ def test_a_resolution_is_written_once(admin_client: Client) -> None:
     assert (row.resolution, row.resolved_by) == ("first", "a")
 
 
-def test_resolving_needs_the_permission(client: Client) -> None:
+def test_resolving_requires_the_permission(client: Client) -> None:
     row = discrepancy()
     viewer = User.objects.create_user("viewer", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_discrepancy"))
@@ -141,43 +143,43 @@ def test_a_resolution_without_text_is_refused() -> None:
         discrepancies.resolve(discrepancy(), resolution=" \n", actor="a", now=NOW)
 
 
-def test_a_close_tells_its_result_in_words_and_leads_to_its_files(closed: None, admin_client: Client) -> None:
-    shown = admin_client.get(
+def test_a_close_shows_its_result_in_words_and_links_its_files(closed: None, admin_client: Client) -> None:
+    content = admin_client.get(
         reverse("admin:ledger_dailyclose_change", args=[MONDAY.isoformat()])
     ).content.decode()
-    assert "差異なし" in shown and "&#x27;clean&#x27;" not in shown
+    assert "差異なし" in content and "&#x27;clean&#x27;" not in content
     for name in ("report.html", "report.json", "stripe-evidence.json", "journal.csv", "manifest.json"):
         address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY.isoformat(), name])
-        assert f'href="{address}"' in shown
+        assert f'href="{address}"' in content
         assert admin_client.get(address).status_code == 200
 
 
-def test_the_journal_names_its_sources_in_japanese(closed: None, admin_client: Client) -> None:
+def test_entries_show_their_sources_in_japanese(closed: None, admin_client: Client) -> None:
     address = reverse("admin:ledger_journalentry_changelist")
-    shown = admin_client.get(address).content.decode()
-    assert "残高取引" in shown and ">balance_transaction<" not in shown
+    content = admin_client.get(address).content.decode()
+    assert "残高取引" in content and ">balance_transaction<" not in content
     shipments = JournalEntry.objects.filter(source_type="shipment").count()
     only = admin_client.get(address, {"source_type": "shipment"}).content.decode()
     assert only.count("出荷 K") == shipments > 0
     assert "入金 K" not in only
 
 
-def test_a_resolved_discrepancy_is_not_offered_to_be_resolved(admin_client: Client) -> None:
+def test_a_resolved_discrepancy_offers_no_action(admin_client: Client) -> None:
     row = discrepancy()
     address = reverse("admin:ledger_discrepancy_change", args=[row.pk])
     assert "/resolve/" in admin_client.get(address).content.decode()
     discrepancies.resolve(row, resolution="手数料の改定", actor="sato", now=NOW)
-    shown = admin_client.get(address).content.decode()
-    assert "/resolve/" not in shown and "手数料の改定" in shown and "解決済み" in shown
+    content = admin_client.get(address).content.decode()
+    assert "/resolve/" not in content and "手数料の改定" in content and "解決済み" in content
 
 
-def test_stripes_balance_is_listed_in_yen(
+def test_balance_transactions_are_listed_in_yen(
     closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_max_num_queries(9):
-        shown = admin_client.get(reverse("admin:ledger_balancetransaction_changelist")).content.decode()
+        content = admin_client.get(reverse("admin:ledger_balancetransaction_changelist")).content.decode()
     transaction = BalanceTransaction.objects.earliest("pk")
-    assert transaction.id in shown and yen(transaction.net) in shown
+    assert transaction.id in content and yen(transaction.net) in content
     for model, row in (
         ("payment", Payment.objects.earliest("pk")),
         ("refund", Refund.objects.earliest("pk")),
@@ -187,7 +189,7 @@ def test_stripes_balance_is_listed_in_yen(
         assert admin_client.get(reverse(f"admin:ledger_{model}_change", args=[row.pk])).status_code == 200
 
 
-def test_a_history_of_edits_is_offered_only_where_something_is_edited(
+def test_the_history_of_edits_is_linked_only_where_rows_can_be_edited(
     closed: None, admin_client: Client
 ) -> None:
     close = reverse("admin:ledger_dailyclose_change", args=[MONDAY.isoformat()])

@@ -1,4 +1,4 @@
-"""The admin of orders: finds, shows, ships, refunds, cancels; and lets nobody edit the books."""
+"""Admin of orders: search, page, shipping, refunds, cancellation; no row can be edited."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from ledger.testing.admin import fields_of, page_of
 pytestmark = pytest.mark.django_db
 
 
-def test_the_list_finds_by_number_mail_and_name_without_a_query_per_row(
+def test_the_list_is_searched_by_number_mail_and_name_without_a_query_per_row(
     staff: Client, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     line = build.line("A", on_hand=100)
@@ -37,7 +37,7 @@ def test_the_list_finds_by_number_mail_and_name_without_a_query_per_row(
     assert other.number not in staff.get(url, {"status__exact": "paid"}).content.decode()
 
 
-def test_the_page_of_an_order_tells_everything_in_a_bounded_number_of_queries(
+def test_the_page_of_an_order_shows_everything_in_a_bounded_number_of_queries(
     staff: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     order = build.paid_order(sandbox, [build.line("A", quantity=5), build.line("B", rate=8)])
@@ -47,14 +47,14 @@ def test_the_page_of_an_order_tells_everything_in_a_bounded_number_of_queries(
     build.refund(order, 700)
     with django_assert_max_num_queries(26):
         page = staff.get(page_of(order)).content.decode()
-    for told in (order.number, "¥700", "1234-5678-9012", "cs_test_", "pi_", "入金", "出荷", "山田 花子"):
-        assert told in page, told
+    for text in (order.number, "¥700", "1234-5678-9012", "cs_test_", "pi_", "入金", "出荷", "山田 花子"):
+        assert text in page, text
     assert order.token in page  # staff may open the customer's page
     assert order.nonce not in page
     assert "/ship/" in page and "/refund/" in page and "/cancel/" not in page
 
 
-def test_shipping_in_the_admin_twice_ships_once(staff: Client, sandbox: Sandbox) -> None:
+def test_a_shipping_form_that_is_sent_twice_ships_once(staff: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line("A", quantity=3)])
     line = order.lines.get()
     form = fields_of(staff.get(page_of(order, "ship")))
@@ -81,7 +81,7 @@ def test_shipping_in_the_admin_twice_ships_once(staff: Client, sandbox: Sandbox)
         {"carrier": "Hermes"},
     ],
 )
-def test_a_wrong_shipping_form_says_so_and_changes_nothing(
+def test_an_invalid_shipping_form_shows_its_errors_and_changes_nothing(
     staff: Client, sandbox: Sandbox, wrong: dict[str, str]
 ) -> None:
     order = build.paid_order(sandbox, [build.line("A", quantity=3)])
@@ -96,25 +96,25 @@ def test_a_wrong_shipping_form_says_so_and_changes_nothing(
     assert not Shipment.objects.exists()
 
 
-def test_another_carrier_can_be_written(staff: Client, sandbox: Sandbox) -> None:
+def test_another_carrier_can_be_entered(staff: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     data = fields_of(staff.get(page_of(order, "ship"))) | {"carrier": "other", "other_carrier": "西濃運輸"}
     assert staff.post(page_of(order, "ship"), data).status_code == 302
     assert Shipment.objects.get().carrier == "西濃運輸"
 
 
-def test_a_refund_is_shown_before_it_is_sent_and_sent_once(staff: Client, sandbox: Sandbox) -> None:
+def test_a_refund_is_previewed_then_sent_once(staff: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line("A", price=3_000, quantity=2)])
     build.ship(order)
     line = order.lines.get()
     data = fields_of(staff.get(page_of(order, "refund")))
     data |= {"what": "pieces", f"line_{line.pk}": "1", "restock": "on", "reason": "傷"}
-    shown = staff.post(page_of(order, "refund"), data)
-    assert shown.status_code == 200
-    assert "¥3,000" in shown.content.decode()
+    previewed = staff.post(page_of(order, "refund"), data)
+    assert previewed.status_code == 200
+    assert "¥3,000" in previewed.content.decode()
     assert not Refund.objects.exists()
 
-    confirmed = fields_of(shown) | {"what": "pieces"}
+    confirmed = fields_of(previewed) | {"what": "pieces"}
     assert confirmed["confirmed"] == "3000"
     for _click in range(2):
         assert staff.post(page_of(order, "refund"), confirmed).status_code == 302
@@ -123,7 +123,9 @@ def test_a_refund_is_shown_before_it_is_sent_and_sent_once(staff: Client, sandbo
     assert StockItem.objects.get().on_hand == 99
 
 
-def test_a_refund_that_was_changed_after_it_was_shown_is_shown_again(staff: Client, sandbox: Sandbox) -> None:
+def test_a_refund_that_is_changed_after_its_preview_is_previewed_again(
+    staff: Client, sandbox: Sandbox
+) -> None:
     order = build.paid_order(sandbox)
     data = fields_of(staff.get(page_of(order, "refund"))) | {"what": "amount", "amount": "500"}
     confirmed = fields_of(staff.post(page_of(order, "refund"), data)) | {"what": "amount", "amount": "5000"}
@@ -143,7 +145,7 @@ def test_a_refund_that_was_changed_after_it_was_shown_is_shown_again(staff: Clie
         {"what": "else"},
     ],
 )
-def test_a_wrong_refund_form_says_so_and_sends_nothing(
+def test_an_invalid_refund_form_shows_its_errors_and_sends_nothing(
     staff: Client, sandbox: Sandbox, wrong: dict[str, str]
 ) -> None:
     order = build.paid_order(sandbox)
@@ -162,7 +164,7 @@ def test_everything_that_is_left_is_refunded(staff: Client, sandbox: Sandbox) ->
     assert Refund.objects.get().amount == order.total
 
 
-def test_when_stripe_is_down_the_refund_is_kept_and_the_page_says_so(
+def test_while_stripe_is_unavailable_the_refund_is_kept_and_the_page_says_so(
     staff: Client, sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.paid_order(sandbox)
@@ -177,7 +179,7 @@ def test_when_stripe_is_down_the_refund_is_kept_and_the_page_says_so(
     assert Refund.objects.get().status == Refund.Status.REQUESTED
 
 
-def test_cancelling_in_the_admin_twice_cancels_once(staff: Client, sandbox: Sandbox) -> None:
+def test_a_cancellation_that_is_sent_twice_cancels_once(staff: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     data = fields_of(staff.get(page_of(order, "cancel"))) | {"reason": "customer"}
     for _click in range(2):
@@ -187,7 +189,7 @@ def test_cancelling_in_the_admin_twice_cancels_once(staff: Client, sandbox: Sand
     assert Refund.objects.get().actor == "sato"
 
 
-def test_a_cancellation_that_is_not_possible_says_why(
+def test_a_cancellation_that_is_refused_shows_the_reason(
     staff: Client, sandbox: Sandbox, settings: Settings
 ) -> None:
     shipped = build.paid_order(sandbox, [build.line("A")])
@@ -206,7 +208,7 @@ def test_a_cancellation_that_is_not_possible_says_why(
 
 
 @pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
-def test_without_the_permission_to_change_there_is_no_action(
+def test_actions_require_the_permission_to_change_orders(
     client: Client, sandbox: Sandbox, action: str
 ) -> None:
     order = build.paid_order(sandbox)
@@ -219,7 +221,7 @@ def test_without_the_permission_to_change_there_is_no_action(
 
 
 @pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
-def test_a_customer_or_stranger_is_no_staff(client: Client, sandbox: Sandbox, action: str) -> None:
+def test_actions_are_closed_to_users_who_are_not_staff(client: Client, sandbox: Sandbox, action: str) -> None:
     order = build.paid_order(sandbox)
     assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 302  # to the login
     client.force_login(User.objects.create_user("customer", password="x"))
@@ -228,7 +230,7 @@ def test_a_customer_or_stranger_is_no_staff(client: Client, sandbox: Sandbox, ac
     assert order.status == OrderStatus.PAID
 
 
-def test_nobody_adds_changes_or_deletes_orders_here(admin_client: Client, sandbox: Sandbox) -> None:
+def test_orders_cannot_be_added_changed_or_deleted(admin_client: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     assert admin_client.get(reverse("admin:ledger_order_add")).status_code == 403
     assert admin_client.post(page_of(order), {"status": "shipped"}).status_code == 403
@@ -237,7 +239,7 @@ def test_nobody_adds_changes_or_deletes_orders_here(admin_client: Client, sandbo
     assert order.status == OrderStatus.PAID
 
 
-def test_everything_of_the_ledger_is_read_only_even_for_the_superuser(admin_client: Client) -> None:
+def test_every_model_of_the_ledger_is_read_only_even_for_a_superuser(admin_client: Client) -> None:
     own = {"account"}  # staff may add accounts
     names = [model._meta.model_name for model in site._registry if model._meta.app_label == "ledger"]
     assert {"order", "payment", "refund", "shipment", "stockitem", "stockmovement", "stripeevent"} <= set(

@@ -1,4 +1,4 @@
-"""A clerk's day in the admin: what to ship, where to, what goes in, and the way to the next parcel."""
+"""Shipping in the admin: orders to ship, addresses, packing slips, and the link to the next parcel."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LIST = "admin:ledger_order_changelist"
 
 @pytest.fixture
 def clerk(client: Client) -> Client:
-    """Sign in somebody who may see and change orders."""
+    """Return a client of a user who may view and change orders."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
     client.force_login(user)
@@ -30,7 +30,7 @@ def clerk(client: Client) -> Client:
 
 
 def paid(sandbox: Sandbox, sku: str = "A", *, later: int = 0, **how: Any) -> Order:
-    """Make a paid order of two pieces, paid `later` minutes after now."""
+    """Return an order of two pieces, paid `later` minutes after now."""
     order = build.paid_order(sandbox, [build.line(sku, quantity=2, title=f"Lamp {sku}")], **how)
     assert order.paid_at
     Order.objects.filter(pk=order.pk).update(paid_at=order.paid_at + timedelta(minutes=later))
@@ -39,13 +39,13 @@ def paid(sandbox: Sandbox, sku: str = "A", *, later: int = 0, **how: Any) -> Ord
 
 
 def page(client: Client, order: Order, action: str = "change") -> str:
-    """Read an order's page, or the page of one of its actions."""
+    """Return the page of an order, or of one of its actions."""
     address = reverse("admin:ledger_order_change", args=[order.pk]).replace("change/", f"{action}/")
     return client.get(address, follow=True).content.decode()
 
 
 def ship(client: Client, order: Order, **typed: str) -> str:
-    """Send the form of shipping as the page fills it in, and read the page that follows."""
+    """Send the shipping form as it is filled in, and return the page that follows."""
     address = reverse("admin:ledger_order_ship", args=[order.pk])
     form = client.get(address).content.decode()
     nonce = re.search(r'name="nonce" value="([^"]+)"', form)
@@ -56,20 +56,22 @@ def ship(client: Client, order: Order, **typed: str) -> str:
 
 
 def slips(client: Client, *orders: Order) -> Any:
-    """Choose orders in the list and ask for their packing slips."""
+    """Return the packing slips of orders chosen in the list."""
     chosen = [str(order.pk) for order in orders]
     return client.post(reverse(LIST), {"action": "print_slips", "_selected_action": chosen}, follow=True)
 
 
-def test_what_is_to_be_shipped_is_listed_alone_and_first_paid_first(clerk: Client, sandbox: Sandbox) -> None:
+def test_the_list_of_orders_to_ship_holds_no_others_and_begins_with_the_first_paid(
+    clerk: Client, sandbox: Sandbox
+) -> None:
     second = paid(sandbox, later=9)
     first = paid(sandbox, later=3)
     unpaid = build.order([build.line("A")])
     shipped = paid(sandbox)
     build.ship(shipped)
-    shown = clerk.get(reverse(LIST), {"todo": "ship"}).content.decode()
-    assert shown.index(first.number) < shown.index(second.number)
-    assert unpaid.number not in shown and shipped.number not in shown
+    content = clerk.get(reverse(LIST), {"todo": "ship"}).content.decode()
+    assert content.index(first.number) < content.index(second.number)
+    assert unpaid.number not in content and shipped.number not in content
     awaited = clerk.get(reverse(LIST), {"todo": "pay"}).content.decode()
     assert unpaid.number in awaited and first.number not in awaited
     everything = clerk.get(reverse(LIST)).content.decode()
@@ -77,36 +79,37 @@ def test_what_is_to_be_shipped_is_listed_alone_and_first_paid_first(clerk: Clien
     assert re.search(r'todo=pay">\s*支払い待ち\s*<span>1</span>', everything)
 
 
-def test_the_list_says_what_goes_where_in_few_queries(
+def test_the_list_shows_contents_and_recipients_in_few_queries(
     clerk: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     lines = [build.line("A", quantity=2, title="Lamp A"), build.line("B"), build.line("C")]
     for _order in range(8):
         build.order(lines, prefecture="沖縄県", city="那覇市")
     with django_assert_max_num_queries(11):
-        shown = clerk.get(reverse(LIST)).content.decode()
-    assert shown.count("Lamp A × 2 ほか 2 点") == 8
-    assert shown.count("沖縄県那覇市") == 8
+        content = clerk.get(reverse(LIST)).content.decode()
+    assert content.count("Lamp A × 2 ほか 2 点") == 8
+    assert content.count("沖縄県那覇市") == 8
 
 
-def test_an_order_is_found_by_what_a_clerk_has_in_hand(clerk: Client, sandbox: Sandbox) -> None:
+def test_an_order_is_found_by_phone_sku_and_tracking_number(clerk: Client, sandbox: Sandbox) -> None:
     order, other = paid(sandbox, "PN-60", phone="098-111-2222"), paid(sandbox, "TL-5M")
     build.ship(order)
     for query in ("098-111-2222", "1234-5678-9012", "pn-60"):
-        shown = clerk.get(reverse(LIST), {"q": query}).content.decode()
-        assert order.number in shown and other.number not in shown, query
+        content = clerk.get(reverse(LIST), {"q": query}).content.decode()
+        assert order.number in content and other.number not in content, query
 
 
-def test_the_page_begins_with_the_parcel_and_ends_with_the_records(clerk: Client, sandbox: Sandbox) -> None:
+def test_the_page_shows_the_parcel_first_and_the_records_last(clerk: Client, sandbox: Sandbox) -> None:
     order = paid(sandbox, building="見本ハイツ 204", note="置き配をお願いします")
     build.fetch(sandbox)
-    shown = page(clerk, order)
+    content = page(clerk, order)
     places = [
-        shown.index(text) for text in ("様</strong>", "置き配", "Lamp A", "出荷待ち 2 個", order.email, "pi_")
+        content.index(text)
+        for text in ("様</strong>", "置き配", "Lamp A", "出荷待ち 2 個", order.email, "pi_")
     ]
     assert places.index(max(places)) == len(places) - 1
     assert max(places[:3]) < places[4]
-    address = re.search(r"<address>(.*?)</address>", shown, re.S)
+    address = re.search(r"<address>(.*?)</address>", content, re.S)
     assert address
     written = [line.strip() for line in re.sub(r"<br>", "\n", address[1]).split("\n") if line.strip()]
     assert written[0] == f"〒{order.postal_code}"
@@ -117,23 +120,23 @@ def test_the_page_begins_with_the_parcel_and_ends_with_the_records(clerk: Client
 
 def test_the_shipping_page_shows_the_address_and_the_note(clerk: Client, sandbox: Sandbox) -> None:
     order = paid(sandbox, note="置き配をお願いします")
-    shown = page(clerk, order, "ship")
-    assert f"〒{order.postal_code}" in shown and "置き配をお願いします" in shown
+    content = page(clerk, order, "ship")
+    assert f"〒{order.postal_code}" in content and "置き配をお願いします" in content
 
 
-def test_after_a_parcel_the_next_one_is_offered(clerk: Client, sandbox: Sandbox) -> None:
+def test_after_shipping_the_next_order_is_linked(clerk: Client, sandbox: Sandbox) -> None:
     first, second, third = (paid(sandbox, later=minute) for minute in (1, 2, 3))
-    told = ship(clerk, first)
-    assert reverse("admin:ledger_order_ship", args=[second.pk]) in told
-    assert "残り 2 件" in told and second.number in told
+    answer = ship(clerk, first)
+    assert reverse("admin:ledger_order_ship", args=[second.pk]) in answer
+    assert "残り 2 件" in answer and second.number in answer
     ship(clerk, second)
     assert "出荷待ちの注文はほかにありません" in ship(clerk, third)
     assert not Order.objects.exclude(status=OrderStatus.SHIPPED).exists()
 
 
-def test_the_carrier_of_the_last_parcel_is_filled_in(clerk: Client, sandbox: Sandbox) -> None:
+def test_the_carrier_of_the_users_last_parcel_is_filled_in(clerk: Client, sandbox: Sandbox) -> None:
     first, second, third = (paid(sandbox) for _order in range(3))
-    build.ship(first)  # by somebody else
+    build.ship(first)  # by another user
     assert '<option value="ヤマト運輸" selected' not in page(clerk, second, "ship")
     ship(clerk, second, carrier="日本郵便")
     assert '<option value="日本郵便" selected' in page(clerk, third, "ship")
@@ -142,24 +145,24 @@ def test_the_carrier_of_the_last_parcel_is_filled_in(clerk: Client, sandbox: San
     assert '<option value="other" selected' in fourth and 'value="西濃運輸"' in fourth
 
 
-def test_packing_slips_hold_what_is_still_to_ship_of_the_chosen_orders(
-    clerk: Client, sandbox: Sandbox
-) -> None:
+def test_packing_slips_hold_the_pieces_to_ship_of_the_chosen_orders(clerk: Client, sandbox: Sandbox) -> None:
     first, second = paid(sandbox, "A", note="割れ物です"), paid(sandbox, "B", later=5)
     build.ship(second, {second.lines.get().pk: 1})
     unpaid = build.order([build.line("A")])
     answer = slips(clerk, second, first, unpaid)
-    shown = answer.content.decode()
-    assert shown.index(first.number) < shown.index(second.number)
-    assert unpaid.number not in shown and "1 件は未入金または発送済みのため除きました" in shown
-    assert re.findall(r'<td class="pieces">(\d+)</td>', shown) == [
+    content = answer.content.decode()
+    assert content.index(first.number) < content.index(second.number)
+    assert unpaid.number not in content and "1 件は未入金または発送済みのため除きました" in content
+    assert re.findall(r'<td class="pieces">(\d+)</td>', content) == [
         "2",
         "2",
         "1",
         "1",
     ]  # line and sum of each sheet
-    assert "割れ物です" in shown and f"〒{first.postal_code}" in shown
-    assert "¥" not in shown and first.token not in shown  # it goes into the parcel: no money, no secret
+    assert "割れ物です" in content and f"〒{first.postal_code}" in content
+    assert (
+        "¥" not in content and first.token not in content
+    )  # the slip lies in the parcel: no amounts, no token
     assert "no-store" in answer["Cache-Control"]
 
 
@@ -171,26 +174,26 @@ def test_packing_slips_take_no_query_per_order(
         assert slips(clerk, *orders).content.decode().count("<article") == 6
 
 
-def test_a_slip_is_written_in_the_language_of_its_order(clerk: Client, sandbox: Sandbox) -> None:
-    shown = slips(clerk, paid(sandbox), paid(sandbox, language="en")).content.decode()
-    assert "<h1>納品書</h1>" in shown and "<h1>Packing slip</h1>" in shown
+def test_a_packing_slip_is_in_the_language_of_its_order(clerk: Client, sandbox: Sandbox) -> None:
+    content = slips(clerk, paid(sandbox), paid(sandbox, language="en")).content.decode()
+    assert "<h1>納品書</h1>" in content and "<h1>Packing slip</h1>" in content
 
 
-def test_where_nothing_is_to_ship_there_is_no_slip(clerk: Client, sandbox: Sandbox) -> None:
+def test_an_order_with_nothing_to_ship_has_no_packing_slip(clerk: Client, sandbox: Sandbox) -> None:
     unpaid = build.order([build.line("A")])
     assert "選択した注文に出荷待ちのものはありません" in slips(clerk, unpaid).content.decode()
     assert "この注文に出荷待ちの商品はありません" in page(clerk, unpaid, "slip")
     assert "/slip/" not in page(clerk, unpaid)
 
 
-def test_slips_are_for_those_who_may_see_orders(client: Client, sandbox: Sandbox) -> None:
+def test_packing_slips_require_the_permission_to_view_orders(client: Client, sandbox: Sandbox) -> None:
     order = paid(sandbox)
     client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
     assert slips(client, order).status_code == 403
     assert client.get(reverse("admin:ledger_order_slip", args=[order.pk])).status_code == 403
 
 
-def test_going_back_after_the_parcel_left_says_that_nothing_is_to_ship(
+def test_a_shipping_form_that_is_reopened_after_the_parcel_left_redirects_with_a_message(
     clerk: Client, sandbox: Sandbox
 ) -> None:
     order = paid(sandbox)

@@ -1,4 +1,4 @@
-"""Stock, events and mails in the admin: small forms, domain functions, nothing editable."""
+"""Admin of stock, Stripe events and mails: actions call domain functions, and no row can be edited."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ def nonce_of(answer: Any) -> str:
     return found[1]
 
 
-def test_receiving_twice_by_one_form_receives_once(admin_client: Client) -> None:
+def test_a_receipt_form_that_is_sent_twice_receives_once(admin_client: Client) -> None:
     item = build.item("A", 5)
     url = action_of("stockitem", item.pk, "receive")
     data = {"nonce": nonce_of(admin_client.get(url)), "quantity": "7", "note": "入荷"}
@@ -40,7 +40,7 @@ def test_receiving_twice_by_one_form_receives_once(admin_client: Client) -> None
     assert "入荷" in page and "+7" in page
 
 
-def test_a_count_corrects_the_shelf_and_needs_a_reason(admin_client: Client) -> None:
+def test_a_count_corrects_the_stock_and_requires_a_reason(admin_client: Client) -> None:
     item = build.item("A", 5)
     stock.reserve({item.pk: 2})
     url = action_of("stockitem", item.pk, "count")
@@ -54,7 +54,7 @@ def test_a_count_corrects_the_shelf_and_needs_a_reason(admin_client: Client) -> 
     assert item.on_hand == 3
 
 
-def test_an_empty_shelf_can_be_counted(admin_client: Client) -> None:
+def test_a_count_may_be_zero(admin_client: Client) -> None:
     item = build.item("A", 5)
     url = action_of("stockitem", item.pk, "count")
     data = {"nonce": nonce_of(admin_client.get(url)), "quantity": "0", "note": "棚卸"}
@@ -64,7 +64,7 @@ def test_an_empty_shelf_can_be_counted(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["0", "-1", "", "x", "1000001"])
-def test_a_wrong_receipt_is_refused(admin_client: Client, quantity: str) -> None:
+def test_an_invalid_receipt_is_refused(admin_client: Client, quantity: str) -> None:
     item = build.item("A", 5)
     url = action_of("stockitem", item.pk, "receive")
     data = {"nonce": nonce_of(admin_client.get(url)), "quantity": quantity, "note": ""}
@@ -72,7 +72,7 @@ def test_a_wrong_receipt_is_refused(admin_client: Client, quantity: str) -> None
     assert StockItem.objects.get().on_hand == 5
 
 
-def test_the_stock_is_never_edited_as_a_number(admin_client: Client) -> None:
+def test_the_quantities_of_stock_cannot_be_edited(admin_client: Client) -> None:
     item = build.item("A", 5)
     url = reverse("admin:ledger_stockitem_change", args=[item.pk])
     assert admin_client.post(url, {"on_hand": "99", "sku": "A"}).status_code == 403
@@ -80,12 +80,12 @@ def test_the_stock_is_never_edited_as_a_number(admin_client: Client) -> None:
     assert item.on_hand == 5
 
 
-def test_a_failed_event_is_processed_again_by_a_button(admin_client: Client, sandbox: Sandbox) -> None:
+def test_a_failed_event_can_be_processed_again(admin_client: Client, sandbox: Sandbox) -> None:
     build.paid_order(sandbox)
     event = StripeEvent.objects.filter(type="payment_intent.succeeded").get()
     StripeEvent.objects.update(status=StripeEvent.Status.FAILED, last_error="KeyError: 'x'")
     url = action_of("stripeevent", event.pk, "process")
-    assert admin_client.get(url).status_code == 200  # asks first: a link alone changes nothing
+    assert admin_client.get(url).status_code == 200  # a confirmation page: a GET request changes nothing
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.FAILED
     assert admin_client.post(url).status_code == 302
@@ -101,9 +101,7 @@ def test_a_failed_event_is_processed_again_by_a_button(admin_client: Client, san
     assert not StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).exists()
 
 
-def test_a_mail_is_shown_as_it_looks_and_sent_again_by_a_button(
-    admin_client: Client, sandbox: Sandbox
-) -> None:
+def test_a_mail_is_shown_as_html_and_can_be_sent_again(admin_client: Client, sandbox: Sandbox) -> None:
     build.paid_order(sandbox)
     row = OutgoingMail.objects.get()
     mail.send_due(now=timezone.now())
@@ -119,12 +117,12 @@ def test_a_mail_is_shown_as_it_looks_and_sent_again_by_a_button(
     assert row.status == OutgoingMail.Status.QUEUED
 
 
-def test_what_is_to_be_ordered_again_is_found(admin_client: Client) -> None:
+def test_items_with_low_stock_can_be_listed(admin_client: Client) -> None:
     for sku, on_hand, reserved in (("EMPTY", 0, 0), ("PROMISED", 3, 3), ("FEW", 7, 2), ("MANY", 9, 2)):
         item = build.item(sku, on_hand)
         if reserved:
             stock.reserve({item.pk: reserved})
     address = reverse("admin:ledger_stockitem_changelist")
     for chosen, wanted in (("none", {"EMPTY", "PROMISED"}), ("few", {"EMPTY", "PROMISED", "FEW"})):
-        shown = admin_client.get(address, {"shelf": chosen}).content.decode()
-        assert {sku for sku in ("EMPTY", "PROMISED", "FEW", "MANY") if f">{sku}<" in shown} == wanted
+        content = admin_client.get(address, {"shelf": chosen}).content.decode()
+        assert {sku for sku in ("EMPTY", "PROMISED", "FEW", "MANY") if f">{sku}<" in content} == wanted
