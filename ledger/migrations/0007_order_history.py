@@ -210,11 +210,13 @@ def _refunds(order: Any, rows: Rows) -> Iterator[Act]:
         yield requested, "refund_requested", fact, actor, {**pk, "reason": refund["reason"]}
         asked = _mailed(order, rows, "refund_waits", fact)
         if asked and refund["status"] != "requires_action":
-            yield asked, "refund_waiting", fact, STRIPE, pk
+            yield asked, "refund_waiting", f"{fact}@{asked.isoformat()}", STRIPE, pk
         if kind := REFUNDS.get(refund["status"]):
             mail = {"refund_succeeded": "refunded", "refund_waiting": "refund_waits"}.get(kind, "")
             ended = _mailed(order, rows, mail, fact) or refund["asked_at"] or requested
             reason = refund["failure_reason"]
+            if kind in ("refund_waiting", "refund_pending"):  # which may happen again
+                fact = f"{fact}@{ended.isoformat()}"
             yield ended, kind, fact, STRIPE, {**pk, **({"message": reason} if reason else {})}
 
 
