@@ -49,11 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     post_migrate.connect(_make_flushable, dispatch_uid="tests.flushable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark what touches the database, and keep together on one processor what shares a fixture.
 
     On D1 each test commits, as the shop does: a block there costs the square of its length, and a test is long.
+    Tests marked nightly are left out unless `KIKAKU_NIGHTLY` is set.
     """
     for item in items:
         marker = item.get_closest_marker("django_db")
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.django_db(transaction=True), append=False)
         if shared := _scope_of_shared_fixtures(item):
             item.add_marker(pytest.mark.xdist_group(shared))
+    yield
+    if not os.environ.get("KIKAKU_NIGHTLY"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        if nightly:
+            config.hook.pytest_deselected(items=nightly)
+            items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 def _scope_of_shared_fixtures(item: pytest.Item) -> str:

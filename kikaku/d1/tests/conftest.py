@@ -11,6 +11,11 @@ from ..engine import Engine
 from ..testing.engine import GatewayClient, running_engine, wrapper
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known that some tests set; a project decides when those run."""
+    config.addinivalue_line("markers", "nightly: one of many similar cases; a sample of them runs always")
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """Run an engine with the databases `first`, `second` and `test_first`."""

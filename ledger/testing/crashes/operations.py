@@ -1,12 +1,13 @@
 """What the power is cut in: every operation that moves something, with the world that it needs."""
 
 import json
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+from _pytest.mark.structures import ParameterSet
 from django.db.models import Sum
 
 from ledger.models import (
@@ -43,8 +44,6 @@ from ledger.testing.histories.acts import (
 from ledger.testing.histories.checks import at_stripe
 from ledger.testing.histories.world import World
 
-THOROUGH = bool(os.environ.get("KIKAKU_THOROUGH"))  # `make soak` says so
-
 
 @dataclass(frozen=True)
 class Operation:
@@ -55,7 +54,7 @@ class Operation:
     deed: Deed
     then: Sequence[Deed] = ()  # what follows when it went well
     by_person: bool = False  # who repeats it; without that it may as well not have happened
-    nightly: bool = False  # tried by `make soak` only, since `make test` tries one that is much like it
+    nightly: bool = False  # tried in nightly runs only: an operation much like it is tried in every run
 
     def __str__(self) -> str:
         return self.name
@@ -197,9 +196,16 @@ OPERATIONS = [
 SEND_MAIL = Operation("send mail", SHIPPED, Run(("mail",)))  # for who has a mail server
 
 
-def tried(every: int = 1) -> list[Operation]:
-    """Give the operations that a trouble meets: all of them in `make soak`, else every n-th of the usual ones."""
-    return OPERATIONS if THOROUGH else [each for each in OPERATIONS if not each.nightly][::every]
+def tried(
+    every: int = 1, *, where: Callable[[Operation], bool] = lambda _operation: True
+) -> list[ParameterSet]:
+    """Return the operations that a test tries, for parametrize: every n-th of the usual ones, all in a nightly run."""
+    usual = [operation for operation in OPERATIONS if not operation.nightly][::every]
+    return [
+        pytest.param(operation, id=str(operation), marks=() if operation in usual else pytest.mark.nightly)
+        for operation in OPERATIONS
+        if where(operation)
+    ]
 
 
 def named(name: str) -> Operation:

@@ -46,9 +46,7 @@ def room_for(pages: int, world: World) -> Iterator[None]:
 
 @pytest.mark.skipif(engine() != "sqlite", reason="no server's disk is filled by a test")
 @pytest.mark.parametrize("pages", [0, 12])
-@pytest.mark.parametrize(
-    "operation", [operation for operation in tried(2) if operation.name not in FIT], ids=str
-)
+@pytest.mark.parametrize("operation", tried(2, where=lambda operation: operation.name not in FIT))
 def test_a_full_database_is_an_error_and_nothing_half(scene: Scene, operation: Operation, pages: int) -> None:
     end = scene.end(operation)
     with scene.before(operation) as world:

@@ -10,7 +10,7 @@ from ledger.testing.crashes.scene import Scene, settled
 pytestmark = [pytest.mark.django_db(transaction=True), not_on_postgresql]
 
 
-@pytest.mark.parametrize("operation", tried(3), ids=str)
+@pytest.mark.parametrize("operation", tried(3))
 def test_what_can_not_be_written_now_is_written_later(scene: Scene, operation: Operation) -> None:
     end = scene.end(operation)
     with scene.before(operation) as world:

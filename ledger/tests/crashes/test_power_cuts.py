@@ -62,7 +62,7 @@ def cut_everywhere(scene: Scene, operation: Operation) -> dict[str, int]:
     return ways
 
 
-@pytest.mark.parametrize("operation", tried(), ids=str)
+@pytest.mark.parametrize("operation", tried())
 def test_killed_at_any_step_it_is_done_once_or_not_at_all(scene: Scene, operation: Operation) -> None:
     ends = possible_ends(scene, operation)
     for name, number in cut_everywhere(scene, operation).items():

@@ -25,7 +25,16 @@ from ledger.testing.histories.acts import (
 from ledger.testing.histories.runner import live, live_many
 from ledger.testing.histories.world import ground
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.xdist_group("histories"),  # groups run first: these tests take longest
+]
+
+# acts of a history, histories; 200 in a nightly run, where `make soak` adds thousands
+COUNTS = [(12, 15), (30, 3)]
+if engine() == "sqlite":
+    COUNTS = [(12, 57), (30, 3)]
+    COUNTS += [pytest.param(*more, marks=pytest.mark.nightly) for more in ((12, 190), (30, 10))]
 
 
 @pytest.fixture
@@ -34,10 +43,9 @@ def prepared() -> Iterator[Path]:
         yield folder
 
 
-def test_after_any_history_the_books_hold(prepared: Path) -> None:
-    quick = engine() == "sqlite"
-    live_many(prepared, slots=12, count=190 if quick else 15)
-    live_many(prepared, slots=30, count=10 if quick else 3)
+@pytest.mark.parametrize(("slots", "count"), COUNTS)
+def test_after_any_history_the_books_hold(prepared: Path, slots: int, count: int) -> None:
+    live_many(prepared, slots=slots, count=count)
 
 
 def test_a_refund_that_waited_is_owed_since_it_began_though_its_money_moved_before_we_heard_of_it(

@@ -13,8 +13,7 @@ from ...dbapi import Connection
 from ...engine import Engine
 from ...statements import SQL
 from ...transport import Address, Gateway
-from .faults import READ_TIMEOUT
-from .proxy import Proxy
+from .proxy import PATIENCE, Proxy
 
 DATABASE = "second"
 _numbers = itertools.count(1)
@@ -100,7 +99,7 @@ class Bank:
     def customer(self, **limits: float) -> Connection:
         """Return a connection over the bad line."""
         host = f"127.0.0.1:{self.line.port}"
-        limits = {"read_timeout": READ_TIMEOUT, "connect_timeout": 1.0, **limits}
+        limits = {"read_timeout": PATIENCE, "connect_timeout": PATIENCE, **limits}
         return connect(host, DATABASE, self.engine.secret, **limits)
 
     def lock(self) -> SQL:

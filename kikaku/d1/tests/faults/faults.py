@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from .proxy import Answer, Exchange, Fault
 
-READ_TIMEOUT = 0.25  # seconds that the clients of these tests wait for an answer
+READ_TIMEOUT = 0.25  # seconds that a client waits for an answer that a fault delays
 BEYOND = READ_TIMEOUT + 0.1
 
 

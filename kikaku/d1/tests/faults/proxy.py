@@ -183,11 +183,22 @@ class Proxy:
         with self._changed:
             assert self._changed.wait_for(lambda: self.busy == 0, PATIENCE), "a request is still on its way"
 
+    def upcoming(self) -> Fault | None:
+        """Return the fault of the next request."""
+        with self._changed:
+            return self._faults(self.requests + 1)
+
+    def wait_until_counted(self, number: int) -> None:
+        """Wait until the request of this number has arrived."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.requests >= number, PATIENCE), "a request is lost"
+
     def begin(self) -> Fault:
         """Count a request and return what shall become of it."""
         with self._changed:
             self.requests += 1
             self.busy += 1
+            self._changed.notify_all()
             return self._faults(self.requests) or pass_on
 
     def hold(self) -> None:
