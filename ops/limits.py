@@ -35,7 +35,7 @@ from kikaku.client_address import client_network
 from kikaku.transactions import unit_of_work
 from ops.audit import ADMIN_PATH
 from ops.models import RateBucket
-from shop.forms import one_form
+from shop.forms import normalise_line
 from shop.views.errors import too_many
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class RateLimitMiddleware:
         client = client_network(request.META["REMOTE_ADDR"])
         wait = count_request(limit, bucket_key(rule, client), now=now)
         if not wait and rule == LOGIN_RULE:
-            name = one_form(request.POST.get("username", "")).casefold()
+            name = normalise_line(request.POST.get("username", "")).casefold()
             request._login_name = name  # type: ignore[attr-defined]
             device = device_of(request, name)
             subject = ("device", device) if device else ("name", name)

@@ -1,4 +1,4 @@
-"""The address form: fields in the Japanese order, each with a word of its own when it is missing."""
+"""The delivery address form of the checkout: fields in Japanese order, each with its own message."""
 
 import re
 from typing import Any, ClassVar
@@ -8,10 +8,10 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from shop.forms import KanaField, TypedEmailField, TypedField, TypedForm, TypedTextField, digits_and_hyphens
+from shop.forms import KanaField, LineField, MultilineField, NormalisedEmailField, ShopForm, normalise_number
 
-# ISO 3166-2:JP order, from north to south, as every Japanese form has it
-REGISTER = """
+# in the order of ISO 3166-2:JP, from north to south, as Japanese forms have it
+PREFECTURE_TABLE = """
     北海道 Hokkaido 青森県 Aomori 岩手県 Iwate 宮城県 Miyagi 秋田県 Akita 山形県 Yamagata
     福島県 Fukushima 茨城県 Ibaraki 栃木県 Tochigi 群馬県 Gunma 埼玉県 Saitama 千葉県 Chiba
     東京都 Tokyo 神奈川県 Kanagawa 新潟県 Niigata 富山県 Toyama 石川県 Ishikawa 福井県 Fukui
@@ -21,23 +21,23 @@ REGISTER = """
     香川県 Kagawa 愛媛県 Ehime 高知県 Kochi 福岡県 Fukuoka 佐賀県 Saga 長崎県 Nagasaki
     熊本県 Kumamoto 大分県 Oita 宮崎県 Miyazaki 鹿児島県 Kagoshima 沖縄県 Okinawa
 """
-NAMES = REGISTER.split()
-PREFECTURES = dict(zip(NAMES[::2], NAMES[1::2], strict=True))
-PHONE = re.compile(r"0\d{9,10}")
+PREFECTURE_NAMES = PREFECTURE_TABLE.split()
+PREFECTURES = dict(zip(PREFECTURE_NAMES[::2], PREFECTURE_NAMES[1::2], strict=True))
+PHONE_DIGITS = re.compile(r"0\d{9,10}")
 
 
 def required(message: Promise) -> dict[str, Any]:
-    """Say `message` when the field is left empty."""
+    """Return the error messages of a field that shows `message` if it is empty."""
     return {"required": message}
 
 
-class AddressForm(TypedForm):
-    """Where the parcel goes."""
+class AddressForm(ShopForm):
+    """The delivery address of an order."""
 
-    family_name = TypedField(
+    family_name = LineField(
         label=_("Family name"), max_length=50, error_messages=required(_("Please enter your family name."))
     )
-    given_name = TypedField(
+    given_name = LineField(
         label=_("Given name"), max_length=50, error_messages=required(_("Please enter your given name."))
     )
     family_name_kana = KanaField(
@@ -50,7 +50,7 @@ class AddressForm(TypedForm):
         max_length=50,
         error_messages=required(_("Please enter the reading of your given name.")),
     )
-    postal_code = TypedField(
+    postal_code = LineField(
         label=_("Postal code"),
         max_length=20,
         help_text=_("Full-width digits are fine."),
@@ -61,25 +61,27 @@ class AddressForm(TypedForm):
         error_messages=required(_("Please choose your prefecture."))
         | {"invalid_choice": _("Please choose one of the 47 prefectures.")},
     )
-    city = TypedField(
+    city = LineField(
         label=_("City or ward"), max_length=100, error_messages=required(_("Please enter your city or ward."))
     )
-    street = TypedField(
+    street = LineField(
         label=_("District and number"),
         max_length=100,
         error_messages=required(_("Please enter the district and the number.")),
     )
-    building = TypedField(label=_("Building and room"), max_length=100, required=False)
-    phone = TypedField(
+    building = LineField(label=_("Building and room"), max_length=100, required=False)
+    phone = LineField(
         label=_("Telephone"),
         max_length=30,
         help_text=_("Only for questions about the delivery."),
         error_messages=required(_("Please enter your telephone number.")),
     )
-    email = TypedEmailField(label=_("E-mail"), max_length=254, help_text=_("We send the confirmation here."))
-    note = TypedTextField(label=_("Note to us"), max_length=1000, required=False)
+    email = NormalisedEmailField(
+        label=_("E-mail"), max_length=254, help_text=_("We send the confirmation here.")
+    )
+    note = MultilineField(label=_("Note to us"), max_length=1000, required=False)
 
-    HINTS: ClassVar = {
+    FIELD_HINTS: ClassVar = {
         "family_name": ("shipping family-name", "text", _("e.g. Yamada")),
         "given_name": ("shipping given-name", "text", _("e.g. Hanako")),
         "family_name_kana": ("off", "text", _("e.g. ヤマダ")),
@@ -104,22 +106,24 @@ class AddressForm(TypedForm):
             *((name, f"{roman} {name}" if english else name) for name, roman in PREFECTURES.items()),
         ]
         for name in ("family_name_kana", "given_name_kana"):
-            self.fields[name].required = not english  # carriers sort by it; not everybody has one
+            self.fields[
+                name
+            ].required = not english  # carriers sort by it; customers from abroad may have none
         self.fields["note"].widget.attrs["rows"] = 3
 
     def clean_postal_code(self) -> str:
         """Return the postal code as 123-4567."""
-        digits = digits_and_hyphens(self.cleaned_data["postal_code"]).removeprefix("〒").replace("-", "")
+        digits = normalise_number(self.cleaned_data["postal_code"]).removeprefix("〒").replace("-", "")
         if not re.fullmatch(r"[0-9]{7}", digits):
             raise forms.ValidationError(_("Please enter seven digits, for example 150-0001."))
         return f"{digits[:3]}-{digits[3:]}"
 
     def clean_phone(self) -> str:
-        """Return the number as typed, in ASCII, once its digits are those of a Japanese telephone."""
-        typed = digits_and_hyphens(self.cleaned_data["phone"])
+        """Return the typed number in ASCII digits and hyphens, if it is a Japanese telephone number."""
+        typed = normalise_number(self.cleaned_data["phone"])
         if typed.startswith("+81"):
             typed = "0" + typed.removeprefix("+81").lstrip("-").removeprefix("0")
-        if not PHONE.fullmatch(typed.replace("-", "")) or len(typed) > 20:
+        if not PHONE_DIGITS.fullmatch(typed.replace("-", "")) or len(typed) > 20:
             raise forms.ValidationError(
                 _("Please enter a number in Japan with 10 or 11 digits, for example 03-1234-5678.")
             )

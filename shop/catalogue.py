@@ -1,4 +1,4 @@
-"""Read the catalogue: cards for lists, one product with everything, rooms for the home page; one query each."""
+"""Reading the catalogue: cards of lists, a whole product, the home page's rooms; one query each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variant on its product's page; the style sheet shows price and picture of `place`, which counts from 1."""
+    """A variant on its product's page; by its `place`, from 1, the style sheet finds price and picture."""
 
     place: int
     shown: bool  # until the visitor chooses another
@@ -115,7 +115,7 @@ class ProductDetail:
 
     @property
     def own_pictures(self) -> tuple[tuple[str, bool, Image], ...]:
-        """Return the pictures of single variants: class names, whether it is shown when the page opens, picture."""
+        """Return (class names, whether shown when the page opens, picture) of variants with a picture."""
         return tuple((choice.mark, choice.shown, choice.image) for choice in self.choices if choice.image)
 
     @property
@@ -209,7 +209,7 @@ def render_cards(found: Iterable[Row], *, eager: int = 0) -> list[SafeString]:
 
 @lru_cache(maxsize=4096)
 def render_card(row: Row, language: str, lazy: bool) -> SafeString:
-    """Return the HTML of a card; it depends on its row and language alone, so it is rendered once for them."""
+    """Return the HTML of a card; it depends only on its row and language, so it is rendered once."""
     return SafeString(get_template("shop/card.html").render({"card": to_card(row), "lazy": lazy}))
 
 
@@ -272,7 +272,7 @@ def load_home(limit: int) -> tuple[list[Room], list[SafeString]]:
 
 @cache
 def home_statement(limit: int) -> Statement:
-    """Prepare the query of `load_home`: each category with the first picture of its products, and all cards."""
+    """Prepare the query of `load_home`: categories with the first picture of their products, and cards."""
     picture = Picture.objects.filter(
         product__category=OuterRef("pk"), product__status=Product.Status.ACTIVE
     ).order_by("product__position", "product_id", "position", "id")[:1]

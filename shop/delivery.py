@@ -21,7 +21,7 @@ class Delivery:
 
 
 def is_shipping_day(day: date, closed: Collection[date] = ()) -> bool:
-    """Return whether parcels leave on `day`: Monday to Friday, no public holiday (国民の祝日), not in `closed`."""
+    """Return whether parcels leave on `day`: a weekday, no public holiday (国民の祝日), not in `closed`."""
     return day.weekday() < 5 and not jpholiday.is_holiday(day) and day not in closed
 
 
@@ -45,7 +45,7 @@ def plan_delivery(
 
 
 def delivery_period(now: datetime) -> str:
-    """Return a key of the period in which `expected_delivery` is the same: a JST day, before or after the cut-off."""
+    """Return the period with the same `expected_delivery`: a JST day, before or after the cut-off."""
     local = now.astimezone(JST)
     return f"{local.date()} {'after' if local.hour >= settings.DISPATCH_CUTOFF_HOUR else 'before'}"
 

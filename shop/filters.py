@@ -1,6 +1,5 @@
-"""What a visitor asks of a product list: filters, order, search words and page, read from the query string."""
+"""The query string of a product list: filters, order, search words and page."""
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -10,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from kikaku.money import MAX_CHARGE
+from shop.forms import normalise_line
 
 MAX_QUERY_LENGTH = 60  # characters; the rest is cut off
 
@@ -66,7 +66,7 @@ class Filters:
         """Return the filters in a query string; a `category` from the path takes precedence."""
         light, price, sort = data.get("light", ""), data.get("price", ""), data.get("sort", "")
         return cls(
-            query=normalise(data.get("q", "")),
+            query=normalise_query(data.get("q", "")),
             category=category or data.get("category", "").replace("\x00", "")[:50],
             light=light if light in LIGHTS else "",
             price=price if price in PRICES else "",
@@ -88,11 +88,9 @@ class Filters:
         return f"?{text}" if text else ""
 
 
-def normalise(text: str) -> str:
-    """Return a search query in NFKC (full-width letters, half-width kana), with single blanks and a limited length."""
-    return " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).split())[
-        :MAX_QUERY_LENGTH
-    ].strip()
+def normalise_query(text: str) -> str:
+    """Return a search query as one normalised line of limited length."""
+    return normalise_line(text.replace("\x00", ""))[:MAX_QUERY_LENGTH].strip()
 
 
 def page_number(text: str) -> int:

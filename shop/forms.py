@@ -1,4 +1,4 @@
-"""Forms as people fill them in: typed text brought into one form, whatever the keyboard was set to."""
+"""Form fields that normalise what was typed: full-width and half-width signs, blanks, hyphens."""
 
 import re
 import unicodedata
@@ -8,63 +8,63 @@ from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-HYPHENS = re.compile("[‐‑‒–—―−ーｰ－~〜]")
-BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
-TOO_LONG = _("Please keep this to %(limit_value)d characters at most.")
-KANA = re.compile(r"[ァ-ヺー・ ]+")
+HYPHEN_SIGNS = re.compile("[‐‑‒–—―−ーｰ－~〜]")
+HYPHEN_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
+TOO_LONG_MESSAGE = _("Please keep this to %(limit_value)d characters at most.")
+KATAKANA_LINE = re.compile(r"[ァ-ヺー・ ]+")
 
 
-def one_form(text: str) -> str:
-    """Bring typed text into NFKC without surrounding or doubled blanks: ＡＢ１２ becomes AB12, ｶﾅ becomes カナ."""
+def normalise_line(text: str) -> str:
+    """Return a text in NFKC without surrounding or repeated blanks: ＡＢ１２ → AB12, ｶﾅ → カナ."""
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
-def digits_and_hyphens(text: str) -> str:
-    """Bring a typed number into ASCII digits and hyphens; blanks, brackets and dots separate as hyphens do."""
-    plain = HYPHENS.sub("-", unicodedata.normalize("NFKC", text).strip())
+def normalise_number(text: str) -> str:
+    """Return a typed number in ASCII digits and hyphens; blanks, brackets and dots become hyphens."""
+    plain = HYPHEN_SIGNS.sub("-", unicodedata.normalize("NFKC", text).strip())
     return re.sub(r"-+", "-", re.sub(r"[\s().]+", "-", plain)).strip("-")
 
 
-def katakana(text: str) -> str:
-    """Turn hiragana into katakana."""
+def to_katakana(text: str) -> str:
+    """Return a text with its hiragana as katakana."""
     return "".join(chr(ord(sign) + 0x60) if "ぁ" <= sign <= "ゖ" else sign for sign in text)
 
 
-class TypedField(forms.CharField):
-    """A line of text in one form."""
+class LineField(forms.CharField):
+    """A line of text, normalised."""
 
-    default_error_messages: ClassVar[dict[str, Any]] = {"max_length": TOO_LONG}
+    default_error_messages: ClassVar[dict[str, Any]] = {"max_length": TOO_LONG_MESSAGE}
 
     def to_python(self, value: Any) -> str:
-        """Return the text in NFKC, hyphens between digits as hyphens."""
-        return BETWEEN_DIGITS.sub("-", one_form(super().to_python(value) or ""))
+        """Return the text in NFKC, with ASCII hyphens between digits."""
+        return HYPHEN_BETWEEN_DIGITS.sub("-", normalise_line(super().to_python(value) or ""))
 
 
-class KanaField(TypedField):
+class KanaField(LineField):
     """A reading in katakana."""
 
     def to_python(self, value: Any) -> str:
-        """Return katakana, also from hiragana and half-width signs."""
-        text = katakana(super().to_python(value))
-        if text and not KANA.fullmatch(text):
+        """Return katakana; hiragana and half-width signs are converted."""
+        text = to_katakana(super().to_python(value))
+        if text and not KATAKANA_LINE.fullmatch(text):
             raise forms.ValidationError(_("Please write it in katakana, for example ヤマダ."))
         return text
 
 
-class TypedTextField(forms.CharField):
-    """Several lines of text, kept as they were typed."""
+class MultilineField(forms.CharField):
+    """Several lines of text, not normalised."""
 
     widget = forms.Textarea
-    default_error_messages: ClassVar[dict[str, Any]] = {"max_length": TOO_LONG}
+    default_error_messages: ClassVar[dict[str, Any]] = {"max_length": TOO_LONG_MESSAGE}
 
 
-class TypedEmailField(forms.EmailField):
-    """An e-mail address; full-width letters are a slip of the keyboard."""
+class NormalisedEmailField(forms.EmailField):
+    """An e-mail address; full-width letters are accepted."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "required": _("Please enter your e-mail address."),
         "invalid": _("Please check the spelling, for example hanako@example.jp."),
-        "max_length": TOO_LONG,
+        "max_length": TOO_LONG_MESSAGE,
     }
 
     def to_python(self, value: Any) -> str:
@@ -72,23 +72,23 @@ class TypedEmailField(forms.EmailField):
         return unicodedata.normalize("NFKC", super().to_python(value) or "").strip()
 
 
-class TypedForm(forms.Form):
-    """A form whose fields help keyboards and password managers along."""
+class ShopForm(forms.Form):
+    """A form whose fields have hints for autofill and on-screen keyboards."""
 
-    # field → autocomplete (WHATWG), inputmode, example
-    HINTS: ClassVar[dict[str, tuple[str, str, str | Promise]]]
+    # field → (autocomplete as WHATWG defines it, inputmode, placeholder)
+    FIELD_HINTS: ClassVar[dict[str, tuple[str, str, str | Promise]]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        for name, hints in self.HINTS.items():
+        for name, hints in self.FIELD_HINTS.items():
             pairs = zip(("autocomplete", "inputmode", "placeholder"), hints, strict=True)
             self.fields[name].widget.attrs.update({key: value for key, value in pairs if value})
 
-    def problems(self) -> list[tuple[str, str]]:
-        """Return the field's id and what to do about it, for the summary above the form.
+    def error_summary(self) -> list[tuple[str, str]]:
+        """Return (field id, message) of each error, for the summary above the form.
 
-        What is missing is asked for by name already; any other message gets its field's label in front.
+        Messages about missing values name their field; the others get its label in front.
         """
         return [
             (bound.id_for_label, message if error.code == "required" else f"{bound.label}: {message}")

@@ -11,8 +11,8 @@ from django.db.models.sql.compiler import SQLCompiler
 class JsonRows(Subquery):
     """The rows of a correlated query as one JSON text, in their order: `[{"sku": …}, …]`.
 
-    Works on PostgreSQL, SQLite and D1, whose functions take at most 32 arguments: 16 columns. Parse the text with
-    `rows()`.
+    Works on PostgreSQL, SQLite and D1, whose functions take at most 32 arguments: 16 columns. Parse the text
+    with `rows()`.
     """
 
     # without the CAST, JSON rows inside other JSON rows would be nested JSON instead of a text
@@ -25,7 +25,7 @@ class JsonRows(Subquery):
     )
 
     def __init__(self, queryset: QuerySet[Any, Any], *fields: str) -> None:
-        """Select `fields` of `queryset`, lookups such as `stock__on_hand` too; the field names are the keys."""
+        """Select `fields` of `queryset`; names and lookups such as `stock__on_hand` are the keys."""
         if not 1 <= len(fields) <= 16:
             raise ValueError("JsonRows takes 1 to 16 fields.")
         columns: dict[str, Any] = {f"j{place}": F(field) for place, field in enumerate(fields)}

@@ -1,20 +1,20 @@
-"""Clean the HTML that staff write: a small set of tags, no scripts, no styles, only safe links."""
+"""Sanitising of the HTML that staff write: a small set of tags, no scripts, no styles, only safe links."""
 
 import nh3
 
-WORDS = (
+TAG_NAMES = (
     "h2 h3 h4 p ul ol li dl dt dd table caption thead tbody tfoot tr th td a strong em b i small br hr"
     " blockquote address div span sup sub"
 )
-TAGS = set(WORDS.split())
-ATTRIBUTES = {
+ALLOWED_TAGS = set(TAG_NAMES.split())
+ALLOWED_ATTRIBUTES = {
     "*": set[str](),
     "a": {"href", "hreflang"},
     "th": {"scope", "colspan", "rowspan"},
     "td": {"colspan", "rowspan"},
 }
-SCHEMES = {"http", "https", "mailto", "tel"}
-DROPPED = {
+ALLOWED_SCHEMES = {"http", "https", "mailto", "tel"}
+DROPPED_TAGS = {
     "script",
     "style",
     "template",
@@ -24,16 +24,16 @@ DROPPED = {
     "svg",
     "math",
     "title",
-}  # with their text
+}  # removed with their content
 
 
 def sanitise(html: str) -> str:
-    """Return `html` with only the allowed tags, attributes and links; everything else is dropped or escaped."""
+    """Return `html` with only the allowed tags, attributes and links; the rest is removed or escaped."""
     return nh3.clean(
         html,
-        tags=TAGS,
-        clean_content_tags=DROPPED,
-        attributes=ATTRIBUTES,
-        url_schemes=SCHEMES,
+        tags=ALLOWED_TAGS,
+        clean_content_tags=DROPPED_TAGS,
+        attributes=ALLOWED_ATTRIBUTES,
+        url_schemes=ALLOWED_SCHEMES,
         link_rel=None,
     )

@@ -10,9 +10,9 @@ WARMEST_KELVIN, COOLEST_KELVIN = 2_200, 6_700  # K, the ends of the scale
 BRIGHTEST_LUMENS = 8_000  # lm, the end of the scale
 SCALE_WIDTH = 320  # units of the drawing
 
-# Fluxes that customers know: bulbs by the class of the incandescent bulb that they replace (JIS C 8157: 485, 810,
-# 1,520 lm), and the minimum of a ceiling light for a room of eight tatami (guide A121 of the Japan Lighting
-# Manufacturers Association).
+# Fluxes that customers know: bulbs by the class of the incandescent bulb that they replace (JIS C 8157: 485,
+# 810, 1,520 lm), and the minimum of a ceiling light for a room of eight tatami (guide A121 of the Japan
+# Lighting Manufacturers Association).
 KNOWN_LUMENS: tuple[tuple[int, Promise], ...] = (
     (485, _("40 W bulb")),
     (1_520, _("100 W")),

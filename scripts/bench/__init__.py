@@ -1,1 +1,1 @@
-"""What the shop and its books cost, as ratios beside their goals: `make bench`."""
+"""The benchmark, `make bench`: what the shop and its books cost, as ratios beside their goals."""

@@ -4,7 +4,7 @@ make bench                                    everything: ten minutes at most
 make bench ARGS="pages"                       a part alone: pages, webhooks, close, d1 or caches
 make bench ARGS="pages --without fragments"   with a cache of the shop turned off (pages and d1)
 make bench ARGS="close --day 100000"          the close of a larger day
-DB=postgres make bench                        on a PostgreSQL of its own; d1 compares its two engines all the same
+DB=postgres make bench                        on a PostgreSQL server; d1 uses its own two engines
 """
 
 import argparse
@@ -30,35 +30,49 @@ PARTS = {
     "d1": "Cloudflare D1 beside SQLite: round trips, and time",
     "caches": "The shop's caches: the processor time that each saves of the requests it serves",
 }
-ROUNDS, REQUESTS, PAYMENTS, DAY = 12, 25, 300, 10_000
-REPEATS = 10
+DEFAULT_ROUNDS, DEFAULT_REQUESTS, DEFAULT_PAYMENTS, DEFAULT_DAY_PAYMENTS = 12, 25, 300, 10_000
+DEFAULT_REPEATS = 10
 
 
-def whole(text: str) -> int:
-    """Read a whole number from 1."""
+def positive_integer(text: str) -> int:
+    """Return an integer from 1 to 1,000,000."""
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 to 1,000,000 is needed, not {text!r}")
+        raise argparse.ArgumentTypeError(f"an integer from 1 to 1,000,000 is needed, not {text!r}")
     return int(text)
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--rounds", type=whole, default=ROUNDS, help="of the pages (default %(default)s)")
     parser.add_argument(
-        "--requests", type=whole, default=REQUESTS, help="of a page in a round (default %(default)s)"
+        "--rounds", type=positive_integer, default=DEFAULT_ROUNDS, help="of the pages (default %(default)s)"
     )
     parser.add_argument(
-        "--payments", type=whole, default=PAYMENTS, help="whose events are sent (default %(default)s)"
+        "--requests",
+        type=positive_integer,
+        default=DEFAULT_REQUESTS,
+        help="of a page in a round (default %(default)s)",
     )
     parser.add_argument(
-        "--day", type=whole, default=DAY, help="payments of the day to close (default %(default)s)"
+        "--payments",
+        type=positive_integer,
+        default=DEFAULT_PAYMENTS,
+        help="whose events are sent (default %(default)s)",
     )
     parser.add_argument(
-        "--repeats", type=whole, default=REPEATS, help="of each act on D1 and on SQLite (default %(default)s)"
+        "--day",
+        type=positive_integer,
+        default=DEFAULT_DAY_PAYMENTS,
+        help="payments of the day to close (default %(default)s)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=positive_integer,
+        default=DEFAULT_REPEATS,
+        help="of each act on D1 and on SQLite (default %(default)s)",
     )
     parser.add_argument(
         "--without",
@@ -75,13 +89,13 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def say(text: str) -> None:
-    """Tell on standard error how far it is."""
+def progress(text: str) -> None:
+    """Print progress on standard error."""
     print(f"  … {text}", file=sys.stderr, flush=True)
 
 
 def prepare(folder: Path, database: dict[str, str], without: Sequence[str] = ()) -> None:
-    """Set Django up on a database of the bench's own."""
+    """Set Django up on a new database."""
     os.environ |= {
         "ENVIRONMENT": "development",
         "DJANGO_SETTINGS_MODULE": "bench.settings",
@@ -96,40 +110,44 @@ def prepare(folder: Path, database: dict[str, str], without: Sequence[str] = ())
     import django
     from django.core.management import call_command
 
-    say("database: migrations")
+    progress("database: migrations")
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
 def figures(part: str, folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
-    """Measure a part."""
+    """Yield the figures of a part."""
     if part == "pages":
         from bench import pages
 
-        yield from pages.measure(folder, rounds=options.rounds, requests=options.requests, say=say)
+        yield from pages.measure(folder, rounds=options.rounds, requests=options.requests, progress=progress)
     elif part == "caches":
         from bench import savings
 
         yield from savings.measure(
-            folder, rounds=options.rounds, requests=options.requests, repeats=options.repeats, say=say
+            folder,
+            rounds=options.rounds,
+            requests=options.requests,
+            repeats=options.repeats,
+            progress=progress,
         )
     elif part == "webhooks":
         from bench import webhooks
 
-        yield from webhooks.measure(folder, payments=options.payments, say=say)
+        yield from webhooks.measure(folder, payments=options.payments, progress=progress)
     elif part == "d1":
         from bench import d1
 
-        yield from d1.measure(folder, rounds=options.repeats, say=say)
+        yield from d1.measure(folder, rounds=options.repeats, progress=progress)
     else:
         from bench import close
 
-        yield from close.measure(folder, payments=options.day, say=say)
+        yield from close.measure(folder, payments=options.day, progress=progress)
 
 
 def main() -> int:
-    """Print the report; 0 whatever it says, 1 when something could not be measured."""
+    """Print the report; return 1 if something could not be measured, whatever the figures."""
     options = arguments()
     began = time.monotonic()
     engine = os.environ.get("DB", "sqlite")

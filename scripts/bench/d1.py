@@ -1,6 +1,6 @@
-"""D1 beside SQLite: round trips and time of what the shop does most, in turns, on Cloudflare's engine on this machine.
+"""D1 beside SQLite: round trips and time of frequent acts, in turns, on Cloudflare's engine on this machine.
 
-python -m bench.d1      does the acts of `ops/testing/acts.py` on the database of its environment, as its input asks
+python -m bench.d1      does acts of `ops/testing/acts.py` on one database; reads their numbers from its input
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from bench.server import ServerFailed
 
 
 class Shop:
-    """A process of its own with a shop on one database."""
+    """A process with the shop on one database."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         folder.mkdir()
@@ -38,8 +38,8 @@ class Shop:
                 text=True,
             )
 
-    def ask(self, number: int | None = None) -> Any:
-        """Let it do the act of this number once, and return what that took; without a number, what acts it knows."""
+    def run(self, number: int | None = None) -> Any:
+        """Return what an act took that it did once; without a number, the list of its acts."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             if number is not None:
@@ -50,13 +50,16 @@ class Shop:
         return json.loads(line)
 
     def end(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._process.terminate()
         self._process.communicate()
 
 
-def measure(folder: Path, *, rounds: int, say: Callable[[str], None]) -> Iterator[Figure]:
-    """Do each act so many times on both databases. Raises `ServerFailed`, and `EngineUnavailable` where there is no engine."""
+def measure(folder: Path, *, rounds: int, progress: Callable[[str], None]) -> Iterator[Figure]:
+    """Yield what each act took on both databases, by the median of `rounds`.
+
+    Raises `ServerFailed`, and `EngineUnavailable` where there is no engine.
+    """
     with temporary_engine(["bench"]) as engine, contextlib.ExitStack() as stack:
         databases = {
             "d1": engine.environment("bench"),
@@ -64,34 +67,34 @@ def measure(folder: Path, *, rounds: int, say: Callable[[str], None]) -> Iterato
         }
         shops = {}
         for name, environment in databases.items():
-            say(f"d1: a shop on {name}")
+            progress(f"d1: a shop on {name}")
             shops[name] = Shop(folder / name, environment)
             stack.callback(shops[name].end)
-            acts = shops[name].ask()
+            acts = shops[name].run()
         for number, act in enumerate(acts):
-            say(f"d1: {act['name']}")
-            told: dict[str, list[Any]] = {name: [] for name in shops}
+            progress(f"d1: {act['name']}")
+            answers: dict[str, list[Any]] = {name: [] for name in shops}
             for _round in range(rounds + 1):
                 for name, shop in shops.items():
-                    told[name].append(shop.ask(number))
+                    answers[name].append(shop.run(number))
             # the first of each warms up
-            seconds = {name: median(one["seconds"] for one in all_[1:]) for name, all_ in told.items()}
+            seconds = {name: median(one["seconds"] for one in all_[1:]) for name, all_ in answers.items()}
             note = (
-                f"{_ms(seconds['d1'])} ms on D1 {_ms(seconds['sqlite'])} ms on SQLite "
+                f"{_milliseconds(seconds['d1'])} ms on D1 {_milliseconds(seconds['sqlite'])} ms on SQLite "
                 f"{seconds['d1'] / seconds['sqlite']:6.1f} ×"
             )
-            trips = max(one["round_trips"] for one in told["d1"][1:])
+            trips = max(one["round_trips"] for one in answers["d1"][1:])
             yield Figure(act["name"], trips, "round trips", act["goal"], note)
 
 
-def _ms(seconds: float) -> str:
+def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:8.{1 if seconds >= 0.001 else 2}f}"
 
 
 def main() -> None:
-    """Do what the input asks, and write what it took: a line of JSON each."""
+    """Do the acts whose numbers come in, and write what each took as a line of JSON."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed goes into the log
+    os.dup2(2, 1)  # other output goes into the log
     import django
 
     django.setup()

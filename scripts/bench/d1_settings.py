@@ -1,4 +1,4 @@
-"""The bench's settings with static files by their plain names: the admin's are not collected."""
+"""The benchmark's settings without hashed names of static files: the admin's are not collected."""
 
 from bench.settings import *  # noqa: F403
 from bench.settings import STORAGES

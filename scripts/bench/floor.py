@@ -1,4 +1,4 @@
-"""The floor: a view that says hello, behind the shop's middleware, with the shop's settings, by the same server."""
+"""The floor of the page figures: a minimal view with the shop's middleware, settings and server."""
 
 import os
 
@@ -12,7 +12,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "bench.floor_settings"
 
 @csrf_exempt
 def hello(request: HttpRequest) -> HttpResponse:
-    """Say hello."""
+    """Return a constant response."""
     return HttpResponse("hello world")
 
 

@@ -1,4 +1,4 @@
-"""The bench's settings with the floor's address instead of the shop's."""
+"""The benchmark's settings with the floor's URL instead of the shop's."""
 
 from bench.settings import *  # noqa: F403
 

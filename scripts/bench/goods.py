@@ -1,4 +1,4 @@
-"""The demo shop that is measured, and how many queries its pages take. Needs Django set up."""
+"""The demo shop that is measured, and the number of queries of its pages. Needs Django set up."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ from shop.listing import PAGE_SIZE
 from shop.models import Product, Variant
 
 SEARCH_WORD = "ライト"
-COLD, WARM = 3, 1  # queries at most
+MAX_QUERIES_RENDERED, MAX_QUERIES_STORED = 3, 1  # queries at most
 
 
 @dataclass(frozen=True)
 class Goods:
-    """The addresses that are asked for."""
+    """The URLs that are requested."""
 
     sku: str
     product: str
     list: str
     search: str
     add: str
-    form: bytes  # what the button "add to cart" posts
+    form: bytes  # of the button "add to cart"
 
     @classmethod
     def find(cls) -> "Goods":
-        """Write the demo shop unless it is there; choose the product with the most variants of the list's first page."""
+        """Return the product with most variants on the first list page; load the demo if there is none."""
         if not Product.objects.exists():
             call_command("demo", stdout=StringIO())
         first = Product.objects.filter(status=Product.Status.ACTIVE).order_by("position", "id")[:PAGE_SIZE]
@@ -53,17 +53,17 @@ class Goods:
             form=urlencode({"sku": sku, "quantity": "1"}).encode(),
         )
 
-    def change(self) -> None:
-        """Give the product a price it never had: what was kept of its page and of lists that show it is old from now on."""
+    def change_price(self) -> None:
+        """Raise the price of a variant, which outdates the stored page of its product and of lists."""
         Variant.objects.filter(sku=self.sku).update(price=F("price") + 1)
 
 
 def queries(goods: Goods) -> Iterator[Figure]:
-    """Count the queries of each page, rendered and stored, through the WSGI application in this process."""
+    """Yield the number of queries of each page, rendered and stored, in this process."""
     from bench.shop import application
 
     def count(environ: Any) -> int:
-        """Give the number of statements that answering takes."""
+        """Return the number of queries of a request."""
         statements = 0
 
         def counted(execute: Callable[..., Any], *arguments: Any) -> Any:
@@ -82,13 +82,13 @@ def queries(goods: Goods) -> Iterator[Figure]:
         return statements
 
     pages = {"product page": goods.product, "list page": goods.list, "home page": reverse("home")}
-    ask = RequestFactory(HTTP_HOST="127.0.0.1")
+    factory = RequestFactory(HTTP_HOST="127.0.0.1")
     for name, path in pages.items():
-        environ = ask.get(path).environ
-        count(environ)  # what a process asks once is asked
-        goods.change()
-        yield Figure(f"{name}, after a price changed", count(environ), "queries", COLD)
-        yield Figure(f"{name}, stored", count(environ), "queries", WARM)
-    yield Figure("search", count(ask.get(goods.search).environ), "queries", COLD)
-    post = ask.post(goods.add, goods.form, content_type="application/x-www-form-urlencoded").environ
-    yield Figure("add to cart", count(post), "queries", WARM)
+        environ = factory.get(path).environ
+        count(environ)  # warms up: some queries run once in a process
+        goods.change_price()
+        yield Figure(f"{name}, after a price changed", count(environ), "queries", MAX_QUERIES_RENDERED)
+        yield Figure(f"{name}, stored", count(environ), "queries", MAX_QUERIES_STORED)
+    yield Figure("search", count(factory.get(goods.search).environ), "queries", MAX_QUERIES_RENDERED)
+    post = factory.post(goods.add, goods.form, content_type="application/x-www-form-urlencoded").environ
+    yield Figure("add to cart", count(post), "queries", MAX_QUERIES_STORED)

@@ -1,30 +1,31 @@
-"""What the bench prints: a figure beside its goal."""
+"""The lines that the benchmark prints: a figure beside its goal."""
 
 from dataclasses import dataclass
 
-NAME, FIGURE = 44, 18  # characters
+NAME_WIDTH, FIGURE_WIDTH = 44, 18  # characters
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that was measured."""
+    """A measured value."""
 
     name: str
-    value: float | None  # None: there is no such thing yet
+    value: float | None  # None: could not be measured
     unit: str  # "× floor", "queries", "ms", "s", "MB", …
     goal: float | None = None  # at most; None: for information
     note: str = ""
 
     def line(self) -> str:
-        """Write it as a line of the report."""
+        """Return its line of the report."""
         figure = "–" if self.value is None else f"{_number(self.value)} {self.unit}"
         goal = "" if self.goal is None else f"goal ≤ {_number(self.goal)}"
         verdict = "" if self.goal is None else "reached" if self.reached else "NOT REACHED"
-        return f"  {self.name:<{NAME}}{figure:>{FIGURE}}   {goal:<13} {verdict:<12} {self.note}".rstrip()
+        name = f"  {self.name:<{NAME_WIDTH}}{figure:>{FIGURE_WIDTH}}"
+        return f"{name}   {goal:<13} {verdict:<12} {self.note}".rstrip()
 
     @property
     def reached(self) -> bool:
-        """Whether the goal, if there is one, holds."""
+        """Return whether the goal, if there is one, is reached."""
         return self.goal is None or (self.value is not None and self.value <= self.goal)
 
 
@@ -33,5 +34,5 @@ def _number(value: float) -> str:
 
 
 def heading(text: str) -> str:
-    """Write the heading of a part."""
+    """Return the heading of a part."""
     return f"\n{text}\n{'─' * len(text)}"

@@ -28,17 +28,17 @@ D1_CACHE, D1_ACT = "navigation", "product page, after its price changed"  # what
 
 
 def measure(
-    folder: Path, *, rounds: int, requests: int, repeats: int, say: Callable[[str], None]
+    folder: Path, *, rounds: int, requests: int, repeats: int, progress: Callable[[str], None]
 ) -> Iterator[Figure]:
-    """Compare each cache's requests in each of `rounds` with so many `requests`; one act on D1 `repeats` times."""
+    """Yield what each cache saves, by `rounds` of `requests` requests; on D1 by `repeats` of one act."""
     goods = Goods.find()
     by_name = {case.name: case for case in cases(goods)}
     for cache in CACHES:
-        say(f"caches: {cache}")
+        progress(f"caches: {cache}")
         served = [by_name[name] for name in SERVED[cache]]
         yield from _compare(cache, served, goods, folder, rounds=rounds, requests=requests)
     with contextlib.suppress(EngineUnavailable):
-        say(f"caches: {D1_CACHE}, on D1")
+        progress(f"caches: {D1_CACHE}, on D1")
         yield _compare_on_d1(folder, repeats=repeats)
 
 
@@ -55,7 +55,7 @@ def _compare(
         def runner(case: Case, place: int) -> Runner:
             connection = servers[place].connect()
             stack.callback(connection.close)
-            return Runner(case, servers[place], connection, goods.change)
+            return Runner(case, servers[place], connection, goods.change_price)
 
         pairs = {case.name: [runner(case, 0), runner(case, 1)] for case in served}
         for pair in pairs.values():
@@ -80,9 +80,9 @@ def _compare_on_d1(folder: Path, *, repeats: int) -> Figure:
         for name, off in (("full", ""), ("reduced", D1_CACHE)):
             shops.append(Shop(folder / name, {**engine.environment(name), VARIABLE: off}))
             stack.callback(shops[-1].end)
-            acts = shops[-1].ask()
+            acts = shops[-1].run()
         number = next(place for place, act in enumerate(acts) if act["name"] == D1_ACT)
-        answers: list[list[Any]] = [[shop.ask(number) for shop in shops] for _repeat in range(repeats + 1)]
+        answers: list[list[Any]] = [[shop.run(number) for shop in shops] for _repeat in range(repeats + 1)]
     warm = answers[1:]
     trips = [max(answer[place]["round_trips"] for answer in warm) for place in (0, 1)]
     seconds = [(full["seconds"], reduced["seconds"]) for full, reduced in warm]

@@ -1,4 +1,4 @@
-"""A web server as `make run` starts it, the connection to it, and the processor time it has used."""
+"""A web server as `make run` starts it, a connection to it, and its processor time."""
 
 import contextlib
 import http.client
@@ -21,12 +21,12 @@ GRACE_SECONDS = 10.0
 
 
 class ServerFailed(Exception):
-    """A server did not start, or answered what it should not. The text says which."""
+    """A server did not start, or sent an unexpected response."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request."""
+class Request:
+    """An HTTP request."""
 
     path: str
     method: str = "GET"
@@ -35,8 +35,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back; `seconds` from the first byte sent to the last one read."""
+class Response:
+    """An HTTP response; `seconds` from the first byte sent to the last one read."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -44,42 +44,44 @@ class Answer:
     seconds: float
 
 
-class _AtOnce(http.client.HTTPConnection):
-    """Sends head and body of a request together, as browsers do with small forms."""
+class _SingleWriteConnection(http.client.HTTPConnection):
+    """A connection that sends head and body of a request together, as browsers do with small forms."""
 
-    _collected = b""
+    _unsent = b""
 
     def send(self, data: Any) -> None:
-        """Collect what is to be sent."""
-        self._collected += data
+        """Collect the bytes of the request."""
+        self._unsent += data
 
     def getresponse(self) -> http.client.HTTPResponse:
-        """Send it, and wait for the answer."""
-        collected, self._collected = self._collected, b""
+        """Send the request and wait for the response."""
+        collected, self._unsent = self._unsent, b""
         super().send(collected)
         return super().getresponse()
 
 
 class Connection:
-    """One connection that is kept alive."""
+    """A connection that is kept alive."""
 
     def __init__(self, port: int) -> None:
-        self._http = _AtOnce("127.0.0.1", port, timeout=60)
+        self._http = _SingleWriteConnection("127.0.0.1", port, timeout=60)
         self._http.connect()
         assert self._http.sock is not None
         self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, ask: Ask) -> Answer:
-        """Send a request and read the whole answer."""
+    def send(self, request: Request) -> Response:
+        """Send a request and return the whole response."""
         began = time.perf_counter()
-        self._http.request(ask.method, ask.path, body=ask.body or None, headers=dict(ask.headers))
+        self._http.request(
+            request.method, request.path, body=request.body or None, headers=dict(request.headers)
+        )
         answer = self._http.getresponse()
         body = answer.read()
         seconds = time.perf_counter() - began
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, body, seconds)
+        return Response(answer.status, {k.lower(): v for k, v in answer.getheaders()}, body, seconds)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._http.close()
 
 
@@ -95,7 +97,7 @@ class Server:
         return Connection(self.port)
 
     def cpu_seconds(self) -> float | None:
-        """Give the processor time (user and system) of its process tree so far; None where the system can not say."""
+        """Return user and system time of its process tree; None if the operating system does not have it."""
         if not sys.platform.startswith("linux"):
             return None
         # the clock of another process's CPU time, as clock_getcpuclockid(3) makes it: nanoseconds, not ticks
@@ -103,11 +105,11 @@ class Server:
 
 
 def _tree(root: int) -> list[int]:
-    """Give the ids of a process and all below it."""
+    """Return the ids of a process and all its descendants."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended meanwhile
+            with contextlib.suppress(OSError):  # it has ended
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     found = [root]
     for pid in found:
@@ -116,14 +118,14 @@ def _tree(root: int) -> list[int]:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(port: int) -> dict[str, str]:
-    """Give the environment of a child: ours, and its port."""
+    """Return the environment of a child process: ours, with its port."""
     return {
         **os.environ,
         "PORT": str(port),
@@ -134,9 +136,9 @@ def environment(port: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def web(application: str, *, log: Path, without: Iterable[str] = ()) -> Iterator[Server]:
-    """Serve a WSGI application with granian as `make run` does, one worker; end it at the end.
+    """Serve a WSGI application with granian as `make run` does, with one worker.
 
-    `without` names caches that are turned off in it, besides those that the environment turns off everywhere.
+    It runs without the caches in `without` and those that the environment turns off.
     """
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", application]
@@ -152,9 +154,9 @@ def web(application: str, *, log: Path, without: Iterable[str] = ()) -> Iterator
 def running(
     command: list[str], port: int, *, log: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Start a process, wait until it listens on `port`, and end it at the end.
+    """Start a process and wait until it listens on `port`; stop it on exit.
 
-    Raises `ServerFailed` with its last words when it does not come up.
+    Raises `ServerFailed` with the end of its log if it does not start.
     """
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -170,8 +172,8 @@ def running(
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             if process.poll() is not None or time.monotonic() > deadline:
-                words = log.read_text(errors="replace")[-2000:]
-                raise ServerFailed(f"{' '.join(command[1:])} did not start:\n{words}")
+                end = log.read_text(errors="replace")[-2000:]
+                raise ServerFailed(f"{' '.join(command[1:])} did not start:\n{end}")
             time.sleep(0.05)
         yield Server(port, process)
     finally:

@@ -1,4 +1,4 @@
-"""The shop's settings, with everything it writes below the bench's temporary folder `BENCH_FOLDER`."""
+"""The shop's settings; everything that it writes is in the temporary folder `BENCH_FOLDER`."""
 
 import os
 from pathlib import Path
@@ -15,11 +15,11 @@ STORAGES["evidence"] = {
     "OPTIONS": {"location": EVIDENCE_ROOT, "base_url": None},
 }
 
-# Addresses with hashes as in production; the shop's own files alone, not compressed: nobody fetches them here.
+# Hashed names as in production; only the shop's own files, not compressed, since none is requested.
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
 
-# Limits count, and never refuse: the bench is one client.
+# Rate limits count but never refuse: the benchmark is a single client.
 RATE_LIMITS = {rule: (10_000_000, seconds) for rule, (_count, seconds) in RATE_LIMITS.items()}

@@ -1,4 +1,4 @@
-"""Webhooks under load: real events of the stand-in, signed anew, over several connections at once."""
+"""Webhooks under load: events of the stand-in, signed again, over several connections."""
 
 import hashlib
 import hmac
@@ -13,25 +13,25 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from bench.report import Figure
-from bench.server import Ask, Server, web
+from bench.server import Request, Server, web
 from kikaku.sandbox import adapter
 from ledger.testing import build
 
 CONNECTIONS = 8
-WARM_UP = 16  # events before those that are measured
-RAW_SECONDS = 1.0
-P99_MS = 50.0
+WARM_UP_EVENTS = 16  # events before those that are measured
+RAW_TRANSACTION_SECONDS = 1.0
+GOAL_P99_MILLISECONDS = 50.0
 
 
-def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Iterator[Figure]:
-    """Pay so many orders at the stand-in and send all their events to the shop."""
-    bodies = events(payments, say)
+def measure(folder: Path, *, payments: int, progress: Callable[[str], None]) -> Iterator[Figure]:
+    """Pay `payments` orders at the stand-in, send all their events to the shop and yield the figures."""
+    bodies = events(payments, progress)
     raw = raw_transactions()
     with web("kikaku.wsgi:application", log=folder / "shop.log") as shop:
-        warm = min(WARM_UP, len(bodies) // 2)
+        warm = min(WARM_UP_EVENTS, len(bodies) // 2)
         send(bodies[:warm], shop)
         bodies = bodies[warm:]
-        say(f"webhooks: sending {len(bodies):,} events")
+        progress(f"webhooks: sending {len(bodies):,} events")
         before = shop.cpu_seconds()
         latencies, statuses, seconds = send(bodies, shop)
         after = shop.cpu_seconds()
@@ -48,17 +48,17 @@ def measure(folder: Path, *, payments: int, say: Callable[[str], None]) -> Itera
         yield Figure("event handled, processor time", cost * 1000, "ms", note="of the server")
     yield Figure("event answered, p50", cuts[49] * 1000, "ms")
     yield Figure("event answered, p95", cuts[94] * 1000, "ms")
-    yield Figure("event answered, p99", cuts[98] * 1000, "ms", P99_MS)
+    yield Figure("event answered, p99", cuts[98] * 1000, "ms", GOAL_P99_MILLISECONDS)
 
 
-def events(payments: int, say: Callable[[str], None]) -> list[bytes]:
-    """Place and pay orders through the real functions; give the bodies of Stripe's events, in their order."""
+def events(payments: int, progress: Callable[[str], None]) -> list[bytes]:
+    """Place and pay orders with the domain functions; return the bodies of Stripe's events in order."""
     sandbox = adapter.sandbox()
     line = build.line("BENCH-LAMP", on_hand=payments)
     for number in range(1, payments + 1):
         sandbox.pay(build.session_of(build.order([line])))
         if number % 100 == 0 or number == payments:
-            say(f"webhooks: {number:,} of {payments:,} orders paid at the stand-in")
+            progress(f"webhooks: {number:,} of {payments:,} orders paid at the stand-in")
     bodies = []
     while deliveries := sandbox.pending_deliveries():
         for delivery in deliveries:
@@ -68,7 +68,7 @@ def events(payments: int, say: Callable[[str], None]) -> list[bytes]:
 
 
 def send(bodies: list[bytes], shop: Server) -> tuple[list[float], Counter[int], float]:
-    """Send all events over so many connections. Gives seconds of each, how often each status came, seconds of all."""
+    """Send all events over all connections; return the seconds of each, counts by status, total seconds."""
     waiting, latencies = deque(bodies), deque[float]()
     statuses: Counter[int] = Counter()
     counting = threading.Lock()
@@ -81,7 +81,7 @@ def send(bodies: list[bytes], shop: Server) -> tuple[list[float], Counter[int], 
                     body = waiting.popleft()
                 except IndexError:
                     return
-                answer = line.ask(Ask("/webhooks/stripe", "POST", signed(body), body))
+                answer = line.send(Request("/webhooks/stripe", "POST", signed(body), body))
                 latencies.append(answer.seconds)
                 with counting:
                     statuses[answer.status] += 1
@@ -98,7 +98,7 @@ def send(bodies: list[bytes], shop: Server) -> tuple[list[float], Counter[int], 
 
 
 def signed(body: bytes) -> dict[str, str]:
-    """Sign a body as Stripe does, now."""
+    """Return the headers of an event, signed as Stripe does."""
     moment = int(time.time())
     secret = settings.STRIPE_WEBHOOK_SECRETS[0].encode()
     digest = hmac.new(secret, f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
@@ -106,14 +106,14 @@ def signed(body: bytes) -> dict[str, str]:
 
 
 def raw_transactions() -> float:
-    """Give how many small transactions one writer commits in a second: what the engine can do without us."""
+    """Return how many small transactions a single writer commits per second: the limit of the engine."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE bench_order (id INTEGER PRIMARY KEY, number TEXT UNIQUE, total INTEGER)")
         cursor.execute("CREATE TABLE bench_line (order_id INTEGER, sku TEXT, price INTEGER)")
         cursor.execute("CREATE TABLE bench_stock (id INTEGER PRIMARY KEY, reserved INTEGER)")
         cursor.execute("INSERT INTO bench_stock VALUES (1, 0)")
         done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < RAW_SECONDS:
+        while time.perf_counter() - began < RAW_TRANSACTION_SECONDS:
             done += 1
             with transaction.atomic():
                 cursor.execute("INSERT INTO bench_order VALUES (%s, %s, 11000)", [done, f"K-{done}"])

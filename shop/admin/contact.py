@@ -1,4 +1,4 @@
-"""The customers' messages."""
+"""Messages from the contact form."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from shop.models import ContactMessage
 
 
 class AnsweredFilter(admin.SimpleListFilter):
-    """Open or answered."""
+    """Filter of open and answered messages."""
 
     title = gettext_lazy("answered")
     parameter_name = "answered"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer the two states."""
+        """Return the two states."""
         return [("no", _("open")), ("yes", _("answered"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep messages in the chosen state."""
+        """Return the messages in the chosen state."""
         if self.value() in ("yes", "no"):
             return queryset.filter(answered_at__isnull=self.value() == "no")
         return queryset
@@ -32,7 +32,7 @@ class AnsweredFilter(admin.SimpleListFilter):
 
 @admin.register(ContactMessage)
 class ContactMessageAdmin(EditableAdmin):
-    """What visitors wrote: to be read and marked as answered, never changed."""
+    """Messages are read and marked as answered, never changed."""
 
     list_display = ("name", "email", "order_number", "received_at", "answered_at")
     list_filter = (AnsweredFilter,)
@@ -41,12 +41,12 @@ class ContactMessageAdmin(EditableAdmin):
     actions = ("mark_answered",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes a customer's message by hand."""
+        """Return False: messages come from the contact form."""
         return False
 
     @admin.action(description=gettext_lazy("Mark as answered"), permissions=["change"])
     def mark_answered(self, request: HttpRequest, found: QuerySet[ContactMessage]) -> None:
-        """Note that messages were answered; those that were before keep their time."""
+        """Mark messages as answered; messages that are answered already keep their time."""
         changed = found.filter(answered_at__isnull=True).update(answered_at=timezone.now())
         text = ngettext("%d message was marked.", "%d messages were marked.", changed)
         self.message_user(request, text % changed, messages.SUCCESS)

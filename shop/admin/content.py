@@ -1,4 +1,4 @@
-"""The categories and the pages of text."""
+"""Categories and content pages."""
 
 from typing import Any
 
@@ -13,26 +13,26 @@ from shop.models import Category, ContentPage
 
 @admin.register(Category)
 class CategoryAdmin(EditableAdmin):
-    """The shelves of the shop."""
+    """The categories of the shop."""
 
     list_display = ("name_ja", "room_ja", "slug", "position", "products")
     prepopulated_fields = {"slug": ("name_en",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Category]:
-        """Count the products along the way."""
+        """Return the categories with the number of their products."""
         found: QuerySet[Category] = super().get_queryset(request)
         return found.annotate(count=Count("products"))
 
     @admin.display(description=gettext_lazy("products"), ordering="count")
     def products(self, category: Any) -> int:
-        """Say how many products stand on the shelf."""
+        """Return the number of products in the category."""
         count: int = category.count
         return count
 
 
 @admin.register(ContentPage)
 class ContentPageAdmin(EditableAdmin):
-    """The texts; their HTML is cleaned when it is saved."""
+    """The content pages; their HTML is sanitised when it is saved."""
 
     list_display = ("title_ja", "slug", "updated_at")
     prepopulated_fields = {"slug": ("title_en",)}

@@ -9,7 +9,7 @@ from kikaku.admin.resubmission import repeat_on_conflict, retry_on_duplicate
 
 
 class EditableAdmin(ModelAdmin):
-    """What staff write or delete, perhaps two of them at once."""
+    """Rows that staff edit and delete, possibly two of them at the same time."""
 
     @retry_on_duplicate
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

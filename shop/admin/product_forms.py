@@ -14,9 +14,9 @@ from unfold.admin import StackedInline, TabularInline
 
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import Picture, Specification, Variant
-from shop.uploads import measure
+from shop.uploads import inspect_picture
 
-if TYPE_CHECKING:  # Django's classes take their model in brackets for the type checker alone
+if TYPE_CHECKING:  # Django's classes are generic for type checkers only
     VariantModelForm = forms.ModelForm[Variant]
     PictureModelForm = forms.ModelForm[Picture]
     InlineFormSet = BaseInlineFormSet[Any, Any, Any]
@@ -26,10 +26,10 @@ else:
 
 
 class FreshFormSet(InlineFormSet):
-    """Rows below a product, as they stood when the page was opened: a second click adds none twice."""
+    """Rows of a product that are saved only if none was added or deleted since the page was opened."""
 
     def clean(self) -> None:
-        """Refuse a page that somebody's saving has overtaken."""
+        """Refuse a page that is older than the last save, such as the second of two clicks."""
         super().clean()
         if self.initial_form_count() != self.get_queryset().count():
             raise forms.ValidationError(
@@ -37,14 +37,14 @@ class FreshFormSet(InlineFormSet):
             )
 
 
-def in_use() -> Q:
-    """Find variants that orders or movements of stock know: they are retired, never deleted."""
+def has_history() -> Q:
+    """Return the condition that a variant has orders or stock movements: it is retired, never deleted."""
     item = OuterRef("stock")
     return Q(Exists(OrderLine.objects.filter(item=item)) | Exists(StockMovement.objects.filter(item=item)))
 
 
 class VariantForm(VariantModelForm):
-    """A variant; a new one may come with the pieces that lie on the shelf already."""
+    """A variant; a new one can be saved with its initial stock."""
 
     initial_stock = forms.IntegerField(
         label=gettext_lazy("initial stock"), min_value=0, max_value=999_999, required=False
@@ -77,7 +77,7 @@ class VariantForm(VariantModelForm):
                 self.fields["sku"].help_text = _("Sold already: the SKU stays.")
 
     def clean_sku(self) -> str:
-        """Refuse a SKU that stock of another variant carries."""
+        """Refuse a SKU whose stock item belongs to another variant."""
         sku: str = self.cleaned_data["sku"].strip()
         taken = StockItem.objects.filter(sku=sku).exclude(pk=self.instance.stock_id)
         if taken.filter(Q(variant__isnull=False) | Q(reserved__gt=0)).exists():
@@ -85,7 +85,7 @@ class VariantForm(VariantModelForm):
         return sku
 
     def clean_compare_at_price(self) -> int | None:
-        """Say beside the field what the database would refuse."""
+        """Refuse a compare-at price that violates the database constraint, with a message at the field."""
         before: int | None = self.cleaned_data["compare_at_price"]
         price = self.cleaned_data.get("price")
         if before is not None and price is not None and before <= price:
@@ -119,7 +119,7 @@ class VariantInline(StackedInline):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
-        """Bring stock along, and whether a variant was ever sold."""
+        """Return the variants with their stock and whether they were ever sold."""
         found: QuerySet[Variant] = super().get_queryset(request)
         return found.select_related("stock").annotate(
             sold=Exists(OrderLine.objects.filter(item=OuterRef("stock")))
@@ -127,7 +127,7 @@ class VariantInline(StackedInline):
 
     @admin.display(description=gettext_lazy("stock"))
     def stock_now(self, variant: Variant) -> str:
-        """Say how many can be sold and how many are promised."""
+        """Return how many pieces are available and reserved."""
         if not variant.pk:
             return "–"
         values = {"available": variant.stock.available, "reserved": variant.stock.reserved}
@@ -135,19 +135,19 @@ class VariantInline(StackedInline):
 
 
 class PictureForm(PictureModelForm):
-    """A picture that was looked into."""
+    """A picture; a new file is checked."""
 
     class Meta:
         model = Picture
         fields = ("file", "variant", "alt_ja", "alt_en", "position")
 
     def clean_file(self) -> Any:
-        """Measure a new upload and give it a name of ours."""
+        """Check a new upload, give it a random name and store its size."""
         file = self.cleaned_data["file"]
         if isinstance(file, UploadedFile):
-            measured = measure(file)
-            file.name = measured.name
-            self.instance.width, self.instance.height = measured.width, measured.height
+            info = inspect_picture(file)
+            file.name = info.name
+            self.instance.width, self.instance.height = info.width, info.height
         return file
 
 
@@ -160,7 +160,7 @@ class PictureInline(TabularInline):
     extra = 0
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer the variants of this product only."""
+        """Offer only the variants of this product."""
         if db_field.name == "variant":
             match = request.resolver_match
             product = match.kwargs.get("object_id") if match else None

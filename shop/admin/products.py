@@ -18,7 +18,7 @@ from kikaku.transactions import isolated_transaction, unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.admin.editable import EditableAdmin
-from shop.admin.product_forms import PictureInline, SpecificationInline, VariantInline, in_use
+from shop.admin.product_forms import PictureInline, SpecificationInline, VariantInline, has_history
 from shop.models import Product, Variant
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ProductAdmin(EditableAdmin):
     actions = ("activate", "archive")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Product]:
-        """Bring the range of prices and the stock along, without a query per row."""
+        """Return the products with their range of prices and their stock, without a query for each row."""
         own = Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by().values("product")
         found: QuerySet[Product] = super().get_queryset(request)
         return found.annotate(
@@ -52,7 +52,7 @@ class ProductAdmin(EditableAdmin):
 
     @admin.display(description=gettext_lazy("price"), ordering="lowest")
     def prices(self, product: Any) -> str:
-        """Write the range of prices."""
+        """Return the range of prices."""
         if product.lowest is None:
             return "–"
         lowest = f"¥{product.lowest:,}"
@@ -60,12 +60,12 @@ class ProductAdmin(EditableAdmin):
 
     @admin.display(description=gettext_lazy("available"), ordering="pieces")
     def available(self, product: Any) -> str:
-        """Write how many pieces can be sold."""
+        """Return how many pieces are available."""
         return f"{product.pieces:,}" if product.pieces is not None else "–"
 
     @admin.action(description=gettext_lazy("Show in the shop"), permissions=["change"])
     def activate(self, request: HttpRequest, products: QuerySet[Product]) -> None:
-        """Make products active; one without a variant has nothing to sell and stays."""
+        """Make products active, except those without a variant on sale."""
         sellable = Exists(Variant.objects.on_sale().filter(product=OuterRef("pk")))
         self._move(request, products.filter(sellable), Product.Status.ACTIVE)
         left = products.exclude(sellable).count()
@@ -84,17 +84,17 @@ class ProductAdmin(EditableAdmin):
         self.message_user(request, text % changed, messages.SUCCESS)
 
     def has_delete_permission(self, request: HttpRequest, obj: Product | None = None) -> bool:
-        """Let only products go that no order and no movement of stock knows; the others are archived."""
+        """Allow only products without orders and stock movements; the others are archived."""
         allowed: bool = super().has_delete_permission(request, obj)
-        return allowed and obj is not None and not Variant.objects.filter(in_use(), product=obj).exists()
+        return allowed and obj is not None and not Variant.objects.filter(has_history(), product=obj).exists()
 
     @repeat_on_conflict
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Show or save the form; of two clicks the second waits for the first and sees what it wrote.
+        """Show or save the form; the second of two clicks waits for the first and sees its rows.
 
-        When a picture finds no room, nothing is saved, and the page says so.
+        If a picture cannot be stored, nothing is saved, and the page says so.
         """
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
@@ -116,7 +116,7 @@ class ProductAdmin(EditableAdmin):
 
     @repeat_on_conflict
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any) -> Any:
-        """Ask, then delete a product; lead back when a first click has done so."""
+        """Ask, then delete a product; the second of two clicks leads to the list."""
         if request.method != "POST":
             return super().delete_view(request, object_id, *args)
         with isolated_transaction():
@@ -125,20 +125,23 @@ class ProductAdmin(EditableAdmin):
         return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
 
     def _lock(self, request: HttpRequest, object_id: str) -> bool:
-        """Lock a product until the transaction ends; False when there is none. (On D1 the second conflicts, and comes again.)"""
+        """Lock a product until the transaction ends; return False if it is gone.
+
+        On D1 a second writer conflicts instead, and runs again.
+        """
         product = self.get_object(request, unquote(object_id))
         return product is not None and bool(Product.objects.select_for_update().filter(pk=product.pk))
 
     def save_formset(
         self, request: HttpRequest, form: Any, formset: "BaseInlineFormSet[Any, Any, Any]", change: bool
     ) -> None:
-        """Give each new variant its stock item; retire instead of deleting what orders or stock know."""
+        """Save new variants with their stock item; retire deleted variants that have a history."""
         if formset.model is not Variant:
             super().save_formset(request, form, formset, change)
             return
         formset.save(commit=False)
         for variant in formset.deleted_objects:
-            if Variant.objects.filter(in_use(), pk=variant.pk).exists():
+            if Variant.objects.filter(has_history(), pk=variant.pk).exists():
                 variant.retired = True
                 variant.save(update_fields=["retired"])
                 text = _("%(sku)s has orders or stock: it is no longer sold, but was not deleted.")
@@ -163,17 +166,19 @@ class ProductAdmin(EditableAdmin):
 
 @unit_of_work
 def set_status(products: QuerySet[Product], status: str) -> int:
-    """Move products to a status; returns how many were not there. What the audit log can not take is not changed."""
+    """Set the status of products in one transaction with its audit log; return how many were changed."""
     changed = 0
     for product in products.exclude(status=status):
         product.status = status
-        product.save(update_fields=["status"])  # one by one: the audit log takes each
+        product.save(
+            update_fields=["status"]
+        )  # one by one: an update of the queryset is not in the audit log
         changed += 1
     return changed
 
 
 def add_variant(variant: Variant, *, initial_stock: int, user: AbstractBaseUser | Any) -> None:
-    """Save a new variant with its stock item, and receive the pieces that are there already."""
+    """Save a new variant with its stock item, and receive its initial stock."""
     item, _created = StockItem.objects.get_or_create(sku=variant.sku)
     variant.stock = item
     variant.save()

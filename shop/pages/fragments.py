@@ -1,8 +1,9 @@
 """Parts of pages that are rendered once and kept: a part depends on its language and its values alone.
 
-A page is rendered again after every price change, and most of it is unchanged: the footer, the specifications, the
-cards of other products. Such a part is a template of its own, a fragment. It sees only the values that it is given.
-These are immutable, and the rendered text is kept under them, so it cannot be outdated.
+A page is rendered again after every price change, and most of it is unchanged: the footer, the
+specifications, the cards of other products. Such a part is a template of its own, a fragment. It sees only
+the values that it is given. These are immutable, and the rendered text is kept under them, so it cannot be
+outdated.
 """
 
 from collections.abc import Hashable

@@ -40,7 +40,8 @@ class Navigation:
 def load_navigation() -> Navigation:
     """Return the navigation in the active language.
 
-    It takes one query, unless the page store renders the page: then it is kept for each version of the navigation.
+    It takes one query, unless the page store renders the page: then it is kept for each version of the
+    navigation.
     """
     version = rendering_version.get()
     return read_navigation() if version is None else navigation_of_version(version.navigation, get_language())

@@ -33,9 +33,9 @@ def render_page(
 ) -> HttpResponse:
     """Render a page of the shop.
 
-    The template does not get the request, so nothing of the visitor (session, user, CSRF token) can get into the
-    page: a public page is the same bytes for every visitor. `private` pages are never stored and never indexed.
-    `canonical` is the path and query under which search engines index the page.
+    The template does not get the request, so nothing of the visitor (session, user, CSRF token) can get into
+    the page: a public page is the same bytes for every visitor. `private` pages are never stored and never
+    indexed. `canonical` is the path and query under which search engines index the page.
     """
     language = get_language() or settings.LANGUAGE_CODE
     base = settings.STOREFRONT_BASE_URL

@@ -1,7 +1,8 @@
-"""Queries whose SQL is built once: building it takes the ORM ten times as long as the database needs to answer.
+"""Queries whose SQL is built once: the ORM needs ten times as long for it as the database for the answer.
 
-A queryset is written with `slot("slug")` in the place of each text that is known only when the query runs. It is
-prepared once and then run with the texts. It selects only texts and integers, which every database returns as such.
+A queryset is written with `slot("slug")` in the place of each text that is known only when the query runs. It
+is prepared once and then run with the texts. It selects only texts and integers, which every database returns
+as such.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Statement:
     columns: tuple[str, ...]
 
     def rows(self, **texts: str) -> list[tuple[Any, ...]]:
-        """Run the query with a text for each slot and return its rows. Raises `KeyError` for a missing text."""
+        """Run the query with a text for each slot and return its rows; `KeyError` for a missing text."""
         with connection.cursor() as cursor:
             cursor.execute(self.sql, [fill_slot(parameter, texts) for parameter in self.parameters])
             found: list[tuple[Any, ...]] = cursor.fetchall()

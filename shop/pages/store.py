@@ -1,13 +1,16 @@
-"""The page store: public pages are rendered once for each version of the catalogue and stored as compressed bytes.
+"""The page store: public pages are rendered once for each version of the catalogue and stored compressed.
 
-It is a WSGI layer around Django (`settings.WSGI_LAYERS`), since Django's request handling costs more than the page.
-Why a stored page is correct:
+It is a WSGI layer around Django (`settings.WSGI_LAYERS`), since Django's request handling costs more than the
+page. Why a stored page is correct:
 
-- The version (`shop.pages.version`) is read from the database for every request, before anything is rendered. A page
-  is stored under the version that was read and served only while that is current: never older than the last commit.
-- A page is rendered without its visitor: the store sends Django a request of its own (host, path, known parameters, no
-  cookie, no header of the visitor), so nothing that one visitor sends can get into the page of another.
-- Every other request goes to Django unchanged: other methods, other URLs, unknown hosts, a database that is down.
+- The version (`shop.pages.version`) is read from the database for every request, before anything is rendered.
+  A page is stored under the version that was read and served only while that is current: never older than the
+  last commit.
+- A page is rendered without its visitor: the store sends Django a request of its own (host, path, known
+  parameters, no cookie, no header of the visitor), so nothing that one visitor sends can get into the page of
+  another.
+- Every other request goes to Django unchanged: other methods, other URLs, unknown hosts, a database that is
+  down.
 """
 
 import gzip
@@ -253,8 +256,8 @@ class PageStore:
                 self._triggers_intact = not broken
                 if broken:
                     logger.error(
-                        "pages are not kept: the database lacks or has altered %s; a migration that ends with "
-                        "shop.pages.version.install puts them back",
+                        "pages are not kept: the database lacks or has altered %s; "
+                        "a migration that ends with shop.pages.version.install puts them back",
                         ", ".join(broken),
                     )
             if not self._triggers_intact:
@@ -264,7 +267,7 @@ class PageStore:
             return None
 
     def _tag(self, key: PageKey, version: Version) -> str:
-        """Return the ETag of a page: a keyed hash of everything that it depends on, so it cannot be guessed."""
+        """Return the ETag of a page: a keyed hash of all that it depends on, so it cannot be guessed."""
         period = delivery_period(self.clock())
         text = f"{version.token}\n{period}\n{key.path}\n{key.query}".encode()
         return urlsafe_b64encode(hashlib.blake2b(text, digest_size=15, key=self._release).digest()).decode()

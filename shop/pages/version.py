@@ -1,8 +1,9 @@
 """The version of the public pages: one row whose token changes with everything that a page shows.
 
-Database triggers change it in the transaction of the write, whatever wrote: the admin, an order, a bulk update, a
-database console. Tokens are random, so no version repeats, not even after a backup is restored. All pages share one
-version: changes are rare compared with requests, and a page is rendered again only when it is requested.
+Database triggers change it in the transaction of the write, whatever wrote: the admin, an order, a bulk
+update, a database console. Tokens are random, so no version repeats, not even after a backup is restored. All
+pages share one version: changes are rare compared with requests, and a page is rendered again only when it is
+requested.
 
 PostgreSQL: the triggers are deferred to the COMMIT. The row is shared by all writers; as the last row that a
 transaction locks it cannot cause a deadlock. SQLite has one writer at a time.
@@ -30,8 +31,8 @@ SHOWN_TABLES = (
     "shop_contentpage",
 )
 NAVIGATION_TABLES = ("shop_category", "shop_contentpage")  # linked in the header and footer of every page
-# Pages show the number of pieces up to this one (`shop.catalogue.LOW_STOCK`). Above it all stocks look the same, so
-# most orders change no page. A test checks that the two numbers are equal: a change needs a migration.
+# Pages show the number of pieces up to this one (`shop.catalogue.LOW_STOCK`). Above it all stocks look the
+# same, so most orders change no page. A test checks that the two are equal: a change needs a migration.
 MAX_COUNTED_PIECES = 5
 
 
@@ -43,7 +44,7 @@ class Version:
     navigation: str  # the token of the navigation alone, which prices and stock do not change
 
 
-# The version under which the page store will store the page that is being rendered; None outside the page store.
+# The version of the page that the page store is having rendered; None outside the page store.
 rendering_version: ContextVar[Version | None] = ContextVar("rendered_at", default=None)
 
 TRIGGER_FUNCTION = "shop_new_page_version"

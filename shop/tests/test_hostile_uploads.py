@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shop.models import Picture
 from shop.testing import build
 from shop.testing.admin import drawing, form, with_picture
-from shop.uploads import measure
+from shop.uploads import inspect_picture
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,7 @@ def test_what_is_no_honest_picture_is_refused_unopened(case: str) -> None:
     name, content = REFUSED[case]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValidationError):
-        measure(SimpleUploadedFile(name, content))
+        inspect_picture(SimpleUploadedFile(name, content))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB: nothing was unpacked
 
 
@@ -123,7 +123,7 @@ def test_no_bytes_break_the_measuring(content: bytes, kind: str, at: int) -> Non
     whole = drawing(kind) if kind else b""
     file = SimpleUploadedFile("x", whole[:at] + content + whole[at + len(content) :])
     try:
-        measured = measure(file)
+        measured = inspect_picture(file)
     except ValidationError:
         return
     assert 0 < measured.width <= 8_000 and 0 < measured.height <= 8_000

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from shop.filters import Filters, normalise
+from shop.filters import Filters, normalise_query
 from shop.listing import load_listing, matching, search_words
 from shop.models import Product
 from shop.pages.statements import prepare, slot
@@ -23,7 +23,7 @@ class Typed(TestCase):
     @given(title=TYPED, typed=TYPED)
     def test_a_search_finds_what_the_orm_finds(self, title: str, typed: str) -> None:
         build.product("typed", title=title, picture=False)
-        asked = Filters(query=normalise(typed))
+        asked = Filters(query=normalise_query(typed))
         assert load_listing(asked, page=1).count == matching(asked, search_words(asked.query)).count()
 
     @settings(max_examples=40, deadline=None)

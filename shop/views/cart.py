@@ -14,7 +14,7 @@ from shop.catalogue import featured_cards
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import ProblemKind, load_offers, load_price, load_quote
-from shop.views.origin import own_pages_only
+from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
 # problems of the whole cart, shown above its lines
@@ -76,7 +76,7 @@ def render_cart(
     return response
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def cart_add(request: HttpRequest) -> HttpResponse:
     """Add a SKU to the cart."""
@@ -108,7 +108,7 @@ def cart_add(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def cart_update(request: HttpRequest) -> HttpResponse:
     """Set the typed quantities, remove a line, or set them and go on to checkout."""

@@ -1,4 +1,4 @@
-"""Home, lists, search and the product page: the same bytes for everybody, three queries at most."""
+"""Home, lists, search and the product page: the same bytes for every visitor, at most three queries."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ MAX_SWITCHED_VARIANTS = 24  # variants whose price and picture the style sheet c
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show one lamp, the rooms, four products and three facts."""
+    """Show the rooms, four products and three facts about the shop."""
     rooms, cards = load_home(4)
     context = {"rooms": rooms, "cards": cards, "hour": settings.DISPATCH_CUTOFF_HOUR}
     return render_page(request, "shop/home.html", context)
@@ -63,14 +63,14 @@ def render_list(
     *,
     searching: bool = False,
 ) -> HttpResponse:
-    """Show a list with its filters; an empty search asks for a word instead of listing everything."""
+    """Return a list page with its filters, or the page of a search."""
     try:
         page = page_number(request.GET.get("page", ""))
         result = load_listing(filters, page=page)
     except NoSuchPage:
         raise Http404 from None
     navigation = load_navigation()
-    own = replace(filters, category="") if found else filters  # the path names the category already
+    own = replace(filters, category="") if found else filters  # the category is in the path
     names = {link.slug: link.name for link in navigation.categories}
     chips: list[tuple[Any, str]] = []
     if filters.category and not found:
@@ -103,7 +103,7 @@ def render_list(
 
 
 def page_links(filters: Filters, page: int, pages: int) -> list[tuple[int, str]]:
-    """Return the pages to offer: first, last and those around the present one; 0 stands for a gap."""
+    """Return (number, query string) of the first, last and neighbouring pages; number 0 is a gap."""
     if pages < 2:
         return []
     shown = sorted({1, pages, *(n for n in range(page - 1, page + 2) if 1 <= n <= pages)})
@@ -117,7 +117,7 @@ def page_links(filters: Filters, page: int, pages: int) -> list[tuple[int, str]]
 
 @require_safe
 def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show a product; one that is no longer sold says so and points to others."""
+    """Show a product; an archived one with a notice and similar products."""
     found = load_product(slug)
     if found is None:
         raise Http404
@@ -143,7 +143,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def structured_data(found: ProductDetail) -> str:
-    """Describe the product to search engines as JSON-LD (schema.org Product with one Offer per variant)."""
+    """Return the product as JSON-LD: a schema.org Product with an Offer for each variant."""
     base = settings.STOREFRONT_BASE_URL
     data = {
         "@context": "https://schema.org",
@@ -155,7 +155,7 @@ def structured_data(found: ProductDetail) -> str:
         "image": [absolute(image.url) for image in [found.first_image, *found.images] if image],
         "offers": [] if found.archived else [offer(choice, base + found.url) for choice in found.choices],
     }
-    # the three characters that could end the script element early
+    # characters that could end the script element
     return (
         json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         .replace("<", "\\u003c")
@@ -165,7 +165,7 @@ def structured_data(found: ProductDetail) -> str:
 
 
 def offer(choice: Choice, url: str) -> dict[str, object]:
-    """Describe one variant's price and stock as a schema.org Offer."""
+    """Return a variant's price and stock as a schema.org Offer."""
     return {
         "@type": "Offer",
         "sku": choice.sku,
@@ -178,5 +178,5 @@ def offer(choice: Choice, url: str) -> dict[str, object]:
 
 
 def absolute(url: str) -> str:
-    """Return an address with the shop's host, unless it has one (files on R2)."""
+    """Return an absolute URL; files on R2 have one already."""
     return url if "://" in url else settings.STOREFRONT_BASE_URL + url

@@ -1,4 +1,4 @@
-"""Checkout in three steps: the address, the final confirmation that the law asks for, Stripe's page."""
+"""Checkout in three steps: the address, the final confirmation that the law requires, Stripe's page."""
 
 import re
 import secrets
@@ -22,35 +22,35 @@ from shop.delivery import expected_delivery
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Quote, load_quote
-from shop.views.origin import own_pages_only
+from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
-TYPED = "checkout_typed"  # session: what was typed, as it was typed
-ADDRESS = "checkout_address"  # session: the same, checked and in one form
-PLACED = "checkout_placed"  # session: token of the order that was placed last
-NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+TYPED_KEY = "checkout_typed"  # session key: the typed values, not checked
+ADDRESS_KEY = "checkout_address"  # session key: the checked address
+PLACED_KEY = "checkout_placed"  # session key: token of the last order
+NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
-@own_pages_only
+@same_origin_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def address(request: HttpRequest) -> HttpResponse:
-    """Ask where the parcel goes; what was typed is kept in the session from the first post on."""
+    """Ask for the delivery address; what was typed is kept in the session from the first post on."""
     cart = read_cart(request)
     if not cart:
-        return without_cart(request)
+        return redirect_without_cart(request)
     if request.method == "POST":
         form = AddressForm(request.POST)
-        request.session[TYPED] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
+        request.session[TYPED_KEY] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
         if form.is_valid():
-            request.session[ADDRESS] = form.cleaned_data
+            request.session[ADDRESS_KEY] = form.cleaned_data
             return SeeOther(active_links()["checkout_confirm"])
-        request.session.pop(ADDRESS, None)
-        return show_address(request, form, cart, status=422)
-    return show_address(request, AddressForm(initial=request.session.get(TYPED)), cart)
+        request.session.pop(ADDRESS_KEY, None)
+        return render_address(request, form, cart, status=422)
+    return render_address(request, AddressForm(initial=request.session.get(TYPED_KEY)), cart)
 
 
-def show_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status: int = 200) -> HttpResponse:
-    """Render the form beside what it is about."""
+def render_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status: int = 200) -> HttpResponse:
+    """Return the address form beside the totals of the cart."""
     quote = load_quote(cart)
     return render_page(
         request, "shop/checkout.html", {"form": form, "quote": quote}, status=status, private=True
@@ -59,38 +59,38 @@ def show_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status:
 
 @require_safe
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Show everything that 特商法 §12-6 asks for in one look, with the button that orders."""
+    """Show on one page everything that 特商法 §12-6 requires, with the button that places the order."""
     cart = read_cart(request)
     if not cart:
-        return without_cart(request)
-    if ADDRESS not in request.session:
+        return redirect_without_cart(request)
+    if ADDRESS_KEY not in request.session:
         return SeeOther(active_links()["checkout"])
-    return show_confirmation(request, load_quote(cart))
+    return render_confirmation(request, load_quote(cart))
 
 
-def without_cart(request: HttpRequest) -> HttpResponse:
-    """Lead who comes back from Stripe's page to the order that waits for the payment, anybody else to the cart.
+def redirect_without_cart(request: HttpRequest) -> HttpResponse:
+    """Redirect a customer who returns from Stripe's page to the pending order, any other visitor to the cart.
 
-    Only while that page is open: the browser may be shared, and an order is private.
+    Only while Stripe's page is open: the browser may be shared, and an order is private.
     """
-    token = request.session.get(PLACED)
+    token = request.session.get(PLACED_KEY)
     since = timezone.now() - timedelta(minutes=settings.CHECKOUT_MINUTES)
     if token and Order.objects.pending().filter(token=token, placed_at__gt=since).exists():
         return SeeOther(reverse("order", args=[token]))
     return SeeOther(active_links()["cart"])
 
 
-def show_confirmation(
+def render_confirmation(
     request: HttpRequest, quote: Quote, *, changed: bool = False, message: str = "", status: int = 200
 ) -> HttpResponse:
-    """Render the final confirmation with a fresh nonce and the fingerprint of exactly this quote."""
+    """Return the final confirmation with a new nonce and the fingerprint of the quote."""
     offered = offered_methods(quote.totals.total)
     return render_page(
         request,
         "shop/confirm.html",
         {
             "quote": quote,
-            "address": request.session[ADDRESS],
+            "address": request.session[ADDRESS_KEY],
             "delivery": expected_delivery(timezone.now()),
             "nonce": secrets.token_urlsafe(24),
             "changed": changed,
@@ -104,25 +104,25 @@ def show_confirmation(
     )
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def place(request: HttpRequest) -> HttpResponse:
-    """Place the order that was shown, once, and send the customer to Stripe's page."""
+    """Place the order that the confirmation showed, once, and redirect to Stripe's page."""
     nonce = request.POST.get("nonce", "")
-    if not NONCE.fullmatch(nonce):
+    if not NONCE_PATTERN.fullmatch(nonce):
         return SeeOther(active_links()["checkout_confirm"])
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:  # the second of two clicks
-        return to_payment(placed)
+        return redirect_to_payment(placed)
     cart = read_cart(request)
     if not cart:
         return SeeOther(active_links()["cart"])
-    kept = request.session.get(ADDRESS)
-    if kept is None:
+    delivery_address = request.session.get(ADDRESS_KEY)
+    if delivery_address is None:
         return SeeOther(active_links()["checkout"])
     quote = load_quote(cart)
     if request.POST.get("fingerprint") != quote.fingerprint or not quote.is_orderable:
-        return show_again(request, cart, quote, changed=True)
+        return render_changed_confirmation(request, cart, quote, changed=True)
     try:
         order = orders.place(
             nonce=nonce,
@@ -138,36 +138,36 @@ def place(request: HttpRequest) -> HttpResponse:
                 )
                 for line in quote.counted_lines
             ],
-            address=orders.Address(**kept),
+            address=orders.Address(**delivery_address),
             discount=quote.totals.discount,
             shipping_fee=quote.totals.shipping_fee,
             now=timezone.now(),
         )
-    except orders.SoldOut:  # somebody was faster between the quote and the reservation
+    except orders.SoldOut:  # another order reserved the pieces after the quote
         quote = load_quote(cart)
         message = _("While you were ordering, the last pieces were sold. Nothing was ordered or charged.")
-        return show_again(request, cart, quote, message=message)
+        return render_changed_confirmation(request, cart, quote, message=message)
     except orders.OrderRefused as refusal:
-        return show_again(request, cart, quote, message=str(refusal))
-    response = to_payment(order)
+        return render_changed_confirmation(request, cart, quote, message=str(refusal))
+    response = redirect_to_payment(order)
     write_cart(response, Cart())
-    request.session[PLACED] = order.token
-    request.session.pop(ADDRESS, None)
-    request.session.pop(TYPED, None)
+    request.session[PLACED_KEY] = order.token
+    request.session.pop(ADDRESS_KEY, None)
+    request.session.pop(TYPED_KEY, None)
     return response
 
 
-def show_again(
+def render_changed_confirmation(
     request: HttpRequest, cart: Cart, quote: Quote, *, changed: bool = False, message: str = ""
 ) -> HttpResponse:
-    """Show the confirmation with what changed; from now on the new prices are the ones that were seen."""
-    response = show_confirmation(request, quote, changed=changed, message=message, status=409)
+    """Return the confirmation with what changed; the cart then has the new prices as seen."""
+    response = render_confirmation(request, quote, changed=changed, message=message, status=409)
     write_cart(response, cart.with_seen_prices({line.offer.sku: line.offer.price for line in quote.lines}))
     return response
 
 
-def to_payment(order: Order) -> HttpResponse:
-    """Send the customer to Stripe's page, or to the order page when there is none to be had now."""
+def redirect_to_payment(order: Order) -> HttpResponse:
+    """Redirect to Stripe's payment page, or to the order page if there is none."""
     page = reverse("order", args=[order.token])
     try:
         return SeeOther(start_payment(order, now=timezone.now()))

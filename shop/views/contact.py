@@ -1,4 +1,4 @@
-"""The contact form: stored for the staff; a trap for robots instead of a riddle for people."""
+"""The contact form: messages are stored for staff; a hidden field catches robots instead of a captcha."""
 
 import re
 import secrets
@@ -10,29 +10,29 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from kikaku.transactions import unit_of_work
-from shop.forms import TypedEmailField, TypedField, TypedForm, TypedTextField
+from shop.forms import LineField, MultilineField, NormalisedEmailField, ShopForm
 from shop.models import ContactMessage
 from shop.pages.links import active_links
 from shop.pages.render import render_page
-from shop.views.origin import own_pages_only
+from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
-NONCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
-class ContactForm(TypedForm):
-    """What a visitor writes."""
+class ContactForm(ShopForm):
+    """A message to the shop."""
 
-    name = TypedField(
+    name = LineField(
         label=_("Name"), max_length=100, error_messages={"required": _("Please enter your name.")}
     )
-    email = TypedEmailField(label=_("E-mail"), max_length=254)
-    order_number = TypedField(label=_("Order number"), max_length=20, required=False)
-    message = TypedTextField(
+    email = NormalisedEmailField(label=_("E-mail"), max_length=254)
+    order_number = LineField(label=_("Order number"), max_length=20, required=False)
+    message = MultilineField(
         label=_("Message"), max_length=5000, error_messages={"required": _("Please write your message.")}
     )
 
-    HINTS: ClassVar = {
+    FIELD_HINTS: ClassVar = {
         "name": ("name", "text", ""),
         "email": ("email", "email", ""),
         "order_number": ("off", "text", ""),
@@ -40,32 +40,32 @@ class ContactForm(TypedForm):
     }
 
 
-@own_pages_only
+@same_origin_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def contact(request: HttpRequest) -> HttpResponse:
-    """Take a message; the nonce of the form makes two clicks one message."""
+    """Show the form or store its message; by the form's nonce two clicks are one message."""
     if request.method != "POST":
         number = request.GET.get("order", "")[:20]
-        return show(request, ContactForm(initial={"order_number": number}), secrets.token_urlsafe(24))
+        return render_form(request, ContactForm(initial={"order_number": number}), secrets.token_urlsafe(24))
     form = ContactForm(request.POST)
     nonce = request.POST.get("nonce", "")
-    if not NONCE.fullmatch(nonce):
+    if not NONCE_PATTERN.fullmatch(nonce):
         nonce = secrets.token_urlsafe(24)
     if not form.is_valid():
-        return show(request, form, nonce, status=422)
-    if not request.POST.get("website"):  # people do not see this field: who fills it in is a robot
-        keep(nonce, {**form.cleaned_data, "received_at": timezone.now()})
+        return render_form(request, form, nonce, status=422)
+    if not request.POST.get("website"):  # a hidden field: only robots fill it in
+        store_message(nonce, {**form.cleaned_data, "received_at": timezone.now()})
     return SeeOther(f"{active_links()['contact']}sent/")
 
 
 @unit_of_work
-def keep(nonce: str, values: dict[str, Any]) -> None:
-    """Store a message, once."""
+def store_message(nonce: str, values: dict[str, Any]) -> None:
+    """Store a message once for each nonce."""
     ContactMessage.objects.get_or_create(nonce=nonce, defaults=values)
 
 
-def show(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 200) -> HttpResponse:
-    """Render the form."""
+def render_form(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 200) -> HttpResponse:
+    """Return the page with the form."""
     return render_page(
         request,
         "shop/contact.html",
@@ -77,5 +77,5 @@ def show(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 2
 
 @require_safe
 def sent(request: HttpRequest) -> HttpResponse:
-    """Say that the message arrived."""
+    """Confirm that the message was received."""
     return render_page(request, "shop/contact_sent.html", {"noindex": True})

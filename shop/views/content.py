@@ -1,4 +1,4 @@
-"""The texts that staff write in the admin."""
+"""The content pages that staff write in the admin."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -9,7 +9,7 @@ from shop.pages.render import render_page
 
 @require_safe
 def page(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show a text; its HTML was cleaned when it was saved (`shop.sanitise`)."""
+    """Show a content page; its HTML was sanitised when it was saved (`shop.sanitise`)."""
     found = ContentPage.objects.filter(slug=slug).first()
     if found is None:
         raise Http404

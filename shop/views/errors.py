@@ -1,4 +1,4 @@
-"""Not allowed, not found, too many and broken, in the shop's look."""
+"""The shop's error pages: 403, 404, 429 and 500."""
 
 from math import ceil
 
@@ -13,22 +13,22 @@ from shop.pages.render import render_page
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer 403 with what to do."""
+    """Return the 403 page."""
     return render_page(request, "shop/errors/403.html", status=403, private=True)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 404 with a way on."""
+    """Return the 404 page, with a search form."""
     return render_page(request, "shop/errors/404.html", status=404)
 
 
 def too_many(request: HttpRequest, *, seconds: int) -> HttpResponse:
-    """Answer 429 with how long to wait; cheap, since it is many of these that one client asks for."""
+    """Return the 429 page with the time to wait; without a query, since such requests are many."""
     return _without_database("shop/errors/429.html", {"minutes": ceil(seconds / 60)}, status=429)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500 without touching the database, which may be what broke."""
+    """Return the 500 page without a query: the database may be what failed."""
     return _without_database("shop/errors/500.html", {}, status=500)
 
 

@@ -25,31 +25,31 @@ from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import load_offers
 from shop.templatetags.shop import method_page, moment, short_day
-from shop.views.checkout import to_payment
-from shop.views.origin import own_pages_only
+from shop.views.checkout import redirect_to_payment
+from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
-REFRESHES = 40  # times the thank-you page asks again, every three seconds
-TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
+MAX_REFRESHES = 40  # of the thank-you page, every three seconds
+TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
-UNPAID = (OrderStatus.PENDING, OrderStatus.CANCELLED)  # a voucher may be out
-SHIPPED = (OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED)  # there are parcels
-Act = OrderEvent.Kind
-STEPS = (Act.PLACED, Act.PAID, Act.SHIPPED, Act.CANCELLED)  # what the timeline is made of
+VOUCHER_STATUSES = (OrderStatus.PENDING, OrderStatus.CANCELLED)  # of orders that may have a voucher
+PARCEL_STATUSES = (OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED)  # of orders that have parcels
+Kind = OrderEvent.Kind
+TIMELINE_KINDS = (Kind.PLACED, Kind.PAID, Kind.SHIPPED, Kind.CANCELLED)  # the events in the timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the timeline: what, when or what next, and whether it is behind us."""
+    """A step of the timeline: its name, when it happened or what is next, its state."""
 
     name: str
     note: str
     state: Literal["done", "now", "open"]
 
 
-def load(token: str) -> Order:
-    """Return the order behind a secret link with everything its page shows (seven queries at most)."""
-    if not TOKEN.fullmatch(token):
+def load_order(token: str) -> Order:
+    """Return the order of a secret token with everything that its page shows, with at most seven queries."""
+    if not TOKEN_PATTERN.fullmatch(token):
         raise Http404
     order = Order.objects.filter(token=token).first()
     if order is None:
@@ -58,11 +58,11 @@ def load(token: str) -> Order:
         "lines",
         "payments",
         Prefetch("refunds", Refund.objects.select_related("payment").order_by("id")),
-        Prefetch("events", OrderEvent.objects.filter(kind__in=STEPS)),
+        Prefetch("events", OrderEvent.objects.filter(kind__in=TIMELINE_KINDS)),
     ]
-    if order.status in UNPAID:
+    if order.status in VOUCHER_STATUSES:
         shown.append(Prefetch("attempts", CheckoutAttempt.objects.order_by("-id")))
-    if order.status in SHIPPED:
+    if order.status in PARCEL_STATUSES:
         parts = ShipmentLine.objects.select_related("order_line")
         shown += ["shipments", Prefetch("shipments__lines", parts)]
     prefetch_related_objects([order], *shown)
@@ -71,9 +71,9 @@ def load(token: str) -> Order:
 
 @require_safe
 def order_page(request: HttpRequest, token: str) -> HttpResponse:
-    """Show where the order is, what it holds, and what can be done."""
-    order = load(token)
-    voucher = voucher_of(order)
+    """Show the order's timeline, its lines, and what the customer can do."""
+    order = load_order(token)
+    voucher = open_voucher(order)
     confirming = is_confirming(order)
     pending = order.status == OrderStatus.PENDING
     refunds = [refund for refund in order.refunds.all() if refund.status not in Refund.FAILED_STATUSES]
@@ -82,7 +82,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
         "shop/order.html",
         {
             "order": order,
-            "parcels": order.shipments.all() if order.status in SHIPPED else [],
+            "parcels": order.shipments.all() if order.status in PARCEL_STATUSES else [],
             "steps": timeline(order, confirming=confirming, voucher=voucher),
             "payable": pending and not confirming and voucher is None,
             "cancellable": pending and not confirming,
@@ -95,7 +95,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             ),
             "unavailable": request.GET.get("payment") == "unavailable",
             "not_cancelled": request.GET.get("cancel") == "unavailable",
-            "taxes": taxes(order),
+            "taxes": taxes_by_rate(order),
             "has_reduced_rate": any(line.tax_rate == 8 for line in order.lines.all()),
             "refunds": refunds,
             "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),
@@ -107,11 +107,11 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_safe
 def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
-    """Thank the customer who comes back from Stripe; until its event is here, say so and look again."""
-    order = load(token)
+    """Thank a customer who returns from Stripe; the page refreshes until the payment event has arrived."""
+    order = load_order(token)
     count = request.GET.get("n", "0")
     times = int(count) + 1 if count.isascii() and count.isdigit() and len(count) < 4 else 1
-    voucher = voucher_of(order)
+    voucher = open_voucher(order)
     waiting = order.status == OrderStatus.PENDING and voucher is None
     return render_page(
         request,
@@ -123,25 +123,25 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
             "voucher_page": method_page(voucher.method) if voucher else "",
             "overdue": is_overdue(voucher),
             "steps": timeline(order, confirming=waiting, voucher=voucher),
-            "next_look": times if waiting and times <= REFRESHES else None,
-            "arrival": arrival(order) if order.paid_at else None,
+            "next_look": times if waiting and times <= MAX_REFRESHES else None,
+            "arrival": expected_arrival(order) if order.paid_at else None,
         },
         private=True,
     )
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def order_pay(request: HttpRequest, token: str) -> HttpResponse:
     """Try to pay again."""
-    return to_payment(load(token))
+    return redirect_to_payment(load_order(token))
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
-    """Cancel an order that is not paid; staff cancel what is."""
-    order = load(token)
+    """Cancel a pending order; paid orders are cancelled by staff."""
+    order = load_order(token)
     page = reverse("order", args=[order.token])
     if order.status != OrderStatus.PENDING:
         return SeeOther(page)
@@ -153,17 +153,17 @@ def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
     return SeeOther(page)
 
 
-@own_pages_only
+@same_origin_only
 @require_POST
 def order_again(request: HttpRequest, token: str) -> HttpResponse:
-    """Put what is still sold of an order into the cart, beside what is in it, at the price of today."""
-    lines = load(token).lines.all()
+    """Add the lines of an order that are still sold to the cart, at their current prices."""
+    lines = load_order(token).lines.all()
     offers = load_offers(line.sku for line in lines)
     cart = read_cart(request)
     response = SeeOther(active_links()["cart"])
     for line in lines:
         offer = offers.get(line.sku)
-        if offer is None or cart.get(line.sku):  # in the cart already: pressed twice, or chosen anew
+        if offer is None or cart.get(line.sku):  # in the cart already, such as after a second click
             continue
         try:
             fuller = cart.add(line.sku, line.quantity, price=offer.price)
@@ -174,50 +174,50 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def voucher_of(order: Order) -> CheckoutAttempt | None:
-    """Return the attempt whose voucher is out, of a pending order or of one that was cancelled meanwhile."""
-    latest = next(iter(order.attempts.all()), None) if order.status in UNPAID else None
+def open_voucher(order: Order) -> CheckoutAttempt | None:
+    """Return the attempt with an open voucher, of a pending order or of one that was cancelled since."""
+    latest = next(iter(order.attempts.all()), None) if order.status in VOUCHER_STATUSES else None
     if latest is None or latest.status != CheckoutAttempt.Status.WAITING:
         return None
     return latest if latest.voucher_expires_at else None
 
 
 def is_overdue(voucher: CheckoutAttempt | None) -> bool:
-    """Say whether a voucher's deadline has passed; Stripe may still tell that it was paid in time."""
+    """Return whether a voucher's deadline has passed; Stripe may still report that it was paid in time."""
     return bool(voucher and voucher.voucher_expires_at and voucher.voucher_expires_at < timezone.now())
 
 
 def is_confirming(order: Order) -> bool:
-    """Say whether Stripe's page was completed and the event with the payment or the voucher is still to come."""
+    """Return whether Stripe's page was completed and the event with payment or voucher has not arrived."""
     latest = next(iter(order.attempts.all()), None) if order.status == OrderStatus.PENDING else None
     if latest is None:
         return False
     done = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
-    return latest.status in done and voucher_of(order) is None
+    return latest.status in done and open_voucher(order) is None
 
 
-def arrival(order: Order) -> date:
-    """Work out the day on which the parcel should arrive, from the payment."""
+def expected_arrival(order: Order) -> date:
+    """Return the day on which the parcel should arrive, counted from the payment."""
     return expected_delivery(order.paid_at or order.placed_at).arrival
 
 
 def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None) -> list[Step]:
     """Return the order's steps by its history: ordered, paid, shipped, delivered."""
-    acts = {Act(event.kind): event for event in order.events.all()}  # the last parcel of several
-    steps = [Step(_("Ordered"), _time(acts.get(Act.PLACED)), "done")]
-    if Act.PAID in acts:
-        steps.append(Step(_("Paid"), _time(acts[Act.PAID]), "done"))
+    events = {Kind(event.kind): event for event in order.events.all()}  # of several parcels the last
+    steps = [Step(_("Ordered"), _time(events.get(Kind.PLACED)), "done")]
+    if Kind.PAID in events:
+        steps.append(Step(_("Paid"), _time(events[Kind.PAID]), "done"))
     if order.status == OrderStatus.CANCELLED:
-        return [*steps, Step(_("Cancelled"), _time(acts.get(Act.CANCELLED)), "now")]
-    if Act.PAID not in acts:
+        return [*steps, Step(_("Cancelled"), _time(events.get(Kind.CANCELLED)), "now")]
+    if Kind.PAID not in events:
         note = _("We are confirming your payment.") if confirming else _("We are waiting for your payment.")
         if voucher is not None and voucher.voucher_expires_at:
             text = {"part": "timeline", "voucher": voucher}
             note = render_to_string(method_page(voucher.method), text).strip()
         steps.append(Step(_("Payment"), note, "now"))
-    day = short_day(arrival(order))
-    if order.status == OrderStatus.SHIPPED and Act.SHIPPED in acts:
-        parcel = acts[Act.SHIPPED]
+    day = short_day(expected_arrival(order))
+    if order.status == OrderStatus.SHIPPED and Kind.SHIPPED in events:
+        parcel = events[Kind.SHIPPED]
         steps.append(Step(_("Shipped"), _time(parcel), "done"))
         day = short_day(timezone.localdate(parcel.at) + timedelta(days=settings.DELIVERY_DAYS))
         steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day}, "now"))
@@ -241,7 +241,7 @@ def _time(event: OrderEvent | None) -> str:
     return moment(timezone.localtime(datetime.fromisoformat(captured_at) if captured_at else event.at))
 
 
-def taxes(order: Order) -> list[tuple[int, int, int]]:
+def taxes_by_rate(order: Order) -> list[tuple[int, int, int]]:
     """Return rate, gross and contained tax of each rate; shipping belongs to 10 %."""
     gross = {10: order.shipping_fee, 8: 0}
     for line in order.lines.all():

@@ -1,7 +1,7 @@
-"""Who may post: forms of our own pages, told by what browsers say themselves, without a token or a session.
+"""Protection against cross-site request forgery by request headers, without a token or a session.
 
-Browsers send `Sec-Fetch-Site` with every request since 2020–2023, and `Origin` with every POST; a page can forge
-neither. What sends neither is no browser, carries nobody's cookies and so can do no harm in somebody's name.
+Browsers send `Sec-Fetch-Site` with every request (since 2020–2023) and `Origin` with every POST; a page can
+forge neither. A client that sends neither is not a browser: it has no cookies of a customer to abuse.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ Arguments = ParamSpec("Arguments")
 View = Callable[Concatenate[HttpRequest, Arguments], HttpResponse]
 
 
-def is_own(request: HttpRequest) -> bool:
-    """Say whether a request comes from a page of ours (or from no browser at all)."""
+def is_same_origin(request: HttpRequest) -> bool:
+    """Return whether a request comes from one of our pages, or from a client that is not a browser."""
     site = request.META.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
-        return site in ("same-origin", "none")  # none: the visitor repeated it, no other page did
+        return site in ("same-origin", "none")  # none: the visitor started it, not a page
     origin = request.META.get("HTTP_ORIGIN")
     if origin is None:
         return True
@@ -32,12 +32,12 @@ def is_own(request: HttpRequest) -> bool:
     return f"{parts.scheme}://{parts.netloc}" in own
 
 
-def own_pages_only(view: View[Arguments]) -> View[Arguments]:
-    """Answer posts from other sites with a page that says what to do; this replaces Django's CSRF token."""
+def same_origin_only(view: View[Arguments]) -> View[Arguments]:
+    """Refuse posts from other sites with a 403 page; this replaces Django's CSRF token."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not is_own(request):
+        if request.method not in ("GET", "HEAD", "OPTIONS") and not is_same_origin(request):
             return render_page(request, "shop/errors/403.html", {"foreign": True}, status=403, private=True)
         return view(request, *args, **kwargs)
 

@@ -1,10 +1,10 @@
-"""Sending a visitor on after a post."""
+"""The redirect after a POST."""
 
 from django.http import HttpResponseRedirect
 
 
 class SeeOther(HttpResponseRedirect):
-    """Send on after a POST: the browser asks for the next page with GET, and a reload repeats nothing."""
+    """A redirect after a POST: the browser requests the next page with GET, so a reload repeats nothing."""
 
     status_code = 303
 
