@@ -90,7 +90,7 @@ def send_refunds(now: datetime) -> str:
     """Send refunds that never reached Stripe, and ask it about those that wait for long."""
     done = (
         _count(refunds.send_requested(now=now), "refunds sent again"),
-        _count(refunds.ask_about_waiting(now=now), "waiting refunds moved on"),
+        _count(refunds.update_waiting(now=now), "waiting refunds moved on"),
     )
     return ", ".join(filter(None, done))
 

@@ -24,7 +24,7 @@ from ledger.admin.order_panels import payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
 from ledger.models import Order, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
-from ledger.sales import cancellation, checkout, refunds, shipping
+from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
 from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
@@ -118,7 +118,7 @@ class OrderActions(ReadOnlyAdmin):
         preview: int | None = None
         if form.is_bound and form.is_valid():
             try:
-                preview = refunds.preview(order=order, request=form.request())
+                preview = refund_requests.preview_amount(order=order, request=form.request())
             except refunds.RefundRefused as refusal:
                 form.add_error(None, str(refusal))
         is_confirmed = preview is not None and form.cleaned_data.get("confirmed") == preview

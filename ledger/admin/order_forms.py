@@ -159,7 +159,7 @@ class RefundForm(LinesForm):
 
     def max_quantity(self, line: OrderLine) -> int:
         """Return how many pieces are not refunded."""
-        return line.quantity - line.cancelled - line.returned
+        return line.refundable
 
     def initial_quantity(self, line: OrderLine) -> int:
         """Return 0: a refund is never filled in."""
@@ -183,13 +183,17 @@ class RefundForm(LinesForm):
     def request(self) -> RefundRequest:
         """Return the refund request of a valid form."""
         what = self.cleaned_data["what"]
-        return RefundRequest(
-            amount=self.cleaned_data["amount"] if what == self.AMOUNT else None,
-            quantities=self.quantities() if what == self.PIECES else {},
-            include_shipping=what == self.PIECES and bool(self.cleaned_data["include_shipping"]),
-            restock=bool(self.cleaned_data["restock"]),
-            reason=self.cleaned_data["reason"],
-        )
+        restock, reason = bool(self.cleaned_data["restock"]), self.cleaned_data["reason"]
+        if what == self.AMOUNT:
+            return RefundRequest.of_amount(self.cleaned_data["amount"], restock=restock, reason=reason)
+        if what == self.PIECES:
+            return RefundRequest.of_pieces(
+                self.quantities(),
+                include_shipping=bool(self.cleaned_data["include_shipping"]),
+                restock=restock,
+                reason=reason,
+            )
+        return RefundRequest.full(restock=restock, reason=reason)
 
 
 class CancelForm(OrderForm):

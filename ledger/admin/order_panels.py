@@ -20,7 +20,7 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.models.orders import OrderStatus
-from ledger.sales import refunds
+from ledger.sales import refund_requests
 from ledger.templatetags.ledger_money import deadline
 
 
@@ -100,7 +100,7 @@ def voucher_note(order: Order) -> str:
 def payment_totals(order: Order) -> list[tuple[str, str]]:
     """Return what was paid, what was refunded, and what can still be refunded, each with its label."""
     paid = list(order.payments.all())
-    left = sum(refunds.refundable(payment) for payment in paid)
+    left = sum(refund_requests.refundable_amount(payment) for payment in paid)
     captured = sum(payment.amount for payment in paid)
     return [
         (_("paid"), yen(captured)),

@@ -22,9 +22,10 @@ from kikaku.transactions import unit_of_work
 from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy
-from ledger.models import BalanceTransaction, Discrepancy
-from ledger.sales import payments, refunds
-from ledger.stripe import client
+from ledger.models import BalanceTransaction, Discrepancy, Refund
+from ledger.sales import payments, refund_status
+from ledger.stripe import captures, client
+from ledger.stripe.captures import CapturedPayment
 from ledger.stripe.client import StripeRefused
 from ledger.stripe.timestamps import from_timestamp
 
@@ -202,12 +203,22 @@ def _shown(ids: Iterable[str], retrieve: Callable[[str], dict[str, Any]]) -> Ite
 def learn(told: Told, *, now: datetime) -> None:
     """Write down payments and refunds that no webhook told of yet, as it would; strangers stay strangers."""
     for charge in told.charges:
-        captured = payments.of_charge(charge)
-        if captured is not None and payments.attempt_of(captured.metadata) is not None:
-            unit_of_work(payments.record)(captured, now=now)
+        captured = captures.read_charge(charge)
+        if captured is not None and payments.find_attempt(captured.metadata) is not None:
+            _record_payment(captured, now=now)
     for refund in told.refunds:
-        with suppress(refunds.UnknownPayment):
-            unit_of_work(refunds.follow)(refund, now=now)
+        with suppress(refund_status.UnknownPayment):
+            _apply_stripe_refund(refund, now=now)
+
+
+@unit_of_work
+def _record_payment(captured: CapturedPayment, *, now: datetime) -> None:
+    payments.record_payment(captured, now=now)
+
+
+@unit_of_work
+def _apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> None:
+    refund_status.apply_stripe_refund(stripe_refund, now=now)
 
 
 def _without_row(reading: Reading, rows: LocalRows) -> bool:
@@ -220,7 +231,7 @@ def _without_row(reading: Reading, rows: LocalRows) -> bool:
         return reading.source not in rows.refunds
     if balance_postings.is_refund_failure(reading.type, reading.amount):
         refund = rows.refunds.get(reading.source)
-        return refund is None or refund.status not in refunds.ENDED_BADLY
+        return refund is None or refund.status not in Refund.FAILED_STATUSES
     return False
 
 

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kikaku.days import business_day
+from kikaku.transactions import require_transaction
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
-from ledger.sales import checkout, history, payments, refunds
-from ledger.stripe import methods
+from ledger.sales import checkout, history, payments, refund_status
+from ledger.stripe import captures, methods
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
     Raises `PaymentNotYetKnown` when the event must be processed again later.
     """
+    require_transaction()
     handler = HANDLERS.get(event.type)
     if handler is not None:
         handler(event, event.payload["data"]["object"], now)
@@ -33,36 +35,36 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
 def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
     """Mark the attempt complete. Only payment_status `paid` means that money was captured."""
-    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None:
         checkout.record_completed_session(attempt, session, occurred_at=event.created, now=now)
     else:
-        captured = payments.of_session(session, occurred_at=event.created)
+        captured = captures.read_session(session, occurred_at=event.created)
         if captured is not None:
-            payments.record(captured, now=now)
+            payments.record_payment(captured, now=now)
 
 
 def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
     """Close the attempt and, when its time is over, the order."""
-    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None and attempt.session_id in (None, session["id"]):
         checkout.expire_attempt(attempt, now=now)
 
 
 def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
-    payments.record(payments.of_intent(intent, occurred_at=event.created), now=now)
+    payments.record_payment(captures.read_intent(intent, occurred_at=event.created), now=now)
 
 
 def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
     """End an attempt whose voucher was not paid in time."""
-    attempt = payments.attempt_of(payments.text_map(session["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None:
         checkout.expire_voucher(attempt, now=now)
 
 
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Store the voucher of a customer who chose the convenience store. Stripe itself handles card authentication."""
-    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     voucher = methods.find_voucher(intent)
     if attempt is not None and voucher is not None:
         checkout.record_voucher(attempt, voucher, now=now)
@@ -70,7 +72,7 @@ def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> N
 
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     """Store the error: the page stays open, and the customer may try another card. An expired voucher ends the attempt."""
-    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     error = intent["last_payment_error"] or {}
     if attempt is not None and methods.has_expired_voucher(intent):
         checkout.expire_voucher(attempt, now=now)
@@ -90,16 +92,16 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
 
 def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
     """End an attempt whose voucher was cancelled at Stripe. Otherwise the intent was cancelled with its page."""
-    attempt = payments.attempt_of(payments.text_map(intent["metadata"]))
+    attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
         checkout.expire_voucher(attempt, now=now)
 
 
 def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
     """Record the payment, or its card and time, from a charge. Its refunds arrive as refund events."""
-    captured = payments.of_charge(charge)
+    captured = captures.read_charge(charge)
     if captured is not None and captured.payment_intent:
-        payments.record(captured, now=now)
+        payments.record_payment(captured, now=now)
     elif captured is not None:
         note_discrepancy(
             Discrepancy.Kind.MISSING_IN_BOOKS,
@@ -114,8 +116,8 @@ def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
 def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
     """Record the state of a refund, ours or one made in Stripe's dashboard."""
     try:
-        refunds.follow(refund, now=now)
-    except refunds.UnknownPayment as error:
+        refund_status.apply_stripe_refund(refund, now=now)
+    except refund_status.UnknownPayment as error:
         if now - event.received_at < REFUND_GRACE_PERIOD:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error
         note_discrepancy(

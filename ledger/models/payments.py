@@ -115,7 +115,7 @@ class RefundQuerySet(models.QuerySet[ModelT]):
 
     def in_progress(self) -> Self:
         """Return the refunds whose outcome is open: requested or waiting."""
-        return self.filter(status__in=(Refund.Status.REQUESTED, *Refund.WAITING_STATUSES))
+        return self.filter(status__in=Refund.IN_PROGRESS_STATUSES)
 
     def failed(self) -> Self:
         """Return the refunds whose amount stays with us: failed or canceled."""
@@ -138,6 +138,7 @@ class Refund(models.Model):
         CANCELED = "canceled", _("canceled")
 
     WAITING_STATUSES = (Status.REQUIRES_ACTION, Status.PENDING)
+    IN_PROGRESS_STATUSES = (Status.REQUESTED, *WAITING_STATUSES)
     FAILED_STATUSES = (Status.FAILED, Status.CANCELED)
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="refunds", verbose_name=_("order"))

@@ -1,40 +1,48 @@
-"""Cancelling an order: its payment page is closed, its stock released, its money sent back; once."""
+"""Cancel an order: close its payment page, release its stock and refund its money."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
-from ledger.sales import checkout, mail, orders, refunds
+from ledger.sales import checkout, mail, orders
+from ledger.sales.refund_plan import RefundRequest
+from ledger.sales.refund_requests import refundable_amount, return_payment, store_refund
+from ledger.sales.refunds import send_refund
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.methods import method_named, method_of_voucher
 
 
 class CancelRefused(Exception):
-    """The order can not be cancelled (any more); the text says what to do instead."""
+    """The order cannot be cancelled, or no longer; the message says what to do instead."""
 
 
 def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
     """Cancel an order of which nothing was shipped; `reason` is one of `Order.CancelReason`.
 
-    An unpaid order's page is closed at Stripe before the stock is released; money that arrived meanwhile, and that of
-    a paid order, is sent back whole. A voucher that is out can not be revoked: what is paid with it later is sent back
-    too, with a discrepancy. Cancelling again changes nothing. Raises `CancelRefused`, and
-    `checkout.PaymentUnavailable` when Stripe must be asked and does not answer; then nothing changed.
+    The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid order,
+    and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a later payment with
+    it is refunded too, with a discrepancy. Cancelling again changes nothing.
+
+    Raises `CancelRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and does not answer; then
+    nothing changed.
     """
+    forbid_transaction()
     order.refresh_from_db()
     if order.status == OrderStatus.PENDING:
-        _close_pages(order, now=now)
-    for refund in _cancel(order.pk, reason=reason, actor=actor, now=now):
-        refunds.send(refund, now=now)
+        _close_payment_pages(order, now=now)
+    for refund in _cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now):
+        send_refund(refund, now=now)
     order.refresh_from_db()
     return order
 
 
-def _close_pages(order: Order, *, now: datetime) -> None:
-    """Make sure at Stripe that nobody can pay the order any more."""
+def _close_payment_pages(order: Order, *, now: datetime) -> None:
+    """Close the live payment pages of an order at Stripe, so that it cannot be paid any more."""
     for attempt in order.attempts.live():
         try:
             checkout.close(attempt, now=now)
@@ -47,8 +55,8 @@ def _close_pages(order: Order, *, now: datetime) -> None:
 
 
 @unit_of_work
-def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
-    """Cancel an order in one transaction; returns the refunds that are to be sent after it."""
+def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
+    """Cancel an order in one transaction; return the refunds that are to be sent after its commit."""
     order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED:
         return []
@@ -56,41 +64,38 @@ def _cancel(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Re
         raise CancelRefused(_("Something of the order was shipped already: refund what is left instead."))
     if order.attempts.live().exists():
         raise CancelRefused(_("The customer has just opened the payment page. Please try again."))
+    refundable = [payment for payment in order.payments.all() if refundable_amount(payment)]
     was_paid = order.status == OrderStatus.PAID
-    written: list[Refund] = []
-    if was_paid and any(refunds.refundable(payment) for payment in order.payments.all()):
-        # releases the stock and ends the order too, because nothing is left to ship
-        written.append(
-            refunds.write(
+    refunds: list[Refund] = []
+    if was_paid and refundable:
+        refunds.append(
+            store_refund(
                 order=order,
-                request=refunds.everything(reason=_("The order was cancelled.")),
+                request=RefundRequest.full(reason=_("The order was cancelled.")),
                 nonce=f"cancel-{order.pk}",
                 actor=actor,
                 now=now,
-                cancel_reason=reason,
             )
         )
-        order.refresh_from_db()
-    orders.end(order, reason=reason, actor=actor, now=now)
-    if not was_paid:  # paid, but not what the order costs: it never counted, and goes back as it came
-        written += [
-            refunds.give_back(payment, reason=_("The order was cancelled."), now=now)
-            for payment in order.payments.all()
-            if refunds.refundable(payment)
+    orders.cancel_order(order, reason=reason, actor=actor, now=now)
+    if not was_paid:  # captured, but not the order's total: each payment is returned as it came
+        refunds += [
+            return_payment(payment, reason=_("The order was cancelled."), now=now) for payment in refundable
         ]
-    waiting = order.attempts.waiting().first()
     mail.queue(
-        OutgoingMail.Kind.CANCELLED,
-        order,
-        f"order:{order.pk}",
-        {
-            "refunded": sum(refund.amount for refund in written),
-            "charged": order.payments.exists(),
-            "to_bank_account": any(
-                method_named(refund.payment.method).refunds_to_bank_account for refund in written
-            ),
-            "voucher_method": method_of_voucher(waiting) if waiting else None,
-        },
-        now=now,
+        OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", _mail_context(order, refunds), now=now
     )
-    return written
+    return refunds
+
+
+def _mail_context(order: Order, refunds: Iterable[Refund]) -> dict[str, Any]:
+    """Return what the mail says about the money of a cancelled order."""
+    voucher_attempt = order.attempts.waiting().first()
+    return {
+        "refunded": sum(refund.amount for refund in refunds),
+        "charged": order.payments.exists(),
+        "to_bank_account": any(
+            method_named(refund.payment.method).refunds_to_bank_account for refund in refunds
+        ),
+        "voucher_method": method_of_voucher(voucher_attempt) if voucher_attempt else None,
+    }

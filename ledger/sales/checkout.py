@@ -26,7 +26,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders, payments
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.sales.stock import StockRefused
-from ledger.stripe import client, methods
+from ledger.stripe import captures, client, methods
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.methods import Voucher
 
@@ -267,10 +267,10 @@ def record_completed_session(
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
     Order.objects.lock(attempt.order_id)
-    captured = payments.of_session(session, occurred_at=occurred_at)
+    captured = captures.read_session(session, occurred_at=occurred_at)
     if captured is not None:
         _while_unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
-        payments.record(captured, now=now)
+        payments.record_payment(captured, now=now)
         return Outcome.PAID
     intent = session["payment_intent"]
     if intent is None or isinstance(intent, str):
@@ -351,7 +351,7 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
         return False
     if order.attempts.exclude(status=CheckoutAttempt.Status.EXPIRED).exists() or order.payments.exists():
         return False
-    return orders.end(order, reason=Order.CancelReason.EXPIRED, actor=history.SYSTEM, now=now)
+    return orders.cancel_order(order, reason=Order.CancelReason.EXPIRED, actor=history.SYSTEM, now=now)
 
 
 def expire_due(*, now: datetime, limit: int = 200) -> int:

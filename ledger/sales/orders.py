@@ -1,4 +1,7 @@
-"""Orders: placed once, moved forward only, cancelled with everything that belongs to it."""
+"""Orders: placed once, and moved forward only.
+
+Callers decide what happens to an order; every change of its state is made by `advance` or `cancel_order`.
+"""
 
 import secrets
 from collections.abc import Sequence
@@ -13,18 +16,26 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderEvent, OrderLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, stock
 from ledger.sales.stock import SoldOut
 
-__all__ = ["MOVES", "Address", "NewLine", "OrderRefused", "SoldOut", "advance", "end", "place"]
+__all__ = [
+    "ALLOWED_MOVES",
+    "Address",
+    "NewLine",
+    "OrderRefused",
+    "SoldOut",
+    "advance",
+    "cancel_order",
+    "place_order",
+]
 
-# The allowed moves; everything else is refused by `advance`. What was paid never becomes unpaid, what was
-# cancelled is never revived.
-MOVES: dict[str, frozenset[str]] = {
+# The moves that `advance` makes: a paid order never becomes unpaid, and a cancelled one is final.
+ALLOWED_MOVES: dict[str, frozenset[str]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED}),
     OrderStatus.PAID: frozenset({OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
     OrderStatus.PARTIALLY_SHIPPED: frozenset({OrderStatus.SHIPPED}),
@@ -32,14 +43,15 @@ MOVES: dict[str, frozenset[str]] = {
     OrderStatus.CANCELLED: frozenset(),
 }
 
-MAX_QUANTITY = 9_999
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
+MAX_LINE_QUANTITY = 9_999
+NUMBER_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
+MAX_NUMBER_ATTEMPTS = 5
 
 RefusalReason = Literal["empty", "quantity", "discount", "below_minimum", "above_maximum"]
 
 
 class OrderRefused(Exception):
-    """The order can not be placed; `reason` is a code for the page, the text says it to a person."""
+    """The order cannot be placed; `reason` is a code for the page, the message is for the customer."""
 
     def __init__(self, reason: RefusalReason, message: str) -> None:
         self.reason: RefusalReason = reason
@@ -48,7 +60,7 @@ class OrderRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class NewLine:
-    """What is bought, as it was shown: the snapshot of a variant."""
+    """A line of a new order: a snapshot of the variant as it was shown."""
 
     item_id: int  # ledger.StockItem
     sku: str
@@ -60,7 +72,7 @@ class NewLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Who gets it; normalised by the form at the edge."""
+    """The recipient of an order, normalised by the form."""
 
     email: str
     family_name: str
@@ -77,23 +89,23 @@ class Address:
 
 
 def _new_number(now: datetime) -> str:
-    """Draw an order number: K, the business day, five random characters; the unique index decides."""
-    return f"K{business_day(now):%y%m%d}-" + "".join(secrets.choice(CROCKFORD) for _place in range(5))
+    """Return a random order number: K, the business day, five characters. It may be taken already."""
+    return f"K{business_day(now):%y%m%d}-" + "".join(secrets.choice(NUMBER_ALPHABET) for _index in range(5))
 
 
-def _check(lines: Sequence[NewLine], discount: int) -> None:
-    """Refuse what no form sends."""
+def _check_lines(lines: Sequence[NewLine], discount: int) -> None:
+    """Raise `OrderRefused` for lines and discounts that no form of the shop sends."""
     if not lines:
         raise OrderRefused("empty", _("The cart is empty."))
     for line in lines:
-        if not 1 <= line.quantity <= MAX_QUANTITY or line.unit_price < 0:
+        if not 1 <= line.quantity <= MAX_LINE_QUANTITY or line.unit_price < 0:
             raise OrderRefused("quantity", _("The quantity must be between 1 and 9,999."))
     if not 0 <= discount <= sum(line.unit_price * line.quantity for line in lines):
         raise OrderRefused("discount", _("The discount is larger than the goods."))
 
 
 @unit_of_work
-def place(
+def place_order(
     *,
     nonce: str,
     language: str,
@@ -103,14 +115,15 @@ def place(
     shipping_fee: int,
     now: datetime,
 ) -> Order:
-    """Place an order in one transaction: quote, lines, reserved stock. The same nonce gives the same order.
+    """Place an order in one transaction with its lines and reserved stock; the same nonce returns the same order.
 
-    Raises `SoldOut` (with the SKUs) and `OrderRefused`; then nothing was written.
+    `discount` and `shipping_fee` are integer JPY. Raises `SoldOut` (with the SKUs) and `OrderRefused`; then nothing
+    was written.
     """
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:
         return placed
-    _check(lines, discount)
+    _check_lines(lines, discount)
     quote = tax.totals(
         [(line.unit_price * line.quantity, line.tax_rate) for line in lines],
         discount=discount,
@@ -127,10 +140,10 @@ def place(
     for line in lines:
         wanted[line.item_id] = wanted.get(line.item_id, 0) + line.quantity
 
-    for _attempt in range(5):
+    for _attempt in range(MAX_NUMBER_ATTEMPTS):
         try:
             with transaction.atomic():
-                # the order first: of two clicks the second waits here for the first, or meets its nonce
+                # the order first: of two concurrent clicks the second waits here, or finds the nonce taken
                 order = Order.objects.create(
                     number=_new_number(now),
                     token=secrets.token_urlsafe(24),
@@ -176,16 +189,16 @@ def place(
             placed = Order.objects.filter(nonce=nonce).first()
             if placed is not None:
                 return placed
-            # else the random number was taken: draw again
-    raise RuntimeError("No free order number was found in five draws.")
+            # otherwise the random number was taken
+    raise RuntimeError(f"No free order number was found in {MAX_NUMBER_ATTEMPTS} attempts.")
 
 
 def advance(order: Order, to: str, **fields: Any) -> bool:
-    """Move the order forward by one conditional update; `fields` are written with it.
+    """Move the order forward to a status by one conditional update that also writes `fields`.
 
-    Returns False, and changes nothing, when the table `MOVES` does not allow it from where the order is now.
+    Returns False, and changes nothing, when `ALLOWED_MOVES` does not permit the move from its present status.
     """
-    allowed = [status for status, targets in MOVES.items() if to in targets]
+    allowed = [status for status, targets in ALLOWED_MOVES.items() if to in targets]
     moved = Order.objects.filter(pk=order.pk, status__in=allowed).update(status=to, **fields)
     if moved:
         order.status = to
@@ -194,18 +207,19 @@ def advance(order: Order, to: str, **fields: Any) -> bool:
     return bool(moved)
 
 
-def end(order: Order, *, reason: str, actor: str, now: datetime) -> bool:
-    """Cancel the order's state and let its stock go, once: the conditional move guards the release.
+def cancel_order(order: Order, *, reason: str, actor: str, now: datetime) -> bool:
+    """Mark the order cancelled and release its stock, inside the caller's transaction, with the order locked.
 
-    Runs inside the caller's transaction, with the order locked. Returns False when the order was not
-    cancellable any more.
+    `reason` is one of `Order.CancelReason`. Returns False, and changes nothing, when the order was cancelled or
+    shipped before. Money and payment pages are the caller's concern: see `ledger.sales.cancellation`.
     """
+    require_transaction()
     if not advance(order, OrderStatus.CANCELLED, cancel_reason=reason, cancelled_at=now):
         return False
     history.record(order, OrderEvent.Kind.CANCELLED, actor=actor, now=now, reason=reason)
-    promised: dict[int, int] = {}
+    to_release: dict[int, int] = {}
     for item_id, reserved in order.lines.filter(reserved__gt=0).values_list("item_id", "reserved"):
-        promised[item_id] = promised.get(item_id, 0) + reserved
+        to_release[item_id] = to_release.get(item_id, 0) + reserved
     order.lines.update(cancelled=F("cancelled") + F("reserved"), reserved=0)
-    stock.release(promised)
+    stock.release(to_release)
     return True

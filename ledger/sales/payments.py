@@ -1,120 +1,45 @@
-"""Payments: money that Stripe captured, written down once, whatever told us first.
+"""Payments: captured money, recorded once per PaymentIntent.
 
-Webhooks, the retrieved session and the charge tell of the same payment in any order and any number of times.
-Each brings what it knows; the PaymentIntent's id is the unique key, and the effects (order paid, mail, refund of
-what must not be kept) happen in the transaction that first writes the row.
+Webhooks, the retrieved session and the charge report the same payment in any order and any number of times, each with
+the details that it knows. The PaymentIntent's id is the unique key. The effects (order paid, mail, refund of money
+that must not be kept) belong to the transaction that first writes the row.
 """
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
+from kikaku.transactions import require_transaction
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
-from ledger.sales import history, mail, orders, refunds
-from ledger.stripe.timestamps import from_timestamp
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Captured:
-    """What one of Stripe's objects says about captured money."""
-
-    payment_intent: str
-    amount: int  # in the smallest unit of `currency`; JPY has no decimals
-    currency: str
-    metadata: dict[str, str]  # order number and attempt, as we sent them
-    occurred_at: datetime  # of the charge when known, else of the event
-    charge: str = ""
-    method: str = ""
-    brand: str = ""
-    last4: str = ""
-    from_charge: bool = False  # the charge's own time is exact, the others are near
+from ledger.sales import history, mail, orders
+from ledger.sales.refund_requests import return_payment
+from ledger.stripe.captures import CapturedPayment
 
 
-def text_map(value: Any) -> dict[str, str]:
-    """Read Stripe's metadata; null is empty."""
-    return {str(key): str(item) for key, item in dict(value or {}).items()}
-
-
-def of_charge(charge: dict[str, Any]) -> Captured | None:
-    """Read a charge (an event's object or a retrieved one); None when no money was captured by it."""
-    if not (charge["paid"] and charge["captured"] and charge["status"] == "succeeded"):
-        return None
-    details = charge.get("payment_method_details") or {}
-    card = details.get("card") or {}
-    return Captured(
-        payment_intent=charge["payment_intent"] or "",
-        amount=charge["amount_captured"],
-        currency=charge["currency"],
-        metadata=text_map(charge["metadata"]),
-        occurred_at=from_timestamp(charge["created"]),
-        charge=charge["id"],
-        method=details.get("type") or "",
-        brand=card.get("brand") or "",
-        last4=card.get("last4") or "",
-        from_charge=True,
-    )
-
-
-def of_intent(intent: dict[str, Any], *, occurred_at: datetime) -> Captured:
-    """Read a succeeded PaymentIntent; with `latest_charge` expanded the charge's details come along."""
-    charge = intent["latest_charge"]
-    if charge and not isinstance(charge, str):
-        expanded = of_charge(charge)
-        if expanded is not None:
-            return expanded
-    return Captured(
-        payment_intent=intent["id"],
-        amount=intent["amount_received"],
-        currency=intent["currency"],
-        metadata=text_map(intent["metadata"]),
-        occurred_at=occurred_at,
-        charge=charge if isinstance(charge, str) else "",
-    )
-
-
-def of_session(session: dict[str, Any], *, occurred_at: datetime) -> Captured | None:
-    """Read a completed Checkout Session; None when it is not paid (yet)."""
-    intent = session["payment_intent"]
-    if session["payment_status"] != "paid" or not intent:
-        return None
-    if not isinstance(intent, str):
-        return of_intent(intent, occurred_at=occurred_at)
-    return Captured(
-        payment_intent=intent,
-        amount=session["amount_total"],
-        currency=session["currency"],
-        metadata=text_map(session["metadata"]),
-        occurred_at=occurred_at,
-    )
-
-
-def attempt_of(metadata: dict[str, str]) -> CheckoutAttempt | None:
-    """Find the attempt that our metadata name; None for an object that is not ours."""
+def find_attempt(metadata: Mapping[str, str]) -> CheckoutAttempt | None:
+    """Return the attempt named by the metadata of a Stripe object; None when the object is not ours."""
     raw = metadata.get("attempt", "")
     if not raw.isascii() or not raw.isdigit() or len(raw) > 18:
         return None
     return CheckoutAttempt.objects.filter(pk=int(raw), order__number=metadata.get("order", "")).first()
 
 
-def record(captured: Captured, *, now: datetime) -> Payment | None:
-    """Write down captured money, inside the caller's transaction.
+def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | None:
+    """Record captured money inside the caller's transaction; return its payment.
 
-    A pending order whose total it matches is paid. What does not match becomes a discrepancy and the order stays
-    as it was; money for a cancelled order, and a second payment, are written down and sent back. Returns None
-    for money that is not for one of our orders or not in yen (a discrepancy too).
+    A pending order becomes paid when the amount is its total. Any other amount becomes a discrepancy, and the order
+    stays as it is. Money for a cancelled order and a second payment are recorded and refunded. Returns None, with a
+    discrepancy, for money that belongs to no order of ours or is not in yen.
     """
-    attempt = attempt_of(captured.metadata)
+    require_transaction()
+    attempt = find_attempt(captured.metadata)
     if attempt is None:
-        known = Payment.objects.filter(payment_intent=captured.payment_intent).first()
-        if known is None:
+        payment = Payment.objects.filter(payment_intent=captured.payment_intent).first()
+        if payment is None:
             note_discrepancy(
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 captured.charge or captured.payment_intent,
@@ -123,8 +48,8 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
                 amount=captured.amount if captured.currency == "jpy" else 0,
                 detail=f"{captured.payment_intent}: paid at Stripe, for none of our orders",
             )
-        return known
-    order = Order.objects.select_for_update().get(pk=attempt.order_id)
+        return payment
+    order = Order.objects.lock(attempt.order_id)
     if captured.currency != "jpy":
         note_discrepancy(
             Discrepancy.Kind.AMOUNT,
@@ -148,17 +73,17 @@ def record(captured: Captured, *, now: datetime) -> Payment | None:
         },
     )
     if not created:
-        _complete(payment, captured)
+        _add_details(payment, captured)
         return payment
     CheckoutAttempt.objects.filter(pk=attempt.pk).update(
         status=CheckoutAttempt.Status.COMPLETE, last_error=""
     )
-    _settle(order, payment, now=now)
+    _apply_to_order(order, payment, now=now)
     return payment
 
 
-def _complete(payment: Payment, captured: Captured) -> None:
-    """Fill in what an earlier messenger did not know; the charge's own time wins, else the earliest."""
+def _add_details(payment: Payment, captured: CapturedPayment) -> None:
+    """Add what earlier reports did not know; the charge's own time is exact, otherwise the earliest time counts."""
     fields = {
         "charge": payment.charge or captured.charge or None,
         "method": payment.method or captured.method,
@@ -166,7 +91,7 @@ def _complete(payment: Payment, captured: Captured) -> None:
         "last4": payment.last4 or captured.last4,
         "captured_at": payment.captured_at,
     }
-    if captured.from_charge or (not payment.method and captured.occurred_at < payment.captured_at):
+    if captured.is_from_charge or (not payment.method and captured.occurred_at < payment.captured_at):
         fields["captured_at"] = captured.occurred_at
     if any(getattr(payment, name) != value for name, value in fields.items()):
         Payment.objects.filter(pk=payment.pk).update(**fields)
@@ -178,47 +103,43 @@ def _complete(payment: Payment, captured: Captured) -> None:
             setattr(payment, name, value)
 
 
-def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
-    """Decide what the new payment means for its order."""
-    kinds = OrderEvent.Kind
-    if order.status == OrderStatus.CANCELLED:
-        _record(kinds.PAID_AFTER_CANCELLATION, payment, now=now)
-        note_discrepancy(
-            Discrepancy.Kind.PAID_AFTER_CANCELLATION,
-            payment.payment_intent,
-            day=business_day(payment.captured_at),
-            now=now,
-            amount=payment.amount,
-            detail=f"{order.number}: paid after it was cancelled; the money is sent back",
-        )
-        refunds.give_back(payment, reason=_("paid after cancellation"), now=now)
-    elif order.status != OrderStatus.PENDING:
-        _record(kinds.PAID_TWICE, payment, now=now)
-        note_discrepancy(
-            Discrepancy.Kind.PAID_TWICE,
-            payment.payment_intent,
-            day=business_day(payment.captured_at),
-            now=now,
-            amount=payment.amount,
-            detail=f"{order.number}: paid a second time; the money is sent back",
-        )
-        refunds.give_back(payment, reason=_("paid twice"), now=now)
-    elif payment.amount != order.total:
-        _record(kinds.PAID_OTHER_AMOUNT, payment, now=now)
-        note_discrepancy(
-            Discrepancy.Kind.AMOUNT,
-            payment.payment_intent,
-            day=business_day(payment.captured_at),
-            now=now,
-            amount=payment.amount - order.total,
-            detail=f"{order.number}: ¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid",
-        )
-    elif orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
-        _record(kinds.PAID, payment, now=now)
-        mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=now)
+def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
+    """Mark the locked order paid, or refund or report a new payment that it cannot use."""
+    if order.status == OrderStatus.PENDING and payment.amount == order.total:
+        if orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
+            _record_event(OrderEvent.Kind.PAID, payment, now=now)
+            mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=now)
+    elif order.status == OrderStatus.PENDING:
+        _record_event(OrderEvent.Kind.PAID_OTHER_AMOUNT, payment, now=now)
+        detail = f"¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid"
+        _note(Discrepancy.Kind.AMOUNT, order, payment, payment.amount - order.total, detail, now=now)
+    elif order.status == OrderStatus.CANCELLED:
+        _record_event(OrderEvent.Kind.PAID_AFTER_CANCELLATION, payment, now=now)
+        detail = "paid after it was cancelled; the money is sent back"
+        _note(Discrepancy.Kind.PAID_AFTER_CANCELLATION, order, payment, payment.amount, detail, now=now)
+        return_payment(payment, reason=_("paid after cancellation"), now=now)
+    else:
+        _record_event(OrderEvent.Kind.PAID_TWICE, payment, now=now)
+        detail = "paid a second time; the money is sent back"
+        _note(Discrepancy.Kind.PAID_TWICE, order, payment, payment.amount, detail, now=now)
+        return_payment(payment, reason=_("paid twice"), now=now)
 
 
-def _record(kind: OrderEvent.Kind, payment: Payment, *, now: datetime) -> None:
+def _note(
+    kind: Discrepancy.Kind, order: Order, payment: Payment, amount: int, detail: str, *, now: datetime
+) -> None:
+    """Record a discrepancy of a payment on the business day on which it was captured."""
+    note_discrepancy(
+        kind,
+        payment.payment_intent,
+        day=business_day(payment.captured_at),
+        now=now,
+        amount=amount,
+        detail=f"{order.number}: {detail}",
+    )
+
+
+def _record_event(kind: OrderEvent.Kind, payment: Payment, *, now: datetime) -> None:
     """Record in the order's history what a payment meant for it."""
     history.record(
         payment.order_id,

@@ -1,10 +1,11 @@
-"""What a refund takes from: decided when it is asked for, over the order's rows, and stored in its lines.
+"""The plan of a refund: which lines and accounts its amount is taken from.
 
-Unshipped pieces are refunded first, out of prepayments; shipped ones out of sales. Nothing is written here.
+It is decided when the refund is requested, from the order's rows, and then stored in the refund's lines. Unshipped
+pieces are refunded first, out of prepayments; shipped ones out of sales. Nothing is written here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import F, Sum
 from django.utils.translation import gettext as _
@@ -14,54 +15,74 @@ from ledger.books.tax import SHIPPING_RATE, spread, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, take
 from ledger.models import Order, OrderLine, Refund, RefundLine
 
-UNDER_WAY = (Refund.Status.REQUESTED, Refund.Status.REQUIRES_ACTION, Refund.Status.PENDING)
-
 
 class RefundRefused(Exception):
-    """The refund asks for what is not there; the text says what is. Nothing was changed."""
+    """The order does not have what the refund asks for; the message says what it has. Nothing was changed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RefundRequest:
-    """What staff ask for: an amount, or pieces and the shipping fee, or (neither) everything that remains."""
+    """What is to be refunded: an amount, or pieces and the shipping fee, or (neither) all that remains."""
 
-    amount: int | None  # JPY
-    quantities: Mapping[int, int]  # pieces per order line
-    include_shipping: bool
-    restock: bool  # whether shipped pieces go back to stock
-    reason: str
+    amount: int | None = None  # JPY
+    quantities: Mapping[int, int] = field(default_factory=dict)  # order line id → pieces
+    include_shipping: bool = False
+    restock: bool = False  # whether shipped pieces go back to stock
+    reason: str = ""
+
+    @classmethod
+    def full(cls, *, restock: bool = False, reason: str = "") -> "RefundRequest":
+        """Return a request for all that remains: pieces, shipping fee and what is owed."""
+        return cls(restock=restock, reason=reason)
+
+    @classmethod
+    def of_amount(cls, amount: int, *, restock: bool = False, reason: str = "") -> "RefundRequest":
+        """Return a request for an amount (JPY)."""
+        return cls(amount=amount, restock=restock, reason=reason)
+
+    @classmethod
+    def of_pieces(
+        cls,
+        quantities: Mapping[int, int],
+        *,
+        include_shipping: bool = False,
+        restock: bool = False,
+        reason: str = "",
+    ) -> "RefundRequest":
+        """Return a request for pieces (order line id → pieces), with or without the shipping fee."""
+        return cls(quantities=quantities, include_shipping=include_shipping, restock=restock, reason=reason)
 
 
 @dataclass(frozen=True)
 class PlannedLine:
-    """A refund line to be: what it takes, and from where the books take it (JPY)."""
+    """A refund line that is not stored yet: its pieces, and the amounts by account (JPY)."""
 
     order_line_id: int | None = None
     tax_rate: int | None = None
     quantity: int = 0  # pieces refunded; 1 for the shipping fee
     unshipped: int = 0  # of these pieces: will never be shipped
-    shipped: int = 0  # of these pieces: come back, or are forgiven
+    shipped: int = 0  # of these pieces: were shipped
     prepaid: int = 0
     recognised: int = 0
     payable: int = 0
 
     @property
     def amount(self) -> int:
-        """What the customer gets for this part."""
+        """The amount that the customer gets for this line."""
         return self.prepaid + self.recognised + self.payable
 
 
-def refund_plan(order: Order, request: RefundRequest) -> list[PlannedLine]:
-    """Decide where a refund takes from, over the order's rows; the caller has locked the order.
+def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
+    """Return the planned lines of a refund; the caller has locked the order.
 
-    - Pieces (`quantities`, and the shipping fee): bound to their lines, unshipped pieces first. All pieces that are
-      left with the shipping fee are everything that remains.
-    - An amount: what was paid too much, then what is owed since a refund failed, then the buckets by what remains in
-      them, in each the prepaid part first.
-    - Neither: everything that remains, by its lines.
+    - Pieces and the shipping fee are taken from their own lines, unshipped pieces first. All pieces that are left,
+      together with the shipping fee, are the same as all that remains.
+    - An amount is taken from what was paid in excess, then from what is owed since a refund failed, then from the tax
+      buckets in proportion to what remains in them, from the prepaid part of each first.
+    - All that remains is taken from every line.
 
-    Raises `RefundRefused` when nothing is left, a line has fewer pieces left than asked, or the amount exceeds
-    what remains.
+    Raises `RefundRefused` when nothing is left, when a line has fewer pieces than asked for, and when the amount is
+    larger than what remains.
     """
     quantities = {pk: pieces for pk, pieces in request.quantities.items() if pieces}
     if request.amount is not None and (quantities or request.include_shipping):
@@ -71,51 +92,46 @@ def refund_plan(order: Order, request: RefundRequest) -> list[PlannedLine]:
     lines = list(order.lines.order_by("position"))
     if unknown := quantities.keys() - {line.pk for line in lines}:
         raise RefundRefused(_("Line %(line)d does not belong to this order.") % {"line": min(unknown)})
-    left = {line.pk: pieces for line in lines if (pieces := _pieces_left(line))}
+    left = {line.pk: line.refundable for line in lines if line.refundable}
     if request.amount is not None:
-        plan = _by_amount(request.amount, buckets, unallocated)
+        plan = _plan_amount(request.amount, buckets, unallocated)
     elif (request.include_shipping and quantities == left) or not (quantities or request.include_shipping):
-        plan = _whole(order, lines, buckets, unallocated)
+        plan = _plan_all(order, lines, buckets, unallocated)
     else:
-        plan = [_take_pieces(buckets, line, quantities[line.pk]) for line in lines if line.pk in quantities]
+        plan = [_plan_pieces(buckets, line, quantities[line.pk]) for line in lines if line.pk in quantities]
         if request.include_shipping:
-            plan.append(_take_shipping(order, buckets))
+            plan.append(_plan_shipping(order, buckets))
     if sum(line.amount for line in plan) == 0:
         raise RefundRefused(_("Nothing is left to be refunded."))
     return plan
 
 
-def plan_of_amount(order: Order, amount: int) -> list[PlannedLine]:
-    """Decide where an amount takes from that goes back in any case.
+def plan_unconditional_refund(order: Order, amount: int) -> list[PlannedLine]:
+    """Return the planned lines of an amount (JPY) that is refunded even when the order has less than that.
 
-    When the order lacks it, it is what was promised to refunds under way, one of which will not succeed: prepayments
-    carry that, bound to nothing, until `refunds_payable.settle_overdrawn`. The buckets give the rest.
+    The missing part was reserved for refunds in progress, one of which cannot succeed now. It is taken from
+    prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
     """
     try:
-        return refund_plan(order, everything(amount=amount))
+        return plan_refund(order, RefundRequest.of_amount(amount))
     except RefundRefused:
         unallocated = unallocated_money(order)
-    promised: int = (
-        RefundLine.objects.filter(refund__order=order, refund__status__in=UNDER_WAY).aggregate(
-            sum=Sum(F("prepaid") + F("recognised") + F("payable"))
-        )["sum"]
+    reserved: int = (
+        RefundLine.objects.filter(
+            refund__order=order, refund__status__in=Refund.IN_PROGRESS_STATUSES
+        ).aggregate(sum=Sum(F("prepaid") + F("recognised") + F("payable")))["sum"]
         or 0
     )
     in_buckets = (
         sum(bucket.remaining for bucket in tax_buckets(order).values()) if unallocated.is_funded else 0
     )
-    rest = amount - max(0, promised - unallocated.overdrawn)
-    bound = max(0, min(rest, unallocated.excess + unallocated.owed + in_buckets))
-    plan = refund_plan(order, everything(amount=bound)) if bound else []
-    return [*plan, PlannedLine(prepaid=amount - bound)]
+    rest = amount - max(0, reserved - unallocated.overdrawn)
+    available = max(0, min(rest, unallocated.excess + unallocated.owed + in_buckets))
+    plan = plan_refund(order, RefundRequest.of_amount(available)) if available else []
+    return [*plan, PlannedLine(prepaid=amount - available)]
 
 
-def everything(*, amount: int | None = None, reason: str = "") -> RefundRequest:
-    """Ask for an amount, or without one for all that is left: pieces, shipping fee, what is owed."""
-    return RefundRequest(amount=amount, quantities={}, include_shipping=False, restock=False, reason=reason)
-
-
-def _by_amount(
+def _plan_amount(
     amount: int, buckets: Mapping[int, TaxBucket], unallocated: UnallocatedMoney
 ) -> list[PlannedLine]:
     remaining = [bucket.remaining for bucket in buckets.values()]
@@ -134,49 +150,39 @@ def _by_amount(
     return [line for line in plan if line.amount]
 
 
-def _whole(
+def _plan_all(
     order: Order, lines: Sequence[OrderLine], buckets: dict[int, TaxBucket], unallocated: UnallocatedMoney
 ) -> list[PlannedLine]:
     plan = [PlannedLine(payable=unallocated.owed)]
     if unallocated.is_funded:
-        plan += [_take_pieces(buckets, line, pieces) for line in lines if (pieces := _pieces_left(line))]
-        if order.shipping_fee and not shipping_refunded(order):
-            plan.append(_take_shipping(order, buckets))
+        plan += [_plan_pieces(buckets, line, line.refundable) for line in lines if line.refundable]
+        if order.shipping_fee and not is_shipping_refunded(order):
+            plan.append(_plan_shipping(order, buckets))
     else:
         plan.append(PlannedLine(prepaid=unallocated.excess))
-    for bucket in buckets.values():  # what the lines' values did not take
+    for bucket in buckets.values():  # what the values of the lines left over
         plan.append(
             PlannedLine(tax_rate=bucket.rate, prepaid=bucket.prepaid_left, recognised=bucket.recognised_left)
         )
     return [line for line in plan if line.amount or line.quantity]
 
 
-def _pieces_left(line: OrderLine) -> int:
-    """Count the pieces that were not refunded, shipped or not."""
-    return line.quantity - line.cancelled - line.returned
+def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
+    """Return the planned line of some pieces: unshipped ones first, then shipped ones.
 
-
-def _take_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
-    """Take pieces of a line: unshipped ones first, worth what no parcel will recognise, then shipped ones.
-
-    Parcels count a line's value from its first piece on, cancelled pieces from its last one back; so what was
-    shipped and what was cancelled of a line add up to its total, to the yen.
+    Shipments count the value of a line from its first piece on, cancelled pieces from its last piece back. So the
+    shipped and the cancelled pieces of a line add up to its total, to the yen.
     """
-    left = _pieces_left(line)
-    if not 0 < pieces <= left:
-        raise RefundRefused(
-            _("%(title)s: %(left)d pieces can be refunded at most.") % {"title": line.title, "left": left}
-        )
+    require_refundable(line, pieces, minimum=1)
     bucket = buckets.get(line.tax_rate)
     if bucket is None:
         raise RefundRefused(_("The payment does not cover the order: refund an amount instead."))
     unshipped = min(pieces, line.shippable)
     shipped = pieces - unshipped
+    first_unshipped = line.quantity - line.cancelled - unshipped
     buckets[line.tax_rate], before, after = take(
         bucket,
-        prepaid=value_of_pieces(
-            line.total, line.quantity, line.quantity - line.cancelled - unshipped, unshipped
-        ),
+        prepaid=value_of_pieces(line.total, line.quantity, first_unshipped, unshipped),
         recognised=value_of_pieces(line.total, line.quantity, line.returned, shipped),
     )
     return PlannedLine(
@@ -190,9 +196,18 @@ def _take_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) ->
     )
 
 
-def _take_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
+def require_refundable(line: OrderLine, pieces: int, *, minimum: int) -> None:
+    """Raise `RefundRefused` unless at least `minimum` and no more pieces than are left of the line are refunded."""
+    if not minimum <= pieces <= line.refundable:
+        raise RefundRefused(
+            _("%(title)s: %(left)d pieces can be refunded at most.")
+            % {"title": line.title, "left": line.refundable}
+        )
+
+
+def _plan_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
     bucket = buckets.get(SHIPPING_RATE)
-    if bucket is None or not order.shipping_fee or shipping_refunded(order):
+    if bucket is None or not order.shipping_fee or is_shipping_refunded(order):
         raise RefundRefused(_("There is no shipping fee left to be refunded."))
     recognised = order.shipments.exists()
     buckets[SHIPPING_RATE], before, after = take(
@@ -203,6 +218,6 @@ def _take_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
     return PlannedLine(tax_rate=SHIPPING_RATE, quantity=1, prepaid=before, recognised=after)
 
 
-def shipping_refunded(order: Order) -> bool:
-    """Tell whether the shipping fee was refunded, or a refund of it is under way."""
+def is_shipping_refunded(order: Order) -> bool:
+    """Return whether the shipping fee was refunded, or a refund of it is in progress."""
     return RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order).exists()

@@ -77,7 +77,7 @@ def order(
     **address: Any,
 ) -> Order:
     """Place an order of one ceiling light (¥11,000 + ¥500), or of `lines`."""
-    return orders.place(
+    return orders.place_order(
         nonce=nonce or secrets.token_hex(8),
         language=language,
         lines=[line()] if lines is None else lines,

@@ -3,13 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
 from ledger.books.accounts import PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.books.trial_balance import net_balance
-from ledger.models import Order, OutgoingMail, Refund, StockItem
+from ledger.models import Order, OrderEvent, OutgoingMail, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds
 from ledger.stripe import client as stripe_client
@@ -68,6 +70,24 @@ def test_a_paid_order_is_cancelled_and_all_of_its_money_goes_back(sandbox: Sandb
     build.deliver(sandbox)
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("paid", [False, True])
+def test_the_reason_of_a_cancellation_is_written_once(sandbox: Sandbox, paid: bool) -> None:
+    order = build.paid_order(sandbox) if paid else build.order()
+    reason = Order.CancelReason.CUSTOMER
+    with CaptureQueriesContext(connection) as queries:
+        cancellation.cancel(order=order, reason=reason, actor="customer", now=timezone.now())
+    updates = [
+        query["sql"]
+        for query in queries.captured_queries
+        if query["sql"].startswith('UPDATE "ledger_order" SET') and '"cancel_reason" = ' in query["sql"]
+    ]
+    assert len(updates) == 1
+    assert "'customer'" in updates[0]
+    assert order.cancel_reason == reason
+    assert order.events.get(kind=OrderEvent.Kind.CANCELLED).data == {"reason": "customer"}
 
 
 @pytest.mark.django_db

@@ -23,6 +23,7 @@ from ledger.closing import checks, daily_close, evidence
 from ledger.models import Discrepancy, EvidenceFile, JournalEntry, JournalLine, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
+from ledger.sales.refund_requests import store_refund
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
@@ -204,7 +205,7 @@ def test_the_balance_may_move_when_the_refund_begins_and_back_when_it_fails(
         build.fetch(sandbox)
     later(sandbox)
     came_back = end in ("unanswered", "cancelled")
-    assert (state(refund) in refunds.ENDED_BADLY) == came_back
+    assert (state(refund) in Refund.FAILED_STATUSES) == came_back
     assert owed() == (1_000 if came_back else 0)
     assert net_balance(STRIPE_BALANCE) == (before if came_back else before - 1_000)
     assert net_balance(SUSPENSE) == 0
@@ -246,9 +247,14 @@ def test_a_refund_that_exists_at_stripe_is_found_when_its_request_has_changed_si
 ) -> None:
     order = paid(sandbox)
     order.payments.update(method="")  # the event of the charge has not arrived yet
-    wanted = RefundRequest(amount=1_000, quantities={}, include_shipping=False, restock=False, reason="")
     with transaction.atomic():
-        refund = refunds.write(order=order, request=wanted, nonce="form", actor="staff", now=at(TUESDAY, 11))
+        refund = store_refund(
+            order=order,
+            request=RefundRequest.of_amount(1_000),
+            nonce="form",
+            actor="staff",
+            now=at(TUESDAY, 11),
+        )
     stripe_client.create_refund(refund)  # its answer is lost
     order.payments.update(method="konbini")
     again = build.refund(order, 1_000, nonce="form", now=at(TUESDAY, 12))
@@ -264,13 +270,13 @@ def test_stripe_is_asked_once_a_day_about_a_waiting_refund(sandbox: Sandbox) -> 
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     sandbox.ignore_refund(str(refund.stripe_id))
     lose_events(sandbox)
-    assert refunds.ask_about_waiting(now=at(TUESDAY, 23)) == 0
+    assert refunds.update_waiting(now=at(TUESDAY, 23)) == 0
     assert state(refund) == WAITS
-    assert refunds.ask_about_waiting(now=at(TUESDAY, 11) + timedelta(days=1)) == 1
+    assert refunds.update_waiting(now=at(TUESDAY, 11) + timedelta(days=1)) == 1
     assert state(refund) == FAILED
     second = build.refund(order, 1_000, now=at(TUESDAY, 12))
     for _run in range(2):
-        assert refunds.ask_about_waiting(now=at(TUESDAY, 12) + timedelta(days=2)) == 0
+        assert refunds.update_waiting(now=at(TUESDAY, 12) + timedelta(days=2)) == 0
     assert state(second) == WAITS
     assert second.asked_at == at(TUESDAY, 12) + timedelta(days=2)
 

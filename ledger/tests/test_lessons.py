@@ -32,7 +32,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
-from ledger.sales import cancellation, checkout, refunds, stock
+from ledger.sales import cancellation, checkout, refund_requests, refunds, stock
 from ledger.sales.stock import SoldOut
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, WEDNESDAY, at, night_after, paid_by_a_stranger, set_clock
@@ -229,7 +229,7 @@ def test_a_refund_that_failed_later_counts_no_more(sandbox: Sandbox) -> None:
     build.deliver(sandbox)
     build.fetch(sandbox)
     assert order.refunds.get().status == Refund.Status.FAILED
-    assert refunds.refundable(order.payments.get()) == order.total
+    assert refund_requests.refundable_amount(order.payments.get()) == order.total
     assert net_balance(accounts.REFUNDS_PAYABLE, order=order) == -1_000
 
 
@@ -246,7 +246,9 @@ def test_a_refund_is_sent_to_stripe_once_however_often_it_is_asked_for(sandbox: 
     assert build.refund(order, 1_000, nonce="one-form") == first
     Refund.objects.filter(pk=first.pk).update(status=Refund.Status.REQUESTED, stripe_id=None)
     first.refresh_from_db()
-    refunds.send(first, now=build.now_of(sandbox))  # as after a crash before the answer was written down
+    refunds.send_refund(
+        first, now=build.now_of(sandbox)
+    )  # as after a crash before the answer was written down
     build.fetch(sandbox)
     assert [txn.amount for txn in BalanceTransaction.objects.filter(type="refund")] == [-1_000]
 

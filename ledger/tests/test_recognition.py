@@ -37,7 +37,7 @@ from ledger.models import (
     ShipmentLine,
     StockItem,
 )
-from ledger.sales.refund_plan import RefundRefused, RefundRequest, refund_plan
+from ledger.sales.refund_plan import RefundRefused, RefundRequest, plan_refund
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)
@@ -142,11 +142,9 @@ class Case:
             amount=amount,
             quantities={line.pk: n for line, n in zip(self.lines, quantities, strict=False) if n},
             include_shipping=shipping,
-            restock=False,
-            reason="",
         )
         with transaction.atomic():
-            plan = refund_plan(self.order, request)
+            plan = plan_refund(self.order, request)
             number = f"re_{next(NUMBERS)}"
             refund = Refund.objects.create(
                 order=self.order,
@@ -397,11 +395,9 @@ def test_nothing_can_be_refunded_twice() -> None:
 
 def test_a_line_of_another_order_is_refused() -> None:
     other, case = worked(), worked()
-    request = RefundRequest(
-        amount=None, quantities={other.lines[0].pk: 1}, include_shipping=False, restock=False, reason=""
-    )
+    request = RefundRequest.of_pieces({other.lines[0].pk: 1})
     with pytest.raises(RefundRefused):
-        refund_plan(case.order, request)
+        plan_refund(case.order, request)
 
 
 def test_a_refund_with_another_amount_than_ours_goes_to_suspense() -> None:

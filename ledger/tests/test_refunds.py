@@ -23,7 +23,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
-from ledger.sales import refunds
+from ledger.sales import refund_requests, refunds
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
@@ -238,7 +238,7 @@ def test_a_pending_refund_that_fails_later_does_not_count_and_is_owed(sandbox: S
     build.deliver(sandbox)
     refund.refresh_from_db()
     assert refund.status == Refund.Status.FAILED
-    assert refunds.refundable(order.payments.get()) == order.total
+    assert refund_requests.refundable_amount(order.payments.get()) == order.total
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_FAILED
     build.fetch(sandbox)
     assert net_balance(REFUNDS_PAYABLE, order=order) == -2_000
@@ -294,7 +294,7 @@ def test_a_refund_made_in_stripes_dashboard_gets_a_row_and_its_place_in_the_book
     build.deliver(sandbox)
     build.deliver(sandbox)
     assert sorted(order.refunds.values_list("amount", "status")) == [(500, "succeeded"), (1_500, "succeeded")]
-    assert refunds.refundable(payment) == 9_500
+    assert refund_requests.refundable_amount(payment) == 9_500
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == -9_500
     assert not Discrepancy.objects.exists()

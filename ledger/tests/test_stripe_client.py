@@ -19,7 +19,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Request, Response, Sandbox, adapter
 from kikaku.testing import engine_missing
 from ledger.models import Refund
-from ledger.sales import refunds
+from ledger.sales import refund_requests
 from ledger.stripe import client as stripe_client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.testing import build
@@ -265,4 +265,4 @@ def test_the_stand_in_over_http_and_in_process_share_their_state(
         assert refund.status == Refund.Status.SUCCEEDED
         settings.STRIPE_API_BASE = ""
     assert stripe_client.find_refund(refund) is not None
-    assert refunds.refundable(order.payments.get()) == order.total - 300
+    assert refund_requests.refundable_amount(order.payments.get()) == order.total - 300

@@ -26,7 +26,6 @@ from ledger.models import (
     DailyClose,
     Order,
     OrderEvent,
-    OrderLine,
     OutgoingMail,
     Refund,
     StockItem,
@@ -216,7 +215,7 @@ class _History:
         )
         lines = [self._line(variant, english=english, now=now) for variant in chosen]
         goods = sum(line.unit_price * line.quantity for line in lines)
-        order = orders.place(
+        order = orders.place_order(
             nonce=f"demo-{self.run}-{self.first:%y%m%d}-{number}",
             language="en" if english else "ja",
             lines=lines,
@@ -363,7 +362,7 @@ class _History:
 
     def _refund(self, order: Order, what: str, now: datetime) -> None:
         order.refresh_from_db()
-        lines = [line for line in order.lines.order_by("position") if _pieces_left(line)]
+        lines = [line for line in order.lines.order_by("position") if line.refundable]
         if not lines:
             return
         try:
@@ -372,7 +371,6 @@ class _History:
                 request=refunds.RefundRequest(
                     amount=max(1, order.total // 5) if what == "amount" else None,
                     quantities={lines[0].pk: 1} if what == "line" else {},
-                    include_shipping=False,
                     restock=what != "amount",
                     reason={"whole": "お客様のご都合", "line": "一部返品", "amount": "箱のへこみ"}[what],
                 ),
@@ -420,10 +418,6 @@ class _History:
 
 def _discard(_value: object) -> None:
     """Discard the return value of an action."""
-
-
-def _pieces_left(line: OrderLine) -> int:
-    return line.quantity - line.cancelled - line.returned
 
 
 def _address(person: Person) -> orders.Address:

@@ -112,7 +112,7 @@ def test_an_expired_order_offers_the_same_goods_again(client: Client, sandbox: S
 def test_a_payment_after_the_end_of_an_order_is_shown_as_charged(client: Client, sandbox: Sandbox) -> None:
     order = with_voucher(sandbox)
     with transaction.atomic():
-        orders.end(order, reason=Order.CancelReason.EXPIRED, actor="test", now=timezone.now())
+        orders.cancel_order(order, reason=Order.CancelReason.EXPIRED, actor="test", now=timezone.now())
     sandbox.pay_voucher(session_of(order))
     build.deliver(sandbox)
     page = page_of(client, order)

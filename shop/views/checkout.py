@@ -124,7 +124,7 @@ def place(request: HttpRequest) -> HttpResponse:
     if request.POST.get("fingerprint") != quote.fingerprint or not quote.is_orderable:
         return render_changed_confirmation(request, cart, quote, changed=True)
     try:
-        order = orders.place(
+        order = orders.place_order(
             nonce=nonce,
             language="en" if get_language() == "en" else "ja",
             lines=[

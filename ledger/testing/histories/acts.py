@@ -79,7 +79,7 @@ class Place:
     def __call__(self, world: World) -> None:
         nonce = world.new_nonce("order")
         for _click in range(self.clicks):
-            placed = orders.place(
+            placed = orders.place_order(
                 nonce=nonce,
                 language="ja",
                 lines=[
@@ -313,7 +313,6 @@ class Refund:
             quantities={line.pk: pieces for line, pieces in zip(lines, self.pieces, strict=False)},
             include_shipping=self.shipping,
             restock=self.restock,
-            reason="",
         )
         nonce = world.new_nonce("refund")
         for _click in range(self.clicks):

@@ -39,7 +39,7 @@ JOBS: dict[str, Callable[..., Any]] = {
     "balance": balance.fetch_new,
     "checkouts": checkout.expire_due,
     "refunds": refunds.send_requested,
-    "waiting refunds": refunds.ask_about_waiting,
+    "waiting refunds": refunds.update_waiting,
     "mail": mail.send_due,
 }
 

@@ -1,0 +1,200 @@
+"""Refunds as rows: what can be refunded is decided and stored here, before Stripe is called.
+
+The row's nonce becomes Stripe's idempotency key, so that a double click, a retry and the job move the money once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Sum
+from django.utils.translation import gettext as _
+
+from kikaku.transactions import require_transaction, unit_of_work
+from ledger.models import Order, OrderEvent, OrderLine, Payment, Refund, RefundLine
+from ledger.models.orders import OrderStatus
+from ledger.sales import history, stock
+from ledger.sales.refund_plan import (
+    PlannedLine,
+    RefundRefused,
+    RefundRequest,
+    is_shipping_refunded,
+    plan_refund,
+    plan_unconditional_refund,
+    require_refundable,
+)
+
+
+def refundable_amount(payment: Payment) -> int:
+    """Return how much of a payment (JPY) can still be refunded."""
+    refunded = payment.refunds.not_failed().aggregate(sum=Sum("amount"))["sum"] or 0
+    return payment.amount - refunded
+
+
+@unit_of_work
+def preview_amount(*, order: Order, request: RefundRequest) -> int:
+    """Return the amount (JPY) that the customer would get: the refund is stored and rolled back.
+
+    Raises `RefundRefused` exactly as the refund would.
+    """
+    order = Order.objects.lock(order.pk)
+    refund = store_refund(order=order, request=request, nonce="preview", actor="", now=order.placed_at)
+    transaction.set_rollback(True)
+    return refund.amount
+
+
+def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+    """Store a refund with its lines and move its pieces, inside the caller's transaction, with the order locked.
+
+    The same nonce returns the same refund. The state of the order is left to the caller. Raises `RefundRefused` when
+    the order does not have what is asked for.
+    """
+    require_transaction()
+    stored = Refund.objects.filter(nonce=nonce).first()
+    if stored is not None:
+        if stored.order_id != order.pk:
+            raise RefundRefused(_("This form belongs to another order. Please open it again."))
+        return stored
+    if order.status == OrderStatus.PENDING:
+        raise RefundRefused(_("The order is not paid: there is nothing to refund."))
+    lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
+    _check_quantities(lines, request.quantities)
+    plan = plan_refund(order, request)
+    _check_something_left_to_ship(order, lines, plan)
+    amount = sum(part.amount for part in plan)
+    refund = Refund.objects.create(
+        order=order,
+        payment=_choose_payment(order, amount),
+        nonce=nonce,
+        amount=amount,
+        reason=request.reason[:200],
+        restock=request.restock,
+        requested_at=now,
+        actor=actor,
+    )
+    store_lines(refund, plan)
+    _move_pieces(refund, lines, plan, now=now)
+    record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=actor, now=now, reason=refund.reason)
+    return refund
+
+
+def return_payment(payment: Payment, *, reason: str, now: datetime) -> Refund:
+    """Store a refund of what is left of a payment that must not be kept, inside the caller's transaction.
+
+    The job sends it. The same payment returns the same refund. A part of it may have been refunded in Stripe's
+    dashboard; the caller makes sure that something is left.
+    """
+    require_transaction()
+    nonce = f"payment-{payment.payment_intent}"[:64]
+    stored = Refund.objects.filter(nonce=nonce).first()
+    if stored is not None:
+        return stored
+    refund = Refund.objects.create(
+        order_id=payment.order_id,
+        payment=payment,
+        nonce=nonce,
+        amount=refundable_amount(payment),
+        reason=reason,
+        requested_at=now,
+    )
+    store_lines(refund, plan_unconditional_refund(refund.order, refund.amount))
+    record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.SYSTEM, now=now, reason=reason)
+    return refund
+
+
+def store_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:
+    """Store the lines of a refund."""
+    RefundLine.objects.bulk_create(
+        RefundLine(
+            refund=refund,
+            order_line_id=part.order_line_id,
+            tax_rate=part.tax_rate,
+            quantity=part.quantity,
+            prepaid=part.prepaid,
+            recognised=part.recognised,
+            payable=part.payable,
+        )
+        for part in plan
+    )
+
+
+def record_event(kind: OrderEvent.Kind, refund: Refund, *, actor: str, now: datetime, **data: Any) -> None:
+    """Record an act on a refund in its order's history; a refund may wait several times."""
+    fact = f"refund:{refund.pk}"
+    if kind in (OrderEvent.Kind.REFUND_WAITING, OrderEvent.Kind.REFUND_PENDING):
+        fact = history.repeatable(fact, now)
+    history.record(
+        refund.order_id,
+        kind,
+        actor=actor,
+        now=now,
+        fact=fact,
+        refund=refund.pk,
+        amount=refund.amount,
+        **data,
+    )
+
+
+def _check_quantities(lines: Mapping[int, OrderLine], quantities: Mapping[int, int]) -> None:
+    """Raise `RefundRefused` for lines of another order, and for more pieces than are left."""
+    for line_id, quantity in quantities.items():
+        line = lines.get(line_id)
+        if line is None:
+            raise RefundRefused(_("A line belongs to another order. Please open the form again."))
+        require_refundable(line, quantity, minimum=0)
+
+
+def _check_something_left_to_ship(
+    order: Order, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine]
+) -> None:
+    """Raise `RefundRefused` when the shipping fee would be kept although nothing of the order is left to ship."""
+    unshipped = {part.order_line_id: part.unshipped for part in plan if part.unshipped}
+    if order.status != OrderStatus.PAID or not unshipped or not order.shipping_fee:
+        return
+    fee_included = any(part.order_line_id is None and part.quantity for part in plan)
+    if is_shipping_refunded(order):
+        return
+    if not fee_included and all(line.shippable <= unshipped.get(pk, 0) for pk, line in lines.items()):
+        raise RefundRefused(
+            _("Nothing would be left to ship. Refund the shipping fee too, or keep at least one piece.")
+        )
+
+
+def _choose_payment(order: Order, amount: int) -> Payment:
+    """Return the first payment of which the amount can be refunded. Raises `RefundRefused` when there is none."""
+    refundable = {
+        payment: refundable_amount(payment) for payment in order.payments.order_by("captured_at", "pk")
+    }
+    for payment, left in refundable.items():
+        if left >= amount:
+            return payment
+    raise RefundRefused(
+        _("¥%(left)s can be refunded at most.") % {"left": f"{max(refundable.values(), default=0):,}"}
+    )
+
+
+def _move_pieces(
+    refund: Refund, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine], *, now: datetime
+) -> None:
+    """Release the unshipped pieces of a refund, and take the shipped ones back to stock if that was asked for."""
+    to_release: dict[int, int] = {}
+    for part in plan:
+        if part.order_line_id is None or not part.quantity:
+            continue
+        line = lines[part.order_line_id]
+        OrderLine.objects.filter(pk=line.pk).update(
+            cancelled=F("cancelled") + part.unshipped,
+            reserved=F("reserved") - part.unshipped,
+            returned=F("returned") + part.shipped,
+        )
+        to_release[line.item_id] = to_release.get(line.item_id, 0) + part.unshipped
+        if part.shipped and refund.restock:
+            stock.take_back(
+                line.item_id,
+                part.shipped,
+                source=f"refund:{refund.pk}:{line.pk}",
+                actor=refund.actor,
+                now=now,
+            )
+    stock.release(to_release)

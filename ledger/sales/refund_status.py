@@ -1,0 +1,158 @@
+"""The status of a refund, as Stripe reports it: moved forward once, with the postings and mails of each move."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from kikaku.days import business_day
+from kikaku.transactions import require_transaction
+from ledger.books import refunds_payable
+from ledger.books.discrepancies import note_discrepancy
+from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
+from ledger.sales import history, mail
+from ledger.sales.refund_plan import plan_unconditional_refund
+from ledger.sales.refund_requests import record_event, store_lines
+from ledger.stripe.methods import method_named
+from ledger.stripe.timestamps import from_timestamp
+
+# A later report never moves a refund back: a succeeded refund may still fail, nothing else. A waiting refund may
+# change between waiting for the customer and waiting for the bank.
+STATUS_RANK: dict[str, int] = {
+    Refund.Status.REQUESTED: 0,
+    Refund.Status.REQUIRES_ACTION: 1,
+    Refund.Status.PENDING: 1,
+    Refund.Status.SUCCEEDED: 2,
+    Refund.Status.FAILED: 3,
+    Refund.Status.CANCELED: 3,
+}
+STATUS_AT_STRIPE: dict[str, Refund.Status] = {  # any other status means pending
+    "requires_action": Refund.Status.REQUIRES_ACTION,
+    "succeeded": Refund.Status.SUCCEEDED,
+    "failed": Refund.Status.FAILED,
+    "canceled": Refund.Status.CANCELED,
+}
+STATUS_EVENTS: dict[str, OrderEvent.Kind] = {
+    Refund.Status.REQUIRES_ACTION: OrderEvent.Kind.REFUND_WAITING,
+    Refund.Status.PENDING: OrderEvent.Kind.REFUND_PENDING,
+    Refund.Status.SUCCEEDED: OrderEvent.Kind.REFUND_SUCCEEDED,
+    Refund.Status.FAILED: OrderEvent.Kind.REFUND_FAILED,
+    Refund.Status.CANCELED: OrderEvent.Kind.REFUND_CANCELLED,
+}
+
+
+class UnknownPayment(Exception):
+    """A refund at Stripe of a payment that is not, or not yet, in our books."""
+
+
+def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
+    """Apply the state of a refund at Stripe inside the caller's transaction; return our refund.
+
+    A refund made in Stripe's dashboard gets a row. Raises `UnknownPayment` when its payment is not in our books.
+    """
+    require_transaction()
+    refund = _find_or_adopt(stripe_refund, now=now)
+    Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=stripe_refund["id"])
+    _move_to(
+        refund,
+        STATUS_AT_STRIPE.get(stripe_refund["status"] or "", Refund.Status.PENDING),
+        created=from_timestamp(stripe_refund["created"]),
+        failure_reason=stripe_refund.get("failure_reason") or "",
+        has_moved_money=stripe_refund.get("balance_transaction") is not None,
+        now=now,
+    )
+    return refund
+
+
+def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
+    """Mark a refund that Stripe refused as failed before any money moved, inside the caller's transaction."""
+    Order.objects.lock(refund.order_id)
+    _move_to(refund, Refund.Status.FAILED, created=now, failure_reason=reason, has_moved_money=False, now=now)
+
+
+def _find_or_adopt(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
+    """Return the row of a refund at Stripe with its order locked, found by its id or by the nonce in its metadata.
+
+    A refund without a row was made in Stripe's dashboard: its row is written.
+    """
+    nonce = dict(stripe_refund.get("metadata") or {}).get("refund", "")
+    is_known = Q(stripe_id=stripe_refund["id"]) | (Q(nonce=nonce, stripe_id=None) if nonce else Q(pk__in=[]))
+    refund = Refund.objects.filter(is_known).first()
+    if refund is not None:
+        Order.objects.lock(refund.order_id)
+        return Refund.objects.get(pk=refund.pk)
+    intent, charge = stripe_refund.get("payment_intent"), stripe_refund.get("charge")
+    payment = Payment.objects.filter(Q(payment_intent=intent or "-") | Q(charge=charge or "-")).first()
+    if payment is None:
+        raise UnknownPayment(str(intent or charge or stripe_refund["id"]))
+    order = Order.objects.lock(payment.order_id)
+    # a concurrent event may have written the row before the lock was ours
+    refund = Refund.objects.filter(stripe_id=stripe_refund["id"]).first()
+    return refund or _adopt(stripe_refund, payment, order, now=now)
+
+
+def _adopt(stripe_refund: Mapping[str, Any], payment: Payment, order: Order, *, now: datetime) -> Refund:
+    """Write and return the row of a refund that was made in Stripe's dashboard, as a refund of an amount."""
+    refund = Refund.objects.create(
+        order=order,
+        payment=payment,
+        nonce=f"stripe-{stripe_refund['id']}"[:64],
+        stripe_id=stripe_refund["id"],
+        amount=stripe_refund["amount"],
+        reason=_("made at Stripe, not in the shop"),
+        requested_at=now,
+        actor="Stripe",
+    )
+    store_lines(refund, plan_unconditional_refund(refund.order, refund.amount))
+    record_event(
+        OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.STRIPE, now=now, reason=refund.reason
+    )
+    return refund
+
+
+def _move_to(
+    refund: Refund,
+    status: Refund.Status,
+    *,
+    created: datetime,
+    failure_reason: str,
+    has_moved_money: bool,
+    now: datetime,
+) -> None:
+    """Move a refund forward and do what belongs to the move, once, because the update is conditional.
+
+    `created` is when the refund was created at Stripe, however late it is reported.
+    """
+    allowed = [
+        before
+        for before, rank in STATUS_RANK.items()
+        if rank < STATUS_RANK[status] or {before, status} == set(Refund.WAITING_STATUSES)
+    ]
+    if not Refund.objects.filter(pk=refund.pk, status__in=allowed).update(
+        status=status, failure_reason=failure_reason[:200]
+    ):
+        return
+    refund.refresh_from_db(fields=["status", "stripe_id", "failure_reason"])
+    message = {"message": failure_reason[:200]} if failure_reason else {}
+    record_event(STATUS_EVENTS[status], refund, actor=history.STRIPE, now=now, **message)
+    method = method_named(refund.payment.method)
+    context = {"refund": refund, "to_bank_account": method.refunds_to_bank_account}
+    if status == Refund.Status.REQUIRES_ACTION:
+        refunds_payable.post_waiting_refund(refund, since=created, now=now)
+        mail.queue(method.refund_waits_mail, refund.order, f"refund:{refund.pk}", context, now=now)
+    elif status == Refund.Status.SUCCEEDED:
+        mail.queue(OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", context, now=now)
+    elif status in Refund.FAILED_STATUSES:
+        if not has_moved_money:
+            refunds_payable.post_failed_refund(refund, now=now)
+        refunds_payable.settle_overdrawn(refund, now=now)
+        note_discrepancy(
+            Discrepancy.Kind.REFUND_FAILED,
+            refund.stripe_id or f"refund {refund.pk}",
+            day=business_day(now),
+            amount=refund.amount,
+            detail=f"{refund.order.number}: ¥{refund.amount} are owed to the customer; {failure_reason}",
+            now=now,
+        )
