@@ -1,25 +1,23 @@
-"""Compare a day one by one, in both directions: Stripe's transactions, charges and refunds with our rows. ¥0 tolerance."""
+"""Reconciliation: Stripe's transactions, charges and refunds of a day against our rows, in both directions, to the yen."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from django.db.models import Exists, OuterRef
 
 from kikaku.days import day_bounds
-from ledger.ingest.balance import Reading
-from ledger.ingest.snapshot import ChargeReading, RefundReading, StripeDay
+from ledger.ingest.backfill import unmatched_charges, unmatched_refunds
+from ledger.ingest.readings import ChargeReading, RefundReading, TransactionReading
+from ledger.ingest.snapshot import StripeSnapshot
 from ledger.models import BalanceTransaction, Discrepancy, Order, Payment, Refund
 
-CHUNK = 100  # ids per query: Cloudflare D1 binds no more
-ROWS = 2000  # read from the database at once
-ENDED_BADLY = frozenset({"failed", "canceled"})
+ROWS_AT_ONCE = 2000  # read from the database at once
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What does not agree: a discrepancy to be."""
+    """One thing on which Stripe and our books do not agree."""
 
     kind: str  # Discrepancy.Kind
     object_id: str
@@ -27,41 +25,27 @@ class Difference:
     detail: str = ""
 
 
-def compare(facts: StripeDay) -> list[Difference]:
-    """Give every difference of a day between Stripe and our rows, after both were caught up."""
+def compare(snapshot: StripeSnapshot) -> list[Difference]:
+    """Return every difference between a snapshot that was recorded and our rows."""
     return [
-        *_transactions(facts),
-        *_charges(facts.charges),
-        *_payments(facts),
-        *_paid_orders(facts),
-        *_refunds(facts.refunds),
-        *_own_refunds(facts),
+        *_transactions(snapshot),
+        *_charges(snapshot.charges),
+        *_payments(snapshot),
+        *_paid_orders(snapshot),
+        *_refunds(snapshot.refunds),
+        *_own_refunds(snapshot),
     ]
 
 
-def unheard(facts: StripeDay) -> tuple[list[str], list[str]]:
-    """Give the charges and the refunds of a day that our rows do not know, or not so: their events are late or lost."""
-    return (
-        [difference.object_id for difference in _charges(facts.charges)],
-        [difference.object_id for difference in _refunds(facts.refunds)],
-    )
-
-
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
-
-
-def _transactions(facts: StripeDay) -> Iterator[Difference]:
+def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Compare the listed transactions with the stored ones, field by field."""
-    told = {reading.id: reading for reading in facts.transactions if reading.currency == "jpy"}
-    stored = BalanceTransaction.objects.filter(day=facts.day).order_by("created", "id")
+    listed = {reading.id: reading for reading in snapshot.transactions if reading.currency == "jpy"}
+    stored = BalanceTransaction.objects.filter(day=snapshot.day).order_by("created", "id")
     for pk, kind, source, amount, fee, fee_tax, net, created in stored.values_list(
         "id", "type", "source", "amount", "fee", "fee_tax", "net", "created"
-    ).iterator(ROWS):
+    ).iterator(ROWS_AT_ONCE):
         ours = (kind, source, amount, fee, fee_tax, net, created)
-        reading = told.pop(pk, None)
+        reading = listed.pop(pk, None)
         if reading is None:
             yield Difference(
                 Discrepancy.Kind.MISSING_AT_STRIPE,
@@ -76,13 +60,13 @@ def _transactions(facts: StripeDay) -> Iterator[Difference]:
                 reading.net - net,
                 f"Stripe says {theirs}, our books {ours}",
             )
-    for reading in told.values():
+    for reading in listed.values():
         yield Difference(
             Discrepancy.Kind.MISSING_IN_BOOKS, reading.id, reading.net, f"{reading.type} {reading.source}"
         )
 
 
-def _fields(reading: Reading) -> tuple[str, str, int, int, int, int, datetime]:
+def _fields(reading: TransactionReading) -> tuple[str, str, int, int, int, int, datetime]:
     return (
         reading.type,
         reading.source,
@@ -95,36 +79,34 @@ def _fields(reading: Reading) -> tuple[str, str, int, int, int, int, datetime]:
 
 
 def _charges(charges: Sequence[ChargeReading]) -> Iterator[Difference]:
-    """Find the payment of each charge that captured money."""
-    captured = {charge.id: charge for charge in charges if charge.status == "succeeded"}
-    for chunk in _chunks(captured):
-        ours = dict(Payment.objects.filter(charge__in=chunk).values_list("charge", "amount"))
-        for charge_id in chunk:
-            charge = captured[charge_id]
-            if charge_id not in ours:
-                yield Difference(
-                    Discrepancy.Kind.MISSING_IN_BOOKS,
-                    charge_id,
-                    charge.amount_captured,
-                    f"charge {charge_id} has no payment of ours",
-                )
-            elif ours[charge_id] != charge.amount_captured or charge.currency != "jpy":
-                yield Difference(
-                    Discrepancy.Kind.AMOUNT,
-                    charge_id,
-                    charge.amount_captured - ours[charge_id],
-                    f"Stripe captured {charge.amount_captured} {charge.currency}, our payment says {ours[charge_id]}",
-                )
+    """Compare each charge that captured money with our payment."""
+    for charge, ours in unmatched_charges(charges):
+        if ours is None:
+            yield Difference(
+                Discrepancy.Kind.MISSING_IN_BOOKS,
+                charge.id,
+                charge.amount_captured,
+                f"charge {charge.id} has no payment of ours",
+            )
+        else:
+            yield Difference(
+                Discrepancy.Kind.AMOUNT,
+                charge.id,
+                charge.amount_captured - ours,
+                f"Stripe captured {charge.amount_captured} {charge.currency}, our payment says {ours}",
+            )
 
 
-def _payments(facts: StripeDay) -> Iterator[Difference]:
-    """Find the charge of each payment of the day, here or among the transactions of a neighbouring day."""
-    listed = {charge.id for charge in facts.charges if charge.status == "succeeded"}
-    start, end = day_bounds(facts.day)
+def _payments(snapshot: StripeSnapshot) -> Iterator[Difference]:
+    """Find the charge of each payment of the day, or a transaction of that charge on any day."""
+    listed = {charge.id for charge in snapshot.charges if charge.status == "succeeded"}
+    start, end = day_bounds(snapshot.day)
     payments = Payment.objects.filter(captured_at__gte=start, captured_at__lt=end).order_by(
         "captured_at", "pk"
     )
-    for charge, intent, amount in payments.values_list("charge", "payment_intent", "amount").iterator(ROWS):
+    for charge, intent, amount in payments.values_list("charge", "payment_intent", "amount").iterator(
+        ROWS_AT_ONCE
+    ):
         if charge in listed or BalanceTransaction.objects.filter(source=charge).exists():
             continue
         yield Difference(
@@ -135,13 +117,13 @@ def _payments(facts: StripeDay) -> Iterator[Difference]:
         )
 
 
-def _paid_orders(facts: StripeDay) -> Iterator[Difference]:
+def _paid_orders(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Find the payment of each order that became paid within the day."""
-    start, end = day_bounds(facts.day)
+    start, end = day_bounds(snapshot.day)
     unpaid = Order.objects.filter(paid_at__gte=start, paid_at__lt=end).exclude(
         Exists(Payment.objects.filter(order=OuterRef("pk"), amount=OuterRef("total")))
     )
-    for order in unpaid.order_by("pk").iterator(ROWS):
+    for order in unpaid.order_by("pk").iterator(ROWS_AT_ONCE):
         yield Difference(
             Discrepancy.Kind.MISSING_AT_STRIPE,
             order.number,
@@ -151,43 +133,39 @@ def _paid_orders(facts: StripeDay) -> Iterator[Difference]:
 
 
 def _refunds(refunds: Sequence[RefundReading]) -> Iterator[Difference]:
-    """Find our refund for each one at Stripe."""
-    told = {refund.id: refund for refund in refunds}
-    for chunk in _chunks(told):
-        ours = {str(refund.stripe_id): refund for refund in Refund.objects.filter(stripe_id__in=chunk)}
-        for refund_id in chunk:
-            theirs, row = told[refund_id], ours.get(refund_id)
-            if row is None:
-                yield Difference(
-                    Discrepancy.Kind.MISSING_IN_BOOKS,
-                    refund_id,
-                    -theirs.amount,
-                    f"refund {refund_id} is none of ours",
-                )
-            elif row.amount != theirs.amount:
-                yield Difference(
-                    Discrepancy.Kind.AMOUNT,
-                    refund_id,
-                    row.amount - theirs.amount,
-                    f"Stripe refunded {theirs.amount}, our refund says {row.amount}",
-                )
-            elif (row.status in ENDED_BADLY) != (theirs.status in ENDED_BADLY):
-                yield Difference(
-                    Discrepancy.Kind.AMOUNT,
-                    refund_id,
-                    0,
-                    f"Stripe says {theirs.status}, our refund says {row.status}",
-                )
+    """Compare each refund at Stripe with ours."""
+    for theirs, ours in unmatched_refunds(refunds):
+        if ours is None:
+            yield Difference(
+                Discrepancy.Kind.MISSING_IN_BOOKS,
+                theirs.id,
+                -theirs.amount,
+                f"refund {theirs.id} is none of ours",
+            )
+        elif ours.amount != theirs.amount:
+            yield Difference(
+                Discrepancy.Kind.AMOUNT,
+                theirs.id,
+                ours.amount - theirs.amount,
+                f"Stripe refunded {theirs.amount}, our refund says {ours.amount}",
+            )
+        else:
+            yield Difference(
+                Discrepancy.Kind.AMOUNT,
+                theirs.id,
+                0,
+                f"Stripe says {theirs.status}, our refund says {ours.status}",
+            )
 
 
-def _own_refunds(facts: StripeDay) -> Iterator[Difference]:
-    """Find the transaction of each refund that our rows call succeeded."""
-    start, end = day_bounds(facts.day)
-    listed = {refund.id for refund in facts.refunds}
+def _own_refunds(snapshot: StripeSnapshot) -> Iterator[Difference]:
+    """Find each refund that our rows call succeeded, or a transaction of it on any day."""
+    start, end = day_bounds(snapshot.day)
+    listed = {refund.id for refund in snapshot.refunds}
     ours = Refund.objects.filter(
         requested_at__gte=start, requested_at__lt=end, status=Refund.Status.SUCCEEDED
     ).annotate(moved=Exists(BalanceTransaction.objects.filter(source=OuterRef("stripe_id"))))
-    for refund in ours.order_by("pk").iterator(ROWS):
+    for refund in ours.order_by("pk").iterator(ROWS_AT_ONCE):
         if refund.stripe_id not in listed and not refund.moved:
             yield Difference(
                 Discrepancy.Kind.MISSING_AT_STRIPE,

@@ -249,8 +249,8 @@ def _transactions(close: DailyClose, put_away: dict[str, Any]) -> Iterator[Findi
             "fee": txn.fee,
             "fee_tax": txn.fee_tax,
             "net": txn.net,
-            "created": evidence.instant(txn.created),
-            "available_on": evidence.instant(txn.available_on),
+            "created": evidence.format_instant(txn.created),
+            "available_on": evidence.format_instant(txn.available_on),
         }
         for field, value in found.items():
             if row[field] != value:

@@ -1,18 +1,14 @@
 """Stripe's balance transactions: read, stored and posted, a page of them in one database transaction.
 
-A transaction may be read before the webhook that tells of its payment, or that webhook may never come. Stripe is then
+A transaction may be read before the webhook of its payment arrives, and that webhook may never arrive. Stripe is then
 asked for the charge or refund itself, so that no money of an order is posted without the order.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
-from sys import intern
-from typing import Any
 
 from django.db import OperationalError, connection
 from django.db.models import Max
@@ -22,46 +18,18 @@ from kikaku.transactions import unit_of_work
 from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy
+from ledger.ingest.backfill import ask, backfill
+from ledger.ingest.readings import TransactionReading, read_transaction
 from ledger.models import BalanceTransaction, Discrepancy, Refund
-from ledger.sales import payments, refund_status
-from ledger.stripe import captures, client
-from ledger.stripe.captures import CapturedPayment
-from ledger.stripe.client import StripeRefused
-from ledger.stripe.timestamps import from_timestamp
+from ledger.stripe import client
 
-logger = logging.getLogger(__name__)
-
-PAGE = 200  # at most; an engine that binds fewer parameters gets smaller ones
+PAGE_SIZE = 200  # readings, at most; smaller where the engine binds fewer parameters
 COLUMNS = tuple(field.attname for field in BalanceTransaction._meta.concrete_fields)
-CELLS = attrgetter(*COLUMNS)
-OVERLAP = timedelta(hours=2)  # read again what was read: Stripe may show a transaction after a younger one
-PATIENCE = timedelta(hours=1)  # how long a charge may wait for the event that makes its payment
-AHEAD = timedelta(days=1)  # our clock may be behind Stripe's
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A balance transaction as Stripe tells it: the fields that we keep, no personal data. JPY, UTC instants."""
-
-    id: str
-    type: str
-    source: str
-    amount: int
-    fee: int
-    fee_tax: int
-    net: int
-    currency: str
-    created: datetime
-    available_on: datetime
-    description: str
-
-
-@dataclass(frozen=True)
-class Told:
-    """What Stripe answered about charges and refunds that our rows did not know."""
-
-    charges: list[dict[str, Any]]
-    refunds: list[dict[str, Any]]
+ROW_VALUES = attrgetter(*COLUMNS)
+REFETCH_OVERLAP = timedelta(hours=2)  # fetched again: Stripe may show a transaction after a younger one
+WEBHOOK_GRACE_PERIOD = timedelta(hours=1)  # how long a charge may wait for the event of its payment
+CLOCK_TOLERANCE = timedelta(days=1)  # our clock may be behind Stripe's
+FIRST_FETCH = timedelta(days=30)
 
 
 @dataclass
@@ -70,159 +38,86 @@ class FetchResult:
 
     seen: int = 0
     posted: int = 0
-    waiting: list[str] = field(default_factory=list)  # charges whose event has not come yet
+    waiting: list[str] = field(default_factory=list)  # transactions whose event has not arrived yet
 
 
-def reading_of(told: Mapping[str, Any]) -> Reading:
-    """Take from Stripe's object what we keep of it."""
-    return Reading(
-        id=told["id"],
-        type=intern(told["type"]),
-        source=told["source"] or "",
-        amount=told["amount"],
-        fee=told["fee"],
-        fee_tax=sum(detail["amount"] for detail in told["fee_details"] if detail["type"] == "tax"),
-        net=told["net"],
-        currency=intern(told["currency"]),
-        created=from_timestamp(told["created"]),
-        available_on=from_timestamp(told["available_on"]),
-        description=told["description"] or "",
-    )
+def fetch(*, created_from: datetime, created_until: datetime, now: datetime) -> FetchResult:
+    """Fetch the transactions with from ≤ `created` < until and post those that are new.
+
+    Raises `StripeUnavailable`, `StripeRefused`. What was stored before the error stays stored.
+    """
+    return record_transactions(read(created_from, created_until), now=now)
 
 
-def read(created_from: datetime, created_until: datetime) -> list[Reading]:
-    """List the balance transactions with from ≤ `created` < until at Stripe, oldest first.
+def fetch_new(*, now: datetime) -> FetchResult:
+    """Fetch and post the transactions since the last known one; the two hours before it are fetched again.
+
+    The first fetch goes back 30 days. Older transactions belong to the opening balance or to the daily close.
+    Raises as `fetch` does.
+    """
+    last: datetime | None = BalanceTransaction.objects.aggregate(last=Max("created"))["last"]
+    since = now - FIRST_FETCH if last is None else min(last, now) - REFETCH_OVERLAP
+    readings = read(since, now + CLOCK_TOLERANCE)
+    return record_transactions(readings, now=now, grace_period=WEBHOOK_GRACE_PERIOD)
+
+
+def read(created_from: datetime, created_until: datetime) -> list[TransactionReading]:
+    """Return Stripe's balance transactions with from ≤ `created` < until, oldest first.
 
     Raises `StripeUnavailable`, `StripeRefused`. A network call: never inside a transaction.
     """
-    found = [reading_of(told) for told in client.list_balance_transactions(created_from, created_until)]
-    found.reverse()
-    return sorted(found, key=lambda reading: reading.created)  # stable: Stripe's order within a second
+    answers = client.list_balance_transactions(created_from, created_until)
+    readings = [read_transaction(answer) for answer in answers]
+    readings.reverse()
+    return sorted(readings, key=lambda reading: reading.created)  # stable: Stripe's order within a second
 
 
-def pages(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-    """Cut readings into pages whose ids can be asked for in one query, besides a few other parameters."""
+# ── Our rows behind a transaction ────────────────────────────────────────────────────────────────────────
+
+
+def unstored(readings: Iterable[TransactionReading]) -> list[TransactionReading]:
+    """Return the readings that are not stored. One query a page."""
+    return [reading for page in _pages(readings) for reading in _unstored_of(page)]
+
+
+def unknown_sources(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
+    """Return the charges and the refunds behind unstored readings that no row of ours knows. Two queries a page."""
+    unknown = [
+        reading
+        for page in _pages(readings)
+        for rows in [_local_rows(page)]
+        for reading in page
+        if _lacks_row(reading, rows)
+    ]
+    return _by_kind(unknown)
+
+
+def _pages(readings: Iterable[TransactionReading]) -> Iterator[list[TransactionReading]]:
+    """Split readings into pages whose ids fit into one query, besides a few other parameters."""
     rest = iter(readings)
     bound = connection.features.max_query_params
-    size = PAGE if bound is None else min(PAGE, bound - 10)
+    size = PAGE_SIZE if bound is None else min(PAGE_SIZE, bound - 10)
     while page := list(islice(rest, size)):
         yield page
 
 
-def take_in(
-    readings: Sequence[Reading], *, now: datetime, patience: timedelta | None = None, ask: bool = True
-) -> FetchResult:
-    """Store and post the readings that are new, page by page. Safe twice and concurrently.
-
-    With `patience`, a charge younger than that whose payment is not known yet is left for the next run: its event is
-    on the way. Stripe is asked for the others (`ask=False`: inside a transaction, where no network call belongs).
-    Three queries for a page, besides what is written. Raises `StripeUnavailable` when it must ask.
-    """
-    result = FetchResult(seen=len(readings))
-    for page in pages(readings):
-        there = set(
-            BalanceTransaction.objects.filter(pk__in=[reading.id for reading in page]).values_list(
-                "pk", flat=True
-            )
+def _unstored_of(page: Sequence[TransactionReading]) -> list[TransactionReading]:
+    stored = set(
+        BalanceTransaction.objects.filter(pk__in=[reading.id for reading in page]).values_list(
+            "pk", flat=True
         )
-        new = [reading for reading in page if reading.id not in there]
-        rows = _rows(new)
-        waits = {
-            reading.id
-            for reading in new
-            if patience is not None and reading.created > now - patience and _without_row(reading, rows)
-        }
-        strangers = [reading for reading in new if reading.id not in waits and _without_row(reading, rows)]
-        if ask and strangers:
-            learn(ask_about(strangers), now=now)
-            rows = _rows(new)
-        fresh = []
-        for reading in new:
-            if reading.currency != "jpy":
-                note_discrepancy(
-                    Discrepancy.Kind.UNKNOWN_TYPE,
-                    reading.id,
-                    day=business_day(reading.created),
-                    detail=f"{reading.type} {reading.source} in {reading.currency}: our books know JPY only",
-                    now=now,
-                )
-            elif reading.id in waits:
-                result.waiting.append(reading.id)
-            else:
-                fresh.append(reading)
-        result.posted += _store(fresh, rows, now) if fresh else 0
-    return result
-
-
-def _rows(readings: Sequence[Reading]) -> LocalRows:
-    return (
-        balance_postings.load_local_rows({reading.source for reading in readings})
-        if readings
-        else LocalRows()
     )
+    return [reading for reading in page if reading.id not in stored]
 
 
-def unknown(readings: Iterable[Reading]) -> list[Reading]:
-    """Give the readings that are not stored and whose charge or refund no row of ours knows."""
-    found = []
-    for page in pages(readings):
-        there = BalanceTransaction.objects.in_bulk([reading.id for reading in page])
-        rows = _rows(page)
-        found += [reading for reading in page if reading.id not in there and _without_row(reading, rows)]
-    return found
+def _local_rows(readings: Sequence[TransactionReading]) -> LocalRows:
+    if not readings:
+        return LocalRows()
+    return balance_postings.load_local_rows({reading.source for reading in readings})
 
 
-def ask_about(readings: Iterable[Reading]) -> Told:
-    """Ask Stripe for the charges and refunds behind some readings, as `ask` does."""
-    charges: list[str] = []
-    others: list[str] = []
-    for reading in readings:
-        (charges if reading.type in balance_postings.CHARGE_TYPES else others).append(reading.source)
-    return ask(charges=charges, refunds=others)
-
-
-def ask(*, charges: Iterable[str], refunds: Iterable[str]) -> Told:
-    """Ask Stripe for some charges and refunds by their ids, one call each. Never inside a transaction.
-
-    A refund brings its charge along: it may be booked before the charge is, and before anybody told of either.
-    What Stripe refuses to show stays unknown. Raises `StripeUnavailable`.
-    """
-    told = list(_shown(refunds, client.retrieve_refund))
-    behind = dict.fromkeys([*charges, *(refund["charge"] for refund in told if refund["charge"])])
-    return Told(charges=list(_shown(behind, client.retrieve_charge)), refunds=told)
-
-
-def _shown(ids: Iterable[str], retrieve: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for each in ids:
-        try:
-            yield retrieve(each)
-        except StripeRefused as error:
-            logger.warning("Stripe does not show %s: %s", each, error)
-
-
-def learn(told: Told, *, now: datetime) -> None:
-    """Write down payments and refunds that no webhook told of yet, as it would; strangers stay strangers."""
-    for charge in told.charges:
-        captured = captures.read_charge(charge)
-        if captured is not None and payments.find_attempt(captured.metadata) is not None:
-            _record_payment(captured, now=now)
-    for refund in told.refunds:
-        with suppress(refund_status.UnknownPayment):
-            _apply_stripe_refund(refund, now=now)
-
-
-@unit_of_work
-def _record_payment(captured: CapturedPayment, *, now: datetime) -> None:
-    payments.record_payment(captured, now=now)
-
-
-@unit_of_work
-def _apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> None:
-    refund_status.apply_stripe_refund(stripe_refund, now=now)
-
-
-def _without_row(reading: Reading, rows: LocalRows) -> bool:
-    """Tell whether our rows do not know of the payment, the refund, or its failure yet."""
+def _lacks_row(reading: TransactionReading, rows: LocalRows) -> bool:
+    """Return whether our rows do not know the payment, the refund, or its failure yet."""
     if reading.currency != "jpy":
         return False
     if reading.type in balance_postings.CHARGE_TYPES:
@@ -235,11 +130,68 @@ def _without_row(reading: Reading, rows: LocalRows) -> bool:
     return False
 
 
-def _store(readings: Sequence[Reading], rows: LocalRows, now: datetime) -> int:
-    """Store and post a page of readings together; returns how many were new.
+def _by_kind(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
+    """Return the sources of readings: the charges and the refunds."""
+    charges: list[str] = []
+    others: list[str] = []
+    for reading in readings:
+        (charges if reading.type in balance_postings.CHARGE_TYPES else others).append(reading.source)
+    return charges, others
 
-    One by one when that fails: another process was faster with some of them, or one can not be posted; the others
-    are, before its error is raised. A database that does not work ends it at once, for each would wait as long for it.
+
+# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def record_transactions(
+    readings: Sequence[TransactionReading],
+    *,
+    now: datetime,
+    grace_period: timedelta | None = None,
+    ask_stripe: bool = True,
+) -> FetchResult:
+    """Store and post the readings that are new, page by page. Idempotent, also among concurrent calls.
+
+    With `grace_period`, a charge younger than that whose payment is not known yet is left for the next run: its event
+    is on its way. Stripe is asked for the other unknown charges and refunds, unless `ask_stripe` is false (inside a
+    transaction). Three queries a page, besides what is written. Raises `StripeUnavailable` when Stripe must be asked.
+    """
+    result = FetchResult(seen=len(readings))
+    for page in _pages(readings):
+        new = _unstored_of(page)
+        rows = _local_rows(new)
+        unknown = [reading for reading in new if _lacks_row(reading, rows)]
+        young = {
+            reading.id
+            for reading in unknown
+            if grace_period is not None and reading.created > now - grace_period
+        }
+        charges, refunds = _by_kind(reading for reading in unknown if reading.id not in young)
+        if ask_stripe and (charges or refunds):
+            backfill(ask(charges=charges, refunds=refunds), now=now)
+            rows = _local_rows(new)
+        to_store = []
+        for reading in new:
+            if reading.currency != "jpy":
+                note_discrepancy(
+                    Discrepancy.Kind.UNKNOWN_TYPE,
+                    reading.id,
+                    day=business_day(reading.created),
+                    detail=f"{reading.type} {reading.source} in {reading.currency}: our books know JPY only",
+                    now=now,
+                )
+            elif reading.id in young:
+                result.waiting.append(reading.id)
+            else:
+                to_store.append(reading)
+        result.posted += _store(to_store, rows, now) if to_store else 0
+    return result
+
+
+def _store(readings: Sequence[TransactionReading], rows: LocalRows, now: datetime) -> int:
+    """Store and post a page of readings together; return how many were new.
+
+    When that fails, because another process stored some of them or one cannot be posted, they are stored one by one,
+    and the first error is raised at the end. A database that does not work ends it at once: each one would wait again.
     """
     try:
         return _store_together(readings, rows, now)
@@ -263,7 +215,7 @@ def _store(readings: Sequence[Reading], rows: LocalRows, now: datetime) -> int:
 
 
 @unit_of_work
-def _store_together(readings: Sequence[Reading], rows: LocalRows, now: datetime) -> int:
+def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now: datetime) -> int:
     txns = [
         BalanceTransaction(
             id=reading.id,
@@ -280,24 +232,6 @@ def _store_together(readings: Sequence[Reading], rows: LocalRows, now: datetime)
         )
         for reading in readings
     ]
-    bulk.insert(BalanceTransaction, COLUMNS, [CELLS(txn) for txn in txns])
+    bulk.insert(BalanceTransaction, COLUMNS, [ROW_VALUES(txn) for txn in txns])
     balance_postings.post_balance_transactions(txns, now=now, rows=rows)
     return len(txns)
-
-
-def fetch(*, created_from: datetime, created_until: datetime, now: datetime) -> FetchResult:
-    """Fetch the transactions with from ≤ `created` < until and post those that are new, whatever they are.
-
-    Raises `StripeUnavailable`, `StripeRefused`; what was stored before stays and is not fetched twice.
-    """
-    return take_in(read(created_from, created_until), now=now)
-
-
-def fetch_new(*, now: datetime) -> FetchResult:
-    """Fetch what is new since the last known transaction, two hours before it included; the job's way.
-
-    The first fetch of all goes back 30 days; older ones belong to the opening balance or to the daily close.
-    """
-    last: datetime | None = BalanceTransaction.objects.aggregate(last=Max("created"))["last"]
-    since = min(last, now) - OVERLAP if last is not None else now - timedelta(days=30)
-    return take_in(read(since, now + AHEAD), now=now, patience=PATIENCE)

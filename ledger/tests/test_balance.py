@@ -12,7 +12,7 @@ from kikaku.sandbox import Sandbox
 from ledger.books import accounts, balance_postings, journal
 from ledger.books.trial_balance import net_balance
 from ledger.ingest import balance
-from ledger.ingest.balance import Reading
+from ledger.ingest.readings import TransactionReading
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Refund
 from ledger.testing import build
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 16, 3, 0, tzinfo=UTC)
 
 
-def reading(number: int = 1, **changes: object) -> Reading:
+def reading(number: int = 1, **changes: object) -> TransactionReading:
     """Make a charge of ¥100 that no payment of ours knows."""
     fields: dict[str, object] = {
         "id": f"txn_{number}",
@@ -36,7 +36,7 @@ def reading(number: int = 1, **changes: object) -> Reading:
         "available_on": NOW,
         "description": "",
     }
-    return Reading(**{**fields, **changes})  # type: ignore[arg-type]
+    return TransactionReading(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def test_a_payment_is_posted_with_its_fee_and_its_order(sandbox: Sandbox) -> None:
@@ -82,9 +82,9 @@ def test_a_database_that_does_not_work_is_not_tried_with_every_single_reading() 
 
     readings = [reading(number) for number in range(50)]
     with connection.execute_wrapper(locked), pytest.raises(OperationalError):
-        balance.take_in(readings, now=NOW, ask=False)
+        balance.record_transactions(readings, now=NOW, ask_stripe=False)
     assert tries == 2  # together, then the first alone
-    assert balance.take_in(readings, now=NOW, ask=False).posted == 50
+    assert balance.record_transactions(readings, now=NOW, ask_stripe=False).posted == 50
 
 
 def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
@@ -106,7 +106,7 @@ def test_one_that_can_not_be_posted_does_not_hold_up_its_page(sandbox: Sandbox) 
     )
     readings = [reading(), reading(2, type="refund", source="re_2", amount=-100, fee=0, net=-100), reading(3)]
     with pytest.raises(journal.Unbalanced):
-        balance.take_in(readings, now=NOW)
+        balance.record_transactions(readings, now=NOW)
     assert set(BalanceTransaction.objects.values_list("pk", flat=True)) == {"txn_1", "txn_3"}
 
 
@@ -120,11 +120,15 @@ def test_a_page_is_posted_in_few_statements(
 
 
 def test_the_job_waits_for_the_event_of_a_young_charge_but_not_for_ever() -> None:
-    waiting = balance.take_in([reading()], now=NOW + timedelta(minutes=5), patience=balance.PATIENCE)
+    waiting = balance.record_transactions(
+        [reading()], now=NOW + timedelta(minutes=5), grace_period=balance.WEBHOOK_GRACE_PERIOD
+    )
     assert (waiting.posted, waiting.waiting) == (0, ["txn_1"])
     assert not BalanceTransaction.objects.exists()
     assert not Discrepancy.objects.exists()
-    later = balance.take_in([reading()], now=NOW + timedelta(hours=2), patience=balance.PATIENCE)
+    later = balance.record_transactions(
+        [reading()], now=NOW + timedelta(hours=2), grace_period=balance.WEBHOOK_GRACE_PERIOD
+    )
     assert later.posted == 1
     assert Discrepancy.objects.get().kind == "missing_in_books"
 
@@ -143,13 +147,13 @@ def test_the_job_reads_far_enough_back_to_find_what_it_left(sandbox: Sandbox) ->
 
 
 def test_a_currency_that_our_books_do_not_know_is_a_discrepancy_and_no_entry() -> None:
-    balance.take_in([reading(currency="usd")], now=NOW)
+    balance.record_transactions([reading(currency="usd")], now=NOW)
     assert not JournalEntry.objects.exists()
     assert Discrepancy.objects.get().kind == "unknown_type"
 
 
 def test_a_charge_without_a_payment_keeps_1150_true() -> None:
-    balance.take_in([reading()], now=NOW)
+    balance.record_transactions([reading()], now=NOW)
     assert net_balance(accounts.STRIPE_BALANCE) == 96
     assert net_balance(accounts.PREPAYMENTS) == -100
     found = Discrepancy.objects.get()
@@ -160,9 +164,9 @@ def test_a_page_takes_few_queries_besides_its_writes(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     readings = [reading(number) for number in range(250)]
-    balance.take_in(readings, now=NOW)
+    balance.record_transactions(readings, now=NOW)
     with django_assert_max_num_queries(3):  # all known: one look per page of a hundred
-        balance.take_in(readings, now=NOW)
+        balance.record_transactions(readings, now=NOW)
 
 
 def test_the_command_says_what_it_did(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

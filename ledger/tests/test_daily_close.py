@@ -14,7 +14,7 @@ from ledger.books.trial_balance import net_balance
 from ledger.closing import daily_close, evidence
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
-from ledger.ingest.snapshot import read_day
+from ledger.ingest.snapshot import fetch_snapshots
 from ledger.models import (
     BalanceTransaction,
     DailyClose,
@@ -299,9 +299,9 @@ def test_without_an_answer_of_stripe_nothing_is_closed_or_changed(
 def test_of_two_processes_one_closes_and_the_other_says_so(sandbox: Sandbox) -> None:
     a_day_of_business(sandbox, MONDAY)
     now = set_clock(sandbox, night_after(MONDAY))
-    facts = read_day(MONDAY)  # the slower process has looked at Stripe already
+    snapshot = next(fetch_snapshots([MONDAY], now=now))  # the slower process has asked Stripe already
     close = close_day(MONDAY, now=now)
-    slower = daily_close._lock(facts, close.report["proof"]["stripe_balance"], now)
+    slower = daily_close.close(snapshot, now=now)
     assert slower.state == "already closed"
     assert slower.manifest_sha256 == close.manifest_sha256
     assert EvidenceFile.objects.count() == 5
@@ -311,20 +311,20 @@ def test_an_entry_that_comes_in_while_a_day_is_put_together_makes_it_start_anew(
     order = a_day_of_business(sandbox, MONDAY)
     set_clock(sandbox, at(MONDAY, 20))
     build.fetch(sandbox)
-    facts = read_day(MONDAY)
-    prepared = daily_close._prepare(facts, 0, night_after(MONDAY))
+    snapshot = next(fetch_snapshots([MONDAY], now=night_after(MONDAY)))
+    prepared = daily_close._prepare(snapshot)
     late = build.paid_order(sandbox, now=at(MONDAY, 20))
     build.ship(late, now=at(MONDAY, 21))
-    with pytest.raises(daily_close._Disturbed), transaction.atomic():
-        daily_close._write_rows(prepared, run=1, written=[], now=night_after(MONDAY))
+    with pytest.raises(daily_close._EntriesChanged), transaction.atomic():
+        daily_close._lock(prepared, run=1, now=night_after(MONDAY))
     assert not DailyClose.objects.exists()
     assert order.entries.exists()
 
 
 def test_a_run_that_a_crash_left_behind_keeps_its_number(sandbox: Sandbox) -> None:
     a_day_of_business(sandbox, MONDAY)
-    evidence.write(
-        MONDAY, 1, {"report.json": evidence.paper([b"{}"])}
+    evidence.store(
+        MONDAY, 1, {"report.json": evidence.build([b"{}"])}
     )  # the process died before the day was locked
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert result.folder == "daily-close/2026-11-16/2"

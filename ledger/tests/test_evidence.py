@@ -106,9 +106,9 @@ def test_closing_the_same_facts_gives_the_same_bytes(folder: str, sandbox: Sandb
 
 
 def test_a_file_is_never_overwritten() -> None:
-    evidence.write(DAY, 1, {"report.json": evidence.paper([b"1"])})
+    evidence.store(DAY, 1, {"report.json": evidence.build([b"1"])})
     with pytest.raises(RunTaken):
-        evidence.write(DAY, 1, {"report.json": evidence.paper([b"2"])})
+        evidence.store(DAY, 1, {"report.json": evidence.build([b"2"])})
     assert evidence.read("daily-close/2026-11-16/1/report.json") == b"1"
     assert evidence.next_run(DAY) == 2
     assert storages["evidence"].listdir("daily-close/2026-11-16/1")[1] == ["report.json"]
@@ -117,7 +117,7 @@ def test_a_file_is_never_overwritten() -> None:
 def test_run_numbers_are_counted_and_not_sorted_as_text() -> None:
     assert evidence.next_run(DAY) == 1
     for run in (1, 2, 10):
-        evidence.write(DAY, run, {"report.json": evidence.paper([b"{}"])})
+        evidence.store(DAY, run, {"report.json": evidence.build([b"{}"])})
     assert evidence.next_run(DAY) == 11
 
 

@@ -31,7 +31,6 @@ SUB_LEDGER_CHECKS = {
 }
 TAX_POSTED_CHECKS = {10: Check.TAX_10_POSTED, 8: Check.TAX_8_POSTED}
 TAX_REVERSED_CHECKS = {10: Check.TAX_10_REVERSED, 8: Check.TAX_8_REVERSED}
-FAILED_STATUSES = (Refund.Status.FAILED, Refund.Status.CANCELED)
 ROWS_AT_ONCE = 2000  # read from the database at once
 
 
@@ -284,7 +283,7 @@ def paid_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
 
 def refunded_payments(orders: QuerySet[Order]) -> Iterator[Finding]:
     """Check that no payment was refunded beyond its amount."""
-    failed = Q(refunds__status__in=FAILED_STATUSES)
+    failed = Q(refunds__status__in=Refund.FAILED_STATUSES)
     for payment in (
         Payment.objects.filter(order__in=orders)
         .annotate(refunded=Coalesce(Sum("refunds__amount", filter=~failed), 0))
@@ -356,7 +355,7 @@ def unpaid_refund_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
     )
     for refund in (
         Refund.objects.filter(
-            Q(stripe_id=None, status__in=FAILED_STATUSES) | Q(status=Refund.Status.REQUIRES_ACTION),
+            Q(stripe_id=None, status__in=Refund.FAILED_STATUSES) | Q(status=Refund.Status.REQUIRES_ACTION),
             order__in=orders,
         )
         .exclude(_posted_transaction(IS_REFUND, "stripe_id", None))

@@ -97,7 +97,7 @@ def test_no_room_for_evidence_keeps_the_day_open_and_says_so(scene: Scene) -> No
     def close() -> None:
         with (
             no_long_file(),
-            pytest.raises(CloseFailed, match=r"can not be put away.*File too large.*make room"),
+            pytest.raises(CloseFailed, match=r"cannot be stored.*File too large.*make room"),
         ):
             operation.deed(world)
 
