@@ -1,4 +1,4 @@
-"""The chart of accounts. Staff may add accounts in the admin; the code refers to the ones below, so they stay."""
+"""The chart of accounts. Staff may add accounts in the admin; those below are used by the code and stay."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What is posted of the changes of Stripe's balance: captures, refunds, failed refunds and what is unexplained."""
+"""Post the changes of Stripe's balance: captures, refunds, failed refunds and unexplained ones."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +29,10 @@ def is_refund(txn_type: str, amount: int) -> bool:
 
 
 def is_refund_failure(txn_type: str, amount: int) -> bool:
-    """Return whether a balance transaction of this type and amount (JPY) is the money of a failed refund returning.
+    """Return whether a balance transaction of this type and amount (JPY) returns a failed refund's money.
 
-    Card refunds have a type of their own for it; other methods have a `payment_refund` with a positive amount.
+    Card refunds have a type of their own for it; other methods have a `payment_refund` with a positive
+    amount.
     """
     return txn_type in REFUND_FAILURE_TYPES or (txn_type in REFUND_TYPES and amount > 0)
 
@@ -65,9 +66,9 @@ def post_balance_transactions(
 ) -> None:
     """Post balance transactions inside the transaction that has just stored them; their keys make that once.
 
-    Unexplained ones are posted too, so that 1150 stays correct, with a `Discrepancy`: a charge or refund without a
-    row of ours against 2130; an unknown type, or an amount other than the refund's, against 9990. One that surfaces
-    after its day was closed is noted for both days. One of ¥0 has no entry.
+    Unexplained ones are posted too, so that 1150 stays correct, with a `Discrepancy`: a charge or refund
+    without a row of ours against 2130; an unknown type, or an amount other than the refund's, against 9990.
+    One that surfaces after its day was closed is noted for both days. One of ¥0 has no entry.
     """
     require_transaction()
     rows = load_local_rows({txn.source for txn in txns}) if rows is None else rows

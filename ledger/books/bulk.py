@@ -1,7 +1,7 @@
-"""Insert many rows in few statements, at a third of the cost of `bulk_create`: 100,000 payments are 630,000 rows.
+"""Insert many rows in few statements, at a third of the cost of `bulk_create`.
 
-The values go to the database as they are: no model instance is built and no default is filled in. Constraints,
-triggers and keys apply as always.
+A day of 100,000 payments has 630,000 rows. The values go to the database as they are: no model instance is
+built and no default is filled in. Constraints, triggers and keys apply as always.
 """
 
 # ruff: noqa: S608  (the statements are built from the names of our models; values are bound)

@@ -1,4 +1,4 @@
-"""The only way to write to the journal: an entry is written once, balanced, into an open day, and never changed."""
+"""Write to the journal; nothing else does. An entry is written once, balanced, into an open day."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -37,7 +37,7 @@ class ConflictingEntry(Exception):
 
 
 def require_balanced(draft: Draft) -> None:
-    """Raise `Unbalanced` unless the draft has two or more lines, each with one positive side, and equal sides."""
+    """Raise `Unbalanced` unless the draft has two lines or more of one positive side each, equal in sum."""
     debit = sum(line.debit for line in draft.lines)
     credit = sum(line.credit for line in draft.lines)
     one_sided = all(
@@ -76,8 +76,8 @@ def find_entry(draft: Draft) -> JournalEntry | None:
 def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -> JournalEntry:
     """Write the draft inside the caller's transaction and return its entry.
 
-    The day is the business day of `occurred_at`, or the first open day when that one is closed. Posting the same fact
-    again returns the existing entry.
+    The day is the business day of `occurred_at`, or the first open day when that one is closed. Posting the
+    same fact again returns the existing entry.
 
     Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with different lines.
     """

@@ -1,6 +1,7 @@
 """The tax buckets of orders, and their money outside every bucket, read from the rows.
 
-Order lines, refund lines and journal entries decide; `ledger.books.tax_buckets` calculates with what is read here.
+Order lines, refund lines and journal entries decide; `ledger.books.tax_buckets` calculates with what is read
+here.
 """
 
 from collections import defaultdict
@@ -14,7 +15,8 @@ from ledger.books.tax import RATES, SHIPPING_RATE
 from ledger.books.tax_buckets import TaxBucket
 from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
 
-# A refund line of the shipping fee has no order line and a quantity of 1; a refund line of a part of a rate has 0.
+# A refund line of the shipping fee has no order line and a quantity of 1; a refund line of a part of a rate
+# has 0.
 IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
 
 IS_SHIPMENT_ENTRY = Q(entry__source_type=posting.SHIPMENT_SOURCE)
@@ -29,7 +31,7 @@ def tax_buckets(order: Order) -> dict[int, TaxBucket]:
 
 
 def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
-    """Return the buckets of several orders by order id, as `tax_buckets` does. Four queries for all of them."""
+    """Return the buckets of several orders by order id, like `tax_buckets`. Four queries for all of them."""
     gross = {order.pk: dict.fromkeys(RATES, 0) for order in orders}
     for order_id, rate, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
         "order_id", "tax_rate", "total"
@@ -68,7 +70,7 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
 
 
 def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
-    """Return the buckets by order id with posted instead of requested refunds: the base of the cumulative tax."""
+    """Return the buckets by order id with posted instead of requested refunds, for cumulative tax."""
     posted = _posted_credit([order.pk for order in orders], ~IS_SHIPMENT_ENTRY)
     return {
         order_id: {
@@ -84,7 +86,7 @@ def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBuc
 
 
 def _posted_credit(orders: Collection[int], condition: Q) -> defaultdict[tuple[int, str], int]:
-    """Return credit − debit by order and account over the orders' entries that meet a condition; 0 for the others."""
+    """Return credit − debit by order and account over the orders' entries that meet a condition, else 0."""
     credit_by_account: defaultdict[tuple[int, str], int] = defaultdict(int)
     for order_id, account, debit, credit in (
         JournalLine.objects.filter(condition, entry__order__in=orders)

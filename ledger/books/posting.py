@@ -1,8 +1,8 @@
 """Drafts of journal entries for each kind of fact: pure functions that know accounts and sides only.
 
 `ledger.books.recognition`, `balance_postings` and `refunds_payable` read the amounts from the rows, and
-`ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax on a refund is reversed as it was posted,
-cumulatively (`ledger.books.tax_buckets`).
+`ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax on a refund is reversed as it was
+posted, cumulatively (`ledger.books.tax_buckets`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -91,7 +91,7 @@ def _without_zeros(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 
 def fee_lines(fee: int, fee_tax: int) -> list[Line]:
-    """Return the lines of a fee kept by Stripe: exempt (6110), or taxable (6111) with its input tax (1410)."""
+    """Return the lines of a fee: exempt from tax (6110), or taxable (6111) with its input tax (1410)."""
     if fee_tax:
         return [
             _debit(accounts.FEES_TAXABLE, fee - fee_tax),
@@ -116,7 +116,7 @@ def _balance_change_draft(
 
 
 def capture(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
-    """Draft a captured payment: the gross amount is a prepayment of the customer (2130), the fee our expense."""
+    """Draft a captured payment: the gross amount is the customer's prepayment (2130), the fee our expense."""
     return _balance_change_draft(
         change,
         CAPTURE_PURPOSE,
@@ -149,7 +149,7 @@ def _refund_debits(parts: Sequence[RefundPart]) -> list[Line]:
 def refund(
     change: BalanceChange, *, order_id: int | None, reference: str, parts: Sequence[RefundPart]
 ) -> Draft:
-    """Draft a refund that left Stripe's balance. Stripe keeps the payment's fee, so there is no line for it."""
+    """Draft a refund that left Stripe's balance. Stripe keeps the payment's fee: it has no line."""
     return _balance_change_draft(
         change,
         REFUND_PURPOSE,
@@ -182,7 +182,7 @@ def unpaid_refund(
     reference: str,
     parts: Sequence[RefundPart],
 ) -> Draft:
-    """Draft a refund without a movement of money, since it waits or failed: it is owed to the customer (2120)."""
+    """Draft a refund that waits or failed before its money moved: it is owed to the customer (2120)."""
     debits = _refund_debits([replace(part, payable=0) for part in parts])  # what was owed before stays owed
     owed = sum(part.prepaid + part.recognised for part in parts)
     return Draft(
@@ -197,7 +197,7 @@ def unpaid_refund(
 
 
 def settlement(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
-    """Draft that another refund has already returned, out of prepayments, a part of what a failed refund owes."""
+    """Draft the transfer of what is owed by a failed refund, but was returned by another one out of 2130."""
     return Draft(
         source_type=REFUND_SOURCE,
         source_id=refund_id,

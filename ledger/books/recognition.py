@@ -15,9 +15,9 @@ from ledger.models import JournalEntry, OrderLine, RefundLine, Shipment, Shipmen
 def post_shipment(shipment: Shipment, *, now: datetime) -> JournalEntry | None:
     """Post a shipment inside the transaction that writes it, with the order locked; return its entry.
 
-    Each rate recognises the value of the shipped pieces, at most what refunds left of the bucket. The last shipment
-    of a rate takes all that is left. The shipping fee goes with the first shipment. A shipment that was posted before
-    returns its entry; None means that nothing was left to recognise.
+    Each rate recognises the value of the shipped pieces, at most what refunds left of the bucket. The last
+    shipment of a rate takes all that is left. The shipping fee goes with the first shipment. A shipment that
+    was posted before returns its entry; None means that nothing was left to recognise.
     """
     require_transaction()
     posted = JournalEntry.objects.filter(
@@ -50,7 +50,7 @@ def post_shipment(shipment: Shipment, *, now: datetime) -> JournalEntry | None:
 
 
 def _shipped_value(shipment: Shipment) -> tuple[dict[int, int], dict[int, bool]]:
-    """Return, by rate, the value of the shipment's pieces (JPY) and whether no piece of the rate is left to ship."""
+    """Return by rate the value of the shipment's pieces (JPY), and whether they are the rate's last."""
     shipped_before: dict[int, int] = {}
     in_shipment: dict[int, int] = {}
     for line_id, shipment_id, quantity in ShipmentLine.objects.filter(

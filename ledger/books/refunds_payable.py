@@ -15,10 +15,10 @@ from ledger.models import BalanceTransaction, JournalEntry, Order, Refund, Refun
 
 
 def post_waiting_refund(refund: Refund, *, since: datetime, now: datetime) -> JournalEntry | None:
-    """Post a refund that waits for the customer's bank account: its amount is owed (2120) until the money moves.
+    """Post a refund that waits for the customer's bank account: it is owed (2120) until the money moves.
 
-    It is owed since the refund was created at Stripe (`since`), because its money may move before we hear of it.
-    Does nothing when it was posted before. Inside the transaction that marks the refund as waiting.
+    It is owed since the refund was created at Stripe (`since`), because its money may move before we hear of
+    it. Does nothing when it was posted before. Inside the transaction that marks the refund as waiting.
     """
     return _post_unpaid_refund(refund, posting.WAITING_PURPOSE, occurred_at=since, now=now)
 
@@ -26,8 +26,8 @@ def post_waiting_refund(refund: Refund, *, since: datetime, now: datetime) -> Jo
 def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     """Post a refund that failed or was cancelled before any money moved: its amount is owed (2120).
 
-    A refund that waited is owed already. Does nothing when Stripe's balance had moved for it: then the failure has a
-    balance transaction. Inside the transaction that marks the refund as failed.
+    A refund that waited is owed already. Does nothing when Stripe's balance had moved for it: then the
+    failure has a balance transaction. Inside the transaction that marks the refund as failed.
     """
     return _post_unpaid_refund(refund, posting.FAILED_PURPOSE, occurred_at=now, now=now)
 
@@ -55,9 +55,9 @@ def _post_unpaid_refund(
 def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
     """Settle what the failed refund owes with what other refunds took beyond the order's money.
 
-    A refund in Stripe's dashboard took the money reserved for our refund. Stripe refused ours, so its amount is owed;
-    the other one could only be taken from 2130. The entry moves its amount to 2120. Inside the transaction that marks
-    `failed`, with the order locked.
+    A refund in Stripe's dashboard took the money reserved for our refund. Stripe refused ours, so its amount
+    is owed; the other one could only be taken from 2130. The entry moves its amount to 2120. Inside the
+    transaction that marks `failed`, with the order locked.
     """
     require_transaction()
     unallocated = unallocated_money(failed.order)
@@ -82,7 +82,7 @@ def _unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
 
 
 def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
-    """Return the parts of refunds with their tax by refund id; the tax of each builds on the refunds before it.
+    """Return the parts of refunds with their tax by refund id; each tax builds on the refunds before it.
 
     Locks the orders, so that no concurrent refund computes their tax. Nine queries, however many refunds.
     """

@@ -21,10 +21,11 @@ def tax_of(gross: int, rate: int) -> int:
 
 
 def spread(amount: int, weights: Sequence[int]) -> list[int]:
-    """Return the shares of `amount` in proportion to `weights`, by the largest-remainder method; they sum to `amount`.
+    """Return the shares of `amount` in proportion to `weights`, by the largest-remainder method.
 
-    No share exceeds its weight as long as `amount` ≤ Σ weights. Of equal remainders the earlier weight gets the yen.
-    Raises ValueError when a number is negative, or when all weights are zero and `amount` is not.
+    They sum to `amount`, and none exceeds its weight as long as `amount` ≤ Σ weights. Of equal remainders the
+    earlier weight gets the yen. Raises ValueError when a number is negative, or when all weights are zero and
+    `amount` is not.
     """
     whole = sum(weights)
     if amount < 0 or any(weight < 0 for weight in weights):
@@ -41,10 +42,10 @@ def spread(amount: int, weights: Sequence[int]) -> list[int]:
 
 
 def value_of_pieces(total: int, quantity: int, start: int, pieces: int) -> int:
-    """Return the value (JPY) of `pieces` of a line, after `start` pieces before them, by cumulative rounding down.
+    """Return the value (JPY) of `pieces` of a line after its first `start` pieces, rounded down cumulatively.
 
-    All `quantity` pieces together are worth exactly `total`, however they are divided. Raises ValueError when the
-    pieces are not within the quantity.
+    All `quantity` pieces together are worth exactly `total`, however they are divided. Raises ValueError when
+    the pieces are not within the quantity.
     """
     if not 0 <= start <= start + pieces <= quantity:
         raise ValueError(f"Pieces {start} to {start + pieces} are not within {quantity}.")

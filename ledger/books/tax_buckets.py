@@ -1,8 +1,8 @@
 """The tax bucket of a rate: how much of an order's money is prepaid, recognised as sales and refunded.
 
-The amount charged for an order is divided into one bucket per tax rate, with the shipping fee in the 10 % bucket. A
-shipment recognises a part of each bucket. A refund takes from what is still prepaid or from what was recognised. Pure
-arithmetic; all amounts are integer JPY including tax.
+The amount charged for an order is divided into one bucket per tax rate, with the shipping fee in the 10 %
+bucket. A shipment recognises a part of each bucket. A refund takes from what is still prepaid or from what
+was recognised. Pure arithmetic; all amounts are integer JPY including tax.
 """
 
 from dataclasses import dataclass, replace
@@ -58,9 +58,10 @@ def recognise(
 ) -> tuple[TaxBucket, RecognisedSale]:
     """Recognise a shipment's share of a bucket, at most what refunds left of it.
 
-    `goods` and `shipping` are the gross shares of this shipment. The last shipment of a rate takes all that is left.
-    The tax is cumulative: ⌊recognised so far × r / (100 + r)⌋ less what was posted, so that all shipments together
-    carry the tax of the whole. The tax of the shipping fee is rounded down by itself; the goods carry the rest.
+    `goods` and `shipping` are the gross shares of this shipment. The last shipment of a rate takes all that
+    is left. The tax is cumulative: ⌊recognised so far × r / (100 + r)⌋ less what was posted, so that all
+    shipments together carry the tax of the whole. The tax of the shipping fee is rounded down by itself; the
+    goods carry the rest.
     """
     amount = bucket.prepaid_left if is_last else min(goods + shipping, bucket.prepaid_left)
     shipping = min(shipping, amount)
@@ -76,10 +77,10 @@ def recognise(
 
 
 def reverse(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
-    """Refund `gross` out of what was recognised; return the bucket afterwards and the tax contained in the refund.
+    """Refund `gross` out of what was recognised; return the new bucket and the tax contained in the refund.
 
-    The tax is ⌊refunded after shipment so far × r / (100 + r)⌋ less what was reversed, so that after the last yen it
-    equals the tax that was posted. Raises ValueError beyond what was recognised.
+    The tax is ⌊refunded after shipment so far × r / (100 + r)⌋ less what was reversed, so that after the last
+    yen it equals the tax that was posted. Raises ValueError beyond what was recognised.
     """
     if not 0 <= gross <= bucket.recognised_left:
         raise ValueError(
@@ -99,8 +100,8 @@ def reverse(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
 def take(bucket: TaxBucket, *, prepaid: int, recognised: int) -> tuple[TaxBucket, int, int]:
     """Take a refund's share from a bucket; what one side lacks comes from the other.
 
-    Returns the bucket afterwards, and the amounts taken from the prepaid and from the recognised side. Together they
-    are less than asked for only when the bucket is empty.
+    Returns the bucket afterwards, and the amounts taken from the prepaid and from the recognised side.
+    Together they are less than asked for only when the bucket is empty.
     """
     wanted = prepaid + recognised
     before = min(prepaid, bucket.prepaid_left)

@@ -1,4 +1,4 @@
-"""Account balances at the end of a day, carried forward from the last closed day so that old entries are not read again.
+"""Account balances at the end of a day, carried forward from the last closed day.
 
 A closed day gains no entry (database triggers), so its closing balances stay valid. `verify_books` recomputes
 everything.
@@ -46,7 +46,7 @@ def recompute_account_balances(day: date) -> dict[str, AccountBalance]:
 
 
 def net_balance(account: str, *, until: date | None = None, order: Order | None = None) -> int:
-    """Return debit − credit of an account in JPY: up to and including the day `until`, of one order if given."""
+    """Return debit − credit of an account (JPY), up to the end of the day `until`, of one order if given."""
     if order is not None:
         lines = JournalLine.objects.filter(account_id=account, entry__order=order)
         if until is not None:
@@ -59,7 +59,7 @@ def net_balance(account: str, *, until: date | None = None, order: Order | None 
 
 
 def last_carried_day(until: date | None) -> date:
-    """Return the latest closed day with balances, not after `until`; `BEGINNING_OF_BOOKS` when there is none."""
+    """Return the latest closed day with balances, not after `until`, or `BEGINNING_OF_BOOKS`."""
     closed = (
         ClosingBalance.objects.all() if until is None else ClosingBalance.objects.filter(close__lte=until)
     )
@@ -100,7 +100,7 @@ def _carry_forward(since: date, day: date) -> dict[str, AccountBalance]:
 
 
 def _sub_ledger_movement(code: str, since: date, day: date) -> tuple[int, int]:
-    """Return the growth of the number of open orders after `since`, and of what is owed without an order (JPY)."""
+    """Return the change after `since` of the number of open orders, and of what is owed without order."""
     without_order = (
         _lines_between(since, day)
         .filter(account_id=code, entry__order=None)

@@ -1,8 +1,9 @@
 """The database triggers of the books: rows are append-only, and a closed day gains no entry.
 
-Updating is always refused. Deleting (and truncating) is refused unless the table `ledger_test_database` holds a row:
-the test setup inserts one, so that a test database can be flushed; `verify_books` reports it anywhere else. SQLite
-drops the triggers of a table that a later migration rebuilds: end such a migration with `install`.
+Updating is always refused. Deleting (and truncating) is refused unless the table `ledger_test_database` holds
+a row: the test setup inserts one, so that a test database can be flushed; `verify_books` reports it anywhere
+else. SQLite drops the triggers of a table that a later migration rebuilds: end such a migration with
+`install`.
 """
 
 # ruff: noqa: S608  (every statement is built from the constants below)
@@ -23,8 +24,8 @@ APPEND_ONLY_TABLES = {  # table → its primary key
     "ledger_orderevent": "id",
 }
 
-# The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer, and D1
-# runs the triggers again at the commit.
+# The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,
+# and D1 runs the triggers again at the commit.
 CLOSE_LOCK_KEY = 7_150_001
 
 
@@ -55,7 +56,8 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this key exists'); END",
             ),
         ]
-    # INSERT OR REPLACE would also delete a row that meets the unique constraint; the history ignores what it has
+    # INSERT OR REPLACE would also delete a row that meets the unique constraint; the history ignores what it
+    # has
     triggers.append(
         (
             "ledger_orderevent_once",
@@ -81,12 +83,15 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
             "ledger_journalline",
             "CREATE TRIGGER ledger_journalline_open_day BEFORE INSERT ON ledger_journalline "
             "WHEN EXISTS (SELECT 1 FROM ledger_dailyclose JOIN ledger_journalentry "
-            "ON ledger_dailyclose.day >= ledger_journalentry.day WHERE ledger_journalentry.id = NEW.entry_id) "
+            "ON ledger_dailyclose.day >= ledger_journalentry.day "
+            "WHERE ledger_journalentry.id = NEW.entry_id) "
             "BEGIN SELECT RAISE(ABORT, 'the day of this line is closed'); END",
         )
     )
     return triggers
 
+
+INTEGRITY_ERROR = "ERRCODE = 'integrity_constraint_violation'"
 
 POSTGRESQL_FUNCTIONS = [
     """
@@ -99,13 +104,13 @@ POSTGRESQL_FUNCTIONS = [
             ERRCODE = 'integrity_constraint_violation';
     END $$
     """,
-    # The two lock functions conflict: a close waits for running postings, and a posting sees a committed close.
+    # This one and `ledger_close_alone` conflict: a close waits for running postings, a posting sees the close.
     f"""
     CREATE FUNCTION ledger_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock_shared({CLOSE_LOCK_KEY});
         IF EXISTS (SELECT 1 FROM ledger_dailyclose WHERE day >= NEW.day) THEN
-            RAISE EXCEPTION 'the day of this entry is closed' USING ERRCODE = 'integrity_constraint_violation';
+            RAISE EXCEPTION 'the day of this entry is closed' USING {INTEGRITY_ERROR};
         END IF;
         RETURN NEW;
     END $$

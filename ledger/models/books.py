@@ -1,4 +1,4 @@
-"""The journal: accounts, entries, lines. Append-only, held by database triggers; written by `ledger.books.journal` alone."""
+"""The journal: accounts, entries and lines. Append-only, written by `ledger.books.journal` alone."""
 
 from django.db import models
 from django.db.models import Q

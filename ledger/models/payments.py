@@ -127,7 +127,7 @@ class RefundQuerySet(models.QuerySet[ModelT]):
 
 
 class Refund(models.Model):
-    """Money returned to a customer. Where it is taken from is decided at the request and stored in its lines."""
+    """Money returned to a customer. Where it is taken from is decided at the request; its lines store it."""
 
     class Status(models.TextChoices):
         REQUESTED = "requested", _("not yet at Stripe")
@@ -174,8 +174,8 @@ class Refund(models.Model):
 class RefundLine(models.Model):
     """A part of a refund, and the accounts that it is taken from.
 
-    `prepaid` is taken from 2130 (not yet shipped), `recognised` from sales and tax (shipped), `payable` from 2120
-    (owed since an earlier refund failed). The lines of a refund add up to its amount.
+    `prepaid` is taken from 2130 (not yet shipped), `recognised` from sales and tax (shipped), `payable` from
+    2120 (owed since an earlier refund failed). The lines of a refund add up to its amount.
     """
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="lines", verbose_name=_("refund"))

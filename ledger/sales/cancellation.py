@@ -24,12 +24,12 @@ class CancelRefused(Exception):
 def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
     """Cancel an order of which nothing was shipped; `reason` is one of `Order.CancelReason`.
 
-    The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid order,
-    and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a later payment with
-    it is refunded too, with a discrepancy. Cancelling again changes nothing.
+    The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid
+    order, and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a
+    later payment with it is refunded too, with a discrepancy. Cancelling again changes nothing.
 
-    Raises `CancelRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and does not answer; then
-    nothing changed.
+    Raises `CancelRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and does not answer;
+    then nothing changed.
     """
     forbid_transaction()
     order.refresh_from_db()

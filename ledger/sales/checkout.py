@@ -253,7 +253,12 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "expired":
         _store_closed_page(attempt, now=now)
         return Outcome.EXPIRED
-    return unit_of_work(record_completed_session)(attempt, session, occurred_at=now, now=now)
+    return _store_completed_session(attempt, session, now=now)
+
+
+@unit_of_work
+def _store_completed_session(attempt: CheckoutAttempt, session: dict[str, Any], *, now: datetime) -> Outcome:
+    return record_completed_session(attempt, session, occurred_at=now, now=now)
 
 
 def record_completed_session(

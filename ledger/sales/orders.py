@@ -115,10 +115,10 @@ def place_order(
     shipping_fee: int,
     now: datetime,
 ) -> Order:
-    """Place an order in one transaction with its lines and reserved stock; the same nonce returns the same order.
+    """Place an order with its lines and reserved stock; the same nonce returns the same order.
 
-    `discount` and `shipping_fee` are integer JPY. Raises `SoldOut` (with the SKUs) and `OrderRefused`; then nothing
-    was written.
+    `discount` and `shipping_fee` are integer JPY. Raises `SoldOut` (with the SKUs) and `OrderRefused`; then
+    nothing was written.
     """
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:
@@ -210,8 +210,8 @@ def advance(order: Order, to: str, **fields: Any) -> bool:
 def cancel_order(order: Order, *, reason: str, actor: str, now: datetime) -> bool:
     """Mark the order cancelled and release its stock, inside the caller's transaction, with the order locked.
 
-    `reason` is one of `Order.CancelReason`. Returns False, and changes nothing, when the order was cancelled or
-    shipped before. Money and payment pages are the caller's concern: see `ledger.sales.cancellation`.
+    `reason` is one of `Order.CancelReason`. Returns False, and changes nothing, when the order was cancelled
+    or shipped before. Money and payment pages are the caller's concern: see `ledger.sales.cancellation`.
     """
     require_transaction()
     if not advance(order, OrderStatus.CANCELLED, cancel_reason=reason, cancelled_at=now):

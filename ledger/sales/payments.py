@@ -1,8 +1,8 @@
 """Payments: captured money, recorded once per PaymentIntent.
 
-Webhooks, the retrieved session and the charge report the same payment in any order and any number of times, each with
-the details that it knows. The PaymentIntent's id is the unique key. The effects (order paid, mail, refund of money
-that must not be kept) belong to the transaction that first writes the row.
+Webhooks, the retrieved session and the charge report the same payment in any order and any number of times,
+each with the details that it knows. The PaymentIntent's id is the unique key. The effects (order paid, mail,
+refund of money that must not be kept) belong to the transaction that first writes the row.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ def find_attempt(metadata: Mapping[str, str]) -> CheckoutAttempt | None:
 def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | None:
     """Record captured money inside the caller's transaction; return its payment.
 
-    A pending order becomes paid when the amount is its total. Any other amount becomes a discrepancy, and the order
-    stays as it is. Money for a cancelled order and a second payment are recorded and refunded. Returns None, with a
-    discrepancy, for money that belongs to no order of ours or is not in yen.
+    A pending order becomes paid when the amount is its total. Any other amount becomes a discrepancy, and the
+    order stays as it is. Money for a cancelled order and a second payment are recorded and refunded. Returns
+    None, with a discrepancy, for money that belongs to no order of ours or is not in yen.
     """
     require_transaction()
     attempt = find_attempt(captured.metadata)
@@ -83,7 +83,7 @@ def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | Non
 
 
 def _add_details(payment: Payment, captured: CapturedPayment) -> None:
-    """Add what earlier reports did not know; the charge's own time is exact, otherwise the earliest time counts."""
+    """Add what earlier reports did not know. The charge's time is exact; otherwise the earliest counts."""
     fields = {
         "charge": payment.charge or captured.charge or None,
         "method": payment.method or captured.method,

@@ -1,7 +1,7 @@
 """The plan of a refund: which lines and accounts its amount is taken from.
 
-It is decided when the refund is requested, from the order's rows, and then stored in the refund's lines. Unshipped
-pieces are refunded first, out of prepayments; shipped ones out of sales. Nothing is written here.
+It is decided when the refund is requested, from the order's rows, and then stored in the refund's lines.
+Unshipped pieces are refunded first, out of prepayments; shipped ones out of sales. Nothing is written here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,14 +75,14 @@ class PlannedLine:
 def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
     """Return the planned lines of a refund; the caller has locked the order.
 
-    - Pieces and the shipping fee are taken from their own lines, unshipped pieces first. All pieces that are left,
-      together with the shipping fee, are the same as all that remains.
-    - An amount is taken from what was paid in excess, then from what is owed since a refund failed, then from the tax
-      buckets in proportion to what remains in them, from the prepaid part of each first.
+    - Pieces and the shipping fee are taken from their own lines, unshipped pieces first. All pieces that are
+      left, together with the shipping fee, are the same as all that remains.
+    - An amount is taken from what was paid in excess, then from what is owed since a refund failed, then from
+      the tax buckets in proportion to what remains in them, from the prepaid part of each first.
     - All that remains is taken from every line.
 
-    Raises `RefundRefused` when nothing is left, when a line has fewer pieces than asked for, and when the amount is
-    larger than what remains.
+    Raises `RefundRefused` when nothing is left, when a line has fewer pieces than asked for, and when the
+    amount is larger than what remains.
     """
     quantities = {pk: pieces for pk, pieces in request.quantities.items() if pieces}
     if request.amount is not None and (quantities or request.include_shipping):
@@ -170,8 +170,8 @@ def _plan_all(
 def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
     """Return the planned line of some pieces: unshipped ones first, then shipped ones.
 
-    Shipments count the value of a line from its first piece on, cancelled pieces from its last piece back. So the
-    shipped and the cancelled pieces of a line add up to its total, to the yen.
+    Shipments count the value of a line from its first piece on, cancelled pieces from its last piece back. So
+    the shipped and the cancelled pieces of a line add up to its total, to the yen.
     """
     require_refundable(line, pieces, minimum=1)
     bucket = buckets.get(line.tax_rate)
@@ -197,7 +197,7 @@ def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) ->
 
 
 def require_refundable(line: OrderLine, pieces: int, *, minimum: int) -> None:
-    """Raise `RefundRefused` unless at least `minimum` and no more pieces than are left of the line are refunded."""
+    """Raise `RefundRefused` unless `pieces` is between `minimum` and what is left of the line."""
     if not minimum <= pieces <= line.refundable:
         raise RefundRefused(
             _("%(title)s: %(left)d pieces can be refunded at most.")

@@ -1,6 +1,7 @@
 """Refunds as rows: what can be refunded is decided and stored here, before Stripe is called.
 
-The row's nonce becomes Stripe's idempotency key, so that a double click, a retry and the job move the money once.
+The row's nonce becomes Stripe's idempotency key, so that a double click, a retry and the job move the money
+once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,10 +46,10 @@ def preview_amount(*, order: Order, request: RefundRequest) -> int:
 
 
 def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
-    """Store a refund with its lines and move its pieces, inside the caller's transaction, with the order locked.
+    """Store a refund and move its pieces, inside the caller's transaction, with the order locked.
 
-    The same nonce returns the same refund. The state of the order is left to the caller. Raises `RefundRefused` when
-    the order does not have what is asked for.
+    The same nonce returns the same refund. The state of the order is left to the caller. Raises
+    `RefundRefused` when the order does not have what is asked for.
     """
     require_transaction()
     stored = Refund.objects.filter(nonce=nonce).first()
@@ -82,8 +83,8 @@ def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str
 def return_payment(payment: Payment, *, reason: str, now: datetime) -> Refund:
     """Store a refund of what is left of a payment that must not be kept, inside the caller's transaction.
 
-    The job sends it. The same payment returns the same refund. A part of it may have been refunded in Stripe's
-    dashboard; the caller makes sure that something is left.
+    The job sends it. The same payment returns the same refund. A part of it may have been refunded in
+    Stripe's dashboard; the caller makes sure that something is left.
     """
     require_transaction()
     nonce = f"payment-{payment.payment_intent}"[:64]
@@ -148,7 +149,7 @@ def _check_quantities(lines: Mapping[int, OrderLine], quantities: Mapping[int, i
 def _check_something_left_to_ship(
     order: Order, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine]
 ) -> None:
-    """Raise `RefundRefused` when the shipping fee would be kept although nothing of the order is left to ship."""
+    """Raise `RefundRefused` when the shipping fee would be kept although nothing is left to ship."""
     unshipped = {part.order_line_id: part.unshipped for part in plan if part.unshipped}
     if order.status != OrderStatus.PAID or not unshipped or not order.shipping_fee:
         return
@@ -162,7 +163,7 @@ def _check_something_left_to_ship(
 
 
 def _choose_payment(order: Order, amount: int) -> Payment:
-    """Return the first payment of which the amount can be refunded. Raises `RefundRefused` when there is none."""
+    """Return the first payment of which the amount can be refunded. Raises `RefundRefused` without one."""
     refundable = {
         payment: refundable_amount(payment) for payment in order.payments.order_by("captured_at", "pk")
     }
@@ -177,7 +178,7 @@ def _choose_payment(order: Order, amount: int) -> Payment:
 def _move_pieces(
     refund: Refund, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine], *, now: datetime
 ) -> None:
-    """Release the unshipped pieces of a refund, and take the shipped ones back to stock if that was asked for."""
+    """Release the unshipped pieces of a refund; take the shipped ones back to stock if asked for."""
     to_release: dict[int, int] = {}
     for part in plan:
         if part.order_line_id is None or not part.quantity:

@@ -1,4 +1,4 @@
-"""The status of a refund, as Stripe reports it: moved forward once, with the postings and mails of each move."""
+"""The status of a refund as Stripe reports it. Each move forward has its postings and mails, once."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,8 +18,8 @@ from ledger.sales.refund_requests import record_event, store_lines
 from ledger.stripe.methods import method_named
 from ledger.stripe.timestamps import from_timestamp
 
-# A later report never moves a refund back: a succeeded refund may still fail, nothing else. A waiting refund may
-# change between waiting for the customer and waiting for the bank.
+# A later report never moves a refund back: a succeeded refund may still fail, nothing else. A waiting refund
+# may change between waiting for the customer and waiting for the bank.
 STATUS_RANK: dict[str, int] = {
     Refund.Status.REQUESTED: 0,
     Refund.Status.REQUIRES_ACTION: 1,
@@ -50,7 +50,8 @@ class UnknownPayment(Exception):
 def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
     """Apply the state of a refund at Stripe inside the caller's transaction; return our refund.
 
-    A refund made in Stripe's dashboard gets a row. Raises `UnknownPayment` when its payment is not in our books.
+    A refund made in Stripe's dashboard gets a row. Raises `UnknownPayment` when its payment is not in our
+    books.
     """
     require_transaction()
     refund = _find_or_adopt(stripe_refund, now=now)
@@ -73,7 +74,7 @@ def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
 
 
 def _find_or_adopt(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
-    """Return the row of a refund at Stripe with its order locked, found by its id or by the nonce in its metadata.
+    """Return the row of a refund at Stripe, found by its id or its nonce; its order is locked.
 
     A refund without a row was made in Stripe's dashboard: its row is written.
     """

@@ -1,4 +1,4 @@
-"""Refunds: stored in one transaction, sent to Stripe after its commit, and applied in another as Stripe reports them."""
+"""Refunds: stored in one transaction, sent to Stripe after its commit, updated as Stripe reports them."""
 
 import logging
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ POLL_INTERVAL = timedelta(days=1)  # a customer may take weeks to give a bank ac
 def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
     """Store a refund and send it to Stripe after the commit; the same nonce returns the same refund.
 
-    Without an answer from Stripe the refund stays `requested`, and the job sends it. A refund that Stripe refuses is
-    returned as `failed`, with the reason. Raises `RefundRefused` when the order does not have what is asked for; then
-    nothing changed.
+    Without an answer from Stripe the refund stays `requested`, and the job sends it. A refund that Stripe
+    refuses is returned as `failed`, with the reason. Raises `RefundRefused` when the order does not have what
+    is asked for; then nothing changed.
     """
     try:
         refund = _store_and_finish(order, request, nonce=nonce, actor=actor, now=now)
@@ -58,7 +58,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
 def _store_and_finish(
     order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime
 ) -> Refund:
-    """Store a refund; an order of which nothing is left to ship becomes shipped, or cancelled if nothing was."""
+    """Store a refund; an order without pieces to ship becomes shipped, or cancelled if none was shipped."""
     order = Order.objects.lock(order.pk)
     refund = store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now)
     if not order.lines.unshipped().exists():
@@ -98,8 +98,9 @@ def _fail(refund: Refund, refusal: StripeRefused, *, now: datetime) -> None:
 def _create_or_find(refund: Refund) -> dict[str, Any]:
     """Return the refund at Stripe: created now, or found when Stripe refuses to create it.
 
-    The answer to an earlier call may have been lost, and new details of the payment may have changed the parameters:
-    then Stripe refuses the idempotency key, but the refund exists. Raises `StripeUnavailable`, `StripeRefused`.
+    The answer to an earlier call may have been lost, and new details of the payment may have changed the
+    parameters: then Stripe refuses the idempotency key, but the refund exists. Raises `StripeUnavailable`,
+    `StripeRefused`.
     """
     try:
         return client.create_refund(refund)
@@ -139,7 +140,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
 
 
 def update_waiting(*, now: datetime, limit: int = 50) -> int:
-    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many no longer wait."""
+    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many moved on."""
     forbid_transaction()
     last_asked = now - POLL_INTERVAL
     due = Refund.objects.waiting().filter(

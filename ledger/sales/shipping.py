@@ -1,4 +1,4 @@
-"""Shipping: a parcel leaves, the promise is kept, the sale is recognised; once, however often one clicks."""
+"""Shipping: record a shipment, take its pieces out of stock, recognise the sale, notify the customer."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,14 +10,14 @@ from django.utils.translation import gettext as _
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
 from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
 
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 
 
 class ShipRefused(Exception):
-    """The order can not be shipped like this; the text says why and what to do."""
+    """The order cannot be shipped like this; the message says why and what to do."""
 
 
 def ship(
@@ -32,8 +32,8 @@ def ship(
 ) -> Shipment:
     """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
 
-    One transaction: parcel, stock, state of the order, journal entry, mail. The same nonce gives the same parcel.
-    Raises `ShipRefused`; then nothing changed.
+    Shipment, stock, state of the order, journal entry and mail are one transaction. The same nonce returns
+    the same shipment. Raises `ShipRefused`; then nothing changed.
     """
     try:
         return _ship(
@@ -63,19 +63,19 @@ def _ship(
     actor: str,
     now: datetime,
 ) -> Shipment:
-    order = Order.objects.select_for_update().get(pk=order.pk)
+    order = Order.objects.lock(order.pk)
     shipped = Shipment.objects.filter(nonce=nonce).first()
     if shipped is not None:
         if shipped.order_id != order.pk:
             raise ShipRefused(_("This form belongs to another order. Please open it again."))
         return shipped
-    if order.status not in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
+    if order.status not in SHIPPABLE_STATUSES:
         raise ShipRefused(
             _("Only a paid order can be shipped; this one is “%(state)s”.")
             % {"state": order.get_status_display()}
         )
     lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
-    wanted = _wanted(lines, quantities)
+    pieces = _pieces_to_ship(lines, quantities)
     shipment = Shipment.objects.create(
         order=order,
         nonce=nonce,
@@ -84,17 +84,9 @@ def _ship(
         shipped_at=now,
         actor=actor,
     )
-    for line_id, quantity in wanted.items():
-        part = ShipmentLine.objects.create(shipment=shipment, order_line_id=line_id, quantity=quantity)
-        moved = OrderLine.objects.filter(pk=line_id, reserved__gte=quantity).update(
-            reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
-        )
-        if not moved:
-            raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": lines[line_id].title})
-        stock.commit(
-            lines[line_id].item_id, quantity, source=f"shipment_line:{part.pk}", actor=actor, now=now
-        )
-    if order.lines.filter(quantity__gt=F("shipped") + F("cancelled")).exists():
+    for line_id, quantity in pieces.items():
+        _ship_line(shipment, lines[line_id], quantity, now=now)
+    if order.lines.unshipped().exists():
         if order.status == OrderStatus.PAID:
             orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
     else:
@@ -108,7 +100,7 @@ def _ship(
         shipment=shipment.pk,
         carrier=shipment.carrier,
         tracking_number=shipment.tracking_number,
-        pieces={str(lines[line_id].position): quantity for line_id, quantity in wanted.items()},
+        pieces={str(lines[line_id].position): quantity for line_id, quantity in pieces.items()},
     )
     recognition.post_shipment(shipment, now=now)
     parts = shipment.lines.select_related("order_line").order_by("order_line__position")
@@ -122,11 +114,22 @@ def _ship(
     return shipment
 
 
-def _wanted(lines: Mapping[int, OrderLine], quantities: Mapping[int, int] | None) -> dict[int, int]:
-    """Give the pieces of each line that go into the parcel. Raises `ShipRefused`."""
+def _ship_line(shipment: Shipment, line: OrderLine, quantity: int, *, now: datetime) -> None:
+    """Store a line of a shipment and take its pieces out of stock. Raises `ShipRefused`."""
+    stored = ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity)
+    shipped = OrderLine.objects.filter(pk=line.pk, reserved__gte=quantity).update(
+        reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
+    )
+    if not shipped:
+        raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": line.title})
+    stock.commit(line.item_id, quantity, source=f"shipment_line:{stored.pk}", actor=shipment.actor, now=now)
+
+
+def _pieces_to_ship(lines: Mapping[int, OrderLine], quantities: Mapping[int, int] | None) -> dict[int, int]:
+    """Return the pieces of each line that are shipped now. Raises `ShipRefused`."""
     if quantities is None:
         quantities = {line.pk: line.shippable for line in lines.values()}
-    wanted = {}
+    pieces = {}
     for line_id, quantity in quantities.items():
         line = lines.get(line_id)
         if line is None:
@@ -137,7 +140,7 @@ def _wanted(lines: Mapping[int, OrderLine], quantities: Mapping[int, int] | None
                 % {"title": line.title, "left": line.shippable}
             )
         if quantity:
-            wanted[line_id] = quantity
-    if not wanted:
+            pieces[line_id] = quantity
+    if not pieces:
         raise ShipRefused(_("Choose at least one piece to ship."))
-    return {line_id: wanted[line_id] for line_id in lines if line_id in wanted}
+    return {line_id: pieces[line_id] for line_id in lines if line_id in pieces}

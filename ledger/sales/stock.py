@@ -1,8 +1,8 @@
-"""Stock: reserve, release, commit, and the movements that change what lies on the shelf.
+"""Stock: reserve, release and ship pieces, and record the movements that change the quantity on hand.
 
-Every change is one conditional update, so two customers never get the last piece twice; items are touched in
-the order of their ids, so two orders never wait for each other. All functions run inside the caller's
-transaction where it has one.
+Each change is one conditional update, so that two customers never get the last piece. Items are updated in
+the order of their ids, so that two orders never wait for each other. Each function is a unit of work, or a
+part of its caller's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from ledger.models import StockItem, StockMovement
 
 
 class SoldOut(Exception):
-    """There are not enough pieces; nothing was reserved."""
+    """Too few pieces are available; nothing was reserved."""
 
     def __init__(self, skus: Iterable[str]) -> None:
         self.skus = tuple(skus)
@@ -24,13 +24,13 @@ class SoldOut(Exception):
 
 
 class StockRefused(Exception):
-    """A movement that would promise or ship pieces that are not there; the text says what to do."""
+    """A movement of more pieces than there are; the message says what to do."""
 
 
-def _moved(
+def _record_movement(
     item_id: int, kind: str, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
 ) -> bool:
-    """Write the movement; False when the same step was written before."""
+    """Record a movement; return False when the same source recorded it before."""
     _movement, created = StockMovement.objects.get_or_create(
         item_id=item_id,
         kind=kind,
@@ -44,13 +44,15 @@ def _moved(
 def receive(
     item: StockItem, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
 ) -> None:
-    """Put `quantity` pieces on the shelf. The same `source` twice is received once.
+    """Add received pieces to the quantity on hand; the same `source` is received once.
 
     Raises `StockRefused` for a quantity below 1.
     """
     if quantity < 1:
         raise StockRefused(_("Receive one piece or more."))
-    if _moved(item.pk, StockMovement.Kind.RECEIPT, quantity, source=source, actor=actor, now=now, note=note):
+    if _record_movement(
+        item.pk, StockMovement.Kind.RECEIPT, quantity, source=source, actor=actor, now=now, note=note
+    ):
         StockItem.objects.filter(pk=item.pk).update(on_hand=F("on_hand") + quantity)
 
 
@@ -58,9 +60,10 @@ def receive(
 def receive_many(
     quantities: Mapping[int, int], *, source: str, actor: str, now: datetime, note: str = ""
 ) -> None:
-    """Put many new items on the shelf at once: stock item id → pieces (1 or more), in a few statements.
+    """Receive many items in a few statements: stock item id → pieces (1 or more).
 
-    Raises `django.db.IntegrityError` when one was received from the same `source` before.
+    Raises `StockRefused` for a quantity below 1, and `django.db.IntegrityError` when one of the items was
+    received from the same `source` before.
     """
     if any(quantity < 1 for quantity in quantities.values()):
         raise StockRefused(_("Receive one piece or more."))
@@ -98,14 +101,14 @@ def adjust(
     on_hand: int | None = None,
     delta: int | None = None,
 ) -> None:
-    """Correct the shelf, to the counted `on_hand` or by `delta` pieces (exactly one of the two is given).
+    """Correct the quantity on hand, to the counted `on_hand` or by `delta` pieces (exactly one of the two).
 
-    Raises `StockRefused` when fewer pieces would lie there than are promised to customers.
+    The same `source` adjusts once. Raises `StockRefused` when fewer pieces than are reserved would be left.
     """
     if (on_hand is None) == (delta is None):
         raise ValueError("Give either on_hand or delta.")
     current = StockItem.objects.select_for_update().get(pk=item.pk)
-    # looked for under the lock: of two clicks at the same moment the second sees the first
+    # checked under the lock: of two concurrent clicks the second finds the movement of the first
     if StockMovement.objects.filter(
         item_id=item.pk, kind=StockMovement.Kind.ADJUSTMENT, source=source
     ).exists():
@@ -123,14 +126,16 @@ def adjust(
     )
     if not changed:
         raise StockRefused(_("The stock changed at the same moment. Please try again."))
-    _moved(item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note)
+    _record_movement(
+        item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note
+    )
 
 
 @unit_of_work
 def reserve(wanted: Mapping[int, int]) -> None:
-    """Promise pieces: stock item id → quantity (1 or more), all of them or none.
+    """Reserve pieces (stock item id → quantity, 1 or more), all of them or none.
 
-    Raises `SoldOut` with the SKUs of which there are too few.
+    Raises `SoldOut` with the SKUs of which too few are available.
     """
     missing = [
         item_id
@@ -145,9 +150,9 @@ def reserve(wanted: Mapping[int, int]) -> None:
 
 @unit_of_work
 def release(promised: Mapping[int, int]) -> None:
-    """Take back promises: stock item id → quantity. The pieces can be sold again.
+    """Release reserved pieces (stock item id → quantity), so that they can be sold again.
 
-    Raises `StockRefused` when more would be released than is reserved; the caller's transaction rolls back.
+    Raises `StockRefused` when fewer pieces are reserved; the caller's transaction rolls back.
     """
     for item_id, quantity in sorted(promised.items()):
         if quantity and not StockItem.objects.filter(pk=item_id, reserved__gte=quantity).update(
@@ -158,11 +163,13 @@ def release(promised: Mapping[int, int]) -> None:
 
 @unit_of_work
 def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetime) -> None:
-    """Ship reserved pieces: they leave the shelf and the promise is kept.
+    """Ship reserved pieces: they are neither on hand nor reserved any more; the same `source` ships once.
 
-    Raises `StockRefused` when they are not reserved; the caller's transaction rolls back.
+    Raises `StockRefused` when fewer pieces are reserved; the caller's transaction rolls back.
     """
-    if not _moved(item_id, StockMovement.Kind.SHIPMENT, -quantity, source=source, actor=actor, now=now):
+    if not _record_movement(
+        item_id, StockMovement.Kind.SHIPMENT, -quantity, source=source, actor=actor, now=now
+    ):
         return
     if not StockItem.objects.filter(pk=item_id, on_hand__gte=quantity, reserved__gte=quantity).update(
         on_hand=F("on_hand") - quantity, reserved=F("reserved") - quantity
@@ -172,6 +179,8 @@ def commit(item_id: int, quantity: int, *, source: str, actor: str, now: datetim
 
 @unit_of_work
 def take_back(item_id: int, quantity: int, *, source: str, actor: str, now: datetime, note: str = "") -> None:
-    """Put returned pieces back on the shelf. The same `source` twice is taken back once."""
-    if _moved(item_id, StockMovement.Kind.RETURN, quantity, source=source, actor=actor, now=now, note=note):
+    """Add returned pieces to the quantity on hand; the same `source` returns once."""
+    if _record_movement(
+        item_id, StockMovement.Kind.RETURN, quantity, source=source, actor=actor, now=now, note=note
+    ):
         StockItem.objects.filter(pk=item_id).update(on_hand=F("on_hand") + quantity)

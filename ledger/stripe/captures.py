@@ -50,7 +50,7 @@ def read_charge(charge: Mapping[str, Any]) -> CapturedPayment | None:
 
 
 def read_intent(intent: Mapping[str, Any], *, occurred_at: datetime) -> CapturedPayment:
-    """Return the captured payment of a succeeded PaymentIntent, with its charge's details if that is expanded."""
+    """Return the captured payment of a succeeded PaymentIntent, with the details of an expanded charge."""
     charge = intent["latest_charge"]
     if charge and not isinstance(charge, str):
         captured = read_charge(charge)
