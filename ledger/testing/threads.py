@@ -6,21 +6,21 @@ from collections.abc import Callable
 from django.db import connections
 
 
-def in_parallel(*jobs: Callable[[], object]) -> list[object]:
-    """Run jobs at the same time, each on its own connection; results or the exceptions they raised."""
+def run_in_threads(*jobs: Callable[[], object]) -> list[object]:
+    """Run jobs at the same time, each on its own connection; return results or raised exceptions."""
     results: list[object] = [None] * len(jobs)
     start = threading.Barrier(len(jobs))
 
-    def run(position: int, job: Callable[[], object]) -> None:
+    def run(index: int, job: Callable[[], object]) -> None:
         start.wait()
         try:
-            results[position] = job()
+            results[index] = job()
         except Exception as error:
-            results[position] = error
+            results[index] = error
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run, args=(at, job)) for at, job in enumerate(jobs)]
+    threads = [threading.Thread(target=run, args=(index, job)) for index, job in enumerate(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -16,7 +16,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 
 def cancel(order: Order) -> Order:
@@ -124,7 +124,7 @@ def test_cancelling_twice_moves_money_and_stock_once(sandbox: Sandbox) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_cancelling_at_the_same_time_moves_money_and_stock_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(on_hand=1)])
-    results = in_parallel(*[lambda: cancel(Order.objects.get(pk=order.pk))] * 3)
+    results = run_in_threads(*[lambda: cancel(Order.objects.get(pk=order.pk))] * 3)
     assert all(isinstance(result, Order) for result in results), results
     assert order.refunds.get().amount == order.total
     assert StockItem.objects.get().available == 1

@@ -16,7 +16,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import checkout
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ def test_a_second_click_leads_to_the_same_payment_page(sandbox: Sandbox, traffic
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_clicks_open_one_page(sandbox: Sandbox, traffic: list[Request]) -> None:
     order = build.order()
-    urls = in_parallel(*[lambda: checkout.start_payment(order, now=timezone.now())] * 3)
+    urls = run_in_threads(*[lambda: checkout.start_payment(order, now=timezone.now())] * 3)
     assert len(set(urls)) == 1, urls
     assert order.attempts.count() == 1
     assert len({request.header("Idempotency-Key") for request in creations(traffic)}) == 1

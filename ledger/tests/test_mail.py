@@ -19,7 +19,7 @@ from kikaku.transactions import unit_of_work
 from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 
 class Postbox:
@@ -199,7 +199,7 @@ def test_a_mail_is_queued_once_for_its_cause(sandbox: Sandbox) -> None:
 def test_two_workers_never_send_the_same_mail_twice(sandbox: Sandbox, postbox: Postbox) -> None:
     for _order in range(4):
         build.paid_order(sandbox)
-    sent = in_parallel(*[lambda: mail.send_due(now=timezone.now())] * 3)
+    sent = run_in_threads(*[lambda: mail.send_due(now=timezone.now())] * 3)
     assert sum(count for count in sent if isinstance(count, int)) == 4, sent
     assert len(postbox.letters) == 4
     assert len({letter["Subject"] for letter in postbox.letters}) == 4

@@ -11,7 +11,7 @@ from ledger.models import Order, OrderLine, StockItem
 from ledger.sales import stock
 from ledger.sales.orders import OrderRefused
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 
 @pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_two_clicks_on_the_same_form_are_one_order() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_clicks_at_the_same_time_are_one_order() -> None:
     line = build.line(on_hand=10)
-    placed = in_parallel(*[lambda: build.order([line], nonce="same")] * 4)
+    placed = run_in_threads(*[lambda: build.order([line], nonce="same")] * 4)
     assert len({order.pk for order in placed if isinstance(order, Order)}) == 1, placed
     assert all(isinstance(order, Order) for order in placed)
     assert OrderLine.objects.count() == 1
@@ -67,7 +67,7 @@ def test_two_clicks_at_the_same_time_are_one_order() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_last_lamp_goes_to_one_of_two_customers_and_the_other_is_told_which() -> None:
     line = build.line("LAST", on_hand=1)
-    placed = in_parallel(lambda: build.order([line]), lambda: build.order([line]))
+    placed = run_in_threads(lambda: build.order([line]), lambda: build.order([line]))
     refused = [result for result in placed if isinstance(result, stock.SoldOut)]
     assert [refusal.skus for refusal in refused] == [("LAST",)]
     assert Order.objects.count() == 1

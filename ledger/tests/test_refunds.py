@@ -27,7 +27,7 @@ from ledger.sales import refund_requests, refunds
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 FAILS_LATER = "4000000000005126"
 PENDING_FIRST = "4000000000007726"
@@ -146,7 +146,7 @@ def test_clicking_twice_sends_the_money_once(sandbox: Sandbox) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_clicking_at_the_same_time_sends_the_money_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
-    made = in_parallel(*[lambda: build.refund(order, 1_000, nonce="same")] * 3)
+    made = run_in_threads(*[lambda: build.refund(order, 1_000, nonce="same")] * 3)
     assert len({refund.pk for refund in made if isinstance(refund, Refund)}) == 1, made
     assert all(isinstance(refund, Refund) for refund in made), made
     refund = Refund.objects.get()
@@ -158,7 +158,7 @@ def test_clicking_at_the_same_time_sends_the_money_once(sandbox: Sandbox) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_two_people_do_not_refund_more_than_was_paid(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
-    made = in_parallel(*[lambda: build.refund(order, 8_000)] * 2)
+    made = run_in_threads(*[lambda: build.refund(order, 8_000)] * 2)
     assert sum(isinstance(result, Refund) for result in made) == 1, made
     assert sum(isinstance(result, refunds.RefundRefused) for result in made) == 1, made
 

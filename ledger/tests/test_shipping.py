@@ -10,7 +10,7 @@ from ledger.models import JournalEntry, Order, OutgoingMail, Shipment, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import shipping
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 
 def ship(order: Order, nonce: str, quantities: dict[int, int] | None = None) -> Shipment:
@@ -78,7 +78,7 @@ def test_clicking_twice_ships_once(sandbox: Sandbox) -> None:
 def test_clicking_at_the_same_time_ships_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
     line = order.lines.get()
-    shipped = in_parallel(*[lambda: ship(order, "same", {line.pk: 1})] * 3)
+    shipped = run_in_threads(*[lambda: ship(order, "same", {line.pk: 1})] * 3)
     assert len({shipment.pk for shipment in shipped if isinstance(shipment, Shipment)}) == 1, shipped
     assert all(isinstance(shipment, Shipment) for shipment in shipped), shipped
     assert StockItem.objects.get().on_hand == 4
@@ -88,7 +88,7 @@ def test_clicking_at_the_same_time_ships_once(sandbox: Sandbox) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_people_do_not_ship_the_same_pieces(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
-    shipped = in_parallel(lambda: ship(order, "one"), lambda: ship(order, "two"))
+    shipped = run_in_threads(lambda: ship(order, "one"), lambda: ship(order, "two"))
     assert sum(isinstance(result, Shipment) for result in shipped) == 1, shipped
     assert sum(isinstance(result, shipping.ShipRefused) for result in shipped) == 1
     assert StockItem.objects.get().on_hand == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger.models import StockItem, StockMovement
 from ledger.sales import stock
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 
 
 @pytest.mark.django_db
@@ -85,7 +85,7 @@ def test_many_new_items_are_received_in_a_few_statements(
 @pytest.mark.django_db(transaction=True)
 def test_the_last_piece_is_promised_to_one_of_many_at_the_same_time() -> None:
     item = build.item("LAST", 2)
-    results = in_parallel(*[lambda: stock.reserve({item.pk: 1})] * 5)
+    results = run_in_threads(*[lambda: stock.reserve({item.pk: 1})] * 5)
     assert sum(isinstance(result, stock.SoldOut) for result in results) == 3
     assert sum(result is None for result in results) == 2
     item.refresh_from_db()
@@ -95,7 +95,7 @@ def test_the_last_piece_is_promised_to_one_of_many_at_the_same_time() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_orders_that_want_the_same_items_the_other_way_round_do_not_block_each_other() -> None:
     one, two = build.item("A", 100), build.item("B", 100)
-    results = in_parallel(
+    results = run_in_threads(
         *[lambda: stock.reserve({one.pk: 1, two.pk: 1}), lambda: stock.reserve({two.pk: 1, one.pk: 1})] * 3
     )
     assert results == [None] * 6
@@ -149,4 +149,4 @@ def test_whatever_happens_the_shelf_is_the_sum_of_its_movements_and_never_promis
 
 def test_threads_of_these_tests_really_have_their_own_connection() -> None:
     here = connection
-    assert in_parallel(lambda: connections["default"] is here) == [False]
+    assert run_in_threads(lambda: connections["default"] is here) == [False]

@@ -16,7 +16,7 @@ from ledger.ingest import inbox
 from ledger.models import Order, Payment, StripeEvent
 from ledger.models.orders import OrderStatus
 from ledger.testing import build
-from ledger.testing.threads import in_parallel
+from ledger.testing.threads import run_in_threads
 from ledger.testing.webhooks import URL, event, post, sign
 
 pytestmark = pytest.mark.django_db
@@ -239,7 +239,7 @@ def test_the_same_event_from_four_sides_at_once_is_handled_once(succeeded: bytes
     def deliver() -> int:
         return int(post(Client(), succeeded, signature).status_code)
 
-    statuses = in_parallel(*[deliver] * 4)
+    statuses = run_in_threads(*[deliver] * 4)
     assert set(statuses) <= {200, 409}, statuses
     assert 200 in statuses
     assert StripeEvent.objects.get().attempts == 1
@@ -257,7 +257,7 @@ def test_all_events_of_a_payment_at_once_pay_the_order_once(sandbox: Sandbox) ->
         return int(post(Client(), body, signature).status_code)
 
     jobs = [partial(deliver, one.body, one.headers["Stripe-Signature"]) for one in deliveries]
-    assert set(in_parallel(*jobs)) == {200}
+    assert set(run_in_threads(*jobs)) == {200}
     order.refresh_from_db()
     assert order.status == OrderStatus.PAID
     payment = order.payments.get()

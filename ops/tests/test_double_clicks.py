@@ -40,7 +40,7 @@ from ledger.models import (
 from ledger.sales import checkout, mail
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
-from ledger.testing.processes import Together, in_processes
+from ledger.testing.processes import WaitForAll, run_in_processes
 from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
 from shop.testing import build as shop_build
 
@@ -71,9 +71,9 @@ class Click:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def send(click: Click, together: Together) -> tuple[int, str, dict[str, str]]:
+def send(click: Click, wait_for_all: WaitForAll) -> tuple[int, str, dict[str, str]]:
     """Send the form when both processes are ready; return status, redirect and cookies of the response."""
-    together()
+    wait_for_all()
     answer = click.client.post(click.url, click.data, headers=dict(click.headers))
     cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
     return answer.status_code, str(answer.get("Location", "")), cookies
@@ -614,7 +614,7 @@ def world(sandbox: Sandbox, admin_client: Client) -> World:
 def test_a_form_sent_twice_at_the_same_moment_has_one_effect(world: World, name: str) -> None:
     click = FORMS[name](world)
     assert click.effect() != click.expected or name in (*COOKIE_ONLY, *SAME_VALUE)
-    first, second = in_processes([partial(send, click)] * 2)
+    first, second = run_in_processes([partial(send, click)] * 2)
     assert first[0] in click.answers and second[0] in click.answers, (first, second)
     assert min(first[0], second[0]) != 409
     assert click.effect() == click.expected
@@ -623,7 +623,7 @@ def test_a_form_sent_twice_at_the_same_moment_has_one_effect(world: World, name:
 @pytest.mark.parametrize("name", ["checkout_place", "order_pay"])
 def test_both_clicks_lead_to_the_same_payment_page(world: World, name: str) -> None:
     click = FORMS[name](world)
-    first, second = in_processes([partial(send, click)] * 2)
+    first, second = run_in_processes([partial(send, click)] * 2)
     assert first[1] == second[1] and "/c/pay/cs_test_" in first[1]
 
 
@@ -631,7 +631,7 @@ def test_both_clicks_lead_to_the_same_payment_page(world: World, name: str) -> N
 def test_both_clicks_leave_the_same_cart(world: World, name: str) -> None:
     click = FORMS[name](world)
     carts = []
-    for _status, _address, cookies in in_processes([partial(send, click)] * 2):
+    for _status, _address, cookies in run_in_processes([partial(send, click)] * 2):
         customer = Client()
         customer.cookies.load(cookies)
         carts.append(customer.get("/cart/badge/").json()["count"])

@@ -11,7 +11,7 @@ from ledger.ingest import inbox
 from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, night_after, set_clock
-from ledger.testing.processes import Together, crowd
+from ledger.testing.processes import WaitForAll, run_concurrently
 from ops import schedule
 from ops.models import JobRun
 
@@ -30,13 +30,13 @@ def test_four_workers_with_all_jobs_due_run_each_once(sandbox: Sandbox) -> None:
         inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     now = set_clock(sandbox, night_after(MONDAY))
 
-    def work(number: int, together: Together) -> Counter[str]:
-        together()
+    def work(number: int, wait_for_all: WaitForAll) -> Counter[str]:
+        wait_for_all()
         names = list(schedule.JOBS)
         names = names[number:] + names[:number]  # each worker begins with another job
         return Counter(name for name in names if schedule.run(name, now=now))
 
-    done: Counter[str] = sum(crowd(WORKERS, work), Counter())
+    done: Counter[str] = sum(run_concurrently(WORKERS, work), Counter())
     assert JobRun.objects.count() == len(schedule.JOBS)
     if not done["daily_close"]:  # it ran before the events were processed: it is repeated
         assert "Entries kept coming in" in JobRun.objects.get(job="daily_close").message

@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ledger.models import CheckoutAttempt, Order, StockItem
-from ledger.testing.processes import Together, crowd
+from ledger.testing.processes import WaitForAll, run_concurrently
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,10 +27,10 @@ def test_forty_customers_press_the_button_and_ten_pieces_are_sold(settings: Sett
 
     come_to_confirm()  # what a first request loads, forty children need not load again
 
-    def buy(number: int, together: Together) -> str:
+    def buy(number: int, wait_for_all: WaitForAll) -> str:
         client, page = come_to_confirm()
         fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
-        together()
+        wait_for_all()
         answer = client.post("/checkout/place/", fields)
         if answer.status_code == 303:
             return "sold" if "/c/pay/cs_test_" in answer["Location"] else answer["Location"]
@@ -38,7 +38,7 @@ def test_forty_customers_press_the_button_and_ten_pieces_are_sold(settings: Sett
         assert "売り切れ" in told or "在庫" in told
         return f"told with {answer.status_code}"
 
-    assert Counter(crowd(40, buy)) == {"sold": 10, "told with 409": 30}
+    assert Counter(run_concurrently(40, buy)) == {"sold": 10, "told with 409": 30}
     item = StockItem.objects.get()
     assert (item.on_hand, item.reserved) == (10, 10)
     assert Order.objects.count() == 10

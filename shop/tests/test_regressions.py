@@ -1,5 +1,4 @@
-"""What an earlier implementation got wrong, as far as a customer's way is concerned; the list of the books is in
-`ledger/tests/test_lessons.py`."""
+"""Regressions: faults of the shop's pages that an earlier implementation had."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes
 
 
 def ordered() -> Order:
-    """Buy one lamp as a guest, in a browser that is asked for a CSRF token wherever one is wanted."""
+    """Order one lamp as a guest, in a client that enforces CSRF checks."""
     browser = Client(enforce_csrf_checks=True, headers={"Sec-Fetch-Site": "same-origin"})
     build.product(price=12_800, title="シーリングライト まどか")
     build.text()
@@ -30,11 +29,11 @@ def ordered() -> Order:
     return Order.objects.get()
 
 
-def test_a_guest_buys_without_being_stopped_by_a_csrf_rule(sandbox: Sandbox) -> None:
+def test_a_guest_can_order_with_csrf_checks_enforced(sandbox: Sandbox) -> None:
     assert ordered().lines.get().sku == "SKU-madoka"
 
 
-def test_what_is_paid_is_the_quote_that_was_shown_and_not_todays_price(sandbox: Sandbox) -> None:
+def test_the_payment_has_the_price_of_the_quote_and_not_the_current_price(sandbox: Sandbox) -> None:
     order = ordered()
     Variant.objects.update(price=99_000)
     checkout.start_payment(order, now=now_of(sandbox))
@@ -45,7 +44,7 @@ def test_what_is_paid_is_the_quote_that_was_shown_and_not_todays_price(sandbox: 
     assert order.payments.get().amount == order.total < 20_000
 
 
-def test_an_order_shows_the_title_that_was_bought(sandbox: Sandbox) -> None:
+def test_an_order_shows_the_title_at_the_time_of_the_order(sandbox: Sandbox) -> None:
     order = ordered()
     Product.objects.update(title_ja="改名された商品")
     page = Client().get(f"/orders/{order.token}/").content.decode()
@@ -53,7 +52,7 @@ def test_an_order_shows_the_title_that_was_bought(sandbox: Sandbox) -> None:
     assert "改名された商品" not in page
 
 
-def test_a_customer_who_is_signed_in_is_no_admin(sandbox: Sandbox) -> None:
+def test_a_signed_in_customer_cannot_open_the_admin(sandbox: Sandbox) -> None:
     order = ordered()
     customer = Client()
     customer.force_login(User.objects.create_user("hanako", "hanako@example.jp", "x"))

@@ -1,4 +1,4 @@
-"""One order, many hands at the same moment: what is refunded, shipped and cancelled adds up."""
+"""Concurrent refunds, shipments, cancellations and payments of one order add up."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from ledger.sales.shipping import ShipRefused
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, set_clock
-from ledger.testing.processes import Together, crowd, in_processes
+from ledger.testing.processes import WaitForAll, run_concurrently, run_in_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Job = Callable[[Together], str]
+Job = Callable[[WaitForAll], str]
 
 
 def refunded_at_stripe(order: Order) -> int:
@@ -30,19 +30,19 @@ def refunded_at_stripe(order: Order) -> int:
     return sum(refund.amount for refund in found.data)
 
 
-def test_of_six_refunds_at_once_stripe_gives_what_the_payment_holds(sandbox: Sandbox) -> None:
+def test_concurrent_refunds_never_exceed_the_payment(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY))
     order = build.paid_order(sandbox)  # ¥11,500
 
-    def refund(_number: int, together: Together) -> str:
-        together()
+    def refund(_number: int, wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         try:
             build.refund(order, 3_000, now=at(MONDAY))
         except RefundRefused:
             return "refused"
         return "refunded"
 
-    assert Counter(crowd(6, refund)) == {"refunded": 3, "refused": 3}
+    assert Counter(run_concurrently(6, refund)) == {"refunded": 3, "refused": 3}
     build.deliver(sandbox)
     build.fetch(sandbox)
     assert refunded_at_stripe(order) == 9_000 == Refund.objects.aggregate(sum=Sum("amount"))["sum"]
@@ -51,8 +51,8 @@ def test_of_six_refunds_at_once_stripe_gives_what_the_payment_holds(sandbox: San
 
 
 def ship(order: Order) -> Job:
-    def job(together: Together) -> str:
-        together()
+    def job(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         try:
             build.ship(order, now=at(MONDAY))
         except ShipRefused:
@@ -63,8 +63,8 @@ def ship(order: Order) -> Job:
 
 
 def cancel(order: Order) -> Job:
-    def job(together: Together) -> str:
-        together()
+    def job(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         try:
             cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=at(MONDAY))
         except CancelRefused:
@@ -75,8 +75,8 @@ def cancel(order: Order) -> Job:
 
 
 def refund_all(order: Order) -> Job:
-    def job(together: Together) -> str:
-        together()
+    def job(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         try:
             build.refund(order, now=at(MONDAY))
         except RefundRefused:
@@ -86,14 +86,14 @@ def refund_all(order: Order) -> Job:
     return job
 
 
-@pytest.mark.parametrize("round_", range(3))
-def test_a_parcel_a_cancellation_and_refunds_of_one_order_at_once_never_contradict_each_other(
-    sandbox: Sandbox, round_: int
+@pytest.mark.parametrize("rotation", range(3))
+def test_concurrent_shipment_cancellation_and_refund_never_contradict_each_other(
+    sandbox: Sandbox, rotation: int
 ) -> None:
     set_clock(sandbox, at(MONDAY))
     order = build.paid_order(sandbox, [build.line("CL-08", quantity=2, on_hand=10)])
     jobs = [ship(order), cancel(order), refund_all(order)]
-    done = in_processes((jobs[round_:] + jobs[:round_]) * 2)
+    done = run_in_processes((jobs[rotation:] + jobs[:rotation]) * 2)
     build.deliver(sandbox)
     build.fetch(sandbox)
 
@@ -107,19 +107,19 @@ def test_a_parcel_a_cancellation_and_refunds_of_one_order_at_once_never_contradi
     else:
         assert order.status == "cancelled"
         assert item.on_hand == 10
-    money_back = order.total if {"refunded", "cancelled"} & set(done) else 0
-    assert refunded_at_stripe(order) == money_back
+    refunded = order.total if {"refunded", "cancelled"} & set(done) else 0
+    assert refunded_at_stripe(order) == refunded
     assert not list(verification.verify())
 
 
-def test_a_customer_who_pays_while_staff_cancels_gets_either_the_goods_or_the_money(sandbox: Sandbox) -> None:
+def test_a_payment_during_a_cancellation_is_refused_or_refunded(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY))
     orders = [build.order(now=at(MONDAY)) for _customer in range(4)]
     sessions = [build.session_of(order, now=at(MONDAY)) for order in orders]
 
     def pay(session: str) -> Job:
-        def job(together: Together) -> str:
-            together()
+        def job(wait_for_all: WaitForAll) -> str:
+            wait_for_all()
             try:
                 sandbox.pay(session)
             except Exception as refusal:
@@ -128,7 +128,7 @@ def test_a_customer_who_pays_while_staff_cancels_gets_either_the_goods_or_the_mo
 
         return job
 
-    done = in_processes([*(pay(session) for session in sessions), *(cancel(order) for order in orders)])
+    done = run_in_processes([*(pay(session) for session in sessions), *(cancel(order) for order in orders)])
     build.deliver(sandbox)
     build.fetch(sandbox)
     for order, paid in zip(orders, done[:4], strict=True):
@@ -149,10 +149,10 @@ def test_four_workers_send_each_mail_once(sandbox: Sandbox, settings: Settings) 
     for _customer in range(6):
         build.paid_order(sandbox)
 
-    def send(_number: int, together: Together) -> int:
-        together()
+    def send(_number: int, wait_for_all: WaitForAll) -> int:
+        wait_for_all()
         return mail.send_due(now=at(MONDAY))
 
-    assert sum(crowd(4, send)) == 6
+    assert sum(run_concurrently(4, send)) == 6
     written = "".join(file.read_text() for file in settings.EMAIL_FILE_PATH.iterdir())
     assert written.count("Auto-Submitted:") == 6

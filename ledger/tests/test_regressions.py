@@ -1,7 +1,7 @@
-"""What an earlier implementation got wrong with books, Stripe, stock and orders: one test for each lesson.
+"""Regressions: faults with books, Stripe, stock and orders that an earlier implementation had.
 
-Many of these behaviours have their own, deeper tests; these are the list, through the public functions. What of it
-concerns the shop's pages and its operation is in `shop/tests/test_lessons.py` and `ops/tests/test_regressions.py`.
+One test for each, through the public functions; most behaviours have deeper tests elsewhere. Faults of the
+shop's pages and of operation are in `shop/tests/test_regressions.py` and `ops/tests/test_regressions.py`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -43,7 +43,7 @@ FAILS_LATER = "4000000000005126"
 
 
 def sold(sandbox: Sandbox, *, shipped: bool = False, hour: int = 10) -> Order:
-    """Sell the worked order (two tax rates, coupon, shipping fee: ¥12,130) on Monday."""
+    """Sell `build.worked_order` (two tax rates, coupon, shipping fee: ¥12,130) on Monday."""
     now = set_clock(sandbox, at(MONDAY, hour))
     order = build.paid_order(sandbox, placed=build.worked_order(now=now), now=now)
     if shipped:
@@ -52,7 +52,7 @@ def sold(sandbox: Sandbox, *, shipped: bool = False, hour: int = 10) -> Order:
 
 
 def close(sandbox: Sandbox) -> CloseResult:
-    """Close Monday in the night after it."""
+    """Close Monday at 01:00 JST of Tuesday."""
     return close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
 
 
@@ -66,7 +66,7 @@ def test_a_day_with_tax_closes(sandbox: Sandbox) -> None:
     assert [(row["rate"], row["tax"]) for row in result.report["sales"]] == [(10, 1_008), (8, 76)]
 
 
-def test_a_close_that_fails_leaves_nothing_half_written(sandbox: Sandbox) -> None:
+def test_a_failed_close_stores_nothing(sandbox: Sandbox) -> None:
     order = sold(sandbox)
     broken = JournalEntry.objects.create(
         day=MONDAY,
@@ -85,7 +85,7 @@ def test_a_close_that_fails_leaves_nothing_half_written(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize(("hour", "minute", "days_later"), [(23, 59, 0), (0, 0, 1), (8, 59, 1), (9, 0, 1)])
-def test_the_day_is_cut_at_midnight_in_japan_and_no_payment_falls_between_two_days(
+def test_days_end_at_midnight_jst_and_each_payment_belongs_to_one_day(
     sandbox: Sandbox, hour: int, minute: int, days_later: int
 ) -> None:
     day = MONDAY + timedelta(days=days_later)
@@ -98,13 +98,13 @@ def test_the_day_is_cut_at_midnight_in_japan_and_no_payment_falls_between_two_da
     assert [result.differences for result in results] == [0, 0]
 
 
-def test_a_coupon_and_a_shipping_fee_are_no_difference(sandbox: Sandbox) -> None:
+def test_a_coupon_and_a_shipping_fee_cause_no_difference(sandbox: Sandbox) -> None:
     order = sold(sandbox)
     assert (order.goods_total, order.discount, order.shipping_fee) == (12_080, 500, 550)
     assert close(sandbox).report["discrepancies"] == []
 
 
-def test_the_fees_are_those_that_stripe_took(sandbox: Sandbox) -> None:
+def test_the_report_has_the_fees_that_stripe_charged(sandbox: Sandbox) -> None:
     sold(sandbox)
     jcb = build.worked_order(now=at(MONDAY, 10))
     build.paid_order(sandbox, placed=jcb, card="3566002020360505", now=at(MONDAY, 10))
@@ -112,29 +112,29 @@ def test_the_fees_are_those_that_stripe_took(sandbox: Sandbox) -> None:
     assert fees == {"exempt": 437, "taxable": 437, "input_tax": 44}
 
 
-def test_the_evidence_is_what_stripe_said_and_can_disagree_with_our_tables(sandbox: Sandbox) -> None:
+def test_the_evidence_holds_stripes_answers_even_where_our_tables_differ(sandbox: Sandbox) -> None:
     paid_by_a_stranger(sandbox, set_clock(sandbox, at(MONDAY, 10)))
     result = close(sandbox)
-    told = evidence.read(f"{result.folder}/stripe-evidence.json").decode()
+    stripe_evidence = evidence.read(f"{result.folder}/stripe-evidence.json").decode()
     assert not Payment.objects.exists()
-    assert '"amount": 11500' in told
+    assert '"amount": 11500' in stripe_evidence
     assert result.exit_code == 2
 
 
-def test_a_refund_after_shipment_takes_its_tax_back(sandbox: Sandbox) -> None:
+def test_a_refund_after_shipment_reverses_its_tax(sandbox: Sandbox) -> None:
     build.refund(sold(sandbox, shipped=True), now=at(MONDAY, 11))
     result = close(sandbox)
     assert [row["returned_tax"] for row in result.report["sales"]] == [1_008, 76]
     assert net_balance(accounts.OUTPUT_TAX_10) == net_balance(accounts.OUTPUT_TAX_8) == 0
 
 
-def test_a_refunded_order_stays_in_the_sales_and_its_refund_stands_beside_them(sandbox: Sandbox) -> None:
+def test_the_report_keeps_the_sales_of_a_refunded_order_and_lists_the_refund(sandbox: Sandbox) -> None:
     build.refund(sold(sandbox, shipped=True), now=at(MONDAY, 11))
     sales = close(sandbox).report["sales"]
     assert [(row["gross"], row["returns_gross"]) for row in sales] == [(11_095, 11_095), (1_035, 1_035)]
 
 
-def test_nothing_closes_a_day_by_force(sandbox: Sandbox) -> None:
+def test_a_closed_day_cannot_be_closed_again(sandbox: Sandbox) -> None:
     sold(sandbox)
     first = close(sandbox)
     before = list(JournalEntry.objects.values_list("pk", flat=True))
@@ -147,7 +147,7 @@ def test_nothing_closes_a_day_by_force(sandbox: Sandbox) -> None:
         call_command("daily_close", force=True)
 
 
-def test_a_missed_run_is_caught_up(sandbox: Sandbox) -> None:
+def test_a_later_run_closes_missed_days(sandbox: Sandbox) -> None:
     sold(sandbox)
     now = set_clock(sandbox, night_after(WEDNESDAY))
     assert [result.day for result in close_days(open_days(WEDNESDAY), now=now)] == [
@@ -162,13 +162,13 @@ def test_a_missed_run_is_caught_up(sandbox: Sandbox) -> None:
 
 
 def received(sandbox: Sandbox, kind: str) -> StripeEvent:
-    """Take in the waiting events, and give the one of a kind."""
+    """Store the waiting events without processing them; return the one of a type."""
     for delivery in sandbox.pending_deliveries():
         inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=build.now_of(sandbox))
     return StripeEvent.objects.get(type=kind)
 
 
-def test_an_event_that_failed_once_is_handled_at_the_retry(sandbox: Sandbox) -> None:
+def test_a_failed_event_is_handled_by_a_retry(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     event = received(sandbox, "payment_intent.succeeded")
@@ -183,7 +183,7 @@ def test_an_event_that_failed_once_is_handled_at_the_retry(sandbox: Sandbox) -> 
     assert Payment.objects.get().order == order
 
 
-def test_an_event_whose_handler_crashed_is_taken_up_when_its_lease_is_over(sandbox: Sandbox) -> None:
+def test_an_event_whose_handler_crashed_is_handled_after_its_lease(sandbox: Sandbox) -> None:
     sandbox.pay(build.session_of(build.order()))
     event = received(sandbox, "payment_intent.succeeded")
     now = build.now_of(sandbox)
@@ -196,7 +196,7 @@ def test_an_event_whose_handler_crashed_is_taken_up_when_its_lease_is_over(sandb
     assert event.status == StripeEvent.Status.DONE
 
 
-def test_a_succeeded_event_revives_no_cancelled_order(sandbox: Sandbox) -> None:
+def test_a_payment_does_not_reopen_a_cancelled_order(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     Order.objects.filter(pk=order.pk).update(status=OrderStatus.CANCELLED)
@@ -221,7 +221,7 @@ def test_a_completed_session_of_a_delayed_method_is_not_paid(sandbox: Sandbox) -
     assert order.status == OrderStatus.PAID
 
 
-def test_a_refund_that_failed_later_counts_no_more(sandbox: Sandbox) -> None:
+def test_a_refund_that_fails_later_no_longer_counts(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
     order = build.paid_order(sandbox, card=FAILS_LATER, now=now)
     build.refund(order, 1_000, now=now)
@@ -233,22 +233,21 @@ def test_a_refund_that_failed_later_counts_no_more(sandbox: Sandbox) -> None:
     assert net_balance(accounts.REFUNDS_PAYABLE, order=order) == -1_000
 
 
-def test_of_several_events_that_tell_of_a_payment_one_writes_it(sandbox: Sandbox) -> None:
+def test_several_events_of_one_payment_store_it_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
-    told = {"checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"}
-    assert told <= set(StripeEvent.objects.filter(status="done").values_list("type", flat=True))
+    types = {"checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"}
+    assert types <= set(StripeEvent.objects.filter(status="done").values_list("type", flat=True))
     assert Payment.objects.get().order == order
 
 
-def test_a_refund_is_sent_to_stripe_once_however_often_it_is_asked_for(sandbox: Sandbox) -> None:
+def test_a_repeated_refund_request_is_executed_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     first = build.refund(order, 1_000, nonce="one-form")
     assert build.refund(order, 1_000, nonce="one-form") == first
     Refund.objects.filter(pk=first.pk).update(status=Refund.Status.REQUESTED, stripe_id=None)
     first.refresh_from_db()
-    refunds.send_refund(
-        first, now=build.now_of(sandbox)
-    )  # as after a crash before the answer was written down
+    # as after a crash before the answer was stored
+    refunds.send_refund(first, now=build.now_of(sandbox))
     build.fetch(sandbox)
     assert [txn.amount for txn in BalanceTransaction.objects.filter(type="refund")] == [-1_000]
 
@@ -257,13 +256,13 @@ def test_a_refund_is_sent_to_stripe_once_however_often_it_is_asked_for(sandbox: 
     ("kind", "source", "amount", "fee"),
     [("adjustment", "du_1", -12_130, 1_500), ("payout", "po_1", -9_000, 0)],
 )
-def test_disputes_and_payouts_are_never_lost_but_wait_in_suspense_for_a_person(
+def test_disputes_and_payouts_are_posted_to_suspense_and_reported(
     sandbox: Sandbox, kind: str, source: str, amount: int, fee: int
 ) -> None:
     sold(sandbox)
     change_balance(sandbox, kind=kind, source=source, amount=amount, fee=fee)
     result = close(sandbox)
-    assert result.report["proof"]["difference"] == 0  # 1150 is true nevertheless
+    assert result.report["proof"]["difference"] == 0  # account 1150 is correct nevertheless
     assert net_balance(accounts.SUSPENSE) == -amount
     assert [(row["kind"], row["amount"]) for row in result.report["discrepancies"]] == [
         ("unknown_type", amount)
@@ -271,7 +270,7 @@ def test_disputes_and_payouts_are_never_lost_but_wait_in_suspense_for_a_person(
 
 
 def change_balance(sandbox: Sandbox, *, kind: str, source: str, amount: int, fee: int) -> None:
-    """Let Stripe's balance change in a way that the stand-in does not play."""
+    """Insert a balance transaction of a kind that the stand-in does not support."""
     with StateFile(sandbox.state_path).connection(write=True) as db:
         tx = Transaction(db, now=at(MONDAY, 14).timestamp(), api_version=sandbox.api_version)
         like = tx.page("balance_transaction", limit=1).data[0]
@@ -298,7 +297,7 @@ def change_balance(sandbox: Sandbox, *, kind: str, source: str, amount: int, fee
 # ── Stock and orders ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_abandoned_checkout_gives_its_stock_back(sandbox: Sandbox) -> None:
+def test_an_abandoned_checkout_releases_its_stock(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, datetime(2026, 11, 16, 3, 0, tzinfo=UTC))
     order = build.order(now=now)
     build.session_of(order, now=now)
@@ -308,7 +307,7 @@ def test_an_abandoned_checkout_gives_its_stock_back(sandbox: Sandbox) -> None:
     assert StockItem.objects.get().reserved == 0
 
 
-def test_cancelling_twice_gives_the_stock_back_once(sandbox: Sandbox) -> None:
+def test_cancelling_twice_releases_the_stock_once(sandbox: Sandbox) -> None:
     lamp = [build.line(on_hand=2)]
     build.order(lamp)
     order = build.order(lamp)
@@ -316,11 +315,11 @@ def test_cancelling_twice_gives_the_stock_back_once(sandbox: Sandbox) -> None:
         cancellation.cancel(
             order=order, reason=Order.CancelReason.STAFF, actor="staff", now=build.now_of(sandbox)
         )
-    build.deliver(sandbox)  # Stripe tells of the closed page too
+    build.deliver(sandbox)  # Stripe also sends the event of the closed page
     assert StockItem.objects.get().reserved == 1
 
 
-def test_a_late_payment_sells_nothing_that_somebody_else_has_bought(sandbox: Sandbox) -> None:
+def test_a_late_payment_takes_no_stock_of_another_order(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
     last = [build.line(on_hand=1)]
     late = build.order(last, now=now)
@@ -337,7 +336,7 @@ def test_a_late_payment_sells_nothing_that_somebody_else_has_bought(sandbox: San
     assert (item.on_hand, item.reserved) == (1, 1)
 
 
-def test_the_last_piece_is_promised_once() -> None:
+def test_the_last_piece_is_reserved_once() -> None:
     last = [build.line(on_hand=1)]
     build.order(last)
     with pytest.raises(SoldOut):
@@ -361,7 +360,7 @@ def test_tax_is_rounded_once_per_rate_and_not_per_line() -> None:
     assert order.tax_10 != 3 * (105 * 10 // 110)
 
 
-def test_the_shelf_is_changed_by_movements_that_count_once() -> None:
+def test_a_repeated_stock_receipt_counts_once() -> None:
     item = build.item(on_hand=3)
     for _twice in range(2):
         stock.receive(item, 4, source="delivery-7", actor="staff", now=at(MONDAY))
@@ -369,7 +368,7 @@ def test_the_shelf_is_changed_by_movements_that_count_once() -> None:
     assert item.on_hand == 7
 
 
-def test_a_discrepancy_is_noted_once_and_stays_until_a_person_resolves_it(sandbox: Sandbox) -> None:
+def test_a_discrepancy_is_stored_once_and_stays_until_it_is_resolved(sandbox: Sandbox) -> None:
     for _twice in range(2):
         note_discrepancy(Discrepancy.Kind.AMOUNT, "ch_1", day=MONDAY, amount=5, now=at(MONDAY))
     assert close(sandbox).differences == 1

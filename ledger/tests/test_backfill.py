@@ -1,4 +1,4 @@
-"""Money whose webhook has not come: Stripe is asked, so that nothing is posted without its order."""
+"""Payments and refunds without a webhook: they are fetched from Stripe before their money is posted."""
 
 import json
 
@@ -18,19 +18,19 @@ from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, set_clock
 pytestmark = pytest.mark.django_db
 
 
-def paid_without_a_word(sandbox: Sandbox) -> Order:
-    """Let a customer pay while our webhook hears nothing."""
+def pay_without_webhooks(sandbox: Sandbox) -> Order:
+    """Let a customer pay; no event is delivered."""
     now = build.now_of(sandbox)
     order = build.order(now=now)
     sandbox.pay(build.session_of(order, now=now))
     return order
 
 
-def test_a_payment_during_the_close_belongs_to_its_order_though_its_event_is_under_way(
+def test_a_payment_is_posted_to_its_order_before_its_event_arrives(
     sandbox: Sandbox,
 ) -> None:
     set_clock(sandbox, night_after(MONDAY))
-    order = paid_without_a_word(sandbox)
+    order = pay_without_webhooks(sandbox)
     assert daily_close.close_day(MONDAY, now=night_after(MONDAY)).differences == 0
     assert net_balance(accounts.PREPAYMENTS, order=order) == -order.total
 
@@ -45,15 +45,15 @@ def test_a_payment_during_the_close_belongs_to_its_order_though_its_event_is_und
 
 def test_a_day_whose_webhooks_never_came_closes_without_differences(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY, 10))
-    order = paid_without_a_word(sandbox)
+    order = pay_without_webhooks(sandbox)
     assert daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
     order.refresh_from_db()
     assert (order.status, order.paid_at) == (OrderStatus.PAID, at(MONDAY, 10))
 
 
-def test_a_payment_of_which_only_the_session_was_told_is_found_by_its_charge(sandbox: Sandbox) -> None:
+def test_a_payment_known_from_its_session_only_is_found_by_its_charge(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
-    order = paid_without_a_word(sandbox)
+    order = pay_without_webhooks(sandbox)
     for delivery in sandbox.pending_deliveries():
         if json.loads(delivery.body)["type"] == "checkout.session.completed":
             event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
@@ -65,7 +65,7 @@ def test_a_payment_of_which_only_the_session_was_told_is_found_by_its_charge(san
     assert not Discrepancy.objects.exists()
 
 
-def test_a_refund_of_the_dashboard_is_learnt_before_it_is_posted(sandbox: Sandbox) -> None:
+def test_a_refund_from_the_dashboard_is_stored_before_it_is_posted(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY, 10))
     order = build.paid_order(sandbox)
     stripe_client.client().v1.refunds.create(
@@ -79,7 +79,7 @@ def test_a_refund_of_the_dashboard_is_learnt_before_it_is_posted(sandbox: Sandbo
     assert list(checks.check_everything()) == []
 
 
-def test_a_refund_whose_failure_no_webhook_told_is_learnt_from_the_money_that_came_back(
+def test_a_refund_that_failed_without_a_webhook_is_detected_from_its_balance_transaction(
     sandbox: Sandbox,
 ) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
@@ -95,18 +95,18 @@ def test_a_refund_whose_failure_no_webhook_told_is_learnt_from_the_money_that_ca
     assert list(checks.check_everything()) == []
 
 
-def test_a_dry_run_learns_the_same_and_keeps_nothing(sandbox: Sandbox) -> None:
+def test_a_dry_run_fetches_the_same_and_stores_nothing(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY, 10))
-    paid_without_a_word(sandbox)
+    pay_without_webhooks(sandbox)
     result = daily_close.close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)), dry_run=True)
     assert (result.state, result.differences) == ("dry run", 0)
     assert not Payment.objects.exists()
     assert not BalanceTransaction.objects.exists()
 
 
-def test_the_job_asks_once_the_patience_is_over(sandbox: Sandbox) -> None:
+def test_the_job_asks_stripe_after_the_waiting_time(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY, 10))
-    order = paid_without_a_word(sandbox)
+    order = pay_without_webhooks(sandbox)
     assert balance.fetch_new(now=at(MONDAY, 10, 30)).waiting
     assert not Payment.objects.exists()
     assert balance.fetch_new(now=at(MONDAY, 11, 1)).posted == 1

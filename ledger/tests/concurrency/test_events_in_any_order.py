@@ -1,4 +1,7 @@
-"""Ten workers, hundreds of shuffled and repeated events: books, orders, stock and mails are as when told in order."""
+"""Ten workers handle hundreds of shuffled and repeated events.
+
+Books, orders, stock and mails end as they do when the events come in order.
+"""
 
 import random
 from contextlib import suppress
@@ -16,7 +19,7 @@ from ledger.models import BalanceTransaction, Discrepancy, JournalLine, Order, S
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, set_clock
-from ledger.testing.processes import Together, crowd
+from ledger.testing.processes import WaitForAll, run_concurrently
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,8 +27,8 @@ CUSTOMERS = 8
 WORKERS = 10
 
 
-def customers(sandbox: Sandbox, shelf: str) -> list[Delivery]:
-    """Let customers do what customers do, and give the events of it in Stripe's order; our side heard nothing yet."""
+def create_events(sandbox: Sandbox, shelf: str) -> list[Delivery]:
+    """Let customers pay and refund at Stripe; return the undelivered events in Stripe's order."""
     for number in range(CUSTOMERS):
         order = build.order(
             [
@@ -41,22 +44,22 @@ def customers(sandbox: Sandbox, shelf: str) -> list[Delivery]:
         if number % 4 == 1:
             sandbox.pay(session, card="4000000000000002")  # declined
         sandbox.pay(session, card="3566002020360505" if number % 2 else "4242424242424242")
-        if number % 4 == 2:  # somebody refunds in Stripe's dashboard
+        if number % 4 == 2:  # a refund from Stripe's dashboard
             intent = stripe_client.retrieve_session(session)["payment_intent"]["id"]
             stripe_client.client().v1.refunds.create({"payment_intent": intent, "amount": 1_000 + number})
     return sandbox.pending_deliveries()
 
 
-def hear(delivery: Delivery, sandbox: Sandbox) -> None:
-    """Take a delivery as our endpoint does; what must come again comes again by the job."""
+def deliver(delivery: Delivery, sandbox: Sandbox) -> None:
+    """Handle a delivery as our endpoint does; a job retries what has to be retried."""
     now = build.now_of(sandbox)
     event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     with suppress(PaymentNotYetKnown, AlreadyClaimed):
         inbox.process(event.pk, now=now)
 
 
-def told(shelf: str) -> dict[str, Any]:
-    """Give everything that our side now says about a shelf's customers, without the ids that chance made."""
+def state_of(shelf: str) -> dict[str, Any]:
+    """Return all stored facts about the orders of a shelf, without generated ids."""
     orders = Order.objects.filter(lines__sku=f"{shelf}-LAMP").order_by("pk")
     return {
         "orders": [
@@ -86,36 +89,36 @@ def told(shelf: str) -> dict[str, Any]:
     }
 
 
-def test_ten_workers_with_shuffled_and_repeated_events_tell_the_same_story(sandbox: Sandbox) -> None:
+def test_shuffled_and_repeated_events_end_as_events_in_order(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY))
-    in_order = customers(sandbox, "A")
+    in_order = create_events(sandbox, "A")
     for delivery in in_order:
-        hear(delivery, sandbox)
+        deliver(delivery, sandbox)
         sandbox.mark_delivered(delivery.event_id, 200)
     build.fetch(sandbox)
-    story = told("A")
-    assert {order["state"][0] for order in story["orders"]} == {"paid", "pending"}
+    expected = state_of("A")
+    assert {order["state"][0] for order in expected["orders"]} == {"paid", "pending"}
 
-    events = customers(sandbox, "B")
+    events = create_events(sandbox, "B")
     assert len(events) == len(in_order)
     assert len(events) * WORKERS >= 200
 
-    def worker(number: int, together: Together) -> None:
-        mine = random.Random(number).sample(events, len(events))
-        together()
-        for delivery in mine:
-            hear(delivery, sandbox)
+    def worker(number: int, wait_for_all: WaitForAll) -> None:
+        shuffled = random.Random(number).sample(events, len(events))
+        wait_for_all()
+        for delivery in shuffled:
+            deliver(delivery, sandbox)
         if number < 2:
             build.fetch(sandbox)
 
-    crowd(WORKERS, worker)
+    run_concurrently(WORKERS, worker)
     later = build.now_of(sandbox) + timedelta(minutes=1)
     while inbox.process_pending(now=later):
         pass
     assert set(StripeEvent.objects.values_list("status", flat=True)) == {"done"}
     assert StripeEvent.objects.count() == 2 * len(events)
     build.fetch(sandbox)
-    assert told("B") == story
+    assert state_of("B") == expected
     assert BalanceTransaction.objects.count() == 2 * (7 + 2)  # charges and refunds
     assert not Discrepancy.objects.exists()
     assert not list(verification.verify())

@@ -1,4 +1,7 @@
-"""The close among others: one day is closed once, and what arrives meanwhile is posted, in that day or the next."""
+"""The daily close beside other processes.
+
+A day is closed once. What arrives meanwhile is posted to that day or to the next.
+"""
 
 import threading
 from collections import Counter
@@ -19,85 +22,85 @@ from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
-from ledger.testing.processes import Together, in_processes
+from ledger.testing.processes import WaitForAll, run_in_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lines_put_away(close: DailyClose) -> int:
-    """Count the lines of the journal as it lies in the evidence."""
+def stored_journal_lines(close: DailyClose) -> int:
+    """Return the number of journal lines in the stored evidence of a close."""
     return len(evidence.read_journal_csv(evidence.read(f"daily-close/{close.day}/{close.run}/journal.csv")))
 
 
-def test_two_workers_close_while_others_handle_events_fetch_and_ship(sandbox: Sandbox) -> None:
+def test_two_closes_run_while_others_handle_events_fetch_and_ship(sandbox: Sandbox) -> None:
     a_day_of_business(sandbox, MONDAY)
     now = set_clock(sandbox, at(MONDAY, 23, 30))
-    to_ship = [build.paid_order(sandbox, now=now) for _parcel in range(3)]
+    to_ship = [build.paid_order(sandbox, now=now) for _order in range(3)]
     for _customer in range(6):
         sandbox.pay(build.session_of(build.order(now=now), now=now))
-    untold = sandbox.pending_deliveries()
+    undelivered = sandbox.pending_deliveries()
     now = set_clock(sandbox, night_after(MONDAY))
 
-    def close(together: Together) -> str:
-        together()
+    def close(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         return close_day(MONDAY, now=now).state
 
-    def hear(together: Together) -> str:
-        together()
-        for delivery in untold:
+    def deliver(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
+        for delivery in undelivered:
             event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
             try:
                 inbox.process(event.pk, now=now)
             except inbox.AlreadyClaimed:
                 continue
-        return "heard"
+        return "delivered"
 
-    def ship(together: Together) -> str:
-        together()
+    def ship(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         for order in to_ship:
-            build.ship(order, now=at(MONDAY, 23, 50))  # the clock of this machine is late
+            build.ship(order, now=at(MONDAY, 23, 50))  # the clock of this machine is slow
         return "shipped"
 
-    def fetch(together: Together) -> str:
-        together()
+    def fetch(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         build.fetch(sandbox)
         return "fetched"
 
-    done = in_processes([close, close, hear, hear, ship, fetch])
-    assert Counter(done) == {"closed": 1, "already closed": 1, "heard": 2, "shipped": 1, "fetched": 1}
+    done = run_in_processes([close, close, deliver, deliver, ship, fetch])
+    assert Counter(done) == {"closed": 1, "already closed": 1, "delivered": 2, "shipped": 1, "fetched": 1}
 
     close_of_monday = DailyClose.objects.get()
-    assert lines_put_away(close_of_monday) == JournalLine.objects.filter(entry__day=MONDAY).count()
+    assert stored_journal_lines(close_of_monday) == JournalLine.objects.filter(entry__day=MONDAY).count()
     assert close_of_monday.stripe_balance == close_of_monday.book_balance
-    for _again in range(3):
+    for _run in range(3):
         inbox.process_pending(now=now + timedelta(minutes=6))
     assert close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY))).report["proof"]["difference"] == 0
     assert not list(verification.verify())
 
 
-def test_a_close_that_is_disturbed_all_the_time_is_done_or_says_so(sandbox: Sandbox) -> None:
+def test_a_close_during_constant_postings_succeeds_or_reports_why_not(sandbox: Sandbox) -> None:
     build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
     now = set_clock(sandbox, night_after(MONDAY))
 
-    def close(together: Together) -> str:
-        together()
+    def close(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         try:
             return close_day(MONDAY, now=now).state
         except CloseFailed as reason:
             return str(reason)
 
-    def post(together: Together) -> str:
-        together()
+    def post(wait_for_all: WaitForAll) -> str:
+        wait_for_all()
         for number in range(40):
             unit_of_work(journal.post)(draft(number), now=now)
         return "posted"
 
-    done = in_processes([close, post, post])
+    done = run_in_processes([close, post, post])
     assert done[1:] == ["posted", "posted"]
     assert done[0] == "closed" or "kept coming in" in done[0]
     assert JournalEntry.objects.filter(source_type="opening").count() == 40
     for closed in DailyClose.objects.all():
-        assert lines_put_away(closed) == JournalLine.objects.filter(entry__day=MONDAY).count()
+        assert stored_journal_lines(closed) == JournalLine.objects.filter(entry__day=MONDAY).count()
 
 
 def draft(number: int = 0) -> Draft:
@@ -112,9 +115,11 @@ def draft(number: int = 0) -> Draft:
     )
 
 
-@pytest.mark.skipif(engine() == "sqlite", reason="SQLite has one writer: nobody closes meanwhile")
-def test_an_entry_whose_day_is_closed_between_the_look_and_the_writing_goes_to_the_next_day() -> None:
-    """PostgreSQL's trigger refuses it; the writer looks again instead of failing."""
+@pytest.mark.skipif(
+    engine() == "sqlite", reason="SQLite has one writer: no other process can close meanwhile"
+)
+def test_an_entry_whose_day_is_closed_between_check_and_insert_goes_to_the_next_day() -> None:
+    """PostgreSQL's trigger refuses the insert; the writer checks the day again instead of failing."""
 
     def close() -> None:
         DailyClose.objects.create(
@@ -128,16 +133,16 @@ def test_an_entry_whose_day_is_closed_between_the_look_and_the_writing_goes_to_t
         )
         connection.close()
 
-    closings: list[threading.Thread] = []
+    closing_threads: list[threading.Thread] = []
 
-    def closed_meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith('INSERT INTO "ledger_journalentry"') and not closings:
-            closings.append(threading.Thread(target=close))
-            closings[0].start()
-            closings[0].join()
+    def close_before_insert(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('INSERT INTO "ledger_journalentry"') and not closing_threads:
+            closing_threads.append(threading.Thread(target=close))
+            closing_threads[0].start()
+            closing_threads[0].join()
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(closed_meanwhile), transaction.atomic():
+    with connection.execute_wrapper(close_before_insert), transaction.atomic():
         entry = journal.post(draft(), now=night_after(MONDAY))
     assert DailyClose.objects.get().day == MONDAY
     assert entry.day == TUESDAY
