@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def stripe_webhook(request: HttpRequest) -> JsonResponse:
     """Receive and process one event.
 
-    Status: 200 done, or kept as failed; 400 not ours; 409 being processed; 413 too large; 500 please send again.
+    Answers 200 done or kept as failed, 400 not ours, 409 in process, 413 too large, 500 to be sent again.
     """
     length = str(request.META.get("CONTENT_LENGTH") or "0")
     if not (length.isascii() and length.isdigit()):

@@ -1,16 +1,17 @@
 """The daily close: a business day is recorded, compared with Stripe, proved, stored as evidence, and locked.
 
 1. A snapshot is fetched from Stripe: the day's objects, and the balance at the end of the day.
-2. Pending events are processed; what the snapshot holds is recorded through the same functions as at any time.
-3. The day is compared with Stripe object by object, in both directions; the balance is proved; the books are checked.
+2. Pending events are processed, and what the snapshot holds is recorded as the jobs record it.
+3. The day is compared with Stripe in both directions, the balance is proved, the books are checked.
 4. The evidence is stored in the next free run folder.
-5. One transaction locks the day and writes differences, balances and file rows. If an entry was posted meanwhile, it is
-   rolled back, and steps 3 to 5 are repeated. A crash before it leaves an unreferenced run folder and nothing else.
+5. One transaction locks the day and writes differences, balances and file rows. If an entry was posted
+   meanwhile, it is rolled back, and steps 3 to 5 are repeated. A crash before it leaves an unreferenced run
+   folder and nothing else.
 
 A dry run is the same code in one transaction that is rolled back, without step 4.
 
-A close posts no entry without a Stripe object or a document behind it. Differences do not keep a day open; what makes
-the proof impossible does.
+A close posts no entry without a Stripe object or a document behind it. Differences do not keep a day open;
+what makes the proof impossible does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,7 +104,7 @@ class PreparedDay:
 def open_days(until: date) -> list[date]:
     """Return the days that are to be closed, in order, up to and including `until`.
 
-    The first day of the books is that of the first order, entry or balance transaction; in empty books it is `until`.
+    The books begin on the day of the first order, entry or balance transaction; empty books begin on `until`.
     """
     last = journal.last_closed_day()
     first = until if last is None else last + timedelta(days=1)
@@ -146,8 +147,8 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
 def close_day(day: date, *, now: datetime, dry_run: bool = False) -> CloseResult:
     """Close one day, or return what closing it would give. A day that is closed already is returned as it is.
 
-    Raises `DayRefused`, and `CloseFailed` when Stripe does not answer, the books do not balance, or the evidence
-    cannot be stored.
+    Raises `DayRefused`, and `CloseFailed` when Stripe does not answer, the books do not balance, or the
+    evidence cannot be stored.
     """
     return next(close_days([day], now=now, dry_run=dry_run))
 
@@ -155,8 +156,8 @@ def close_day(day: date, *, now: datetime, dry_run: bool = False) -> CloseResult
 def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) -> Iterator[CloseResult]:
     """Close consecutive days, yielding each as it is done; those closed already are yielded as they are.
 
-    A dry run writes nothing, neither to the database nor to the storage. Raises as `close_day` does; the days that
-    were yielded before stay closed.
+    A dry run writes nothing, neither to the database nor to the storage. Raises as `close_day` does; the
+    days that were yielded before stay closed.
     """
     if not days:
         return
@@ -287,7 +288,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         day,
         stripe_balance=snapshot.balance,
         balances=balances,
-        found=_unresolved(day, differences),
+        differences=_unresolved(day, differences),
         findings=findings,
     )
     files = {
@@ -312,7 +313,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
 
 
 def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:
-    """Return the differences found now or noted earlier for this day that nobody has resolved."""
+    """Return the differences found now or noted earlier for this day that are not resolved."""
     noted = {(row.kind, row.object_id): row for row in Discrepancy.objects.filter(day=day)}
     new = {
         (difference.kind, difference.object_id): difference
@@ -357,9 +358,10 @@ def _store_evidence(prepared: PreparedDay) -> int:
 def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
     """Write the close in one transaction. After its first row, no entry can be posted to the day.
 
-    D1 has no locks. There the count of the day's entries is a guarded read: an entry that is posted meanwhile makes
-    this transaction run again, and the count differs. An entry that is committed later is refused by the trigger,
-    which runs at the commit. The count is compared, too, because keys are drawn before their rows are committed.
+    D1 has no locks. There the count of the day's entries is a guarded read: an entry that is posted
+    meanwhile makes this transaction run again, and the count differs. An entry that is committed later is
+    refused by the trigger, which runs at the commit. The count is compared, too, because keys are drawn
+    before their rows are committed.
 
     Raises `_EntriesChanged`, and IntegrityError when the day is closed already.
     """

@@ -1,7 +1,7 @@
 """The evidence of a closed day: files that are never overwritten, chained by the SHA-256 of their manifests.
 
-They are stored below `daily-close/<day>/<run>/` on `storages["evidence"]`. Their content is canonical (sorted keys, no
-wall clock), so closing the same facts gives the same bytes.
+They are stored below `daily-close/<day>/<run>/` on `storages["evidence"]`. Their content is canonical
+(sorted keys, no wall clock), so closing the same facts gives the same bytes.
 """
 
 import codecs
@@ -98,7 +98,7 @@ def build(chunks: Iterable[bytes]) -> EvidenceContent:
 
 
 def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
-    """Yield what Stripe said about the day: a whitelist of fields, no personal data; canonical, an object a line."""
+    """Yield what Stripe said about the day, one object a line: listed fields only, no personal data."""
     lists: dict[str, Iterator[dict[str, Any]]] = {
         "balance_transactions": (
             {
@@ -214,7 +214,7 @@ def read_journal_csv(content: bytes) -> list[tuple[str, ...]]:
 def manifest(
     day: date, files: Mapping[str, EvidenceContent], *, previous: tuple[date, str] | None
 ) -> EvidenceContent:
-    """Return the manifest: name, size and SHA-256 of each file, and day and SHA-256 of the manifest before it."""
+    """Return the manifest: name, size and SHA-256 of each file, day and SHA-256 of the previous manifest."""
     return build(
         [
             canonical_json(
@@ -280,7 +280,7 @@ def read(path: str) -> bytes:
 
 
 def read_report(path: str) -> dict[str, Any]:
-    """Return the report of a run; empty when it is gone or not JSON any more (`verify_books` reports that)."""
+    """Return the report of a run; empty when it is gone or broken, which `verify_books` reports."""
     try:
         report: dict[str, Any] = json.loads(read(path))
     except (OSError, ValueError):

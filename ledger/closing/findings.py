@@ -1,7 +1,7 @@
 """The checks of the books and of the evidence, and what a check reports.
 
-The English names are stored: in `report.json`, in the discrepancies of a close, in its messages. Evidence that was
-written years ago is read by them, so a name may be added but not changed.
+The English names are stored: in `report.json`, in the discrepancies of a close, in its messages. Evidence
+that was written years ago is read by them, so a name may be added but not changed.
 """
 
 from dataclasses import dataclass

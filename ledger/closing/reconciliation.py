@@ -1,4 +1,4 @@
-"""Reconciliation: Stripe's transactions, charges and refunds of a day against our rows, in both directions, to the yen."""
+"""Reconciliation: a day's objects at Stripe against our rows, in both directions, to the yen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""The report of a closed day: what happened, what the accounts say, what does not add up. Facts only, no wall clock."""
+"""The report of a closed day: what happened, what the accounts say, what does not add up.
+
+It holds facts only and no wall clock, so the same facts give the same bytes.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,12 +38,13 @@ def build(
     *,
     stripe_balance: int,
     balances: dict[str, AccountBalance],
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
-    """Put the report of a day together. A dozen queries, all sums made in SQL.
+    """Return the report of a day. A dozen queries; all sums are made in SQL.
 
-    `balances` are the accounts at the end of the day, `found` the day's open differences. Amounts are JPY.
+    `balances` are the accounts at the end of the day, `differences` those found or noted and not resolved.
+    Amounts are JPY.
     """
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     movements = _movements(day)
@@ -49,7 +53,7 @@ def build(
         "format": FORMAT,
         "day": day.isoformat(),
         "currency": "jpy",
-        "differences": len(found),
+        "differences": len(differences),
         "discrepancies": [
             {
                 "kind": difference.kind,
@@ -57,7 +61,7 @@ def build(
                 "amount": difference.amount,
                 "detail": difference.detail,
             }
-            for difference in sorted(found, key=lambda found: (found.kind, found.object_id))
+            for difference in sorted(differences, key=lambda each: (each.kind, each.object_id))
         ],
         "proof": {
             "stripe_balance": stripe_balance,
@@ -83,14 +87,14 @@ def build(
 
 
 def html(report: dict[str, Any]) -> bytes:
-    """Render the report for a person: one self-contained page, printable on A4."""
+    """Return the report as one self-contained page that prints on A4."""
     return render_to_string(
         "ledger/close/report.html",
         {
             "report": report,
             "day": date.fromisoformat(report["day"]),
             "discrepancies": [
-                {**row, "label": KINDS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
+                {**row, "label": KIND_LABELS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
             ],
             "payments": [
                 {**row, "name_ja": method_named(row["method"]).report_label or row["method"]}
@@ -101,8 +105,8 @@ def html(report: dict[str, Any]) -> bytes:
     ).encode()
 
 
-# The evidence is written in Japanese whatever language the process speaks: the same facts, the same bytes.
-KINDS = {
+# The evidence is in Japanese whatever language is active: the same facts, the same bytes.
+KIND_LABELS = {
     Discrepancy.Kind.MISSING_AT_STRIPE: "帳簿にあり Stripe にない",
     Discrepancy.Kind.MISSING_IN_BOOKS: "Stripe にあり帳簿にない",
     Discrepancy.Kind.AMOUNT: "金額の相違",
@@ -124,7 +128,7 @@ def _in_japanese(name: str) -> str:
 
 
 def _movements(day: date) -> dict[tuple[str, str], tuple[int, int]]:
-    """Give (debit, credit) of the day by source type and account."""
+    """Return debit and credit (JPY) of the day by source type and account."""
     return {
         (source, account): (debit, credit)
         for source, account, debit, credit in JournalLine.objects.filter(entry__day=day)
@@ -140,15 +144,15 @@ def _debits(movements: dict[tuple[str, str], tuple[int, int]], account: str) -> 
 
 
 def _orders(day: date) -> dict[str, dict[str, int]]:
-    """Count the orders by what happened to them within the day."""
+    """Return the number and total of the orders placed, paid and cancelled, and what was shipped."""
     start, end = day_bounds(day)
-    happened = {
+    within = {
         name: Q(**{f"{field}__gte": start, f"{field}__lt": end})
         for name, field in (("placed", "placed_at"), ("paid", "paid_at"), ("cancelled", "cancelled_at"))
     }
     counted = {
-        name: Order.objects.filter(within).aggregate(count=Count("pk"), total=Sum("total"))
-        for name, within in happened.items()
+        name: Order.objects.filter(condition).aggregate(count=Count("pk"), total=Sum("total"))
+        for name, condition in within.items()
     }
     shipped = ShipmentLine.objects.filter(
         shipment__shipped_at__gte=start, shipment__shipped_at__lt=end
@@ -160,7 +164,7 @@ def _orders(day: date) -> dict[str, dict[str, int]]:
 
 
 def _payments(day: date) -> list[dict[str, Any]]:
-    """Sum what was captured within the day by the way of paying: card, konbini."""
+    """Return the number and sum of the payments captured within the day, by payment method."""
     start, end = day_bounds(day)
     sums = (
         Payment.objects.filter(captured_at__gte=start, captured_at__lt=end)
@@ -172,7 +176,7 @@ def _payments(day: date) -> list[dict[str, Any]]:
 
 
 def _stripe(day: date) -> dict[str, Any]:
-    """Sum the day's balance transactions by type."""
+    """Return the sums of the day's balance transactions by type."""
     rows = (
         BalanceTransaction.objects.filter(day=day)
         .values("type")
@@ -200,9 +204,9 @@ def _stripe(day: date) -> dict[str, Any]:
 
 
 def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, int]]:
-    """Give sales and returns per rate: net of tax, the tax, and the sum of both."""
+    """Return sales and returns per rate: net of tax, the tax, and the sum of both (JPY)."""
 
-    def of(shipped: bool, account: str) -> int:
+    def credit_of(account: str, *, shipped: bool) -> int:
         return sum(
             credit - debit
             for (source, code), (debit, credit) in movements.items()
@@ -211,11 +215,14 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
 
     rows = []
     for rate in RATES:
-        goods, tax = of(True, accounts.SALES_ACCOUNTS[rate]), of(True, accounts.OUTPUT_TAX_ACCOUNTS[rate])
-        shipping = of(True, accounts.SHIPPING_INCOME) if rate == SHIPPING_RATE else 0
+        goods, tax = (
+            credit_of(accounts.SALES_ACCOUNTS[rate], shipped=True),
+            credit_of(accounts.OUTPUT_TAX_ACCOUNTS[rate], shipped=True),
+        )
+        shipping = credit_of(accounts.SHIPPING_INCOME, shipped=True) if rate == SHIPPING_RATE else 0
         returns, returned_tax = (
-            -of(False, accounts.RETURNS_ACCOUNTS[rate]),
-            -of(False, accounts.OUTPUT_TAX_ACCOUNTS[rate]),
+            -credit_of(accounts.RETURNS_ACCOUNTS[rate], shipped=False),
+            -credit_of(accounts.OUTPUT_TAX_ACCOUNTS[rate], shipped=False),
         )
         rows.append(
             {
@@ -235,7 +242,7 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
 def _trial_balance(
     balances: dict[str, AccountBalance], movements: dict[tuple[str, str], tuple[int, int]]
 ) -> list[dict[str, str | int]]:
-    """Give every account that ever moved: opening, debit, credit, closing (debit − credit)."""
+    """Return every account that ever moved: opening, debit, credit, closing (debit − credit)."""
     rows: list[dict[str, str | int]] = []
     for account in Account.objects.filter(code__in=balances).order_by("code"):
         moved = [sides for (_source, code), sides in movements.items() if code == account.code]
@@ -256,7 +263,7 @@ def _trial_balance(
 
 
 def _sub_ledger(balance: AccountBalance) -> dict[str, int]:
-    """Tell what is owed in a liability account at the end of the day, and for how many orders."""
+    """Return what is owed in a liability account at the end of the day, and for how many orders."""
     return {
         "orders": balance.open_orders,
         "owed": -balance.net - balance.without_order,

@@ -1,4 +1,4 @@
-"""Verify the books as an auditor would: recompute everything, and compare the evidence with what it is evidence of."""
+"""Verification of the books: everything is recomputed, and the stored evidence compared with the database."""
 
 import json
 from collections import defaultdict
@@ -20,7 +20,7 @@ NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename
 
 
 def verify() -> Iterator[Finding]:
-    """Give everything that is wrong, by table and id; nothing in clean books. Changes nothing."""
+    """Yield everything that is wrong, by table and id; nothing in clean books. Changes nothing."""
     yield from _database()
     yield from checks.check_everything()
     yield from _closed_days()
@@ -28,13 +28,13 @@ def verify() -> Iterator[Finding]:
 
 
 def _database() -> Iterator[Finding]:
-    """The triggers stand, and the database is not marked as one that may be emptied."""
+    """Check that the triggers are in place and that the database is not marked as a test database."""
     for name, wrong in sorted(triggers.broken_triggers(connection).items()):
         yield Finding(Check.APPEND_ONLY, "trigger", name, "in place", wrong)
     name = str(connection.settings_dict["NAME"])
     file = name.rsplit("/", 1)[-1]
-    a_test = file.startswith(("test_", "test.")) or ":memory:" in name or "mode=memory" in name
-    if triggers.is_test_database(connection) and not a_test:
+    named_as_test = file.startswith(("test_", "test.")) or ":memory:" in name or "mode=memory" in name
+    if triggers.is_test_database(connection) and not named_as_test:
         yield Finding(
             Check.APPEND_ONLY,
             triggers.TEST_DATABASE_TABLE,
@@ -45,15 +45,15 @@ def _database() -> Iterator[Finding]:
 
 
 def _closed_days() -> Iterator[Finding]:
-    """Days follow each other; each manifest names the one before; each file has its fingerprint; the rows agree."""
-    moved = list(
+    """Check the closed days: their order, the chain of their manifests, their balances, their evidence."""
+    day_sums = list(
         JournalLine.objects.values_list("entry__day", "account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by("entry__day")
         .values_list("entry__day", "account_id", "debits", "credits")
     )
     sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    counted = 0
+    added = 0
     previous: DailyClose | None = None
     for close in DailyClose.objects.order_by("day").iterator(200):
         if previous is not None and close.day != previous.day + timedelta(days=1):
@@ -73,11 +73,11 @@ def _closed_days() -> Iterator[Finding]:
                 expected or "no previous manifest",
                 close.previous_sha256 or "none",
             )
-        while counted < len(moved) and moved[counted][0] <= close.day:
-            _day, account, debit, credit = moved[counted]
+        while added < len(day_sums) and day_sums[added][0] <= close.day:
+            _day, account, debit, credit = day_sums[added]
             sums[account] = (sums[account][0] + debit, sums[account][1] + credit)
-            counted += 1
-        yield from _carried(close, sums)
+            added += 1
+        yield from _closing_balances(close, sums)
         balance = sums[STRIPE_BALANCE][0] - sums[STRIPE_BALANCE][1]
         if balance != close.book_balance:
             yield Finding(
@@ -91,8 +91,8 @@ def _closed_days() -> Iterator[Finding]:
         previous = close
 
 
-def _carried(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Finding]:
-    """What was carried forward from a closed day is the sum of every line up to it."""
+def _closing_balances(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Finding]:
+    """Check that the balances carried forward from a closed day are the sums of every line up to it."""
     carried = {row.account_id: (row.debit, row.credit) for row in ClosingBalance.objects.filter(close=close)}
     if not carried:
         return  # closed before balances were carried forward, or without any entry so far
@@ -108,7 +108,7 @@ def _carried(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Fi
 
 
 def _sub_ledgers() -> Iterator[Finding]:
-    """How many orders have something open at the last closed day is what a count over every line says."""
+    """Check the number of open orders at the last closed day against a count over every line."""
     day = trial_balance.last_carried_day(None)
     if day == trial_balance.BEGINNING_OF_BOOKS:
         return
@@ -128,8 +128,9 @@ def _sub_ledgers() -> Iterator[Finding]:
 
 
 def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Finding]:
+    """Check the stored files of a closed day, and that the database still says what they say."""
     contents: dict[str, bytes] = {}
-    sums: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for file in EvidenceFile.objects.filter(close=close).order_by("path"):
         name = file.path.rsplit("/", 1)[-1]
         try:
@@ -139,14 +140,14 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
                 Check.EVIDENCE_FILE, "EvidenceFile", file.path, f"{file.size} bytes", "the file is gone"
             )
             continue
-        sums[name] = evidence.sha256(content)
-        if sums[name] != file.sha256:
+        hashes[name] = evidence.sha256(content)
+        if hashes[name] != file.sha256:
             yield Finding(
-                Check.EVIDENCE_FILE, "EvidenceFile", file.path, f"SHA-256 {file.sha256}", sums[name]
+                Check.EVIDENCE_FILE, "EvidenceFile", file.path, f"SHA-256 {file.sha256}", hashes[name]
             )
             continue
         contents[name] = content
-    yield from _manifest(close, previous, contents, sums)
+    yield from _manifest(close, previous, contents, hashes)
     if "journal.csv" in contents:
         yield from _journal(close, contents["journal.csv"])
     if "report.json" in contents:
@@ -156,17 +157,21 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
 
 
 def _manifest(
-    close: DailyClose, previous: DailyClose | None, contents: dict[str, bytes], sums: dict[str, str]
+    close: DailyClose, previous: DailyClose | None, contents: dict[str, bytes], hashes: dict[str, str]
 ) -> Iterator[Finding]:
-    """The manifest is the one that the close names, lists the run's files, and links to the day before."""
+    """Check that the manifest is the one of the close, lists the run's files, and links to the day before."""
     path = f"{evidence.folder(close.day, close.run)}/{evidence.MANIFEST}"
     if evidence.MANIFEST not in contents:
-        if evidence.MANIFEST not in sums:  # else its fingerprint was named already
+        if evidence.MANIFEST not in hashes:  # else its SHA-256 was reported already
             yield Finding(Check.MANIFEST_CHAIN, "EvidenceFile", path, "a manifest", "none")
         return
-    if sums[evidence.MANIFEST] != close.manifest_sha256:
+    if hashes[evidence.MANIFEST] != close.manifest_sha256:
         yield Finding(
-            Check.MANIFEST_CHAIN, "DailyClose", str(close.day), close.manifest_sha256, sums[evidence.MANIFEST]
+            Check.MANIFEST_CHAIN,
+            "DailyClose",
+            str(close.day),
+            close.manifest_sha256,
+            hashes[evidence.MANIFEST],
         )
     manifest: dict[str, Any] = json.loads(contents[evidence.MANIFEST])
     listed = {file["name"]: file["sha256"] for file in manifest["files"]}
@@ -196,32 +201,32 @@ def _manifest(
 
 
 def _report(close: DailyClose, report: dict[str, Any]) -> Iterator[Finding]:
-    """The close says what its report says."""
+    """Check that the close and its report agree."""
     proof = report.get("proof", {})
-    told = (proof.get("stripe_balance"), proof.get("account_1150"), report.get("differences"))
-    found = (close.stripe_balance, close.book_balance, close.differences)
-    if told != found:
+    reported = (proof.get("stripe_balance"), proof.get("account_1150"), report.get("differences"))
+    stored = (close.stripe_balance, close.book_balance, close.differences)
+    if reported != stored:
         sentence = "Stripe's balance {}, account 1150 {}, {} differences"
         yield Finding(
             Check.CLOSED_REPORT,
             "DailyClose",
             str(close.day),
-            sentence.format(*told),
-            sentence.format(*found),
+            sentence.format(*reported),
+            sentence.format(*stored),
         )
 
 
 def _journal(close: DailyClose, content: bytes) -> Iterator[Finding]:
-    """The journal of a closed day is line for line what was put away."""
+    """Check that the journal of a closed day is line for line what was stored as evidence."""
 
-    def anonymous(row: tuple[str, ...]) -> tuple[str, ...]:
+    def without_name(row: tuple[str, ...]) -> tuple[str, ...]:
         return row[:NAME_COLUMN] + row[NAME_COLUMN + 1 :]
 
-    put_away = {anonymous(row) for row in evidence.read_journal_csv(content)}
-    now = {anonymous(row) for row in evidence.journal_rows(close.day)}
+    in_evidence = {without_name(row) for row in evidence.read_journal_csv(content)}
+    in_books = {without_name(row) for row in evidence.journal_rows(close.day)}
     for rows, expected, found in (
-        (put_away - now, "as in the evidence", "gone or changed"),
-        (now - put_away, "as in the evidence", "not in the evidence"),
+        (in_evidence - in_books, "as in the evidence", "gone or changed"),
+        (in_books - in_evidence, "as in the evidence", "not in the evidence"),
     ):
         for row in sorted(rows):
             _day, _at, kind, source, purpose, order, _text, position, account, debit, credit = row
@@ -235,13 +240,13 @@ def _journal(close: DailyClose, content: bytes) -> Iterator[Finding]:
             )
 
 
-def _transactions(close: DailyClose, put_away: dict[str, Any]) -> Iterator[Finding]:
-    """The balance transactions of a closed day are what Stripe said when it was closed."""
-    told = {row["id"]: row for row in put_away["balance_transactions"] if row["currency"] == "jpy"}
+def _transactions(close: DailyClose, stored: dict[str, Any]) -> Iterator[Finding]:
+    """Check that the balance transactions of a closed day are what Stripe said when it was closed."""
+    listed = {row["id"]: row for row in stored["balance_transactions"] if row["currency"] == "jpy"}
     for txn in BalanceTransaction.objects.filter(day=close.day).order_by("id").iterator(2000):
-        row = told.pop(txn.id, None)
+        row = listed.pop(txn.id, None)
         if row is None:
-            continue  # surfaced late: noted as such, and in the evidence of no day
+            continue  # surfaced late: a discrepancy says so, and no evidence lists it
         found = {
             "type": txn.type,
             "source": txn.source,
@@ -261,5 +266,5 @@ def _transactions(close: DailyClose, put_away: dict[str, Any]) -> Iterator[Findi
                     str(row[field]),
                     str(value),
                 )
-    for missing in sorted(told):
+    for missing in sorted(listed):
         yield Finding(Check.CLOSED_TRANSACTIONS, "BalanceTransaction", missing, "stored", "gone")

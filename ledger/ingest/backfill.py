@@ -34,8 +34,8 @@ class StripeAnswers:
 def ask(*, charges: Iterable[str], refunds: Iterable[str]) -> StripeAnswers:
     """Ask Stripe for charges and refunds by their ids, one call each. Never inside a transaction.
 
-    The charge of each refund is asked for, too: the refund may be posted before any webhook of either arrives.
-    An object that Stripe refuses to show is left out. Raises `StripeUnavailable`.
+    The charge of each refund is asked for, too: the refund may be posted before any webhook of either
+    arrives. An object that Stripe refuses to show is left out. Raises `StripeUnavailable`.
     """
     found = list(_retrieve_each(dict.fromkeys(refunds), client.retrieve_refund))
     wanted = dict.fromkeys([*charges, *(refund["charge"] for refund in found if refund["charge"])])

@@ -1,7 +1,8 @@
 """Stripe's balance transactions: read, stored and posted, a page of them in one database transaction.
 
-A transaction may be read before the webhook of its payment arrives, and that webhook may never arrive. Stripe is then
-asked for the charge or refund itself, so that no money of an order is posted without the order.
+A transaction may be read before the webhook of its payment arrives, and that webhook may never arrive.
+Stripe is then asked for the charge or refund itself, so that no money of an order is posted without the
+order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,7 +82,7 @@ def unstored(readings: Iterable[TransactionReading]) -> list[TransactionReading]
 
 
 def unknown_sources(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
-    """Return the charges and the refunds behind unstored readings that no row of ours knows. Two queries a page."""
+    """Return the charges and the refunds behind readings that no row of ours knows. Two queries a page."""
     unknown = [
         reading
         for page in _pages(readings)
@@ -151,9 +152,10 @@ def record_transactions(
 ) -> FetchResult:
     """Store and post the readings that are new, page by page. Idempotent, also among concurrent calls.
 
-    With `grace_period`, a charge younger than that whose payment is not known yet is left for the next run: its event
-    is on its way. Stripe is asked for the other unknown charges and refunds, unless `ask_stripe` is false (inside a
-    transaction). Three queries a page, besides what is written. Raises `StripeUnavailable` when Stripe must be asked.
+    With `grace_period`, a charge younger than that whose payment is not known yet is left for the next run:
+    its event is on its way. Stripe is asked for the other unknown charges and refunds, unless `ask_stripe`
+    is false (inside a transaction). Three queries a page, besides what is written. Raises
+    `StripeUnavailable` when Stripe must be asked.
     """
     result = FetchResult(seen=len(readings))
     for page in _pages(readings):
@@ -190,8 +192,9 @@ def record_transactions(
 def _store(readings: Sequence[TransactionReading], rows: LocalRows, now: datetime) -> int:
     """Store and post a page of readings together; return how many were new.
 
-    When that fails, because another process stored some of them or one cannot be posted, they are stored one by one,
-    and the first error is raised at the end. A database that does not work ends it at once: each one would wait again.
+    When that fails, because another process stored some of them or one cannot be posted, they are stored
+    one by one, and the first error is raised at the end. A database that does not work ends it at once:
+    each one would wait again.
     """
     try:
         return _store_together(readings, rows, now)

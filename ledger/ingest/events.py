@@ -1,4 +1,4 @@
-"""Handlers of Stripe's events. They only write to the database, are idempotent, and accept events in any order."""
+"""The handlers of Stripe's events. They write to the database only, idempotently, in any order of events."""
 
 import logging
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
 
 
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """Store the voucher of a customer who chose the convenience store. Stripe itself handles card authentication."""
+    """Store the voucher of a customer who pays at a convenience store; Stripe handles card authentication."""
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     voucher = methods.find_voucher(intent)
     if attempt is not None and voucher is not None:
@@ -71,7 +71,10 @@ def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> N
 
 
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """Store the error: the page stays open, and the customer may try another card. An expired voucher ends the attempt."""
+    """Store the error, or end the attempt if its voucher expired.
+
+    After an error the page stays open, and the customer may try another card.
+    """
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     error = intent["last_payment_error"] or {}
     if attempt is not None and methods.has_expired_voucher(intent):
@@ -91,7 +94,7 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
 
 
 def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
-    """End an attempt whose voucher was cancelled at Stripe. Otherwise the intent was cancelled with its page."""
+    """End an attempt whose voucher was cancelled at Stripe; other intents are cancelled with their page."""
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
         checkout.expire_voucher(attempt, now=now)

@@ -1,12 +1,15 @@
 """The inbox of Stripe's events: receive, claim, handle, process.
 
-1. `receive` checks the signature on the raw bytes, with each of the configured secrets; `livemode` must be ours.
+1. `receive` checks the signature on the raw bytes, with each of the configured secrets; `livemode` must be
+   ours.
 2. It stores the event. Its id is the primary key, so a second delivery adds no second event.
-3. `claim` takes a lease of five minutes by a conditional update; another process that meets a live lease stops.
+3. `claim` takes a lease of five minutes by a conditional update; another process that meets a live lease
+   stops.
 4. `handle` handles the event in one transaction without any network call, and marks it done.
-5. A failure rolls back, is written to the event, and ends the lease: our job tries it again every minute. After a
-   transient error (a locked database, a payment that is not known yet) Stripe is asked to send it again, too. Any
-   other error would be the same at each retry: the event is kept as failed, and Stripe gets 200.
+5. A failure rolls back, is written to the event, and ends the lease: our job tries it again every minute.
+   After a transient error (a locked database, a payment that is not known yet) Stripe is asked to send it
+   again, too. Any other error would be the same at each retry: the event is kept as failed, and Stripe gets
+   200.
 """
 
 import json
@@ -92,7 +95,7 @@ def _verify_signature(body: bytes, signature: str) -> None:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Read an event: JSON that every database keeps, with the fields that every event has. Raises `Rejected`."""
+    """Return the event of a body whose JSON every database can keep. Raises `Rejected`."""
     try:
         payload = strict_json.loads(body)
     except strict_json.InvalidJson as error:
@@ -154,8 +157,8 @@ def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
 def handle(event: StripeEvent, *, now: datetime) -> None:
     """Handle a claimed event in one transaction and mark it done.
 
-    Raises what the handler raised, and `LeaseLost` when another process claimed it meanwhile. Nothing is written
-    then, and the event can be claimed again.
+    Raises what the handler raised, and `LeaseLost` when another process claimed it meanwhile. Nothing is
+    written then, and the event can be claimed again.
     """
     # `attempts` grows with each claim: it distinguishes ours from a later one, even at the same instant
     ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
@@ -198,10 +201,10 @@ def process(event_id: str, *, now: datetime) -> bool:
 
 
 def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
-    """Process events that failed or were left, fewest attempts first, then oldest first; return how many are done.
+    """Process events that failed or were left, fewest attempts first; return how many are done.
 
-    A failure does not hold up the others: it is logged, and the event stays for the next run. Events that never
-    succeed leave room for those that came after them, because they have more attempts.
+    A failure does not hold up the others: it is logged, and the event stays for the next run. Events that
+    never succeed leave room for those that came after them, because they have more attempts.
     """
     waiting = list(
         StripeEvent.objects.claimable(now)
@@ -216,8 +219,6 @@ def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
             continue
         except TRANSIENT_ERRORS as error:
             logger.info("Stripe event %s waits: %s", event_id, error)
-        except (
-            Exception
-        ) as error:  # logged with its traceback on arrival; it stays in the admin until it is done
+        except Exception as error:  # its traceback was logged on arrival
             logger.error("Stripe event %s failed again: %s: %s", event_id, type(error).__name__, error)
     return done

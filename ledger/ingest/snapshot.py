@@ -61,8 +61,9 @@ class _Survey:
 def fetch_snapshots(days: Sequence[date], *, now: datetime) -> Iterator[StripeSnapshot]:
     """Yield the snapshot of each of some consecutive days, oldest first.
 
-    The balance is read once. A day's objects are read when its snapshot is asked for, so memory holds one day and what
-    the books do not know yet. A transaction that surfaces meanwhile for the day makes the balance be read again.
+    The balance is read once. A day's objects are read when its snapshot is asked for, so memory holds one
+    day and what the books do not know yet. A transaction that surfaces meanwhile for the day makes the
+    balance be read again.
 
     Raises `StripeUnavailable`, `StripeRefused`, `UnstableBalance`. Network calls: never inside a transaction.
     """
@@ -122,10 +123,10 @@ def _read_refunds(day: date) -> list[RefundReading]:
 
 
 def _survey(first_day: date, now: datetime) -> _Survey:
-    """Read Stripe's balance, and the transactions of every day from `first_day` up to this moment, day by day.
+    """Read Stripe's balance, and the transactions of every day from `first_day` up to now, day by day.
 
-    The balance is read between two readings of the newest day that agree, so that no transaction is missed between.
-    Raises `UnstableBalance` after five attempts.
+    The balance is read between two readings of the newest day that agree, so that no transaction is missed
+    between. Raises `UnstableBalance` after five attempts.
     """
     nets: dict[date, int] = {}
     first: Sequence[TransactionReading] = ()
@@ -173,7 +174,8 @@ def _expected_book_balance(day: date, nets: Mapping[date, int], late: Sequence[T
 def _read_late_transactions(day: date, missing: int) -> list[TransactionReading]:
     """Read the days before `day` again, newest first; return what is not stored.
 
-    One of their transactions may have surfaced after its day was closed. Stops when `missing` (JPY) is explained.
+    One of their transactions may have surfaced after its day was closed. Stops when `missing` (JPY) is
+    explained.
     """
     first_days = (
         BalanceTransaction.objects.aggregate(first=Min("day"))["first"],

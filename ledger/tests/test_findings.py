@@ -57,7 +57,7 @@ def test_a_finding_is_written_in_english_whatever_language_is_active() -> None:
 
 def old_report(**changes: Any) -> dict[str, Any]:
     """Build a report as the first closes wrote it."""
-    content = report.build(date(2026, 11, 16), stripe_balance=0, balances={}, found=[], findings=[])
+    content = report.build(date(2026, 11, 16), stripe_balance=0, balances={}, differences=[], findings=[])
     content["checks"] = [{"check": name, "findings": 0} for name in FIRST_NAMES]
     return {**content, **changes}
 

@@ -1,7 +1,7 @@
 """What must always hold in the books. A check reads rows and yields findings; it changes nothing.
 
-A close checks what its day touched, `verify_books` checks everything. Sums are grouped in SQL, so a check takes
-a few queries whatever the number of rows.
+A close checks what its day touched, `verify_books` checks everything. Sums are grouped in SQL, so a check
+takes a few queries whatever the number of rows.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def check_day(day: date) -> list[Finding]:
-    """Return the findings about the books as a whole at the end of `day`, and about everything the day touched."""
+    """Return the findings about the books at the end of `day`, and about everything that the day touched."""
     findings = list(entries.trial_balance(day))
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
@@ -82,7 +82,7 @@ def _portions(rows: QuerySet[Row]) -> Iterator[QuerySet[Row]]:
 
 
 def _touched_orders(day: date) -> Iterator[QuerySet[Order]]:
-    """Yield the orders that entries of a day belong to, in portions whose size does not depend on their age."""
+    """Yield the orders that entries of a day belong to, in portions of similar size."""
     of_orders = JournalEntry.objects.filter(day=day, order__isnull=False)
     touched = list(of_orders.order_by("order_id").values_list("order_id", flat=True).distinct())
     for start in range(0, len(touched), PORTION_SIZE):

@@ -101,8 +101,9 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
 def _changed_after(orders: QuerySet[Order], until: date | None) -> dict[tuple[int, str], int]:
     """Return by how much entries after the cut changed 2130 and 2120, per order and account.
 
-    A refund in Stripe's dashboard may take the money before midnight that one of our refunds was to pay out, and
-    Stripe refuses ours after midnight. One of the two accounts is below zero at the cut then, and not on the next day.
+    A refund in Stripe's dashboard may take the money before midnight that one of our refunds was to pay
+    out, and Stripe refuses ours after midnight. One of the two accounts is below zero at the cut then, and
+    not on the next day.
     """
     if until is None:
         return {}
@@ -170,7 +171,7 @@ def _posted_transaction(which: Q, source: str, until: date | None) -> Exists:
 def _expected(
     orders: QuerySet[Order], *, until: date | None
 ) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
-    """Return what payments and refunds leave in 2130 (before parcels) and in 2120, per order, from our rows."""
+    """Return what payments and refunds leave in 2130 (before parcels) and in 2120, per order."""
     prepaid: defaultdict[int, int] = defaultdict(int)
     payable: defaultdict[int, int] = defaultdict(int)
     for order_id, amount in (
@@ -236,7 +237,7 @@ def _expected(
 
 
 def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that nothing of a completely shipped order is left in 2130: what was not refunded was recognised."""
+    """Check that nothing of a shipped order is left in 2130: what was not refunded was recognised."""
     recognised = (
         JournalLine.objects.filter(
             entry__order=OuterRef("pk"),
@@ -347,7 +348,7 @@ def parcel_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
 
 
 def unpaid_refund_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that each refund that failed before it reached Stripe, or waits for the customer, has its entry."""
+    """Check the entry of each refund that failed before Stripe knew it, or waits for the customer."""
     entries = JournalEntry.objects.filter(
         source_type=posting.REFUND_SOURCE,
         source_id=Cast(OuterRef("pk"), CharField(max_length=20)),

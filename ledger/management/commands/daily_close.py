@@ -1,4 +1,4 @@
-"""`manage.py daily_close`: close days, by hand as by the schedule: both call `ledger.closing.daily_close`."""
+"""`manage.py daily_close`: close days by hand, with the function that the schedule calls."""
 
 import json
 import sys
@@ -16,8 +16,8 @@ from ledger.closing import daily_close
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused
 
 
-def a_day(text: str) -> date:
-    """Read a date as 2026-11-22, of this century."""
+def parse_day(text: str) -> date:
+    """Return a date written as 2026-11-22, of this century. Raises `ArgumentTypeError`."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -29,12 +29,12 @@ def a_day(text: str) -> date:
 
 class Command(BaseCommand):
     help = (
-        "Reconcile a business day (JST) with Stripe to the yen, lock it, and put its evidence away. Without a date: "
+        "Reconcile a business day (JST) with Stripe to the yen, lock it, and store its evidence. Without a date: "
         "yesterday, after every earlier open day. Exit code 0: clean, 2: closed with differences, 1: failed."
     )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """End with 1 for a misspelled option too: argparse ends with 2, which says that a day has differences."""
+        """Exit with 1 for a misspelled option: the 2 of argparse would mean that a day has differences."""
         self._called_from_command_line = True  # as Django does: argparse may end the process
         try:
             self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
@@ -44,14 +44,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--date", type=a_day, help="the day to close")
-        parser.add_argument("--from", type=a_day, dest="first", help="the first of several days")
-        parser.add_argument("--to", type=a_day, dest="last", help="the last of several days")
+        parser.add_argument("--date", type=parse_day, help="the day to close")
+        parser.add_argument("--from", type=parse_day, dest="first", help="the first of several days")
+        parser.add_argument("--to", type=parse_day, dest="last", help="the last of several days")
         parser.add_argument("--dry-run", action="store_true", help="say what would be, write nothing at all")
         parser.add_argument("--json", action="store_true", help="print the reports as JSON on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Close, print, and exit as the help says."""
+        """Close, print, and exit with the code that the help describes."""
         now = timezone.now()
         results: list[CloseResult] = []
         failure = ""
@@ -60,14 +60,14 @@ class Command(BaseCommand):
             for result in daily_close.close_days(days, now=now, dry_run=options["dry_run"]):
                 results.append(result)
                 counter = f"[{len(results)}/{len(days)}] " if len(days) > 1 else ""
-                self._say(counter + self._sentence(result), options)
+                self._write(counter + self._sentence(result), options)
                 for row in result.report.get("discrepancies", []):
-                    self._say(
+                    self._write(
                         f"    {row['kind']} {row['object']} ¥{row['amount']:,} {row['detail']}", options
                     )
         except CloseFailed as error:
             failure = str(error)
-        except OperationalError as error:  # a full disk, a lock that nobody gives back, a server that is gone
+        except OperationalError as error:  # a full disk, a lock that is never released, a server that is gone
             failure = f"The database does not work: {error}. The open days stay open; please try again."
         if failure:
             self.stderr.write(self.style.ERROR(failure))
@@ -84,7 +84,7 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _days(self, options: dict[str, Any], now: datetime) -> list[date]:
-        """Give the days that were asked for. Raises `DayRefused`."""
+        """Return the days that were asked for. Raises `DayRefused`."""
         day, first, last = options["date"], options["first"], options["last"]
         if day is not None and (first is not None or last is not None):
             raise DayRefused("Give either --date, or --from and --to.")
@@ -110,10 +110,10 @@ class Command(BaseCommand):
             return f"{result.day}: would be closed with {differences}. Dry run: nothing was written."
         return f"{result.day}: closed, {differences}. Evidence: {result.folder}/"
 
-    def _say(self, text: str, options: dict[str, Any]) -> None:
+    def _write(self, text: str, options: dict[str, Any]) -> None:
         out = self.stderr if options["json"] else self.stdout
         out.write(text)
-        out.flush()  # each day is told as it is done, through a pipe too
+        out.flush()  # each day is reported when it is done, through a pipe too
 
     def _as_json(self, result: CloseResult) -> dict[str, Any]:
         return {

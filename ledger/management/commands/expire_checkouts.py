@@ -14,6 +14,6 @@ class Command(BaseCommand):
     help = "Close the payment pages whose time is over; end their orders and release the stock."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Close them and say how many orders ended."""
+        """Close them and print how many orders ended."""
         ended = checkout.expire_due(now=timezone.now())
         self.stdout.write(f"{ended} unpaid orders ended.")

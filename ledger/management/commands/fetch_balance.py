@@ -1,4 +1,4 @@
-"""`manage.py fetch_balance`: post what changed Stripe's balance since the last time."""
+"""`manage.py fetch_balance`: post the balance transactions since the last fetch."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class Command(BaseCommand):
     help = "Fetch new balance transactions from Stripe and post one journal entry for each. Safe to repeat."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Fetch and say how many were new."""
+        """Fetch and print how many were new. Raises `CommandError` when Stripe cannot be asked."""
         try:
             result = balance.fetch_new(now=timezone.now())
         except (StripeUnavailable, StripeRefused) as error:

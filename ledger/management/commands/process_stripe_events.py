@@ -1,4 +1,4 @@
-"""`manage.py process_stripe_events`: take up the events that failed or were left."""
+"""`manage.py process_stripe_events`: process the events that failed or were left."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from ledger.models import StripeEvent
 
 
 class Command(BaseCommand):
-    """Handle stored events that are not done; exit 1 when some still fail."""
+    """Process stored events that are not done; exit with 1 when some still fail."""
 
     help = "Handle the Stripe events that failed or were left unprocessed."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --limit."""
+        """Declare the options."""
         parser.add_argument("--limit", type=int, default=500, help="at most so many events (default: 500)")
 
     def handle(self, *args: Any, limit: int, **options: Any) -> None:
-        """Handle them, oldest first, and say what is left. Raises `CommandError` for a limit below 1."""
+        """Process them and print how many are left. Raises `CommandError` for a limit below 1."""
         if limit < 1:
             raise CommandError("--limit must be 1 or more.")
         done = inbox.process_pending(now=timezone.now(), limit=limit)

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Send the mails that are due."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Send them and say how many are left."""
+        """Send them and print how many are left."""
         sent = mail.send_due(now=timezone.now())
         left = OutgoingMail.objects.queued().count()
         self.stdout.write(f"{sent} mails sent, {left} queued.")

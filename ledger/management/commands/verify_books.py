@@ -1,4 +1,4 @@
-"""`manage.py verify_books`: recompute the books and the evidence, and name what is wrong."""
+"""`manage.py verify_books`: recompute the books and the evidence, and report what is wrong."""
 
 import json
 import sys
