@@ -194,7 +194,7 @@ def test_an_event_that_is_not_understood_is_kept_for_a_better_version_of_the_sho
 
 
 @pytest.mark.skipif(
-    on_d1(), reason="nobody can lock D1; when it is out of reach: shop/tests/test_troubled_shop.py"
+    on_d1(), reason="nobody can lock D1; when it is out of reach: shop/tests/test_unwritable_storage.py"
 )
 @pytest.mark.django_db(transaction=True)
 def test_while_the_database_is_locked_stripe_is_asked_to_send_again(

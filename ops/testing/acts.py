@@ -92,7 +92,7 @@ class Acts:
 
     def _order(self) -> Callable[[], None]:
         client = Client(**BROWSER)
-        shelf.fill(client, ("ROUND-TRIPS", 1), ("ROUND-TRIPS-0", 2))
+        shelf.fill_cart(client, ("ROUND-TRIPS", 1), ("ROUND-TRIPS-0", 2))
         shelf.type_address(client)
         page = client.get(reverse("checkout_confirm")).content.decode()
         form = {name: shelf.hidden(page, name) for name in ("nonce", "fingerprint")}

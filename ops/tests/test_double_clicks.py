@@ -94,19 +94,19 @@ def cart_add(world: World) -> Click:
 
 
 def cart_update(world: World) -> Click:
-    shop_build.fill(world.customer, ("SKU-madoka", 1))
+    shop_build.fill_cart(world.customer, ("SKU-madoka", 1))
     return Click(world.customer, "/cart/update/", {"q-SKU-madoka": "3"}, Order.objects.count, 0)
 
 
 def checkout_address(world: World) -> Click:
-    shop_build.fill(world.customer, ("SKU-madoka", 1))
+    shop_build.fill_cart(world.customer, ("SKU-madoka", 1))
     shop_build.type_address(world.customer)
     # the sessions of the customer and of the staff
-    return Click(world.customer, "/checkout/", dict(shop_build.TYPED), Session.objects.count, 2)
+    return Click(world.customer, "/checkout/", dict(shop_build.TYPED_ADDRESS), Session.objects.count, 2)
 
 
 def checkout_place(world: World) -> Click:
-    shop_build.fill(world.customer, ("SKU-madoka", 2))
+    shop_build.fill_cart(world.customer, ("SKU-madoka", 2))
     shop_build.type_address(world.customer)
     page = world.customer.get("/checkout/confirm/").content.decode()
     return Click(
@@ -495,7 +495,7 @@ def _change(model: str, field: str, world: World) -> Click:
 def _delete(model: str, world: World) -> Click:
     makers: dict[str, Callable[[], Any]] = {
         "category": lambda: shop_build.category("empty"),
-        "contentpage": lambda: shop_build.text("old"),
+        "contentpage": lambda: shop_build.content_page("old"),
         "contactmessage": lambda: ContactMessage.objects.create(
             nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
         ),
@@ -605,8 +605,8 @@ ADMIN_STANDARD_PAGE = re.compile(r"admin:\w+_(add|change|delete|history|changeli
 def world(sandbox: Sandbox, admin_client: Client) -> World:
     """Return a shop with one lamp."""
     shop_build.product()
-    shop_build.text()
-    shop_build.text("returns", "返品・交換について")
+    shop_build.content_page()
+    shop_build.content_page("returns", "返品・交換について")
     return World(Client(), admin_client, sandbox)
 
 

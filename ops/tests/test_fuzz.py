@@ -207,7 +207,7 @@ def world(sandbox: Sandbox, settings: Settings) -> dict[str, list[str]]:
     settings.RATE_LIMITS = dict.fromkeys(project.RATE_LIMITS, (1_000_000, 60))
     settings.LOGIN_LIMIT_PER_NAME = (1_000_000, 60)
     sold = build.product()
-    build.text()
+    build.content_page()
     paid = books.paid_order(sandbox)
     books.refund(paid, 300)
     books.fetch(sandbox)
@@ -328,7 +328,7 @@ def check(answer: HttpResponseBase, request: str) -> None:
 def clients(world: dict[str, list[str]]) -> list[Client]:
     """Return the clients of a visitor with a cart and of the owner."""
     visitor, owner = Client(), Client()
-    build.fill(visitor, ("SKU-madoka", 1))
+    build.fill_cart(visitor, ("SKU-madoka", 1))
     build.type_address(visitor)
     owner.force_login(User.objects.get(username="staff"))
     return [visitor, owner]

@@ -89,8 +89,8 @@ def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -
     port = find_free_ports()
     address = f"http://127.0.0.1:{port}"
     build.product()
-    build.text()
-    build.text("returns", "返品・交換について")
+    build.content_page()
+    build.content_page("returns", "返品・交換について")
     log = tmp_path / "log"
     with log.open("w") as output:
         server = subprocess.Popen(
@@ -146,7 +146,7 @@ def ask(url: str, data: dict[str, str] | bytes | None = None, **headers: str) ->
 def customer_about_to_order() -> tuple[dict[str, str], str]:
     """Go to the last page of the checkout; return the form's fields and the cookies."""
     client = Client()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     build.type_address(client)
     page = client.get("/checkout/confirm/").content.decode()
     fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}

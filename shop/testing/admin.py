@@ -12,7 +12,7 @@ from shop.testing import build
 
 
 def form(product: Product | None, **changes: Any) -> dict[str, Any]:
-    """Return the fields of a product's page in the admin, as the browser would send them."""
+    """Return the fields of the product form as a browser sends them."""
     variants = list(product.variants.all()) if product else []
     pictures = list(product.pictures.all()) if product else []
     specifications = list(product.specifications.all()) if product else []
@@ -54,7 +54,7 @@ def row(place: int, sku: str, **values: Any) -> dict[str, Any]:
 
 
 def drawing(kind: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
-    """Return a real picture."""
+    """Return the bytes of a valid picture."""
     file = io.BytesIO()
     Image.new("RGB", size, "#ffb347").save(file, kind)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Builders for the shop's tests: a product on the shelf, a filled cart, an address that was typed."""
+"""Builders for the shop's tests: products with stock, a filled cart, a typed address."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ledger.models import StockItem
 from ledger.sales import stock
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 
-TYPED = {
+TYPED_ADDRESS = {  # not normalised
     "family_name": "山田",
     "given_name": "花子",
     "family_name_kana": "やまだ",
@@ -26,13 +26,13 @@ TYPED = {
 
 
 def category(slug: str = "ceiling-lights", **values: Any) -> Category:
-    """Find or make a category."""
+    """Return the category with a slug, made if it is missing."""
     defaults = {"name_ja": "シーリングライト", "name_en": "Ceiling lights", "room_ja": "リビング", **values}
     return Category.objects.get_or_create(slug=slug, defaults=defaults)[0]
 
 
 def variant(product: Product, sku: str, *, on_hand: int = 10, price: int = 12_800, **values: Any) -> Variant:
-    """Add a variant with pieces on the shelf."""
+    """Add a variant with stock to a product."""
     item = StockItem.objects.create(sku=sku)
     if on_hand:
         stock.receive(item, on_hand, source="opening", actor="test", now=timezone.now())
@@ -44,7 +44,7 @@ def product(
     *,
     sku: str = "",
     status: str = Product.Status.ACTIVE,
-    shelf: str = "ceiling-lights",
+    category_slug: str = "ceiling-lights",
     on_hand: int = 10,
     price: int = 12_800,
     title: str = "シーリングライト まどか",
@@ -52,9 +52,9 @@ def product(
     position: int = 0,
     **values: Any,
 ) -> Product:
-    """Make a product with one variant, a picture and a specification."""
+    """Create a product with one variant, a picture and a specification."""
     made = Product.objects.create(
-        category=category(shelf),
+        category=category(category_slug),
         slug=slug,
         status=status,
         title_ja=title,
@@ -76,28 +76,28 @@ def product(
     return made
 
 
-def text(
+def content_page(
     slug: str = "tokushoho", title: str = "特定商取引法に基づく表記", body: str = "<p>販売者</p>"
 ) -> ContentPage:
-    """Write a content page."""
+    """Create a content page."""
     return ContentPage.objects.create(
         slug=slug, title_ja=title, title_en=slug, body_ja=body, body_en="<p>Seller</p>"
     )
 
 
-def fill(client: Client, *wanted: tuple[str, int]) -> None:
-    """Put goods into the client's cart as a customer does."""
+def fill_cart(client: Client, *wanted: tuple[str, int]) -> None:
+    """Add (SKU, quantity) pairs to a customer's cart."""
     for sku, quantity in wanted:
         answer = client.post("/cart/add/", {"sku": sku, "quantity": str(quantity)})
         assert answer.status_code == 303, answer.content.decode()
 
 
 def type_address(client: Client, **changes: str) -> None:
-    """Fill in the address form as a customer does."""
-    answer = client.post("/checkout/", TYPED | changes)
+    """Submit the address form."""
+    answer = client.post("/checkout/", TYPED_ADDRESS | changes)
     assert answer.status_code == 303, answer.content.decode()
 
 
 def hidden(page: str, name: str) -> str:
-    """Read a hidden field of a page."""
+    """Return the value of a hidden field."""
     return page.split(f'name="{name}" value="', 1)[1].split('"', 1)[0]

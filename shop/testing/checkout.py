@@ -1,4 +1,4 @@
-"""The steps of the checkout, as a customer's browser takes them."""
+"""The steps of the checkout as a browser sends them."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from shop.testing import build
 
 
 def confirmation(client: Client) -> str:
-    """Type the address and return the confirmation page."""
+    """Submit the address and return the confirmation page."""
     build.type_address(client)
     return client.get("/checkout/confirm/").content.decode()
 
 
 def place(client: Client, page: str) -> Any:
-    """Press the button of a confirmation page."""
+    """Submit the form of a confirmation page."""
     fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
     return client.post("/checkout/place/", fields)

@@ -1,4 +1,4 @@
-"""Ask a WSGI application as a web server does: no test client between, whose handler would skip the layers outside."""
+"""Requests to a WSGI application as a web server sends them; Django's test client skips WSGI layers."""
 
 import gzip
 import io
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """A response."""
 
     status: int
     headers: dict[str, str]  # names in lower case
@@ -21,32 +21,32 @@ class Answer:
 
     @property
     def page(self) -> str:
-        """The text, unpacked."""
+        """Return the text, decompressed."""
         packed = self.headers.get("content-encoding") == "gzip"
         return (gzip.decompress(self.body) if packed else self.body).decode()
 
     @property
     def tag(self) -> str:
-        """The ETag."""
+        """Return the ETag."""
         return self.headers["etag"]
 
 
-class Counted:
-    """An application that knows how often it was asked, and how last."""
+class CountingApplication:
+    """An application that counts its requests and keeps the last one."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self.application = application
-        self.asked = 0
-        self.last: WSGIEnvironment = {}
+        self.requests = 0
+        self.last_environ: WSGIEnvironment = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
-        """Count and pass on."""
-        self.asked += 1
-        self.last = environ
+        """Count the request and pass it on."""
+        self.requests += 1
+        self.last_environ = environ
         return self.application(environ, start_response)
 
 
-def ask(application: "WSGIApplication", address: str, method: str = "GET", **headers: str) -> Answer:
+def ask(application: "WSGIApplication", address: str, method: str = "GET", **headers: str) -> Response:
     """Send a request; headers are named as in WSGI without the HTTP_ (COOKIE, IF_NONE_MATCH)."""
     path, _mark, query = address.partition("?")
     started: list[tuple[int, list[tuple[str, str]]]] = []
@@ -79,4 +79,4 @@ def ask(application: "WSGIApplication", address: str, method: str = "GET", **hea
         if hasattr(answer, "close"):
             answer.close()
     status, given = started[-1]
-    return Answer(status, {name.lower(): value for name, value in given}, body)
+    return Response(status, {name.lower(): value for name, value in given}, body)

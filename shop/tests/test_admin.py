@@ -1,4 +1,4 @@
-"""The catalogue in the admin: variants with stock, pictures that are pictures, nothing sold is lost."""
+"""The catalogue in the admin: variants with stock, checked pictures, sold variants are kept."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ from shop.testing.admin import drawing, form, row, with_picture
 pytestmark = pytest.mark.django_db
 
 
-def test_a_new_variant_gets_its_stock_item_and_its_first_pieces(admin_client: Client) -> None:
+def test_a_new_variant_gets_a_stock_item_with_its_initial_stock(admin_client: Client) -> None:
     fields = form(None) | {"variants-TOTAL_FORMS": "1"} | row(0, "NEW-1", initial_stock=7)
     answer = admin_client.post("/admin/shop/product/add/", fields)
     assert answer.status_code == 302, answer.content.decode()
@@ -29,7 +29,7 @@ def test_a_new_variant_gets_its_stock_item_and_its_first_pieces(admin_client: Cl
     assert (movement.kind, movement.quantity, movement.actor) == ("receipt", 7, "admin")
 
 
-def test_saving_again_receives_nothing_again(admin_client: Client) -> None:
+def test_saving_again_receives_no_stock_again(admin_client: Client) -> None:
     product = build.product(on_hand=3)
     for _save in range(2):
         answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", form(product))
@@ -44,7 +44,7 @@ def test_an_unsold_sku_can_be_corrected_and_the_stock_item_follows(admin_client:
     assert StockItem.objects.get().sku == Variant.objects.get().sku == "RIGHT"
 
 
-def test_a_sold_sku_stays(admin_client: Client) -> None:
+def test_the_sku_of_a_sold_variant_cannot_be_changed(admin_client: Client) -> None:
     product = build.product()
     books.order([books.line("SKU-madoka")])
     fields = form(product) | {"variants-0-sku": "OTHER"}
@@ -70,7 +70,7 @@ def test_deleting_a_variant_with_stock_or_orders_retires_it(admin_client: Client
     assert list(StockItem.objects.values_list("sku", flat=True)) == ["SKU-madoka"]
 
 
-def test_a_product_with_a_history_can_not_be_deleted(admin_client: Client) -> None:
+def test_a_product_with_a_history_cannot_be_deleted(admin_client: Client) -> None:
     product = build.product()
     assert admin_client.post(f"/admin/shop/product/{product.pk}/delete/", {"post": "yes"}).status_code == 403
     fresh = build.product("fresh", on_hand=0)
@@ -86,7 +86,9 @@ def test_a_compare_at_price_below_the_price_is_explained(admin_client: Client) -
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
-def test_a_picture_is_measured_and_named_by_what_it_is(admin_client: Client, kind: str, suffix: str) -> None:
+def test_a_picture_is_measured_and_named_by_its_real_format(
+    admin_client: Client, kind: str, suffix: str
+) -> None:
     product = build.product(picture=False)
     fields = form(product) | with_picture("../../evil.png", drawing(kind))
     answer = admin_client.post(f"/admin/shop/product/{product.pk}/change/", fields)
@@ -111,7 +113,9 @@ def test_a_picture_is_measured_and_named_by_what_it_is(admin_client: Client, kin
     ],
     ids=["svg", "html", "cut short", "too large", "gif", "too wide"],
 )
-def test_what_is_no_picture_we_show_is_refused(admin_client: Client, name: str, content: bytes) -> None:
+def test_a_file_that_is_not_an_allowed_picture_is_refused(
+    admin_client: Client, name: str, content: bytes
+) -> None:
     product = build.product(picture=False)
     answer = admin_client.post(
         f"/admin/shop/product/{product.pk}/change/", form(product) | with_picture(name, content)
@@ -120,7 +124,7 @@ def test_what_is_no_picture_we_show_is_refused(admin_client: Client, name: str, 
     assert not Picture.objects.exists()
 
 
-def test_the_list_takes_no_query_per_product(
+def test_the_number_of_queries_does_not_grow_with_the_product_list(
     admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(12):
@@ -131,7 +135,7 @@ def test_the_list_takes_no_query_per_product(
     assert "¥1,011" in page
 
 
-def test_products_are_shown_and_archived_by_actions_and_the_audit_log_knows(admin_client: Client) -> None:
+def test_actions_activate_and_archive_products_and_are_in_the_audit_log(admin_client: Client) -> None:
     product = build.product(status=Product.Status.DRAFT)
     bare = Product.objects.create(category=build.category(), slug="bare", title_ja="空")
     chosen = {"_selected_action": [product.pk, bare.pk]}
@@ -145,7 +149,7 @@ def test_products_are_shown_and_archived_by_actions_and_the_audit_log_knows(admi
     assert "status" in entry.changes_dict
 
 
-def test_a_text_with_scripts_is_cleaned_in_the_admin(admin_client: Client) -> None:
+def test_scripts_in_a_content_page_are_removed_in_the_admin(admin_client: Client) -> None:
     fields = {
         "slug": "terms",
         "title_ja": "利用規約",
@@ -156,12 +160,12 @@ def test_a_text_with_scripts_is_cleaned_in_the_admin(admin_client: Client) -> No
     assert ContentPage.objects.get().body_ja == "<p>あ</p>"
 
 
-def test_a_message_is_named_by_its_day_in_japan() -> None:
+def test_the_name_of_a_message_has_its_business_day() -> None:
     received_at = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)  # midnight in Japan
     assert str(ContactMessage(name="花子", received_at=received_at)) == "花子 2026-11-27"
 
 
-def test_messages_can_be_answered_but_not_changed(admin_client: Client) -> None:
+def test_messages_can_be_marked_as_answered_but_not_changed(admin_client: Client) -> None:
     message = ContactMessage.objects.create(
         name="花子", email="h@example.jp", message="？", nonce="n", received_at=timezone.now()
     )
@@ -172,13 +176,13 @@ def test_messages_can_be_answered_but_not_changed(admin_client: Client) -> None:
     message.refresh_from_db()
     assert message.answered_at
     assert message.message == "？"
-    admin_client.get("/admin/")  # shows what was done
+    admin_client.get("/admin/")  # consumes the messages of the actions
     assert "h@example.jp" not in admin_client.get("/admin/shop/contactmessage/?answered=no").content.decode()
     assert admin_client.get("/admin/shop/contactmessage/add/").status_code == 403
 
 
 @pytest.mark.parametrize("page", ["product", "category", "contentpage", "contactmessage"])
-def test_the_admin_asks_for_permission(client: Client, page: str) -> None:
+def test_the_admin_requires_permissions(client: Client, page: str) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
     client.force_login(clerk)
     assert client.get(f"/admin/shop/{page}/").status_code == 403
@@ -192,14 +196,14 @@ def test_the_forms_open(admin_client: Client, path: str) -> None:
     assert admin_client.get(f"/admin/shop/{path}").status_code == 200
 
 
-def test_a_product_page_of_the_admin_says_what_is_left(admin_client: Client) -> None:
+def test_the_product_form_shows_the_stock_of_a_variant(admin_client: Client) -> None:
     product = build.product(on_hand=5)
     stock.reserve({product.variants.get().stock_id: 2})
     page = admin_client.get(f"/admin/shop/product/{product.pk}/change/").content.decode()
     assert "販売可能 3、引当済 2" in page
 
 
-def test_a_page_that_was_saved_meanwhile_adds_no_second_picture(admin_client: Client) -> None:
+def test_a_form_that_was_saved_already_adds_no_second_picture(admin_client: Client) -> None:
     product = build.product(picture=False)
     fields = form(product) | with_picture("lamp.png", drawing())
     url = f"/admin/shop/product/{product.pk}/change/"

@@ -1,4 +1,4 @@
-"""The cart: a signed cookie that survives every mistake with an explanation."""
+"""The cart: a signed cookie; every invalid input is refused with a message."""
 
 import hashlib
 import re
@@ -30,20 +30,20 @@ def page_of(client: Client) -> str:
     return client.get("/cart/").content.decode()
 
 
-def test_adding_twice_adds_up_and_the_badge_counts_pieces(client: Client) -> None:
+def test_quantities_of_a_sku_add_up_and_the_badge_counts_pieces(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1), ("SKU-madoka", 2))
+    build.fill_cart(client, ("SKU-madoka", 1), ("SKU-madoka", 2))
     assert cookie(client, "cart_count").value == "3"
     assert client.get("/cart/badge/").json() == {"count": 3}
     assert "¥38,400" in page_of(client)
 
 
-def test_the_cart_cookie_is_closed_to_scripts_and_the_count_is_open(
+def test_scripts_can_read_the_count_cookie_but_not_the_cart_cookie(
     client: Client, settings: Settings
 ) -> None:
     build.product()
     settings.PRODUCTION = True
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     cart, count = cookie(client, "cart"), cookie(client, "cart_count")
     assert cart["httponly"]
     assert not count["httponly"]
@@ -55,7 +55,7 @@ def test_the_cart_cookie_is_closed_to_scripts_and_the_count_is_open(
 
 def test_a_tampered_cookie_is_an_empty_cart_with_an_explanation(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     client.cookies["cart"] = cookie(client, "cart").value[:-2] + "xx"
     answer = client.get("/cart/")
     assert "カートを読み込めませんでした" in answer.content.decode()
@@ -64,7 +64,7 @@ def test_a_tampered_cookie_is_an_empty_cart_with_an_explanation(client: Client) 
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "10000", "abc", "", "1.5", "９９９９９", "1e3"])
-def test_a_wrong_quantity_is_refused_and_stays_in_the_field(client: Client, typed: str) -> None:
+def test_an_invalid_quantity_is_refused_and_stays_in_the_field(client: Client, typed: str) -> None:
     build.product()
     answer = client.post("/cart/add/", {"sku": "SKU-madoka", "quantity": typed})
     assert answer.status_code == 422
@@ -74,31 +74,31 @@ def test_a_wrong_quantity_is_refused_and_stays_in_the_field(client: Client, type
     assert "cart" not in answer.cookies
 
 
-def test_full_width_digits_are_a_quantity(client: Client) -> None:
+def test_full_width_digits_are_accepted_as_a_quantity(client: Client) -> None:
     build.product()
     assert client.post("/cart/add/", {"sku": "SKU-madoka", "quantity": "２"}).status_code == 303
     assert cookie(client, "cart_count").value == "2"
 
 
 @pytest.mark.parametrize("sku", ["NOTHING", "", "<script>", "a" * 500, "\x00"])
-def test_an_unknown_item_is_refused_and_the_cart_stays(client: Client, sku: str) -> None:
+def test_an_unknown_sku_is_refused_and_the_cart_is_unchanged(client: Client, sku: str) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     answer = client.post("/cart/add/", {"sku": sku, "quantity": "1"})
     assert answer.status_code == 422
     assert "シーリングライト まどか" in answer.content.decode()
     assert cookie(client, "cart_count").value == "1"
 
 
-def test_a_draft_can_not_be_put_into_the_cart(client: Client) -> None:
+def test_a_draft_cannot_be_added_to_the_cart(client: Client) -> None:
     build.product(status=Product.Status.DRAFT)
     assert client.post("/cart/add/", {"sku": "SKU-madoka", "quantity": "1"}).status_code == 422
 
 
-def test_wrong_and_right_quantities_in_one_form_lose_nothing(client: Client) -> None:
+def test_an_invalid_quantity_does_not_lose_the_valid_ones(client: Client) -> None:
     build.product("a")
     build.product("b")
-    build.fill(client, ("SKU-a", 1), ("SKU-b", 1))
+    build.fill_cart(client, ("SKU-a", 1), ("SKU-b", 1))
     answer = client.post("/cart/update/", {"q-SKU-a": "10000", "q-SKU-b": "4"})
     page = answer.content.decode()
     assert answer.status_code == 422
@@ -109,10 +109,10 @@ def test_wrong_and_right_quantities_in_one_form_lose_nothing(client: Client) -> 
     assert 'name="q-SKU-a" value="1"' in page_of(client)
 
 
-def test_zero_and_the_button_remove_a_line(client: Client) -> None:
+def test_zero_and_the_remove_button_remove_a_line(client: Client) -> None:
     build.product("a")
     build.product("b")
-    build.fill(client, ("SKU-a", 1), ("SKU-b", 1))
+    build.fill_cart(client, ("SKU-a", 1), ("SKU-b", 1))
     client.post("/cart/update/", {"q-SKU-a": "0", "q-SKU-b": "1"})
     assert "SKU-a" not in page_of(client)
     answer = client.post("/cart/update/", {"q-SKU-b": "1", "remove": "SKU-b"})
@@ -120,9 +120,9 @@ def test_zero_and_the_button_remove_a_line(client: Client) -> None:
     assert "カートは空です" in page_of(client)
 
 
-def test_what_is_sold_out_meanwhile_is_said_and_blocks_checkout(client: Client) -> None:
+def test_a_sold_out_line_is_reported_and_blocks_checkout(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 2))
+    build.fill_cart(client, ("SKU-madoka", 2))
     StockItem.objects.update(on_hand=0)
     page = page_of(client)
     assert "売り切れました" in page
@@ -130,15 +130,15 @@ def test_what_is_sold_out_meanwhile_is_said_and_blocks_checkout(client: Client) 
     assert answer["Location"] == "/cart/"
 
 
-def test_more_than_there_is_says_how_many_are_left(client: Client) -> None:
+def test_a_quantity_above_the_stock_is_reported_with_the_available_pieces(client: Client) -> None:
     build.product(on_hand=3)
-    build.fill(client, ("SKU-madoka", 5))
+    build.fill_cart(client, ("SKU-madoka", 5))
     assert "残り 3 点" in page_of(client)
 
 
-def test_a_changed_price_is_said_until_the_customer_goes_on(client: Client) -> None:
+def test_a_changed_price_is_reported_until_the_customer_has_seen_it(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     Variant.objects.update(price=13_800)
     page = page_of(client)
     assert "¥12,800 から ¥13,800" in page
@@ -148,44 +148,44 @@ def test_a_changed_price_is_said_until_the_customer_goes_on(client: Client) -> N
     assert "¥12,800" not in page_of(client)
 
 
-def test_a_price_that_changed_while_the_page_was_open_is_said_on_the_next(client: Client) -> None:
+def test_a_price_that_changed_while_the_page_was_open_is_reported_on_the_next(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     page = page_of(client)
     Variant.objects.update(price=13_800)
     client.post("/cart/update/", {"q-SKU-madoka": "2", "p-SKU-madoka": build.hidden(page, "p-SKU-madoka")})
     assert "¥12,800 から ¥13,800" in page_of(client)
 
 
-def test_what_left_the_catalogue_is_taken_out_with_a_word(client: Client) -> None:
+def test_a_line_that_is_no_longer_sold_is_removed_and_reported(client: Client) -> None:
     build.product("a")
     build.product("b")
-    build.fill(client, ("SKU-a", 1), ("SKU-b", 1))
+    build.fill_cart(client, ("SKU-a", 1), ("SKU-b", 1))
     Product.objects.filter(slug="a").update(status=Product.Status.ARCHIVED)
     assert "SKU-a は販売を終了した" in page_of(client)
     assert "SKU-a" not in page_of(client)
     assert cookie(client, "cart_count").value == "1"
 
 
-def test_an_order_below_the_minimum_is_said(client: Client, settings: Settings) -> None:
+def test_a_total_below_the_minimum_is_reported(client: Client, settings: Settings) -> None:
     settings.SHIPPING_FEE = 0
     build.product("cheap", price=30)
-    build.fill(client, ("SKU-cheap", 1))
+    build.fill_cart(client, ("SKU-cheap", 1))
     assert "¥50 から" in page_of(client)
     answer = client.post("/cart/update/", {"q-SKU-cheap": "1", "next": "checkout"})
     assert answer["Location"] == "/cart/"
 
 
-def test_an_order_above_eight_digits_is_said(client: Client) -> None:
+def test_a_total_above_eight_digits_is_reported(client: Client) -> None:
     build.product("dear", price=9_999_999, on_hand=100)
-    build.fill(client, ("SKU-dear", 11))
+    build.fill_cart(client, ("SKU-dear", 11))
     assert "カード決済の上限" in page_of(client)
 
 
-def test_the_page_shows_what_is_missing_for_free_shipping_and_tax_by_rate(client: Client) -> None:
+def test_the_cart_shows_the_amount_missing_for_free_shipping_and_tax_by_rate(client: Client) -> None:
     build.product("bulb", price=1_100)
     build.product("water", price=1_080, tax_rate=8)
-    build.fill(client, ("SKU-bulb", 1), ("SKU-water", 1))
+    build.fill_cart(client, ("SKU-bulb", 1), ("SKU-water", 1))
     page = page_of(client)
     assert "あと ¥2,820 で送料無料" in page
     assert "¥2,680" in page  # with ¥500 shipping
@@ -195,15 +195,15 @@ def test_the_page_shows_what_is_missing_for_free_shipping_and_tax_by_rate(client
     assert "※" in page
 
 
-def test_typed_quantities_are_taken_along_to_checkout(client: Client) -> None:
+def test_typed_quantities_are_kept_when_going_to_checkout(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
+    build.fill_cart(client, ("SKU-madoka", 1))
     answer = client.post("/cart/update/", {"q-SKU-madoka": "3", "next": "checkout"})
     assert answer["Location"] == "/checkout/"
     assert cookie(client, "cart_count").value == "3"
 
 
-def test_private_pages_are_never_stored_nor_indexed(client: Client) -> None:
+def test_private_pages_are_neither_stored_nor_indexed(client: Client) -> None:
     answer: Any = client.get("/cart/")
     assert "no-store" in answer["Cache-Control"]
     assert "noindex" in answer["X-Robots-Tag"]
@@ -218,7 +218,7 @@ def test_fifty_different_items_fit_into_the_cookie_and_the_next_is_refused(clien
     assert cart.add("LED-LONG-SKU-000-AB", -1, price=5).pieces == 9_999 * 50 - 1
 
 
-def test_a_cookie_larger_than_browsers_keep_is_refused_with_a_word(client: Client) -> None:
+def test_a_cart_that_is_too_large_for_a_cookie_is_refused_with_a_message(client: Client) -> None:
     made = build.product("base")
     for number in range(50):
         digest = hashlib.shake_256(bytes([number])).digest(128)  # 64 kanji that no compression shortens
@@ -238,7 +238,7 @@ def test_a_cookie_larger_than_browsers_keep_is_refused_with_a_word(client: Clien
     assert len(cookie(client, "cart").value) <= 3_900
 
 
-def test_an_english_cart_speaks_english(client: Client) -> None:
+def test_the_english_cart_is_in_english(client: Client) -> None:
     build.product()
     answer = client.post("/en/cart/add/", {"sku": "SKU-madoka", "quantity": "0"})
     assert "whole number from 1 to 9,999" in answer.content.decode()
@@ -248,7 +248,7 @@ def test_an_english_cart_speaks_english(client: Client) -> None:
 
 
 @given(st.text(max_size=8))
-def test_a_typed_quantity_is_a_number_in_range_or_refused(typed: str) -> None:
+def test_a_typed_quantity_is_in_range_or_refused(typed: str) -> None:
     try:
         assert 0 <= parse_quantity(typed) <= 9_999
     except InvalidQuantity:
@@ -256,7 +256,7 @@ def test_a_typed_quantity_is_a_number_in_range_or_refused(typed: str) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50)), max_size=30))
-def test_quantities_add_up_however_they_were_put_in(steps: list[tuple[str, int]]) -> None:
+def test_quantities_add_up_in_any_order(steps: list[tuple[str, int]]) -> None:
     cart = Cart()
     for sku, quantity in steps:
         cart = cart.add(sku, quantity, price=1)

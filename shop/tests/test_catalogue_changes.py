@@ -1,4 +1,4 @@
-"""What staff change in the catalogue is on the next page that is asked for."""
+"""A change of the catalogue is on the next page."""
 
 import pytest
 from django.test import Client
@@ -10,9 +10,9 @@ from shop.testing import build
 
 
 @pytest.mark.django_db
-def test_every_change_of_the_catalogue_shows_on_the_next_page(client: Client) -> None:
+def test_every_change_of_the_catalogue_is_on_the_next_page(client: Client) -> None:
     made = build.product(on_hand=20)
-    build.text("terms", "利用規約", "<p>一</p>")
+    build.content_page("terms", "利用規約", "<p>一</p>")
 
     def pages() -> list[str]:
         paths = ("/", "/products/", "/products/madoka/", "/categories/ceiling-lights/", "/pages/terms/")
@@ -38,9 +38,7 @@ def test_every_change_of_the_catalogue_shows_on_the_next_page(client: Client) ->
 
 
 @pytest.mark.django_db
-def test_a_page_speaks_its_language_and_states_the_terms_of_the_day(
-    client: Client, settings: Settings
-) -> None:
+def test_a_page_is_in_its_language_and_has_the_current_terms(client: Client, settings: Settings) -> None:
     build.product()
     assert "カートに入れる" in client.get("/products/madoka/").content.decode()
     assert "Add to cart" in client.get("/en/products/madoka/").content.decode()

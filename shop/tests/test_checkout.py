@@ -1,4 +1,4 @@
-"""Checkout: the address, the confirmation the law asks for, one order however often one clicks."""
+"""Checkout: the address, the confirmation that the law requires, one order for any number of clicks."""
 
 import re
 from datetime import timedelta
@@ -27,18 +27,18 @@ pytestmark = pytest.mark.django_db(transaction=True)  # the call to Stripe comes
 def shopper(client: Client) -> Client:
     """Return a customer with one lamp in the cart."""
     build.product()
-    build.text()
-    build.text("returns", "返品・交換について")
-    build.fill(client, ("SKU-madoka", 1))
+    build.content_page()
+    build.content_page("returns", "返品・交換について")
+    build.fill_cart(client, ("SKU-madoka", 1))
     return client
 
 
-def test_looking_at_the_form_begins_no_session(shopper: Client) -> None:
+def test_opening_the_address_form_starts_no_session(shopper: Client) -> None:
     assert "sessionid" not in shopper.get("/checkout/").cookies
     assert Session.objects.count() == 0
 
 
-def test_the_typed_address_is_brought_into_one_form(shopper: Client) -> None:
+def test_the_typed_address_is_normalised(shopper: Client) -> None:
     page = confirmation(shopper)
     for text in (
         "〒150-0001",
@@ -51,7 +51,7 @@ def test_the_typed_address_is_brought_into_one_form(shopper: Client) -> None:
         assert text in page
 
 
-def test_the_address_lives_in_the_session_and_in_no_cookie(shopper: Client) -> None:
+def test_the_address_is_in_the_session_and_in_no_cookie(shopper: Client) -> None:
     build.type_address(shopper)
     assert Session.objects.count() == 1
     for morsel in shopper.cookies.values():
@@ -59,10 +59,15 @@ def test_the_address_lives_in_the_session_and_in_no_cookie(shopper: Client) -> N
         assert "150" not in morsel.value
 
 
-def test_errors_are_named_beside_the_fields_and_in_a_summary_and_nothing_typed_is_lost(
+def test_errors_are_at_the_fields_and_in_a_summary_and_typed_values_are_kept(
     shopper: Client,
 ) -> None:
-    typed = build.TYPED | {"postal_code": "１５０", "email": "hanako＠", "phone": "12345", "given_name": ""}
+    typed = build.TYPED_ADDRESS | {
+        "postal_code": "１５０",
+        "email": "hanako＠",
+        "phone": "12345",
+        "given_name": "",
+    }
     answer = shopper.post("/checkout/", typed)
     page = answer.content.decode()
     assert answer.status_code == 422
@@ -83,7 +88,7 @@ def test_errors_are_named_beside_the_fields_and_in_a_summary_and_nothing_typed_i
     assert shopper.get("/checkout/confirm/")["Location"] == "/checkout/"
 
 
-def test_each_missing_field_is_asked_for_by_its_name(shopper: Client) -> None:
+def test_the_message_of_a_missing_field_has_its_name(shopper: Client) -> None:
     page = shopper.post("/checkout/", {}).content.decode()
     for asked in (
         "姓をご入力ください。",
@@ -120,8 +125,8 @@ def test_each_missing_field_is_asked_for_by_its_name(shopper: Client) -> None:
         ("family_name", "　山田 ", "山田"),
     ],
 )
-def test_what_is_typed_in_any_form_is_kept_in_one(name: str, typed: str, kept: str) -> None:
-    form = AddressForm(build.TYPED | {name: typed})
+def test_typed_values_are_normalised(name: str, typed: str, kept: str) -> None:
+    form = AddressForm(build.TYPED_ADDRESS | {name: typed})
     assert form.is_valid(), form.errors
     assert form.cleaned_data[name] == kept
 
@@ -140,16 +145,16 @@ def test_what_is_typed_in_any_form_is_kept_in_one(name: str, typed: str, kept: s
         ("note", "あ" * 1001),
     ],
 )
-def test_what_can_not_be_right_is_refused(name: str, typed: str) -> None:
-    form = AddressForm(build.TYPED | {name: typed})
+def test_invalid_values_are_refused(name: str, typed: str) -> None:
+    form = AddressForm(build.TYPED_ADDRESS | {name: typed})
     assert not form.is_valid()
     assert list(form.errors) == [name]
 
 
 def test_english_customers_need_no_kana(client: Client) -> None:
     build.product()
-    build.fill(client, ("SKU-madoka", 1))
-    typed = build.TYPED | {"family_name_kana": "", "given_name_kana": ""}
+    build.fill_cart(client, ("SKU-madoka", 1))
+    typed = build.TYPED_ADDRESS | {"family_name_kana": "", "given_name_kana": ""}
     assert client.post("/checkout/", typed).status_code == 422
     assert client.post("/en/checkout/", typed)["Location"] == "/en/checkout/confirm/"
 
@@ -160,7 +165,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert to_katakana(to_katakana(text)) == to_katakana(text)
 
 
-def test_the_confirmation_shows_what_the_law_asks_for_in_one_look(shopper: Client) -> None:
+def test_the_confirmation_shows_everything_that_the_law_requires(shopper: Client) -> None:
     page = confirmation(shopper)
     for text in (
         "シーリングライト まどか",
@@ -182,7 +187,7 @@ def test_the_confirmation_shows_what_the_law_asks_for_in_one_look(shopper: Clien
         assert text in page, text
 
 
-def test_placing_reserves_stock_empties_the_cart_and_leads_to_the_payment_page(
+def test_placing_an_order_reserves_stock_empties_the_cart_and_redirects_to_payment(
     shopper: Client, sandbox: Sandbox, settings: Settings
 ) -> None:
     answer = place(shopper, confirmation(shopper))
@@ -202,7 +207,7 @@ def test_two_clicks_are_one_order_and_one_payment_page(shopper: Client, sandbox:
     page = confirmation(shopper)
     cart = shopper.cookies["cart"].value
     first = place(shopper, page)
-    shopper.cookies["cart"] = cart  # the second click left before the answer to the first came
+    shopper.cookies["cart"] = cart  # the second click was sent before the first was answered
     second = place(shopper, page)
     assert first["Location"] == second["Location"]
     assert Order.objects.count() == 1
@@ -210,7 +215,7 @@ def test_two_clicks_are_one_order_and_one_payment_page(shopper: Client, sandbox:
 
 
 @pytest.mark.parametrize("change", ["price", "quantity", "sold out"])
-def test_what_changed_since_the_confirmation_is_shown_before_anything_is_ordered(
+def test_changes_since_the_confirmation_are_shown_before_an_order_is_placed(
     shopper: Client, sandbox: Sandbox, change: str
 ) -> None:
     page = confirmation(shopper)
@@ -235,13 +240,13 @@ def test_what_changed_since_the_confirmation_is_shown_before_anything_is_ordered
         assert Order.objects.get().total == (13_800 if change == "price" else 25_600)
 
 
-def test_the_last_piece_goes_to_who_is_first_and_the_other_keeps_the_typed_address(
+def test_the_first_customer_gets_the_last_piece_and_the_second_keeps_the_typed_address(
     shopper: Client, sandbox: Sandbox
 ) -> None:
     StockItem.objects.update(on_hand=1)
     page = confirmation(shopper)
     rival = Client()
-    build.fill(rival, ("SKU-madoka", 1))
+    build.fill_cart(rival, ("SKU-madoka", 1))
     assert place(rival, confirmation(rival)).status_code == 303
     answer = place(shopper, page)
     assert answer.status_code == 409
@@ -251,11 +256,11 @@ def test_the_last_piece_goes_to_who_is_first_and_the_other_keeps_the_typed_addre
     assert 'value="山田"' in shopper.get("/checkout/").content.decode()
 
 
-def test_when_stripe_is_down_the_order_stays_and_the_customer_can_try_again(
+def test_without_stripe_the_order_is_kept_and_payment_can_be_retried(
     shopper: Client, settings: Settings
 ) -> None:
     page = confirmation(shopper)
-    settings.STRIPE_API_BASE = settings.SANDBOX_BASE_URL = "http://127.0.0.1:9"  # nobody listens there
+    settings.STRIPE_API_BASE = settings.SANDBOX_BASE_URL = "http://127.0.0.1:9"  # a closed port
     answer = place(shopper, page)
     order = Order.objects.get()
     assert answer["Location"] == f"/orders/{order.token}/?payment=unavailable"
@@ -264,34 +269,36 @@ def test_when_stripe_is_down_the_order_stays_and_the_customer_can_try_again(
     assert "¥12,800 を支払う" in shown
 
 
-def test_checkout_without_a_cart_leads_back_to_it(client: Client) -> None:
+def test_checkout_with_an_empty_cart_redirects_to_the_cart(client: Client) -> None:
     for path in ("/checkout/", "/checkout/confirm/"):
         assert client.get(path)["Location"] == "/cart/"
     assert client.post("/checkout/place/", {"nonce": "n" * 24})["Location"] == "/cart/"
     assert client.post("/checkout/place/", {"nonce": "'"})["Location"] == "/checkout/confirm/"
 
 
-def test_who_goes_back_from_the_payment_page_finds_the_order_instead_of_an_empty_cart(
+def test_a_customer_who_returns_from_the_payment_page_gets_the_order_instead_of_an_empty_cart(
     shopper: Client, sandbox: Sandbox
 ) -> None:
     place(shopper, confirmation(shopper))
     order = Order.objects.get()
     for step in ("/checkout/confirm/", "/checkout/"):
         assert shopper.get(step)["Location"] == f"/orders/{order.token}/"
-    Order.objects.update(placed_at=timezone.now() - timedelta(minutes=36))  # whoever sits there by now
+    Order.objects.update(
+        placed_at=timezone.now() - timedelta(minutes=36)
+    )  # the browser may be another person's by now
     assert shopper.get("/checkout/confirm/")["Location"] == "/cart/"
 
 
-def test_once_the_order_is_paid_the_checkout_forgets_it(shopper: Client, sandbox: Sandbox) -> None:
+def test_after_payment_the_checkout_redirects_to_the_cart(shopper: Client, sandbox: Sandbox) -> None:
     place(shopper, confirmation(shopper))
     Order.objects.update(status=OrderStatus.PAID)
     assert shopper.get("/checkout/confirm/")["Location"] == "/cart/"
 
 
-def test_the_english_order_speaks_english(client: Client, sandbox: Sandbox) -> None:
+def test_the_english_checkout_places_an_english_order(client: Client, sandbox: Sandbox) -> None:
     build.product(option_ja="電球色", option_en="Warm")
     client.post("/en/cart/add/", {"sku": "SKU-madoka", "quantity": "1"})
-    client.post("/en/checkout/", build.TYPED)
+    client.post("/en/checkout/", build.TYPED_ADDRESS)
     page = client.get("/en/checkout/confirm/").content.decode()
     assert "Place the order and go to payment" in page
     fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}

@@ -7,7 +7,7 @@ from shop.models import ContactMessage
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db
-WRITTEN = {
+MESSAGE = {
     "name": "山田 花子",
     "email": "hanako@example.jp",
     "order_number": "K261122-ABCDE",
@@ -20,8 +20,8 @@ def nonce(client: Client) -> str:
     return build.hidden(client.get("/contact/").content.decode(), "nonce")
 
 
-def test_a_message_is_stored_once_however_often_one_clicks(client: Client) -> None:
-    sent = WRITTEN | {"nonce": nonce(client)}
+def test_two_clicks_store_one_message(client: Client) -> None:
+    sent = MESSAGE | {"nonce": nonce(client)}
     for _click in range(2):
         assert client.post("/contact/", sent)["Location"] == "/contact/sent/"
     message = ContactMessage.objects.get()
@@ -33,8 +33,8 @@ def test_a_message_is_stored_once_however_often_one_clicks(client: Client) -> No
     assert "お問い合わせありがとうございます" in client.get("/contact/sent/").content.decode()
 
 
-def test_a_robot_that_fills_in_the_hidden_field_is_thanked_and_forgotten(client: Client) -> None:
-    answer = client.post("/contact/", WRITTEN | {"nonce": nonce(client), "website": "https://spam.example"})
+def test_a_message_with_a_filled_hidden_field_is_not_stored(client: Client) -> None:
+    answer = client.post("/contact/", MESSAGE | {"nonce": nonce(client), "website": "https://spam.example"})
     assert answer["Location"] == "/contact/sent/"
     assert not ContactMessage.objects.exists()
 
@@ -43,9 +43,11 @@ def test_a_robot_that_fills_in_the_hidden_field_is_thanked_and_forgotten(client:
     ("name", "typed"),
     [("name", ""), ("email", "x"), ("message", ""), ("message", "あ" * 5001), ("name", "あ" * 101)],
 )
-def test_a_wrong_field_is_named_and_nothing_typed_is_lost(client: Client, name: str, typed: str) -> None:
+def test_an_invalid_field_has_its_message_and_typed_values_are_kept(
+    client: Client, name: str, typed: str
+) -> None:
     key = nonce(client)
-    answer = client.post("/contact/", WRITTEN | {"nonce": key, name: typed})
+    answer = client.post("/contact/", MESSAGE | {"nonce": key, name: typed})
     page = answer.content.decode()
     assert answer.status_code == 422
     assert f'id="id_{name}_error"' in page
@@ -55,14 +57,14 @@ def test_a_wrong_field_is_named_and_nothing_typed_is_lost(client: Client, name: 
 
 
 def test_a_missing_nonce_loses_no_message(client: Client) -> None:
-    client.post("/contact/", WRITTEN | {"nonce": ""})
-    client.post("/contact/", WRITTEN | {"nonce": "<>"})
+    client.post("/contact/", MESSAGE | {"nonce": ""})
+    client.post("/contact/", MESSAGE | {"nonce": "<>"})
     assert ContactMessage.objects.count() == 2
 
 
-def test_the_question_about_an_order_brings_its_number_along(client: Client) -> None:
+def test_the_form_is_filled_with_the_order_number_of_the_link(client: Client) -> None:
     assert 'value="K261122-ABCDE"' in client.get("/contact/?order=K261122-ABCDE").content.decode()
 
 
-def test_opening_the_form_begins_no_session(client: Client) -> None:
+def test_opening_the_form_starts_no_session(client: Client) -> None:
     assert not client.get("/contact/").cookies

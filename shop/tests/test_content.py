@@ -1,4 +1,4 @@
-"""Texts of the admin: cleaned when saved, shown in both languages."""
+"""Content pages: sanitised when saved, shown in both languages."""
 
 import re
 from html.parser import HTMLParser
@@ -38,12 +38,12 @@ from shop.testing import build
         ("<scr<script>ipt>alert(1)</script>", "ipt&gt;alert(1)"),
     ],
 )
-def test_only_the_small_set_of_tags_stays(dirty: str, clean: str) -> None:
+def test_only_allowed_tags_attributes_and_links_remain(dirty: str, clean: str) -> None:
     assert sanitise(dirty) == clean
 
 
 def parts(html: str) -> list[tuple[str, dict[str, str | None]]]:
-    """Return the tags that a text opens, with their attributes."""
+    """Return the opening tags of a text with their attributes."""
     found: list[tuple[str, dict[str, str | None]]] = []
 
     class Reader(HTMLParser):
@@ -56,7 +56,7 @@ def parts(html: str) -> list[tuple[str, dict[str, str | None]]]:
     return found
 
 
-PIECES = [
+HTML_PIECES = [
     "<p>",
     "</p>",
     "<script>",
@@ -70,7 +70,7 @@ PIECES = [
     '"',
     "&#x3c;",
 ]
-PIECES += [
+HTML_PIECES += [
     "<td ",
     "onload=x ",
     "/>",
@@ -86,17 +86,17 @@ PIECES += [
 ]
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
-def test_nothing_dangerous_survives(dirty: str) -> None:
+@given(st.lists(st.sampled_from(HTML_PIECES), max_size=14).map("".join))
+def test_no_disallowed_tag_attribute_or_link_remains(dirty: str) -> None:
     for tag, attributes in parts(sanitise(dirty)):
         assert tag in ALLOWED_TAGS
         for name, value in attributes.items():
             assert name in ALLOWED_ATTRIBUTES.get(tag, ())
-            # browsers skip blanks and control signs in a scheme
+            # browsers ignore blanks and control characters in a scheme
             assert name != "href" or not re.sub(r"[\x00-\x20]", "", value or "").startswith("javascript:")
 
 
-def test_the_texts_of_the_demo_shop_keep_every_tag_link_and_word() -> None:
+def test_sanitising_changes_no_content_page_of_the_demo() -> None:
     for page in PAGES:
         for body in (page.body.ja, page.body.en):
             clean = sanitise(body)
@@ -107,8 +107,8 @@ def test_the_texts_of_the_demo_shop_keep_every_tag_link_and_word() -> None:
 
 
 @pytest.mark.django_db
-def test_a_text_is_cleaned_whoever_saves_it_and_shown_in_both_languages(client: Client) -> None:
-    build.text(body="<h2>販売業者</h2><script>alert(1)</script>")
+def test_a_content_page_is_sanitised_when_saved_and_shown_in_both_languages(client: Client) -> None:
+    build.content_page(body="<h2>販売業者</h2><script>alert(1)</script>")
     page = client.get("/pages/tokushoho/").content.decode()
     assert "<h2>販売業者</h2>" in page
     assert "alert(1)" not in page
@@ -116,5 +116,5 @@ def test_a_text_is_cleaned_whoever_saves_it_and_shown_in_both_languages(client: 
 
 
 @pytest.mark.django_db
-def test_a_text_that_does_not_exist_is_not_found(client: Client) -> None:
+def test_an_unknown_content_page_is_not_found(client: Client) -> None:
     assert client.get("/pages/nothing/").status_code == 404

@@ -1,4 +1,4 @@
-"""When a parcel leaves and arrives."""
+"""The days on which a parcel leaves and arrives."""
 
 from datetime import UTC, date, datetime
 
@@ -11,7 +11,7 @@ from shop.delivery import is_shipping_day, plan_delivery
 
 
 def jst(text: str) -> datetime:
-    """Read an instant in Japanese time."""
+    """Return the UTC instant of a time in Japan."""
     return datetime.fromisoformat(text).replace(tzinfo=JST).astimezone(UTC)
 
 
@@ -33,7 +33,7 @@ def jst(text: str) -> datetime:
         ("2026-12-31T10:00", False, date(2027, 1, 4), date(2027, 1, 6)),  # closed over New Year
     ],
 )
-def test_orders_leave_by_the_cut_off_on_business_days(
+def test_orders_before_the_cut_off_leave_the_same_shipping_day(
     ordered: str, today: bool, dispatch: date, arrival: date
 ) -> None:
     closed = {date(2026, 12, 31), date(2027, 1, 1)}
@@ -42,9 +42,7 @@ def test_orders_leave_by_the_cut_off_on_business_days(
 
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.integers(0, 24))
-def test_a_parcel_leaves_on_a_business_day_and_never_before_it_was_ordered(
-    now: datetime, cutoff: int
-) -> None:
+def test_a_parcel_leaves_on_a_shipping_day_and_never_before_the_order(now: datetime, cutoff: int) -> None:
     found = plan_delivery(now, cutoff=cutoff, transit_days=2)
     assert is_shipping_day(found.dispatch)
     assert found.dispatch >= now.astimezone(JST).date()

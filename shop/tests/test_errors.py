@@ -1,4 +1,4 @@
-"""Not found, not allowed and broken: in the shop's look, with a way on."""
+"""The error pages 403, 404 and 500."""
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -10,7 +10,7 @@ from shop.views.errors import forbidden, server_error
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/nowhere/", "/products/nothing/", "/en/nowhere/"])
-def test_a_page_that_does_not_exist_offers_the_search(client: Client, path: str) -> None:
+def test_the_404_page_offers_the_search(client: Client, path: str) -> None:
     answer = client.get(path)
     page = answer.content.decode()
     assert answer.status_code == 404
@@ -19,7 +19,7 @@ def test_a_page_that_does_not_exist_offers_the_search(client: Client, path: str)
     assert '<meta name="robots" content="noindex">' in page
 
 
-def test_the_page_for_what_broke_needs_no_database() -> None:
+def test_the_500_page_needs_no_database() -> None:
     with translation.override("ja"):
         answer = server_error(RequestFactory().get("/"))
     assert answer.status_code == 500
@@ -28,7 +28,7 @@ def test_the_page_for_what_broke_needs_no_database() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_not_allowed_says_so() -> None:
+def test_the_403_page_explains_itself() -> None:
     with translation.override("ja"):
         answer = forbidden(RequestFactory().get("/"), PermissionDenied())
     assert answer.status_code == 403

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.django_db
 
 
 def page(client: Client, path: str) -> str:
-    """Return a page's text."""
+    """Return the HTML of a page."""
     return client.get(path).content.decode()
 
 
-def test_what_changes_is_shown_at_once_on_list_and_product_page(client: Client) -> None:
+def test_a_change_is_on_the_next_list_and_product_page(client: Client) -> None:
     build.product(price=12_800, title="灯り")
     paths = ("/products/", "/products/madoka/", "/", "/search/?q=madoka")
     assert all("¥12,800" in page(client, path) for path in paths)
@@ -32,7 +32,7 @@ def test_what_changes_is_shown_at_once_on_list_and_product_page(client: Client) 
     assert all("売り切れ" in page(client, path) for path in paths[:2])
 
 
-def test_header_and_footer_follow_their_categories_and_texts(client: Client) -> None:
+def test_header_and_footer_have_new_categories_and_content_pages(client: Client) -> None:
     build.product()
     assert "新しい棚" not in page(client, "/products/")
     Category.objects.create(slug="new", name_ja="新しい棚", name_en="New shelf")
@@ -42,7 +42,7 @@ def test_header_and_footer_follow_their_categories_and_texts(client: Client) -> 
     assert "New shelf" in page(client, "/en/products/")
 
 
-def test_what_is_unchanged_is_not_rendered_again(client: Client) -> None:
+def test_unchanged_fragments_are_not_rendered_again(client: Client) -> None:
     for number in range(5):
         build.product(f"kept-{number}", title=f"灯り {number}")
     page(client, "/products/kept-0/")

@@ -1,4 +1,4 @@
-"""Uploads that mean harm: refused with a sentence, or kept as the picture that they are; nothing of them ever runs."""
+"""Malicious uploads are refused with a message or stored as the picture that they are; none can run."""
 
 import resource
 import struct
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def png(width: int, height: int, *, data: bytes = b"", extra: tuple[bytes, bytes] | None = None) -> bytes:
-    """Write a PNG by hand: it may claim any size, and carry any chunk."""
+    """Return a PNG with any declared size and any chunk."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (
@@ -35,8 +35,8 @@ def png(width: int, height: int, *, data: bytes = b"", extra: tuple[bytes, bytes
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-BOMB = zlib.compress(b"\0" * 30_000_000, 9)
-REFUSED: dict[str, tuple[str, bytes]] = {
+DECOMPRESSION_BOMB = zlib.compress(b"\0" * 30_000_000, 9)
+REFUSED_FILES: dict[str, tuple[str, bytes]] = {
     "nothing in it": ("x.png", b""),
     "one byte": ("x.png", b"\0"),
     "the head of a picture alone": ("x.png", b"\x89PNG\r\n\x1a\n"),
@@ -56,10 +56,10 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "a program": ("x.png", b"\x7fELF" + b"\0" * 100),
     "a side of nothing": ("x.png", png(0, 10)),
     "two billion pixels wide": ("x.png", png(2**31 - 1, 1, data=zlib.compress(b"\0"))),
-    "a bomb of pixels": ("x.png", png(60_000, 60_000, data=BOMB)),
+    "a bomb of pixels": ("x.png", png(60_000, 60_000, data=DECOMPRESSION_BOMB)),
     "a bomb of text": (
         "x.png",
-        png(10, 10, data=zlib.compress(b"\0" * 110), extra=(b"zTXt", b"a\0\0" + BOMB)),
+        png(10, 10, data=zlib.compress(b"\0" * 110), extra=(b"zTXt", b"a\0\0" + DECOMPRESSION_BOMB)),
     ),
     "more than eight thousand pixels a side": ("x.png", drawing(size=(8_001, 1))),
     "a WebP of a giant": ("x.webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xff\xff\xff\x0f" + b"\0" * 12),
@@ -68,12 +68,13 @@ REFUSED: dict[str, tuple[str, bytes]] = {
 
 
 def stored() -> list[Path]:
+    """Return all files in the media folder."""
     return [path for path in Path(project.MEDIA_ROOT).rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_honest_picture_is_refused_unopened(case: str) -> None:
-    name, content = REFUSED[case]
+@pytest.mark.parametrize("case", REFUSED_FILES)
+def test_a_malicious_file_is_refused_without_unpacking_it(case: str) -> None:
+    name, content = REFUSED_FILES[case]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValidationError):
         inspect_picture(SimpleUploadedFile(name, content))
@@ -81,10 +82,10 @@ def test_what_is_no_honest_picture_is_refused_unopened(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["nothing in it", "a drawing with a script", "a bomb of pixels"])
-def test_what_is_refused_is_explained_and_leaves_nothing(admin_client: Client, case: str) -> None:
+def test_a_refused_upload_has_a_message_and_stores_nothing(admin_client: Client, case: str) -> None:
     product = build.product(picture=False)
     answer = admin_client.post(
-        f"/admin/shop/product/{product.pk}/change/", form(product) | with_picture(*REFUSED[case])
+        f"/admin/shop/product/{product.pk}/change/", form(product) | with_picture(*REFUSED_FILES[case])
     )
     assert answer.status_code == 200
     assert answer.context["errors"]
@@ -96,9 +97,9 @@ def test_what_is_refused_is_explained_and_leaves_nothing(admin_client: Client, c
     "name",
     ["../../../etc/passwd", "..\\..\\x.php", "x.php.png", "é\u202egnp.exe", ".htaccess", "a\x00b.png", "con"],
 )
-def test_what_a_picture_is_called_does_not_matter(admin_client: Client, client: Client, name: str) -> None:
+def test_the_uploaded_file_name_is_ignored(admin_client: Client, client: Client, name: str) -> None:
     product = build.product(picture=False)
-    # a page hidden behind the picture's end: a valid PNG, and HTML to whoever guesses
+    # HTML after the end of the picture: a valid PNG, but HTML to clients that guess the type
     content = drawing() + b"<html><script>alert(1)</script></html>"
     answer = admin_client.post(
         f"/admin/shop/product/{product.pk}/change/", form(product) | with_picture(name, content)
@@ -119,7 +120,7 @@ def test_what_a_picture_is_called_does_not_matter(admin_client: Client, client: 
     at=st.integers(0, 200),
 )
 @hypothesis_settings(max_examples=100, deadline=None)
-def test_no_bytes_break_the_measuring(content: bytes, kind: str, at: int) -> None:
+def test_any_bytes_are_measured_or_refused(content: bytes, kind: str, at: int) -> None:
     whole = drawing(kind) if kind else b""
     file = SimpleUploadedFile("x", whole[:at] + content + whole[at + len(content) :])
     try:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def with_voucher(sandbox: Sandbox, **how: Any) -> Order:
-    """Return an order whose voucher was issued and stored."""
+    """Return an order with an issued voucher."""
     order = build.order(**how)
     sandbox.choose_konbini(build.session_of(order))
     build.deliver(sandbox)
@@ -31,13 +31,14 @@ def with_voucher(sandbox: Sandbox, **how: Any) -> Order:
 
 
 def session_of(order: Order) -> str:
+    """Return the id of the order's Checkout Session."""
     return str(order.attempts.get().session_id)
 
 
 def confirmation(client: Client, price: int) -> str:
-    """Return the page that confirms an order of one lamp."""
+    """Return the confirmation page of an order of one lamp."""
     goods.product("lamp", price=price)
-    goods.fill(client, ("SKU-lamp", 1))
+    goods.fill_cart(client, ("SKU-lamp", 1))
     goods.type_address(client)
     return client.get("/checkout/confirm/").content.decode()
 

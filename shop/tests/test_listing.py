@@ -16,17 +16,17 @@ pytestmark = pytest.mark.django_db
 
 
 def titles(client: Client, path: str) -> list[str]:
-    """Return the cards of a list in their order."""
+    """Return the titles of the cards on a list page."""
     return re.findall(r'class="card-title">([^<]*)<', client.get(path).content.decode())
 
 
 @pytest.fixture
 def goods() -> None:
-    """Make four products that differ in light, price and stock."""
+    """Create four products that differ in light, price and stock."""
     build.product("warm", title="暖かい灯り", kelvin=2_700, price=2_000, position=1)
     build.product("day", title="昼の灯り", kelvin=5_000, price=9_999, position=2)
     build.product("cool", title="青白い灯り", kelvin=6_500, price=30_000, position=3, on_hand=0)
-    build.product("driver", title="電源", shelf="power", price=4_000, position=4)
+    build.product("driver", title="電源", category_slug="power", price=4_000, position=4)
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,31 @@ def goods() -> None:
         ("?light=purple&price=zzz&sort=drop+table&page=-1", ["暖かい灯り", "昼の灯り", "青白い灯り", "電源"]),
     ],
 )
-def test_filters_and_sorting_choose_and_order(
+def test_filters_select_and_sorting_orders(
     client: Client, goods: None, query: str, expected: list[str]
 ) -> None:
     assert titles(client, f"/products/{query}") == expected
 
 
-def test_filters_must_hold_for_one_and_the_same_variant(client: Client) -> None:
+def test_all_filters_must_match_the_same_variant(client: Client) -> None:
     made = build.product("two", title="二色", kelvin=2_700, on_hand=0)
     build.variant(made, "two-day", kelvin=5_000)
     assert titles(client, "/products/?light=warm&stock=1") == []
     assert titles(client, "/products/?light=day&stock=1") == ["二色"]
 
 
-def test_a_category_lists_its_own(client: Client, goods: None) -> None:
+def test_a_category_lists_only_its_products(client: Client, goods: None) -> None:
     assert titles(client, "/categories/power/") == ["電源"]
     assert client.get("/categories/nothing/").status_code == 404
 
 
-def test_no_result_offers_a_way_on(client: Client, goods: None) -> None:
+def test_an_empty_list_offers_to_remove_the_filters(client: Client, goods: None) -> None:
     page = client.get("/products/?light=warm&price=d").content.decode()
     assert "0 件" in page
     assert "条件を解除する" in page
 
 
-def test_long_lists_come_in_pages_of_24_with_a_count(
+def test_long_lists_have_pages_of_24_and_a_count(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(50):
@@ -104,14 +104,14 @@ def test_paging_keeps_the_filters(client: Client) -> None:
         ("'; --", []),
     ],
 )
-def test_every_word_must_be_found_in_any_form(
+def test_a_search_finds_products_that_contain_every_word(
     client: Client, goods: None, query: str, expected: list[str]
 ) -> None:
     assert titles(client, f"/search/?q={query.replace('%', '%25')}") == expected
 
 
 @pytest.mark.parametrize("word", ["100%", "a_b", "\\", "'", '"', "%s", "50%%"])
-def test_signs_that_mean_something_to_a_database_are_searched_as_they_are(client: Client, word: str) -> None:
+def test_signs_with_a_meaning_in_sql_are_searched_literally(client: Client, word: str) -> None:
     build.product("with", title=f"灯り {word} 付き", picture=False)
     build.product("without", title="灯り axb 100 50", picture=False)
     page = client.get("/search/", {"q": word}).content.decode()
@@ -126,20 +126,20 @@ def test_hits_in_the_title_come_first(client: Client) -> None:
     assert titles(client, "/search/?q=電球") == ["電球", "棚"]
 
 
-def test_a_query_is_bounded_and_brought_into_one_form() -> None:
+def test_a_query_is_normalised_and_limited() -> None:
     assert normalise_query("  ＬＥＤ　ﾗｲﾄ ") == "LED ライト"
     assert len(normalise_query("あ" * 500)) == 60
     assert normalise_query("a\x00b") == "ab"
 
 
-def test_what_is_typed_into_the_search_is_shown_escaped(client: Client) -> None:
+def test_the_search_query_is_escaped(client: Client) -> None:
     page = client.get("/search/?q=<script>").content.decode()
     assert "<script>" not in page.replace('<script type="application/ld+json">', "")
     assert "&lt;script&gt;" in page
 
 
 @pytest.mark.parametrize("typed", ["", "0", "-1", "x", "１", "99999", "1e3"])
-def test_a_page_number_that_is_none_is_the_first(typed: str) -> None:
+def test_an_invalid_page_number_is_the_first_page(typed: str) -> None:
     assert page_number(typed) == 1
 
 

@@ -7,7 +7,7 @@ from django.http import FileResponse
 from django.test import Client
 
 
-def test_a_drawing_may_be_kept_for_good_and_can_run_nothing(client: Client) -> None:
+def test_an_svg_is_cached_forever_and_sandboxed(client: Client) -> None:
     name = default_storage.save(
         "products/lamp.svg", ContentFile(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     )
@@ -33,6 +33,6 @@ def test_a_drawing_may_be_kept_for_good_and_can_run_nothing(client: Client) -> N
         "/etc/x.svg",
     ],
 )
-def test_nothing_but_pictures_leaves_the_folder(client: Client, path: str) -> None:
+def test_only_pictures_are_served_from_the_folder(client: Client, path: str) -> None:
     (default_storage.path("") and default_storage.save("x.html", ContentFile(b"<script>")))
     assert client.get(f"/media/{path}").status_code == 404

@@ -1,4 +1,4 @@
-"""The customer's order page and the thank-you page, through the order's whole life."""
+"""The order page and the thank-you page in every state of an order."""
 
 import pytest
 from django.test import Client
@@ -26,7 +26,7 @@ def test_a_pending_order_can_be_paid(client: Client, sandbox: Sandbox) -> None:
     assert client.post(f"/orders/{order.token}/pay/")["Location"] == answer["Location"]
 
 
-def test_a_paid_order_can_not_be_paid_again(client: Client, sandbox: Sandbox) -> None:
+def test_a_paid_order_cannot_be_paid_again(client: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     assert "を支払う" not in page_of(client, order)
     answer = client.post(f"/orders/{order.token}/pay/")
@@ -34,7 +34,9 @@ def test_a_paid_order_can_not_be_paid_again(client: Client, sandbox: Sandbox) ->
     assert CheckoutAttempt.objects.count() == 1
 
 
-def test_the_thank_you_page_confirms_until_the_event_is_here(client: Client, sandbox: Sandbox) -> None:
+def test_the_thank_you_page_refreshes_until_the_payment_event_arrives(
+    client: Client, sandbox: Sandbox
+) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     waiting = page_of(client, order, "thanks/")
@@ -85,7 +87,9 @@ def test_an_expired_order_says_that_nothing_was_charged(client: Client, sandbox:
     assert "キャンセルされました" in page_of(client, order, "thanks/")
 
 
-def test_who_cancels_before_paying_reads_that_nothing_was_charged(client: Client, sandbox: Sandbox) -> None:
+def test_a_customer_who_cancels_before_payment_is_told_that_nothing_was_charged(
+    client: Client, sandbox: Sandbox
+) -> None:
     order = build.order()
     client.post(f"/orders/{order.token}/cancel/")
     page = page_of(client, order)
@@ -93,11 +97,11 @@ def test_who_cancels_before_paying_reads_that_nothing_was_charged(client: Client
     assert "<p>請求はありません。</p>" in page
 
 
-def test_the_goods_of_a_cancelled_order_go_back_into_the_cart_once_and_at_the_price_of_today(
+def test_the_lines_of_a_cancelled_order_are_added_to_the_cart_once_at_current_prices(
     client: Client, sandbox: Sandbox
 ) -> None:
     lamp, gone = goods.product("lamp"), goods.product("gone")
-    goods.fill(client, ("SKU-lamp", 2), ("SKU-gone", 1))
+    goods.fill_cart(client, ("SKU-lamp", 2), ("SKU-gone", 1))
     goods.type_address(client)
     page = client.get("/checkout/confirm/").content.decode()
     fields = {name: goods.hidden(page, name) for name in ("nonce", "fingerprint")}
@@ -122,7 +126,7 @@ def test_an_unknown_token_is_not_found(client: Client, token: str, tail: str) ->
     assert client.get(f"/orders/{token}/{tail}").status_code == 404
 
 
-def test_an_order_page_takes_ten_queries_at_most_however_many_parcels(
+def test_an_order_page_takes_at_most_ten_queries_for_any_number_of_parcels(
     client: Client, sandbox: Sandbox, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=5)])
@@ -134,7 +138,7 @@ def test_an_order_page_takes_ten_queries_at_most_however_many_parcels(
     assert page.count("1234-5678-9012") == 4
 
 
-def test_the_page_can_be_read_in_english(client: Client, sandbox: Sandbox) -> None:
+def test_the_order_page_is_available_in_english(client: Client, sandbox: Sandbox) -> None:
     order = build.order(language="en")
     page = client.get(f"/en/orders/{order.token}/").content.decode()
     assert "Your order waits for the payment" in page

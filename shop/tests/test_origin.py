@@ -1,4 +1,4 @@
-"""Posts come from our own pages, or from nowhere."""
+"""Posts from pages of other sites are refused."""
 
 import pytest
 from django.test import Client
@@ -7,16 +7,16 @@ from pytest_django import Settings
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db
-OWN = "http://testserver"
+OWN_ORIGIN = "http://testserver"
 
 
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({}, 303),  # no browser
-        ({"Sec-Fetch-Site": "same-origin", "Origin": OWN}, 303),
+        ({}, 303),  # not a browser
+        ({"Sec-Fetch-Site": "same-origin", "Origin": OWN_ORIGIN}, 303),
         ({"Sec-Fetch-Site": "none"}, 303),
-        ({"Origin": OWN}, 303),  # an older browser
+        ({"Origin": OWN_ORIGIN}, 303),  # an older browser
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
         ({"Sec-Fetch-Site": "same-site", "Origin": "http://blog.testserver"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
@@ -27,7 +27,9 @@ OWN = "http://testserver"
         ({"Origin": ""}, 403),
     ],
 )
-def test_a_foreign_page_can_not_fill_a_cart(client: Client, headers: dict[str, str], status: int) -> None:
+def test_a_page_of_another_site_cannot_fill_a_cart(
+    client: Client, headers: dict[str, str], status: int
+) -> None:
     build.product()
     answer = client.post("/cart/add/", {"sku": "SKU-madoka", "quantity": "1"}, headers=headers)
     assert answer.status_code == status
@@ -36,7 +38,7 @@ def test_a_foreign_page_can_not_fill_a_cart(client: Client, headers: dict[str, s
         assert "他のウェブサイトから" in answer.content.decode()
 
 
-def test_the_shops_own_address_is_allowed_behind_a_proxy(client: Client, settings: Settings) -> None:
+def test_the_storefront_url_is_allowed_behind_a_proxy(client: Client, settings: Settings) -> None:
     settings.STOREFRONT_BASE_URL = "https://shop.example.jp"
     build.product()
     answer = client.post(
@@ -59,13 +61,13 @@ def test_the_shops_own_address_is_allowed_behind_a_proxy(client: Client, setting
         "/en/cart/add/",
     ],
 )
-def test_every_form_of_the_shop_is_guarded(client: Client, path: str) -> None:
+def test_every_form_refuses_posts_from_other_sites(client: Client, path: str) -> None:
     answer = client.post(path, {}, headers={"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"})
     assert answer.status_code == 403
 
 
-def test_a_csrf_check_never_stands_in_a_customers_way() -> None:
+def test_djangos_csrf_check_does_not_stop_a_customer() -> None:
     build.product()
     strict = Client(enforce_csrf_checks=True)
-    build.fill(strict, ("SKU-madoka", 1))
+    build.fill_cart(strict, ("SKU-madoka", 1))
     build.type_address(strict)

@@ -1,4 +1,4 @@
-"""The page store: the same answers as without it, from memory, and never an old one."""
+"""The page store: the same responses as without it, and never an outdated one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from shop.models import Category, ContentPage, Picture, Product, Specification, 
 from shop.pages import store, version
 from shop.pages.store import Page, PageCache, PageKey, PageStore
 from shop.testing import build
-from shop.testing.wsgi import Answer, Counted, ask
+from shop.testing.wsgi import CountingApplication, Response, ask
 
 # On PostgreSQL the version changes at the COMMIT, so these tests need real ones.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)  # Friday 12:00 in Japan
-KEPT = [
+STORED_PATHS = [
     "/",
     "/en/",
     "/products/",
@@ -35,7 +35,7 @@ KEPT = [
     "/en/products/madoka/",
     "/pages/tokushoho/",
 ]
-NOT_KEPT = [
+UNSTORED_PATHS = [
     "/search/?q=まどか",
     "/products/?q=まどか",
     "/cart/",
@@ -53,40 +53,43 @@ NOT_KEPT = [
 
 
 class Shop:
-    """A store around Django's real application, with a clock that the test turns."""
+    """A page store around Django's application, with a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = NOON
-        self.django = Counted(get_wsgi_application())
+        self.django = CountingApplication(get_wsgi_application())
         self.store = PageStore(self.django, clock=lambda: self.now)
 
-    def ask(self, address: str, method: str = "GET", **headers: str) -> Answer:
+    def ask(self, address: str, method: str = "GET", **headers: str) -> Response:
         """Send a request."""
         return ask(self.store, address, method, **headers)
 
     def rendered(self, *addresses: str, method: str = "GET") -> int:
-        """Ask for each of them; return how many requests came through to Django."""
-        before = self.django.asked
+        """Request each URL; return how many requests reached Django."""
+        before = self.django.requests
         for address in addresses:
             self.ask(address, method)
-        return self.django.asked - before
+        return self.django.requests - before
 
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """A small shop with goods."""
+    """Return a small shop with two products."""
     for place, slug in enumerate(["madoka", "masu"]):
         made = build.product(slug, kelvin=2_700, lumens=4_200, position=place, on_hand=20)
         build.variant(made, f"{slug}-2", kelvin=5_000, on_hand=20, option_ja="昼白色")
-    build.text()
+    build.content_page()
     yield Shop()
 
 
 def test_a_page_is_rendered_once_and_then_costs_one_query(shop: Shop) -> None:
-    for path in ("/", "/en/"):  # a process reads each language's navigation once, and looks at the triggers
+    for path in (
+        "/",
+        "/en/",
+    ):  # a process reads the navigation of each language once, and checks the triggers
         shop.ask(path)
     Variant.objects.update(price=F("price") + 1)
-    for path in KEPT:
+    for path in STORED_PATHS:
         with CaptureQueriesContext(connection) as cold:
             first = shop.ask(path)
         with CaptureQueriesContext(connection) as warm:
@@ -96,60 +99,60 @@ def test_a_page_is_rendered_once_and_then_costs_one_query(shop: Shop) -> None:
         if path not in (
             "/",
             "/en/",
-        ):  # the very first of a language reads the navigation, and the triggers once
+        ):
             assert len(cold) <= 3, path
         assert shop.ask(path) == first
 
 
-def test_it_answers_as_django_does(shop: Shop) -> None:
-    for path in [*KEPT, *NOT_KEPT]:
+def test_the_store_answers_as_django_does(shop: Shop) -> None:
+    for path in [*STORED_PATHS, *UNSTORED_PATHS]:
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
             plain = ask(get_wsgi_application(), path, method)
             for _twice in range(2):
                 stored = shop.ask(path, method)
                 assert stored.status == plain.status, (method, path)
-                if method != "HEAD" and path != "/contact/":  # its form carries a nonce
+                if method != "HEAD" and path != "/contact/":  # its form has a nonce
                     assert stored.body == plain.body, (method, path)
-                if path in KEPT and method == "GET":
+                if path in STORED_PATHS and method == "GET":
                     assert stored.headers == {**plain.headers, "etag": stored.tag, "vary": "Accept-Encoding"}
                     assert stored.headers["content-length"] == str(len(stored.body))
                     assert stored.headers["content-security-policy"]
 
 
-def test_what_is_nobodys_page_goes_to_django_each_time(shop: Shop) -> None:
-    for path in NOT_KEPT:
+def test_other_requests_go_to_django_each_time(shop: Shop) -> None:
+    for path in UNSTORED_PATHS:
         assert shop.rendered(path, path, path) == 3, path
     assert shop.rendered("/products/madoka/", "/products/madoka/", method="POST") == 2
     assert len(shop.store.plain_pages) + len(shop.store.list_pages) == 0
 
 
-def test_a_page_is_compressed_for_who_takes_it_and_head_gets_its_headers(shop: Shop) -> None:
+def test_a_page_is_compressed_if_the_client_accepts_gzip_and_head_gets_its_headers(shop: Shop) -> None:
     plain = shop.ask("/products/madoka/")
     assert "content-encoding" not in plain.headers
     for accepted in ("gzip", "br, GZIP;q=0.5", "deflate,x-gzip , br", "gzip; q=1.0"):
-        packed = shop.ask("/products/madoka/", ACCEPT_ENCODING=accepted)
-        assert packed.headers["content-encoding"] == "gzip", accepted
-        assert packed.headers["content-length"] == str(len(packed.body))
-        assert packed.page == plain.page and len(packed.body) < len(plain.body) / 2
+        compressed = shop.ask("/products/madoka/", ACCEPT_ENCODING=accepted)
+        assert compressed.headers["content-encoding"] == "gzip", accepted
+        assert compressed.headers["content-length"] == str(len(compressed.body))
+        assert compressed.page == plain.page and len(compressed.body) < len(plain.body) / 2
     for refused in ("gzip;q=0", "gzip;q=0.0, *", "identity", "br", "notgzip", ""):
         assert shop.ask("/products/madoka/", ACCEPT_ENCODING=refused) == plain, refused
     head = shop.ask("/products/madoka/", "HEAD", ACCEPT_ENCODING="gzip")
-    assert (head.status, head.headers, head.body) == (200, packed.headers, b"")
+    assert (head.status, head.headers, head.body) == (200, compressed.headers, b"")
     cold = Shop().ask("/products/madoka/", "HEAD", ACCEPT_ENCODING="gzip")
-    assert (cold.headers, cold.body) == (packed.headers, b"")
+    assert (cold.headers, cold.body) == (compressed.headers, b"")
     assert plain.headers["vary"] == "Accept-Encoding"
     assert shop.ask("/products/madoka/", RANGE="bytes=0-9") == plain
 
 
-def test_who_has_the_page_already_gets_a_304_even_where_it_was_never_rendered(shop: Shop) -> None:
+def test_a_client_that_has_the_page_gets_a_304_even_where_it_was_never_rendered(shop: Shop) -> None:
     first = shop.ask("/products/madoka/", ACCEPT_ENCODING="gzip")
     other = Shop()
-    for told in (first.tag, first.tag.removeprefix("W/"), f'"x", {first.tag}'):
-        answer = other.ask("/products/madoka/?utm_source=x", IF_NONE_MATCH=told)
+    for sent in (first.tag, first.tag.removeprefix("W/"), f'"x", {first.tag}'):
+        answer = other.ask("/products/madoka/?utm_source=x", IF_NONE_MATCH=sent)
         assert (answer.status, answer.body) == (304, b"")
         assert answer.tag == first.tag
         assert answer.headers["cache-control"] == first.headers["cache-control"]
-    assert other.django.asked == 0
+    assert other.django.requests == 0
     assert other.ask("/en/products/madoka/", IF_NONE_MATCH=first.tag).status == 200
     assert other.ask("/products/none/", IF_NONE_MATCH=first.tag).status == 404
     Variant.objects.filter(sku="SKU-madoka").update(price=9_990)
@@ -158,7 +161,7 @@ def test_who_has_the_page_already_gets_a_304_even_where_it_was_never_rendered(sh
 
 
 def by_sql(statement: str) -> None:
-    """Write as somebody with a database console."""
+    """Run SQL as from a database console."""
     with connection.cursor() as cursor:
         cursor.execute(statement)
 
@@ -172,7 +175,7 @@ def by_staff() -> None:
     assert client.post(f"/admin/shop/category/{made.pk}/change/", values).status_code == 302
 
 
-def test_every_change_shows_on_the_next_page(shop: Shop) -> None:
+def test_every_change_is_on_the_next_page(shop: Shop) -> None:
     first = Variant.objects.get(sku="SKU-madoka")
     changes: dict[str, tuple[str, Callable[[], object]]] = {
         "¥9,990": ("/products/madoka/", lambda: Variant.objects.filter(pk=first.pk).update(price=9_990)),
@@ -207,30 +210,30 @@ def test_every_change_shows_on_the_next_page(shop: Shop) -> None:
     assert "売り切れ" not in shop.ask("/products/masu/").page
 
 
-def test_what_no_page_shows_and_what_is_rolled_back_renders_nothing_anew(shop: Shop) -> None:
-    for path in KEPT:
+def test_changes_that_no_page_shows_and_rollbacks_keep_stored_pages(shop: Shop) -> None:
+    for path in STORED_PATHS:
         shop.ask(path)
     item = StockItem.objects.get(sku="SKU-madoka")
     stock.reserve({item.pk: 3})
     with transaction.atomic():
         Variant.objects.update(price=F("price") + 1)
         transaction.set_rollback(True)
-    assert shop.rendered(*KEPT) == 0
+    assert shop.rendered(*STORED_PATHS) == 0
 
 
-def test_a_page_ends_when_its_day_of_delivery_does(shop: Shop) -> None:
+def test_a_page_is_rendered_again_when_its_delivery_day_changes(shop: Shop) -> None:
     def renders_after(**step: int) -> int:
         shop.now += timedelta(**step)
         return shop.rendered("/products/madoka/")
 
     assert renders_after(hours=0) == 1
     assert renders_after(hours=2, minutes=59) == 0
-    assert renders_after(minutes=1) == 1  # 15:00 in Japan: what is ordered now leaves on the next working day
+    assert renders_after(minutes=1) == 1  # 15:00 in Japan: from now on orders leave on the next shipping day
     assert renders_after(hours=8) == 0
     assert renders_after(hours=1) == 1  # midnight in Japan
 
 
-def test_nothing_of_a_visitor_reaches_what_others_get(shop: Shop) -> None:
+def test_nothing_that_a_visitor_sends_gets_into_a_stored_page(shop: Shop) -> None:
     clean = Shop()
     staff = Client()
     staff.force_login(User.objects.create_superuser("staff"))
@@ -249,24 +252,24 @@ def test_nothing_of_a_visitor_reaches_what_others_get(shop: Shop) -> None:
         "IF_MODIFIED_SINCE": "POISON",
         "X_HTTP_METHOD_OVERRIDE": "POST",
     }
-    for path in KEPT:
+    for path in STORED_PATHS:
         mark = "&" if "?" in path else "?"
-        for evil in (f"{path}{mark}utm=POISON&utm=2", f"{path}{mark}%00%FF=<POISON>"):
-            answer = shop.ask(evil, **poison)
+        for url in (f"{path}{mark}utm=POISON&utm=2", f"{path}{mark}%00%FF=<POISON>"):
+            answer = shop.ask(url, **poison)
             assert "POISON" not in answer.page + str(answer.headers)
             assert answer == shop.ask(path) == clean.ask(path)
-    assert {name for name in shop.django.last if name.startswith("HTTP_")} == {"HTTP_HOST"}
-    assert shop.django.last["HTTP_HOST"] != "localhost:666"
+    assert {name for name in shop.django.last_environ if name.startswith("HTTP_")} == {"HTTP_HOST"}
+    assert shop.django.last_environ["HTTP_HOST"] != "localhost:666"
 
 
-def test_a_strange_host_is_refused_as_django_refuses_it(shop: Shop) -> None:
+def test_an_unknown_host_is_refused_as_django_refuses_it(shop: Shop) -> None:
     shop.ask("/products/madoka/")
     for host in ("poison.example", "testserver:x", "", "testserver@poison.example"):
         assert shop.ask("/products/madoka/", HOST=host).status == 400
         assert shop.ask("/", "HEAD", HOST=host).status == 400
 
 
-def test_unknown_parameters_and_other_orders_share_one_page(shop: Shop) -> None:
+def test_unknown_parameters_and_another_order_of_parameters_share_a_page(shop: Shop) -> None:
     for number in range(30):
         rendered = shop.rendered(
             f"/products/madoka/?gclid={number}",
@@ -278,26 +281,26 @@ def test_unknown_parameters_and_other_orders_share_one_page(shop: Shop) -> None:
     assert 'href="/en/products/?light=warm"' in shop.ask("/products/?light=warm&x=1").page
 
 
-def test_too_long_or_too_many_parameters_are_djangos_to_judge(shop: Shop) -> None:
+def test_too_long_or_too_many_parameters_go_to_django(shop: Shop) -> None:
     for query in ("light=" + "x" * 2_000, "&".join(["a=1"] * 2_000)):
         plain = ask(get_wsgi_application(), f"/products/?{query}")
         assert shop.ask(f"/products/?{query}") == plain
 
 
-def test_memory_is_bounded_and_forgets_what_was_asked_for_least_recently() -> None:
-    memory = PageCache(10 * (store.PAGE_OVERHEAD + 100))
+def test_the_cache_is_bounded_and_evicts_the_least_recently_used_page() -> None:
+    cache = PageCache(10 * (store.PAGE_OVERHEAD + 100))
     for number in range(50):
-        memory.put(PageKey(f"/{number}", ""), Page("t", (), b"x" * 100))
-        assert memory.get(PageKey("/0", "")) is not None
-    assert len(memory) == 10 and memory.size == memory.limit
-    assert memory.get(PageKey("/49", "")) is not None and memory.get(PageKey("/39", "")) is None
-    memory.put(PageKey("/49", ""), Page("t", (), b"x" * 50))
-    assert memory.size == memory.limit - 50
-    memory.put(PageKey("/big", ""), Page("t", (), b"x" * 10**6))
-    assert (len(memory), memory.size) == (0, 0)
+        cache.put(PageKey(f"/{number}", ""), Page("t", (), b"x" * 100))
+        assert cache.get(PageKey("/0", "")) is not None
+    assert len(cache) == 10 and cache.size == cache.limit
+    assert cache.get(PageKey("/49", "")) is not None and cache.get(PageKey("/39", "")) is None
+    cache.put(PageKey("/49", ""), Page("t", (), b"x" * 50))
+    assert cache.size == cache.limit - 50
+    cache.put(PageKey("/big", ""), Page("t", (), b"x" * 10**6))
+    assert (len(cache), cache.size) == (0, 0)
 
 
-def test_who_tries_all_lists_evicts_no_other_page(shop: Shop) -> None:
+def test_requests_for_many_lists_evict_no_other_page(shop: Shop) -> None:
     shop.store.list_pages.limit = 3 * (store.PAGE_OVERHEAD + 4_000)
     shop.ask("/")
     for number in range(12):
@@ -306,14 +309,14 @@ def test_who_tries_all_lists_evicts_no_other_page(shop: Shop) -> None:
     assert shop.rendered("/") == 0
 
 
-def test_another_release_has_other_tags(shop: Shop, settings: Settings) -> None:
+def test_another_release_has_other_etags(shop: Shop, settings: Settings) -> None:
     before = shop.ask("/")
     assert Shop().ask("/").tag == before.tag
     settings.STOREFRONT_BASE_URL = "http://127.0.0.1:9"
     assert Shop().ask("/").tag != before.tag
 
 
-def test_without_a_version_django_answers_alone(shop: Shop) -> None:
+def test_without_a_version_every_request_goes_to_django(shop: Shop) -> None:
     shop.ask("/")
     try:
         by_sql(f"DELETE FROM {version.TABLE}")
@@ -328,7 +331,7 @@ def test_without_a_version_django_answers_alone(shop: Shop) -> None:
     assert shop.rendered("/", "/") == 1
 
 
-def test_without_its_triggers_it_keeps_nothing_and_says_so(
+def test_without_its_triggers_the_store_keeps_no_page_and_logs_it(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     name, (table, _sql) = next(iter(version.triggers(connection).items()))
@@ -342,7 +345,7 @@ def test_without_its_triggers_it_keeps_nothing_and_says_so(
     assert Shop().ask("/").headers["etag"]
 
 
-def test_a_lost_connection_is_opened_anew(shop: Shop) -> None:
+def test_a_lost_connection_is_reopened(shop: Shop) -> None:
     shop.ask("/")
     connection.close()
     assert shop.rendered("/") == 0
@@ -356,7 +359,7 @@ def test_a_lost_connection_is_opened_anew(shop: Shop) -> None:
         assert shop.rendered("/") == 0
 
 
-def test_threads_share_the_pages_and_never_see_an_old_one(shop: Shop) -> None:
+def test_threads_share_pages_and_never_get_an_outdated_one(shop: Shop) -> None:
     wrong: list[object] = []
     price = [12_800]
     done = threading.Event()

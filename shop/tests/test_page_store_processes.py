@@ -1,4 +1,4 @@
-"""The page store in real web servers: two processes, eight connections, and never an old page after a commit's answer."""
+"""The page store in two server processes: no connection gets an outdated page after a commit."""
 
 import http.client
 import os
@@ -27,7 +27,7 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Start the application as in production, with two worker processes, on the test database; give its port."""
+    """Serve the application with two worker processes on the test database; yield the port."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "trial_settings.py").write_text(SETTINGS)
     with socket.socket() as probe:
@@ -52,7 +52,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
         )
     try:
         until = time.monotonic() + 60
-        while not answers(port):
+        while not is_listening(port):
             assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
             time.sleep(0.1)
         yield port
@@ -63,26 +63,26 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def port(server: int, transactional_db: None) -> int:
-    """Give the port of a server whose shop has one lamp in two variants."""
+    """Return the port of a server whose shop has one product with two variants."""
     build.variant(build.product(on_hand=40, price=10_000), "SKU-2", on_hand=40, price=90_000)
     return server
 
 
-def answers(port: int) -> bool:
-    """Say whether the server is there."""
+def is_listening(port: int) -> bool:
+    """Return whether the server accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Visitor:
-    """One connection to the server, and so to one of its processes."""
+    """One connection to one of the server's processes."""
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         self.tag = ""
 
     def page(self, path: str = "/products/madoka/") -> str | None:
-        """Return a page as a browser does that keeps it and asks whether it is still the same; None: it is."""
+        """Return a page as a revalidating browser gets it; None if it is unchanged."""
         self.connection.request("GET", path, headers={"If-None-Match": self.tag} if self.tag else {})
         answer = self.connection.getresponse()
         text = answer.read().decode()
@@ -92,23 +92,23 @@ class Visitor:
 
 
 def price_of(page: str) -> int:
-    """Read the price of the first variant."""
+    """Return the price of the first variant."""
     return int(
         page.split('class="of o1 first">', 1)[1].split("¥", 1)[1].split("<", 1)[0].strip().replace(",", "")
     )
 
 
-def test_no_visitor_sees_an_old_price_after_the_commit_was_answered(port: int) -> None:
+def test_no_visitor_gets_an_outdated_price_after_the_commit(port: int) -> None:
     committed = [10_000]
     wrong: list[object] = []
-    seen = [0, 0]  # pages, "still the same"
+    seen = [0, 0]  # pages, 304s
     done = threading.Event()
 
     def visit() -> None:
         visitor, shown = Visitor(port), 0
         try:
             while not done.is_set():
-                least = committed[0]  # its writer has its answer, our request begins now
+                least = committed[0]  # committed before this request
                 page = visitor.page()
                 shown = price_of(page) if page is not None else shown
                 seen[page is None] += 1
@@ -123,7 +123,7 @@ def test_no_visitor_sees_an_old_price_after_the_commit_was_answered(port: int) -
     for price in range(10_001, 10_041):
         Variant.objects.filter(sku="SKU-madoka").update(price=price)
         committed[0] = price
-        with transaction.atomic():  # shown to nobody
+        with transaction.atomic():  # never shown
             Variant.objects.filter(sku="SKU-madoka").update(price=1)
             transaction.set_rollback(True)
         enough, until = sum(seen) + 16, time.monotonic() + 20
@@ -136,7 +136,7 @@ def test_no_visitor_sees_an_old_price_after_the_commit_was_answered(port: int) -
     assert min(seen) > 20, seen
 
 
-def test_the_last_pieces_are_gone_on_every_page_at_once(port: int) -> None:
+def test_the_last_pieces_are_sold_out_on_every_page_at_once(port: int) -> None:
     item = StockItem.objects.get(sku="SKU-madoka")
     visitors = [Visitor(port) for _ in range(8)]
     stock.reserve({item.pk: 34})
@@ -149,7 +149,7 @@ def test_the_last_pieces_are_gone_on_every_page_at_once(port: int) -> None:
     assert all(visitor.page() is None for visitor in visitors)
 
 
-def test_the_server_speaks_http_as_the_store_means_it(port: int) -> None:
+def test_the_web_server_sends_the_responses_of_the_store(port: int) -> None:
     visitor = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     lengths = set()
     for method in ("HEAD", "GET", "HEAD"):

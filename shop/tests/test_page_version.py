@@ -1,4 +1,4 @@
-"""The version of the public pages changes with everything that they show, and with nothing else."""
+"""The version of the public pages changes with everything that they show, and only then."""
 
 import threading
 from collections.abc import Callable
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def sql(statement: str) -> Callable[[], object]:
-    """Run a statement as somebody with a database console would."""
+    """Return a function that runs SQL as from a database console."""
 
     def run() -> None:
         with connection.cursor() as cursor:
@@ -35,9 +35,9 @@ def sql(statement: str) -> Callable[[], object]:
     return run
 
 
-def test_everything_that_a_page_shows_changes_the_version() -> None:
+def test_every_change_of_a_page_changes_the_version() -> None:
     build.product(on_hand=10)
-    build.text()
+    build.content_page()
     changes: dict[str, Callable[[], object]] = {
         "a price, in bulk": lambda: Variant.objects.update(price=F("price") + 10),
         "a price, on the console": sql("UPDATE shop_variant SET price = price + 10"),
@@ -52,7 +52,7 @@ def test_everything_that_a_page_shows_changes_the_version() -> None:
         "one picture less": lambda: Picture.objects.all().delete(),
         "a specification": lambda: Specification.objects.update(value_ja="2 kg"),
         "a text": lambda: ContentPage.objects.update(body_ja="<p>二</p>"),
-        "another text": lambda: build.text("terms"),
+        "another text": lambda: build.content_page("terms"),
         "one text less, on the console": sql("DELETE FROM shop_contentpage"),
         "only few left": lambda: StockItem.objects.update(reserved=F("on_hand") - LOW_STOCK),
         "sold out": lambda: StockItem.objects.update(reserved=F("on_hand")),
@@ -69,7 +69,7 @@ def test_everything_that_a_page_shows_changes_the_version() -> None:
         versions.append(current)
 
 
-def test_what_no_page_shows_leaves_the_version_alone() -> None:
+def test_changes_that_no_page_shows_keep_the_version() -> None:
     made = build.product(on_hand=20)
     item = StockItem.objects.get()
     before = version.current_version()
@@ -81,7 +81,7 @@ def test_what_no_page_shows_leaves_the_version_alone() -> None:
     assert Product.objects.get() == made
 
 
-def test_orders_change_the_version_from_where_pages_count_the_pieces() -> None:
+def test_orders_change_the_version_once_pages_count_the_pieces() -> None:
     build.product(on_hand=LOW_STOCK + 2)
     item = StockItem.objects.get()
     versions = [version.current_version()]
@@ -94,7 +94,7 @@ def test_orders_change_the_version_from_where_pages_count_the_pieces() -> None:
     assert version.current_version() not in versions
 
 
-def test_what_is_rolled_back_leaves_the_version_alone() -> None:
+def test_a_rollback_keeps_the_version() -> None:
     build.product()
     before = version.current_version()
     with transaction.atomic():
@@ -110,12 +110,12 @@ def test_what_is_rolled_back_leaves_the_version_alone() -> None:
     assert version.current_version() != before
 
 
-MOVES = st.lists(st.integers(-3, 3), min_size=2, max_size=2)  # pieces of two variants, all at once
+STOCK_CHANGES = st.lists(st.integers(-3, 3), min_size=2, max_size=2)  # pieces of two variants, all at once
 
 
 @budget(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(moves=st.lists(MOVES, min_size=3, max_size=3))
-def test_no_page_looks_other_under_the_same_version(moves: list[list[int]]) -> None:
+@given(moves=st.lists(STOCK_CHANGES, min_size=3, max_size=3))
+def test_a_page_does_not_change_without_a_new_version(moves: list[list[int]]) -> None:
     if not Product.objects.exists():
         build.variant(build.product(price=9_000), "SKU-2", price=12_000)
     items = StockItem.objects.order_by("pk").values_list("pk", flat=True)
@@ -130,8 +130,8 @@ def test_no_page_looks_other_under_the_same_version(moves: list[list[int]]) -> N
         assert seen.setdefault(version.current_version().token, pages) == pages
 
 
-def test_orders_and_staff_who_meet_never_wait_for_each_other() -> None:
-    """Each order takes its pieces in the order of ids, staff change prices between: no deadlock, no lost version."""
+def test_concurrent_orders_and_edits_cause_no_deadlock() -> None:
+    """Orders lock stock in the order of ids while staff change prices: no deadlock, no lost version."""
     for slug in ("madoka", "masu", "tsuru"):
         build.product(slug, on_hand=LOW_STOCK)
     ids = sorted(StockItem.objects.values_list("pk", flat=True))
@@ -156,7 +156,7 @@ def test_orders_and_staff_who_meet_never_wait_for_each_other() -> None:
             for turn in range(6):
                 take_a_turn(number, turn)
         except stock.StockRefused:
-            pass  # the other staff member took the promise back: not what is tested here
+            pass  # the other thread reset the reservation: not what is tested here
         except BaseException as error:
             wrong.append(error)
         finally:
@@ -172,12 +172,12 @@ def test_orders_and_staff_who_meet_never_wait_for_each_other() -> None:
     assert version.current_version() != before
 
 
-def test_all_triggers_stand_after_all_migrations() -> None:
-    """A later migration that rebuilds one of the tables on SQLite has to end with `shop.pages.version.install`."""
+def test_all_triggers_are_installed_after_all_migrations() -> None:
+    """A migration that rebuilds one of the tables on SQLite must end with `shop.pages.version.install`."""
     assert version.broken_triggers(connection) == []
 
 
-def test_a_missing_or_altered_trigger_is_named() -> None:
+def test_a_missing_or_altered_trigger_is_reported() -> None:
     on_table = " ON shop_variant" if connection.vendor == "postgresql" else ""
     name = "shop_variant_shown" + ("" if on_table else "_update")
     try:
@@ -189,12 +189,12 @@ def test_a_missing_or_altered_trigger_is_named() -> None:
     assert version.broken_triggers(connection) == []
 
 
-def test_the_triggers_count_pieces_as_the_pages_do() -> None:
-    """Pages that count further want a migration that calls `shop.pages.version.install` with the new number."""
+def test_triggers_and_pages_count_pieces_up_to_the_same_number() -> None:
+    """Another number needs a migration that calls `shop.pages.version.install`."""
     assert version.MAX_COUNTED_PIECES == LOW_STOCK
 
 
-def test_the_migration_can_be_taken_back() -> None:
+def test_the_migration_is_reversible() -> None:
     tables = connection.introspection.table_names
     try:
         MigrationExecutor(connection).migrate([("shop", "0001_initial")])

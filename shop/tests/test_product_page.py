@@ -1,4 +1,4 @@
-"""The product page: what can be bought, at what price, and what can not."""
+"""The product page: which variants can be bought, at which price."""
 
 import json
 import re
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def structured(page: str) -> dict[str, Any]:
-    """Read the JSON-LD of a page."""
+    """Return the JSON-LD of a page."""
     match = re.search(r'<script type="application/ld\+json">(.*?)</script>', page)
     assert match
     data: dict[str, Any] = json.loads(match[1])
@@ -26,7 +26,7 @@ def test_a_draft_is_not_found(client: Client) -> None:
     assert client.get("/products/madoka/").status_code == 404
 
 
-def test_an_archived_product_says_so_and_points_to_others(client: Client) -> None:
+def test_an_archived_product_has_a_notice_and_similar_products(client: Client) -> None:
     build.product(status=Product.Status.ARCHIVED)
     build.product("masu", title="シーリングライト 枡")
     page = client.get("/products/madoka/").content.decode()
@@ -37,7 +37,7 @@ def test_an_archived_product_says_so_and_points_to_others(client: Client) -> Non
     assert "まどか" not in client.get("/products/").content.decode()
 
 
-def test_each_variant_shows_its_price_and_picture_by_style_sheet_alone(client: Client) -> None:
+def test_the_style_sheet_alone_switches_price_and_picture_of_a_variant(client: Client) -> None:
     made = build.product(option_ja="電球色", kelvin=2_700)
     second = build.variant(made, "SKU-2", price=14_800, option_ja="昼白色", kelvin=5_000, position=1)
     Picture.objects.create(product=made, variant=second, file="products/day.svg", alt_ja="白い灯り")
@@ -49,7 +49,7 @@ def test_each_variant_shows_its_price_and_picture_by_style_sheet_alone(client: C
     assert re.search(r'name="sku" value="SKU-madoka" class="v1" checked', page)
 
 
-def test_a_sold_out_variant_can_be_seen_but_not_chosen(client: Client) -> None:
+def test_a_sold_out_variant_is_shown_but_cannot_be_chosen(client: Client) -> None:
     made = build.product(option_ja="電球色", on_hand=0)
     build.variant(made, "SKU-2", option_ja="昼白色", position=1)
     page = client.get("/products/madoka/").content.decode()
@@ -58,14 +58,14 @@ def test_a_sold_out_variant_can_be_seen_but_not_chosen(client: Client) -> None:
     assert "売り切れ" in page
 
 
-def test_low_stock_is_said_by_number_and_plenty_is_not(client: Client) -> None:
+def test_only_a_low_stock_is_shown_as_a_number(client: Client) -> None:
     build.product("few", on_hand=3)
     build.product("many", on_hand=6)
     assert "残り 3 点" in client.get("/products/few/").content.decode()
     assert "点<" not in client.get("/products/many/").content.decode()
 
 
-def test_a_product_without_stock_offers_a_way_on_instead_of_a_button(client: Client) -> None:
+def test_a_sold_out_product_has_a_contact_link_instead_of_a_button(client: Client) -> None:
     build.product(on_hand=0)
     page = client.get("/products/madoka/").content.decode()
     assert "ただいま売り切れです" in page
@@ -86,7 +86,7 @@ def test_a_retired_variant_is_shown_nowhere(client: Client) -> None:
     assert client.post("/cart/add/", {"sku": "OLD", "quantity": "1"}).status_code == 422
 
 
-def test_search_engines_read_an_offer_per_variant(client: Client) -> None:
+def test_the_structured_data_has_an_offer_for_each_variant(client: Client) -> None:
     made = build.product()
     build.variant(made, "SKU-2", on_hand=0, price=9_000)
     offers = structured(client.get("/products/madoka/").content.decode())["offers"]
@@ -96,7 +96,7 @@ def test_search_engines_read_an_offer_per_variant(client: Client) -> None:
     ]
 
 
-def test_a_description_can_not_break_out_of_the_structured_data(client: Client) -> None:
+def test_a_description_cannot_break_out_of_the_structured_data(client: Client) -> None:
     made = build.product()
     Product.objects.filter(pk=made.pk).update(description_ja="</script><script>alert(1)</script>&")
     page = client.get("/products/madoka/").content.decode()
@@ -104,7 +104,7 @@ def test_a_description_can_not_break_out_of_the_structured_data(client: Client) 
     assert structured(page)["description"] == "</script><script>alert(1)</script>&"
 
 
-def test_the_english_page_is_english_and_japanese_stands_in_where_it_is_missing(client: Client) -> None:
+def test_the_english_page_falls_back_to_japanese_where_english_is_missing(client: Client) -> None:
     made = build.product()
     page = client.get("/en/products/madoka/").content.decode()
     assert "A round ceiling light." in page
@@ -113,12 +113,12 @@ def test_the_english_page_is_english_and_japanese_stands_in_where_it_is_missing(
     assert "丸い主照明です。" in client.get("/en/products/madoka/").content.decode()
 
 
-def test_a_reduced_rate_is_said_beside_the_price(client: Client) -> None:
+def test_a_reduced_tax_rate_is_shown_at_the_price(client: Client) -> None:
     build.product("water", tax_rate=8, price=380)
     assert "軽減税率 8%" in client.get("/products/water/").content.decode()
 
 
-def test_prices_are_never_below_what_can_be_bought(client: Client) -> None:
+def test_a_card_shows_no_price_of_a_sold_out_variant(client: Client) -> None:
     made = build.product(price=9_000, on_hand=0)
     build.variant(made, "SKU-2", price=12_000)
     page = client.get("/products/").content.decode()

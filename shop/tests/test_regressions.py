@@ -18,9 +18,9 @@ def ordered() -> Order:
     """Order one lamp as a guest, in a client that enforces CSRF checks."""
     browser = Client(enforce_csrf_checks=True, headers={"Sec-Fetch-Site": "same-origin"})
     build.product(price=12_800, title="シーリングライト まどか")
-    build.text()
-    build.text("returns", "返品・交換について")
-    build.fill(browser, ("SKU-madoka", 1))
+    build.content_page()
+    build.content_page("returns", "返品・交換について")
+    build.fill_cart(browser, ("SKU-madoka", 1))
     build.type_address(browser)
     page = browser.get("/checkout/confirm/").content.decode()
     fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}

@@ -1,4 +1,4 @@
-"""Queries whose SQL is made once: they find what the ORM finds, whatever was typed."""
+"""Prepared statements find what the ORM finds, for any typed text."""
 
 import pytest
 from django.db import connection
@@ -17,18 +17,18 @@ TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)
 
 
 class Typed(TestCase):
-    """What is typed is a text, never a pattern or SQL."""
+    """Typed text is matched literally, never as a pattern or SQL."""
 
     @settings(max_examples=40, deadline=None)
     @given(title=TYPED, typed=TYPED)
     def test_a_search_finds_what_the_orm_finds(self, title: str, typed: str) -> None:
         build.product("typed", title=title, picture=False)
-        asked = Filters(query=normalise_query(typed))
-        assert load_listing(asked, page=1).count == matching(asked, search_words(asked.query)).count()
+        wanted = Filters(query=normalise_query(typed))
+        assert load_listing(wanted, page=1).count == matching(wanted, search_words(wanted.query)).count()
 
     @settings(max_examples=40, deadline=None)
     @given(sku=st.text(alphabet="aA%_'\\ ", min_size=1, max_size=4))
-    def test_a_sku_finds_itself_alone(self, sku: str) -> None:
+    def test_a_sku_matches_only_itself(self, sku: str) -> None:
         build.product("typed", picture=False, price=700)
         variant = build.variant(build.product("other", picture=False), sku, price=900)
         assert load_price(sku) == 900
@@ -37,9 +37,9 @@ class Typed(TestCase):
 
 
 @pytest.mark.django_db
-def test_a_missing_text_is_an_error_and_no_query() -> None:
+def test_a_missing_text_raises_before_the_query() -> None:
     statement = prepare(Product.objects.filter(slug=slot("slug")).values("slug"))
-    with connection.execute_wrapper(lambda *_arguments: pytest.fail("it asked")), pytest.raises(KeyError):
+    with connection.execute_wrapper(lambda *_arguments: pytest.fail("a query ran")), pytest.raises(KeyError):
         statement.rows()
 
 

@@ -1,4 +1,4 @@
-"""Forty customers in forty processes press the button: ten get a piece, thirty are told so, on the page."""
+"""Forty customers in forty processes order ten pieces: ten get one, thirty get a page that says why."""
 
 from collections import Counter
 
@@ -13,19 +13,19 @@ from shop.testing import build
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_forty_customers_press_the_button_and_ten_pieces_are_sold(settings: Settings) -> None:
-    settings.RATE_LIMITS = {}  # forty people at one address
+def test_of_forty_simultaneous_orders_ten_get_the_ten_pieces(settings: Settings) -> None:
+    settings.RATE_LIMITS = {}  # forty customers have one IP address
     build.product(on_hand=10)
-    build.text()
-    build.text("returns", "返品・交換について")
+    build.content_page()
+    build.content_page("returns", "返品・交換について")
 
     def come_to_confirm() -> tuple[Client, str]:
         client = Client()
-        build.fill(client, ("SKU-madoka", 1))
+        build.fill_cart(client, ("SKU-madoka", 1))
         build.type_address(client)
         return client, client.get("/checkout/confirm/").content.decode()
 
-    come_to_confirm()  # what a first request loads, forty children need not load again
+    come_to_confirm()  # loads what the first request of a process loads, before the processes are forked
 
     def buy(number: int, wait_for_all: WaitForAll) -> str:
         client, page = come_to_confirm()

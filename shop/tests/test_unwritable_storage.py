@@ -1,4 +1,4 @@
-"""A shop whose database or disk does not take anything: customers read on, are told in words, and lose nothing."""
+"""Without a writable database or disk customers can read, get an explanation, and lose nothing."""
 
 import resource
 
@@ -19,18 +19,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @not_on_postgresql
-def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_form_later(
+def test_an_order_that_cannot_be_stored_can_be_placed_later_with_the_same_form(
     client: Client, sandbox: Sandbox
 ) -> None:
     build.product()
-    build.text()
-    build.text("returns", "返品・交換について")
-    build.fill(client, ("SKU-madoka", 1))
+    build.content_page()
+    build.content_page("returns", "返品・交換について")
+    build.fill_cart(client, ("SKU-madoka", 1))
     page = confirmation(client)
     client.raise_request_exception = False
     with nothing_can_be_written():
         answer = place(client, page)
-        if not on_d1():  # what is out of reach can not be read either
+        if not on_d1():  # there nothing can be read either
             assert client.get("/products/madoka/").status_code == 200
     assert answer.status_code == 500
     assert "カートの中身はブラウザに残っています" in answer.content.decode()
@@ -40,7 +40,7 @@ def test_a_customer_who_can_not_order_now_is_told_so_and_orders_with_the_same_fo
 
 
 @not_on_postgresql
-def test_a_webhook_that_can_not_be_stored_is_asked_for_again(client: Client, sandbox: Sandbox) -> None:
+def test_a_webhook_that_cannot_be_stored_is_answered_with_500(client: Client, sandbox: Sandbox) -> None:
     sandbox.pay(books.session_of(books.order()))
     for delivery in sandbox.pending_deliveries():
         signature = delivery.headers["Stripe-Signature"]
@@ -57,7 +57,7 @@ def test_a_webhook_that_can_not_be_stored_is_asked_for_again(client: Client, san
     assert Order.objects.get().status == "paid"
 
 
-def test_a_picture_for_which_the_disk_has_no_room_saves_nothing_and_says_so(admin_client: Client) -> None:
+def test_a_picture_that_does_not_fit_on_the_disk_saves_nothing_and_is_reported(admin_client: Client) -> None:
     product = build.product(picture=False)
     page = f"/admin/shop/product/{product.pk}/change/"
     heavy = drawing("JPEG") + b"\0" * 50_000
