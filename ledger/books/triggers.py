@@ -104,7 +104,7 @@ POSTGRESQL_FUNCTIONS = [
             ERRCODE = 'integrity_constraint_violation';
     END $$
     """,
-    # This one and `ledger_close_alone` conflict: a close waits for running postings, a posting sees the close.
+    # This one and `ledger_close_alone` conflict: a close waits for running postings, a posting sees it.
     f"""
     CREATE FUNCTION ledger_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

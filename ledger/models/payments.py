@@ -63,7 +63,7 @@ class Payment(models.Model):
     """Money captured for an order: one succeeded PaymentIntent."""
 
     class Method(models.TextChoices):
-        """The methods that we offer; the column takes whatever Stripe names."""
+        """The methods that we offer; the column holds any name of Stripe."""
 
         CARD = "card", _("credit card")
         KONBINI = "konbini", _("convenience store")

@@ -1,4 +1,4 @@
-"""Stock: what lies on the shelf, what is promised, and every movement that made it so."""
+"""Stock: the quantity on hand, the reserved quantity, and the movements that changed it."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StockItem(models.Model):
-    """One kind of thing on the shelf. `on_hand` = Σ movements; available = on hand − reserved."""
+    """An item in stock. `on_hand` is the sum of its movements; available = on hand − reserved."""
 
     sku = models.CharField(_("SKU"), max_length=64, unique=True)
     on_hand = models.PositiveIntegerField(_("on hand"), default=0)
@@ -29,12 +29,12 @@ class StockItem(models.Model):
 
     @property
     def available(self) -> int:
-        """Pieces that can still be sold."""
+        """The number of pieces that can still be sold."""
         return self.on_hand - self.reserved
 
 
 class StockMovement(models.Model):
-    """A change of `on_hand`; append-only (database triggers). Reserving moves nothing."""
+    """A change of `on_hand`; append-only (database triggers). A reservation is no movement."""
 
     class Kind(models.TextChoices):
         RECEIPT = "receipt", _("receipt")
@@ -47,7 +47,7 @@ class StockMovement(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     quantity = models.IntegerField(_("quantity"), help_text=_("positive: in, negative: out"))
-    # what caused it, for example "shipment_line:12"; a repeated step meets the unique constraint
+    # what caused it, such as "shipment_line:12"; the constraint below makes each cause count once
     source = models.CharField(_("source"), max_length=80)
     occurred_at = models.DateTimeField(_("occurred at"))
     actor = models.CharField(_("by"), max_length=150, blank=True)

@@ -149,12 +149,12 @@ def reserve(wanted: Mapping[int, int]) -> None:
 
 
 @unit_of_work
-def release(promised: Mapping[int, int]) -> None:
+def release(reserved_quantities: Mapping[int, int]) -> None:
     """Release reserved pieces (stock item id → quantity), so that they can be sold again.
 
     Raises `StockRefused` when fewer pieces are reserved; the caller's transaction rolls back.
     """
-    for item_id, quantity in sorted(promised.items()):
+    for item_id, quantity in sorted(reserved_quantities.items()):
         if quantity and not StockItem.objects.filter(pk=item_id, reserved__gte=quantity).update(
             reserved=F("reserved") - quantity
         ):
