@@ -1,4 +1,4 @@
-"""The database itself keeps what is written, on every engine, whatever asks for the change."""
+"""Append-only tables: the database itself refuses changes, on every engine."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -35,13 +35,13 @@ TABLES = [
 
 
 def sql(statement: str) -> None:
-    """Run a statement as somebody with a database console would."""
+    """Run a statement as in a database console."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
 
 
 def entry(day: date) -> JournalEntry:
-    """Write an entry as it is, without the journal's checks."""
+    """Write an entry without the checks of the journal."""
     return JournalEntry.objects.create(
         day=day, occurred_at=NOW, source_type="entry", source_id=str(day), purpose="test", created_at=NOW
     )
@@ -49,7 +49,7 @@ def entry(day: date) -> JournalEntry:
 
 @pytest.fixture
 def books(db: None) -> None:
-    """One row in each append-only table, in a database that is no test database any more."""
+    """Write one row to each append-only table, and remove the mark of a test database."""
     written = entry(DAY)
     JournalLine.objects.create(entry=written, position=1, account_id="1150", debit=1)
     item = StockItem.objects.create(sku="LAMP", on_hand=1)
@@ -84,7 +84,7 @@ def test_no_row_can_be_deleted(books: None, table: str, column: str) -> None:
         sql(f"DELETE FROM {table}")
 
 
-OTHER_WAYS = {
+OTHER_STATEMENTS = {
     "postgresql": [
         *[f"TRUNCATE {table} CASCADE" for table, _column in TABLES],
         "INSERT INTO ledger_evidencefile SELECT * FROM ledger_evidencefile "
@@ -99,9 +99,9 @@ OTHER_WAYS = {
 }
 
 
-def test_what_an_engine_offers_besides_is_refused_too(books: None) -> None:
-    connection.check_constraints()  # PostgreSQL truncates nothing while foreign keys wait to be checked
-    for statement in OTHER_WAYS[connection.vendor]:
+def test_other_statements_of_an_engine_are_refused(books: None) -> None:
+    connection.check_constraints()  # PostgreSQL truncates nothing while checks of foreign keys are deferred
+    for statement in OTHER_STATEMENTS[connection.vendor]:
         with pytest.raises(IntegrityError, match="append-only"):
             sql(statement)
 
@@ -132,7 +132,7 @@ def test_an_event_is_not_replaced_by_one_of_the_same_fact(books: None) -> None:
         lambda: EvidenceFile.objects.all().delete(),
     ],
 )
-def test_django_can_not_change_them_either(books: None, change: Callable[[], object]) -> None:
+def test_django_cannot_change_rows(books: None, change: Callable[[], object]) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         change()
 
@@ -157,7 +157,7 @@ def test_a_line_added_to_an_entry_of_a_closed_day_is_refused(books: None) -> Non
         JournalLine.objects.create(entry=JournalEntry.objects.get(), position=2, account_id="1150", credit=1)
 
 
-def test_an_entry_of_the_day_after_the_last_closed_one_is_written(books: None) -> None:
+def test_an_entry_of_the_first_open_day_is_written(books: None) -> None:
     assert entry(date(2026, 11, 21)).pk
 
 
@@ -169,7 +169,7 @@ def test_a_test_database_can_be_emptied_but_not_edited(db: None) -> None:
     assert not JournalEntry.objects.exists()
 
 
-def test_the_migration_can_be_taken_back_and_applied_again(transactional_db: None) -> None:
+def test_the_migration_can_be_reversed_and_applied_again(transactional_db: None) -> None:
     leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
     try:
         MigrationExecutor(connection).migrate([("ledger", "0002_chart_of_accounts")])

@@ -1,4 +1,4 @@
-"""A busy day: its close costs by the batch and not by the payment, and by the day and not by the history."""
+"""The cost of closing a busy day: it grows with batches, not with payments, nor with the days before."""
 
 from datetime import timedelta
 
@@ -20,8 +20,8 @@ from ledger.testing.tampering import tamper
 pytestmark = pytest.mark.django_db
 
 
-def counted(sandbox: Sandbox, payments: int, days_later: int) -> tuple[CloseResult, int]:
-    """Close a day of so many payments, none of them posted yet, and count the statements."""
+def close_and_count(sandbox: Sandbox, payments: int, days_later: int) -> tuple[CloseResult, int]:
+    """Close a day of that many unposted payments; return the result and the number of statements."""
     day = MONDAY + timedelta(days=days_later)
     now = fill(sandbox, day, payments=payments)
     with CaptureQueriesContext(connection) as queries:
@@ -29,19 +29,19 @@ def counted(sandbox: Sandbox, payments: int, days_later: int) -> tuple[CloseResu
     return result, len(queries)
 
 
-def test_the_statements_of_a_close_grow_with_its_batches_and_not_with_its_payments(sandbox: Sandbox) -> None:
-    sandbox.observer = None  # a thousand charges to judge; other tests do
-    (small, few), (large, many) = counted(sandbox, 200, 0), counted(sandbox, 1_000, 1)
+def test_the_statements_of_a_close_grow_with_its_batches_not_with_its_payments(sandbox: Sandbox) -> None:
+    sandbox.observer = None  # it would validate a thousand charges; other tests do so
+    (small, few), (large, many) = close_and_count(sandbox, 200, 0), close_and_count(sandbox, 1_000, 1)
     assert (small.differences, large.differences) == (0, 0)
     assert large.report["stripe"]["types"][0]["count"] == 1_000
     assert many - few < 0.25 * 800, f"{few} statements for 200 payments, {many} for 1,000"
     assert JournalEntry.objects.filter(source_type="balance_transaction").count() == (
         BalanceTransaction.objects.count()
     )
-    assert list(verification.verify()) == []  # all that was carried forward is what every line says
+    assert list(verification.verify()) == []  # the carried balances match the lines
 
 
-def test_what_was_posted_before_is_not_posted_again_and_gives_the_same_close(sandbox: Sandbox) -> None:
+def test_transactions_posted_before_the_close_are_not_posted_again(sandbox: Sandbox) -> None:
     sandbox.observer = None
     now = fill(sandbox, MONDAY, payments=300)
     balance.fetch(created_from=now - timedelta(days=2), created_until=now, now=now)
@@ -50,39 +50,38 @@ def test_what_was_posted_before_is_not_posted_again_and_gives_the_same_close(san
     assert (result.differences, JournalEntry.objects.count()) == (0, entries)
 
 
-def test_the_closing_balances_are_the_report_of_the_day(sandbox: Sandbox) -> None:
-    result, _queries = counted(sandbox, 20, 0)
+def test_the_closing_balances_match_the_report_of_the_day(sandbox: Sandbox) -> None:
+    result, _queries = close_and_count(sandbox, 20, 0)
     carried = {row.account_id: row.debit - row.credit for row in ClosingBalance.objects.all()}
     assert carried == {row["account"]: row["closing"] for row in result.report["trial_balance"]}
     assert trial_balance.account_balances(MONDAY) == trial_balance.recompute_account_balances(MONDAY)
-    assert result.report["sub_ledgers"]["2130"]["orders"] == invariants_open_orders()
+    assert result.report["sub_ledgers"]["2130"]["orders"] == count_open_orders()
 
 
-def invariants_open_orders() -> int:
-    """Count the orders that have something left in 2130, one by one."""
+def count_open_orders() -> int:
+    """Return the number of orders with a balance in 2130, counted one by one."""
     orders = {entry.order for entry in JournalEntry.objects.exclude(order=None).select_related("order")}
     return sum(1 for order in orders if net_balance(accounts.PREPAYMENTS, order=order))
 
 
-def test_a_closed_day_is_not_added_up_again(sandbox: Sandbox) -> None:
-    counted(sandbox, 20, 0)
+def test_the_lines_of_a_closed_day_are_not_read_again(sandbox: Sandbox) -> None:
+    close_and_count(sandbox, 20, 0)
     before = trial_balance.account_balances(MONDAY)
     tamper(
-        f"DELETE FROM ledger_journalline WHERE entry_id IN (SELECT id FROM ledger_journalentry WHERE day = '{MONDAY}')"
+        "DELETE FROM ledger_journalline "
+        f"WHERE entry_id IN (SELECT id FROM ledger_journalentry WHERE day = '{MONDAY}')"
     )
-    assert (
-        trial_balance.account_balances(MONDAY) == before
-    )  # that somebody did so is for `verify_books` to say
+    assert trial_balance.account_balances(MONDAY) == before  # `verify_books` reports the deletion
     assert net_balance(accounts.STRIPE_BALANCE) == before[accounts.STRIPE_BALANCE].net
     assert [finding.check for finding in checks.entries.trial_balance(MONDAY)] == []
 
 
-def test_books_closed_before_balances_were_carried_are_added_up_from_the_beginning(sandbox: Sandbox) -> None:
-    counted(sandbox, 20, 0)
+def test_books_without_closing_balances_are_added_up_from_the_beginning(sandbox: Sandbox) -> None:
+    close_and_count(sandbox, 20, 0)
     before = trial_balance.account_balances(MONDAY)
     tamper("DELETE FROM ledger_closingbalance")
     assert trial_balance.account_balances(MONDAY) == before
-    result, _queries = counted(sandbox, 20, 1)
+    result, _queries = close_and_count(sandbox, 20, 1)
     assert result.differences == 0
     assert DailyClose.objects.count() == 2
     assert trial_balance.account_balances(TUESDAY) == trial_balance.recompute_account_balances(TUESDAY)

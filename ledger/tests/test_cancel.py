@@ -1,4 +1,4 @@
-"""Cancelling: the page is closed, the stock is back, the money goes back; once."""
+"""Cancelling an order: its page is closed, its stock released and its money refunded, once."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def cancel(order: Order) -> Order:
 
 
 @pytest.mark.django_db
-def test_an_unpaid_order_is_cancelled_and_its_page_can_not_be_paid_any_more(sandbox: Sandbox) -> None:
+def test_a_cancelled_unpaid_order_cannot_be_paid_any_more(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
     cancel(order)
@@ -42,7 +42,7 @@ def test_an_unpaid_order_is_cancelled_and_its_page_can_not_be_paid_any_more(sand
 
 
 @pytest.mark.django_db
-def test_who_was_refunded_before_the_cancellation_is_not_told_that_he_was_never_charged(
+def test_the_mail_does_not_claim_that_a_refunded_customer_was_never_charged(
     sandbox: Sandbox,
 ) -> None:
     order = build.paid_order(sandbox, language="en")
@@ -56,7 +56,7 @@ def test_who_was_refunded_before_the_cancellation_is_not_told_that_he_was_never_
 
 
 @pytest.mark.django_db
-def test_a_paid_order_is_cancelled_and_all_of_its_money_goes_back(sandbox: Sandbox) -> None:
+def test_cancelling_a_paid_order_refunds_all_of_its_money(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
     cancel(order)
     assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "staff")
@@ -91,7 +91,7 @@ def test_the_reason_of_a_cancellation_is_written_once(sandbox: Sandbox, paid: bo
 
 
 @pytest.mark.django_db
-def test_only_the_rest_goes_back_when_a_part_was_refunded_before(sandbox: Sandbox) -> None:
+def test_only_the_rest_is_refunded_when_a_part_was_refunded_before(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.refund(order, 1_500)
     cancel(order)
@@ -101,7 +101,7 @@ def test_only_the_rest_goes_back_when_a_part_was_refunded_before(sandbox: Sandbo
 
 
 @pytest.mark.django_db
-def test_an_order_whose_money_went_back_already_is_just_cancelled(sandbox: Sandbox) -> None:
+def test_an_order_that_was_refunded_before_is_cancelled_without_a_refund(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.refund(order, order.total)
     assert order.status == OrderStatus.PAID
@@ -112,7 +112,7 @@ def test_an_order_whose_money_went_back_already_is_just_cancelled(sandbox: Sandb
 
 
 @pytest.mark.django_db
-def test_cancelling_twice_moves_money_and_stock_once(sandbox: Sandbox) -> None:
+def test_cancelling_twice_refunds_and_releases_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(on_hand=1)])
     cancel(order)
     cancel(order)
@@ -122,7 +122,7 @@ def test_cancelling_twice_moves_money_and_stock_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cancelling_at_the_same_time_moves_money_and_stock_once(sandbox: Sandbox) -> None:
+def test_cancelling_concurrently_refunds_and_releases_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(on_hand=1)])
     results = run_in_threads(*[lambda: cancel(Order.objects.get(pk=order.pk))] * 3)
     assert all(isinstance(result, Order) for result in results), results
@@ -131,9 +131,9 @@ def test_cancelling_at_the_same_time_moves_money_and_stock_once(sandbox: Sandbox
 
 
 @pytest.mark.django_db
-def test_a_payment_that_came_before_the_cancellation_is_sent_back(sandbox: Sandbox) -> None:
+def test_a_payment_made_before_the_cancellation_is_refunded(sandbox: Sandbox) -> None:
     order = build.order()
-    sandbox.pay(build.session_of(order))  # Stripe knows, we do not yet
+    sandbox.pay(build.session_of(order))  # the events have not arrived
     cancel(order)
     assert order.status == OrderStatus.CANCELLED
     assert order.refunds.get().amount == order.total
@@ -143,7 +143,7 @@ def test_a_payment_that_came_before_the_cancellation_is_sent_back(sandbox: Sandb
 
 
 @pytest.mark.django_db
-def test_when_stripe_does_not_answer_an_unpaid_order_is_not_cancelled(
+def test_an_unpaid_order_is_not_cancelled_while_stripe_does_not_answer(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.order()
@@ -157,7 +157,7 @@ def test_when_stripe_does_not_answer_an_unpaid_order_is_not_cancelled(
 
 
 @pytest.mark.django_db
-def test_when_stripe_does_not_answer_a_paid_order_is_cancelled_and_the_job_sends_the_money(
+def test_a_paid_order_is_cancelled_while_stripe_does_not_answer_and_the_job_sends_the_refund(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.paid_order(sandbox)
@@ -170,7 +170,7 @@ def test_when_stripe_does_not_answer_a_paid_order_is_cancelled_and_the_job_sends
 
 
 @pytest.mark.django_db
-def test_an_order_of_which_something_was_shipped_is_not_cancelled(sandbox: Sandbox) -> None:
+def test_a_partially_shipped_order_cannot_be_cancelled(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2)])
     build.ship(order, {order.lines.get().pk: 1})
     with pytest.raises(cancellation.CancelRefused):
@@ -181,7 +181,7 @@ def test_an_order_of_which_something_was_shipped_is_not_cancelled(sandbox: Sandb
 
 
 @pytest.mark.django_db
-def test_money_that_never_paid_the_order_goes_back_when_it_is_cancelled(sandbox: Sandbox) -> None:
+def test_a_payment_of_another_amount_is_refunded_when_the_order_is_cancelled(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     Order.objects.filter(pk=order.pk).update(total=12_500, shipping_fee=1_500)
@@ -193,13 +193,13 @@ def test_money_that_never_paid_the_order_goes_back_when_it_is_cancelled(sandbox:
 
 
 @pytest.mark.django_db
-def test_of_money_that_never_paid_the_order_only_what_is_left_goes_back(sandbox: Sandbox) -> None:
+def test_only_the_rest_of_a_payment_of_another_amount_is_refunded(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
     Order.objects.filter(pk=order.pk).update(total=order.total + 100, shipping_fee=600)
     sandbox.pay(session)
     build.deliver(sandbox)
-    stripe_client.client().v1.refunds.create(  # somebody began in Stripe's dashboard
+    stripe_client.client().v1.refunds.create(  # in Stripe's dashboard
         {"payment_intent": order.payments.get().payment_intent, "amount": 500}
     )
     build.deliver(sandbox)
@@ -215,7 +215,7 @@ def test_of_money_that_never_paid_the_order_only_what_is_left_goes_back(sandbox:
 
 
 @pytest.mark.django_db
-def test_a_page_that_stripe_does_not_know_is_said_and_nothing_is_cancelled(sandbox: Sandbox) -> None:
+def test_an_order_whose_page_stripe_does_not_know_is_not_cancelled(sandbox: Sandbox) -> None:
     order = build.order()
     build.session_of(order)
     order.attempts.update(session_id="cs_test_of_another_account")
@@ -226,7 +226,7 @@ def test_a_page_that_stripe_does_not_know_is_said_and_nothing_is_cancelled(sandb
 
 
 @pytest.mark.django_db
-def test_an_order_whose_shipping_fee_went_back_before_can_still_be_cancelled(sandbox: Sandbox) -> None:
+def test_an_order_whose_shipping_fee_was_refunded_can_be_cancelled(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.refund(order, include_shipping=True)
     assert cancel(order).status == OrderStatus.CANCELLED

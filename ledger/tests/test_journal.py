@@ -12,13 +12,13 @@ from ledger.books.posting import Draft, Line
 from ledger.books.trial_balance import net_balance
 from ledger.models import DailyClose, JournalEntry
 
-pytestmark = pytest.mark.django_db(transaction=False)  # the test is the block that an entry is posted in
+pytestmark = pytest.mark.django_db(transaction=False)  # the test itself is the transaction
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 
 
 def draft(*lines: Line, source: str = "txn_1", occurred_at: datetime = NOW) -> Draft:
-    """Make a draft; without lines, ¥100 from 2130 to 1150."""
+    """Return a draft; without lines, of ¥100 from 2130 to 1150."""
     return Draft(
         source_type="balance_transaction",
         source_id=source,
@@ -31,7 +31,7 @@ def draft(*lines: Line, source: str = "txn_1", occurred_at: datetime = NOW) -> D
 
 
 def close(day: date) -> None:
-    """Lock a day as the daily close does."""
+    """Close a day like the daily close."""
     DailyClose.objects.create(
         day=day,
         run=1,
@@ -43,13 +43,13 @@ def close(day: date) -> None:
     )
 
 
-def test_an_entry_stands_on_the_japanese_day_of_its_fact() -> None:
+def test_an_entry_has_the_business_day_of_its_fact() -> None:
     entry = journal.post(draft(occurred_at=datetime(2026, 11, 20, 15, 0, tzinfo=UTC)), now=NOW)
     assert entry.day == date(2026, 11, 21)
     assert journal.lines_of(entry) == (Line("1150", debit=100), Line("2130", credit=100))
 
 
-def test_posting_the_same_fact_again_returns_the_entry_that_is_there() -> None:
+def test_posting_the_same_fact_again_returns_the_existing_entry() -> None:
     first = journal.post(draft(), now=NOW)
     assert journal.post(draft(), now=NOW) == first
     assert JournalEntry.objects.count() == 1
@@ -71,13 +71,13 @@ def test_the_same_fact_with_other_lines_is_refused() -> None:
         (Line("1150"),),
     ],
 )
-def test_what_is_no_entry_is_refused_and_nothing_is_written(lines: tuple[Line, ...]) -> None:
+def test_an_unbalanced_draft_is_refused_and_nothing_is_written(lines: tuple[Line, ...]) -> None:
     with pytest.raises(Unbalanced):
         journal.post(draft(*lines), now=NOW)
     assert not JournalEntry.objects.exists()
 
 
-def test_a_late_fact_posts_to_the_first_open_day_and_keeps_its_instant() -> None:
+def test_a_late_fact_is_posted_to_the_first_open_day_with_its_own_time() -> None:
     close(date(2026, 11, 20))
     close(date(2026, 11, 21))
     entry = journal.post(draft(), now=NOW)
@@ -94,7 +94,7 @@ def test_a_reversal_is_linked_and_written_once() -> None:
     assert net_balance("1150") == net_balance("2130") == 0
 
 
-def test_a_balance_is_cut_by_day() -> None:
+def test_a_balance_can_be_limited_to_a_day() -> None:
     journal.post(draft(), now=NOW)
     journal.post(draft(source="txn_2", occurred_at=datetime(2026, 11, 21, 3, 0, tzinfo=UTC)), now=NOW)
     assert net_balance("1150") == 200
@@ -103,7 +103,7 @@ def test_a_balance_is_cut_by_day() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_posting_outside_of_a_transaction_is_a_mistake() -> None:
+def test_posting_outside_of_a_transaction_is_refused() -> None:
     with pytest.raises(RuntimeError, match="transaction"):
         journal.post(draft(), now=NOW)
 
@@ -117,7 +117,7 @@ def test_an_unknown_account_writes_nothing() -> None:
     assert not JournalEntry.objects.exists()
 
 
-def test_an_entry_differs_by_purpose() -> None:
+def test_another_purpose_is_another_entry() -> None:
     journal.post(draft(), now=NOW)
     journal.post(replace(draft(), purpose="other"), now=NOW)
     assert JournalEntry.objects.count() == 2

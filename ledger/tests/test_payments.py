@@ -1,4 +1,4 @@
-"""What Stripe's events do to orders: each line about cards in our list of earlier defects is a test here."""
+"""The effects of Stripe's payment events on orders."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def test_a_paid_session_marks_the_order_paid_and_queues_one_confirmation(sandbox
     assert not Discrepancy.objects.exists()
 
 
-def test_a_session_that_is_completed_but_unpaid_does_not_mark_the_order_paid(sandbox: Sandbox) -> None:
+def test_a_completed_unpaid_session_does_not_mark_the_order_paid(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
     sandbox.pay(session)
@@ -57,13 +57,13 @@ def test_a_session_that_is_completed_but_unpaid_does_not_mark_the_order_paid(san
     assert order.status == OrderStatus.PENDING
     assert not Payment.objects.exists()
     assert order.attempts.get().status == CheckoutAttempt.Status.WAITING
-    # it is not released either: the money may still come
+    # its stock is not released either: the customer may still pay
     assert checkout.expire_due(now=timezone.now() + timedelta(hours=2)) == 0
     assert order.lines.get().reserved == 1
 
 
-def test_any_order_of_the_events_told_twice_ends_in_the_same_state(sandbox: Sandbox) -> None:
-    ends = set()
+def test_events_in_any_order_and_twice_end_in_the_same_state(sandbox: Sandbox) -> None:
+    final_states = set()
     orders_of_events = list(itertools.permutations(range(4)))
     for permutation in orders_of_events[::3]:
         order = build.order()
@@ -78,7 +78,7 @@ def test_any_order_of_the_events_told_twice_ends_in_the_same_state(sandbox: Sand
             _handle(body | {"id": f"evt_{secrets.token_hex(8)}"})
         order.refresh_from_db()
         payment = order.payments.get()
-        ends.add(
+        final_states.add(
             (
                 order.status,
                 payment.amount,
@@ -90,10 +90,10 @@ def test_any_order_of_the_events_told_twice_ends_in_the_same_state(sandbox: Sand
                 Discrepancy.objects.count(),
             )
         )
-    assert ends == {("paid", 11_500, "visa", "4242", True, 1, "complete", 0)}
+    assert final_states == {("paid", 11_500, "visa", "4242", True, 1, "complete", 0)}
 
 
-def test_a_declined_card_is_not_the_end_and_its_words_are_kept_until_another_card_succeeds(
+def test_the_message_of_a_declined_card_is_stored_until_another_card_succeeds(
     sandbox: Sandbox,
 ) -> None:
     order = build.order()
@@ -134,10 +134,10 @@ def test_a_failed_event_after_the_success_changes_nothing(sandbox: Sandbox) -> N
     assert order.attempts.get().last_error == ""
 
 
-def test_another_amount_than_the_orders_is_recorded_but_does_not_pay_it(sandbox: Sandbox) -> None:
+def test_a_payment_of_another_amount_is_recorded_but_does_not_pay_the_order(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
-    # the order as it would be if somebody had changed what is due after the page was opened
+    # as if the total had been changed after the page was opened
     Order.objects.filter(pk=order.pk).update(total=12_500, shipping_fee=1_500)
     build.deliver(sandbox)
 
@@ -149,7 +149,7 @@ def test_another_amount_than_the_orders_is_recorded_but_does_not_pay_it(sandbox:
     assert not OutgoingMail.objects.exists()
 
 
-def test_another_currency_than_yen_pays_nothing(sandbox: Sandbox) -> None:
+def test_a_payment_in_another_currency_pays_nothing(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     for delivery in sandbox.pending_deliveries():
@@ -164,16 +164,16 @@ def test_another_currency_than_yen_pays_nothing(sandbox: Sandbox) -> None:
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.AMOUNT
 
 
-def test_money_for_a_cancelled_order_is_recorded_noted_and_sent_back(sandbox: Sandbox) -> None:
+def test_a_payment_of_a_cancelled_order_is_recorded_noted_and_refunded(sandbox: Sandbox) -> None:
     order = build.order()
     session = build.session_of(order)
-    # cancelled on our side while Stripe's page was still open, as when expiring it was not possible
+    # cancelled here while Stripe's page was still open
     Order.objects.filter(pk=order.pk).update(status=OrderStatus.CANCELLED, cancelled_at=timezone.now())
     sandbox.pay(session)
     build.deliver(sandbox)
 
     order.refresh_from_db()
-    assert order.status == OrderStatus.CANCELLED  # never revived
+    assert order.status == OrderStatus.CANCELLED  # not reopened
     assert order.payments.get().amount == 11_500
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.PAID_AFTER_CANCELLATION
     refund = order.refunds.get()
@@ -187,15 +187,15 @@ def test_money_for_a_cancelled_order_is_recorded_noted_and_sent_back(sandbox: Sa
     assert [mail.kind for mail in order.mails.all()] == [OutgoingMail.Kind.REFUNDED]
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == 0
-    # again: nothing more
+    # a second run sends nothing
     assert refunds.send_requested(now=later) == 0
     assert order.refunds.count() == 1
 
 
-def test_a_second_payment_of_one_order_is_sent_back_and_the_first_stays(sandbox: Sandbox) -> None:
+def test_a_second_payment_of_an_order_is_refunded_and_the_first_stays(sandbox: Sandbox) -> None:
     order = build.order()
     first = build.session_of(order)
-    # a second payable page, as the earlier implementation could make: our own code refuses to
+    # a second open page: the product code would not create one
     attempt = order.attempts.get()
     CheckoutAttempt.objects.filter(pk=attempt.pk).update(status=CheckoutAttempt.Status.EXPIRED)
     second = build.session_of(order)
@@ -218,7 +218,7 @@ def test_a_second_payment_of_one_order_is_sent_back_and_the_first_stays(sandbox:
     assert net_balance(PREPAYMENTS, order=order) == 0
 
 
-def test_a_succeeded_event_does_not_revive_an_order_that_expired(sandbox: Sandbox) -> None:
+def test_a_succeeded_event_does_not_reopen_a_cancelled_order(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     events = list(StripeEvent.objects.filter(type__in=PAID_EVENTS))
     cancellation.cancel(order=order, reason="staff", actor="staff", now=timezone.now())
@@ -229,7 +229,7 @@ def test_a_succeeded_event_does_not_revive_an_order_that_expired(sandbox: Sandbo
     assert order.refunds.count() == 1
 
 
-def test_money_that_is_for_none_of_our_orders_is_noted_and_nothing_else(sandbox: Sandbox) -> None:
+def test_a_payment_of_none_of_our_orders_is_only_noted(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     for delivery in sandbox.pending_deliveries():
@@ -243,22 +243,22 @@ def test_money_that_is_for_none_of_our_orders_is_noted_and_nothing_else(sandbox:
     assert order.status == OrderStatus.PENDING
 
 
-def test_an_event_that_we_do_not_handle_is_stored_and_done(sandbox: Sandbox) -> None:
+def test_an_event_without_a_handler_is_stored_and_done(sandbox: Sandbox) -> None:
     build.paid_order(sandbox)
     assert not StripeEvent.objects.exclude(status=StripeEvent.Status.DONE).exists()
     assert StripeEvent.objects.filter(type="payment_intent.created").exists()
 
 
-def test_an_order_is_paid_when_its_charge_was_made_though_the_session_was_told_later(
+def test_an_order_is_paid_at_the_time_of_its_charge_even_if_its_session_is_reported_first(
     sandbox: Sandbox,
 ) -> None:
     before_midnight = datetime(2026, 11, 16, 14, 59, 59, tzinfo=UTC)  # in Japan
     sandbox.clock = before_midnight.timestamp
     order = build.order(now=before_midnight)
     sandbox.pay(build.session_of(order, now=before_midnight))
-    told = [json.loads(delivery.body) for delivery in sandbox.pending_deliveries()]
-    told.sort(key=lambda event: event["type"] != "checkout.session.completed")
-    for event in told:
+    payloads = [json.loads(delivery.body) for delivery in sandbox.pending_deliveries()]
+    payloads.sort(key=lambda event: event["type"] != "checkout.session.completed")
+    for event in payloads:
         _handle(event)
     order.refresh_from_db()
     assert order.paid_at == order.payments.get().captured_at == before_midnight
@@ -278,7 +278,7 @@ PAID_EVENTS = ("checkout.session.completed", "payment_intent.succeeded", "charge
 
 
 def _handle(payload: dict[str, Any]) -> None:
-    """Store an event as it would have come, changed for the test, and process it."""
+    """Store an event that the test has changed, and process it."""
     now = timezone.now()
     event, _created = StripeEvent.objects.get_or_create(
         pk=payload["id"],

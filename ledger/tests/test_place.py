@@ -1,4 +1,4 @@
-"""Placing an order: one transaction, one order per form, snapshots that nothing changes later."""
+"""Placing an order: one transaction, one order per form, lines that never change later."""
 
 import re
 import secrets
@@ -15,7 +15,7 @@ from ledger.testing.threads import run_in_threads
 
 
 @pytest.mark.django_db
-def test_the_worked_order_carries_its_exact_figures() -> None:
+def test_the_worked_order_has_its_exact_totals() -> None:
     order = build.worked_order()
     assert (order.goods_total, order.discount, order.shipping_fee, order.total) == (12_080, 500, 550, 12_130)
     assert (order.tax_10, order.tax_8) == (1_008, 76)
@@ -40,7 +40,7 @@ def test_lines_are_snapshots_and_the_stock_is_reserved() -> None:
 
 
 @pytest.mark.django_db
-def test_the_number_names_the_japanese_day_and_the_token_is_long() -> None:
+def test_the_order_number_contains_the_business_day_and_the_token_is_long() -> None:
     order = build.order(now=datetime(2026, 11, 22, 15, 0, tzinfo=UTC))  # 00:00 on the 23rd in Tokyo
     assert re.fullmatch(r"K261123-[0-9A-HJKMNP-TV-Z]{5}", order.number)
     assert len(order.token) >= 32
@@ -65,7 +65,7 @@ def test_two_clicks_at_the_same_time_are_one_order() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_last_lamp_goes_to_one_of_two_customers_and_the_other_is_told_which() -> None:
+def test_the_last_piece_is_sold_to_one_of_two_customers_and_the_other_gets_its_sku() -> None:
     line = build.line("LAST", on_hand=1)
     placed = run_in_threads(lambda: build.order([line]), lambda: build.order([line]))
     refused = [result for result in placed if isinstance(result, stock.SoldOut)]
@@ -74,7 +74,7 @@ def test_the_last_lamp_goes_to_one_of_two_customers_and_the_other_is_told_which(
 
 
 @pytest.mark.django_db
-def test_a_sold_out_line_leaves_nothing_behind() -> None:
+def test_a_sold_out_line_writes_nothing() -> None:
     plenty, none = build.line("A"), build.line("B", on_hand=0)
     with pytest.raises(stock.SoldOut):
         build.order([plenty, none])
@@ -102,7 +102,7 @@ def test_the_same_item_on_two_lines_is_reserved_for_both() -> None:
         (100, -1, 0, "quantity"),
     ],
 )
-def test_it_refuses_what_can_not_be_paid_and_says_which(
+def test_an_order_that_cannot_be_paid_is_refused_with_its_reason(
     price: int, quantity: int, shipping: int, reason: str
 ) -> None:
     line = build.line(price=price, quantity=quantity, on_hand=20)
@@ -113,13 +113,13 @@ def test_it_refuses_what_can_not_be_paid_and_says_which(
 
 
 @pytest.mark.django_db
-def test_an_order_of_fifty_yen_and_one_of_eight_digits_are_taken() -> None:
+def test_orders_of_the_smallest_and_the_largest_total_are_placed() -> None:
     assert build.order([build.line("A", price=50)], shipping_fee=0).total == 50
     assert build.order([build.line("B", price=9_999_999, quantity=10)], shipping_fee=9).total == 99_999_999
 
 
 @pytest.mark.django_db
-def test_it_refuses_an_empty_cart_and_a_discount_above_the_goods() -> None:
+def test_an_empty_cart_and_a_discount_above_the_goods_are_refused() -> None:
     with pytest.raises(OrderRefused, match=r"."):
         build.order([])
     with pytest.raises(OrderRefused) as refusal:

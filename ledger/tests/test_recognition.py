@@ -1,4 +1,4 @@
-"""An order's parcels and refunds in the books, over real rows: any order, any sequence, to the last yen."""
+"""The entries of shipments and refunds over real rows: any order, any sequence, to the yen."""
 
 import contextlib
 import itertools
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Case:
-    """A paid order in rows, and what may happen to it; Stripe is left out, its transactions are given."""
+    """A paid order in rows, with balance transactions that are given instead of fetched."""
 
     def __init__(
         self, lines: Sequence[tuple[int, int, int]], *, discount: int = 0, shipping_fee: int = 0
@@ -100,7 +100,7 @@ class Case:
         self.transaction("charge", f"ch_{number}", quote.total)
 
     def transaction(self, kind: str, source: str, amount: int) -> JournalEntry | None:
-        """Let Stripe's balance change."""
+        """Store and post a balance transaction; return its entry."""
         with transaction.atomic():
             txn = BalanceTransaction.objects.create(
                 id=f"txn_{next(NUMBERS)}",
@@ -117,7 +117,7 @@ class Case:
             return JournalEntry.objects.filter(source_id=txn.id).first()
 
     def ship(self, quantities: Sequence[int]) -> JournalEntry | None:
-        """Let a parcel leave with some pieces of each line."""
+        """Store and post a shipment of some pieces of each line; return its entry."""
         with transaction.atomic():
             shipment = Shipment.objects.create(
                 order=self.order, nonce=f"n{next(NUMBERS)}", carrier="x", shipped_at=NOW
@@ -127,17 +127,17 @@ class Case:
                     ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity)
                     line.shipped += quantity
                     line.save()
-            self._follow()
+            self._update_status()
             return recognition.post_shipment(shipment, now=NOW)
 
-    def ask(
+    def request(
         self,
         amount: int | None = None,
         quantities: Sequence[int] = (),
         *,
         shipping: bool = False,
     ) -> Refund:
-        """Ask for a refund: the rows that a request writes."""
+        """Store the rows of a refund request."""
         request = RefundRequest(
             amount=amount,
             quantities={line.pk: n for line, n in zip(self.lines, quantities, strict=False) if n},
@@ -169,11 +169,11 @@ class Case:
                         line.cancelled += part.unshipped
                         line.returned += part.shipped
                         line.save()
-            self._follow()
+            self._update_status()
         return refund
 
     def settle(self, refund: Refund, *, fails: str = "") -> JournalEntry | None:
-        """Let Stripe pay a refund; `fails` "before" or "after" its money moved."""
+        """Settle a refund at Stripe; `fails` is "before" or "after" its money moved, or empty."""
         entry = None
         if fails != "before":
             entry = self.transaction("refund", str(refund.stripe_id), -refund.amount)
@@ -188,18 +188,18 @@ class Case:
             Refund.objects.filter(pk=refund.pk).update(status="succeeded")
         return entry
 
-    def _follow(self) -> None:
-        """Keep the order's state as its pieces are."""
+    def _update_status(self) -> None:
+        """Update the state of the order by its pieces."""
         if all(line.shippable == 0 for line in self.lines):
             shipped = any(line.shipped for line in self.lines)
             Order.objects.filter(pk=self.order.pk).update(status="shipped" if shipped else "cancelled")
 
     def owed(self, account: str) -> int:
-        """Give credit − debit of an account for the order."""
+        """Return credit − debit of an account for the order."""
         return -net_balance(account, order=self.order)
 
     def check(self) -> None:
-        """Run the checks over the order."""
+        """Assert that the checks find nothing wrong with the order."""
         only = Order.objects.filter(pk=self.order.pk)
         findings = [
             *checks.entries.unbalanced_entries(JournalEntry.objects.all()),
@@ -215,12 +215,12 @@ class Case:
 
 
 def worked() -> Case:
-    """Make the worked order of ¥12,130."""
+    """Return the worked order of ¥12,130."""
     return Case([(11_000, 1, 10), (1_080, 1, 8)], discount=500, shipping_fee=550)
 
 
 def lines_of(entry: JournalEntry | None) -> dict[str, int]:
-    """Give debit − credit by account."""
+    """Return debit − credit by account."""
     assert entry is not None
     return {line.account_id: line.debit - line.credit for line in entry.lines.all()}
 
@@ -235,7 +235,7 @@ def test_the_worked_order_is_shipped_and_refunded_to_the_yen() -> None:
         "4111": -959,
         "2151": -76,
     }
-    assert lines_of(case.settle(case.ask())) == {
+    assert lines_of(case.settle(case.request())) == {
         "4190": 10_087,
         "2150": 1_008,
         "4191": 959,
@@ -245,13 +245,13 @@ def test_the_worked_order_is_shipped_and_refunded_to_the_yen() -> None:
     case.check()
 
 
-def test_goods_of_one_rate_alone_are_refunded_from_that_rate() -> None:
+def test_goods_of_one_rate_are_refunded_from_that_rate_only() -> None:
     case = worked()
     case.ship([1, 1])
-    refund = case.ask(quantities=[1, 0])
+    refund = case.request(quantities=[1, 0])
     assert refund.amount == 10_545
     assert lines_of(case.settle(refund)) == {"4190": 9_587, "2150": 958, "1150": -10_545}
-    shipping = case.ask(shipping=True)
+    shipping = case.request(shipping=True)
     assert lines_of(case.settle(shipping)) == {"4190": 500, "2150": 50, "1150": -550}
     case.check()
 
@@ -259,19 +259,19 @@ def test_goods_of_one_rate_alone_are_refunded_from_that_rate() -> None:
 def test_a_refund_takes_unshipped_pieces_first() -> None:
     case = Case([(1_100, 3, 10)])
     case.ship([1])
-    assert lines_of(case.settle(case.ask(quantities=[2]))) == {"2130": 2_200, "1150": -2_200}
-    assert lines_of(case.settle(case.ask(quantities=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
+    assert lines_of(case.settle(case.request(quantities=[2]))) == {"2130": 2_200, "1150": -2_200}
+    assert lines_of(case.settle(case.request(quantities=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
     case.check()
 
 
-def test_an_amount_is_spread_by_what_remains_of_each_rate() -> None:
+def test_an_amount_is_spread_in_proportion_to_what_remains_of_each_rate() -> None:
     case = worked()
     case.ship([1, 1])
-    refund = case.ask(1_000)
+    refund = case.request(1_000)
     assert {line.tax_rate: line.recognised for line in refund.lines.all()} == {10: 915, 8: 85}
 
 
-def test_parcels_recognise_cumulatively_and_the_last_takes_what_is_left() -> None:
+def test_shipments_recognise_cumulatively_and_the_last_takes_what_is_left() -> None:
     case = Case([(100, 3, 10)], discount=1, shipping_fee=500)  # ¥299 in three pieces
     first, second, third = case.ship([1]), case.ship([1]), case.ship([1])
     assert [lines_of(entry)["2130"] for entry in (first, second, third)] == [599, 100, 100]
@@ -280,7 +280,7 @@ def test_parcels_recognise_cumulatively_and_the_last_takes_what_is_left() -> Non
     case.check()
 
 
-def test_an_order_of_reduced_goods_recognises_its_shipping_in_the_10_percent_pot() -> None:
+def test_an_order_of_reduced_goods_recognises_its_shipping_at_10_percent() -> None:
     case = Case([(1_080, 2, 8)], shipping_fee=550)
     assert lines_of(case.ship([1])) == {
         "2130": 1_630,
@@ -291,10 +291,10 @@ def test_an_order_of_reduced_goods_recognises_its_shipping_in_the_10_percent_pot
     }
 
 
-def test_cancelled_pieces_and_shipped_pieces_of_a_line_add_up_to_it() -> None:
+def test_cancelled_and_shipped_pieces_of_a_line_add_up_to_its_total() -> None:
     case = Case([(100, 3, 10)], discount=200)  # ¥100 in three pieces: 33, 33, 34
     case.ship([1])
-    refund = case.ask(quantities=[2])
+    refund = case.request(quantities=[2])
     assert refund.amount == 67
     case.settle(refund)
     assert case.owed(PREPAYMENTS) == 0
@@ -303,32 +303,32 @@ def test_cancelled_pieces_and_shipped_pieces_of_a_line_add_up_to_it() -> None:
 
 def test_a_refund_before_shipment_leaves_less_to_recognise() -> None:
     case = worked()
-    case.settle(case.ask(12_000))
+    case.settle(case.request(12_000))
     entry = case.ship([1, 1])
     assert lines_of(entry)["2130"] == 130
     case.check()
 
 
-def test_a_parcel_of_a_completely_refunded_order_posts_nothing() -> None:
+def test_a_shipment_of_a_completely_refunded_order_posts_nothing() -> None:
     case = worked()
-    case.settle(case.ask(12_130))
+    case.settle(case.request(12_130))
     assert case.ship([1, 1]) is None
     assert case.owed(PREPAYMENTS) == 0
 
 
-def test_a_parcel_that_is_posted_twice_is_one_entry() -> None:
+def test_a_shipment_posted_twice_is_one_entry() -> None:
     case = worked()
     entry = case.ship([1, 1])
     with transaction.atomic():
         assert recognition.post_shipment(Shipment.objects.get(), now=NOW) == entry
 
 
-def test_a_failed_refund_is_owed_and_the_next_refund_pays_it_first() -> None:
+def test_a_failed_refund_is_owed_and_the_next_refund_takes_it_first() -> None:
     case = worked()
     case.ship([1, 1])
-    case.settle(case.ask(3_000), fails="after")
+    case.settle(case.request(3_000), fails="after")
     assert case.owed(REFUNDS_PAYABLE) == 3_000
-    again = case.ask(3_000)
+    again = case.request(3_000)
     assert [line.payable for line in again.lines.all()] == [3_000]
     assert lines_of(case.settle(again)) == {"2120": 3_000, "1150": -3_000}
     assert case.owed(REFUNDS_PAYABLE) == 0
@@ -337,19 +337,19 @@ def test_a_failed_refund_is_owed_and_the_next_refund_pays_it_first() -> None:
 
 def test_a_refund_that_failed_before_money_moved_is_owed_too() -> None:
     case = worked()
-    refund = case.ask(3_000)
+    refund = case.request(3_000)
     case.settle(refund, fails="before")
     assert (case.owed(PREPAYMENTS), case.owed(REFUNDS_PAYABLE)) == (9_130, 3_000)
     with transaction.atomic():
-        refunds_payable.post_failed_refund(refund, now=NOW)  # told twice
+        refunds_payable.post_failed_refund(refund, now=NOW)  # reported twice
     assert case.owed(REFUNDS_PAYABLE) == 3_000
-    assert case.ask().amount == 12_130  # everything: what is owed, and the rest
+    assert case.request().amount == 12_130  # everything: what is owed, and the rest
     case.check()
 
 
-def test_money_that_moves_after_all_for_a_failed_refund_comes_out_of_what_is_owed() -> None:
+def test_money_that_still_moves_for_a_failed_refund_is_taken_from_what_is_owed() -> None:
     case = worked()
-    refund = case.ask(3_000)
+    refund = case.request(3_000)
     case.settle(refund, fails="before")
     assert lines_of(case.transaction("refund", str(refund.stripe_id), -3_000)) == {
         "2120": 3_000,
@@ -364,7 +364,7 @@ def test_a_second_payment_is_refunded_from_the_excess_and_not_from_the_goods() -
         order=case.order, payment_intent="pi_2", charge="ch_2", amount=12_130, captured_at=NOW
     )
     case.transaction("charge", "ch_2", 12_130)
-    case.settle(case.ask(12_130))
+    case.settle(case.request(12_130))
     assert case.owed(PREPAYMENTS) == 12_130
     assert lines_of(case.ship([1, 1]))["2130"] == 12_130
     case.check()
@@ -374,23 +374,23 @@ def test_a_second_payment_is_refunded_from_the_excess_and_not_from_the_goods() -
     ("amount", "quantities", "shipping"),
     [(12_131, [], False), (0, [], False), (-5, [], False), (None, [2, 0], False), (100, [1, 0], False)],
 )
-def test_a_refund_of_what_is_not_there_is_refused(
+def test_a_refund_of_more_than_remains_is_refused(
     amount: int | None, quantities: list[int], shipping: bool
 ) -> None:
     case = worked()
     with pytest.raises(RefundRefused):
-        case.ask(amount, quantities, shipping=shipping)
+        case.request(amount, quantities, shipping=shipping)
     assert not Refund.objects.exists()
 
 
 def test_nothing_can_be_refunded_twice() -> None:
     case = worked()
-    case.ask(shipping=True)
+    case.request(shipping=True)
     with pytest.raises(RefundRefused, match=r"."):
-        case.ask(shipping=True)
-    case.ask()
+        case.request(shipping=True)
+    case.request()
     with pytest.raises(RefundRefused, match=r"."):
-        case.ask()
+        case.request()
 
 
 def test_a_line_of_another_order_is_refused() -> None:
@@ -402,7 +402,7 @@ def test_a_line_of_another_order_is_refused() -> None:
 
 def test_a_refund_with_another_amount_than_ours_goes_to_suspense() -> None:
     case = worked()
-    refund = case.ask(3_000)
+    refund = case.request(3_000)
     assert lines_of(case.transaction("refund", str(refund.stripe_id), -2_999)) == {
         "9990": 2_999,
         "1150": -2_999,
@@ -422,7 +422,7 @@ def test_a_refund_with_another_amount_than_ours_goes_to_suspense() -> None:
         ("payout", "po_1", -500, "9990", "unknown_type"),
     ],
 )
-def test_what_we_can_not_explain_is_posted_with_a_discrepancy(
+def test_an_unexplained_transaction_is_posted_with_a_discrepancy(
     kind: str, source: str, amount: int, account: str, found: str
 ) -> None:
     entry = worked().transaction(kind, source, amount)
@@ -447,12 +447,12 @@ STEPS = st.lists(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(LINES, st.integers(0, 3_000), st.sampled_from([0, 500]), STEPS, st.booleans())
-def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
+def test_any_shipments_and_refunds_of_any_order_pass_every_check(
     lines: list[tuple[int, int, int]],
     discount: int,
     shipping_fee: int,
     steps: list[tuple[str, int, str]],
-    everything_back: bool,
+    refund_rest: bool,
 ) -> None:
     goods = sum(price * quantity for price, quantity, _rate in lines)
     if goods - min(discount, goods) + shipping_fee < 50:
@@ -462,23 +462,20 @@ def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
         open_refunds = []
         for kind, number, fate in steps:
             if kind == "ship":
-                parcel = [number % (line.shippable + 1) for line in case.lines]
-                if any(parcel):
-                    case.ship(parcel)
+                pieces = [number % (line.shippable + 1) for line in case.lines]
+                if any(pieces):
+                    case.ship(pieces)
                 continue
             try:
                 if kind == "amount":
-                    refund = case.ask(1 + number % case.order.total)
+                    refund = case.request(1 + number % case.order.total)
                 elif kind == "lines":
-                    refund = case.ask(
-                        quantities=[
-                            number % (line.quantity - line.cancelled - line.returned + 1)
-                            for line in case.lines
-                        ],
+                    refund = case.request(
+                        quantities=[number % (line.refundable + 1) for line in case.lines],
                         shipping=not number % 3,
                     )
                 else:
-                    refund = case.ask(shipping=kind == "shipping")
+                    refund = case.request(shipping=kind == "shipping")
             except RefundRefused:
                 continue
             if fate == "later":
@@ -494,9 +491,9 @@ def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
         case.check()
         if any(line.shipped for line in case.lines):
             assert case.owed(PREPAYMENTS) == 0
-        if everything_back:
+        if refund_rest:
             with contextlib.suppress(RefundRefused):
-                case.settle(case.ask())
+                case.settle(case.request())
             case.check()
             assert case.owed(PREPAYMENTS) == case.owed(REFUNDS_PAYABLE) == 0
             assert net_balance("1150", order=case.order) == 0
@@ -506,15 +503,15 @@ def test_any_order_with_any_parcels_and_refunds_keeps_every_invariant(
                 assert case.owed(OUTPUT_TAX_ACCOUNTS[rate]) == 0
 
 
-def test_the_state_of_an_order_is_read_in_four_queries(django_assert_num_queries: object) -> None:
+def test_the_tax_buckets_of_an_order_are_read_in_four_queries(django_assert_num_queries: object) -> None:
     case = worked()
     case.ship([1, 1])
-    case.settle(case.ask(500))
+    case.settle(case.request(500))
     with django_assert_num_queries(4):  # type: ignore[operator]
         tax_buckets(case.order)
 
 
-def test_a_charge_without_fee_and_amount_has_no_entry() -> None:
+def test_a_transaction_of_zero_has_no_entry() -> None:
     assert worked().transaction("adjustment", "", 0) is None
 
 

@@ -1,4 +1,4 @@
-"""Refunds: whole, by lines, by amount; before and after shipment; once, whatever happens on the way."""
+"""Refunds: full, of pieces and of amounts, before and after shipment, and each sent once."""
 
 import json
 import secrets
@@ -34,7 +34,7 @@ PENDING_FIRST = "4000000000007726"
 
 
 def refunds_at_stripe(order_refund: Refund) -> int:
-    """Say how much of the payment was refunded, as Stripe sees it."""
+    """Return how much of the payment (JPY) was refunded at Stripe."""
     now = timezone.now()
     return sum(
         refund["amount"]
@@ -44,7 +44,7 @@ def refunds_at_stripe(order_refund: Refund) -> int:
 
 
 @pytest.mark.django_db
-def test_a_part_of_a_shipped_order_is_refunded_by_amount(sandbox: Sandbox) -> None:
+def test_an_amount_of_a_shipped_order_is_refunded(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.ship(order)
     refund = build.refund(order, 3_000, reason="傷")
@@ -57,7 +57,7 @@ def test_a_part_of_a_shipped_order_is_refunded_by_amount(sandbox: Sandbox) -> No
 
 
 @pytest.mark.django_db
-def test_unshipped_pieces_are_taken_first_and_can_be_sold_again(sandbox: Sandbox) -> None:
+def test_unshipped_pieces_are_refunded_first_and_released(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(price=1_000, quantity=4, on_hand=4)])
     line = order.lines.get()
     build.ship(order, {line.pk: 1})
@@ -72,7 +72,7 @@ def test_unshipped_pieces_are_taken_first_and_can_be_sold_again(sandbox: Sandbox
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("restock", [True, False])
-def test_shipped_pieces_come_back_to_stock_when_asked_for(sandbox: Sandbox, restock: bool) -> None:
+def test_shipped_pieces_return_to_stock_on_request(sandbox: Sandbox, restock: bool) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
     build.ship(order)
     line = order.lines.get()
@@ -97,7 +97,7 @@ def test_refunding_the_last_unshipped_pieces_completes_the_order(sandbox: Sandbo
 
 
 @pytest.mark.django_db
-def test_refunding_everything_before_shipment_ends_the_order(sandbox: Sandbox) -> None:
+def test_a_full_refund_before_shipment_cancels_the_order(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
     refund = build.refund(order)
     assert refund.amount == order.total
@@ -109,7 +109,7 @@ def test_refunding_everything_before_shipment_ends_the_order(sandbox: Sandbox) -
 
 
 @pytest.mark.django_db
-def test_all_pieces_without_the_shipping_fee_are_refused_because_nothing_would_ship(sandbox: Sandbox) -> None:
+def test_the_shipping_fee_cannot_be_kept_when_nothing_is_left_to_ship(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     line = order.lines.get()
     with pytest.raises(refunds.RefundRefused):
@@ -120,7 +120,7 @@ def test_all_pieces_without_the_shipping_fee_are_refused_because_nothing_would_s
 
 
 @pytest.mark.django_db
-def test_more_than_is_left_is_refused_and_changes_nothing(sandbox: Sandbox) -> None:
+def test_a_refund_of_more_than_is_left_is_refused_and_changes_nothing(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.refund(order, 11_000)
     for amount in (501, 0, -5):
@@ -136,7 +136,7 @@ def test_more_than_is_left_is_refused_and_changes_nothing(sandbox: Sandbox) -> N
 
 
 @pytest.mark.django_db
-def test_clicking_twice_sends_the_money_once(sandbox: Sandbox) -> None:
+def test_a_repeated_form_refunds_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     first, second = build.refund(order, 1_000, nonce="same"), build.refund(order, 1_000, nonce="same")
     assert first == second
@@ -144,7 +144,7 @@ def test_clicking_twice_sends_the_money_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_clicking_at_the_same_time_sends_the_money_once(sandbox: Sandbox) -> None:
+def test_a_concurrently_repeated_form_refunds_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     made = run_in_threads(*[lambda: build.refund(order, 1_000, nonce="same")] * 3)
     assert len({refund.pk for refund in made if isinstance(refund, Refund)}) == 1, made
@@ -156,7 +156,7 @@ def test_clicking_at_the_same_time_sends_the_money_once(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_do_not_refund_more_than_was_paid(sandbox: Sandbox) -> None:
+def test_two_users_cannot_refund_more_than_was_paid(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     made = run_in_threads(*[lambda: build.refund(order, 8_000)] * 2)
     assert sum(isinstance(result, Refund) for result in made) == 1, made
@@ -164,7 +164,7 @@ def test_two_people_do_not_refund_more_than_was_paid(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_when_stripe_is_down_the_refund_waits_and_the_job_sends_it_once(
+def test_a_refund_requested_while_stripe_is_down_is_sent_once_by_the_job(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     order = build.paid_order(sandbox)
@@ -172,7 +172,7 @@ def test_when_stripe_is_down_the_refund_waits_and_the_job_sends_it_once(
     refund = build.refund(order, 1_000)
     assert (refund.status, refund.stripe_id) == (Refund.Status.REQUESTED, None)
     settings.STRIPE_API_BASE = ""
-    assert refunds.send_requested(now=timezone.now()) == 0  # its own request may still be at it
+    assert refunds.send_requested(now=timezone.now()) == 0  # its own request may still be sending it
     later = timezone.now() + timedelta(minutes=5)
     assert refunds.send_requested(now=later) == 1
     assert refunds.send_requested(now=later) == 0
@@ -182,7 +182,7 @@ def test_when_stripe_is_down_the_refund_waits_and_the_job_sends_it_once(
 
 
 @pytest.mark.django_db
-def test_a_refund_whose_answer_was_lost_is_found_again_even_after_the_key_has_lapsed(
+def test_a_refund_whose_answer_was_lost_is_found_after_its_idempotency_key_has_expired(
     sandbox: Sandbox,
 ) -> None:
     order = build.paid_order(sandbox)
@@ -198,7 +198,7 @@ def test_a_refund_whose_answer_was_lost_is_found_again_even_after_the_key_has_la
 
 
 @pytest.mark.django_db
-def test_a_refund_event_that_overtakes_our_own_writing_finds_the_row(sandbox: Sandbox) -> None:
+def test_a_refund_event_that_arrives_before_the_answer_finds_the_row(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
 
     def deliver_first(request: Request, response: Response) -> None:
@@ -214,10 +214,10 @@ def test_a_refund_event_that_overtakes_our_own_writing_finds_the_row(sandbox: Sa
 
 
 @pytest.mark.django_db
-def test_a_refund_that_stripe_refuses_is_failed_with_its_reason_and_owed(sandbox: Sandbox) -> None:
+def test_a_refund_refused_by_stripe_fails_with_its_reason_and_is_owed(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.fetch(sandbox)
-    # somebody refunded everything in Stripe's dashboard, and the event has not come yet
+    # everything was refunded in Stripe's dashboard, and the event has not arrived
     payment = order.payments.get()
     stripe_client.client().v1.refunds.create({"payment_intent": payment.payment_intent})
     refund = build.refund(order, 1_000)
@@ -228,7 +228,7 @@ def test_a_refund_that_stripe_refuses_is_failed_with_its_reason_and_owed(sandbox
 
 
 @pytest.mark.django_db
-def test_a_pending_refund_that_fails_later_does_not_count_and_is_owed(sandbox: Sandbox) -> None:
+def test_a_pending_refund_that_fails_later_is_owed_and_can_be_requested_again(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, card=FAILS_LATER)
     build.ship(order)
     refund = build.refund(order, 2_000)
@@ -242,13 +242,13 @@ def test_a_pending_refund_that_fails_later_does_not_count_and_is_owed(sandbox: S
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_FAILED
     build.fetch(sandbox)
     assert net_balance(REFUNDS_PAYABLE, order=order) == -2_000
-    # asked for again, what is owed is paid first
+    # a new request takes what is owed first
     again = build.refund(order, 2_000, now=moment)
     assert [(line.payable, line.recognised) for line in again.lines.all()] == [(2_000, 0)]
 
 
 @pytest.mark.django_db
-def test_a_refund_that_waits_is_mailed_when_it_succeeded(sandbox: Sandbox) -> None:
+def test_the_mail_about_a_pending_refund_is_queued_when_it_succeeds(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, card=PENDING_FIRST)
     refund = build.refund(order, 2_000)
     assert refund.status == Refund.Status.PENDING
@@ -268,9 +268,9 @@ def test_a_late_report_never_moves_a_failed_refund_back(sandbox: Sandbox) -> Non
     moment = build.now_of(sandbox) + timedelta(days=10)
     sandbox.clock = moment.timestamp
     bodies = [json.loads(delivery.body) for delivery in sandbox.pending_deliveries()]
-    told = [body for body in bodies if body["type"].startswith("refund.")]
-    assert len(told) >= 2
-    for body in [*reversed(told), *told]:
+    reports = [body for body in bodies if body["type"].startswith("refund.")]
+    assert len(reports) >= 2
+    for body in [*reversed(reports), *reports]:
         event = StripeEvent.objects.create(
             pk=f"evt_{secrets.token_hex(8)}",
             type=body["type"],
@@ -285,7 +285,7 @@ def test_a_late_report_never_moves_a_failed_refund_back(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.django_db
-def test_a_refund_made_in_stripes_dashboard_gets_a_row_and_its_place_in_the_books(sandbox: Sandbox) -> None:
+def test_a_refund_made_in_stripes_dashboard_gets_a_row_and_an_entry(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     build.fetch(sandbox)
     payment = order.payments.get()
@@ -301,7 +301,7 @@ def test_a_refund_made_in_stripes_dashboard_gets_a_row_and_its_place_in_the_book
 
 
 @pytest.mark.django_db
-def test_a_refund_told_before_its_payment_waits_for_it_and_is_given_up_as_foreign_later(
+def test_a_refund_event_before_its_payment_is_retried_and_later_noted_as_foreign(
     sandbox: Sandbox,
 ) -> None:
     order = build.order()
@@ -337,7 +337,7 @@ def test_a_refund_told_before_its_payment_waits_for_it_and_is_given_up_as_foreig
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("posted", [True, False])
-def test_money_promised_to_a_refund_that_goes_back_in_the_dashboard_instead_is_owed_only_once(
+def test_a_dashboard_refund_of_reserved_money_is_owed_only_once(
     sandbox: Sandbox, settings: Settings, posted: bool
 ) -> None:
     order = build.paid_order(sandbox)  # ¥11,500
@@ -367,7 +367,7 @@ def test_money_promised_to_a_refund_that_goes_back_in_the_dashboard_instead_is_o
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("more", [0, 300])
-def test_a_dashboard_refund_of_more_than_was_promised_takes_the_rest_from_what_was_sold(
+def test_a_dashboard_refund_beyond_the_reserved_money_takes_the_rest_from_sales(
     sandbox: Sandbox, settings: Settings, more: int
 ) -> None:
     order = build.paid_order(sandbox)  # ¥11,000 and ¥500 for shipping
@@ -389,7 +389,7 @@ def test_a_dashboard_refund_of_more_than_was_promised_takes_the_rest_from_what_w
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("shipped", [False, True])
-def test_a_day_closes_clean_though_its_overdrawn_refund_was_settled_on_a_later_one(
+def test_a_day_whose_overdrawn_refund_is_settled_later_has_no_findings(
     sandbox: Sandbox, settings: Settings, shipped: bool
 ) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))

@@ -1,4 +1,4 @@
-"""Shipping: goods, state, books and mail move together, and once."""
+"""Shipping: stock, state of the order, journal and mail change together, and once."""
 
 import pytest
 from django.utils import timezone
@@ -26,7 +26,7 @@ def ship(order: Order, nonce: str, quantities: dict[int, int] | None = None) -> 
 
 
 @pytest.mark.django_db
-def test_a_whole_order_is_shipped(sandbox: Sandbox) -> None:
+def test_an_order_is_shipped_completely(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
     build.fetch(sandbox)
     shipment = ship(order, "n1")
@@ -64,7 +64,7 @@ def test_an_order_is_shipped_in_parts(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_clicking_twice_ships_once(sandbox: Sandbox) -> None:
+def test_a_repeated_form_ships_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
     line = order.lines.get()
     assert ship(order, "same", {line.pk: 1}) == ship(order, "same", {line.pk: 1})
@@ -75,7 +75,7 @@ def test_clicking_twice_ships_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_clicking_at_the_same_time_ships_once(sandbox: Sandbox) -> None:
+def test_a_concurrently_repeated_form_ships_once(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
     line = order.lines.get()
     shipped = run_in_threads(*[lambda: ship(order, "same", {line.pk: 1})] * 3)
@@ -86,7 +86,7 @@ def test_clicking_at_the_same_time_ships_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_do_not_ship_the_same_pieces(sandbox: Sandbox) -> None:
+def test_two_users_cannot_ship_the_same_pieces(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=5)])
     shipped = run_in_threads(lambda: ship(order, "one"), lambda: ship(order, "two"))
     assert sum(isinstance(result, Shipment) for result in shipped) == 1, shipped
@@ -95,7 +95,7 @@ def test_two_people_do_not_ship_the_same_pieces(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_it_refuses_what_is_not_paid_not_there_or_of_another_order(sandbox: Sandbox) -> None:
+def test_unpaid_orders_missing_pieces_and_lines_of_other_orders_are_refused(sandbox: Sandbox) -> None:
     pending = build.order()
     with pytest.raises(shipping.ShipRefused):
         ship(pending, "n1")

@@ -1,4 +1,4 @@
-"""Stock: nothing is promised twice, and what lies on the shelf is the sum of its movements."""
+"""Stock: nothing is reserved twice, and the quantity on hand is the sum of the movements."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from ledger.testing.threads import run_in_threads
 
 
 @pytest.mark.django_db
-def test_it_reserves_all_or_nothing_and_names_what_is_missing() -> None:
+def test_all_pieces_or_none_are_reserved_and_the_missing_skus_are_named() -> None:
     enough, few = build.item("A", 5), build.item("B", 1)
     with pytest.raises(stock.SoldOut) as refusal:
         stock.reserve({enough.pk: 2, few.pk: 2})
@@ -26,7 +26,7 @@ def test_it_reserves_all_or_nothing_and_names_what_is_missing() -> None:
 
 
 @pytest.mark.django_db
-def test_a_shipment_takes_pieces_off_the_shelf_and_the_promise_with_them() -> None:
+def test_shipped_pieces_are_neither_on_hand_nor_reserved() -> None:
     item = build.item("A", 5)
     stock.reserve({item.pk: 3})
     for _twice in range(2):
@@ -46,7 +46,7 @@ def test_releasing_more_than_is_reserved_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_count_below_what_is_promised_is_refused() -> None:
+def test_a_count_below_the_reserved_quantity_is_refused() -> None:
     item = build.item("A", 5)
     stock.reserve({item.pk: 3})
     with pytest.raises(stock.StockRefused):
@@ -83,7 +83,7 @@ def test_many_new_items_are_received_in_a_few_statements(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_last_piece_is_promised_to_one_of_many_at_the_same_time() -> None:
+def test_concurrent_reservations_get_no_more_than_is_available() -> None:
     item = build.item("LAST", 2)
     results = run_in_threads(*[lambda: stock.reserve({item.pk: 1})] * 5)
     assert sum(isinstance(result, stock.SoldOut) for result in results) == 3
@@ -93,7 +93,7 @@ def test_the_last_piece_is_promised_to_one_of_many_at_the_same_time() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_orders_that_want_the_same_items_the_other_way_round_do_not_block_each_other() -> None:
+def test_reservations_of_the_same_items_in_opposite_order_do_not_deadlock() -> None:
     one, two = build.item("A", 100), build.item("B", 100)
     results = run_in_threads(
         *[lambda: stock.reserve({one.pk: 1, two.pk: 1}), lambda: stock.reserve({two.pk: 1, one.pk: 1})] * 3
@@ -101,7 +101,7 @@ def test_orders_that_want_the_same_items_the_other_way_round_do_not_block_each_o
     assert results == [None] * 6
 
 
-MOVES = st.lists(
+MOVEMENTS = st.lists(
     st.tuples(
         st.sampled_from(["receive", "reserve", "release", "commit", "take_back", "adjust"]), st.integers(1, 6)
     ),
@@ -111,42 +111,42 @@ MOVES = st.lists(
 
 @pytest.mark.django_db
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(moves=MOVES)
-def test_whatever_happens_the_shelf_is_the_sum_of_its_movements_and_never_promised_twice(
-    moves: list[tuple[str, int]],
+@given(movements=MOVEMENTS)
+def test_after_any_movements_on_hand_is_their_sum_and_covers_what_is_reserved(
+    movements: list[tuple[str, int]],
 ) -> None:
     now = timezone.now()
     item = StockItem.objects.create(sku=f"H{StockItem.objects.count()}-{StockMovement.objects.count()}")
-    shelf = promised = 0
-    for step, (move, quantity) in enumerate(moves):
+    on_hand = reserved = 0
+    for step, (move, quantity) in enumerate(movements):
         source = f"step:{step}"
         try:
             if move == "receive":
                 stock.receive(item, quantity, source=source, actor="", now=now)
-                shelf += quantity
+                on_hand += quantity
             elif move == "reserve":
                 stock.reserve({item.pk: quantity})
-                promised += quantity
+                reserved += quantity
             elif move == "release":
                 stock.release({item.pk: quantity})
-                promised -= quantity
+                reserved -= quantity
             elif move == "commit":
                 stock.commit(item.pk, quantity, source=source, actor="", now=now)
-                shelf, promised = shelf - quantity, promised - quantity
+                on_hand, reserved = on_hand - quantity, reserved - quantity
             elif move == "take_back":
                 stock.take_back(item.pk, quantity, source=source, actor="", now=now)
-                shelf += quantity
+                on_hand += quantity
             else:
                 stock.adjust(item, delta=-quantity, source=source, actor="", now=now, note="")
-                shelf -= quantity
+                on_hand -= quantity
         except (stock.SoldOut, stock.StockRefused):
             pass
     item.refresh_from_db()
-    assert (item.on_hand, item.reserved) == (shelf, promised)
+    assert (item.on_hand, item.reserved) == (on_hand, reserved)
     assert 0 <= item.reserved <= item.on_hand
     assert (item.movements.aggregate(sum=Sum("quantity"))["sum"] or 0) == item.on_hand
 
 
-def test_threads_of_these_tests_really_have_their_own_connection() -> None:
+def test_the_threads_of_these_tests_have_connections_of_their_own() -> None:
     here = connection
     assert run_in_threads(lambda: connections["default"] is here) == [False]
