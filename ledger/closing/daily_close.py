@@ -137,7 +137,8 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
     expected = open_days(days[0])
     if expected[0] != days[0]:
         raise DayRefused(
-            f"{expected[0]} is still open: days close in order. Close from {expected[0]} to {days[-1]} instead."
+            f"{expected[0]} is still open: days close in order. "
+            f"Close from {expected[0]} to {days[-1]} instead."
         )
 
 
@@ -275,7 +276,8 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
                 Discrepancy.Kind.BALANCE,
                 accounts.STRIPE_BALANCE,
                 snapshot.balance - book_balance,
-                f"Stripe's balance at the end of {day} was {snapshot.balance}, account 1150 says {book_balance}",
+                f"Stripe's balance at the end of {day} was {snapshot.balance}, "
+                f"account 1150 says {book_balance}",
             )
         )
     differences += [

@@ -29,8 +29,9 @@ def parse_day(text: str) -> date:
 
 class Command(BaseCommand):
     help = (
-        "Reconcile a business day (JST) with Stripe to the yen, lock it, and store its evidence. Without a date: "
-        "yesterday, after every earlier open day. Exit code 0: clean, 2: closed with differences, 1: failed."
+        "Reconcile a business day (JST) with Stripe to the yen, store its evidence, and lock it. "
+        "Without a date: yesterday, after every earlier open day. "
+        "Exit code 0: clean, 2: closed with differences, 1: failed."
     )
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -105,7 +106,10 @@ class Command(BaseCommand):
     def _sentence(self, result: CloseResult) -> str:
         differences = f"{result.differences} differences" if result.differences else "no differences"
         if result.state == daily_close.ALREADY_CLOSED:
-            return f"{result.day}: already closed, {differences}; nothing was changed. Evidence: {result.folder}/"
+            return (
+                f"{result.day}: already closed, {differences}; nothing was changed. "
+                f"Evidence: {result.folder}/"
+            )
         if result.state == daily_close.DRY_RUN:
             return f"{result.day}: would be closed with {differences}. Dry run: nothing was written."
         return f"{result.day}: closed, {differences}. Evidence: {result.folder}/"
