@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Run Cloudflare's D1 engine on this machine until Ctrl-C: `.venv/bin/python scripts/d1.py kikaku test_kikaku`.
+"""Run Cloudflare's D1 engine on this machine until Ctrl-C.
 
-The other scripts import `temporary_engine` and its neighbours from here: the code is in `kikaku/d1/engine`, and this
-file puts the repository on the path.
+    .venv/bin/python scripts/d1.py kikaku test_kikaku
+
+The other scripts import the engine's functions from here: the code is in `kikaku/d1/engine`, and this file
+puts the repository on the path.
 """
 
 import sys

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Run Django's own tests on our database backend: `make django-suite`, `make django-suite LABELS="queries basic"`.
 
-They come from Django's source distribution of the installed version, whose fingerprint `requirements.txt` pins, and
-stay in `.venv/django-suite`. All labels run but GIS's, PostgreSQL's and those of a single engine (`backends.sqlite`, …).
-Small labels share a process; free processes take what is expected to last longest first. Exit status: 0 all as
-expected; 1 a failure, an unexpected success, a crash, or a label without tests; 2 wrong arguments.
+They come from Django's source distribution of the installed version, whose fingerprint `requirements.txt`
+pins, and stay in `.venv/django-suite`. All labels run but GIS's, PostgreSQL's and those of a single engine
+(`backends.sqlite`, …). Small labels share a process; free processes take what is expected to last longest
+first. Exit status: 0 all as expected; 1 a failure, an unexpected success, a crash, or a label without tests;
+2 wrong arguments.
 """
 
 import argparse
@@ -199,7 +200,8 @@ def databases(backend: str, shard: int) -> Iterator[dict[str, Any]]:
     if backend == "sqlite":
         yield {alias: {"ENGINE": "django.db.backends.sqlite3"} for alias in ALIASES}
         return
-    # the configured databases do not even exist: whoever forgets that tests have their own finds nothing to spoil
+    # the configured databases do not even exist: whoever forgets that tests have their own finds nothing to
+    # spoil
     names = {alias: f"{alias}_{shard}" for alias in ALIASES}
     # Django's tests of the test runner make a test database of the test database
     bound = [f"{prefix}{name}" for name in names.values() for prefix in ("test_", "test_test_")]

@@ -12,10 +12,10 @@ PLAIN_HTTP_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def database(url: str, *, gateway_secret: str, api_token: str) -> dict[str, Any]:
-    """Return the entry for `d1://host[:port]/binding` or `d1-rest://account/database`, with options as a query.
+    """Return the entry for `d1://host[:port]/binding` or `d1-rest://account/database`; options are a query.
 
-    The scheme is https, except for a gateway on this machine or inside Cloudflare's container (`….internal`), where
-    the Worker itself answers.
+    The scheme is https, except for a gateway on this machine or inside Cloudflare's container (`….internal`),
+    where the Worker itself answers.
 
     Raises:
         ValueError: the address is incomplete, an option is unknown, or the secret is missing.

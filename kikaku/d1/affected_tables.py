@@ -1,4 +1,4 @@
-"""Which tables and views a write changes besides its own table: what triggers write, and the views over any of these."""
+"""Which tables and views a write changes besides its own table: by triggers, and views over any of these."""
 
 from collections.abc import Callable
 from typing import Any

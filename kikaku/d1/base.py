@@ -1,4 +1,4 @@
-"""Cloudflare D1 for Django: SQLite's backend over another connection, with transactions. README.md shows the settings."""
+"""Cloudflare D1 for Django: SQLite's backend over another connection, with transactions."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -52,8 +52,8 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         for name in ("HOST", "NAME", "PASSWORD"):
             if not settings[name]:
                 raise ImproperlyConfigured(
-                    f"DATABASES[{self.alias!r}][{name!r}] is missing: D1 needs the gateway's HOST, the NAME of the "
-                    "database's binding, and the gateway's secret as PASSWORD."
+                    f"DATABASES[{self.alias!r}][{name!r}] is missing: D1 needs the gateway's HOST, the NAME "
+                    "of the database's binding, and the gateway's secret as PASSWORD."
                 )
         options = settings["OPTIONS"]
         if unknown := set(options) - set(OPTIONS):
@@ -122,7 +122,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         return False
 
     def get_database_version(self) -> tuple[int, ...]:
-        """Return the newest version of SQLite that Django's code compares with: D1 does not report its own."""
+        """Return the newest SQLite version that Django's code compares with: D1 does not report its own."""
         return (3, 47, 0)
 
     # ── Transactions ─────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +140,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     # ── Foreign keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def disable_constraint_checking(self) -> bool:
-        """Check foreign keys at COMMIT instead of immediately. In autocommit a statement is its own COMMIT."""
+        """Check foreign keys at COMMIT, not immediately. In autocommit a statement is its own COMMIT."""
         self.ensure_connection()
         already = self.connection.defer_references
         self.connection.defer_references = True
@@ -161,7 +161,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
                 self._raise_violation(cursor, *violation)
 
     def _raise_violation(self, cursor: Any, table: str, rowid: int, referenced: str, key: int) -> None:
-        """Raise `IntegrityError` with the row whose foreign key refers to no row, as SQLite's backend does."""
+        """Raise `IntegrityError` with the row and its foreign key, as SQLite's backend does."""
         quote = self.ops.quote_name
         cursor.execute('SELECT "from", "to" FROM pragma_foreign_key_list(%s) WHERE id = %s', [table, key])
         column, referenced_column = cursor.fetchone()
@@ -172,8 +172,8 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         )
         key_value, bad_value = cursor.fetchone()
         raise IntegrityError(
-            f"The row in table '{table}' with primary key '{key_value}' has an invalid foreign key: {table}.{column} "
-            f"contains a value '{bad_value}' that does not have a corresponding value in "
+            f"The row in table '{table}' with primary key '{key_value}' has an invalid foreign key: "
+            f"{table}.{column} contains a value '{bad_value}' that does not have a corresponding value in "
             f"{referenced}.{referenced_column}."
         )
 

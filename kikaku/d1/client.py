@@ -1,4 +1,4 @@
-"""`manage.py dbshell` on D1. There is no client program for it: this one runs statements through the connection.
+"""`manage.py dbshell` on D1. There is no client program: statements run through the connection.
 
     manage.py dbshell                              at a terminal: `.help` lists the commands
     manage.py dbshell < changes.sql                a script; ends at its first error, with exit status 1
@@ -190,7 +190,8 @@ class Shell:
         with self.connection.cursor() as cursor:
             names = [found.name for found in self.connection.introspection.get_table_list(cursor)]
             cursor.execute(
-                "SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY tbl_name, type DESC, name"
+                "SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL "
+                "ORDER BY tbl_name, type DESC, name"
             )
             for name, sql in cursor.fetchall():
                 if name in names and table in (None, name):

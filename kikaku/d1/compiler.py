@@ -1,4 +1,4 @@
-"""SQL for D1: expressions that it lacks are rewritten, and each statement carries what its cursor needs to know."""
+"""SQL for D1: expressions that it lacks are rewritten, and each statement carries facts for its cursor."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -32,9 +32,10 @@ class SQLCompiler(compiler.SQLCompiler):
     extra_columns = 0  # selected for ORDER BY beside the requested ones
 
     def execute_sql(self, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
-        """Run the query. One without a model comes from `Q.check`, once for each constraint of a form: it runs here.
+        """Run the query. One without a model comes from `Q.check` and runs in Python's SQLite.
 
-        One that names a table all the same, or a function that Python's SQLite does not have, goes to D1.
+        Forms do that once for each constraint. One that names a table all the same, or a function that
+        Python's SQLite does not have, goes to D1.
         """
         if self.query.model is None and result_type == SINGLE:
             with suppress(sqlite3.Error, EmptyResultSet), closing(sqlite3.connect(":memory:")) as local:
@@ -47,7 +48,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return bool(self.connection.is_compiling_schema)
 
     def compile(self, node: Any) -> tuple[str, Any]:
-        """Return the SQL of an expression, from the table of rewrites where D1 needs other SQL than SQLite."""
+        """Return the SQL of an expression, by a rewrite where D1 needs other SQL than SQLite."""
         for rewrite in _rewrites(node.__class__):
             rewritten: tuple[str, Any] | None = rewrite(node, self, self.connection)
             if rewritten is not None:
@@ -161,7 +162,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         return super().pre_save_val(field, obj)
 
     def as_sql(self) -> list[tuple[str, Any]]:
-        """Return the statements; in a block, one that returns fields has the SELECT that replaces RETURNING."""
+        """Return the statements; in a block, they have the SELECT that replaces RETURNING."""
         requested, in_block = self.returning_fields, not self.connection.get_autocommit()
         self.returning_fields = None  # Django's RETURNING would return numbers as JavaScript has them
         try:
@@ -219,7 +220,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         )
 
     def _key_values(self) -> tuple[list[str], list[list[str]]] | None:
-        """Return the columns that identify the rows, and their values as SQL literals; None when they are unknown."""
+        """Return the columns that identify the rows, and their values as SQL literals, if known."""
         query = self.query
         fields = list(query.unique_fields) or list(query.get_meta().pk_fields)
         if any(field not in query.fields for field in fields):

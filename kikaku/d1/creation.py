@@ -1,8 +1,8 @@
 """Test databases on D1. A database is a binding of the gateway, declared beforehand: nothing can be created.
 
-"Creating" the test database therefore means to empty the binding `test_<NAME>` (or TEST["NAME"]). Because it deletes,
-it is strict about the name: another adapter ran tests in the configured database and deleted what its users had in
-production (G4brym/django-cf, issue 54).
+"Creating" the test database therefore means to empty the binding `test_<NAME>` (or TEST["NAME"]). Because it
+deletes, it is strict about the name: another adapter ran tests in the configured database and deleted what
+its users had in production (G4brym/django-cf, issue 54).
 """
 
 import sys
@@ -51,19 +51,20 @@ class DatabaseCreation(BaseDatabaseCreation):
         settings = self.connection.settings_dict
         if settings["OPTIONS"].get("transport") == "rest":
             raise ImproperlyConfigured(
-                f"The tests do not run on {settings['NAME']!r}, which is reached through Cloudflare's REST interface: "
-                "it is for administration (1,200 requests in five minutes), and the database is most likely in "
-                f"production. Run them on a local engine: `python -m {ENGINE_MODULE}`."
+                f"The tests do not run on {settings['NAME']!r}, which is reached through Cloudflare's REST "
+                "interface: it is for administration (1,200 requests in five minutes), and the database is "
+                f"most likely in production. Run them on a local engine: `python -m {ENGINE_MODULE}`."
             )
         if not name.startswith(TEST_DATABASE_PREFIX):
             raise ImproperlyConfigured(
                 f"The tests do not run on {name!r}: they empty their database, so its name must begin with "
-                f"{TEST_DATABASE_PREFIX!r}. Change or remove DATABASES[{self.connection.alias!r}]['TEST']['NAME']."
+                f"{TEST_DATABASE_PREFIX!r}. Change or remove "
+                f"DATABASES[{self.connection.alias!r}]['TEST']['NAME']."
             )
         if name == settings["NAME"]:
             raise ImproperlyConfigured(
-                f"The tests do not run on {name!r}: they empty their database, and this one is the configured one "
-                f"(DATABASES[{self.connection.alias!r}]['NAME']). The two must differ."
+                f"The tests do not run on {name!r}: they empty their database, and this one is the "
+                f"configured one (DATABASES[{self.connection.alias!r}]['NAME']). The two must differ."
             )
 
     def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
@@ -90,8 +91,8 @@ class DatabaseCreation(BaseDatabaseCreation):
                 return name
             if tables and not autoclobber:
                 confirm = input(
-                    f"Type 'yes' if you would like to empty the test database {name!r}, which holds {len(tables)} "
-                    "tables, or 'no' to cancel: "
+                    f"Type 'yes' if you would like to empty the test database {name!r}, which holds "
+                    f"{len(tables)} tables, or 'no' to cancel: "
                 )
                 if confirm != "yes":
                     self.log("Tests cancelled.")
@@ -118,8 +119,8 @@ class DatabaseCreation(BaseDatabaseCreation):
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         """Raise `NotImplementedError`: a clone needs a binding of its own, and D1 cannot copy a database."""
         raise NotImplementedError(
-            "On D1 the tests do not run in parallel processes of one run (--parallel): each copy of the test database "
-            "would have to be declared beforehand. Start several runs, each on an engine of its own."
+            "On D1 the tests do not run in parallel processes of one run (--parallel): each copy of the test "
+            "database would have to be declared beforehand. Start several runs, each on an engine of its own."
         )
 
     def _connection_to(self, name: str) -> Any:

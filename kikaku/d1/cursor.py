@@ -86,7 +86,7 @@ class Cursor:
 
     @property
     def lastrowid(self) -> int:
-        """The id that the last INSERT was given. Within a block, reading it adds a guard: COMMIT gives the same id."""
+        """The id of the last INSERT. In a block it gets a guard, so that COMMIT gives the same id."""
         if self._written is None:
             return 0
         self.connection.guard_last_id(self._written)

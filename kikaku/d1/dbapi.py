@@ -1,7 +1,7 @@
 """A connection as PEP 249 has it, with the transactions that D1 lacks.
 
-In autocommit a statement is one request. In a block (autocommit off) every statement runs in a dry run together with the
-block's log, and COMMIT sends the log as one batch. README.md has the diagram.
+In autocommit a statement is one request. In a block (autocommit off) every statement runs in a dry run
+together with the block's log, and COMMIT sends the log as one batch. README.md has the diagram.
 """
 
 import json
@@ -102,8 +102,8 @@ class Connection:
     def is_stale(self) -> bool:
         """Return whether the block that was rolled back last had read rows that have changed since.
 
-        A dry run leaves out the guards of reads, so a block may continue for a while with rows of different moments,
-        and end in an error that another writer caused.
+        A dry run leaves out the guards of reads, so a block may continue for a while with rows of different
+        moments, and end in an error that another writer caused.
         """
         log, self._rolled_back = self._rolled_back, None
         if log is None or not log.has_guarded_reads():
@@ -132,7 +132,7 @@ class Connection:
         return (names, *self._read_in_block(self.log, sql, query, columns))
 
     def _read_committed(self, query: Statement, columns: int) -> tuple[list[Row], str, int]:
-        """Return (rows that are committed, their text as a guard compares it, number of rows that D1 read)."""
+        """Return (committed rows, their text as a guard compares it, number of rows that D1 read)."""
 
         def ask(exact: bool) -> Result:
             select = each_row_as_json(columns, exact=exact)
@@ -144,7 +144,7 @@ class Connection:
         return _decode_exactly(text, columns, lambda: _as_list(ask(True))), text, result.read
 
     def _read_in_block(self, log: Log, sql: str, query: Statement, columns: int) -> tuple[list[Row], int]:
-        """Return (rows, number of rows that D1 read), and guard the rows where the isolation level asks for it."""
+        """Return (rows, number of rows that D1 read), and guard the rows where the isolation needs it."""
         keys = getattr(sql, "locks", None)
         needs_guard = keys is not None or self.isolation == "serializable" or log.may_affect(query.sql)
         if keys:
@@ -284,7 +284,7 @@ class Connection:
         return WriteResult(count, last_id, rows, result.written)
 
     def write_many(self, sql: str, sets: Sequence[Any], kind: Kind) -> int:
-        """Run a write for each set of parameters, in autocommit as one atomic batch; return the number of rows."""
+        """Run a write for each set of parameters, in autocommit as one batch; return the number of rows."""
         if self.log is not None:
             return sum(self.write(sql, parameters, kind).count for parameters in sets)
         batch = [part for one in sets for part in (check_limits(render(sql, one)), COUNTS)]
@@ -340,10 +340,11 @@ class Connection:
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def reserve_ids(self, table: str, count: int) -> list[int] | None:
-        """Return ids for rows that a block will insert, taken from the table's sequence: they are never given again.
+        """Return ids for rows that a block will insert. The table's sequence never gives them again.
 
-        None where SQLite must choose them: in autocommit, after a change of the schema (the table may exist in this
-        block alone), and after rows whose ids SQLite chose (a reservation would shift them at COMMIT).
+        None where SQLite must choose them: in autocommit, after a change of the schema (the table may exist
+        in this block alone), and after rows whose ids SQLite chose (a reservation would shift them at
+        COMMIT).
         """
         log = self.log
         if log is None or log.changes_schema or log.has_unreserved_ids(table):

@@ -1,4 +1,4 @@
-"""D1's error texts as the exceptions that Python's sqlite3 would raise, which Django knows and wraps in its own."""
+"""D1's error texts as the exceptions of Python's sqlite3, which Django wraps in its own."""
 
 import sqlite3
 from typing import NoReturn
@@ -37,7 +37,8 @@ def no_answer_error(no_answer: NoAnswer, *, is_read: bool) -> sqlite3.Operationa
     if is_read or not no_answer.sent:
         return sqlite3.OperationalError(f"{no_answer}. Nothing was written.")
     return sqlite3.OperationalError(
-        f"{no_answer}. Whether the statement was applied is not known; COMMIT of a transaction would have asked."
+        f"{no_answer}. Whether the statement was applied is not known; COMMIT of a transaction would have "
+        "asked."
     )
 
 

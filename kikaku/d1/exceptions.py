@@ -8,4 +8,4 @@ class TransactionConflict(OperationalError):
 
 
 class CommitUnknown(OperationalError):
-    """The answer to a COMMIT was lost and D1 cannot be asked: the block was applied as a whole, or not at all."""
+    """The answer to a COMMIT was lost and D1 cannot be asked: all of the block was applied, or nothing."""

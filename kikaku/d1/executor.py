@@ -1,4 +1,4 @@
-"""What goes to D1: single statements, dry runs of a block's log, and its COMMIT, with retries and exact errors."""
+"""What runs on D1: single statements, dry runs of a block's log, and its COMMIT."""
 
 import json
 import random
@@ -84,7 +84,8 @@ class Executor:
             TooBig: the text is over 2 MB.
             sqlite3.Error: `tail` or the query fails.
         """
-        # the error text may contain whatever customers wrote: only a random mark shows where the result begins
+        # the error text may contain whatever customers wrote: only a random mark shows where the result
+        # begins
         mark = ROWS_MARK + secrets.token_hex(8)
         source = as_cte(query.sql, columns) if query else ""
         probe = Statement(
@@ -106,7 +107,8 @@ class Executor:
             return text[at + len(mark) : end]
         if any(words in text for words in TOO_BIG_ERRORS):
             raise as_sqlite_error(text)
-        # the statement's own error, or a log that does not fit any more: such a log fails without the statement, too
+        # the statement's own error, or a log that does not fit any more: such a log fails without the
+        # statement, too
         if CONFLICT_ERROR in text:
             raise TransactionConflict("Another writer changed what this block read or wrote.")
         if log.entries and not log.has_queued:
@@ -131,7 +133,9 @@ class Executor:
         return [log.commit_row(), *deferral, *log.all_statements()]
 
     def commit(self, log: Log) -> None:
-        """Apply a log once. After a lost answer, ask whether it was applied; if not, prevent it and send it again.
+        """Apply a log once.
+
+        After a lost answer, ask whether the log was applied; if not, prevent that and send it again.
 
         Raises:
             TransactionConflict: another writer changed what the log rests on; nothing was applied.

@@ -1,4 +1,4 @@
-"""What D1 can do. Set by hand: Django's own flags examine Python's sqlite3 library, which is not the one in D1."""
+"""What D1 can do. Django's own flags examine Python's sqlite3 library, so they are set by hand."""
 
 from typing import Any
 
@@ -70,9 +70,11 @@ class DatabaseFeatures(SQLiteFeatures):
     uses_savepoints = True
     autocommits_when_autocommit_is_off = False
     test_db_allows_multiple_connections = True  # a server, unlike SQLite in memory
-    # a read whose rows must not change until COMMIT; no writer waits, so there is no NOWAIT and no SKIP LOCKED
+    # a read whose rows must not change until COMMIT; no writer waits, so there is no NOWAIT and no SKIP
+    # LOCKED
     has_select_for_update = True
-    # foreign keys are checked immediately: a deferred violation at the end of a batch resets D1's database object
+    # foreign keys are checked immediately: a deferred violation at the end of a batch resets D1's database
+    # object
     can_defer_constraint_checks = False
     supports_forward_references = False
     supports_isolation_levels = True
@@ -101,5 +103,5 @@ class DatabaseFeatures(SQLiteFeatures):
 
     @cached_property
     def introspected_field_types(self) -> dict[str, Any]:  # type: ignore[override]
-        """The same as SQLite's."""
+        """Return the same as SQLite's backend."""
         return dict(super().introspected_field_types)

@@ -1,7 +1,8 @@
 """Expressions that need other SQL on D1 than on SQLite in Python's process.
 
-Each rewrite takes an expression, the compiler and the connection, and returns SQL with its parameters, or None to leave
-the expression to its own `as_sqlite`. What plain SQL cannot express raises `NotSupportedError` with an alternative.
+Each rewrite takes an expression, the compiler and the connection, and returns SQL with its parameters, or
+None to leave the expression to its own `as_sqlite`. What plain SQL cannot express raises `NotSupportedError`
+with an alternative.
 """
 
 import json
@@ -119,15 +120,16 @@ def _balanced(parts: Sequence[str], operator: str) -> str:
 
 def _no_hash(node: Any, compiler: Any, connection: Any) -> Sql:
     raise NotSupportedError(
-        f"Cloudflare D1 has no {node.function} function. Compute it with Python's hashlib and store it in a field of "
-        "its own."
+        f"Cloudflare D1 has no {node.function} function. Compute it with Python's hashlib and store it in a "
+        "field of its own."
     )
 
 
 def _no_regular_expressions(node: Any, compiler: Any, connection: Any) -> Sql:
     raise NotSupportedError(
-        f"Cloudflare D1 has no regular expressions: the lookup {node.lookup_name!r} cannot be used. Filter by "
-        "contains, startswith, … and apply Python's re to the rows, or store what you search for in a field of its own."
+        f"Cloudflare D1 has no regular expressions: the lookup {node.lookup_name!r} cannot be used. Filter "
+        "by contains, startswith, … and apply Python's re to the rows, or store what you search for in a "
+        "field of its own."
     )
 
 
@@ -160,8 +162,8 @@ def _now(node: Any, compiler: Any, connection: Any) -> Sql | None:
 def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
     """Return SQL for a variance or its root, in two passes over the values, which are collected as JSON.
 
-    One pass, with the sum of squares less the square of the sum, loses all digits where the mean is large. The values of
-    a group may take 2 MB as JSON, D1's limit: more than 100,000 values.
+    One pass, with the sum of squares less the square of the sum, loses all digits where the mean is large.
+    The values of a group may take 2 MB as JSON, D1's limit: more than 100,000 values.
     """
     values, parameters = Aggregate.as_sql(node, compiler, connection, function="json_group_array")
     number = "count(value)" if node.function.endswith("_POP") else "nullif(count(value)-1,0)"
@@ -180,8 +182,8 @@ def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
 def _no_window(node: Any, compiler: Any, connection: Any) -> Sql | None:
     if isinstance(node.source_expression, (StdDev, Variance)):
         raise NotSupportedError(
-            f"On Cloudflare D1 {node.source_expression.name} cannot be a window function. Annotate windows of Count, "
-            "Sum(x) and Sum(x * x), and compute it from these."
+            f"On Cloudflare D1 {node.source_expression.name} cannot be a window function. Annotate windows "
+            "of Count, Sum(x) and Sum(x * x), and compute it from these."
         )
     return None
 
@@ -255,7 +257,7 @@ def _in(node: Any, compiler: Any, connection: Any) -> Sql | None:
 
 
 def _pattern(base: Any, template: str) -> Rewrite:
-    """Return the rewrite of a lookup whose pattern is too long for LIKE, or an expression of unknown length."""
+    """Return the rewrite of a lookup whose pattern is too long for LIKE, or is an expression."""
 
     def rewrite(node: Any, compiler: Any, connection: Any) -> Sql | None:
         _sql, parameters = node.process_rhs(compiler, connection)  # may turn `node.rhs` into an expression

@@ -1,8 +1,8 @@
 """The SQL of transactions: the backend's own tables, guards, probes of rows, and results as JSON.
 
-A guard is an INSERT into `_d1_guard` of a NULL, which that table refuses: it inserts one unless something is still as
-the block has seen it. A probe is an INSERT into `_d1_probe`, which always fails with its text as the error: so a batch
-that is undone as a whole can still return a result.
+A guard is an INSERT into `_d1_guard` of a NULL, which that table refuses: it inserts one unless something is
+still as the block has seen it. A probe is an INSERT into `_d1_probe`, which always fails with its text as the
+error: so a batch that is undone as a whole can still return a result.
 """
 
 import json
@@ -42,8 +42,8 @@ MIN_COSTLY_LENGTH = 4_000  # characters of a query whose expressions may be expe
 def as_cte(sql: str, columns: int) -> str:
     """Return `WITH _q(c0, …) AS (the query)`; the newline ends a comment that the query may end with.
 
-    Without MATERIALIZED, SQLite writes an expression (a subquery, too) out at each use of its column, and computes it as
-    often; with it, D1 bills a row twice. So only queries that may be expensive get it.
+    Without MATERIALIZED, SQLite writes an expression (a subquery, too) out at each use of its column, and
+    computes it as often; with it, D1 bills a row twice. So only queries that may be expensive get it.
     """
     is_costly = len(sql) > MIN_COSTLY_LENGTH or sql.upper().rfind("SELECT") > 0
     return f"WITH _q({','.join(_column_names(columns))}) AS {'MATERIALIZED ' if is_costly else ''}({sql}\n)"
@@ -67,8 +67,9 @@ def _column_names(columns: int) -> list[str]:
 def with_lock_versions(query: Statement, columns: int, keys: Sequence[tuple[str, int]]) -> Statement:
     """Return a query with one more column for each locked row: the last block that locked it.
 
-    `keys` are (table, column of its primary key). A guard on these columns makes a lock exclusive: of two blocks that
-    lock a row at the same time, the second to commit finds another version, even when the first did not change the row.
+    `keys` are (table, column of its primary key). A guard on these columns makes a lock exclusive: of two
+    blocks that lock a row at the same time, the second to commit finds another version, even when the first
+    did not change the row.
     """
     versions = "".join(
         f",(SELECT version FROM _d1_lock WHERE name={quoted(table)} AND key=_l.c{at})" for table, at in keys
@@ -78,7 +79,7 @@ def with_lock_versions(query: Statement, columns: int, keys: Sequence[tuple[str,
 
 
 def delete_old_traces(before: int) -> list[Statement]:
-    """Return the statements that delete commit rows and lock versions older than an instant (seconds since 1970)."""
+    """Return the DELETEs of commit rows and lock versions older than an instant (seconds since 1970)."""
     return [
         Statement(f"DELETE FROM _d1_commit WHERE abs(at)<{before}"),
         Statement(f"DELETE FROM _d1_lock WHERE at<{before}"),
@@ -86,7 +87,7 @@ def delete_old_traces(before: int) -> list[Statement]:
 
 
 def advance_sequence(table: str, count: int) -> list[Statement]:
-    """Return two statements that reserve so many ids of a table, above all that exist; the second returns the last."""
+    """Return two statements that reserve ids, above all that a table has; the second returns the last."""
     name = quoted(table)
     return [
         Statement(
@@ -94,7 +95,8 @@ def advance_sequence(table: str, count: int) -> list[Statement]:
             f"WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name={name})"
         ),
         Statement(
-            f"UPDATE sqlite_sequence SET seq=max(seq, (SELECT ifnull(max(rowid),0) FROM {identifier(table)}))+{count} "
+            "UPDATE sqlite_sequence "
+            f"SET seq=max(seq, (SELECT ifnull(max(rowid),0) FROM {identifier(table)}))+{count} "
             f"WHERE name={name} RETURNING CAST(seq AS TEXT) AS seq"
         ),
     ]
@@ -120,14 +122,17 @@ def guard_rows(query: Statement, columns: int, seen: str, page: Page | None = No
 
 
 def guard_references(tables: set[str]) -> Statement:
-    """Return the guard that every foreign key of these tables refers to a row, where checks were deferred to COMMIT."""
+    """Return the guard that every foreign key of these tables refers to a row."""
     return Statement(
         f"INSERT INTO _d1_guard(ok, reference) SELECT 1, NULL WHERE EXISTS({foreign_key_violations(tables)})"
     )
 
 
 def foreign_key_violations(tables: Iterable[str]) -> str:
-    """Return the SELECT of foreign key violations in those of the tables that exist, as PRAGMA foreign_key_check."""
+    """Return the SELECT of foreign key violations, as PRAGMA foreign_key_check gives them.
+
+    Tables that do not exist are left out.
+    """
     listed = quoted(json.dumps(sorted(tables), ensure_ascii=False))
     return (
         "SELECT violation.* FROM (SELECT value AS name FROM "

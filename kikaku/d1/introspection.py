@@ -1,4 +1,4 @@
-"""What is in a D1 database, in the form of SQLite's backend. Each method is one query, because each is a round trip."""
+"""What is in a D1 database, in the form of SQLite's backend. Each method is one query: one round trip."""
 
 import json
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ TABLES = SQL(
     "AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 4) NOT IN ('_cf_', '_d1_') ORDER BY name"
 )
 TABLES.columns = 2  # set here, so that D1 is not asked for them
-# One table. Pragmas are used as functions, so that a block can read them, and not joined with sqlite_master: D1 refuses
-# that because of its own tables.
+# One table. Pragmas are used as functions, so that a block can read them, and not joined with sqlite_master:
+# D1 refuses that because of its own tables.
 TABLE = SQL("""
 SELECT
     (SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s),

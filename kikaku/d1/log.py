@@ -1,7 +1,8 @@
 """The log of a transaction: what its block wrote, and the guards on what the block has seen.
 
-D1 has one atomic unit, the batch. A block's writes are therefore kept here, dry-run together with each further statement
-(a batch that ends in a probe always aborts, and its error text carries the result), and sent once at COMMIT.
+D1 has one atomic unit, the batch. A block's writes are therefore kept here, dry-run together with each
+further statement (a batch that ends in a probe always aborts, and its error text carries the result), and
+sent once at COMMIT.
 """
 
 import secrets
@@ -110,10 +111,10 @@ class Log:
         del self.savepoints[self._position(name) :]
 
     def roll_back_to(self, name: str) -> None:
-        """Drop what was done since a savepoint, which stays. Raises `KeyError` when there is none of this name.
+        """Drop what was done since a savepoint, which stays. Raises `KeyError` when there is none.
 
-        Reads since then may have decided what follows, so their guards stay, except of reads of what is dropped: those
-        come after the dropped write of a table that they read.
+        Reads since then may have decided what follows, so their guards stay, except of reads of what is
+        dropped: those come after the dropped write of a table that they read.
         """
         position = self._position(name)
         length = self.savepoints[position][1]
@@ -177,9 +178,11 @@ class Log:
 
 
 def join_statements(statements: list[Statement]) -> list[Statement]:
-    """Return statements joined with `;` into as few elements as D1's limits allow: each costs it 50 to 100 µs.
+    """Return statements joined with `;` into as few elements as D1's limits allow.
 
-    Only the last statement of an element may have bindings, and a CREATE (it may be a trigger) has its own element.
+    Each element costs 50 to 100 µs.
+    Only the last statement of an element may have bindings, and a CREATE (it may be a trigger) has its own
+    element.
     """
     elements: list[Statement] = []
     texts: list[str] = []

@@ -68,7 +68,7 @@ class DatabaseOperations(SQLiteOperations):
         return temporal.combine_durations(connector, left, right)
 
     def _zones(self, tzname: str | None) -> tuple[str | None, str | None]:
-        """Return (requested zone, zone in which datetimes are stored), or two None where datetimes are naive."""
+        """Return (requested zone, zone of stored datetimes), or two None where datetimes are naive."""
         return (tzname, self.connection.timezone_name) if tzname and settings.USE_TZ else (None, None)
 
     # ── Other expressions ────────────────────────────────────────────────────────────────────────────────
@@ -95,8 +95,8 @@ class DatabaseOperations(SQLiteOperations):
     def bulk_batch_size(self, fields: Any, objs: Any) -> int:
         """Return how many of these objects a statement can take, by the bytes of SQL and the values to bind.
 
-        Django passes fields for INSERTs, names for DELETEs, and "pk" twice and fields for UPDATEs, where each value
-        comes with a key.
+        Django passes fields for INSERTs, names for DELETEs, and "pk" twice and fields for UPDATEs, where each
+        value comes with a key.
         """
         costs = _costs(list(fields), objs)
         longest = len(costs)

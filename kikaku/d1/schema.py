@@ -34,9 +34,9 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
     def deferred_sql(self) -> list[Any]:
         """The statements that are deferred to the end of the block.
 
-        Django records a migration within its block only when no statement is deferred, else after it: a process that is
-        killed in between leaves an applied migration without its record. Here deferred statements run within the block,
-        so the list is false in any case.
+        Django records a migration within its block only when no statement is deferred, else after it: a
+        process that is killed in between leaves an applied migration without its record. Here deferred
+        statements run within the block, so the list is false in any case.
         """
         return self._deferred
 
@@ -59,7 +59,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
                 self.connection.enable_constraint_checking()
 
     def _finish(self) -> None:
-        """Run the deferred statements and check foreign keys, so that an error ends the block before its COMMIT."""
+        """Run the deferred statements and check foreign keys, so that errors come before the COMMIT."""
         try:
             for sql in self.deferred_sql:
                 self.execute(sql, None)
@@ -72,7 +72,7 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             raise
 
     def execute(self, sql: Any, params: Any = ()) -> None:
-        """Run a statement; in a block it is only queued, which makes migrations three hundred times as fast."""
+        """Run a statement; in a block only queue it, which makes migrations 300 times as fast."""
         self.connection.ensure_connection()
         connection = self.connection.connection
         before, connection.is_queueing = connection.is_queueing, self._queues_statements
@@ -82,12 +82,12 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             connection.is_queueing = before
 
     def add_index(self, model: Any, index: Any) -> None:
-        """Add an index; one over expressions runs immediately, because SQLite may refuse it and the caller go on."""
+        """Add an index; one over expressions immediately: SQLite may refuse it, and the caller go on."""
         with self._immediately(index.contains_expressions):
             super().add_index(model, index)
 
     def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Add a constraint; one over expressions runs immediately."""
+        """Add a constraint; one over expressions immediately."""
         with self._immediately(getattr(constraint, "contains_expressions", False)):
             super().add_constraint(model, constraint)
 
@@ -108,8 +108,9 @@ class DatabaseSchemaEditor(sqlite.DatabaseSchemaEditor):
             self.connection.is_compiling_schema = False
 
     # ── Rebuilding a table ───────────────────────────────────────────────────────────────────────────────
-    # Django copies `x` into `new__x`, drops `x` and renames. But dropping `x` counts a violation for each row that
-    # references it, which a rename does not undo and an INSERT into `x` does. So `x` is created again and filled.
+    # Django copies `x` into `new__x`, drops `x` and renames. But dropping `x` counts a violation for each row
+    # that references it, which a rename does not undo and an INSERT into `x` does. So `x` is created again
+    # and filled.
 
     def delete_model(self, model: Any, handle_autom2m: bool = True) -> None:
         """Drop a table. When it is being rebuilt, keep its triggers and its sequence."""

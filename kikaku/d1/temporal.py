@@ -1,9 +1,10 @@
 """Dates, times and durations in plain SQL, where Django's SQLite backend has functions written in Python.
 
 Pure functions from SQL with its parameters to SQL with its parameters. The results equal those of
-`django.db.backends.sqlite3._functions`; the tests compare them. Values are texts as Django writes them: `YYYY-MM-DD`,
-`YYYY-MM-DD HH:MM:SS[.ffffff]`, `HH:MM:SS[.ffffff]`; anything else gives NULL. Durations are integers, in microseconds.
-SQLite has milliseconds at most, so the fraction is cut off as text and added again.
+`django.db.backends.sqlite3._functions`; the tests compare them. Values are texts as Django writes them:
+`YYYY-MM-DD`, `YYYY-MM-DD HH:MM:SS[.ffffff]`, `HH:MM:SS[.ffffff]`; anything else gives NULL. Durations are
+integers, in microseconds. SQLite has milliseconds at most, so the fraction is cut off as text and added
+again.
 """
 
 from collections import Counter
@@ -21,8 +22,9 @@ Sql = tuple[str, Sequence[Any]]  # with placeholders, and their parameters in or
 # characters of an operand that is repeated at each use; indexes and CHECKs may contain that, but no subquery
 MAX_REPEATED_LENGTH = 500
 
-# {x} is the value, {c} a date or a datetime up to its seconds, {k} a time up to its seconds, {f} microseconds.
-# With a modifier SQLite normalizes the value: 24:00 and 31 April become another day, and so differ from their text.
+# {x} is the value, {c} a date or a datetime up to its seconds, {k} a time up to its seconds, {f}
+# microseconds. With a modifier SQLite normalizes the value: 24:00 and 31 April become another day, and so
+# differ from their text.
 DATETIME_TEXT = "iif(date(substr({x},1,19),'+0 days')=substr({x},1,10),substr({x},1,19),NULL)"
 TIME_TEXT = "iif(time(substr({x},1,8),'+0 days')=substr({x},1,8),substr({x},1,8),NULL)"
 MICROSECOND = "CAST(round(CAST('0'||substr({x},%d,7) AS REAL)*1000000) AS INTEGER)"
@@ -73,7 +75,8 @@ TIME_PERIODS = {
 def fill(template: str, **operands: Sql) -> Sql:
     """Return a template with its operands, each as often as the template names it, and their parameters.
 
-    A long operand that is used twice is computed once, in a table of one row: `(SELECT … FROM (SELECT … AS _x))`.
+    A long operand that is used twice is computed once, in a table of one row: `(SELECT … FROM (SELECT … AS
+    _x))`.
     """
     pieces = list(Formatter().parse(template))
     uses = Counter(name for _text, name, _spec, _conversion in pieces if name)
@@ -228,9 +231,10 @@ def subtract_times(left: Sql, right: Sql) -> Sql:
 
 
 def combine_durations(connector: str, left: str, right: str) -> str:
-    """Return SQL for `datetime ± duration`, `duration + datetime`, `duration × number` or `duration ÷ number`.
+    """Return SQL for datetime ± duration, duration + datetime, duration × number or duration ÷ number.
 
-    Each operand occurs once, because its parameters belong to the caller. A date moves by whole days, as in Python.
+    Each operand occurs once, because its parameters belong to the caller. A date moves by whole days, as in
+    Python.
 
     Raises:
         DatabaseError: any other operation.
@@ -250,7 +254,7 @@ def _moved(connector: str) -> Sql:
         days = f"((_n-(_n%%{DAY}+{DAY})%%{DAY})/{DAY})"  # rounded down
     else:
         base, by = "_l", "iif(typeof(_r)='text',NULL,-_r)"
-        days = f"((_n+(-_n%%{DAY}+{DAY})%%{DAY})/{DAY})"  # rounded up, so that the subtracted days are rounded down
+        days = f"((_n+(-_n%%{DAY}+{DAY})%%{DAY})/{DAY})"  # up, so that subtracted days are rounded down
     number = f"CASE typeof({by}) WHEN 'integer' THEN {by} WHEN 'real' THEN CAST(round({by}) AS INTEGER) END"
     day, _ = fill(DATETIME_TEXT, x=("_d", ()))
     total = f"{_microseconds(('_d', ()))[0]}+_n+{YEAR_0 * 1_000_000}"

@@ -1,4 +1,4 @@
-"""What code around `atomic()` uses: retries after a conflict, isolation, writes without a probe, reserved ids."""
+"""What code around `atomic()` uses: retries, isolation, writes without a probe, reserved ids."""
 
 import random
 import time
@@ -19,10 +19,11 @@ MIN_WAIT, MAX_WAIT = 0.005, 0.5  # seconds, upper limits of the random waits
 
 
 def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with retries: it runs again, after a short random wait, when another writer was faster.
+    """Return the function with retries: it runs again when another writer was faster.
 
-    The function must be one transaction: it contains the outermost `atomic()`, and does nothing outside of it that
-    must not happen twice. Called within a block it runs once, because only the whole block can be repeated.
+    There is a short random wait before each. The function must be one transaction: it contains the outermost
+    `atomic()`, and does nothing outside of it that must not happen twice. Called within a block it runs once,
+    because only the whole block can be repeated.
 
     Raises:
         TransactionConflict: after `MAX_ATTEMPTS` conflicts.
@@ -56,10 +57,10 @@ def _is_stale() -> bool:
 
 @contextmanager
 def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """Guard every read of the transactions that begin in this context: what they read must not change until COMMIT.
+    """Guard every read of the transactions in this context: what they read must not change until COMMIT.
 
-    Enter it before `atomic()`. Only D1 needs it: SQLite is serializable by itself, and on PostgreSQL the caller takes
-    locks.
+    Enter it before `atomic()`. Only D1 needs it: SQLite is serializable by itself, and on PostgreSQL the
+    caller takes locks.
     """
     connection: Any = connections[using]
     before = getattr(connection, "isolation", None)
@@ -75,10 +76,11 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 @contextmanager
 def without_probe(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """Add this context's writes to the block without a round trip each: they run with its next statement or its COMMIT.
+    """Add this context's writes to the block without a round trip each.
 
-    For writes whose row counts and ids the caller does not need and that cannot fail. An error of theirs surfaces with
-    that later statement. On other engines, and outside of a block, they run at once as ever.
+    They run with the block's next statement or its COMMIT. For writes whose row counts and ids the caller
+    does not need and that cannot fail. An error of theirs surfaces with that later statement. On other
+    engines, and outside of a block, they run at once as ever.
     """
     connection = connections[using]
     if not _is_d1(connection):
@@ -96,8 +98,8 @@ def without_probe(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 def reserve_ids(table: str, count: int, using: str = DEFAULT_DB_ALIAS) -> list[int] | None:
     """Return ids for rows that raw SQL will insert within a block, where D1 cannot return them afterwards.
 
-    None where the database returns them by RETURNING: on other engines, and outside of a block. The table's primary
-    key must be one that the database would choose.
+    None where the database returns them by RETURNING: on other engines, and outside of a block. The table's
+    primary key must be one that the database would choose.
     """
     connection = connections[using]
     if not _is_d1(connection):

@@ -1,7 +1,8 @@
 """The ways to D1: the gateway (`d1://`), or Cloudflare's REST interface for administration (`d1-rest://`).
 
-Both take a list of statements that D1 runs as one atomic unit. There are four outcomes: the rows; `D1Error` (D1 refused
-the statements, nothing was applied); `AccessDenied` (the request did not get to D1); `NoAnswer` (it may be applied).
+Both take a list of statements that D1 runs as one atomic unit. There are four outcomes: the rows; `D1Error`
+(D1 refused the statements, nothing was applied); `AccessDenied` (the request did not get to D1); `NoAnswer`
+(it may be applied).
 """
 
 import json
@@ -152,7 +153,7 @@ class _HttpTransport:
         self.round_trips = 0  # of this connection so far
 
     def post(self, body: Any, *, repeatable: bool, read: Callable[[Any], T], path: str = "") -> T:
-        """Send a body and return what `read` returns for the answer. An answer that `read` fails on is `NoAnswer`.
+        """Send a body and return what `read` makes of the answer. One that it cannot read is `NoAnswer`.
 
         Raises:
             D1Error, AccessDenied, NoAnswer
@@ -245,7 +246,7 @@ class Gateway(_HttpTransport):
 
 
 class Rest(_HttpTransport):
-    """Cloudflare's REST interface, for administration: it takes 1,200 requests in five minutes for a whole user."""
+    """Cloudflare's REST interface, for administration: 1,200 requests in five minutes for a whole user."""
 
     def __init__(self, address: Address, account: str, database: str, secret: str) -> None:
         super().__init__(address, f"/client/v4/accounts/{account}/d1/database/{database}", secret)

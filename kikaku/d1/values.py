@@ -1,9 +1,9 @@
 """Values to D1 and back, exactly.
 
-To D1 they go as SQL literals: a number that JavaScript binds becomes a REAL, and statements without bindings can be
-joined into one element of a batch. Long texts and blobs, texts with NUL and floats whose decimal form SQLite might
-read differently are bound. They come back as JSON that SQLite itself writes: JavaScript's numbers would round integers
-beyond 2**53.
+To D1 they go as SQL literals: a number that JavaScript binds becomes a REAL, and statements without bindings
+can be joined into one element of a batch. Long texts and blobs, texts with NUL and floats whose decimal form
+SQLite might read differently are bound. They come back as JSON that SQLite itself writes: JavaScript's
+numbers would round integers beyond 2**53.
 """
 
 import base64
@@ -49,7 +49,9 @@ class Statement(NamedTuple):
 
 
 def render(sql: str, parameters: Any) -> Statement:
-    """Return SQL with its parameters in place of Django's placeholders (`%s`, `%(name)s`); None leaves it unchanged.
+    """Return SQL with its parameters in place of Django's placeholders (`%s`, `%(name)s`).
+
+    With None for the parameters the SQL is unchanged.
 
     Raises:
         sqlite3.ProgrammingError: number or names of the parameters do not fit, or a type is unknown.
@@ -73,7 +75,7 @@ def render(sql: str, parameters: Any) -> Statement:
 
 
 def _without_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str | None:
-    """Return the SQL with an integer directly after ORDER BY or GROUP BY cast, so that it is not a column number."""
+    """Return SQL in which an integer after ORDER BY or GROUP BY is cast, so that it is no column number."""
     pieces = sql.replace("%%", "\0").split("%s")
     if not any(piece.endswith(" BY ") for piece in pieces[:-1]):
         return None
@@ -172,21 +174,23 @@ def plain_float(value: float) -> str | None:
         return "NULL" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
     written = repr(float(value))
     digits, _e, exponent = written.partition("e")
-    # SQLite reads up to 15 digits times a small power of ten exactly: one correctly rounded division or product
+    # SQLite reads up to 15 digits times a small power of ten exactly: one correctly rounded division or
+    # product
     return written if len(digits) <= 16 and (not exponent or abs(int(exponent)) <= 6) else None
 
 
 def check_limits(statement: Statement) -> Statement:
-    """Return the statement. Raises `NotSupportedError` or `DataError` with the limit of D1 that it exceeds."""
+    """Return the statement. Raises `NotSupportedError` or `DataError` with the limit that it exceeds."""
     if len(statement.bound) > MAX_BOUND:
         raise NotSupportedError(
-            f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long texts, "
-            "blobs or floats. Write fewer rows at once."
+            f"D1 takes at most {MAX_BOUND} bound parameters; this statement has {len(statement.bound)} long "
+            "texts, blobs or floats. Write fewer rows at once."
         )
     for value in statement.bound:
         if isinstance(value, bytes) and len(value) > MAX_BLOB:
             raise DataError(
-                f"D1 returns blobs of at most {MAX_BLOB:,} bytes; this one has {len(value):,}. Keep it in a file."
+                f"D1 returns blobs of at most {MAX_BLOB:,} bytes; this one has {len(value):,}. "
+                "Keep it in a file."
             )
     if len(statement.sql) > MAX_SQL // 4 and len(statement.sql.encode()) > MAX_SQL:
         raise NotSupportedError(
@@ -202,9 +206,10 @@ def check_limits(statement: Statement) -> Statement:
 def cell(column: str, *, exact: bool = True) -> str:
     """Return the SQL of one column's value in a JSON array, as `decode` reads it.
 
-    A text is itself, a blob is `["hex", 1]`, a float is `["1.5"]`. SQLite's 17 digits are not exact outside of
-    `EXACT_FLOATS`: there `exact` makes it `["mantissa|exponent"]` (base 2), scaled up first where a power of two could
-    overflow. That takes four times as much SQL and is rarely needed, so it is used only after such a float was read.
+    A text is itself, a blob is `["hex", 1]`, a float is `["1.5"]`. SQLite's 17 digits are not exact outside
+    of `EXACT_FLOATS`: there `exact` makes it `["mantissa|exponent"]` (base 2), scaled up first where a power
+    of two could overflow. That takes four times as much SQL and is rarely needed, so it is used only after
+    such a float was read.
     """
     real = f"printf('%!.17g',{column})"
     if exact:
@@ -214,7 +219,8 @@ def cell(column: str, *, exact: bool = True) -> str:
             f"(SELECT printf('%d|%d',y*pow(2.0,53-{exponent}),{exponent}-53-"
             f"CASE WHEN abs({column})<1 THEN 600 ELSE 0 END) FROM (SELECT {scaled} AS y))"
         )
-        plain = f"{column}=0 OR abs({column})BETWEEN {EXACT_FLOATS[0]} AND {EXACT_FLOATS[1]} OR abs({column})=9e999"
+        low, high = EXACT_FLOATS
+        plain = f"{column}=0 OR abs({column})BETWEEN {low} AND {high} OR abs({column})=9e999"
         real = f"CASE WHEN {plain} THEN {real} ELSE {pair} END"
     return (
         f"CASE typeof({column})WHEN'text'THEN {column}||''WHEN'real'THEN json_array({real})"

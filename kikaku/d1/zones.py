@@ -1,8 +1,8 @@
 """Time zones in SQL: the UTC offset of an instant as an expression, from Python's own time zone data.
 
-SQLite has no zones but UTC. The transitions of a zone in `zoneinfo` become a search tree. From the year in which its rule
-is constant (Berlin 1996, New York 2007), one short table serves every year up to 9999: the rule depends on the calendar
-of the year alone, and there are fourteen calendars.
+SQLite has no zones but UTC. The transitions of a zone in `zoneinfo` become a search tree. From the year in
+which its rule is constant (Berlin 1996, New York 2007), one short table serves every year up to 9999: the
+rule depends on the calendar of the year alone, and there are fourteen calendars.
 """
 
 from collections.abc import Sequence
@@ -38,22 +38,22 @@ class Zone(NamedTuple):
 
 
 def offset(name: str, at: str) -> str:
-    """Return SQL for the seconds that a zone is ahead of UTC at the instant in the column `at`, in seconds."""
+    """Return SQL for the seconds that a zone is ahead of UTC at the instant (seconds) in the column `at`."""
     return _sql(utc_transitions(name)).format(at=at)
 
 
 def local_offset(name: str, at: str) -> str:
     """Return SQL for the same at a local time of the zone.
 
-    Of a local time that occurs twice it is the first, and one that is skipped counts as before the change, as in Python
-    with `fold=0`.
+    Of a local time that occurs twice it is the first, and one that is skipped counts as before the change, as
+    in Python with `fold=0`.
     """
     return _sql(local_transitions(name)).format(at=at)
 
 
 @lru_cache(maxsize=64)
 def utc_transitions(name: str) -> Zone:
-    """Return a zone's transitions. `zoneinfo` does not list them, so they are searched in steps, then by bisection.
+    """Return a zone's transitions, found in steps and by bisection, because `zoneinfo` does not list them.
 
     Raises:
         zoneinfo.ZoneInfoNotFoundError: there is no such zone.
@@ -81,7 +81,7 @@ def utc_transitions(name: str) -> Zone:
 
 @lru_cache(maxsize=64)
 def local_transitions(name: str) -> Zone:
-    """Return a zone's transitions in local time, each at the later of its time before and after the change."""
+    """Return a zone's transitions in local time, each at the later of its two local times."""
     before, transitions = utc_transitions(name)
     pairs = pairwise([Transition(0, before), *transitions])
     return Zone(

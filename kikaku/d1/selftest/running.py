@@ -56,7 +56,7 @@ def check_reachable(db: Scratch) -> None:
 
 
 def examine(db: Scratch, assumption: Assumption) -> Finding:
-    """Return the result of one assumption. Raises `Unreachable` when the database does not answer any more."""
+    """Return the result of one assumption. Raises `Unreachable` when the database stopped answering."""
     began = time.perf_counter()
     try:
         db.clear()

@@ -45,7 +45,7 @@ Test = Callable[["Scratch"], str]
 
 
 def registering_in(assumptions: list[Assumption]) -> Callable[[str, str], Callable[[Test], Test]]:
-    """Return the decorator that appends a test to a list, with its name and the consequence when it does not hold."""
+    """Return the decorator that appends a test to a list: its name, and the consequence when it fails."""
 
     def assumption(name: str, otherwise: str) -> Callable[[Test], Test]:
         def add(test: Test) -> Test:

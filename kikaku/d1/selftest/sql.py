@@ -37,7 +37,10 @@ def schema_is_atomic(db: Scratch) -> str:
         f"DROP TABLE {NOTE}",
         f"INSERT INTO {made}(a, b) VALUES (1, 2)",
     ]
-    existing = f"SELECT group_concat(name ORDER BY name) AS names FROM sqlite_master WHERE name IN ('{made}','{NOTE}')"
+    existing = (
+        "SELECT group_concat(name ORDER BY name) AS names FROM sqlite_master "
+        f"WHERE name IN ('{made}','{NOTE}')"
+    )
     db.refused(*changes, "SELECT nowhere")
     same(db.value(existing), NOTE, "tables of a batch that failed")
     shape = f"{PREFIX}shape"

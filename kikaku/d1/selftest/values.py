@@ -22,7 +22,7 @@ assumption = registering_in(ASSUMPTIONS)
 
 
 def check_round_trip(db: Scratch, values: Sequence[Any]) -> None:
-    """Write values and read them, in autocommit and then in a block that is rolled back. Raises `DoesNotHold`."""
+    """Write values and read them, in a rolled back block and in autocommit. Raises `DoesNotHold`."""
     db.clear()
     connection = db.dbapi
     write = f"INSERT INTO {ROW}(id, value) VALUES {','.join(['(%s, %s)'] * len(values))}"

@@ -1,1 +1,1 @@
-"""Helpers for tests: an engine, requests to its gateway, connections to its databases, jobs in parallel processes."""
+"""Helpers for tests: an engine, its gateway and databases, and jobs in parallel processes."""

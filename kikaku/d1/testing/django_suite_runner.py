@@ -1,6 +1,7 @@
 """The test runner that Django's own tests run with: writes one line of JSON for each thing that happens.
 
-`scripts/django_suite.py` reads the lines while they come: what was found, which test began, how it ended, the end.
+`scripts/django_suite.py` reads the lines while they come: what was found, which test began, how it ended, the
+end.
 """
 
 import json

@@ -1,5 +1,6 @@
-"""The settings under which Django's own tests run (`scripts/django_suite.py`): what its `test_sqlite.py` says, and
-databases from the environment, two of them, because the tests of routers and several databases ask for both.
+"""The settings for Django's own tests on this backend: those of its `test_sqlite.py`, with other databases.
+
+There are two databases, because tests of routers and of several databases need both.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Cloudflare's D1 engine in tests: where it cannot run, a test is skipped, or fails when `D1_REQUIRE_ENGINE` is set."""
+"""Cloudflare's D1 engine in tests, which are skipped where it cannot run (see `need_engine`)."""
 
 import json
 import os
@@ -84,7 +84,7 @@ class GatewayClient:
         method: str = "POST",
         headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """Send bytes, with the right secret unless `headers` are given; return the status and the decoded JSON."""
+        """Send bytes, by default with the right secret; return the status and the decoded JSON."""
         if headers is None:
             headers = {"Authorization": f"Bearer {self.engine.secret}"}
         # the engine closes idle connections, and a request on one that was just closed fails

@@ -1,7 +1,7 @@
 """Processes forked from the test's, each with connections of its own, all starting at one moment.
 
-A fork inherits the settings and the test database's name, and costs milliseconds where a fresh process costs a
-second. No open connection survives a fork: all are closed before.
+A fork inherits the settings and the test database's name, and costs milliseconds where a fresh process costs
+a second. No open connection survives a fork: all are closed before.
 """
 
 import multiprocessing
@@ -30,7 +30,8 @@ def in_processes(
 ) -> list[Result]:
     """Run each job in a process of its own and return their results, in the order of the jobs.
 
-    A job calls `together` once, when its preparation is done: the call returns when all jobs have arrived there.
+    A job calls `together` once, when its preparation is done: the call returns when all jobs have arrived
+    there.
 
     Raises:
         ProcessFailed: when a job raised, died or did not end within `seconds`.

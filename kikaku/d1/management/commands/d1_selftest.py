@@ -19,9 +19,10 @@ from ...transport import AccessDenied, D1Error, Gateway, NoAnswer
 
 class Command(BaseCommand):
     help = (
-        "Test on a D1 database, in scratch tables that are removed again, whether everything holds that this backend "
-        "assumes, and how long a round trip takes; about a minute. Exit code 0: all holds, 1: something does not, "
-        "2: the database did not answer. Example: python manage.py d1_selftest --database default --json"
+        "Test on a D1 database, in scratch tables that are removed again, whether everything holds that this "
+        "backend assumes, and how long a round trip takes; about a minute. Exit code 0: all holds, 1: "
+        "something does not, 2: the database did not answer. Example: python manage.py d1_selftest "
+        "--database default --json"
     )
     requires_system_checks = []  # this tests a database, not a project
 
@@ -77,8 +78,8 @@ class Command(BaseCommand):
             raise CommandError(f"DATABASES has no {database!r}.", returncode=2) from None
         if not isinstance(connection, DatabaseWrapper):
             raise CommandError(
-                f"The database {database!r} is {connection.display_name}, not Cloudflare D1. Set DATABASE_URL to its "
-                "d1:// or d1-rest:// address, or choose another with --database.",
+                f"The database {database!r} is {connection.display_name}, not Cloudflare D1. Set "
+                "DATABASE_URL to its d1:// or d1-rest:// address, or choose another with --database.",
                 returncode=2,
             )
         return connection

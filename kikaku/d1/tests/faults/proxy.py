@@ -1,7 +1,7 @@
 """A bad line: a small HTTP proxy in front of the real engine that spoils chosen requests.
 
-A fault is a function that is given one exchange and decides what becomes of it: whether and when the request reaches
-the engine, and what the client hears. Requests are numbered from 1 since the last `Proxy.plan`.
+A fault is a function that is given one exchange and decides what becomes of it: whether and when the request
+reaches the engine, and what the client hears. Requests are numbered from 1 since the last `Proxy.plan`.
 """
 
 import json

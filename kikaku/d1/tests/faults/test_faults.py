@@ -10,7 +10,8 @@ from .bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
 from .faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
 
 NUMBERS = range(1, len(STEPS) + 1)
-# where two faults meet, each of all meets each of these: nothing came, everything came, and it comes afterwards
+# where two faults meet, each of all meets each of these: nothing came, everything came, and it comes
+# afterwards
 FEW = ("the request is dropped", "the answer is dropped", "the request comes late")
 
 

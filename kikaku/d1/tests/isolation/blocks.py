@@ -23,8 +23,8 @@ def engine_name() -> str:
 def block(level: Level = "read committed", using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Open a transaction of this level, or of a stronger one where the engine has nothing weaker.
 
-    PostgreSQL is told its own way, and its refusals become conflicts: so it shows what these tests are worth on
-    an engine that is known.
+    PostgreSQL is told its own way, and its refusals become conflicts: so it shows what these tests are worth
+    on an engine that is known.
 
     Raises:
         TransactionConflict: nothing was applied, because of another writer.

@@ -1,11 +1,11 @@
 """Judge a history of transactions over lists: which isolation did the database really give?
 
 Every transaction appends to lists and reads whole lists. As every value is appended once, a read tells whose
-appends it saw and in which order; from all reads together follows the order in which the versions of each list were
-installed, and from that a graph of who must have come before whom. A cycle in it can not have happened serially.
-The definitions are Adya's (Weak Consistency, MIT 1999), the inference from lists is Elle's (Kingsbury and Alvaro,
-Elle, VLDB 2020). Written here because Elle needs a JVM and comes by Clojars alone, which is no registry that these
-tests may count on; no port of it is on PyPI, npm or Debian.
+appends it saw and in which order; from all reads together follows the order in which the versions of each
+list were installed, and from that a graph of who must have come before whom. A cycle in it can not have
+happened serially. The definitions are Adya's (Weak Consistency, MIT 1999), the inference from lists is Elle's
+(Kingsbury and Alvaro, Elle, VLDB 2020). Written here because Elle needs a JVM and comes by Clojars alone,
+which is no registry that these tests may count on; no port of it is on PyPI, npm or Debian.
 
     G0       a cycle of ww: writes of two transactions interleave
     G1a      a read of what was aborted

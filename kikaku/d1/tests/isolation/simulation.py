@@ -1,7 +1,7 @@
 """A database in memory with D1's kind of transactions: to try the checker on histories whose isolation is known.
 
-A block's writes are kept aside and applied at its commit, all at once. What makes the isolation is how many of its
-reads are guarded, which is to say read again at the commit, where another answer aborts the block.
+A block's writes are kept aside and applied at its commit, all at once. What makes the isolation is how many
+of its reads are guarded, which is to say read again at the commit, where another answer aborts the block.
 """
 
 from collections import defaultdict

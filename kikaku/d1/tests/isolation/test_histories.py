@@ -43,7 +43,8 @@ def test_a_crowd_sees_what_its_level_promises(kind: str, level: Level, tmp_path:
     found = checker.check(history, PROMISED[level], final=state)
     assert not found, "\n".join(map(str, found))
 
-    # the rest proves that this was worth something: much happened, at once, and the weaker level was seen to be weaker
+    # the rest proves that this was worth something: much happened, at once, and the weaker level was seen to
+    # be weaker
     assert min(outcomes["ok"], overlaps(history)) > 0.2 * len(history)
     if level == "read committed" and engine_name() != "sqlite":  # whose writers queue: it has no weaker level
         kinds = {anomaly.kind for anomaly in checker.check(history, "serializable", final=state)}
