@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from .. import address
 from ..base import DatabaseWrapper
@@ -44,6 +45,22 @@ def wrapper(engine: Engine, database: str, alias: str, **options: Any) -> Databa
     defaults = {"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "CONN_HEALTH_CHECKS": False, "TIME_ZONE": None}
     options = {**entry["OPTIONS"], **options}
     return DatabaseWrapper({**defaults, **entry, "OPTIONS": options, "TEST": {"NAME": None}}, alias)
+
+
+@contextmanager
+def default_database(engine: Engine, database: str) -> Iterator[DatabaseWrapper]:
+    """Make one of an engine's databases the default one in this context, and return its connection."""
+    from django.contrib.contenttypes.models import ContentType  # only where the app is installed
+
+    usual = connections[DEFAULT_DB_ALIAS]
+    connection = connections[DEFAULT_DB_ALIAS] = wrapper(engine, database, DEFAULT_DB_ALIAS)
+    try:
+        ContentType.objects.clear_cache()
+        yield connection
+    finally:
+        connection.close()
+        connections[DEFAULT_DB_ALIAS] = usual
+        ContentType.objects.clear_cache()
 
 
 # `manage.py` with another default database than the settings name

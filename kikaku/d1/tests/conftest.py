@@ -1,4 +1,4 @@
-"""One D1 engine for all tests here that ask for one, and connections of Django's to it."""
+"""One D1 engine for all tests that need one, and Django's connections to it."""
 
 from collections.abc import Iterator
 
@@ -25,16 +25,16 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def gateway(engine: Engine) -> GatewayClient:
-    """Connect to the gateway of the engine."""
+    """Return a client of the engine's gateway."""
     return GatewayClient(engine)
 
 
 @pytest.fixture
 def d1(engine: Engine, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseWrapper]:
-    """Connect to an empty database as `connections["d1"]`; `connections["rival"]` is another writer there."""
+    """Return `connections["d1"]`, to an empty database; `connections["rival"]` is another writer there."""
     mine = connections["d1"] = wrapper(engine, "test_first", "d1")
     connections["rival"] = wrapper(engine, "test_first", "rival")
-    with django_db_blocker.unblock():  # the shop's own test database is not asked for
+    with django_db_blocker.unblock():  # these tests do not use the project's test database
         mine.reset_database()
         yield mine
     for alias in ("d1", "rival"):

@@ -1,4 +1,4 @@
-"""`DATABASE_URL` of a D1 database: what it says, and what is refused with a word on what to do."""
+"""`DATABASE_URL` of a D1 database: what it means, and which errors it has."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_secret_goes_over_an_open_line_to_nobody(host: str, scheme: str) -> 
     assert database(f"d1://{host}/DB", gateway_secret=SECRET, api_token="")["OPTIONS"]["scheme"] == scheme
 
 
-def test_options_follow_as_a_query() -> None:
+def test_options_are_a_query() -> None:
     url = "d1://h/DB?isolation=serializable&pool_size=3&connect_timeout=1.5&read_timeout=20"
     options = database(url, gateway_secret=SECRET, api_token="")["OPTIONS"]
     assert options == {
@@ -52,7 +52,7 @@ def test_options_follow_as_a_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("d1://host", "d1://host/name"),
         ("d1:///name", "d1://host/name"),
@@ -67,14 +67,15 @@ def test_options_follow_as_a_query() -> None:
         ("d1://host:port/name", "[Pp]ort"),
     ],
 )
-def test_what_is_wrong_is_named(url: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_address_is_refused_with_the_reason(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         database(url, gateway_secret=SECRET, api_token=TOKEN)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("d1://h/n", "D1_GATEWAY_SECRET is missing"), ("d1-rest://a/n", "CLOUDFLARE_API_TOKEN")]
+    ("url", "message"),
+    [("d1://h/n", "D1_GATEWAY_SECRET is missing"), ("d1-rest://a/n", "CLOUDFLARE_API_TOKEN")],
 )
-def test_a_missing_secret_is_named(url: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_missing_secret_is_reported(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         database(url, gateway_secret="", api_token="")

@@ -1,4 +1,4 @@
-"""Constraints that a form validates: worked out without a request where no table is needed."""
+"""Constraints that a form validates are evaluated without a request where they need no table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from ..base import DatabaseWrapper
 
 
 class Parcel(models.Model):
-    """Something with constraints of every kind."""
+    """A model with constraints of every kind."""
 
     code = models.CharField(max_length=40)
     weight = models.FloatField()
@@ -40,7 +40,7 @@ def parcels(d1: DatabaseWrapper) -> Iterator[DatabaseWrapper]:
         yield d1
 
 
-def asked(connection: DatabaseWrapper, parcel: Parcel) -> int:
+def count_requests(connection: DatabaseWrapper, parcel: Parcel) -> int:
     before: int = connection.connection.transport.round_trips
     for constraint in Parcel._meta.constraints:
         constraint.validate(Parcel, parcel, using="d1")
@@ -55,10 +55,8 @@ def asked(connection: DatabaseWrapper, parcel: Parcel) -> int:
         {"code": "A", "weight": 2.0, "limit": 3.0, "note": "長い\0" * 9_000},
     ],
 )
-def test_what_is_right_is_found_so_without_asking_d1(
-    parcels: DatabaseWrapper, values: dict[str, Any]
-) -> None:
-    assert asked(parcels, Parcel(**values)) == 0
+def test_valid_values_pass_without_a_request(parcels: DatabaseWrapper, values: dict[str, Any]) -> None:
+    assert count_requests(parcels, Parcel(**values)) == 0
 
 
 @pytest.mark.parametrize(
@@ -70,12 +68,12 @@ def test_what_is_right_is_found_so_without_asking_d1(
         ({"code": "A", "weight": 1.0, "note": "x" * 30_001}, "short"),
     ],
 )
-def test_what_is_wrong_is_refused(parcels: DatabaseWrapper, values: dict[str, Any], name: str) -> None:
+def test_invalid_values_are_refused(parcels: DatabaseWrapper, values: dict[str, Any], name: str) -> None:
     with pytest.raises(ValidationError, match=name):
-        asked(parcels, Parcel(**values))
+        count_requests(parcels, Parcel(**values))
 
 
-def test_a_check_that_names_a_table_is_d1s(parcels: DatabaseWrapper) -> None:
+def test_a_check_with_a_table_runs_on_d1(parcels: DatabaseWrapper) -> None:
     heavy = Exists(
         Parcel._default_manager.using("d1").filter(weight__gt=100).annotate(u=Upper("code")).filter(u="灯")
     )

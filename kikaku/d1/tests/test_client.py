@@ -17,14 +17,14 @@ from .test_creation import connect
 
 @pytest.fixture(autouse=True)
 def unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let these tests connect to databases of their own."""
+    """Let these tests connect to their own databases."""
     with django_db_blocker.unblock():
         yield
 
 
 @pytest.fixture(scope="module")
 def bound() -> Iterator[DatabaseWrapper]:
-    """Return a connection to a database of this module's own."""
+    """Return a connection to this module's own database."""
     with (
         running_engine(["test_shell"]) as engine,
         closing(connect(engine.url("test_shell"), engine.secret)) as connection,
@@ -49,8 +49,10 @@ def run(connection: DatabaseWrapper, script: str) -> str:
     return out.getvalue()
 
 
-def talk(connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, *lines: Any) -> tuple[str, list[str]]:
-    """Type lines at a terminal; return what it printed, and the prompts."""
+def type_lines(
+    connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, *lines: Any
+) -> tuple[str, list[str]]:
+    """Type lines at a terminal; return the output and the prompts."""
     typed, prompts, out = iter(lines), [], io.StringIO()
 
     def answer(prompt: str) -> str:
@@ -66,14 +68,14 @@ def talk(connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, *lines: A
 
 
 def count(connection: DatabaseWrapper) -> int:
-    """Return how many goods there are for everybody."""
+    """Return the number of committed goods."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM goods")
         return int(cursor.fetchone()[0])
 
 
-def test_it_prints_rows_below_their_columns(connection: DatabaseWrapper) -> None:
-    """Numbers to the right; a kanji is two columns wide."""
+def test_rows_are_printed_as_a_table(connection: DatabaseWrapper) -> None:
+    """Numbers are aligned right; a kanji is two columns wide."""
     assert run(connection, "SELECT id, name, price FROM goods ORDER BY id;").splitlines() == [
         "id  name  price",
         "──  ────  ─────",
@@ -83,8 +85,8 @@ def test_it_prints_rows_below_their_columns(connection: DatabaseWrapper) -> None
     ]
 
 
-def test_it_prints_the_columns_of_no_rows(connection: DatabaseWrapper) -> None:
-    """So that a name that was mistyped is seen."""
+def test_column_names_are_printed_without_rows(connection: DatabaseWrapper) -> None:
+    """So that a mistyped name is visible."""
     assert run(connection, "SELECT id AS number FROM goods WHERE 0").splitlines() == [
         "number",
         "──────",
@@ -92,8 +94,10 @@ def test_it_prints_the_columns_of_no_rows(connection: DatabaseWrapper) -> None:
     ]
 
 
-def test_a_statement_takes_several_lines_and_a_line_several_statements(connection: DatabaseWrapper) -> None:
-    """Semicolons within texts, comments and triggers end absent; the last may be left out."""
+def test_a_statement_may_take_several_lines_and_a_line_several_statements(
+    connection: DatabaseWrapper,
+) -> None:
+    """Semicolons in texts, comments and triggers end no statement; the last semicolon is optional."""
     out = run(
         connection,
         "-- goods; of the shop\n"
@@ -105,14 +109,14 @@ def test_a_statement_takes_several_lines_and_a_line_several_statements(connectio
 
 
 def test_a_script_ends_at_its_first_error(connection: DatabaseWrapper) -> None:
-    """What was done before stays, what comes after is not done; the line is named."""
+    """Statements before it stay, those after it do not run, and the line is reported."""
     with pytest.raises(CommandError, match=r"^Line 2: no such table: absent$"):
         run(connection, "DELETE FROM goods WHERE id = 1;\nDELETE FROM absent;\nDELETE FROM goods;\n")
     assert count(connection) == 1
 
 
-def test_a_transaction_is_applied_as_one(connection: DatabaseWrapper) -> None:
-    """With a savepoint in it."""
+def test_a_transaction_is_applied_as_a_whole(connection: DatabaseWrapper) -> None:
+    """It may have a savepoint."""
     out = run(
         connection,
         "BEGIN IMMEDIATE;\nDELETE FROM goods;\nSAVEPOINT s;\nINSERT INTO goods (name) VALUES ('x');\n"
@@ -124,7 +128,7 @@ def test_a_transaction_is_applied_as_one(connection: DatabaseWrapper) -> None:
 
 
 def test_a_transaction_can_be_rolled_back(connection: DatabaseWrapper) -> None:
-    """Nothing of it is left."""
+    """Nothing of it is applied."""
     run(connection, "begin;\nDELETE FROM goods;\nrollback;\n")
     assert count(connection) == 2
 
@@ -138,17 +142,17 @@ def test_a_transaction_can_be_rolled_back(connection: DatabaseWrapper) -> None:
         ("COMMIT;\n", "There is no transaction"),
     ],
 )
-def test_a_transaction_that_does_not_end_well_changes_nothing(
+def test_a_failed_or_unfinished_transaction_changes_nothing(
     connection: DatabaseWrapper, script: str, reason: str
 ) -> None:
-    """Whatever the reason."""
+    """Neither an error, nor a missing COMMIT, nor a second BEGIN leaves changes."""
     with pytest.raises(CommandError, match=reason):
         run(connection, script)
     assert count(connection) == 2
     assert connection.get_autocommit()
 
 
-def test_it_lists_tables_and_tells_how_they_were_made(connection: DatabaseWrapper) -> None:
+def test_tables_and_their_sql_are_listed(connection: DatabaseWrapper) -> None:
     """The backend's own and Cloudflare's are not display."""
     run(
         connection,
@@ -166,11 +170,11 @@ def test_it_lists_tables_and_tells_how_they_were_made(connection: DatabaseWrappe
         run(connection, ".dump")
 
 
-def test_at_a_terminal_an_error_is_told_and_it_goes_on(
+def test_at_a_terminal_an_error_is_printed_and_the_shell_continues(
     connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a traceback; the prompt tells where one is."""
-    out, prompts = talk(
+    """There is no traceback, and the prompt shows the state."""
+    out, prompts = type_lines(
         connection,
         monkeypatch,
         "SELECT * FROM absent;",
@@ -191,22 +195,24 @@ def test_at_a_terminal_an_error_is_told_and_it_goes_on(
     assert count(connection) == 2
 
 
-def test_control_d_leaves(connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As everywhere."""
-    _out, prompts = talk(connection, monkeypatch)
+def test_control_d_ends_the_shell(connection: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in other shells."""
+    _out, prompts = type_lines(connection, monkeypatch)
     assert prompts == ["d1> "]
 
 
-def test_it_runs_single_statements(connection: DatabaseWrapper, capsys: pytest.CaptureFixture[str]) -> None:
-    """`manage.py dbshell -- -c …`; the semicolon may be left out."""
+def test_single_statements_can_be_given_as_arguments(
+    connection: DatabaseWrapper, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`manage.py dbshell -- -c …`; the semicolon is optional."""
     connection.client.runshell(["-c", "UPDATE goods SET price = 1", "--command", ".tables"])
     assert capsys.readouterr().out.splitlines() == ["2 rows changed", "goods"]
     with pytest.raises(CommandError, match="no such column"):
         connection.client.runshell(["-c", "UPDATE goods SET prise = 1"])
 
 
-def test_the_terminal_obeys_nothing_that_is_stored() -> None:
-    """A customer's name may hold what moves the cursor or renames the window."""
+def test_stored_control_characters_do_not_reach_the_terminal() -> None:
+    """A customer's name may contain escape sequences."""
     assert display("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
     assert display(b"\x00\xff") == "x'00ff'"
     assert display("x" * 500) == "x" * 200 + "…"

@@ -1,4 +1,4 @@
-"""Tests run in a database of their own, and never touch another one."""
+"""Tests run in the test database, and never change another one."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,33 +24,33 @@ def connect(url: str, secret: str = "s" * 40, **test: Any) -> DatabaseWrapper:
 
 
 def create(connection: DatabaseWrapper, **options: Any) -> str:
-    """Do what the test runner does before it migrates."""
+    """Create the test database as the test runner does."""
     given = {"verbosity": 0, "autoclobber": True, **options}
     return str(connection.creation._create_test_db(**given))  # type: ignore[attr-defined]
 
 
 def destroy(connection: DatabaseWrapper, name: str) -> None:
-    """Do what it does at the end."""
+    """Destroy it as the test runner does."""
     connection.creation._destroy_test_db(name, 0)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
 def unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let these tests connect to databases of their own."""
+    """Let these tests connect to their own databases."""
     with django_db_blocker.unblock():
         yield
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Run an engine with a shop, and a database for its tests."""
+    """Run an engine with a shop and its test database."""
     with running_engine(["shop", "test_shop"]) as running:
         yield running
 
 
 @pytest.fixture
 def shop(engine: Engine) -> Iterator[DatabaseWrapper]:
-    """Return a connection to the shop, with a customer in it."""
+    """Return a connection to the shop, which must keep its customer."""
     with closing(connect(engine.url("shop"), engine.secret)) as connection, connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS customer")
         cursor.execute("CREATE TABLE customer (name TEXT)")
@@ -62,7 +62,7 @@ def shop(engine: Engine) -> Iterator[DatabaseWrapper]:
 
 @pytest.fixture
 def tests(engine: Engine, shop: DatabaseWrapper) -> Iterator[DatabaseWrapper]:
-    """Return a connection to the test database, with tables of an earlier run that hang together."""
+    """Return a connection to the test database, with tables of an earlier run that reference each other."""
     with closing(connect(engine.url("test_shop"), engine.secret)) as connection:
         connection.reset_database()
         with connection.cursor() as cursor:
@@ -81,7 +81,7 @@ def tests(engine: Engine, shop: DatabaseWrapper) -> Iterator[DatabaseWrapper]:
 
 
 def tables(connection: DatabaseWrapper) -> list[str]:
-    """Return what is in a database."""
+    """Return the tables and views of a database."""
     return connection.introspection.table_names(include_views=True)
 
 
@@ -94,10 +94,10 @@ def tables(connection: DatabaseWrapper) -> list[str]:
         ("d1-rest://account/database", {}, "REST"),
     ],
 )
-def test_it_refuses_what_is_not_a_test_database_before_anything_is_sent(
+def test_a_database_that_is_no_test_database_is_refused_before_any_request(
     url: str, test: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the runner's first look at the settings nor the creation gets further."""
+    """By the runner's first look at the settings, and by the creation."""
 
     def no_request(*_: Any) -> NoReturn:
         pytest.fail("a request was sent")
@@ -111,26 +111,26 @@ def test_it_refuses_what_is_not_a_test_database_before_anything_is_sent(
         destroy(connection, connection.settings_dict["NAME"])
 
 
-def test_it_empties_the_test_database_and_no_other(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
-    """Tables that reference each other, a view and a trigger are no hindrance."""
+def test_only_the_test_database_is_emptied(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
+    """Also with tables that reference each other, a view and a trigger."""
     assert tables(tests) == ["author", "best", "book"]
     assert create(shop) == "test_shop"
     assert tables(tests) == []
     assert shop.settings_dict["NAME"] == "shop"
 
 
-def test_it_can_be_used_a_second_time(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
-    """As a run after a run, and a run after one that was killed."""
+def test_it_can_be_created_a_second_time(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
+    """After a run, and after one that was killed."""
     create(shop)
     destroy(shop, "test_shop")
     create(shop)
     assert tables(tests) == []
 
 
-def test_it_asks_before_it_empties(
+def test_it_asks_before_it_empties_the_database(
     shop: DatabaseWrapper, tests: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unless the runner was told not to ask."""
+    """Unless `--noinput` is given."""
     asked: list[str] = []
 
     def answer(question: str) -> str:
@@ -144,43 +144,43 @@ def test_it_asks_before_it_empties(
     assert "'test_shop', which holds 3 tables" in asked[0]
 
 
-def test_it_asks_nothing_where_nothing_is(
+def test_it_does_not_ask_for_an_empty_database(
     shop: DatabaseWrapper, tests: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first run on a machine begins at once."""
+    """The first run on a machine begins immediately."""
     tests.reset_database()
     monkeypatch.setattr("builtins.input", lambda _question: pytest.fail("a question was asked"))
     create(shop, autoclobber=False)
 
 
-def test_it_keeps_the_database_when_asked_to(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
+def test_keepdb_keeps_the_database(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
     """`--keepdb`."""
     create(shop, keepdb=True)
     assert tables(tests) == ["author", "best", "book"]
 
 
-def test_it_says_how_to_declare_a_database(engine: Engine) -> None:
-    """A test database that the gateway does not know."""
+def test_an_unknown_test_database_is_refused_with_how_to_declare_it(engine: Engine) -> None:
+    """With the command that starts an engine."""
     connection = connect(engine.url("shop"), engine.secret, NAME="test_elsewhere")
     with pytest.raises(ImproperlyConfigured, match=r"python -m \S+\.engine shop test_elsewhere"):
         create(connection)
 
 
-def test_it_destroys_only_what_it_created(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
-    """Also no other database whose name would do."""
+def test_only_a_created_test_database_is_destroyed(shop: DatabaseWrapper, tests: DatabaseWrapper) -> None:
+    """Not another one with an acceptable name."""
     with pytest.raises(ImproperlyConfigured, match="not the database that the tests ran on"):
         destroy(shop, "test_shop")
     assert tables(tests) == ["author", "best", "book"]
 
 
-def test_it_makes_no_copies(shop: DatabaseWrapper) -> None:
-    """A parallel run needs them."""
+def test_clones_are_refused(shop: DatabaseWrapper) -> None:
+    """`--parallel` needs them."""
     with pytest.raises(NotImplementedError, match="an engine of its own"):
         shop.creation.clone_test_db("1", verbosity=0)
 
 
-def test_databases_of_two_hosts_are_not_the_same_one() -> None:
-    """Though they have one name."""
+def test_databases_of_two_hosts_differ() -> None:
+    """Also with the same name."""
     signatures = {
         connect(f"d1://{host}/{name}").creation.test_db_signature()
         for host in ("one.internal", "two.internal")

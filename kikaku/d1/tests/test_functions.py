@@ -1,4 +1,4 @@
-"""Functions, lookups and aggregates on D1's engine give what Django's SQLite backend gives with Python's help."""
+"""Functions, lookups and aggregates on D1's engine give the results of Django's SQLite backend."""
 
 import json
 import math
@@ -41,7 +41,7 @@ lists: Any = {"min_size": 1, "max_size": 30}
 
 
 def column(name: str, field: Any) -> RawSQL:
-    """Return a column of the rows in a test."""
+    """Return an expression for a column."""
     return RawSQL(f'"{name}"', (), field)
 
 
@@ -55,7 +55,7 @@ Ask = Callable[..., list[tuple[Any, ...]]]
 
 @pytest.fixture
 def compiled(d1: DatabaseWrapper) -> Compile:
-    """Return what compiles an expression for D1."""
+    """Return a function that compiles an expression for D1."""
 
     def compile_(expression: Any) -> tuple[str, Any]:
         query = Query(None)  # as Django's Q.check does
@@ -67,7 +67,7 @@ def compiled(d1: DatabaseWrapper) -> Compile:
 
 @pytest.fixture
 def ask(d1: DatabaseWrapper, compiled: Compile) -> Ask:
-    """Return what evaluates expressions over the columns `"x"` and `"y"` of given rows."""
+    """Return a function that evaluates expressions over the columns `"x"` and `"y"` of rows."""
 
     def run(expressions: Sequence[Any], rows: Sequence[Sequence[Any]] = ((None,),)) -> list[tuple[Any, ...]]:
         found = [compiled(one) for one in expressions]
@@ -92,7 +92,7 @@ def ask(d1: DatabaseWrapper, compiled: Compile) -> Ask:
 @many
 @given(rows=st.lists(st.tuples(texts, texts), **lists), length=st.integers(0, 80))
 def test_padding_repeating_and_reversing(ask: Ask, rows: list[tuple[str, str]], length: int) -> None:
-    """By characters, of any script, filled with texts of any length, an empty one too."""
+    """By characters of any script, with fill texts of any length, also empty."""
     found = ask([f.LPad(X, length, Y), f.RPad(X, length, Y), f.Repeat(X, length % 5), f.Reverse(X)], rows)
     assert found == [
         (
@@ -119,13 +119,13 @@ def test_padding_repeating_and_reversing(ask: Ask, rows: list[tuple[str, str]], 
         f.Repeat(Y, m.Value(None)),
     ),
 )
-def test_null_gives_null(ask: Ask, expression: Any) -> None:
-    """Whichever argument it is."""
+def test_a_null_argument_gives_null(ask: Ask, expression: Any) -> None:
+    """For each argument."""
     assert ask([expression], [[None, "long enough"]]) == [(None,)]
 
 
 def test_a_function_of_an_aggregate(ask: Ask) -> None:
-    """The aggregate stays one of the whole query, where the function is written as a subquery too."""
+    """The aggregate stays one of the whole query, also where the function becomes a subquery."""
     largest = m.Max(X)
     rows = [["abc"], ["abd"], ["x"]]
     assert ask([f.Reverse(largest), f.LPad(largest, 3, m.Value("-"))], rows) == [("x", "--x")]
@@ -133,7 +133,7 @@ def test_a_function_of_an_aggregate(ask: Ask) -> None:
 
 @pytest.mark.parametrize("function", (f.MD5, f.SHA1, f.SHA224, f.SHA256, f.SHA384, f.SHA512))
 def test_hashes_are_refused(compiled: Compile, function: Any) -> None:
-    """D1 has none, and SQL can not compute them: said at once, with what to do instead."""
+    """D1 has none, and SQL cannot compute them; the error names an alternative."""
     with pytest.raises(NotSupportedError, match=f"D1 has no {function.__name__} function.*hashlib"):
         compiled(function(X))
 
@@ -145,7 +145,7 @@ def test_regular_expressions_are_refused(compiled: Compile, lookup: Any) -> None
         compiled(lookup(X, "^a"))
 
 
-# ── Numbers, chance and the clock ────────────────────────────────────────────────────────────────────────
+# ── Numbers, random numbers and the current time ─────────────────────────────────────────────────────────
 
 
 @many
@@ -157,7 +157,7 @@ def test_exclusive_or(ask: Ask, rows: list[tuple[int, int]]) -> None:
 
 
 def test_powers_roots_and_signs(ask: Ask) -> None:
-    """D1 permits some functions under one of their names only."""
+    """D1 permits some functions only under one of their names."""
     found = ask(
         [
             *(f.Power(R, 2.0), CombinedExpression(R, m.F.POW, m.Value(0.5), m.FloatField()), f.Ceil(R)),
@@ -171,8 +171,8 @@ def test_powers_roots_and_signs(ask: Ask) -> None:
     assert ask([f.Cot(R), f.Power(R, 2.0), f.Ceil(R), f.Sign(R)]) == [(None,) * 4]
 
 
-def test_a_number_stays_one_in_comparisons(ask: Ask) -> None:
-    """Decimals are texts as parameters: what they are compared with must be numeric, or any number is less."""
+def test_numbers_stay_numeric_in_comparisons(ask: Ask) -> None:
+    """A decimal parameter is a text, and any number is less than a text unless the other side is numeric."""
     decimal = column("x", m.DecimalField(max_digits=5, decimal_places=2))
     positive = lookups.GreaterThan(f.Cot(decimal), Decimal("0.5"))
     spread = lookups.GreaterThan(m.Variance(decimal), Decimal("0.5"))
@@ -181,8 +181,8 @@ def test_a_number_stays_one_in_comparisons(ask: Ask) -> None:
     assert ask([spread], [[1], [2]]) == [(0,)]
 
 
-def test_chance(ask: Ask) -> None:
-    """Each row has its own number of [0, 1)."""
+def test_random_numbers(ask: Ask) -> None:
+    """Each row has its own number in [0, 1)."""
     numbers = [number for (number,) in ask([f.Random()], [[n] for n in range(2000)])]
     assert len(set(numbers)) == 2000
     assert min(numbers) >= 0 and max(numbers) < 1
@@ -190,8 +190,8 @@ def test_chance(ask: Ask) -> None:
     assert max(numbers) > 0.99 and min(numbers) < 0.01
 
 
-def test_the_clock_is_a_literal(d1: DatabaseWrapper, compiled: Compile, ask: Ask) -> None:
-    """One moment for the whole statement, in UTC, as SQLite writes it; in the schema the clock stays a function."""
+def test_the_current_time_is_a_literal(d1: DatabaseWrapper, compiled: Compile, ask: Ask) -> None:
+    """The same in the whole statement, in UTC, in SQLite's format; in the schema it stays a function."""
     sql, (text,) = compiled(f.Now())
     assert sql == "%s"
     assert abs(datetime.fromisoformat(text).replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(seconds=5)
@@ -230,8 +230,8 @@ SPREADS: tuple[tuple[Any, Callable[[Any], float], int], ...] = (
         ),
     )
 )
-def test_spread(ask: Ask, values: list[float]) -> None:
-    """Deviation and variance, of numbers that lie close together far from zero as well."""
+def test_deviation_and_variance(ask: Ask, values: list[float]) -> None:
+    """Also of numbers that are close together and far from zero."""
     found = ask([make(R) for make, _exact, _least in SPREADS], [[value] for value in values])
     largest = max(abs(value) for value in values)
     for one, (_make, exact, least) in zip(found[0], SPREADS, strict=True):
@@ -241,8 +241,8 @@ def test_spread(ask: Ask, values: list[float]) -> None:
             assert one == pytest.approx(exact(values), rel=1e-9, abs=largest * 1e-12)
 
 
-def test_spread_of_a_part(ask: Ask) -> None:
-    """Of what a filter lets through; of each value once; of nothing; NULL does not count."""
+def test_deviation_and_variance_with_a_filter(ask: Ask) -> None:
+    """Also without any value; NULL does not count."""
     rows = [[1], [1], [4], [None], [100]]
     few = m.Q(lookups.LessThan(N, 50))
     assert ask([m.Variance(N, filter=few), m.Count(N)], rows) == [(2.0, 4)]
@@ -250,7 +250,7 @@ def test_spread_of_a_part(ask: Ask) -> None:
     assert ask([m.StdDev(N, filter=nothing), m.StdDev(N, filter=nothing, default=0.0)], rows) == [(None, 0.0)]
 
 
-def test_spread_over_a_window_is_refused(compiled: Compile) -> None:
+def test_deviation_over_a_window_is_refused(compiled: Compile) -> None:
     """A subquery cannot be a window function."""
     with pytest.raises(NotSupportedError, match="StdDev cannot be a window function"):
         compiled(m.Window(m.StdDev(N)))
@@ -272,7 +272,7 @@ letters = st.text("aAbBäÄ%_\\'企 ", max_size=4)
 
 
 def like(text: Any, pattern: str) -> Any:
-    """Return what LIKE says of a text, with a pattern of any length: Python's SQLite has no limit of 50 bytes."""
+    """Return a text and the escaped pattern, of any length, for LIKE in Python's SQLite."""
     escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return text, escaped
 
@@ -283,33 +283,33 @@ def like(text: Any, pattern: str) -> Any:
     long=st.sampled_from(("", "Xyä" * 20)),
 )
 def test_patterns(ask: Ask, rows: list[tuple[Any, str]], long: str) -> None:
-    """As LIKE has it, ASCII's case aside: patterns too long for D1's LIKE, and those that a column holds."""
+    """As LIKE, which ignores the case of ASCII: patterns too long for D1's LIKE, and patterns in a column."""
     rows = [(f"{text}{long}" if isinstance(text, str) and long else text, sought) for text, sought in rows]
-    with closing(sqlite3.connect(":memory:")) as judge:
+    with closing(sqlite3.connect(":memory:")) as local:
         for lookup, shape in PATTERNS.items():
             written = []
             for text, sought in rows:
                 pattern = shape.format(like(text, sought)[1])
-                written += judge.execute("SELECT ? LIKE ? ESCAPE '\\'", (text, pattern)).fetchall()
+                written += local.execute("SELECT ? LIKE ? ESCAPE '\\'", (text, pattern)).fetchall()
             assert ask([lookup(X, Y)], rows) == written, lookup
             sought = f"{rows[0][1]}{long}"  # one for all rows
             pattern = shape.format(like(None, sought)[1])
             literal = [
-                judge.execute("SELECT ? LIKE ? ESCAPE '\\'", (text, pattern)).fetchone()
+                local.execute("SELECT ? LIKE ? ESCAPE '\\'", (text, pattern)).fetchone()
                 for text, _sought in rows
             ]
             assert ask([lookup(X, sought)], rows) == literal, lookup
 
 
 def test_short_patterns_stay_like(compiled: Compile) -> None:
-    """Up to 50 bytes a pattern is LIKE's, which is quicker."""
+    """Up to 50 bytes LIKE is used, which is faster."""
     fits = "企" * ((MAX_LIKE_BYTES - 2) // 3)
     assert compiled(lookups.Contains(X, fits)) == ("(\"x\") LIKE %s ESCAPE '\\'", (f"%{fits}%",))
     assert compiled(lookups.Contains(X, f"{fits}企")) == ('instr(lower(("x")),lower(%s))>0', (f"{fits}企",))
 
 
 def test_patterns_in_json(ask: Ask) -> None:
-    """The lookups of a key's value are rewritten like those of a field."""
+    """Lookups of a key's value are rewritten like those of a field."""
     word = "long" * 20
     document = column("x", m.JSONField())
     rows = [[json.dumps({"a": f"A{word.upper()}"})], [json.dumps({"b": 1})]]
@@ -328,7 +328,7 @@ def test_patterns_in_json(ask: Ask) -> None:
 
 @pytest.mark.parametrize("make", (int, str))
 def test_many_values(ask: Ask, compiled: Compile, make: Any) -> None:
-    """Thousands of values in one list, exact to 64 bits, of which NULL is no member."""
+    """Thousands of values in one list, exact to 64 bits; NULL never matches."""
     field = m.BigIntegerField() if make is int else m.TextField()
     x = column("x", field)
     listed = [make(value) for value in (*range(20_000), 2**53 + 1, 2**63 - 1, -(2**63))]
@@ -344,8 +344,8 @@ def test_many_values(ask: Ask, compiled: Compile, make: Any) -> None:
     assert found == [(*((value in listed, value not in listed)),) for value in sought] + [(None, None)]
 
 
-def test_lists_that_stay_lists(compiled: Compile) -> None:
-    """Few values, and those that JSON does not hold exactly."""
+def test_in_lists_that_stay_literals(compiled: Compile) -> None:
+    """Few values, and those that JSON does not keep exactly."""
     assert compiled(lookups.In(N, range(MAX_IN_LITERALS)))[0].count("%s") == MAX_IN_LITERALS
     assert (
         compiled(lookups.In(R, [n + 0.1 for n in range(MAX_IN_LITERALS + 1)]))[0].count("%s")
@@ -361,7 +361,7 @@ def test_lists_that_stay_lists(compiled: Compile) -> None:
 
 @pytest.mark.parametrize("connector", (AND, OR))
 def test_many_conditions(ask: Ask, compiled: Compile, connector: str) -> None:
-    """2,000 of them, in a tree whose depth D1 takes."""
+    """2,000 of them, in a tree whose depth D1 accepts."""
     exact = lookups.Exact if connector == OR else lookups.LessThan
     for negated in (False, True):
         children: list[Any] = [exact(N, number) for number in range(1, 2001)]
@@ -375,7 +375,7 @@ def test_many_conditions(ask: Ask, compiled: Compile, connector: str) -> None:
 
 
 def test_many_arguments(ask: Ask) -> None:
-    """Of one function D1 takes 32."""
+    """D1 takes 32 for one function."""
     numbers = [m.Value(n, m.IntegerField()) for n in (*range(40, 100), *range(40))]
     nothing = [m.Value(None, m.IntegerField())] * 100
     (found,) = ask(
@@ -400,18 +400,18 @@ def test_many_arguments(ask: Ask) -> None:
 
 
 def test_many_texts(ask: Ask) -> None:
-    """Joined, where NULL is the empty text."""
+    """Joined, with NULL as the empty text."""
     parts = [m.Value(f"{n},") for n in range(150)]
     assert ask([f.Concat(*parts, X, output_field=m.TextField())], [[None]]) == [
         ("".join(p.value for p in parts),)
     ]
 
 
-# ── Sizes, texts for people, flush ───────────────────────────────────────────────────────────────────────
+# ── Sizes, SQL for debugging, flush ──────────────────────────────────────────────────────────────────────
 
 
 class Thing(m.Model):
-    """Has values of every size."""
+    """A model with values of every size."""
 
     name = m.TextField()
     note = m.TextField()
@@ -442,7 +442,7 @@ things = st.builds(
 @settings(many, max_examples=25)
 @given(objects=st.lists(things, max_size=40), times=st.integers(1, 60))
 def test_batches_fit(d1: DatabaseWrapper, objects: list[Thing], times: int) -> None:
-    """Every batch of an INSERT and of an UPDATE stays below D1's limits, wherever it is cut."""
+    """Every batch stays below D1's limits."""
     objects = objects * times
     fields = [field for field in Thing._meta.concrete_fields if not field.primary_key]
     size = d1.ops.bulk_batch_size(fields, objects)
@@ -458,7 +458,7 @@ def test_batches_fit(d1: DatabaseWrapper, objects: list[Thing], times: int) -> N
 
 
 def test_batches_are_large(d1: DatabaseWrapper) -> None:
-    """A thousand short rows are one statement; an estimate too careful would cost round trips."""
+    """A thousand short rows are one statement: too careful an estimate would cost round trips."""
     short = [Thing(name=f"thing {n}", note="", number=n, weight=1.5, facts={}, blob=b"") for n in range(5000)]
     names = ["name", "number"]
     assert d1.ops.bulk_batch_size(names, short) >= 2000
@@ -469,8 +469,8 @@ def test_batches_are_large(d1: DatabaseWrapper) -> None:
     assert d1.ops.bulk_batch_size(["pk"], range(100)) == 100
 
 
-def test_estimates_ask_no_database(d1: DatabaseWrapper) -> None:
-    """A name may be that of a relation, which would be fetched for each object."""
+def test_estimates_run_no_query(d1: DatabaseWrapper) -> None:
+    """An attribute may be a relation, which would be fetched for each object."""
 
     class Asks(SimpleNamespace):
         @property
@@ -480,19 +480,23 @@ def test_estimates_ask_no_database(d1: DatabaseWrapper) -> None:
     assert d1.ops.bulk_batch_size(["parent"], [Asks(), Asks()]) == 2
 
 
-def test_the_last_query_is_told(d1: DatabaseWrapper) -> None:
-    """With its values written in, also many and long ones."""
-    tell = d1.ops.last_executed_query
-    assert tell(None, "SELECT %s, %s, '%%'", ["it's", None]) == "SELECT 'it''s', NULL, '%'"
-    assert tell(None, "SELECT %(a)s", {"a": 2**62}) == f"SELECT {2**62}"
-    assert tell(None, "SELECT '%'", None) == "SELECT '%'"
-    assert tell(None, "SELECT " + ",".join(["%s"] * 2000), ["x" * 2000] * 2000).count("x") == 2000 * 2000
+def test_the_last_query_has_its_values(d1: DatabaseWrapper) -> None:
+    """Also many and long ones."""
+    sql_with_values = d1.ops.last_executed_query
+    assert sql_with_values(None, "SELECT %s, %s, '%%'", ["it's", None]) == "SELECT 'it''s', NULL, '%'"
+    assert sql_with_values(None, "SELECT %(a)s", {"a": 2**62}) == f"SELECT {2**62}"
+    assert sql_with_values(None, "SELECT '%'", None) == "SELECT '%'"
+    assert (
+        sql_with_values(None, "SELECT " + ",".join(["%s"] * 2000), ["x" * 2000] * 2000).count("x")
+        == 2000 * 2000
+    )
 
 
 TABLES = (
     "CREATE TABLE grand (id integer PRIMARY KEY AUTOINCREMENT)",
     "CREATE TABLE parent (id integer PRIMARY KEY, g integer REFERENCES grand (id))",
-    "CREATE TABLE child (id integer PRIMARY KEY, p integer REFERENCES parent (id), me integer REFERENCES child (id))",
+    "CREATE TABLE child (id integer PRIMARY KEY, p integer REFERENCES parent (id), me integer REFERENCES "
+    "child (id))",
     "CREATE TABLE alone (id integer PRIMARY KEY)",
     "CREATE TABLE egg (id integer PRIMARY KEY, hen integer REFERENCES hen (id))",
     "CREATE TABLE hen (id integer PRIMARY KEY, egg integer REFERENCES egg (id))",
@@ -524,7 +528,7 @@ def counts(d1: DatabaseWrapper) -> list[int]:
 
 
 def test_flush_empties_children_first(family: DatabaseWrapper) -> None:
-    """Foreign keys are checked at once; a ring is emptied too."""
+    """Foreign keys are checked immediately; tables in a cycle are emptied as well."""
     flush = family.ops.sql_flush(no_style(), ["grand", "parent", "child", "egg", "hen"], reset_sequences=True)
     assert [sql.split('"')[1] for sql in flush if sql.startswith("DELETE")][:3] == [
         "child",
@@ -540,7 +544,7 @@ def test_flush_empties_children_first(family: DatabaseWrapper) -> None:
 
 
 def test_flush_cascades(family: DatabaseWrapper) -> None:
-    """To all that reference a table, over any number of steps."""
+    """To all tables that reference a table, directly or not."""
     ops: Any = family.ops
     ops.execute_sql_flush(ops.sql_flush(no_style(), ["grand"], allow_cascade=True))
     assert counts(family) == [0, 0, 0, 1, 1, 1]
@@ -550,7 +554,7 @@ def test_flush_cascades(family: DatabaseWrapper) -> None:
 
 
 def test_expressions_in_the_schema(d1: DatabaseWrapper) -> None:
-    """Indexes, checks and generated columns can hold no subquery: on a plain column none is written."""
+    """Indexes, checks and generated columns cannot contain a subquery: for a plain column there is none."""
     ops = d1.ops
     year, _ = ops.date_extract_sql("year", '"day"', ())
     hour, _ = ops.datetime_extract_sql("hour", '"at"', (), None)

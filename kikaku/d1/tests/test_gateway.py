@@ -1,4 +1,4 @@
-"""The gateway in front of D1 (`gateway.js`), on Cloudflare's own engine: whom it lets in, what it takes, what it gives."""
+"""The gateway in front of D1 (`gateway.js`), on Cloudflare's engine: authorization, requests, answers."""
 
 import base64
 import json
@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from ..engine import FOLDER, GATEWAY_JS, Engine, node_and_npm
 from ..testing.engine import GatewayClient, need_engine, running_engine
 
-MARK = "geheim"  # in everything that must not come back or be logged
+SECRET_WORD = "geheim"  # in everything that must not be repeated or logged
 MEGABYTE = 1024 * 1024
-# every word that a refusal of the shape may say
+# every error text for a malformed body
 SHAPE_REASONS = {
     "body is not UTF-8",
     "body is not JSON",
@@ -38,16 +38,16 @@ SHAPE_REASONS = {
 
 @pytest.fixture
 def table(gateway: GatewayClient) -> str:
-    """Make a table with a unique column `a` and return its name."""
+    """Create a table with a unique column `a` and return its name."""
     name = f"t_{uuid.uuid4().hex}"
     gateway.run(f"CREATE TABLE {name} (id integer PRIMARY KEY AUTOINCREMENT, a UNIQUE)")
     return name
 
 
-# ── Who is let in ────────────────────────────────────────────────────────────────────────────────────────
+# ── Authorization ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_right_secret_opens(gateway: GatewayClient) -> None:
+def test_the_right_secret_is_accepted(gateway: GatewayClient) -> None:
     assert gateway.ask({"batch": [["SELECT 1"]]}) == (
         200,
         {"results": [{"rows": [[1]], "read": 0, "written": 0}]},
@@ -68,7 +68,7 @@ def test_the_right_secret_opens(gateway: GatewayClient) -> None:
         "Basic {right}",
     ],
 )
-def test_without_the_secret_nothing_opens(gateway: GatewayClient, authorization: str | None) -> None:
+def test_any_other_authorization_is_refused(gateway: GatewayClient, authorization: str | None) -> None:
     right = gateway.engine.secret
     headers = (
         {}
@@ -84,8 +84,8 @@ def test_without_the_secret_nothing_opens(gateway: GatewayClient, authorization:
         assert answer == (401, {"error": "wrong or missing secret"})
 
 
-def test_a_gateway_without_a_good_secret_lets_nobody_in(tmp_path: Path) -> None:
-    """In Node: our engine refuses to start so."""
+def test_a_gateway_without_a_good_secret_refuses_every_request(tmp_path: Path) -> None:
+    """Run in Node, because the engine refuses to start this way."""
     calls = tmp_path / "calls.mjs"
     calls.write_text(
         f"""
@@ -94,7 +94,8 @@ def test_a_gateway_without_a_good_secret_lets_nobody_in(tmp_path: Path) -> None:
         const answers = [];
         for (const secret of [undefined, "", "short", "x".repeat(31), 5]) {{
           const headers = {{ Authorization: `Bearer ${{secret}}` }};
-          const request = new Request("http://d1.internal/v1/db", {{ method: "POST", headers, body: "{{}}" }});
+          const options = {{ method: "POST", headers, body: "{{}}" }};
+          const request = new Request("http://d1.internal/v1/db", options);
           const answer = await handle(request, {{ db, D1_GATEWAY_SECRET: secret }});
           answers.push([answer.status, await answer.json()]);
         }}
@@ -126,7 +127,7 @@ def test_the_engine_does_not_start_with_a_weak_secret(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "name", ["third", "D1_GATEWAY_SECRET", "constructor", "__proto__", "toString", "hasOwnProperty"]
 )
-def test_what_is_no_database_is_not_found(gateway: GatewayClient, name: str) -> None:
+def test_a_binding_that_is_no_database_is_not_found(gateway: GatewayClient, name: str) -> None:
     answer = gateway.ask({"batch": [["SELECT 1"]]}, path=f"/v1/{name}")
     assert answer == (404, {"error": "no such database"})
 
@@ -145,7 +146,7 @@ def test_other_methods_are_refused(gateway: GatewayClient, method: str) -> None:
     assert answer == (405, {"error": "only POST"})
 
 
-def test_databases_are_apart(gateway: GatewayClient, table: str) -> None:
+def test_databases_are_separate(gateway: GatewayClient, table: str) -> None:
     answer = gateway.ask({"raw": [f"SELECT * FROM {table}"]}, path="/v1/second")
     assert answer == (422, {"error": f"D1_ERROR: no such table: {table}: SQLITE_ERROR"})
 
@@ -154,17 +155,17 @@ def test_databases_are_apart(gateway: GatewayClient, table: str) -> None:
 
 
 def padded(size: int) -> bytes:
-    """Return a good body of that many bytes."""
+    """Return a valid body of that many bytes."""
     body = b'{"raw": ["SELECT 1"]}'
     return body + b" " * (size - len(body))
 
 
-def test_a_body_of_eight_megabytes_is_taken_and_a_longer_one_is_not(gateway: GatewayClient) -> None:
+def test_a_body_of_eight_megabytes_is_accepted_and_a_longer_one_is_not(gateway: GatewayClient) -> None:
     assert gateway.send(padded(8 * MEGABYTE)) == (200, {"columns": ["1"], "rows": [[1]]})
     assert gateway.send(padded(8 * MEGABYTE + 1)) == (413, {"error": "body too large"})
 
 
-def test_a_much_longer_body_is_refused_before_it_comes(engine: Engine) -> None:
+def test_a_much_longer_body_is_refused_before_it_is_read(engine: Engine) -> None:
     connection = HTTPConnection(engine.address, timeout=30)
     connection.putrequest("POST", "/v1/first")
     connection.putheader("Authorization", f"Bearer {engine.secret}")
@@ -174,7 +175,7 @@ def test_a_much_longer_body_is_refused_before_it_comes(engine: Engine) -> None:
     assert (answer.status, json.load(answer)) == (413, {"error": "body too large"})
 
 
-def test_a_body_that_tells_no_length_is_counted(engine: Engine) -> None:
+def test_a_body_without_a_length_is_counted(engine: Engine) -> None:
     headers = {"Authorization": f"Bearer {engine.secret}"}
     for size, expected in ((8 * MEGABYTE, 200), (8 * MEGABYTE + 1, 413), (32 * MEGABYTE, 413)):
         body = padded(size)
@@ -221,7 +222,7 @@ def test_a_body_that_tells_no_length_is_counted(engine: Engine) -> None:
         (b'{"raw": ["SELECT ?", [{"blob": "*"}]]}', "blob is not base64"),
     ],
 )
-def test_a_wrong_body_is_told_why(gateway: GatewayClient, body: bytes, reason: str) -> None:
+def test_a_wrong_body_is_refused_with_the_reason(gateway: GatewayClient, body: bytes, reason: str) -> None:
     assert gateway.send(body) == (400, {"error": reason})
 
 
@@ -231,12 +232,12 @@ def test_nothing_runs_when_a_later_statement_is_malformed(gateway: GatewayClient
     assert gateway.run(f"SELECT count(*) FROM {table}") == [[[0]]]
 
 
-texts = st.text(max_size=8).map(lambda text: MARK + text)  # never SQL
+texts = st.text(max_size=8).map(lambda text: SECRET_WORD + text)  # never SQL
 values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["batch", "raw", "blob", MARK]), inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["batch", "raw", "blob", SECRET_WORD]), inner, max_size=3)
     ),
     max_leaves=12,
 )
@@ -250,17 +251,17 @@ bodies = (
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies)
-def test_whatever_is_sent_the_answer_repeats_nothing_of_it(gateway: GatewayClient, body: Any) -> None:
+def test_an_answer_repeats_nothing_of_the_request(gateway: GatewayClient, body: Any) -> None:
     status, answer = gateway.ask(body)
     if status == 400:
         assert set(answer) == {"error"} and answer["error"] in SHAPE_REASONS
-    else:  # a good shape: SQLite itself says that this is no SQL
+    else:  # well-formed: SQLite itself refuses it as no SQL
         assert status == 422
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=60))
-def test_bytes_without_meaning_are_refused(gateway: GatewayClient, body: bytes) -> None:
+def test_random_bytes_are_refused(gateway: GatewayClient, body: bytes) -> None:
     status, answer = gateway.send(body)
     assert status == 400 and answer["error"] in SHAPE_REASONS
 
@@ -276,21 +277,21 @@ def test_bytes_without_meaning_are_refused(gateway: GatewayClient, body: bytes) 
         ("a\0b", "text", "610062"),
         ("😀", "text", "F09F9880"),
         ("\ufeff\u2028", "text", "EFBBBFE280A8"),
-        (2, "real", "322E30"),  # JavaScript knows no integers
+        (2, "real", "322E30"),  # JavaScript has no integers
         (1.5, "real", "312E35"),
         (-0.1, "real", "2D302E31"),
         ({"blob": ""}, "blob", ""),
         ({"blob": base64.b64encode(bytes(range(256))).decode()}, "blob", bytes(range(256)).hex().upper()),
     ],
 )
-def test_parameters_arrive_as_what_they_are(
+def test_parameters_arrive_with_their_types(
     gateway: GatewayClient, value: Any, kind: str, in_hex: str
 ) -> None:
     found = gateway.run(["SELECT typeof(?1) AS a, hex(?1) AS b", [value]])
     assert found == [[[kind, in_hex]]]
 
 
-def test_cells_come_back_as_what_they_are(gateway: GatewayClient) -> None:
+def test_cells_are_returned_with_their_types(gateway: GatewayClient) -> None:
     blob = bytes(range(256)) * 300
     sql = "SELECT NULL a, 7 b, 1.5 c, '日本' d, x'' e, ? f"
     row = [None, 7, 1.5, "日本", {"blob": ""}, {"blob": base64.b64encode(blob).decode()}]
@@ -304,19 +305,19 @@ def test_floats_are_bound_and_read_exactly(gateway: GatewayClient) -> None:
         assert gateway.run(["SELECT ? a", [number]]) == [[[number]]]
 
 
-def test_raw_names_columns_twice_and_without_rows(gateway: GatewayClient, table: str) -> None:
+def test_raw_returns_equal_column_names_also_without_rows(gateway: GatewayClient, table: str) -> None:
     assert gateway.ask({"raw": ["SELECT 1 a, 2 a"]}) == (200, {"columns": ["a", "a"], "rows": [[1, 2]]})
     answer = gateway.ask({"raw": [f"SELECT a, a, id FROM {table}"]})
     assert answer == (200, {"columns": ["a", "a", "id"], "rows": []})
 
 
-def test_a_batch_needs_names_that_are_its_own_and_no_numbers(gateway: GatewayClient) -> None:
-    """D1's batch gives objects: what the backend must know of them."""
+def test_a_batch_needs_unique_column_names_that_are_no_numbers(gateway: GatewayClient) -> None:
+    """D1's batch returns objects; the backend relies on how."""
     assert gateway.run("SELECT 'x' AS a, 'y' AS a, 'z' AS b, 5") == [[[5, "y", "z"]]]
     assert gateway.ask({"raw": ["SELECT 'x' AS a, 'y' AS a, 'z' AS b, 5"]})[1]["rows"] == [["x", "y", "z", 5]]
 
 
-def test_a_batch_tells_rows_read_and_written(gateway: GatewayClient, table: str) -> None:
+def test_a_batch_reports_rows_read_and_written(gateway: GatewayClient, table: str) -> None:
     status, answer = gateway.ask(
         {"batch": [[f"INSERT INTO {table} (a) VALUES (1), (2)"], [f"SELECT id, a FROM {table} ORDER BY id"]]}
     )
@@ -329,7 +330,7 @@ def test_a_batch_tells_rows_read_and_written(gateway: GatewayClient, table: str)
 # ── Atomicity ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_batch_is_all_or_nothing(gateway: GatewayClient, table: str) -> None:
+def test_a_batch_is_atomic(gateway: GatewayClient, table: str) -> None:
     gateway.run(f"INSERT INTO {table} (a) VALUES (1)")
     text = gateway.refused(
         f"INSERT INTO {table} (a) VALUES (2)",
@@ -342,7 +343,7 @@ def test_a_batch_is_all_or_nothing(gateway: GatewayClient, table: str) -> None:
     assert "no such table" in gateway.refused(f"SELECT * FROM {table}_more")
 
 
-def test_statements_joined_in_one_element_are_all_or_nothing_too(gateway: GatewayClient, table: str) -> None:
+def test_statements_joined_in_one_element_are_atomic(gateway: GatewayClient, table: str) -> None:
     joined = "; ".join(f"INSERT INTO {table} (a) VALUES ({number})" for number in (1, 2, 2))
     assert "UNIQUE constraint failed" in gateway.refused(joined)
     assert gateway.run(f"SELECT count(*) FROM {table}") == [[[0]]]
@@ -355,64 +356,69 @@ def test_parameters_of_joined_statements_belong_to_the_last(gateway: GatewayClie
     assert gateway.run(f"SELECT a FROM {table} ORDER BY id") == [[[1], ["last"]]]
 
 
-def test_an_aborted_batch_carries_its_rows_in_full_and_changes_nothing(
+def test_an_aborted_batch_carries_its_rows_completely_and_changes_nothing(
     gateway: GatewayClient, table: str
 ) -> None:
-    """What the backend's reads within a transaction stand on."""
+    """The backend's reads within a transaction rely on this."""
     gateway.run(
-        f"CREATE TABLE {table}_peek (payload)",
-        f"CREATE TRIGGER {table}_abort BEFORE INSERT ON {table}_peek BEGIN SELECT RAISE(ABORT, NEW.payload); END",
+        f"CREATE TABLE {table}_probe (payload)",
+        f"CREATE TRIGGER {table}_abort BEFORE INSERT ON {table}_probe BEGIN SELECT RAISE(ABORT, "
+        "NEW.payload); END",
     )
-    peek = f"INSERT INTO {table}_peek (payload) WITH q(c0) AS (SELECT a FROM {table}) SELECT json_group_array(json_array(c0)) FROM q"
-    text = gateway.refused([f"INSERT INTO {table} (a) VALUES (?)", ["新: SQLITE_CONSTRAINT\n😀"]], peek)
+    probe = (
+        f"INSERT INTO {table}_probe (payload) WITH q(c0) AS (SELECT a FROM {table}) "
+        "SELECT json_group_array(json_array(c0)) FROM q"
+    )
+    text = gateway.refused([f"INSERT INTO {table} (a) VALUES (?)", ["新: SQLITE_CONSTRAINT\n😀"]], probe)
     payload, _end = json.JSONDecoder().raw_decode(text.removeprefix("D1_ERROR: "))
     assert payload == [["新: SQLITE_CONSTRAINT\n😀"]]
     assert gateway.run(f"SELECT count(*) FROM {table}") == [[[0]]]
 
     for size in (1_000_000, 2_000_000):
         text = gateway.refused(
-            f"INSERT INTO {table}_peek SELECT replace(hex(zeroblob({size // 2})), '0', 'y')"
+            f"INSERT INTO {table}_probe SELECT replace(hex(zeroblob({size // 2})), '0', 'y')"
         )
         assert text.removeprefix("D1_ERROR: ").partition(":")[0] == "y" * size
 
 
-# ── NoAnswer ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── Logs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_is_written_when_statements_with_values_fail(gateway: GatewayClient, table: str) -> None:
+def test_nothing_is_logged_when_statements_fail(gateway: GatewayClient, table: str) -> None:
     before = gateway.engine.output.read_bytes()
     gateway.run(
-        f"CREATE TABLE {table}_peek (payload)",
-        f"CREATE TRIGGER {table}_abort BEFORE INSERT ON {table}_peek BEGIN SELECT RAISE(ABORT, NEW.payload); END",
-        [f"INSERT INTO {table} (a) VALUES (?)", [MARK]],
+        f"CREATE TABLE {table}_probe (payload)",
+        f"CREATE TRIGGER {table}_abort BEFORE INSERT ON {table}_probe BEGIN SELECT RAISE(ABORT, "
+        "NEW.payload); END",
+        [f"INSERT INTO {table} (a) VALUES (?)", [SECRET_WORD]],
     )
     failing: list[Any] = [
-        [f"INSERT INTO {table} (a) VALUES (?)", [MARK]],
-        f"INSERT INTO {table} (a) VALUES ('{MARK}')",
-        [f"INSERT INTO {table}_peek VALUES (?)", [MARK * 10_000]],
-        f"SELECT '{MARK}' FROM nothing",
-        f"SELECT {MARK}",
-        ["SELECT ?, ?", [MARK]],
-        ["SELECT 1", [MARK]],
-        f"-- {MARK}",
-        f"BEGIN; SELECT '{MARK}'",
+        [f"INSERT INTO {table} (a) VALUES (?)", [SECRET_WORD]],
+        f"INSERT INTO {table} (a) VALUES ('{SECRET_WORD}')",
+        [f"INSERT INTO {table}_probe VALUES (?)", [SECRET_WORD * 10_000]],
+        f"SELECT '{SECRET_WORD}' FROM nothing",
+        f"SELECT {SECRET_WORD}",
+        ["SELECT ?, ?", [SECRET_WORD]],
+        ["SELECT 1", [SECRET_WORD]],
+        f"-- {SECRET_WORD}",
+        f"BEGIN; SELECT '{SECRET_WORD}'",
     ]
     for statement in failing:
         gateway.refused(statement)
         status, _ = gateway.ask({"raw": [statement] if isinstance(statement, str) else statement})
         assert status == 422
-    gateway.ask({"raw": [MARK, [None]]})
-    gateway.ask({"batch": [[f"SELECT '{MARK}'"]]}, path=f"/v1/{MARK}")
-    gateway.send(MARK.encode(), headers={"Authorization": f"Bearer {MARK}"})
-    time.sleep(0.5)  # what would be written comes from other processes
+    gateway.ask({"raw": [SECRET_WORD, [None]]})
+    gateway.ask({"batch": [[f"SELECT '{SECRET_WORD}'"]]}, path=f"/v1/{SECRET_WORD}")
+    gateway.send(SECRET_WORD.encode(), headers={"Authorization": f"Bearer {SECRET_WORD}"})
+    time.sleep(0.5)  # other processes would write it
     assert gateway.engine.output.read_bytes() == before
 
 
 # ── The engine ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs (Linux)."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs (Linux)."""
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -420,29 +426,29 @@ def alive(pid: int) -> bool:
 
 
 def processes_of(pid: int) -> list[int]:
-    """Return a process and its children (Linux)."""
+    """Return the ids of a process and its children (Linux)."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *map(int, children)]
 
 
 def wait_until_gone(pids: list[int]) -> list[int]:
-    """Wait up to ten seconds; returns those that still run."""
+    """Wait up to ten seconds, and return the processes that still run."""
     for _try in range(200):
-        pids = [pid for pid in pids if alive(pid)]
+        pids = [pid for pid in pids if is_alive(pid)]
         if not pids:
             break
         time.sleep(0.05)
     return pids
 
 
-def test_it_keeps_its_data_where_it_is_told_to(tmp_path: Path) -> None:
+def test_data_persists_in_a_folder(tmp_path: Path) -> None:
     with running_engine(["first"], persist=tmp_path) as engine:
         GatewayClient(engine).run("CREATE TABLE kept (a)", "INSERT INTO kept VALUES ('still here')")
     with running_engine(["first"], persist=tmp_path) as engine:
         assert GatewayClient(engine).run("SELECT a FROM kept") == [[["still here"]]]
 
 
-def test_it_ends_when_the_test_fails() -> None:
+def test_the_engine_ends_when_the_test_fails() -> None:
     pids: list[int] = []
     with pytest.raises(ZeroDivisionError), running_engine(["first"]) as engine:
         pids = processes_of(engine.pid)
@@ -452,23 +458,23 @@ def test_it_ends_when_the_test_fails() -> None:
     assert not engine.output.parent.exists()
 
 
-def test_it_ends_when_whoever_started_it_is_killed(engine: Engine) -> None:
+def test_the_engine_ends_when_its_parent_is_killed(engine: Engine) -> None:
     code = (
         f"import sys, time; sys.path[:0] = {sys.path!r}; from {Engine.__module__} import temporary_engine\n"
         "with temporary_engine(['first']) as engine:\n    print(engine.pid, flush=True)\n    time.sleep(60)"
     )
-    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
-        assert starter.stdout is not None
-        pids = processes_of(int(starter.stdout.readline()))
+        assert parent.stdout is not None
+        pids = processes_of(int(parent.stdout.readline()))
         assert len(pids) > 1
     finally:
-        starter.kill()
-        starter.wait()
+        parent.kill()
+        parent.wait()
     assert wait_until_gone(pids) == []
 
 
-def test_it_listens_on_this_machine_alone(engine: Engine) -> None:
+def test_the_engine_listens_on_this_machine_only(engine: Engine) -> None:
     assert engine.address.startswith("127.0.0.1:")
     inodes = {
         str(link.readlink()).removeprefix("socket:[").removesuffix("]")

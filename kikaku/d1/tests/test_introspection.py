@@ -1,4 +1,4 @@
-"""D1's introspection tells what SQLite's backend tells about the same tables."""
+"""D1's introspection returns what SQLite's backend returns for the same tables."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -36,19 +36,19 @@ TABLES = (
     'CREATE VIEW "titles" AS SELECT "id", "title" FROM "book"',
 )
 NAMES = ("author", "book", "two parts", "only_words", "titles")
-QUESTIONS = ("get_relations", "get_primary_key_columns", "get_constraints", "get_sequences")
+METHODS = ("get_relations", "get_primary_key_columns", "get_constraints", "get_sequences")
 
 
 @pytest.fixture(autouse=True)
 def unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let these tests connect to databases of their own."""
+    """Let these tests connect to their own databases."""
     with django_db_blocker.unblock():
         yield
 
 
 @pytest.fixture(scope="module")
 def bound() -> Iterator[DatabaseWrapper]:
-    """Return a connection to a database of this module's own."""
+    """Return a connection to this module's own database."""
     with (
         running_engine(["test_shapes"]) as engine,
         closing(connect(engine.url("test_shapes"), engine.secret)) as connection,
@@ -58,52 +58,52 @@ def bound() -> Iterator[DatabaseWrapper]:
 
 @pytest.fixture
 def d1(bound: DatabaseWrapper) -> DatabaseWrapper:
-    """Return the connection, with nothing in it but what the backend needs."""
+    """Return the connection to the empty database."""
     bound.reset_database()
     return bound
 
 
 @pytest.fixture
 def sqlite(tmp_path: Any) -> Iterator[SQLite]:
-    """Return a connection to a file of SQLite."""
+    """Return a connection to a SQLite file."""
     settings = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "shapes")}}
     with closing(SQLite(connections.configure_settings(settings)["default"], "shapes")) as connection:
-        vars(connection.features)["supports_json_field"] = True  # it would ask through `connections`
+        vars(connection.features)["supports_json_field"] = True  # else it would query through `connections`
         yield connection
 
 
 def make(connection: Any) -> None:
-    """Make the tables."""
+    """Create the tables."""
     with connection.cursor() as cursor:
         for statement in TABLES:
             cursor.execute(statement)
 
 
-def ask(connection: Any, question: str, name: str) -> Any:
-    """Ask something about a table."""
+def ask(connection: Any, method: str, name: str) -> Any:
+    """Call an introspection method for a table."""
     with connection.cursor() as cursor:
-        return getattr(connection.introspection, question)(cursor, name)
+        return getattr(connection.introspection, method)(cursor, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_answers_as_sqlite_does(d1: DatabaseWrapper, sqlite: SQLite, name: str) -> None:
-    """Names in the same order, too: `inspectdb` writes them as they come."""
+def test_it_returns_what_sqlite_returns(d1: DatabaseWrapper, sqlite: SQLite, name: str) -> None:
+    """Also in the same order, which `inspectdb` keeps."""
     make(d1)
     make(sqlite)
-    for question in QUESTIONS:
-        told, expected = ask(d1, question, name), ask(sqlite, question, name)
-        assert told == expected
-        assert list(told) == list(expected)
-    for told, expected in zip(
+    for method in METHODS:
+        found, expected = ask(d1, method, name), ask(sqlite, method, name)
+        assert found == expected
+        assert list(found) == list(expected)
+    for found, expected in zip(
         ask(d1, "get_table_description", name), ask(sqlite, "get_table_description", name), strict=True
     ):
-        # SQLite of this machine may be older, and older ones give a type as it was written
+        # older versions of SQLite return a type as it was written
         lower = {"type_code": expected.type_code.lower()}
-        assert told._replace(type_code=told.type_code.lower()) == expected._replace(**lower)
+        assert found._replace(type_code=found.type_code.lower()) == expected._replace(**lower)
 
 
-def test_it_sees_what_the_block_made_and_nobody_else_does(d1: DatabaseWrapper) -> None:
-    """DDL that was not committed."""
+def test_a_block_sees_tables_that_it_created_and_others_do_not(d1: DatabaseWrapper) -> None:
+    """Before the COMMIT."""
     d1.set_autocommit(False)
     try:
         make(d1)
@@ -116,7 +116,7 @@ def test_it_sees_what_the_block_made_and_nobody_else_does(d1: DatabaseWrapper) -
     assert d1.introspection.table_names() == []
 
 
-def test_it_does_not_list_what_is_not_the_projects(d1: DatabaseWrapper) -> None:
+def test_tables_that_are_not_the_projects_are_not_listed(d1: DatabaseWrapper) -> None:
     """The backend's own tables (`_d1_`), Cloudflare's (`_cf_`) and SQLite's."""
     make(d1)
     d1.set_autocommit(False)
@@ -126,19 +126,19 @@ def test_it_does_not_list_what_is_not_the_projects(d1: DatabaseWrapper) -> None:
     d1.set_autocommit(True)
     with d1.cursor() as cursor:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        there = {name for (name,) in cursor.fetchall()}
+        existing = {name for (name,) in cursor.fetchall()}
         listed = {table.name: table.type for table in d1.introspection.get_table_list(cursor)}
-    assert {"_d1_guard", "_cf_METADATA", "sqlite_sequence"} <= there
+    assert {"_d1_guard", "_cf_METADATA", "sqlite_sequence"} <= existing
     assert listed == {**dict.fromkeys(NAMES, "t"), "titles": "v"}
 
 
-def test_a_question_is_one_round_trip(d1: DatabaseWrapper) -> None:
-    """Each takes milliseconds; SQLite's own way asks once more for each index."""
+def test_a_method_is_one_round_trip(d1: DatabaseWrapper) -> None:
+    """SQLite's backend would run one more query for each index."""
     make(d1)
     assert d1.connection is not None
-    for question in (*QUESTIONS, "get_table_description"):
+    for method in (*METHODS, "get_table_description"):
         before = d1.connection.transport.round_trips
-        ask(d1, question, "book")
+        ask(d1, method, "book")
         assert d1.connection.transport.round_trips == before + 1
 
 

@@ -1,4 +1,4 @@
-"""Changes of the schema on D1: all or nothing, by ALTER TABLE where that is enough, and a rebuilt table loses nothing."""
+"""Schema changes on D1: atomic, by ALTER TABLE where possible, and a rebuilt table loses nothing."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,13 +36,13 @@ FIRST = [
 
 
 def migration(operations: Sequence[Any]) -> migrations.Migration:
-    made: migrations.Migration = type("Migration", (migrations.Migration,), {"operations": list(operations)})(
-        "0001", LABEL
-    )
-    return made
+    instance: migrations.Migration = type(
+        "Migration", (migrations.Migration,), {"operations": list(operations)}
+    )("0001", LABEL)
+    return instance
 
 
-class House:
+class Project:
     """A database whose schema is changed by migrations, as `migrate` applies them."""
 
     def __init__(self, d1: DatabaseWrapper) -> None:
@@ -50,7 +50,7 @@ class House:
         self.state = ProjectState()
 
     def migrate(self, operations: Sequence[Any], *, backwards: bool = False) -> list[str]:
-        """Apply a migration of these operations, or take it back; return the SQL that was run."""
+        """Apply or unapply a migration of these operations; return the SQL that ran."""
         one = migration(operations)
         self.d1.force_debug_cursor = True
         self.d1.queries_log.clear()
@@ -85,30 +85,32 @@ class House:
 
 
 @pytest.fixture
-def house(d1: DatabaseWrapper) -> Iterator[House]:
-    """Return a database with two authors, and their books that point at them and at each other."""
-    house = House(d1)
-    house.migrate(FIRST)
-    house.run(
+def project(d1: DatabaseWrapper) -> Iterator[Project]:
+    """Return a database with two authors, and books that refer to them and to each other."""
+    project = Project(d1)
+    project.migrate(FIRST)
+    project.run(
         f"INSERT INTO {LABEL}_author (name, note) VALUES ('紫式部', NULL), ('O''Neill', 'x'), ('gone', NULL)"
     )
-    house.run(f"DELETE FROM {LABEL}_author WHERE name = 'gone'")
-    house.run(
-        f"INSERT INTO {LABEL}_book (author_id, title, next_id) VALUES (1, '源氏物語', 2), (1, '日記', 1), (2, 'Ile', 3)"
+    project.run(f"DELETE FROM {LABEL}_author WHERE name = 'gone'")
+    project.run(
+        f"INSERT INTO {LABEL}_book (author_id, title, next_id) "
+        "VALUES (1, '源氏物語', 2), (1, '日記', 1), (2, 'Ile', 3)"
     )
-    house.run("CREATE TABLE told (what TEXT)")
-    house.run(
-        f'CREATE TRIGGER telling AFTER UPDATE ON "{LABEL}_author" '
-        "BEGIN INSERT INTO told VALUES ('a; trigger: ' || NEW.\"name\"); END"
+    project.run("CREATE TABLE renamed (what TEXT)")
+    project.run(
+        f'CREATE TRIGGER record_rename AFTER UPDATE ON "{LABEL}_author" '
+        "BEGIN INSERT INTO renamed VALUES ('a; trigger: ' || NEW.\"name\"); END"
     )
-    house.run(
-        f"CREATE TRIGGER keeping BEFORE DELETE ON \"{LABEL}_author\" BEGIN SELECT RAISE(ABORT, 'authors stay'); END"
+    project.run(
+        f'CREATE TRIGGER forbid_delete BEFORE DELETE ON "{LABEL}_author" BEGIN SELECT RAISE(ABORT, '
+        "'authors stay'); END"
     )
-    yield house
+    yield project
 
 
-def made(sql: Sequence[str]) -> list[str]:
-    """Return the statements that change the schema or rows, without what is only asked."""
+def changes(sql: Sequence[str]) -> list[str]:
+    """Return the statements that change the schema or rows."""
     return [one for one in sql if not re.match("SELECT|BEGIN|COMMIT", one)]
 
 
@@ -139,20 +141,20 @@ NATIVE = {
 
 
 @pytest.mark.parametrize(("operation", "sql"), NATIVE.values(), ids=NATIVE)
-def test_it_is_one_alter_table_where_that_is_enough(house: House, operation: Any, sql: str) -> None:
-    assert made(house.migrate([operation])) == [sql]
+def test_one_alter_table_is_used_where_it_is_enough(project: Project, operation: Any, sql: str) -> None:
+    assert changes(project.migrate([operation])) == [sql]
 
 
-def test_what_alter_table_did_can_be_taken_back(house: House) -> None:
-    before, rows = house.schema(), house.rows()
+def test_an_alter_table_can_be_unapplied(project: Project) -> None:
+    before, rows = project.schema(), project.rows()
     for operation in (NATIVE["add a column"][0], NATIVE["rename a column"][0], NATIVE["rename a table"][0]):
-        state = house.state
-        house.migrate([operation])
-        assert house.schema() != before
-        house.state = state
-        house.migrate([operation], backwards=True)
-        assert house.schema() == before
-    assert house.rows() == rows
+        state = project.state
+        project.migrate([operation])
+        assert project.schema() != before
+        project.state = state
+        project.migrate([operation], backwards=True)
+        assert project.schema() == before
+    assert project.rows() == rows
 
 
 # ── Rebuilding ───────────────────────────────────────────────────────────────────────────────────────────
@@ -170,39 +172,39 @@ REBUILT = {
 
 @pytest.mark.parametrize("operation", REBUILT.values(), ids=REBUILT)
 def test_a_rebuilt_table_keeps_rows_references_triggers_and_the_sequence(
-    house: House, operation: Any
+    project: Project, operation: Any
 ) -> None:
-    rows = house.rows()
-    triggers = [one for one in house.schema() if one[0] in ("telling", "keeping")]
-    sql = house.migrate([operation])
+    rows = project.rows()
+    triggers = [one for one in project.schema() if one[0] in ("record_rename", "forbid_delete")]
+    sql = project.migrate([operation])
     assert any(one.startswith('CREATE TABLE "new__') for one in sql)
-    assert house.rows() == rows
-    assert [one for one in house.schema() if one[0] in ("telling", "keeping")] == triggers
-    assert not [name for name, _sql in house.schema() if name.startswith("new__")]
+    assert project.rows() == rows
+    assert [one for one in project.schema() if one[0] in ("record_rename", "forbid_delete")] == triggers
+    assert not [name for name, _sql in project.schema() if name.startswith("new__")]
     with pytest.raises(IntegrityError, match="authors stay"):
-        house.run(f"DELETE FROM {LABEL}_author")
-    house.run(f"UPDATE {LABEL}_author SET name = name || '!' WHERE id = 2")
-    assert house.run("SELECT what FROM told") == [("a; trigger: O'Neill!",)]
+        project.run(f"DELETE FROM {LABEL}_author")
+    project.run(f"UPDATE {LABEL}_author SET name = name || '!' WHERE id = 2")
+    assert project.run("SELECT what FROM renamed") == [("a; trigger: O'Neill!",)]
     with pytest.raises(IntegrityError, match="FOREIGN KEY"):
-        house.run(f"INSERT INTO {LABEL}_book (author_id, title) VALUES (9, 'x')")
-    # the id of the author that was deleted is not given again
-    model = house.state.apps.get_model(LABEL, "Author")
+        project.run(f"INSERT INTO {LABEL}_book (author_id, title) VALUES (9, 'x')")
+    # the id of the deleted author is not given again
+    model = project.state.apps.get_model(LABEL, "Author")
     assert model._default_manager.using("d1").create(name="new", note="y").pk == 4
 
 
-def test_a_table_that_references_itself_is_rebuilt(house: House) -> None:
-    before = house.rows()
-    house.migrate([migrations.AlterField("Book", "title", models.TextField())])
-    assert house.rows() == before
-    assert house.run("SELECT * FROM pragma_foreign_key_check") == []
-    assert any("title" in sql and "INDEX" not in sql for _name, sql in house.schema())
+def test_a_table_that_references_itself_is_rebuilt(project: Project) -> None:
+    before = project.rows()
+    project.migrate([migrations.AlterField("Book", "title", models.TextField())])
+    assert project.rows() == before
+    assert project.run("SELECT * FROM pragma_foreign_key_check") == []
+    assert any("title" in sql and "INDEX" not in sql for _name, sql in project.schema())
 
 
 # ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class Interrupted(Exception):
-    """Ends a migration in its middle."""
+    """Raised in the middle of a migration."""
 
 
 def interrupt(*_: Any) -> None:
@@ -210,14 +212,14 @@ def interrupt(*_: Any) -> None:
 
 
 def fill(apps: Any, editor: Any) -> None:
-    """Write through models, as migrations of data do."""
+    """Write through models, as data migrations do."""
     authors = apps.get_model(LABEL, "Author")._default_manager.using(editor.connection.alias)
     authors.create(name="half")
     assert authors.filter(rank=7).count() == 3
 
 
-def test_an_interrupted_migration_leaves_nothing(house: House) -> None:
-    before, rows = house.schema(), house.rows()
+def test_an_interrupted_migration_changes_nothing(project: Project) -> None:
+    before, rows = project.schema(), project.rows()
     for last in (
         migrations.RunPython(interrupt),
         migrations.RunSQL("INSERT INTO nowhere VALUES (1)"),
@@ -225,7 +227,7 @@ def test_an_interrupted_migration_leaves_nothing(house: House) -> None:
         migrations.AddConstraint("Author", models.CheckConstraint(condition=models.Q(name="x"), name="no")),
     ):
         with pytest.raises((Interrupted, OperationalError, IntegrityError)):
-            house.migrate(
+            project.migrate(
                 [
                     migrations.CreateModel("Extra", [("id", models.AutoField(primary_key=True))]),
                     REBUILT["a column with a default"],
@@ -235,52 +237,54 @@ def test_an_interrupted_migration_leaves_nothing(house: House) -> None:
                     last,
                 ]
             )
-        assert house.schema() == before
-        assert house.rows() == rows
-        assert house.d1.get_autocommit() and not house.d1.in_atomic_block
-        assert house.d1.connection.defer_references is False
+        assert project.schema() == before
+        assert project.rows() == rows
+        assert project.d1.get_autocommit() and not project.d1.in_atomic_block
+        assert project.d1.connection.defer_references is False
 
 
-def test_a_migration_and_its_record_are_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere Django records after the COMMIT, when indexes were put off: who is killed in between is stuck."""
+def test_a_migration_and_its_record_are_one_transaction(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On other engines Django records it after the COMMIT when indexes are deferred."""
     one = migration([*FIRST[1:], NATIVE["add a column"][0]])
-    state, executor = house.state.clone(), MigrationExecutor(house.d1)
-    house.run(f"DROP TABLE {LABEL}_book")
+    state, executor = project.state.clone(), MigrationExecutor(project.d1)
+    project.run(f"DROP TABLE {LABEL}_book")
     state.remove_model(LABEL, "book")
     executor.recorder.ensure_schema()
-    before = house.schema()
+    before = project.schema()
     record = MigrationRecorder.record_applied
     monkeypatch.setattr(MigrationRecorder, "record_applied", interrupt)
     with pytest.raises(Interrupted):
         executor.apply_migration(state.clone(), one)
-    assert house.schema() == before
+    assert project.schema() == before
     monkeypatch.setattr(MigrationRecorder, "record_applied", record)
     executor.apply_migration(state.clone(), one)
-    assert house.run("SELECT app, name FROM django_migrations") == [(LABEL, "0001")]
-    assert len(house.schema()) > len(before)
+    assert project.run("SELECT app, name FROM django_migrations") == [(LABEL, "0001")]
+    assert len(project.schema()) > len(before)
 
 
-def test_a_migration_that_leaves_a_reference_to_nothing_is_refused_as_a_whole(house: House) -> None:
-    before, rows = house.schema(), house.rows()
+def test_a_migration_that_leaves_an_invalid_foreign_key_is_refused_as_a_whole(project: Project) -> None:
+    before, rows = project.schema(), project.rows()
     with pytest.raises(IntegrityError, match="invalid foreign key"):
-        house.migrate(
+        project.migrate(
             [
                 NATIVE["add a column"][0],
                 migrations.RunSQL(f"INSERT INTO {LABEL}_book (author_id, title) VALUES (99, 'x')"),
             ]
         )
-    assert (house.schema(), house.rows()) == (before, rows)
+    assert (project.schema(), project.rows()) == (before, rows)
 
 
-def test_a_row_that_comes_during_a_rebuild_is_not_lost(house: House) -> None:
-    """The copy is made at the commit."""
+def test_a_row_inserted_during_a_rebuild_is_not_lost(project: Project) -> None:
+    """The rows are copied at the COMMIT."""
 
-    def meanwhile(_apps: Any, _editor: Any) -> None:
+    def insert_meanwhile(_apps: Any, _editor: Any) -> None:
         with connections["rival"].cursor() as cursor:
             cursor.execute(f"INSERT INTO {LABEL}_author (name) VALUES ('late')")
 
-    house.migrate([REBUILT["a column with a default"], migrations.RunPython(meanwhile)])
-    assert house.run(f"SELECT name, rank FROM {LABEL}_author ORDER BY id") == [
+    project.migrate([REBUILT["a column with a default"], migrations.RunPython(insert_meanwhile)])
+    assert project.run(f"SELECT name, rank FROM {LABEL}_author ORDER BY id") == [
         ("紫式部", 7),
         ("O'Neill", 7),
         ("late", 7),

@@ -1,4 +1,4 @@
-"""`manage.py d1_selftest`: what it says of a D1 that is as it should be, of one that is not, and of none at all."""
+"""`manage.py d1_selftest` on a correct D1, on one that differs, and without any."""
 
 import json
 import subprocess
@@ -24,19 +24,19 @@ SCRATCH = "_d1_selftest_"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the command said, and its exit status."""
+class CommandResult:
+    """The exit status of the command and what it printed."""
 
     status: int
     out: str
     errors: str
 
     def failed(self) -> list[str]:
-        """Return the names of what does not hold."""
+        """Return the names of the assumptions that do not hold."""
         return [one["name"] for one in json.loads(self.out)["assumptions"] if not one["holds"]]
 
 
-def selftest(database: str = "d1", **options: Any) -> Told:
+def selftest(database: str = "d1", **options: Any) -> CommandResult:
     out, errors = StringIO(), StringIO()
     status = 0
     try:
@@ -47,11 +47,11 @@ def selftest(database: str = "d1", **options: Any) -> Told:
     except SystemExit as end:
         assert isinstance(end.code, int)
         status = end.code
-    return Told(status, out.getvalue(), errors.getvalue())
+    return CommandResult(status, out.getvalue(), errors.getvalue())
 
 
 def tables(gateway: GatewayClient) -> list[str]:
-    """Name the tables and views of the database, but the engine's own."""
+    """Return the tables and views of the database, without the engine's own."""
     ask = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
     status, answer = gateway.ask({"raw": [ask]}, path="/v1/test_first")
     assert status == 200, answer
@@ -66,7 +66,7 @@ def run(gateway: GatewayClient, *statements: str) -> Any:
 
 @pytest.fixture
 def line(engine: Engine, d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Put a line of the test's between `connections["line"]` and the engine."""
+    """Put a proxy between `connections["line"]` and the engine."""
     monkeypatch.setattr(transport, "RETRY_WAITS", (0.001, 0.01))  # seconds between tries
     proxy = Proxy(engine.address)
     proxy.up()
@@ -77,29 +77,29 @@ def line(engine: Engine, d1: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -
     proxy.close()
 
 
-# ── A database as it should be ───────────────────────────────────────────────────────────────────────────
+# ── A correct database ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_on_cloudflares_engine_everything_holds(d1: DatabaseWrapper) -> None:
-    told = selftest()
-    assert told.status == 0
-    lines = told.out.splitlines()
+def test_every_assumption_holds_on_cloudflares_engine(d1: DatabaseWrapper) -> None:
+    result = selftest()
+    assert result.status == 0
+    lines = result.out.splitlines()
     assert lines[0] == "Testing 'test_first' through the gateway at 127.0.0.1."
     for number, assumption in enumerate(ASSUMPTIONS, 1):
         assert lines[number].startswith(f"[{number:>2}/{len(ASSUMPTIONS)}] {assumption.name} … ok: ")
     assert lines[-1] == f"All {len(ASSUMPTIONS)} assumptions hold."
-    assert "SELECT 1 (25 times)" in told.out and "COMMIT of one write" in told.out
+    assert "SELECT 1 (25 times)" in result.out and "COMMIT of one write" in result.out
 
 
-def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
+def test_other_tables_are_not_touched(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
         "CREATE TABLE customer (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
-        "CREATE TABLE a_d1_selftest_b (a)",  # LIKE would take it for one of ours
+        "CREATE TABLE a_d1_selftest_b (a)",  # LIKE, where `_` is a wildcard, would match it
         "INSERT INTO customer (name) VALUES ('山田花子')",
     )
-    told = selftest()
-    assert told.status == 0 and "山田" not in told.out + told.errors
+    result = selftest()
+    assert result.status == 0 and "山田" not in result.out + result.errors
     assert [name for name in tables(gateway) if not name.startswith("_d1_")] == [
         "a_d1_selftest_b",
         "customer",
@@ -111,7 +111,7 @@ def test_it_leaves_what_is_there_as_it_is(d1: DatabaseWrapper, gateway: GatewayC
     assert found == [[[1, "山田花子"]], [["customer", 1]]]
 
 
-def test_what_an_interrupted_run_left_is_removed(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
+def test_tables_of_an_interrupted_run_are_removed(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
         f"CREATE TABLE {SCRATCH}row (another)",
@@ -125,20 +125,20 @@ def test_what_an_interrupted_run_left_is_removed(d1: DatabaseWrapper, gateway: G
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
 
-def test_as_json_it_tells_findings_latencies_and_figures(d1: DatabaseWrapper) -> None:
-    told = selftest(json=True)
-    found = json.loads(told.out)
-    assert told.status == 0
+def test_json_has_findings_latencies_and_figures(d1: DatabaseWrapper) -> None:
+    result = selftest(json=True)
+    found = json.loads(result.out)
+    assert result.status == 0
     assert (found["database"], found["holds"], found["failure"]) == ("d1", True, "")
     assert [one["name"] for one in found["assumptions"]] == [one.name for one in ASSUMPTIONS]
     assert all(one["holds"] and one["seen"] and one["otherwise"] for one in found["assumptions"])
     assert found["figures"] == {"largest_error_text": 1_900_000}
     assert [one["times"] for one in found["latencies"]] == [25, 10, 10, 10]
     assert all(0 < one["median_ms"] <= one["slowest_ms"] for one in found["latencies"])
-    assert f"[ 1/{len(ASSUMPTIONS)}]" in told.errors  # the progress
+    assert f"[ 1/{len(ASSUMPTIONS)}]" in result.errors  # the progress
 
 
-def test_by_hand_it_ends_with_0_and_explains_itself(engine: Engine) -> None:
+def test_the_command_ends_with_0_and_its_help_has_an_example(engine: Engine) -> None:
     def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command, environment = manage(engine, "second", "d1_selftest", *arguments)
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
@@ -153,7 +153,7 @@ def test_by_hand_it_ends_with_0_and_explains_itself(engine: Engine) -> None:
 
 
 def as_rest(engine: Engine) -> Fault:
-    """Speak as Cloudflare's REST interface does, with the engine behind it."""
+    """Return a fault that answers as Cloudflare's REST interface does, with the engine behind it."""
 
     def fault(exchange: Exchange) -> None:
         asked = json.loads(exchange.body)
@@ -161,9 +161,9 @@ def as_rest(engine: Engine) -> Fault:
             body: Any = {"batch": [[one["sql"], one["params"]] for one in asked["batch"]]}
         else:
             body = {"raw": [asked["sql"], asked["params"]]}
-        status, said = GatewayClient(engine).ask(body, path="/v1/test_first")
+        status, reply = GatewayClient(engine).ask(body, path="/v1/test_first")
         if status != 200:
-            content = {"success": False, "errors": [{"code": 7500, "message": said["error"]}], "result": []}
+            content = {"success": False, "errors": [{"code": 7500, "message": reply["error"]}], "result": []}
             exchange.answer(Answer(400, json.dumps(content).encode()))
             return
         results = [
@@ -171,32 +171,32 @@ def as_rest(engine: Engine) -> Fault:
                 "results": {"columns": one.get("columns", []), "rows": one["rows"]},
                 "meta": {"rows_read": one.get("read", 0), "rows_written": one.get("written", 0)},
             }
-            for one in said.get("results", [said])
+            for one in reply.get("results", [reply])
         ]
         exchange.answer(Answer(200, json.dumps({"success": True, "result": results}).encode()))
 
     return fault
 
 
-def test_it_asks_through_cloudflares_rest_interface_too(
+def test_it_works_through_cloudflares_rest_interface(
     engine: Engine, line: Proxy, gateway: GatewayClient
 ) -> None:
     connection = connections["line"]
     connection.settings_dict["OPTIONS"] = {"transport": "rest", "scheme": "http"}
     connection.settings_dict["USER"] = "account"
     line.plan(lambda _number: as_rest(engine))
-    told = selftest("line")
-    assert told.status == 0, told.out
-    assert told.out.startswith("Testing 'test_first' through Cloudflare's REST interface.")
-    assert "through REST those over 10,000 bytes are refused" in told.out
+    result = selftest("line")
+    assert result.status == 0, result.out
+    assert result.out.startswith("Testing 'test_first' through Cloudflare's REST interface.")
+    assert "through REST those over 10,000 bytes are refused" in result.out
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
 
-# ── A database that is not as it should be ───────────────────────────────────────────────────────────────
+# ── A database that differs ──────────────────────────────────────────────────────────────────────────────
 
 
 def cut_errors(length: int) -> Fault:
-    """Return the fault that cuts the text of errors."""
+    """Return the fault that truncates error texts."""
 
     def fault(exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -208,8 +208,8 @@ def cut_errors(length: int) -> Fault:
     return fault
 
 
-def apart(exchange: Exchange) -> None:
-    """Run the statements of a batch one by one, as if D1 knew no batches."""
+def run_separately(exchange: Exchange) -> None:
+    """Run the statements of a batch one by one, as if D1 had no batches."""
     body = json.loads(exchange.body)
     results: list[Any] = []
     for statement in body.get("batch", []):
@@ -225,42 +225,42 @@ def apart(exchange: Exchange) -> None:
 
 
 def through_javascript(exchange: Exchange) -> None:
-    """Lose the digits of integers beyond 2^53, in rows and in errors."""
+    """Round an integer beyond 2^53, in rows and in errors."""
     exact, rounded = str(2**53 + 1).encode(), str(2**53).encode()
     answer = exchange.forward()
     exchange.answer(Answer(answer.status, answer.body.replace(exact, rounded)))
 
 
-def test_error_texts_that_are_cut_are_measured(line: Proxy, gateway: GatewayClient) -> None:
+def test_truncated_error_texts_are_measured(line: Proxy, gateway: GatewayClient) -> None:
     line.plan(lambda _number: cut_errors(100_000))
-    told = selftest("line", json=True)
-    assert told.status == 1
-    assert told.failed() == ["an error's text may have 1.9 MB"]
-    found = json.loads(told.out)
+    result = selftest("line", json=True)
+    assert result.status == 1
+    assert result.failed() == ["an error's text may have 1.9 MB"]
+    found = json.loads(result.out)
     assert not found["holds"]
     assert 97_000 < found["figures"]["largest_error_text"] < 100_000
-    assert "This means: within a block, results that are larger" in told.errors
+    assert "This means: within a block, results that are larger" in result.errors
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
 
 def test_batches_that_are_not_atomic_are_found(line: Proxy) -> None:
-    line.plan(lambda _number: apart)
-    told = selftest("line")
-    assert told.status == 1
-    assert "a batch is applied all or not at all … FAILED: " in told.out
-    assert "COMMIT could leave half of a block: do not use this database." in told.out
-    assert "assumptions do not hold." in told.out.splitlines()[-1]
+    line.plan(lambda _number: run_separately)
+    result = selftest("line")
+    assert result.status == 1
+    assert "a batch is applied all or not at all … FAILED: " in result.out
+    assert "COMMIT could leave half of a block: do not use this database." in result.out
+    assert "assumptions do not hold." in result.out.splitlines()[-1]
 
 
-def test_integers_that_lose_their_digits_are_found(line: Proxy) -> None:
+def test_rounded_integers_are_found(line: Proxy) -> None:
     line.plan(lambda _number: through_javascript)
-    told = selftest("line", json=True)
-    assert told.status == 1
-    assert "integers of 64 bits are exact" in told.failed()
-    assert "instead of 9007199254740993" in told.out
+    result = selftest("line", json=True)
+    assert result.status == 1
+    assert "integers of 64 bits are exact" in result.failed()
+    assert "instead of 9007199254740993" in result.out
 
 
-def test_an_answer_that_never_comes_is_a_finding_and_the_rest_is_asked(line: Proxy) -> None:
+def test_a_missing_answer_is_a_finding_and_the_tests_continue(line: Proxy) -> None:
     def drop_large(exchange: Exchange) -> None:
         if len(exchange.body) > 5_000_000:
             exchange.hang_up()
@@ -268,50 +268,50 @@ def test_an_answer_that_never_comes_is_a_finding_and_the_rest_is_asked(line: Pro
             exchange.answer(exchange.forward())
 
     line.plan(lambda _number: drop_large)
-    told = selftest("line", json=True)
-    assert (told.status, told.failed()) == (1, ["a batch of 7 MB is accepted"])
+    result = selftest("line", json=True)
+    assert (result.status, result.failed()) == (1, ["a batch of 7 MB is accepted"])
 
 
-# ── None at all ──────────────────────────────────────────────────────────────────────────────────────────
+# ── No database ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_wrong_secret_is_told_with_what_to_do(engine: Engine, d1: DatabaseWrapper) -> None:
+def test_a_wrong_secret_is_reported_with_what_to_do(engine: Engine, d1: DatabaseWrapper) -> None:
     wrong = "0123456789abcdefghijklmnopqrstuvwxyz"
     connections["wrong"] = wrapper(replace(engine, secret=wrong), "test_first", "wrong")
-    told = selftest("wrong")
+    result = selftest("wrong")
     del connections["wrong"]
-    assert told.status == 2
-    assert "The D1 gateway refused D1_GATEWAY_SECRET: it must be the same on both sides." in told.errors
-    assert wrong not in told.out + told.errors
+    assert result.status == 2
+    assert "The D1 gateway refused D1_GATEWAY_SECRET: it must be the same on both sides." in result.errors
+    assert wrong not in result.out + result.errors
 
 
-def test_a_database_that_is_not_bound_is_told(engine: Engine, d1: DatabaseWrapper) -> None:
+def test_a_database_that_is_not_bound_is_reported(engine: Engine, d1: DatabaseWrapper) -> None:
     connections["unknown"] = wrapper(engine, "unbound", "unknown")
-    told = selftest("unknown")
+    result = selftest("unknown")
     del connections["unknown"]
-    assert told.status == 2 and "bind it under this name in the Worker" in told.errors
+    assert result.status == 2 and "bind it under this name in the Worker" in result.errors
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_an_engine_that_is_away_is_told(line: Proxy, as_json: bool) -> None:
+def test_an_engine_that_does_not_run_is_reported(line: Proxy, as_json: bool) -> None:
     line.down()
-    told = selftest("line", json=as_json)
+    result = selftest("line", json=as_json)
     line.up()
-    assert told.status == 2
-    assert "did not answer. D1 cannot be reached at 127.0.0.1" in told.errors
+    assert result.status == 2
+    assert "did not answer. D1 cannot be reached at 127.0.0.1" in result.errors
     if as_json:
-        found = json.loads(told.out)
+        found = json.loads(result.out)
         assert not found["holds"] and "D1 cannot be reached" in found["failure"]
 
 
-def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
+def test_an_engine_that_stops_ends_the_run_and_the_next_run_cleans_up(
     line: Proxy, gateway: GatewayClient
 ) -> None:
     hang_up: Callable[[Exchange], None] = Exchange.hang_up
     line.plan(lambda number: hang_up if number > 40 else None)
-    told = selftest("line")
-    assert told.status == 2
-    assert "may be left over; the next run removes them" in told.errors
+    result = selftest("line")
+    assert result.status == 2
+    assert "may be left over; the next run removes them" in result.errors
     assert [name for name in tables(gateway) if name.startswith(SCRATCH)]
     line.plan({})
     assert selftest("line").status == 0
@@ -321,12 +321,14 @@ def test_an_engine_that_goes_away_ends_the_run_and_the_next_one_cleans_up(
 def test_another_kind_of_database_is_refused(tmp_path: Path) -> None:
     settings = connections["default"].settings_dict
     connections["sqlite"] = SQLite({**settings, "NAME": tmp_path / "x.sqlite3", "OPTIONS": {}}, "sqlite")
-    told = selftest("sqlite")
+    result = selftest("sqlite")
     del connections["sqlite"]
-    assert told.status == 2
-    assert "is SQLite, not Cloudflare D1. Set DATABASE_URL to its d1:// or d1-rest:// address" in told.errors
+    assert result.status == 2
+    assert (
+        "is SQLite, not Cloudflare D1. Set DATABASE_URL to its d1:// or d1-rest:// address" in result.errors
+    )
 
 
 def test_an_unknown_alias_is_refused() -> None:
-    told = selftest("nowhere")
-    assert (told.status, told.errors) == (2, "DATABASES has no 'nowhere'.")
+    result = selftest("nowhere")
+    assert (result.status, result.errors) == (2, "DATABASES has no 'nowhere'.")

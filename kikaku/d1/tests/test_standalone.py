@@ -20,12 +20,9 @@ from {NAME}.address import database
 SECRET_KEY = "only for tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = [
-    "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin", "django.contrib.sessions", "{NAME}"
-]
-DATABASES = {{
-    "default": database(os.environ["DATABASE_URL"], gateway_secret=os.environ["D1_GATEWAY_SECRET"], api_token="")
-}}
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin", "{NAME}"]
+SECRET = os.environ["D1_GATEWAY_SECRET"]
+DATABASES = {{"default": database(os.environ["DATABASE_URL"], gateway_secret=SECRET, api_token="")}}
 """
 # runs with the copy alone on the path
 STEPS = f"""
@@ -77,7 +74,8 @@ with temporary_engine(["app", "test_app"]) as engine:
 
     call_command("dbshell", "--", "-c", "SELECT name FROM auth_group")
 
-print("modules of the original:", [name for name in sys.modules if name.split(".")[0] == "{__name__.split(".")[0]}"])
+original = "{__name__.split(".")[0]}"
+print("modules of the original:", [name for name in sys.modules if name.split(".")[0] == original])
 """
 
 

@@ -1,4 +1,4 @@
-"""Dates, times and durations on D1's engine are those of the functions that Django's SQLite backend has in Python."""
+"""Dates, times and durations on D1 equal those of the Python functions of Django's SQLite backend."""
 
 import datetime
 import json
@@ -35,7 +35,7 @@ Ask = Callable[[Sequence[temporal.Sql], Sequence[Sequence[Any]]], list[tuple[Any
 
 @pytest.fixture
 def ask(gateway: GatewayClient) -> Ask:
-    """Return what evaluates expressions over the columns `"x"` and `"y"` of given rows, with exact values."""
+    """Return a function that evaluates expressions over the columns `"x"` and `"y"` of rows, exactly."""
 
     def run(expressions: Sequence[temporal.Sql], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         parameters = [value for _sql, values in expressions for value in values]
@@ -43,16 +43,17 @@ def ask(gateway: GatewayClient) -> Ask:
         names = ("x", "y")[: len(rows[0])]
         columns = ",".join(f'column{number} AS "{name}"' for number, name in enumerate(names, 1))
         holders = ",".join(f"({','.join(['%s'] * len(names))})" for _ in rows)
+        cells = [f"c{number}" for number in range(len(expressions))]
         arrays = [
-            f"json_array({','.join(f'c{number}' for number in range(at, min(at + MAX_ARGUMENTS, len(expressions))))})"
-            for at in range(0, len(expressions), MAX_ARGUMENTS)
+            f"json_array({','.join(cells[at : at + MAX_ARGUMENTS])})"
+            for at in range(0, len(cells), MAX_ARGUMENTS)
         ]
-        whole = render(
+        statement = render(
             f"WITH q AS MATERIALIZED (SELECT {selected} FROM (SELECT {columns} FROM (VALUES {holders}))) "
             f"SELECT json_array({','.join(arrays)}) FROM q",
             [*parameters, *(value for one in rows for value in one)],
         )
-        (answer,) = gateway.run(whole.encoded())
+        (answer,) = gateway.run(statement.encoded())
         return [tuple(chain.from_iterable(json.loads(text))) for (text,) in answer]
 
     return run
@@ -75,7 +76,7 @@ lists: Any = {"min_size": 1, "max_size": 30}
 
 
 def around_transitions(name: str) -> st.SearchStrategy[str]:
-    """Give moments of UTC near a change of a zone's clock, and any others."""
+    """Return UTC datetimes near a zone's transitions, and others."""
     changes = [at for at, _offset in zones.utc_transitions(name).transitions] or [0]
     near = st.builds(
         lambda at, seconds, micro: EPOCH + datetime.timedelta(seconds=at + seconds, microseconds=micro),
@@ -86,8 +87,8 @@ def around_transitions(name: str) -> st.SearchStrategy[str]:
     return st.one_of(near, st.datetimes()).map(str)
 
 
-def judged(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what Django's function does; `...` where it raises: nothing is promised there."""
+def expected_of(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of Django's function, or `...` where it raises."""
     try:
         return function(*arguments)
     except (AttributeError, IndexError, OverflowError, TypeError, ValueError):
@@ -95,7 +96,7 @@ def judged(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def check(found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], given_rows: Any) -> None:
-    """Compare, in value and type, all but what Django raises for."""
+    """Compare values and types, except where Django's function raises."""
     for values, wanted, one in zip(found, expected, given_rows, strict=True):
         kept = [(a, b) for a, b in zip(values, wanted, strict=True) if b is not ...]
         assert [a for a, _ in kept] == [b for _, b in kept], one
@@ -108,7 +109,7 @@ def check(found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], giv
 @many
 @given(values=st.lists(st.one_of(dates, datetimes), **lists))
 def test_parts_and_periods_of_days(ask: Ask, values: list[str]) -> None:
-    """Every part of a date, and the first day of every period, of dates and of datetimes, in the years 1 to 9999."""
+    """Of dates and datetimes in the years 1 to 9999."""
     found = ask(
         [temporal.extract(part, X) for part in DATE_PARTS]
         + [temporal.truncate_to_date(kind, X) for kind in DATE_KINDS]
@@ -117,9 +118,9 @@ def test_parts_and_periods_of_days(ask: Ask, values: list[str]) -> None:
         [[value] for value in values],
     )
     expected = [
-        [judged(django._sqlite_datetime_extract, part, value) for part in DATE_PARTS]
-        + [judged(django._sqlite_date_trunc, kind, value, None, None) for kind in DATE_KINDS]
-        + [judged(django._sqlite_datetime_trunc, kind, value, None, None) for kind in DATE_KINDS]
+        [expected_of(django._sqlite_datetime_extract, part, value) for part in DATE_PARTS]
+        + [expected_of(django._sqlite_date_trunc, kind, value, None, None) for kind in DATE_KINDS]
+        + [expected_of(django._sqlite_datetime_trunc, kind, value, None, None) for kind in DATE_KINDS]
         + [value[:10]]
         for value in values
     ]
@@ -129,7 +130,7 @@ def test_parts_and_periods_of_days(ask: Ask, values: list[str]) -> None:
 @many
 @given(values=st.lists(datetimes, **lists))
 def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
-    """Hours, minutes, seconds and microseconds of datetimes, and their date and time."""
+    """Down to microseconds, and their date and time."""
     found = ask(
         [temporal.extract(part, X) for part in temporal.DATETIME_PARTS]
         + [temporal.truncate(kind, X) for kind in temporal.DATETIME_PERIODS]
@@ -138,15 +139,15 @@ def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
         [[value] for value in values],
     )
     expected = [
-        [judged(django._sqlite_datetime_extract, part, value) for part in temporal.DATETIME_PARTS]
+        [expected_of(django._sqlite_datetime_extract, part, value) for part in temporal.DATETIME_PARTS]
         + [
-            judged(django._sqlite_datetime_trunc, kind, value, None, None)
+            expected_of(django._sqlite_datetime_trunc, kind, value, None, None)
             for kind in temporal.DATETIME_PERIODS
         ]
-        + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
+        + [expected_of(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
         + [
-            judged(django._sqlite_datetime_cast_date, value, None, None),
-            judged(django._sqlite_datetime_cast_time, value, None, None),
+            expected_of(django._sqlite_datetime_cast_date, value, None, None),
+            expected_of(django._sqlite_datetime_cast_time, value, None, None),
         ]
         for value in values
     ]
@@ -156,15 +157,15 @@ def test_parts_and_periods_of_datetimes(ask: Ask, values: list[str]) -> None:
 @many
 @given(values=st.lists(times, **lists))
 def test_parts_and_periods_of_times(ask: Ask, values: list[str]) -> None:
-    """Parts of a time of the day, and the first second of each of its periods."""
+    """Parts of a time of day, and the first second of each period."""
     found = ask(
         [temporal.extract_from_time(part, X) for part in temporal.TIME_PARTS]
         + [temporal.truncate_to_time(kind, X) for kind in CLOCK_KINDS],
         [[value] for value in values],
     )
     expected = [
-        [judged(django._sqlite_time_extract, part, value) for part in temporal.TIME_PARTS]
-        + [judged(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
+        [expected_of(django._sqlite_time_extract, part, value) for part in temporal.TIME_PARTS]
+        + [expected_of(django._sqlite_time_trunc, kind, value, None, None) for kind in CLOCK_KINDS]
         for value in values
     ]
     check(found, expected, values)
@@ -176,9 +177,9 @@ JUNK = (
 )
 
 
-def test_what_is_no_moment_is_null(ask: Ask) -> None:
-    """A text that is none, a day that the month lacks, a number, and NULL: all give NULL, as in Django."""
-    of_moments = [
+def test_invalid_values_give_null(ask: Ask) -> None:
+    """Other texts, days that do not exist, numbers and NULL, as in Django."""
+    of_datetimes = [
         *(temporal.extract(part, X) for part in temporal.DATETIME_PARTS),
         *(temporal.truncate(kind, X) for kind in temporal.DATETIME_PERIODS),
         *(temporal.extract("hour", X, zone, "UTC") for zone in ZONES),
@@ -191,14 +192,14 @@ def test_what_is_no_moment_is_null(ask: Ask) -> None:
         *(temporal.extract_from_time(part, X) for part in temporal.TIME_PARTS),
         temporal.subtract_times(X, ("'10:00:00'", ())),
     ]
-    no_moment = [[value] for value in JUNK if value not in (5, 2451545.5, "0000-01-01")]
-    assert set(ask(of_moments, no_moment)) == {(None,) * len(of_moments)}
+    invalid = [[value] for value in JUNK if value not in (5, 2451545.5, "0000-01-01")]
+    assert set(ask(of_datetimes, invalid)) == {(None,) * len(of_datetimes)}
     assert set(ask(of_times, [[value] for value in JUNK])) == {(None,) * len(of_times)}
     assert ask([temporal.extract("year", X)], [[5], [2451545.5]]) == [(None,), (None,)]
 
 
-def test_the_zone_in_a_text_is_passed_over(ask: Ask) -> None:
-    """Milliseconds and a zone in the text, as other programs write it, are read as Django reads them."""
+def test_a_zone_in_the_text_is_ignored(ask: Ask) -> None:
+    """Milliseconds and a zone, as other programs write them, are read as Django reads them."""
     values = [
         f"2020-03-01 23:30:05{rest}"
         for rest in ("", ".5", ".123", ".123456789", "-05", "+05:30", ".25+01:00")
@@ -216,7 +217,7 @@ def test_the_zone_in_a_text_is_passed_over(ask: Ask) -> None:
 
 
 def test_an_unknown_part_is_refused() -> None:
-    """Parts are names of ours: nothing that a caller gives is written into SQL."""
+    """A caller's text is never written into SQL."""
     assert temporal.extract("YEAR", X) == temporal.extract("year", X)
     for function in (
         temporal.extract,
@@ -235,7 +236,7 @@ def test_an_unknown_part_is_refused() -> None:
 @settings(many, max_examples=15)
 @given(data=st.data())
 def test_time_zones(ask: Ask, name: str, data: st.DataObject) -> None:
-    """Moments stored in UTC, by the clock of a zone: around its changes, and in any year."""
+    """Datetimes stored in UTC, in local time: around transitions, and in any year."""
     values = data.draw(st.lists(around_transitions(name), **lists))
     zone = (name, "UTC")
     found = ask(
@@ -252,13 +253,13 @@ def test_time_zones(ask: Ask, name: str, data: st.DataObject) -> None:
     )
     expected = [
         [
-            judged(django._sqlite_datetime_extract, "hour", value, *zone),
-            judged(django._sqlite_datetime_extract, "microsecond", value, *zone),
-            judged(django._sqlite_datetime_trunc, "week", value, *zone),
-            judged(django._sqlite_datetime_trunc, "second", value, *zone),
-            judged(django._sqlite_time_trunc, "minute", value, *zone),
-            judged(django._sqlite_datetime_cast_date, value, *zone),
-            judged(django._sqlite_datetime_cast_time, value, *zone),
+            expected_of(django._sqlite_datetime_extract, "hour", value, *zone),
+            expected_of(django._sqlite_datetime_extract, "microsecond", value, *zone),
+            expected_of(django._sqlite_datetime_trunc, "week", value, *zone),
+            expected_of(django._sqlite_datetime_trunc, "second", value, *zone),
+            expected_of(django._sqlite_time_trunc, "minute", value, *zone),
+            expected_of(django._sqlite_datetime_cast_date, value, *zone),
+            expected_of(django._sqlite_datetime_cast_time, value, *zone),
         ]
         for value in values
     ]
@@ -273,7 +274,7 @@ def test_time_zones(ask: Ask, name: str, data: st.DataObject) -> None:
 @settings(many, max_examples=8)
 @given(data=st.data())
 def test_a_database_in_local_time(ask: Ask, stored: str, name: str, data: st.DataObject) -> None:
-    """Datetimes that are stored by another clock than UTC's, hours that it showed twice or skipped among them."""
+    """Datetimes stored in local time, including hours that occur twice or are skipped."""
     values = data.draw(st.lists(around_transitions(stored), **lists))
     values += [
         str(datetime.datetime.fromisoformat(value) + datetime.timedelta(hours=hours))
@@ -282,15 +283,17 @@ def test_a_database_in_local_time(ask: Ask, stored: str, name: str, data: st.Dat
         if "0002" < value < "9998"
     ]
     found = ask([temporal.truncate("second", X, name, stored)], [[value] for value in values])
-    expected = [[judged(django._sqlite_datetime_trunc, "second", value, name, stored)] for value in values]
+    expected = [
+        [expected_of(django._sqlite_datetime_trunc, "second", value, name, stored)] for value in values
+    ]
     check(found, expected, values)
 
 
 def test_zones_from_everywhere(ask: Ask) -> None:
-    """The last second before each of a zone's changes and the first after it, for every tenth zone."""
+    """The last second before and the first after each transition, for every tenth zone."""
     for name in sorted(available_timezones())[::10]:
         changes = [at for at, _offset in zones.utc_transitions(name).transitions]
-        # the search for them looks every few days
+        # transitions are searched in steps of a few days
         assert all(later - earlier > zones.SEARCH_STEP for earlier, later in pairwise(changes)), name
         assert len(zones.offset(name, "_u")) < 12_000, name
         values = [str(EPOCH + datetime.timedelta(seconds=at + by)) for at in changes for by in (-1, 0)]
@@ -301,8 +304,8 @@ def test_zones_from_everywhere(ask: Ask) -> None:
         )
 
 
-def test_a_zone_without_changes_is_short() -> None:
-    """Tokyo, which has had none since 1951, costs a few hundred bytes."""
+def test_the_sql_of_a_zone_without_transitions_is_short() -> None:
+    """Tokyo, without transitions since 1951, takes a few hundred bytes."""
     assert temporal.to_date(X, "UTC", "UTC") == temporal.to_date(X)
     assert len(temporal.to_date(X, "Asia/Tokyo", "UTC")[0]) < 600
 
@@ -312,7 +315,7 @@ def test_a_zone_without_changes_is_short() -> None:
 
 @many
 @given(rows=st.lists(st.one_of(st.tuples(datetimes, datetimes), st.tuples(dates, dates)), **lists))
-def test_the_time_between_two_moments(ask: Ask, rows: list[tuple[str, str]]) -> None:
+def test_the_difference_of_two_datetimes(ask: Ask, rows: list[tuple[str, str]]) -> None:
     """In microseconds, exactly, over ten thousand years."""
     found = ask([temporal.subtract_datetimes(X, Y)], rows)
     check(found, [[django._sqlite_timestamp_diff(left, right)] for left, right in rows], rows)
@@ -320,7 +323,7 @@ def test_the_time_between_two_moments(ask: Ask, rows: list[tuple[str, str]]) -> 
 
 @many
 @given(rows=st.lists(st.tuples(times, times), **lists))
-def test_the_time_between_two_times(ask: Ask, rows: list[tuple[str, str]]) -> None:
+def test_the_difference_of_two_times(ask: Ask, rows: list[tuple[str, str]]) -> None:
     """In microseconds, exactly."""
     found = ask([temporal.subtract_times(X, Y)], rows)
     check(found, [[django._sqlite_time_diff(left, right)] for left, right in rows], rows)
@@ -337,17 +340,17 @@ small = st.timedeltas(datetime.timedelta(days=-3), datetime.timedelta(days=3)).m
         st.tuples(st.one_of(datetimes, dates, st.just("x"), times), st.one_of(small, durations)), **lists
     )
 )
-def test_a_moment_and_a_duration(ask: Ask, rows: list[tuple[str, int]]) -> None:
-    """Dates move by whole days and datetimes by microseconds; beyond the years 1 to 9999 there is nothing."""
+def test_a_datetime_plus_a_duration(ask: Ask, rows: list[tuple[str, int]]) -> None:
+    """Dates move by whole days, datetimes by microseconds; outside of the years 1 to 9999 they are NULL."""
     expressions = [
         (temporal.combine_durations(connector, left, right), ())
         for connector, left, right in (("+", '"x"', '"y"'), ("-", '"x"', '"y"'), ("+", '"y"', '"x"'))
     ]
     expected = [
         [
-            judged(django._sqlite_format_dtdelta, "+", moment, duration),
-            judged(django._sqlite_format_dtdelta, "-", moment, duration),
-            judged(django._sqlite_format_dtdelta, "+", duration, moment),
+            expected_of(django._sqlite_format_dtdelta, "+", moment, duration),
+            expected_of(django._sqlite_format_dtdelta, "-", moment, duration),
+            expected_of(django._sqlite_format_dtdelta, "+", duration, moment),
         ]
         for moment, duration in rows
     ]
@@ -371,18 +374,18 @@ def test_multiples_of_a_duration(ask: Ask, rows: list[tuple[int, float]]) -> Non
 
 
 def test_a_fractional_duration_is_rounded(ask: Ask) -> None:
-    """1.5 times a duration is no integer: Django's function would give NULL for a moment and such a duration."""
+    """1.5 times a duration is no integer; Django's function would give NULL."""
     sum_ = (temporal.combine_durations("+", '"x"', temporal.combine_durations("*", "3", "1.5")), ())
     assert ask([sum_], [["2020-01-01 00:00:00"]]) == [("2020-01-01 00:00:00.000005",)]  # 4.5 rounds up
 
 
 def test_two_durations_are_added(ask: Ask) -> None:
-    """Where Django could not see at once that both are durations."""
+    """Where Django does not know that both are durations."""
     assert ask([(temporal.combine_durations(c, '"x"', '"y"'), ()) for c in "+-"], [[5, 7]]) == [(12, -2)]
 
 
-def test_no_other_operation() -> None:
-    """Durations have no power."""
+def test_other_operations_are_refused() -> None:
+    """A duration has no power."""
     with pytest.raises(DatabaseError, match="Invalid connector for timedelta"):
         temporal.combine_durations("^", "1", "2")
 
@@ -390,8 +393,8 @@ def test_no_other_operation() -> None:
 # ── Operands ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_operands_are_written_with_their_parameters() -> None:
-    """As often as the template names them; a long one once."""
+def test_operands_are_filled_in_with_their_parameters() -> None:
+    """As often as the template names them, but a long one once."""
     assert temporal.fill("{a}-{b}-{a}", a=("%s+%s", [1, 2]), b=("%s", [3])) == (
         "%s+%s-%s-%s+%s",
         [1, 2, 3, 1, 2],
@@ -404,7 +407,7 @@ def test_operands_are_written_with_their_parameters() -> None:
 
 
 def test_nested_expressions_stay_small(ask: Ask) -> None:
-    """Each level names its operand several times; the SQL grows by a level's own length all the same."""
+    """Each level names its operand several times, but the SQL grows only by the level's own length."""
     value = X
     for _ in range(5):
         value = temporal.truncate("week", temporal.fill("({x}||' 00:00:00')", x=temporal.to_date(value)))
@@ -413,7 +416,7 @@ def test_nested_expressions_stay_small(ask: Ask) -> None:
 
 
 def test_aggregates_and_windows(ask: Ask) -> None:
-    """An aggregate stays one of the whole query; a window function, which would not, is refused."""
+    """An aggregate stays one of the whole query; a window function would not, and is refused."""
     largest = ('max("x")', ())
     found = ask(
         [temporal.to_date(largest, "America/New_York", "UTC")], [["2020-01-01 02:00:00"], ["2019-01-01"]]

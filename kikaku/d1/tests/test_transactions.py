@@ -1,4 +1,4 @@
-"""Blocks on D1: what Django promises of `atomic()`, and every hole that a batch with guards could leave."""
+"""Blocks on D1: what Django promises of `atomic()`, and the cases in which guards must find a conflict."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +21,7 @@ def run(sql: str, *parameters: Any, using: str = "d1") -> list[Any]:
 
 
 def rival(sql: str, *parameters: Any) -> None:
-    """Let another writer do something at once."""
+    """Run a statement on another connection."""
     run(sql, *parameters, using="rival")
 
 
@@ -29,7 +29,7 @@ def block() -> AbstractContextManager[None]:
     return transaction.atomic("d1")
 
 
-def trips(of: Callable[[], Any]) -> int:
+def count_round_trips(of: Callable[[], Any]) -> int:
     transport = connections["d1"].connection.transport
     before = transport.round_trips
     of()
@@ -49,7 +49,7 @@ def balances(using: str = "rival") -> list[int]:
 # ── What Django promises ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_block_is_seen_by_others_as_a_whole_and_by_itself_at_once() -> None:
+def test_a_block_sees_its_own_writes_and_others_see_them_after_commit() -> None:
     with block():
         run("UPDATE account SET n = n - 5 WHERE name = 'a'")
         run("UPDATE account SET n = n + 5 WHERE name = 'b'")
@@ -58,25 +58,25 @@ def test_a_block_is_seen_by_others_as_a_whole_and_by_itself_at_once() -> None:
     assert balances() == [5, 25]
 
 
-def test_an_exception_leaves_nothing_and_runs_no_hook() -> None:
-    told: list[str] = []
+def test_an_exception_rolls_back_and_runs_no_hook() -> None:
+    calls: list[str] = []
     with pytest.raises(ZeroDivisionError), block():
         run("UPDATE account SET n = 0")
-        transaction.on_commit(lambda: told.append("done"), using="d1")
+        transaction.on_commit(lambda: calls.append("done"), using="d1")
         raise ZeroDivisionError
-    assert balances() == [10, 20] and told == []
+    assert balances() == [10, 20] and calls == []
 
 
 def test_hooks_run_after_the_commit_of_the_outermost_block() -> None:
-    told: list[list[int]] = []
+    calls: list[list[int]] = []
     with block(), block():
         run("UPDATE account SET n = 1")
-        transaction.on_commit(lambda: told.append(balances()), using="d1")
-        assert told == []
-    assert told == [[1, 1]]
+        transaction.on_commit(lambda: calls.append(balances()), using="d1")
+        assert calls == []
+    assert calls == [[1, 1]]
 
 
-def test_an_inner_block_goes_back_to_its_savepoint_alone() -> None:
+def test_an_inner_block_rolls_back_to_its_own_savepoint() -> None:
     with block():
         run("UPDATE account SET n = n + 1")
         with pytest.raises(IntegrityError), block():
@@ -87,12 +87,12 @@ def test_an_inner_block_goes_back_to_its_savepoint_alone() -> None:
     assert balances() == [11, 22]
 
 
-def test_a_durable_block_is_no_inner_block() -> None:
+def test_a_durable_block_cannot_be_an_inner_block() -> None:
     with block(), pytest.raises(RuntimeError), transaction.atomic("d1", durable=True):
         pass
 
 
-def test_a_failed_statement_tells_its_own_error_and_is_not_in_the_log() -> None:
+def test_a_failed_statement_raises_its_own_error_and_is_not_in_the_log() -> None:
     with block():
         run("UPDATE account SET n = 1 WHERE name = 'a'")
         with pytest.raises(OperationalError, match="no such column: m"):
@@ -104,7 +104,7 @@ def test_a_failed_statement_tells_its_own_error_and_is_not_in_the_log() -> None:
     assert balances() == [1, 20]
 
 
-def test_row_counts_are_exact_whatever_triggers_and_indexes_write() -> None:
+def test_row_counts_do_not_include_what_triggers_and_indexes_write() -> None:
     run("CREATE TABLE audit (n INTEGER)")
     run("CREATE TRIGGER noting AFTER UPDATE ON account BEGIN INSERT INTO audit VALUES (NEW.n); END")
     with connections["d1"].cursor() as cursor:
@@ -122,7 +122,7 @@ def test_row_counts_are_exact_whatever_triggers_and_indexes_write() -> None:
     assert balances() == [1, 2, 3]
 
 
-def test_autocommit_can_be_switched_off_as_everywhere(d1: DatabaseWrapper) -> None:
+def test_autocommit_can_be_switched_off(d1: DatabaseWrapper) -> None:
     d1.set_autocommit(False)
     run("UPDATE account SET n = 1")
     d1.rollback()
@@ -145,10 +145,10 @@ def test_a_change_of_the_schema_is_rolled_back_with_its_block() -> None:
         run("SELECT * FROM other")
 
 
-# ── What another writer does meanwhile ───────────────────────────────────────────────────────────────────
+# ── Other writers ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_number_read_after_the_own_write_is_still_true_at_commit() -> None:
+def test_a_number_read_after_an_own_write_must_not_change_until_commit() -> None:
     with pytest.raises(TransactionConflict), block():
         run("UPDATE account SET n = n - 1 WHERE name = 'a'")
         assert run("SELECT n FROM account WHERE name = 'a'") == [(9,)]
@@ -157,14 +157,14 @@ def test_a_number_read_after_the_own_write_is_still_true_at_commit() -> None:
 
 
 @pytest.mark.parametrize("table", ["account", "Account", "[account]", "main.account", '"account"'])
-def test_it_knows_the_written_table_in_any_spelling(table: str) -> None:
+def test_the_written_table_is_recognized_in_any_spelling(table: str) -> None:
     with pytest.raises(TransactionConflict), block():
         run(f"UPDATE {table} SET n = n - 1 WHERE name = 'a'")
         run("SELECT n FROM ACCOUNT WHERE name = 'a'")
         rival("UPDATE account SET n = 0 WHERE name = 'a'")
 
 
-def test_a_read_of_what_a_trigger_wrote_or_a_view_shows_is_held_too() -> None:
+def test_a_read_of_what_a_trigger_wrote_or_a_view_shows_is_guarded_too() -> None:
     run("CREATE TABLE total (n INTEGER)")
     run("INSERT INTO total VALUES (30)")
     run("CREATE TRIGGER adding AFTER UPDATE ON account BEGIN UPDATE total SET n = n + NEW.n - OLD.n; END")
@@ -183,28 +183,30 @@ def test_a_write_that_would_change_other_rows_at_commit_is_a_conflict() -> None:
     assert balances() == [16, 20]
 
 
-def test_a_constraint_that_fails_only_at_commit_is_a_conflict_and_no_error_of_the_block() -> None:
+def test_a_constraint_that_fails_only_at_commit_is_a_conflict() -> None:
     with pytest.raises(TransactionConflict), block():
         run("INSERT INTO account (id, name, n) VALUES (50, 'c', 1)")
         rival("INSERT INTO account (name, n) VALUES ('c', 2)")
     with pytest.raises(TransactionConflict), block():
         run("INSERT INTO account (id, name, n) VALUES (60, 'd', 1)")
         rival("INSERT INTO account (id, name, n) VALUES (61, 'd', 2)")
-        run("SELECT 1")  # the log does not fit any more: told here, and not as an error of this statement
+        run("SELECT 1")  # the log does not fit any more: a conflict, and not an error of this statement
 
 
-def test_an_id_that_was_asked_for_is_the_id_at_commit() -> None:
+def test_an_id_that_was_read_is_the_id_at_commit() -> None:
     with pytest.raises(TransactionConflict), block(), connections["d1"].cursor() as cursor:
         cursor.execute("INSERT INTO account (name, n) VALUES ('c', 1)")
         assert cursor.lastrowid == 3
         rival("INSERT INTO account (name, n) VALUES ('d', 1)")
-    with block(), connections["d1"].cursor() as cursor:  # nobody asks: it may be another one
+    with block(), connections["d1"].cursor() as cursor:  # lastrowid is not read: it may be another one
         cursor.execute("INSERT INTO account (name, n) VALUES ('c', 1)")
         rival("INSERT INTO account (name, n) VALUES ('e', 1)")
     assert [name for (name,) in run("SELECT name FROM account ORDER BY id")] == ["a", "b", "d", "e", "c"]
 
 
-def test_serializable_holds_every_read_and_read_committed_those_it_must(d1: DatabaseWrapper) -> None:
+def test_serializable_guards_every_read_and_read_committed_only_those_after_own_writes(
+    d1: DatabaseWrapper,
+) -> None:
     def read_and_write() -> None:
         run("SELECT n FROM account WHERE name = 'a'")
         rival("UPDATE account SET n = n + 1 WHERE name = 'a'")
@@ -218,7 +220,7 @@ def test_serializable_holds_every_read_and_read_committed_those_it_must(d1: Data
     assert balances() == [12, 7]
 
 
-def test_a_read_in_a_savepoint_that_was_left_still_counts_where_it_may_have_decided() -> None:
+def test_a_read_in_a_savepoint_that_was_rolled_back_is_still_guarded() -> None:
     with pytest.raises(TransactionConflict), serializable("d1"), block():
         with pytest.raises(ZeroDivisionError), block():
             run("SELECT n FROM account WHERE name = 'a'")
@@ -228,10 +230,10 @@ def test_a_read_in_a_savepoint_that_was_left_still_counts_where_it_may_have_deci
 
 
 @pytest.mark.parametrize("read_first", [True, False])
-def test_what_was_read_before_a_write_counts_although_the_write_is_taken_back(read_first: bool) -> None:
-    """What was read after it can not be held: it is no state that there will be."""
+def test_a_read_before_a_write_is_guarded_although_the_write_is_rolled_back(read_first: bool) -> None:
+    """A read after the write cannot be guarded: COMMIT never has that state."""
 
-    def taken_back() -> None:
+    def rolled_back() -> None:
         with pytest.raises(ZeroDivisionError), block():
             if read_first:
                 run("SELECT n FROM account WHERE name = 'a'")
@@ -243,26 +245,26 @@ def test_what_was_read_before_a_write_counts_although_the_write_is_taken_back(re
             raise ZeroDivisionError
 
     with serializable("d1"), block():
-        taken_back()
+        rolled_back()
         run("UPDATE account SET n = 1 WHERE name = 'b'")
     assert balances() == [10, 1]
     with serializable("d1"):
-        held = pytest.raises(TransactionConflict) if read_first else nullcontext()
-        with held, block():
-            taken_back()
+        expectation = pytest.raises(TransactionConflict) if read_first else nullcontext()
+        with expectation, block():
+            rolled_back()
             run("UPDATE account SET n = 2 WHERE name = 'b'")
             rival("UPDATE account SET n = 0 WHERE name = 'a'")
     assert balances() == [0, 1 if read_first else 2]
 
 
-def test_a_block_that_only_reads_sees_one_moment_when_serializable() -> None:
+def test_a_serializable_block_that_only_reads_has_one_snapshot_or_a_conflict() -> None:
     with pytest.raises(TransactionConflict), serializable("d1"), block():
         run("SELECT n FROM account WHERE name = 'a'")
         rival("UPDATE account SET n = n + 1")
         run("SELECT n FROM account WHERE name = 'b'")
 
 
-def test_conflicts_are_repeated_and_errors_out_of_rows_that_do_not_fit_together_too() -> None:
+def test_conflicts_are_retried_and_errors_that_stale_reads_cause_too() -> None:
     @retry_on_conflict
     def spend(using: str = "d1") -> int:
         with serializable(using), block():
@@ -303,13 +305,13 @@ def make_lamp() -> type[models.Model]:
 
 @pytest.fixture
 def lamp(d1: DatabaseWrapper) -> Any:
-    """Make a model's table, with one row."""
+    """Return the manager of a model with one row."""
     model = make_lamp()
     model._default_manager.using("d1").create(name="desk", stock=1)
     return model._default_manager.using("d1")
 
 
-def test_a_locked_row_excludes_the_other_even_when_nobody_writes_it(lamp: Any) -> None:
+def test_a_locked_row_is_exclusive_even_when_neither_block_writes_it(lamp: Any) -> None:
     run("CREATE TABLE refund (n INTEGER)")
     theirs = lamp.model._default_manager.using("rival")
     with pytest.raises(TransactionConflict), block():
@@ -319,7 +321,7 @@ def test_a_locked_row_excludes_the_other_even_when_nobody_writes_it(lamp: Any) -
             theirs.select_for_update().get()
             rival("INSERT INTO refund VALUES (2)")
     assert run("SELECT n FROM refund") == [(2,)]
-    with block():  # and is no trouble afterwards, nor for other rows
+    with block():  # no conflict afterwards, nor for other rows
         lamp.create(name="other", stock=0)
         lamp.select_for_update().get(name="desk")
         run("INSERT INTO refund VALUES (3)")
@@ -329,7 +331,7 @@ def test_a_locked_row_excludes_the_other_even_when_nobody_writes_it(lamp: Any) -
     assert run("SELECT n FROM refund") == [(2,), (3,)]
 
 
-def test_a_row_can_only_be_locked_in_a_block_and_nobody_waits(lamp: Any) -> None:
+def test_a_row_can_only_be_locked_in_a_block_and_nowait_is_refused(lamp: Any) -> None:
     with pytest.raises(transaction.TransactionManagementError):
         lamp.select_for_update().get()
     with pytest.raises(NotSupportedError, match="NOWAIT"), block():
@@ -339,7 +341,7 @@ def test_a_row_can_only_be_locked_in_a_block_and_nobody_waits(lamp: Any) -> None
 # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_models_in_blocks_get_ids_that_nobody_else_gets(lamp: Any) -> None:
+def test_models_in_blocks_get_unique_ids(lamp: Any) -> None:
     theirs = lamp.model._default_manager.using("rival")
     with block():
         mine = lamp.create(name="mine")
@@ -352,7 +354,7 @@ def test_models_in_blocks_get_ids_that_nobody_else_gets(lamp: Any) -> None:
     )
 
 
-def test_what_the_database_filled_in_is_told_within_a_block(lamp: Any) -> None:
+def test_database_defaults_are_returned_within_a_block(lamp: Any) -> None:
     with block():
         one = lamp.create(name="x")
         assert one.stock == 3
@@ -367,7 +369,7 @@ def test_what_the_database_filled_in_is_told_within_a_block(lamp: Any) -> None:
     assert lamp.get(pk=one.pk).stock == 4 and lamp.get(pk=one.pk).name == "y"
 
 
-def test_ids_of_ones_own_do_not_disturb(lamp: Any) -> None:
+def test_explicit_ids_do_not_collide_with_reserved_ids(lamp: Any) -> None:
     with block():
         lamp.create(pk=1000, name="mine")
         run("INSERT INTO d1_lamp (name, stock) VALUES ('raw', 1)")
@@ -376,7 +378,7 @@ def test_ids_of_ones_own_do_not_disturb(lamp: Any) -> None:
     assert lamp.count() == 4
 
 
-# ── What can not be ──────────────────────────────────────────────────────────────────────────────────────
+# ── What is refused ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -387,10 +389,10 @@ def test_ids_of_ones_own_do_not_disturb(lamp: Any) -> None:
         "INSERT INTO account (name, n) VALUES (datetime('now'), 1)",
     ],
 )
-def test_a_write_that_would_come_out_otherwise_at_commit_is_refused(sql: str) -> None:
+def test_a_nondeterministic_write_in_a_block_is_refused(sql: str) -> None:
     with pytest.raises(NotSupportedError, match="as a parameter"), block():
         run(sql)
-    run(sql + " WHERE 0" if sql.startswith("UPDATE") else sql)  # alone it runs once
+    run(sql + " WHERE 0" if sql.startswith("UPDATE") else sql)  # in autocommit it runs once
 
 
 def test_limits_are_named() -> None:
@@ -402,7 +404,7 @@ def test_limits_are_named() -> None:
         run("INSERT INTO account (name, n) VALUES ('c', 1) RETURNING id")
 
 
-def test_a_trial_is_never_applied_not_even_when_somebody_dropped_its_trigger() -> None:
+def test_a_dry_run_is_never_applied_not_even_without_its_trigger() -> None:
     with block():
         run("UPDATE account SET n = 0")
     run("DROP TRIGGER _d1_probe_raise")
@@ -411,7 +413,7 @@ def test_a_trial_is_never_applied_not_even_when_somebody_dropped_its_trigger() -
     assert balances() == [0, 0]
 
 
-def test_what_the_backend_keeps_is_made_when_it_is_missing() -> None:
+def test_the_backends_own_tables_are_created_when_they_are_missing() -> None:
     for table in OWN_TABLES:
         run(f"DROP TABLE IF EXISTS {table}")
     with block():
@@ -422,7 +424,7 @@ def test_what_the_backend_keeps_is_made_when_it_is_missing() -> None:
 # ── Sizes and costs ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_result_over_two_megabytes_is_read_in_a_block_all_the_same() -> None:
+def test_a_result_over_two_megabytes_is_read_in_pages_in_a_block() -> None:
     run("CREATE TABLE book (id INTEGER PRIMARY KEY, page TEXT)")
     run(
         "WITH RECURSIVE up(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM up WHERE i < 3000) "
@@ -431,13 +433,13 @@ def test_a_result_over_two_megabytes_is_read_in_a_block_all_the_same() -> None:
     with block():
         run("UPDATE account SET n = 1")
         assert [int(page) for (page,) in run("SELECT page FROM book ORDER BY id")] == list(range(1, 3001))
-    with pytest.raises(TransactionConflict), block():  # its pages must fit together
+    with pytest.raises(TransactionConflict), block():  # its pages must be of one moment
         run("UPDATE account SET n = 2")
         run("SELECT page FROM book ORDER BY id")
         rival("DELETE FROM book WHERE id = 2000")
 
 
-def test_data_may_look_like_anything() -> None:
+def test_data_may_look_like_error_texts() -> None:
     for text in (
         "Network connection lost",
         "no such table: _d1_probe",
@@ -450,7 +452,7 @@ def test_data_may_look_like_anything() -> None:
             assert run("SELECT name FROM account WHERE id = 1") == [(text,)]
 
 
-def test_a_block_costs_one_request_for_each_statement_and_one_to_commit() -> None:
+def test_a_block_costs_one_request_per_statement_and_one_to_commit() -> None:
     def once() -> None:
         with block():
             run("SELECT n FROM account")
@@ -459,14 +461,14 @@ def test_a_block_costs_one_request_for_each_statement_and_one_to_commit() -> Non
                 run("UPDATE account SET n = n + 1")
 
     once()
-    assert trips(once) == 4
-    assert trips(lambda: run("SELECT n FROM account")) == 1
+    assert count_round_trips(once) == 4
+    assert count_round_trips(lambda: run("SELECT n FROM account")) == 1
 
     def nothing() -> None:
         with block():
             run("SELECT n FROM account")
 
-    assert trips(nothing) == 1
+    assert count_round_trips(nothing) == 1
 
 
 def test_a_write_without_probe_costs_no_request_of_its_own() -> None:
@@ -479,7 +481,7 @@ def test_a_write_without_probe_costs_no_request_of_its_own() -> None:
 
     seen: list[Any] = []
     once()
-    assert trips(once) == 3
+    assert count_round_trips(once) == 3
     assert seen == [[(27,)], [(34,)]]
     assert balances() == [12, 34]
 
@@ -514,12 +516,12 @@ def test_rows_that_may_be_there_already_need_no_reserved_ids(lamp: Any) -> None:
             lamp.bulk_create([lamp.model(name="floor")], ignore_conflicts=True)
 
     once()
-    assert trips(once) == 2
+    assert count_round_trips(once) == 2
     assert list(lamp.values_list("pk", "name")) == [(1, "desk"), (2, "floor"), (3, "floor")]
 
 
-def test_queries_tell_what_they_cost(d1: DatabaseWrapper) -> None:
-    run("SELECT n FROM account")  # raw SQL is asked once for the names of its columns
+def test_queries_report_what_they_cost(d1: DatabaseWrapper) -> None:
+    run("SELECT n FROM account")  # asks once for the column names of raw SQL
     d1.force_debug_cursor = True
     d1.queries_log.clear()
     run("SELECT n FROM account")

@@ -1,4 +1,4 @@
-"""Values go to D1 and come back exactly, by the ORM and by raw cursors, in autocommit and in blocks."""
+"""Values are written and read exactly, by the ORM and by raw cursors, in autocommit and in blocks."""
 
 import datetime as dt
 import math
@@ -32,7 +32,7 @@ class Thing(models.Model):
     time = models.TimeField(null=True)
     duration = models.DurationField(null=True)
     facts = models.JSONField(null=True)
-    text = models.TextField(null=True)  # noqa: DJ001  (NULL is tried, too)
+    text = models.TextField(null=True)  # noqa: DJ001  (NULL is tested, too)
     word = models.CharField(null=True, max_length=200)  # noqa: DJ001
     flag = models.BooleanField(null=True)
     key = models.UUIDField(null=True)
@@ -45,7 +45,7 @@ class Thing(models.Model):
 
 NAMES = [field.attname for field in Thing._meta.concrete_fields[1:]]
 
-# ── What is tried ────────────────────────────────────────────────────────────────────────────────────────
+# ── Values ───────────────────────────────────────────────────────────────────────────────────────────────
 
 LONGEST_DURATION = dt.timedelta(microseconds=2**63 - 1)
 SPECIAL_TEXTS = (
@@ -129,13 +129,13 @@ few = settings(
 )
 
 
-# ── How it is compared ───────────────────────────────────────────────────────────────────────────────────
+# ── Comparison ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def shape(value: Any) -> Any:
-    """Return what must be the same before and after: the type as well, of a float all bits."""
+    """Return what must be equal before and after: the type as well, and all bits of a float."""
     if isinstance(value, float):
-        # a column of REAL keeps no sign of zero, in any SQLite
+        # SQLite keeps no sign of zero in a REAL column
         return "float", struct.pack(">d", value or 0.0)
     if isinstance(value, memoryview):
         value = bytes(value)
@@ -174,7 +174,7 @@ Way = Callable[[], AbstractContextManager[None]]
 
 @pytest.fixture
 def table(d1: DatabaseWrapper) -> Iterator[models.QuerySet[Thing]]:
-    """Make the table of things, and one whose columns have no type."""
+    """Create the table of things, and one whose columns have no type; return the first."""
     with d1.schema_editor() as editor:
         editor.create_model(Thing)
     run("CREATE TABLE loose (id INTEGER PRIMARY KEY AUTOINCREMENT, v, w)")
@@ -194,7 +194,7 @@ def read(found: models.QuerySet[Thing]) -> list[dict[str, Any]]:
 @example(
     rows=[EMPTY, *({**EMPTY, "text": text, "word": text, "facts": {text: text}} for text in SPECIAL_TEXTS)]
 )
-def test_what_a_model_writes_is_what_is_read_in_the_block_and_after_it(
+def test_a_model_reads_what_it_wrote_in_the_block_and_after_it(
     table: models.QuerySet[Thing], way: Way, rows: list[dict[str, Any]]
 ) -> None:
     table.all().delete()
@@ -204,7 +204,7 @@ def test_what_a_model_writes_is_what_is_read_in_the_block_and_after_it(
         assert read(table) == expected
     assert read(table) == expected
     with way():
-        for one, row in zip(made, reversed(rows), strict=True):  # each gets another's values
+        for one, row in zip(made, reversed(rows), strict=True):  # each gets the values of another
             assert table.filter(pk=one.pk).update(**row) == 1
         assert read(table) == shapes(rows[::-1])
     assert read(table) == shapes(rows[::-1])
@@ -219,7 +219,7 @@ def test_what_a_model_writes_is_what_is_read_in_the_block_and_after_it(
 @both
 @few
 @given(row=things)
-def test_a_value_finds_the_row_that_holds_it(
+def test_a_filter_by_a_value_finds_its_row(
     table: models.QuerySet[Thing], way: Way, row: dict[str, Any]
 ) -> None:
     table.all().delete()
@@ -233,7 +233,7 @@ def test_a_value_finds_the_row_that_holds_it(
             assert table.filter(**found).count() == 1
 
 
-def test_null_and_the_null_of_json_are_two_things(table: models.QuerySet[Thing]) -> None:
+def test_null_and_json_null_are_different(table: models.QuerySet[Thing]) -> None:
     nothing = table.create(facts=None)
     null = table.create(facts=models.Value(None, models.JSONField()))
     assert table.get(facts__isnull=True) == nothing
@@ -243,7 +243,7 @@ def test_null_and_the_null_of_json_are_two_things(table: models.QuerySet[Thing])
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
 @both
-def test_an_integer_beyond_64_bits_is_refused_and_found_nowhere(
+def test_an_integer_beyond_64_bits_is_refused_and_matches_no_row(
     table: models.QuerySet[Thing], way: Way, number: int
 ) -> None:
     with pytest.raises(OverflowError, match="too large"), way():
@@ -255,7 +255,7 @@ def test_an_integer_beyond_64_bits_is_refused_and_found_nowhere(
 
 
 @both
-def test_a_float_that_is_no_number_becomes_null_as_on_sqlite(table: models.QuerySet[Thing], way: Way) -> None:
+def test_nan_becomes_null_as_on_sqlite(table: models.QuerySet[Thing], way: Way) -> None:
     with way():
         one = table.create(real=math.nan)
         assert table.get(pk=one.pk).real is None
@@ -263,8 +263,8 @@ def test_a_float_that_is_no_number_becomes_null_as_on_sqlite(table: models.Query
 
 
 @both
-def test_half_a_character_is_refused(table: models.QuerySet[Thing], way: Way) -> None:
-    """A lone surrogate is no text; JavaScript would store another character instead."""
+def test_a_lone_surrogate_is_refused(table: models.QuerySet[Thing], way: Way) -> None:
+    """JavaScript would store another character instead."""
     for text in ("\ud800", "x\udfff", "\udc00" * 2000):
         with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"), way():
             table.create(text=text)
@@ -281,7 +281,7 @@ plain = st.none() | integers | floats | texts | KINDS["blob"]
 @both
 @few
 @given(values=st.lists(plain, min_size=1, max_size=60))
-def test_a_parameter_is_stored_as_what_it_is(
+def test_a_parameter_is_stored_with_its_type(
     table: models.QuerySet[Thing], way: Way, values: list[Any]
 ) -> None:
     names = {"NoneType": "null", "int": "integer", "float": "real", "str": "text", "bytes": "blob"}
@@ -312,7 +312,7 @@ def many(sql: str, values: Sequence[Any]) -> None:
 @both
 @few
 @given(values=st.lists(plain, min_size=1, max_size=90))
-def test_a_parameter_comes_back_as_a_column(d1: DatabaseWrapper, way: Way, values: list[Any]) -> None:
+def test_a_parameter_can_be_selected(d1: DatabaseWrapper, way: Way, values: list[Any]) -> None:
     with way():
         [row] = run(f"SELECT {', '.join(['%s'] * len(values))}", *values)
     assert list(map(shape, row)) == list(map(shape, values))
@@ -349,7 +349,7 @@ def test_a_parameter_comes_back_as_a_column(d1: DatabaseWrapper, way: Way, value
         9.999e-6,
     ]
 )
-def test_floats_of_any_bits(table: models.QuerySet[Thing], way: Way, values: list[float]) -> None:
+def test_floats_keep_all_bits(table: models.QuerySet[Thing], way: Way, values: list[float]) -> None:
     table.all().delete()
     with way():
         table.bulk_create([Thing(real=value) for value in values])
@@ -360,7 +360,7 @@ def test_floats_of_any_bits(table: models.QuerySet[Thing], way: Way, values: lis
     assert list(map(shape, found)) == list(map(shape, values))
 
 
-def test_more_floats_and_texts_than_d1_binds_go_in_one_statement(table: models.QuerySet[Thing]) -> None:
+def test_one_statement_takes_more_floats_and_texts_than_d1_binds(table: models.QuerySet[Thing]) -> None:
     odd = [sign * of_bits(bits) for bits in range(1, 2**63 - 2**53, 2**55 + 12345) for sign in (1, -1)]
     assert len(odd) > 2 * MAX_BOUND
     run(f"INSERT INTO loose (v) VALUES {','.join(['(%s)'] * len(odd))}", *odd)
@@ -373,14 +373,14 @@ def test_more_floats_and_texts_than_d1_binds_go_in_one_statement(table: models.Q
     assert shapes(list(found)) == shapes([{**one, "real": float(one["real"])} for one in values])
 
 
-def test_arithmetic_with_parameters_is_that_of_integers(d1: DatabaseWrapper) -> None:
+def test_integer_parameters_stay_integers_in_arithmetic(d1: DatabaseWrapper) -> None:
     """A number that JavaScript binds would be a REAL."""
     assert run("SELECT 5 / %s, typeof(%s), %s + 1, %s || ''", 2, True, 2**62, 7) == [
         (2, "integer", 2**62 + 1, "7")
     ]
 
 
-def test_python_values_are_written_as_django_writes_them_for_sqlite(d1: DatabaseWrapper) -> None:
+def test_python_values_are_adapted_as_for_sqlite(d1: DatabaseWrapper) -> None:
     moment = dt.datetime(2026, 2, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
     values = [moment, moment.date(), moment.time(), Decimal("1.50"), True, bytearray(b"x"), memoryview(b"y")]
     assert run(f"SELECT {', '.join(['%s'] * len(values))}", *values) == [
@@ -402,7 +402,7 @@ LARGE = {
 
 @both
 @pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
-def test_a_megabyte_goes_and_comes(table: models.QuerySet[Thing], way: Way, value: Any) -> None:
+def test_a_megabyte_is_written_and_read(table: models.QuerySet[Thing], way: Way, value: Any) -> None:
     name = "blob" if isinstance(value, bytes) else "text"
     for _each in range(2):
         with way():
@@ -414,7 +414,7 @@ def test_a_megabyte_goes_and_comes(table: models.QuerySet[Thing], way: Way, valu
 
 
 @both
-def test_what_is_too_long_is_refused_with_the_limit(table: models.QuerySet[Thing], way: Way) -> None:
+def test_a_value_that_is_too_long_is_refused_with_the_limit(table: models.QuerySet[Thing], way: Way) -> None:
     for values, limit in (
         ({"text": "x" * 3 * MB}, "2 MB"),
         ({"blob": b"x" * (MAX_BLOB + 1)}, "1,000,000 bytes"),
@@ -425,7 +425,7 @@ def test_what_is_too_long_is_refused_with_the_limit(table: models.QuerySet[Thing
     assert not table.exists()
 
 
-def test_a_row_that_does_not_fit_into_an_answer_is_refused_with_the_limit(
+def test_a_row_that_is_too_long_for_an_answer_is_refused_with_the_limit(
     table: models.QuerySet[Thing],
 ) -> None:
     run("INSERT INTO loose (v) VALUES (zeroblob(1500000))")
@@ -437,7 +437,7 @@ def test_a_row_that_does_not_fit_into_an_answer_is_refused_with_the_limit(
 
 @both
 def test_a_statement_takes_many_parameters(table: models.QuerySet[Thing], way: Way) -> None:
-    """D1 binds a hundred; the others are written into the SQL."""
+    """D1 binds a hundred; the others are literals in the SQL."""
     values = [value for number in range(700) for value in (number, f"'{number}'", None, 0.1 + number)]
     with way():
         run(f"INSERT INTO loose (v) VALUES {','.join(['(%s)'] * len(values))}", *values)
@@ -452,7 +452,7 @@ def test_a_statement_takes_many_parameters(table: models.QuerySet[Thing], way: W
 
 
 @both
-def test_a_list_of_five_thousand_finds_its_rows(table: models.QuerySet[Thing], way: Way) -> None:
+def test_an_in_list_of_five_thousand_values_finds_its_rows(table: models.QuerySet[Thing], way: Way) -> None:
     with way():
         table.bulk_create([Thing(big=number, word=f"'{number}'") for number in range(0, 6000, 2)])
         assert table.filter(big__in=list(range(5000))).count() == 2500

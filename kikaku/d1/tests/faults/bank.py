@@ -1,4 +1,4 @@
-"""An account with a ledger, and what became of them: everything, nothing, or a lie."""
+"""An account with a ledger, whose transfers must be applied as a whole or not at all."""
 
 import itertools
 import sqlite3
@@ -13,12 +13,12 @@ from ...dbapi import Connection
 from ...engine import Engine
 from ...statements import SQL
 from ...transport import Address, Gateway
-from .proxy import PATIENCE, Proxy
+from .proxy import TIMEOUT, Proxy
 
 DATABASE = "second"
 _numbers = itertools.count(1)
 
-# The requests of `transfer`, in order. SAVEPOINT and going back to one send nothing.
+# the requests of `transfer`, in order; savepoints send none
 STEPS = (
     "the columns of the first read",
     "the first read",
@@ -34,8 +34,8 @@ STEPS = (
 READ, INSERT, COMMIT = 2, 4, len(STEPS)
 
 
-class Told(Enum):
-    """What the caller heard."""
+class Outcome(Enum):
+    """What was reported to the caller."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
@@ -44,33 +44,33 @@ class Told(Enum):
 
 
 class State(Enum):
-    """What the database holds of a transfer."""
+    """What the database contains of a transfer."""
 
     ALL = "all"
     NOTHING = "nothing"
 
 
-def hear(act: Callable[[], object]) -> tuple[Told, str]:
-    """Run an act and return what its caller was told. Anything but an honest database error is raised."""
+def outcome_of(act: Callable[[], object]) -> tuple[Outcome, str]:
+    """Run an act and return (what was reported, the message). Only database errors are caught."""
     try:
         act()
     except CommitUnknown as error:
-        return Told.UNKNOWN, str(error)
+        return Outcome.UNKNOWN, str(error)
     except TransactionConflict as error:
-        return Told.CONFLICT, str(error)
+        return Outcome.CONFLICT, str(error)
     except (sqlite3.OperationalError, OperationalError) as error:
-        return Told.FAILED, str(error)
-    return Told.APPLIED, ""
+        return Outcome.FAILED, str(error)
+    return Outcome.APPLIED, ""
 
 
 def connect(host: str, database: str, secret: str, **limits: float) -> Connection:
-    """Return a connection of its own over a line (host:port)."""
+    """Return a new connection to a host:port."""
     name, _, port = host.partition(":")
     return Connection(Gateway(Address("http", name, int(port), **limits), database, secret))  # type: ignore[arg-type]
 
 
 def make_tables(engine: Engine) -> None:
-    """Make the tables, and those that the backend keeps for itself: a first block would take other requests."""
+    """Create the tables, and the backend's own, so that the first block needs no other requests."""
     connection = connect(engine.address, DATABASE, engine.secret)
     cursor = connection.cursor()
     cursor.execute("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, yen INTEGER NOT NULL)")
@@ -85,7 +85,7 @@ def make_tables(engine: Engine) -> None:
 
 @dataclass(slots=True)
 class Bank:
-    """One account of 100 yen, seen over a good line."""
+    """One account of 100 yen, read over a reliable connection."""
 
     engine: Engine
     line: Proxy
@@ -97,13 +97,13 @@ class Bank:
         self.good.cursor().execute("INSERT INTO account(id, yen) VALUES (%s, 100)", [self.account])
 
     def customer(self, **limits: float) -> Connection:
-        """Return a connection over the bad line."""
+        """Return a connection through the proxy."""
         host = f"127.0.0.1:{self.line.port}"
-        limits = {"read_timeout": PATIENCE, "connect_timeout": PATIENCE, **limits}
+        limits = {"read_timeout": TIMEOUT, "connect_timeout": TIMEOUT, **limits}
         return connect(host, DATABASE, self.engine.secret, **limits)
 
     def lock(self) -> SQL:
-        """Return the read that holds the account until COMMIT."""
+        """Return the SELECT that locks the account until COMMIT."""
         sql = SQL(f"SELECT yen, id FROM account WHERE id = {self.account}")
         sql.columns, sql.locks = 2, (("account", 1),)
         return sql
@@ -111,7 +111,7 @@ class Bank:
     def transfer(
         self, connection: Connection, before: Callable[[int], None] = lambda _step: None, tag: str = ""
     ) -> None:
-        """Take 10 yen in one block; its requests are `STEPS`. The block is left at the first error."""
+        """Take 10 yen in one block; its requests are `STEPS`. The first error ends the block."""
         connection.autocommit = False
         cursor = connection.cursor()
         try:
@@ -140,7 +140,7 @@ class Bank:
             connection.autocommit = True
 
     def rows(self) -> tuple[int, list[str]]:
-        """Return the yen and the texts of the ledger."""
+        """Return (yen, texts of the ledger)."""
         cursor = self.good.cursor()
         yen = cursor.execute("SELECT yen FROM account WHERE id = %s", [self.account]).fetchall()[0][0]
         texts = cursor.execute(
@@ -149,20 +149,20 @@ class Bank:
         return yen, [text for (text,) in texts]
 
     def state(self, times: int = 1) -> State:
-        """Return what is there of the last of so many transfers; everything else than all or nothing fails."""
+        """Return what the database has of the last of so many transfers; a part of it fails the test."""
         yen, texts = self.rows()
         for state, done in ((State.ALL, times), (State.NOTHING, times - 1)):
             if (yen, texts) == (100 - 10 * done, ["it's 10円 😀"] * done):
                 return state
         raise AssertionError(f"neither all nor nothing: {yen} yen, {texts}")
 
-    def check(self, told: Told, said: str) -> State:
-        """Hold what was told against the database, now and when the last lost request has come."""
-        at_once = self.state()
+    def check(self, outcome: Outcome, message: str) -> State:
+        """Compare the reported outcome with the database, now and after the last delayed request."""
+        immediately = self.state()
         self.line.settle()
         state = self.state()
-        if told is Told.APPLIED:
-            assert at_once is state is State.ALL
-        elif told in (Told.CONFLICT, Told.FAILED):
-            assert at_once is state is State.NOTHING, said
+        if outcome is Outcome.APPLIED:
+            assert immediately is state is State.ALL
+        elif outcome in (Outcome.CONFLICT, Outcome.FAILED):
+            assert immediately is state is State.NOTHING, message
         return state

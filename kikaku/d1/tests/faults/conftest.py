@@ -1,4 +1,4 @@
-"""A bad line to a real engine, and a good one beside it."""
+"""A proxy with faults in front of a real engine, and a reliable connection to it."""
 
 import zlib
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from ... import transport
 from ...engine import Engine
 from .bank import Bank, make_tables
 from .faults import READ_TIMEOUT, SLOW
-from .proxy import PATIENCE, Proxy
+from .proxy import TIMEOUT, Proxy
 
-SAMPLE = 0.3  # of the cases runs always, the same ones each time; the others are marked nightly
+SAMPLE = 0.3  # the part of the cases that always runs, the same ones each time; the others are marked nightly
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def line(engine: Engine) -> Iterator[Proxy]:
-    """Open a line to the engine, which each test spoils as it likes."""
+    """Start a proxy in front of the engine; each test plans its faults."""
     make_tables(engine)
     proxy = Proxy(engine.address)
     proxy.up()
@@ -38,7 +38,7 @@ def line(engine: Engine) -> Iterator[Proxy]:
 
 
 class ClientPool:
-    """The connection pool of clients of a bad line, which give up early only where a fault delays the answer.
+    """The connection pool of clients of the proxy, which time out early only where a fault delays the answer.
 
     With a short timeout for every request, one that is merely slow on a busy machine would be repeated, and the
     faults planned for later requests would hit earlier ones.
@@ -49,13 +49,13 @@ class ClientPool:
         self.line = line
 
     def urlopen(self, *arguments: Any, **options: Any) -> BaseHTTPResponse:
-        """Send a request."""
+        """Send a request and return its answer."""
         number = self.line.requests + 1
         if self.line.upcoming() not in SLOW.values():
             return self.pool.urlopen(*arguments, **options)
         try:
             return self.pool.urlopen(
-                *arguments, **options, timeout=Timeout(connect=PATIENCE, read=READ_TIMEOUT)
+                *arguments, **options, timeout=Timeout(connect=TIMEOUT, read=READ_TIMEOUT)
             )
         except HTTPError:
             self.line.wait_until_counted(number)
@@ -64,8 +64,8 @@ class ClientPool:
 
 @pytest.fixture
 def bank(engine: Engine, line: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
-    """Open an account of 100 yen, on whose movements the test looks over a good line."""
-    # seconds between tries; nothing here is overloaded
+    """Return a bank with a new account of 100 yen."""
+    # seconds between tries
     monkeypatch.setattr(transport, "RETRY_WAITS", (0.001, 0.01))
     pool = transport.pool
     monkeypatch.setattr(

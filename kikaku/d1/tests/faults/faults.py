@@ -1,4 +1,4 @@
-"""The ways in which a line is bad: for each exchange, what reaches the engine and what the client hears."""
+"""Faults of a connection: for each exchange, what reaches the engine and what the client receives."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from .proxy import Answer, Exchange, Fault
 
 READ_TIMEOUT = 0.25  # seconds that a client waits for an answer that a fault delays
-BEYOND = READ_TIMEOUT + 0.1
+AFTER_TIMEOUT = READ_TIMEOUT + 0.1
 
 
 def drop_request(exchange: Exchange) -> None:
@@ -21,65 +21,65 @@ def drop_answer(exchange: Exchange) -> None:
 
 
 def reset_before(exchange: Exchange) -> None:
-    """Break the connection instead of passing the request on."""
+    """Reset the connection instead of forwarding the request."""
     exchange.reset()
 
 
 def reset_after(exchange: Exchange) -> None:
-    """Break the connection instead of passing the answer on."""
+    """Reset the connection instead of forwarding the answer."""
     exchange.forward()
     exchange.reset()
 
 
 def deliver_slowly(exchange: Exchange) -> None:
-    """Pass the request on when the client has given up waiting and is asking."""
-    exchange.wait(BEYOND)
+    """Forward the request after the client's timeout."""
+    exchange.wait(AFTER_TIMEOUT)
     exchange.forward()
     exchange.hang_up()
 
 
 def deliver_late(exchange: Exchange) -> None:
-    """Pass the request on when everything is long over."""
+    """Forward the request when the test releases it, after everything else."""
     exchange.wait_for_release()
     exchange.forward()
     exchange.hang_up()
 
 
 def answer_slowly(exchange: Exchange) -> None:
-    """Pass the answer on when the client has given up waiting."""
+    """Forward the answer after the client's timeout."""
     answer = exchange.forward()
-    exchange.wait(BEYOND)
+    exchange.wait(AFTER_TIMEOUT)
     exchange.answer(answer)
 
 
 def deliver_twice(exchange: Exchange) -> None:
-    """Pass the request on twice, the first answer back."""
+    """Forward the request twice, and return the first answer."""
     answer = exchange.forward()
     exchange.forward()
     exchange.answer(answer)
 
 
 def deliver_twice_and_answer_the_second(exchange: Exchange) -> None:
-    """Pass the request on twice, the second answer back, as one who repeats what had no answer."""
+    """Forward the request twice, and return the second answer, like a proxy that retries."""
     exchange.forward()
     exchange.answer(exchange.forward())
 
 
 def deliver_and_deliver_late(exchange: Exchange) -> None:
-    """Pass the request on, and once more when everything is long over."""
+    """Forward the request, and once more when the test releases it."""
     exchange.answer(exchange.forward())
     exchange.forward_when_released()
 
 
 def cut_off(exchange: Exchange) -> None:
-    """Break off in the middle of the answer."""
+    """End the connection in the middle of the answer."""
     answer = exchange.forward()
     exchange.send(answer.encoded(missing=len(answer.body) // 2 + 1))
     exchange.hang_up()
 
 
 def broken_chunks(exchange: Exchange) -> None:
-    """Break off a chunked answer."""
+    """End the connection in the middle of a chunked answer."""
     answer = exchange.forward()
     exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + answer.body)
     exchange.hang_up()
@@ -93,12 +93,12 @@ def no_http(exchange: Exchange) -> None:
 
 
 def instead(status: int, body: bytes) -> Fault:
-    """Return the fault that answers this instead of asking the engine."""
+    """Return the fault that answers this and does not forward the request."""
     return lambda exchange: exchange.answer(Answer(status, body))
 
 
 def afterwards(status: int, body: bytes) -> Fault:
-    """Return the fault that answers this, whatever the engine did."""
+    """Return the fault that forwards the request and answers this."""
 
     def fault(exchange: Exchange) -> None:
         exchange.forward()
@@ -108,12 +108,12 @@ def afterwards(status: int, body: bytes) -> Fault:
 
 
 def refuse(status: int, text: str) -> Fault:
-    """Return the fault that refuses a request as the gateway would, without asking the engine."""
-    return instead(status, _said(text))
+    """Return the fault that refuses a request as the gateway would."""
+    return instead(status, _error_body(text))
 
 
 def _altered(alter: Callable[[bytes], bytes], status: int | None = None) -> Fault:
-    """Return the fault that alters the answer's body."""
+    """Return the fault that changes the answer's body."""
 
     def altered(exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -122,13 +122,13 @@ def _altered(alter: Callable[[bytes], bytes], status: int | None = None) -> Faul
     return altered
 
 
-def _said(text: str) -> bytes:
+def _error_body(text: str) -> bytes:
     return json.dumps({"error": text}).encode()
 
 
 HTML = b"<!DOCTYPE html><title>502 Bad Gateway</title><h1>cloudflare</h1>"
-WORDS = {
-    "500": (500, _said("the gateway failed")),
+ANSWERS = {
+    "500": (500, _error_body("the gateway failed")),
     "502 in HTML": (502, HTML),
     "429": (429, b"error code: 1015"),
     "403 in HTML": (403, HTML),
@@ -137,11 +137,11 @@ WORDS = {
     "200 and garbage": (200, b"\x00\xff\xfe{{{"),
     "200 in HTML": (200, HTML),
     "200 and brackets": (200, b"[" * 200_000),
-    "D1 lost its connection": (422, _said("D1_ERROR: Network connection lost.")),
-    "D1 was reset": (422, _said("D1_ERROR: D1 DB storage caused object to be reset.")),
-    "D1 is overloaded": (422, _said("D1_ERROR: D1 DB is overloaded. Too many requests queued.")),
+    "D1 lost its connection": (422, _error_body("D1_ERROR: Network connection lost.")),
+    "D1 was reset": (422, _error_body("D1_ERROR: D1 DB storage caused object to be reset.")),
+    "D1 is overloaded": (422, _error_body("D1_ERROR: D1 DB is overloaded. Too many requests queued.")),
 }
-# Answers of the gateway's shape that the gateway never gives. Whoever believes them is told lies.
+# answers in the gateway's form that the gateway never gives
 SHAPES = {
     "null": b"null",
     "a list": b"[]",
@@ -159,19 +159,19 @@ SHAPES = {
     "columns that are null": b'{"columns": null, "rows": null}',
 }
 
-LOST: dict[str, Fault] = {  # the request never comes
+LOST: dict[str, Fault] = {  # the request does not reach the engine
     "the request is dropped": drop_request,
     "reset before the request": reset_before,
-    **{f"{name}, unasked": instead(*words) for name, words in WORDS.items()},
+    **{f"{name}, unasked": instead(*answer) for name, answer in ANSWERS.items()},
 }
-DONE: dict[str, Fault] = {  # the request comes, and the client does not learn what became of it
+DONE: dict[str, Fault] = {  # the request reaches the engine, and the client receives no valid answer
     "the answer is dropped": drop_answer,
     "reset before the answer": reset_after,
     "the answer is cut off": cut_off,
     "broken chunks": broken_chunks,
     "no HTTP": no_http,
     "truncated JSON": _altered(lambda body: body[: len(body) // 2], 200),
-    **{f"{name}, afterwards": afterwards(*words) for name, words in WORDS.items()},
+    **{f"{name}, afterwards": afterwards(*answer) for name, answer in ANSWERS.items()},
     **{f"the shape is {name}": afterwards(200, body) for name, body in SHAPES.items()},
 }
 SLOW: dict[str, Fault] = {
@@ -179,14 +179,14 @@ SLOW: dict[str, Fault] = {
     "the request comes late": deliver_late,
     "the answer comes slowly": answer_slowly,
 }
-TWICE: dict[str, Fault] = {  # an honest answer, but the engine hears the request again
+TWICE: dict[str, Fault] = {  # a valid answer, but the engine receives the request twice
     "delivered twice": deliver_twice,
     "delivered twice, answered the second time": deliver_twice_and_answer_the_second,
     "delivered again late": deliver_and_deliver_late,
 }
-SILENT: dict[str, Fault] = {**LOST, **DONE, **SLOW}  # after these the client knows nothing
-EVERY: dict[str, Fault] = {**SILENT, **TWICE}
-KINDS = {  # which differ in what the client's code goes through
+UNANSWERED: dict[str, Fault] = {**LOST, **DONE, **SLOW}  # the client receives no valid answer
+ALL: dict[str, Fault] = {**UNANSWERED, **TWICE}
+REPRESENTATIVE = {  # one for each path through the client's code
     *("the request is dropped", "reset before the request", "500, unasked", "200 and garbage, unasked"),
     *("the answer is dropped", "reset before the answer", "500, afterwards", "200 and garbage, afterwards"),
     *("D1 lost its connection, afterwards", "the answer comes slowly", *TWICE),

@@ -1,7 +1,7 @@
-"""A bad line: a small HTTP proxy in front of the real engine that spoils chosen requests.
+"""A small HTTP proxy in front of the engine that injects faults into chosen requests.
 
-A fault is a function that is given one exchange and decides what becomes of it: whether and when the request
-reaches the engine, and what the client hears. Requests are numbered from 1 since the last `Proxy.plan`.
+A fault is a function that gets one exchange and decides whether and when the request reaches the engine, and
+what the client receives. Requests are numbered from 1 since the last `Proxy.plan`.
 """
 
 import json
@@ -16,13 +16,13 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PATIENCE = 30.0  # seconds after which a test has gone wrong
+TIMEOUT = 30.0  # seconds after which a test fails
 REASONS = {200: "OK", 204: "No Content", 422: "Unprocessable Content"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the engine said, or what the line makes of it."""
+    """An answer of the engine, or one that the proxy made."""
 
     status: int
     body: bytes
@@ -33,7 +33,7 @@ class Answer:
         return json.loads(self.body)
 
     def encoded(self, *, missing: int = 0) -> bytes:
-        """Return it as HTTP; `missing` bytes are announced and do not come."""
+        """Return it as HTTP; the last `missing` bytes are announced but left out."""
         head = (
             f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Whatever')}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
@@ -43,19 +43,19 @@ class Answer:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way."""
+    """One request through the proxy."""
 
     handler: "_Handler"
     body: bytes
 
     @property
     def proxy(self) -> "Proxy":
-        """The line it goes over."""
+        """The proxy of this exchange."""
         return self.handler.server.proxy
 
     def forward(self) -> Answer:
-        """Let the request reach the engine, and return what it says."""
-        upstream = HTTPConnection(self.proxy.engine, timeout=PATIENCE)
+        """Forward the request to the engine, and return its answer."""
+        upstream = HTTPConnection(self.proxy.engine, timeout=TIMEOUT)
         try:
             headers = {name: self.handler.headers[name] or "" for name in ("Authorization", "Content-Type")}
             upstream.request("POST", self.handler.path, body=self.body, headers=headers)
@@ -65,54 +65,54 @@ class Exchange:
             upstream.close()
 
     def answer(self, answer: Answer) -> None:
-        """Let the client hear an answer."""
+        """Send an answer to the client."""
         self.send(answer.encoded())
 
     def send(self, raw: bytes) -> None:
-        """Let the client hear bytes, if it still listens."""
+        """Send bytes to the client, if it is still connected."""
         try:
             self.handler.connection.sendall(raw)
         except OSError:
             self.handler.close_connection = True
 
     def hang_up(self) -> None:
-        """Close the connection as one who has said everything."""
+        """Close the connection in order."""
         self.handler.close_connection = True
 
     def reset(self) -> None:
-        """Break the connection: the client gets a RST."""
+        """Reset the connection: the client gets a RST."""
         self.handler.close_connection = True
         raw = self.handler.connection
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(raw.detach())  # the handler's files would keep the socket open
+        os.close(raw.detach())  # the handler's file objects would keep the socket open
 
     def wait(self, seconds: float) -> None:
-        """Keep the client waiting."""
+        """Let the client wait."""
         time.sleep(seconds)
 
     def wait_for_release(self) -> None:
-        """Hold the request back until the test lets it go."""
-        assert self.proxy.released.wait(PATIENCE), "nobody released a held request"
+        """Wait until the test releases delayed requests."""
+        assert self.proxy.released.wait(TIMEOUT), "a delayed request was not released"
 
     def forward_when_released(self) -> None:
-        """Let a copy of the request reach the engine when the test lets it go; the line is free meanwhile."""
+        """Forward a copy of the request when the test releases it; the proxy works meanwhile."""
 
-        def late() -> None:
+        def forward_later() -> None:
             try:
                 self.wait_for_release()
                 self.forward()
             finally:
                 self.proxy.end()
 
-        self.proxy.hold()
-        threading.Thread(target=late, daemon=True).start()
+        self.proxy.delay()
+        threading.Thread(target=forward_later, daemon=True).start()
 
 
 Fault = Callable[[Exchange], None]
 
 
 def pass_on(exchange: Exchange) -> None:
-    """Do nothing bad."""
+    """Forward the request and its answer."""
     exchange.answer(exchange.forward())
 
 
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.proxy.end()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: every test would."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -147,17 +147,17 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing: broken connections are what it is for."""
+        """Print nothing: broken connections are intended."""
 
 
 @dataclass(slots=True)
 class Proxy:
-    """The line to an engine (host:port)."""
+    """The proxy in front of an engine (host:port)."""
 
     engine: str
     port: int = 0
     requests: int = 0  # since the last plan
-    busy: int = 0  # requests that are on their way
+    busy: int = 0  # requests that have not ended, delayed ones included
     released: threading.Event = field(default_factory=threading.Event)
     _faults: Callable[[int], Fault | None] = field(default=lambda _number: None)
     _server: _Server | None = None
@@ -165,7 +165,7 @@ class Proxy:
     _open: list[socket.socket] = field(default_factory=list)
 
     def plan(self, faults: Mapping[int, Fault] | Callable[[int], Fault | None]) -> None:
-        """Count requests anew; `faults` tells which are spoiled, by number."""
+        """Count requests from 1 again, with these faults by request number."""
         self.settle()
         self.released.clear()
         with self._changed:
@@ -173,15 +173,15 @@ class Proxy:
             self._faults = faults if callable(faults) else faults.get
 
     def heal(self) -> None:
-        """Spoil nothing from now on; what is held back stays so."""
+        """Inject no more faults; delayed requests stay delayed."""
         with self._changed:
             self._faults = lambda _number: None
 
     def settle(self) -> None:
-        """Let go what is held back, and wait until nothing is on its way any more."""
+        """Release delayed requests, and wait until all have ended."""
         self.released.set()
         with self._changed:
-            assert self._changed.wait_for(lambda: self.busy == 0, PATIENCE), "a request is still on its way"
+            assert self._changed.wait_for(lambda: self.busy == 0, TIMEOUT), "a request has not ended"
 
     def upcoming(self) -> Fault | None:
         """Return the fault of the next request."""
@@ -191,37 +191,37 @@ class Proxy:
     def wait_until_counted(self, number: int) -> None:
         """Wait until the request of this number has arrived."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.requests >= number, PATIENCE), "a request is lost"
+            assert self._changed.wait_for(lambda: self.requests >= number, TIMEOUT), "a request is lost"
 
     def begin(self) -> Fault:
-        """Count a request and return what shall become of it."""
+        """Count a request and return its fault."""
         with self._changed:
             self.requests += 1
             self.busy += 1
             self._changed.notify_all()
             return self._faults(self.requests) or pass_on
 
-    def hold(self) -> None:
-        """Count a copy that is held back."""
+    def delay(self) -> None:
+        """Count a delayed copy of a request."""
         with self._changed:
             self.busy += 1
 
     def end(self) -> None:
-        """A request has been dealt with."""
+        """Count a request as ended."""
         with self._changed:
             self.busy -= 1
             self._changed.notify_all()
 
-    # ── The line itself ──────────────────────────────────────────────────────────────────────────────────
+    # ── The server ───────────────────────────────────────────────────────────────────────────────────────
 
     def opened(self, connection: socket.socket) -> None:
-        """Note a connection of a client, which ends with the line."""
+        """Record a client's connection, which `down` closes."""
         with self._changed:
             self._open = [one for one in self._open if one.fileno() >= 0]
             self._open.append(connection)
 
     def up(self) -> None:
-        """Open the line, at the same port as before."""
+        """Start the server, at the same port as before."""
         self._server = _Server(self.port, self)
         self.port = self._server.server_address[1]
         threading.Thread(
@@ -229,7 +229,7 @@ class Proxy:
         ).start()
 
     def down(self) -> None:
-        """Cut the line: open connections end, new ones are refused."""
+        """Stop the server: open connections end, new ones are refused."""
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
@@ -238,12 +238,12 @@ class Proxy:
             for connection in self._open:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it is closed already
+                except OSError:  # already closed
                     continue
             self._open.clear()
 
     def close(self) -> None:
-        """End everything."""
+        """Wait for all requests, and stop the server."""
         self.settle()
         if self._server is not None:
             self.down()

@@ -1,4 +1,4 @@
-"""A bad line between a block and D1: afterwards all of it is there, once, or nothing, and the caller knows which."""
+"""Faults between a block and D1: all of it is applied, once, or nothing, and the caller knows which."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,163 +6,164 @@ from typing import Any
 import pytest
 
 from ...transport import MAX_TRIES
-from .bank import COMMIT, INSERT, READ, STEPS, Bank, State, Told, hear
-from .faults import EVERY, KINDS, LOST, SILENT, SLOW, drop_answer, instead, refuse
+from .bank import COMMIT, INSERT, READ, STEPS, Bank, Outcome, State, outcome_of
+from .faults import ALL, LOST, REPRESENTATIVE, SLOW, UNANSWERED, drop_answer, instead, refuse
 
 NUMBERS = range(1, len(STEPS) + 1)
-# where two faults meet, each of all meets each of these: nothing came, everything came, and it comes
-# afterwards
-FEW = ("the request is dropped", "the answer is dropped", "the request comes late")
+# for pairs of faults: all faults with each of these (not delivered, delivered, delivered later)
+DELIVERIES = ("the request is dropped", "the answer is dropped", "the request comes late")
 
 
-def named(number: int) -> str:
+def step_name(number: int) -> str:
     return STEPS[number - 1].replace(" ", "-")
 
 
-def test_a_transfer_takes_these_requests(bank: Bank) -> None:
-    told, said = hear(lambda: bank.transfer(bank.customer()))
+def test_a_transfer_sends_these_requests(bank: Bank) -> None:
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
     assert bank.line.requests == len(STEPS)
-    assert bank.check(told, said) is State.ALL
+    assert bank.check(outcome, message) is State.ALL
 
 
 # ── One fault ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def meetings(numbers: Iterable[int], faults: Iterable[str]) -> list[Any]:
-    """Return (step, fault) for parametrize: what is told apart by its kind at every step, all at one of each kind."""
+def steps_and_faults(numbers: Iterable[int], faults: Iterable[str]) -> list[Any]:
+    """Return (step, fault) for parametrize: representative faults at every step, all faults at three."""
     return [
-        pytest.param(number, name, id=f"{named(number)}-{name}")
+        pytest.param(number, name, id=f"{step_name(number)}-{name}")
         for number in numbers
         for name in faults
-        if name in KINDS or number in (READ, INSERT, COMMIT)
+        if name in REPRESENTATIVE or number in (READ, INSERT, COMMIT)
     ]
 
 
-@pytest.mark.parametrize("number, name", meetings(NUMBERS, EVERY))
-def test_one_fault_anywhere_is_overcome(bank: Bank, number: int, name: str) -> None:
-    bank.line.plan({number: EVERY[name]})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.APPLIED, said
-    bank.check(told, said)
+@pytest.mark.parametrize("number, name", steps_and_faults(NUMBERS, ALL))
+def test_one_fault_at_any_step_is_overcome(bank: Bank, number: int, name: str) -> None:
+    bank.line.plan({number: ALL[name]})
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.APPLIED, message
+    bank.check(outcome, message)
 
 
-@pytest.mark.parametrize("name", sorted(KINDS & SILENT.keys()))
-@pytest.mark.parametrize("number", [READ, INSERT, COMMIT], ids=named)
+@pytest.mark.parametrize("name", sorted(REPRESENTATIVE & UNANSWERED.keys()))
+@pytest.mark.parametrize("number", [READ, INSERT, COMMIT], ids=step_name)
 def test_two_faults_in_a_row_are_overcome(bank: Bank, number: int, name: str) -> None:
-    bank.line.plan({number: SILENT[name], number + 1: SILENT[name]})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.APPLIED, said
-    bank.check(told, said)
+    bank.line.plan({number: UNANSWERED[name], number + 1: UNANSWERED[name]})
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.APPLIED, message
+    bank.check(outcome, message)
 
 
-# ── The line stays bad ───────────────────────────────────────────────────────────────────────────────────
+# ── The fault stays ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("number, name", meetings(range(1, COMMIT), SILENT))
-def test_a_line_that_breaks_within_the_block_leaves_nothing(bank: Bank, number: int, name: str) -> None:
-    bank.line.plan(lambda request: SILENT[name] if request >= number else None)
-    told, said = hear(lambda: bank.transfer(bank.customer()))
+@pytest.mark.parametrize("number, name", steps_and_faults(range(1, COMMIT), UNANSWERED))
+def test_a_connection_that_fails_within_the_block_applies_nothing(bank: Bank, number: int, name: str) -> None:
+    bank.line.plan(lambda request: UNANSWERED[name] if request >= number else None)
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
     bank.line.heal()
-    assert told is Told.FAILED
-    assert bank.check(told, said) is State.NOTHING
+    assert outcome is Outcome.FAILED
+    assert bank.check(outcome, message) is State.NOTHING
 
 
-@pytest.mark.parametrize("name", SILENT)
-def test_a_line_that_breaks_at_the_commit_leaves_it_unknown(bank: Bank, name: str) -> None:
-    bank.line.plan(lambda request: SILENT[name] if request >= COMMIT else None)
-    told, said = hear(lambda: bank.transfer(bank.customer()))
+@pytest.mark.parametrize("name", UNANSWERED)
+def test_a_connection_that_fails_at_the_commit_leaves_it_unknown(bank: Bank, name: str) -> None:
+    bank.line.plan(lambda request: UNANSWERED[name] if request >= COMMIT else None)
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
     bank.line.heal()
-    assert told is Told.UNKNOWN, said
-    state = bank.check(told, said)
+    assert outcome is Outcome.UNKNOWN, message
+    state = bank.check(outcome, message)
     assert state is (State.NOTHING if name in LOST else state)
 
 
 @pytest.mark.parametrize(
     "committing, asking",
     sorted(
-        {(name, few) for name in SILENT for few in FEW[:2]}
-        | {(few, name) for name in SILENT for few in FEW[:2]}
-        | {("the request comes late", name) for name in KINDS & SILENT.keys()}
+        {(name, delivery) for name in UNANSWERED for delivery in DELIVERIES[:2]}
+        | {(delivery, name) for name in UNANSWERED for delivery in DELIVERIES[:2]}
+        | {("the request comes late", name) for name in REPRESENTATIVE & UNANSWERED.keys()}
     ),
 )
-def test_what_became_of_a_commit_is_asked_three_times(bank: Bank, committing: str, asking: str) -> None:
-    last = COMMIT + MAX_TRIES  # the last question is answered
-    bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in range(COMMIT + 1, last)})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.APPLIED, said
-    bank.check(told, said)
+def test_the_result_of_a_commit_is_asked_three_times(bank: Bank, committing: str, asking: str) -> None:
+    last = COMMIT + MAX_TRIES  # the last question has an answer
+    bank.line.plan(
+        {COMMIT: UNANSWERED[committing]} | {n: UNANSWERED[asking] for n in range(COMMIT + 1, last)}
+    )
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.APPLIED, message
+    bank.check(outcome, message)
 
 
-@pytest.mark.parametrize("asking", [name for name in SILENT if name not in SLOW])
-@pytest.mark.parametrize("committing", FEW)
-def test_a_commit_of_which_d1_can_not_be_asked_is_unknown(bank: Bank, committing: str, asking: str) -> None:
+@pytest.mark.parametrize("asking", [name for name in UNANSWERED if name not in SLOW])
+@pytest.mark.parametrize("committing", DELIVERIES)
+def test_a_commit_is_unknown_when_d1_cannot_be_asked(bank: Bank, committing: str, asking: str) -> None:
     questions = range(COMMIT + 1, COMMIT + 1 + MAX_TRIES)
-    bank.line.plan({COMMIT: SILENT[committing]} | {n: SILENT[asking] for n in questions})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.UNKNOWN
-    assert "not known" in said
+    bank.line.plan({COMMIT: UNANSWERED[committing]} | {n: UNANSWERED[asking] for n in questions})
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.UNKNOWN
+    assert "not known" in message
     expected = {
         "the request is dropped": State.NOTHING,
         "the answer is dropped": State.ALL,
-        # a question that came has put a stop in its way
+        # a question that was delivered prevents the commit
         "the request comes late": State.ALL if asking in LOST else State.NOTHING,
     }
-    assert bank.check(told, said) is expected[committing]
+    assert bank.check(outcome, message) is expected[committing]
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_a_commit_that_never_comes_is_given_up_and_has_left_nothing(bank: Bank, name: str) -> None:
-    """Each question is answered: the caller is told for certain."""
+def test_a_commit_that_is_never_delivered_fails_and_applies_nothing(bank: Bank, name: str) -> None:
+    """Each question has an answer, so the caller knows that nothing was applied."""
     bank.line.plan({COMMIT + 2 * attempt: LOST[name] for attempt in range(MAX_TRIES)})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.FAILED
-    assert "nothing was written" in said.lower()
-    assert bank.check(told, said) is State.NOTHING
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.FAILED
+    assert "nothing was written" in message.lower()
+    assert bank.check(outcome, message) is State.NOTHING
 
 
-def test_a_late_commit_never_comes_true_after_its_repetition_did(bank: Bank) -> None:
-    """Twice late, the third is told as applied; then both old ones reach D1."""
+def test_a_delayed_commit_is_not_applied_after_its_retry(bank: Bank) -> None:
+    """Two are delayed and the third is applied; then the delayed ones reach D1."""
     late = SLOW["the request comes late"]
     bank.line.plan({COMMIT: late, COMMIT + 2: late})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.APPLIED
-    bank.check(told, said)
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.APPLIED
+    bank.check(outcome, message)
 
 
-def test_a_commit_that_another_writer_overtook_while_its_answer_was_lost_is_still_applied_once(
+def test_a_commit_without_an_answer_is_applied_once_although_another_writer_followed(
     bank: Bank,
 ) -> None:
-    """Its own guard would fail if it were repeated: it must be looked up first."""
+    """Its own guard would fail in a retry, so the result must be asked first."""
 
-    def overtake(exchange: Any) -> None:
+    def write_between(exchange: Any) -> None:
         exchange.forward()
         bank.good.cursor().execute("UPDATE account SET yen = yen + 1 WHERE id = %s", [bank.account])
         exchange.hang_up()
 
-    bank.line.plan({COMMIT: overtake})
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.APPLIED, said
+    bank.line.plan({COMMIT: write_between})
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.APPLIED, message
     bank.line.settle()
     assert bank.rows() == (91, ["it's 10円 😀"])
 
 
-def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
-    """Where what was read must stand still: else the block may as well have read just before the other wrote."""
+def test_a_lost_commit_after_which_another_writer_came_is_a_conflict(bank: Bank) -> None:
+    """In a serializable block; at read committed the block may have read just before the other wrote."""
 
-    def overtake(exchange: Any) -> None:
+    def write_between(exchange: Any) -> None:
         bank.good.cursor().execute("UPDATE account SET yen = yen + 1 WHERE id = %s", [bank.account])
         exchange.hang_up()
 
-    bank.line.plan({COMMIT: overtake})
+    bank.line.plan({COMMIT: write_between})
     customer = bank.customer()
     customer.isolation = "serializable"
-    told, said = hear(lambda: bank.transfer(customer))
-    assert told is Told.CONFLICT, said
+    outcome, message = outcome_of(lambda: bank.transfer(customer))
+    assert outcome is Outcome.CONFLICT, message
     bank.line.settle()
     assert bank.rows() == (101, [])
 
 
-# ── D1Error while it is asked ────────────────────────────────────────────────────────────────────────────
+# ── The question is refused ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -176,17 +177,17 @@ def test_a_commit_that_was_lost_and_overtaken_is_a_conflict(bank: Bank) -> None:
     ],
 )
 def test_a_refused_question_about_a_commit_leaves_it_unknown(bank: Bank, status: int, text: str) -> None:
-    """The secret was changed in between, the database is full: the block may be applied all the same."""
+    """The secret was changed, or the database is full: the block may have been applied."""
     bank.line.plan(lambda n: drop_answer if n == COMMIT else refuse(status, text) if n > COMMIT else None)
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.UNKNOWN, said
-    assert bank.check(told, said) is State.ALL
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.UNKNOWN, message
+    assert bank.check(outcome, message) is State.ALL
 
 
-def test_an_answer_about_a_commit_that_says_nothing_leaves_it_unknown(bank: Bank) -> None:
+def test_an_empty_answer_about_a_commit_leaves_it_unknown(bank: Bank) -> None:
     nothing = b'{"rows": [], "read": 0, "written": 0}'
     silent = instead(200, b'{"results": [%s, %s]}' % (nothing, nothing))
     bank.line.plan(lambda n: drop_answer if n == COMMIT else silent if n > COMMIT else None)
-    told, said = hear(lambda: bank.transfer(bank.customer()))
-    assert told is Told.UNKNOWN, said
-    assert bank.check(told, said) is State.ALL
+    outcome, message = outcome_of(lambda: bank.transfer(bank.customer()))
+    assert outcome is Outcome.UNKNOWN, message
+    assert bank.check(outcome, message) is State.ALL

@@ -11,11 +11,15 @@ from ...address import ENGINE
 
 Level: TypeAlias = Literal["read committed", "serializable"]
 LEVELS: tuple[Level, ...] = ("read committed", "serializable")
-REFUSALS = ("40001", "40P01", "55P03")  # PostgreSQL's: serialization failure, deadlock, lock not available
+CONFLICT_STATES = (
+    "40001",
+    "40P01",
+    "55P03",
+)  # PostgreSQL's: serialization failure, deadlock, lock not available
 
 
 def engine_name() -> str:
-    """Return the engine of the default database: `sqlite`, `postgresql` or `d1` (whose `vendor` is SQLite's)."""
+    """Return `d1`, `sqlite` or `postgresql`: the engine of the default database. D1's `vendor` is SQLite's."""
     return "d1" if connection.settings_dict["ENGINE"] == ENGINE else connection.vendor
 
 
@@ -23,24 +27,22 @@ def engine_name() -> str:
 def block(level: Level = "read committed", using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Open a transaction of this level, or of a stronger one where the engine has nothing weaker.
 
-    PostgreSQL is told its own way, and its refusals become conflicts: so it shows what these tests are worth
-    on an engine that is known.
+    On PostgreSQL the level is set by SQL, and its serialization errors become conflicts: that validates these
+    tests on an engine of known isolation.
 
     Raises:
         TransactionConflict: nothing was applied, because of another writer.
     """
-    strict = level == "serializable"
+    is_serializable = level == "serializable"
     try:
-        with serializable(using) if strict else nullcontext(), transaction.atomic(using):
+        with serializable(using) if is_serializable else nullcontext(), transaction.atomic(using):
             if connections[using].vendor == "postgresql":
-                if strict:
+                if is_serializable:
                     run("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", using=using)
-                run(
-                    "SET LOCAL lock_timeout = '100ms'", using=using
-                )  # its search for deadlocks takes a second
+                run("SET LOCAL lock_timeout = '100ms'", using=using)  # its deadlock detection takes a second
             yield
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) in REFUSALS:
+        if getattr(error.__cause__, "sqlstate", None) in CONFLICT_STATES:
             raise TransactionConflict(str(error)) from error
         raise
 
@@ -48,7 +50,7 @@ def block(level: Level = "read committed", using: str = DEFAULT_DB_ALIAS) -> Ite
 def run(
     statement: str, parameters: Sequence[Any] = (), *, using: str = DEFAULT_DB_ALIAS
 ) -> list[tuple[Any, ...]]:
-    """Execute one statement and give its rows, if it has any."""
+    """Execute one statement and return its rows, if it has any."""
     with connections[using].cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []

@@ -1,15 +1,15 @@
-"""Judge a history of transactions over lists: which isolation did the database really give?
+"""Find the isolation anomalies in a history of transactions over lists.
 
-Every transaction appends to lists and reads whole lists. As every value is appended once, a read tells whose
-appends it saw and in which order; from all reads together follows the order in which the versions of each
-list were installed, and from that a graph of who must have come before whom. A cycle in it can not have
-happened serially. The definitions are Adya's (Weak Consistency, MIT 1999), the inference from lists is Elle's
-(Kingsbury and Alvaro, Elle, VLDB 2020). Written here because Elle needs a JVM and comes by Clojars alone,
-which is no registry that these tests may count on; no port of it is on PyPI, npm or Debian.
+Every transaction appends to lists and reads whole lists. Every value is appended once, so a read shows which
+appends it saw and in which order. All reads together give the order of the versions of each list, and from
+that follows a graph of which transaction must precede which. A cycle in it is impossible in a serial
+execution. The definitions are Adya's (Weak Consistency, MIT 1999), the inference from lists is Elle's
+(Kingsbury and Alvaro, Elle, VLDB 2020). Elle itself needs a JVM and is published only on Clojars; there is no
+port of it on PyPI, npm or Debian.
 
     G0       a cycle of ww: writes of two transactions interleave
-    G1a      a read of what was aborted
-    G1b      a read of what its writer overwrote before it committed
+    G1a      a read of an aborted write
+    G1b      a read of a write that its transaction overwrote before it committed
     G1c      a cycle of ww and wr
     G-single a cycle with one rw: a lost update, a read skew
     G2       a cycle with several rw: a write skew
@@ -29,25 +29,27 @@ from .history import Append, Read, Transaction
 
 Level: TypeAlias = Literal["read committed", "serializable", "strict serializable"]
 Kind: TypeAlias = Literal["ww", "wr", "rw", "realtime"]
-Graph: TypeAlias = dict[int, dict[int, dict[Kind, str]]]  # from, to, and why, by numbers of the history
-Writers: TypeAlias = dict[tuple[int, int], int]  # who appended a value to a key
+Graph: TypeAlias = dict[
+    int, dict[int, dict[Kind, str]]
+]  # [from][to][kind] is the reason; transactions are numbers of the history
+Writers: TypeAlias = dict[tuple[int, int], int]  # (key, value): the transaction that appended it
 
 _COMMITTED = {"G0", "G1a", "G1b", "G1c"} | {
     "incompatible order",  # two reads of a key, of which neither begins with the other
     "duplicate",  # a value is twice in a list
-    "stranger",  # a value that nobody appended
+    "unknown value",  # a value that no transaction appended
     "future read",  # a transaction reads what it appends later
     "unseen append",  # … or does not read what it appended before
     "lost append",  # a committed append is not in the final state
 }
-_SERIALIZABLE = _COMMITTED | {"internal", "G-single", "G2"}  # internal: the list moved within a transaction
+_SERIALIZABLE = _COMMITTED | {"internal", "G-single", "G2"}  # internal: the list changed within a transaction
 FORBIDDEN: dict[Level, set[str]] = {
     "read committed": _COMMITTED,
     "serializable": _SERIALIZABLE,
     "strict serializable": _SERIALIZABLE | {f"{kind}-realtime" for kind in ("G0", "G1c", "G-single", "G2")},
 }
-# a cycle has one edge of the first kind, the way back is made of the others; the gravest come first
-_LADDER: tuple[tuple[Kind, set[Kind]], ...] = (
+# a cycle has one edge of the first kind, and the way back consists of the others; the gravest come first
+_CYCLE_KINDS: tuple[tuple[Kind, set[Kind]], ...] = (
     ("ww", {"ww"}),
     ("wr", {"ww", "wr"}),
     ("rw", {"ww", "wr"}),
@@ -67,17 +69,17 @@ class Anomaly:
 def check(
     history: Sequence[Transaction], level: Level, *, final: Mapping[int, Sequence[int]] | None = None
 ) -> list[Anomaly]:
-    """Find what `level` forbids.
+    """Return the anomalies that `level` forbids.
 
-    Of cycles one example is told for each knot of transactions. What they call T7 is `history[7]`.
+    Of cycles there is one example for each strongly connected component. T7 is `history[7]`.
 
     Args:
-        final: every list after all transactions had ended; an append that is missing there was lost.
+        final: every list after all transactions have ended; an append that is missing there was lost.
 
     Raises:
-        ValueError: two appends of the same value to the same key; such a history proves nothing.
+        ValueError: two appends of the same value to the same key, from which nothing can be inferred.
     """
-    history = [*history, *_last_look(history, final)]
+    history = [*history, *_final_reader(history, final)]
     writers = _writers(history)
     committed = _committed(history, writers)
     orders = _orders(history, committed)
@@ -87,21 +89,21 @@ def check(
         *_lost(history, final),
     ]
     graph = _graph(history, committed, writers, orders)
-    ladder = _LADDER[:2] if level == "read committed" else _LADDER
-    found += _cycles(graph, ladder)
+    cycle_kinds = _CYCLE_KINDS[:2] if level == "read committed" else _CYCLE_KINDS
+    found += _cycles(graph, cycle_kinds)
     if level == "strict serializable":
         _add_realtime(graph, history, committed)
-        found += _cycles(graph, [(first, {*rest, "realtime"}) for first, rest in ladder])
+        found += _cycles(graph, [(first, {*rest, "realtime"}) for first, rest in cycle_kinds])
     return [anomaly for anomaly in dict.fromkeys(found) if anomaly.kind in FORBIDDEN[level]]
 
 
-# ── What happened ────────────────────────────────────────────────────────────────────────────────────────
+# ── Inference ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _last_look(
+def _final_reader(
     history: Sequence[Transaction], final: Mapping[int, Sequence[int]] | None
 ) -> Iterator[Transaction]:
-    """Make the final state a reader like any other, after all others."""
+    """Yield the final state as a transaction that reads after all others."""
     if final is not None:
         after = max((transaction.end for transaction in history), default=0) + 1
         reads = tuple(Read(key, tuple(values)) for key, values in final.items())
@@ -119,19 +121,21 @@ def _writers(history: Sequence[Transaction]) -> Writers:
 
 
 def _committed(history: Sequence[Transaction], writers: Writers) -> list[int]:
-    """Find who committed: who was told so, and who was not but has been seen by those."""
-    told = {number for number, transaction in enumerate(history) if transaction.outcome == "ok"}
+    """Return the transactions that reported a commit, and unknown ones whose writes those have read."""
+    reported = {number for number, transaction in enumerate(history) if transaction.outcome == "ok"}
     seen = {
         writers.get((read.key, value), -1)
-        for number in told
+        for number in reported
         for read in history[number].reads
         for value in read.values
     }
-    return sorted(told | {number for number in seen if number >= 0 and history[number].outcome == "unknown"})
+    return sorted(
+        reported | {number for number in seen if number >= 0 and history[number].outcome == "unknown"}
+    )
 
 
 def _orders(history: Sequence[Transaction], committed: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """Infer the order of each key's versions: the longest list that was read, of equal ones the latest."""
+    """Return the order of each key's versions: the longest list that was read, of equal ones the latest."""
     orders: dict[int, tuple[int, ...]] = {}
     for number in committed:
         for read in history[number].reads:
@@ -140,7 +144,7 @@ def _orders(history: Sequence[Transaction], committed: Iterable[int]) -> dict[in
     return orders
 
 
-# ── What one read is enough to see ───────────────────────────────────────────────────────────────────────
+# ── Anomalies of a single read ───────────────────────────────────────────────────────────────────────────
 
 
 def _wrong_reads(
@@ -149,24 +153,24 @@ def _wrong_reads(
     for number in committed:
         yield from _wrong_within(number, history[number])
         for read in history[number].reads:
-            told = f"T{number} read {read.values} of key {read.key}"
+            text = f"T{number} read {read.values} of key {read.key}"
             if len(set(read.values)) < len(read.values):
-                yield Anomaly("duplicate", told)
+                yield Anomaly("duplicate", text)
             for value in read.values:
                 writer = writers.get((read.key, value))
                 if writer is None:
-                    yield Anomaly("stranger", f"{told}, and nobody appended {value}")
+                    yield Anomaly("unknown value", f"{text}, and no transaction appended {value}")
                 elif history[writer].outcome == "aborted":
-                    yield Anomaly("G1a", f"{told}, and T{writer}, which appended {value}, was aborted")
+                    yield Anomaly("G1a", f"{text}, and T{writer}, which appended {value}, was aborted")
             writer = writers.get((read.key, read.values[-1])) if read.values else None
             if writer is not None and writer != number:
                 whole = [append.value for append in history[writer].appends if append.key == read.key]
                 if read.values[-1] != whole[-1]:
-                    yield Anomaly("G1b", f"{told}, and T{writer} appended {whole}")
+                    yield Anomaly("G1b", f"{text}, and T{writer} appended {whole}")
 
 
 def _wrong_within(number: int, transaction: Transaction) -> Iterator[Anomaly]:
-    """Compare a transaction with itself."""
+    """Yield the anomalies within one transaction."""
     mine: defaultdict[int, list[int]] = defaultdict(list)
     later = set(transaction.appends)
     expected: dict[int, tuple[int, ...]] = {}  # since the first read of a key
@@ -179,15 +183,13 @@ def _wrong_within(number: int, transaction: Transaction) -> Iterator[Anomaly]:
                 expected[key] += (operation.value,)
             continue
         values = operation.values
-        told = f"T{number} read {values} of key {key}"
+        text = f"T{number} read {values} of key {key}"
         if any(Append(key, value) in later for value in values):
-            yield Anomaly("future read", f"{told} and appended to it later")
+            yield Anomaly("future read", f"{text} and appended to it later")
         if [value for value in values if value in mine[key]] != mine[key]:
-            yield Anomaly("unseen append", f"{told} after it had appended {mine[key]}")
+            yield Anomaly("unseen append", f"{text} after it had appended {mine[key]}")
         if values != expected.get(key, values) or values[len(values) - len(mine[key]) :] != tuple(mine[key]):
-            yield Anomaly(
-                "internal", f"{told}, but {expected.get(key, ('…', *mine[key]))} was to be expected"
-            )
+            yield Anomaly("internal", f"{text}, but {expected.get(key, ('…', *mine[key]))} was expected")
         expected[key] = values
 
 
@@ -198,7 +200,7 @@ def _incompatible(
         for read in history[number].reads:
             order = orders[read.key]
             if order[: len(read.values)] != read.values:
-                text = f"T{number} read {read.values} of key {read.key}, and somebody {order}"
+                text = f"T{number} read {read.values} of key {read.key}, and another {order}"
                 yield Anomaly("incompatible order", text)
 
 
@@ -211,7 +213,7 @@ def _lost(history: Sequence[Transaction], final: Mapping[int, Sequence[int]] | N
                 yield Anomaly("lost append", f"T{number} appended {append.value} to key {append.key}")
 
 
-# ── Who must have come before whom ───────────────────────────────────────────────────────────────────────
+# ── The order of transactions ────────────────────────────────────────────────────────────────────────────
 
 
 def _graph(
@@ -226,7 +228,7 @@ def _graph(
         if before != after:
             graph[before].setdefault(after, {}).setdefault(kind, why)
 
-    # the versions of each key, told by the value that made them; behind the last come those that nobody read
+    # the versions of each key, by the value that made them; those that were never read follow the last
     versions = {
         key: [value for value in dict.fromkeys(order) if writers.get((key, value)) in graph]
         for key, order in orders.items()
@@ -246,7 +248,7 @@ def _graph(
         for read in history[number].reads:
             key, known = read.key, versions[read.key]
             if orders[key][: len(read.values)] != read.values:
-                continue  # told as incompatible: where it stands can not be said
+                continue  # reported as incompatible: its position is unknown
             seen = sum(value in read.values for value in known)
             if seen:
                 edge(writers[key, known[seen - 1]], number, "wr", f"{known[seen - 1]} in key {key}")
@@ -256,15 +258,15 @@ def _graph(
 
 
 def _add_realtime(graph: Graph, history: Sequence[Transaction], committed: Sequence[int]) -> None:
-    """Add who had ended before another began; what follows from two such edges is left out."""
-    moments = sorted(
+    """Add an edge where one had ended before another began; what follows from two such edges is left out."""
+    events = sorted(
         [(history[number].begin, 1, number) for number in committed]
-        # nobody knows when one of unknown outcome was applied: it never ends
+        # one of unknown outcome may be applied at any time: it never ends
         + [(history[number].end, 0, number) for number in committed if history[number].outcome == "ok"]
     )
     ended: set[int] = set()
     before: dict[int, set[int]] = {}
-    for _moment, begins, number in moments:
+    for _time, begins, number in events:
         if begins:
             before[number] = set(ended)
             for earlier in ended:
@@ -277,13 +279,13 @@ def _add_realtime(graph: Graph, history: Sequence[Transaction], committed: Seque
 # ── Cycles ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _cycles(graph: Graph, ladder: Iterable[tuple[Kind, set[Kind]]]) -> Iterator[Anomaly]:
-    """Tell one cycle of each step of the ladder for each knot."""
-    for first, rest in ladder:
-        for knot in _knots(graph, {first, *rest}):
-            for a in sorted(knot):
-                starts = (b for b, kinds in graph[a].items() if first in kinds and b in knot)
-                back = next(filter(None, (_path(graph, b, a, rest, knot) for b in starts)), None)
+def _cycles(graph: Graph, cycle_kinds: Iterable[tuple[Kind, set[Kind]]]) -> Iterator[Anomaly]:
+    """Yield one cycle of each kind for each strongly connected component."""
+    for first, rest in cycle_kinds:
+        for component in _components(graph, {first, *rest}):
+            for a in sorted(component):
+                starts = (b for b, kinds in graph[a].items() if first in kinds and b in component)
+                back = next(filter(None, (_path(graph, b, a, rest, component) for b in starts)), None)
                 if back:
                     yield _named(graph, [a, *back], first, rest)
                     break
@@ -309,7 +311,7 @@ def _named(graph: Graph, cycle: list[int], first: Kind, rest: set[Kind]) -> Anom
 
 
 def _path(graph: Graph, start: int, goal: int, kinds: set[Kind], within: set[int]) -> list[int] | None:
-    """Find a shortest way."""
+    """Return a shortest path, or None."""
     came: dict[int, int | None] = {start: None}
     queue = deque([start])
     while queue:
@@ -328,14 +330,14 @@ def _path(graph: Graph, start: int, goal: int, kinds: set[Kind], within: set[int
     return None
 
 
-def _knots(graph: Graph, kinds: set[Kind]) -> list[set[int]]:
-    """Find the strongly connected components of more than one transaction (Tarjan 1972, without recursion)."""
+def _components(graph: Graph, kinds: set[Kind]) -> list[set[int]]:
+    """Return the strongly connected components of several transactions (Tarjan 1972, without recursion)."""
     ways = {a: [b for b, edges in out.items() if not kinds.isdisjoint(edges)] for a, out in graph.items()}
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []
     on_stack: set[int] = set()
-    knots: list[set[int]] = []
+    components: list[set[int]] = []
     for root in graph:
         work = [] if root in index else [(root, iter(ways[root]))]
         while work:
@@ -356,9 +358,9 @@ def _knots(graph: Graph, kinds: set[Kind]) -> list[set[int]]:
                     low[work[-1][0]] = min(low[work[-1][0]], low[node])
                 if low[node] == index[node]:
                     at = stack.index(node)
-                    knot = set(stack[at:])
+                    component = set(stack[at:])
                     del stack[at:]
-                    on_stack -= knot
-                    if len(knot) > 1:
-                        knots.append(knot)
-    return knots
+                    on_stack -= component
+                    if len(component) > 1:
+                        components.append(component)
+    return components

@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = processes.TIMEOUT_SECONDS * SCALE
 
 
 def run_crowd(size: int, job: Callable[[int, Together], Result]) -> list[Result]:
-    """Run a job in `size` processes, which draw their choices from one seed; return their results by number."""
+    """Run a job in `size` processes, with random choices from one seed; return their results by number."""
     choices(-1)  # draws the seed before the fork, so that there is one for all
     return processes.crowd(size, job, seconds=TIMEOUT_SECONDS)
 

@@ -11,10 +11,10 @@ from .tables import TABLES
 
 @pytest.fixture
 def tables(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Open the test database for real commits, with tables of our own: nothing else is touched, so nothing is flushed.
+    """Open the test database for real commits, with tables of these tests alone.
 
-    With `django_db(transaction=True)` it would be, table by table of the whole shop: a second on D1 for each
-    test.
+    So no flush is needed: `django_db(transaction=True)` would flush every table of the project, which takes a
+    second on D1 for each test.
     """
     with django_db_blocker.unblock():
         with connection.schema_editor() as editor:

@@ -1,4 +1,4 @@
-"""What transactions did, as their clients saw it: the words of a history, and its lines of JSON."""
+"""What transactions did, as their clients saw it, and its format as lines of JSON."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ Outcome: TypeAlias = Literal["ok", "aborted", "unknown"]
 @dataclass(frozen=True, slots=True)
 class Append:
     key: int
-    value: int  # no other append to this key has it: a value names its writer
+    value: int  # unique for the key: a value identifies its writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Transaction:
     process: int
     begin: int  # nanoseconds of a clock that all processes share
     end: int
-    outcome: Outcome  # aborted: certainly not applied; unknown: applied or not
+    outcome: Outcome  # aborted: not applied; unknown: applied or not
     operations: tuple[Operation, ...]
 
     @property
@@ -42,7 +42,7 @@ class Transaction:
 
 
 def to_line(transaction: Transaction) -> str:
-    """Write a transaction as one line of JSON."""
+    """Return a transaction as one line of JSON."""
     operations = [
         ["append", done.key, done.value] if isinstance(done, Append) else ["read", done.key, done.values]
         for done in transaction.operations
@@ -59,7 +59,7 @@ def to_line(transaction: Transaction) -> str:
 
 
 def from_line(line: str) -> Transaction:
-    """Read what `to_line` wrote."""
+    """Return the transaction of a line that `to_line` wrote."""
     fields: dict[str, Any] = json.loads(line)
     operations = tuple(
         Append(key, what) if verb == "append" else Read(key, tuple(what))
@@ -69,6 +69,6 @@ def from_line(line: str) -> Transaction:
 
 
 def merged(files: Iterable[Path]) -> list[Transaction]:
-    """Read the files of several processes as one history, in the order in which its transactions began."""
+    """Return the files of several processes as one history, ordered by the beginning of the transactions."""
     lines = [line for file in files for line in file.read_text().splitlines()]
     return sorted(map(from_line, lines), key=lambda transaction: transaction.begin)

@@ -1,4 +1,4 @@
-"""The work that is judged: processes that append to lists and read them, at random, and write down what they saw."""
+"""The work to analyse: processes append to lists and read them, at random, and record what they saw."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from .tables import Column
 
 KEYS = (1, 2, 3)
 TRANSACTIONS = 70 * SCALE  # of each process
-LONGEST = 5  # operations in a transaction
+MAX_OPERATIONS = 5  # of a transaction
 
 
 @dataclass(frozen=True)
 class Lists:
-    """A way to keep lists in a database."""
+    """A way to store lists in a database."""
 
     append: Callable[[int, int], object]
     read: Callable[[int], tuple[int, ...]]
@@ -53,23 +53,23 @@ LISTS = {"column": Lists(_append_to_column, _read_column), "rows": Lists(_append
 
 
 def prepare() -> None:
-    """Lay out the lists, empty."""
+    """Create the lists, empty."""
     for key in KEYS:
         Column.objects.create(pk=key)
 
 
 def final(lists: Lists) -> dict[int, tuple[int, ...]]:
-    """Read all lists, when nobody writes any more."""
+    """Return all lists, after all writers have ended."""
     return {key: lists.read(key) for key in KEYS}
 
 
 def work(lists: Lists, level: Level, file: Path) -> Callable[[int, Together], None]:
-    """Return what each process of a crowd does; its history goes to `file` and the process's number."""
+    """Return the job of each process; its history is written to `file` plus the process's number."""
 
     def job(number: int, together: Together) -> None:
         with file.with_name(f"{file.name}{number}").open("w") as history:
             worker = _Worker(lists, level, number, choices(number), history)
-            run("SELECT 1")  # be connected
+            run("SELECT 1")  # connect
             together()
             for _transaction in range(TRANSACTIONS):
                 worker.transaction()
@@ -77,8 +77,8 @@ def work(lists: Lists, level: Level, file: Path) -> Callable[[int, Together], No
     return job
 
 
-class _Undo(Exception):
-    """Ends a block, or a savepoint, on purpose."""
+class _RolledBack(Exception):
+    """Raised to roll back a block or a savepoint."""
 
 
 @dataclass
@@ -91,21 +91,21 @@ class _Worker:
     appended: int = 0
 
     def transaction(self) -> None:
-        """Do one transaction of a random kind."""
+        """Run one transaction of a random kind."""
         kind = self.random.random()
         if (
             kind < 0.15 and connection.vendor != "postgresql"
-        ):  # which would not take its level, nor tell conflicts
+        ):  # PostgreSQL would use another level, and report no conflicts
             with self._recorded() as done:
                 self._operation(done)
             return
         with self._recorded() as done, block(self.level):
-            for _operation in range(self.random.randint(1, LONGEST)):
+            for _operation in range(self.random.randint(1, MAX_OPERATIONS)):
                 if self.random.random() < 0.1:
-                    self._undone(done)
+                    self._savepoint(done)
                 self._operation(done)
             if kind > 0.9:
-                raise _Undo
+                raise _RolledBack
 
     def _operation(self, done: list[Operation]) -> None:
         if self.random.random() < 0.5:
@@ -120,33 +120,33 @@ class _Worker:
     def _append(self, done: list[Operation]) -> None:
         self.appended += 1
         append = Append(self.random.choice(KEYS), self.number * 1_000_000 + self.appended)
-        done.append(append)  # before it is tried: whoever reads it must find a writer in the history
+        done.append(append)  # before it runs: every value that is read must have a writer in the history
         self.lists.append(append.key, append.value)
 
-    def _undone(self, done: list[Operation]) -> None:
-        """Do something in a savepoint and take it back: in the history it is a transaction that was aborted.
+    def _savepoint(self, done: list[Operation]) -> None:
+        """Do something in a savepoint and roll it back: in the history it is an aborted transaction.
 
-        What it read before it wrote is the block's: that is known, and can not be taken back.
+        What it read before it wrote belongs to the block, which has seen it.
         """
-        with self._recorded() as undone, transaction.atomic():
+        with self._recorded() as rolled_back, transaction.atomic():
             self._read(done)
-            self._append(undone)
-            self._operation(undone)
-            raise _Undo
+            self._append(rolled_back)
+            self._operation(rolled_back)
+            raise _RolledBack
 
     @contextmanager
     def _recorded(self) -> Iterator[list[Operation]]:
-        """Write down what is done in this context, and how it ended."""
+        """Record what is done in this context, and how it ended."""
         done: list[Operation] = []
         outcome: Outcome = "aborted"
         begin = time.monotonic_ns()
         try:
-            with suppress(_Undo):
+            with suppress(_RolledBack):
                 yield done
                 outcome = "ok"
         except TransactionConflict:
             if transaction.get_connection().in_atomic_block:
-                raise  # of the savepoint: its block can not go on
+                raise  # of the savepoint: its block cannot go on
         except CommitUnknown:
             outcome = "unknown"
         finally:

@@ -1,7 +1,7 @@
-"""A database in memory with D1's kind of transactions: to try the checker on histories whose isolation is known.
+"""A simulated database with D1's kind of transactions, for tests of the checker with known isolation.
 
-A block's writes are kept aside and applied at its commit, all at once. What makes the isolation is how many
-of its reads are guarded, which is to say read again at the commit, where another answer aborts the block.
+A block's writes are kept and applied at its commit. The isolation depends on how many of its reads are
+guarded: read again at the commit, where another result aborts the block.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from .history import Append, Operation, Outcome, Read, Transaction
 
 Guards: TypeAlias = Literal["none", "after own writes", "all"]
-Script: TypeAlias = Sequence[tuple[bool, int]]  # append, or else read; to or from this key
+Script: TypeAlias = Sequence[tuple[bool, int]]  # (whether it appends or reads, key)
 Lists: TypeAlias = dict[int, tuple[int, ...]]
 
 
@@ -22,7 +22,7 @@ class _Block:
     script: Script
     begin: int = -1
     done: list[Operation] = field(default_factory=list)
-    guarded: list[tuple[int, Read]] = field(default_factory=list)  # with how much was written before it
+    guarded: list[tuple[int, Read]] = field(default_factory=list)  # (number of writes before it, read)
 
     def writes(self) -> list[Append]:
         return [operation for operation in self.done if isinstance(operation, Append)]
@@ -31,7 +31,7 @@ class _Block:
 def simulate(
     scripts: Sequence[Script], turns: Sequence[int], guards: Guards
 ) -> tuple[list[Transaction], Lists]:
-    """Run the scripts, each a transaction, step by step in the order of `turns`, then what is left one by one.
+    """Run the scripts, each a transaction, step by step in the order of `turns`, then the rest one by one.
 
     Returns:
         The history and the final state.

@@ -1,4 +1,4 @@
-"""The tables of these tests: models, so that each engine makes them its own way, in no app and in no migration."""
+"""The tables of these tests: models without an app or a migration, created by each engine its way."""
 
 from typing import ClassVar, Self
 
@@ -43,7 +43,7 @@ class Parent(Table):
 class Child(Table):
     id = models.AutoField(primary_key=True)
     parent = models.ForeignKey(Parent, models.CASCADE, related_name="children")
-    token = models.CharField(max_length=50)  # that of its parent, if nothing went wrong
+    token = models.CharField(max_length=50)  # must be that of its parent
 
 
 TABLES: tuple[type[Table], ...] = (Account, Column, Item, Parent, Child)

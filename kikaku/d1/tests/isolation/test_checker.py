@@ -1,7 +1,6 @@
-"""The checker: it finds each anomaly, and nothing in histories of known isolation.
+"""The checker finds each anomaly, and none in histories of sufficient isolation.
 
-Histories are written as `1+5` for "append 5 to key 1" and `1=3,5` for "read 3, 5 of key 1"; one text is one
-transaction, and each begins when the one before it has ended, unless it is told otherwise.
+In histories `1+5` is "append 5 to key 1" and `1=3,5` is "read 3, 5 of key 1"; one text is one transaction.
 """
 
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from .simulation import Guards, Lists, Script, simulate
 
 
 def transaction(text: str, begin: int = 0, end: int = 100) -> Transaction:
-    """Read a text; a first word `aborted` or `unknown` is its outcome."""
+    """Return the transaction of a text; a first word `aborted` or `unknown` is its outcome."""
     words = text.split()
     outcome: Outcome = "ok"
     if words[0] == "aborted" or words[0] == "unknown":
@@ -75,25 +74,25 @@ def test_it_finds_nothing_in_a_healthy_history(texts: list[str]) -> None:
     assert kinds(serially(*texts)) == set()
 
 
-SEEN_IN_ONE_READ: dict[str, list[str]] = {
+ANOMALIES_OF_ONE_READ: dict[str, list[str]] = {
     "G1a": ["aborted 1+1", "1=1"],
     "G1b": ["1+1 1+2", "1=1"],
     "incompatible order": ["1+1", "1+2", "1=1,2", "1=2"],
     "duplicate": ["1+1", "1=1,1"],
-    "stranger": ["1+1", "1=1,7"],
+    "unknown value": ["1+1", "1=1,7"],
     "future read": ["1=1 1+1"],
     "unseen append": ["1+1", "1+2 1=1"],
 }
 
 
-@pytest.mark.parametrize("kind", SEEN_IN_ONE_READ)
-def test_it_finds_what_one_read_is_enough_to_see(kind: str) -> None:
-    history = at_once(*SEEN_IN_ONE_READ[kind])
+@pytest.mark.parametrize("kind", ANOMALIES_OF_ONE_READ)
+def test_it_finds_anomalies_of_one_read(kind: str) -> None:
+    history = at_once(*ANOMALIES_OF_ONE_READ[kind])
     assert kind in kinds(history, "read committed")
     assert kind in kinds(history, "serializable")
 
 
-def test_it_finds_an_append_that_the_final_state_lost() -> None:
+def test_it_finds_an_append_that_is_missing_in_the_final_state() -> None:
     history = serially("1+1", "1+2", "aborted 1+3", "unknown 1+4")
     assert kinds(history, "read committed", final="1=1,2") == set()
     assert kinds(history, "read committed", final="1=1,2,4") == set()
@@ -101,11 +100,11 @@ def test_it_finds_an_append_that_the_final_state_lost() -> None:
     assert kinds(history, "read committed", final="1=1,2,3") == {"G1a"}
 
 
-def test_it_finds_a_list_that_moves_within_a_transaction() -> None:
-    for moving in ("1= 1=1", "1= 1+2 1=1,2", "1+2 1=2,1", "1=1 1="):
-        history = at_once("1+1", moving)
-        assert "internal" in kinds(history, "serializable"), moving
-        assert "internal" not in kinds(history, "read committed"), moving
+def test_it_finds_a_list_that_changes_within_a_transaction() -> None:
+    for changing in ("1= 1=1", "1= 1+2 1=1,2", "1+2 1=2,1", "1=1 1="):
+        history = at_once("1+1", changing)
+        assert "internal" in kinds(history, "serializable"), changing
+        assert "internal" not in kinds(history, "read committed"), changing
 
 
 CYCLES: dict[str, tuple[str, list[str]]] = {
@@ -128,7 +127,7 @@ def test_it_finds_each_kind_of_cycle_and_only_where_it_is_forbidden(name: str) -
     assert kinds(history, "read committed") == ({kind} & {"G0", "G1c"})
 
 
-def test_it_finds_who_did_not_see_what_had_ended_before() -> None:
+def test_it_finds_a_transaction_that_missed_one_that_had_ended() -> None:
     stale = ["1+1", "1=", "1=1"]
     assert kinds(serially(*stale), "serializable") == set()
     assert kinds(serially(*stale)) == {"G-single-realtime"}
@@ -136,14 +135,14 @@ def test_it_finds_who_did_not_see_what_had_ended_before() -> None:
     assert kinds(serially("1+2", "1+1", "1=1,2")) == {"G0-realtime"}
     assert kinds(serially("1=1 2+1", "2=1", "1+1")) == {"G1c-realtime"}
     assert kinds([*serially("3+1", "1+1", "2+1"), transaction("3=1 1= 2=1", 10, 40)]) == {"G-single-realtime"}
-    assert kinds(serially("1+1", "2+1", "3+1", "1=")) == {"G-single-realtime"}  # by way of those between
+    assert kinds(serially("1+1", "2+1", "3+1", "1=")) == {"G-single-realtime"}  # through those between
 
 
-def test_it_waits_for_no_end_of_an_unknown() -> None:
+def test_an_unknown_transaction_has_no_end() -> None:
     assert kinds(serially("1+1", "unknown 1+2", "1=1", "1=1,2")) == set()
 
 
-def test_it_tells_who_and_why() -> None:
+def test_an_anomaly_names_transactions_and_reasons() -> None:
     texts = [str(anomaly) for anomaly in check(at_once("1= 2+1", "2= 1+1"), "serializable")]
     assert texts == ["G2: T0 –rw (no 1 yet in key 1)→ T1 –rw (no 1 yet in key 2)→ T0"]
 
@@ -164,24 +163,24 @@ Choice: TypeAlias = tuple[list[Script], list[int]]
 Made: TypeAlias = tuple[list[Transaction], Lists, list[tuple[int, int, Read]]]
 
 
-def judged(choice: Choice, guards: Guards, level: Level) -> list[str]:
+def anomalies_of(choice: Choice, guards: Guards, level: Level) -> list[str]:
     history, final = simulate(*choice, guards)
     return [str(anomaly) for anomaly in check(history, level, final=final)]
 
 
 @given(SCRIPTS)
-def test_it_passes_what_ran_serially(scripts: list[Script]) -> None:
-    assert judged((scripts, []), "none", "strict serializable") == []
+def test_it_accepts_serial_histories(scripts: list[Script]) -> None:
+    assert anomalies_of((scripts, []), "none", "strict serializable") == []
 
 
 @given(INTERLEAVED)
-def test_it_passes_optimists_who_guard_every_read(choice: Choice) -> None:
-    assert judged(choice, "all", "strict serializable") == []
+def test_it_accepts_histories_with_every_read_guarded(choice: Choice) -> None:
+    assert anomalies_of(choice, "all", "strict serializable") == []
 
 
 @given(INTERLEAVED)
-def test_it_passes_who_guard_reads_after_their_writes_as_read_committed(choice: Choice) -> None:
-    assert judged(choice, "after own writes", "read committed") == []
+def test_it_accepts_histories_with_reads_after_own_writes_guarded_as_read_committed(choice: Choice) -> None:
+    assert anomalies_of(choice, "after own writes", "read committed") == []
 
 
 READ_1, APPEND_1, READ_2, APPEND_2 = (False, 1), (True, 1), (False, 2), (True, 2)
@@ -199,25 +198,25 @@ READ_1, APPEND_1, READ_2, APPEND_2 = (False, 1), (True, 1), (False, 2), (True, 2
             "serializable",
             "G-single",
         ),
-        # the stale 9: who read after its own write commits after another's
+        # a read after an own write becomes stale before the commit
         ([APPEND_1, READ_1], [APPEND_1], [0, 0, 1, 1], "none", "read committed", "incompatible order"),
     ],
 )
-def test_it_tells_weaker_guards_from_stronger(
+def test_it_distinguishes_weaker_guards_from_stronger(
     script: Script, other: Script, turns: list[int], guards: Guards, level: Level, kind: str
 ) -> None:
     choice = ([script, other], turns)
-    assert [text.split(":")[0] for text in judged(choice, guards, level)] == [kind]
+    assert [text.split(":")[0] for text in anomalies_of(choice, guards, level)] == [kind]
     stronger: Guards = "all" if guards == "after own writes" else "after own writes"
-    assert judged(choice, stronger, level) == []
+    assert anomalies_of(choice, stronger, level) == []
 
 
-# ── One lie in a serial history ──────────────────────────────────────────────────────────────────────────
+# ── One error in a serial history ────────────────────────────────────────────────────────────────────────
 
 
 @st.composite
 def serial(draw: st.DrawFn) -> Made:
-    """Give a serial history, its final state, and where it reads something: transaction, operation, read."""
+    """Return a serial history, its final state, and its reads: (transaction, operation, read)."""
     scripts = draw(st.lists(SCRIPT, min_size=2, max_size=8))
     history, final = simulate([*scripts, [(True, 1)], [(False, 1)]], [], "none")
     reads = [
@@ -278,7 +277,7 @@ def test_it_finds_a_dropped_append(made: Made, data: st.DataObject) -> None:
 
 
 @given(serial(), st.data())
-def test_it_finds_an_abort_that_left_something(made: Made, data: st.DataObject) -> None:
+def test_it_finds_an_aborted_transaction_that_was_applied(made: Made, data: st.DataObject) -> None:
     history, final, _reads = made
     writer = data.draw(st.sampled_from([one for one in history if one.appends]))
     history[history.index(writer)] = replace(writer, outcome="aborted")
@@ -288,7 +287,7 @@ def test_it_finds_an_abort_that_left_something(made: Made, data: st.DataObject) 
 # ── Histories on disk ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_files_of_processes_are_read_as_one_history_by_time(tmp_path: Path) -> None:
+def test_files_of_several_processes_are_merged_by_time(tmp_path: Path) -> None:
     history = serially("1+1 1=1", "unknown 2+5", "aborted 3=", "2=5 1=1")
     files = [tmp_path / name for name in ("even", "odd")]
     for parity, file in enumerate(files):

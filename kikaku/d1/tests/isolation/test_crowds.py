@@ -1,4 +1,4 @@
-"""Crowds whose work must add up: money, pieces, numbers that are given once, children and their parents."""
+"""Parallel processes whose results must add up: transfers, reservations, unique numbers, references."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from .tables import Account, Child, Item, Parent
 pytestmark = pytest.mark.usefixtures("tables")
 
 PROCESSES = 4
-TURNS = 25 * SCALE  # of each process
+ROUNDS = 25 * SCALE  # of each process
 
 
 def attempt(function: Callable[[], object]) -> bool:
-    """Do a transaction, again when another writer was quicker; whether it was applied at last."""
+    """Run a transaction with retries, and return whether it was applied."""
     try:
         retry_on_conflict(function)()
     except TransactionConflict:
@@ -34,42 +34,40 @@ def attempt(function: Callable[[], object]) -> bool:
 ACCOUNTS, EACH = 4, 100
 
 
-class TooPoor(Exception):
-    """The account does not hold what is to be taken from it."""
+class InsufficientFunds(Exception):
+    """The account has less than the amount."""
 
 
 def transfer_by_condition(source: int, target: int, amount: int) -> None:
-    """Let the database look whether there is enough; what was done before it turns out is rolled back."""
+    """Let the database check the balance; if it is too low, the block is rolled back."""
     with block():
         for account, change in sorted(
             {source: -amount, target: amount}.items()
         ):  # or else PostgreSQL deadlocks
             if not Account.objects.filter(pk=account, n__gte=-change).update(n=F("n") + change):
-                raise TooPoor
+                raise InsufficientFunds
 
 
 def transfer_by_lock(source: int, target: int, amount: int) -> None:
-    """Read, compute in Python, write, and look again."""
+    """Lock, compute in Python, write, and read again."""
     with block():
         locked = {account.pk: account for account in Account.objects.select_for_update().order_by("pk")}
         if locked[source].n < amount:
-            raise TooPoor
+            raise InsufficientFunds
         for account, change in ((source, -amount), (target, amount)):
             locked[account].n += change
             locked[account].save()
         seen = dict(Account.objects.values_list("pk", "n"))
-    assert seen == {
-        pk: account.n for pk, account in locked.items()
-    }  # now that it is committed, it must be true
+    assert seen == {pk: account.n for pk, account in locked.items()}  # committed, so it must be true
 
 
 def transfer_in_a_serializable_block(source: int, target: int, amount: int) -> None:
-    """Lock nothing: the block promises that what was read stands still."""
+    """Lock nothing: in this block what was read must not change."""
     with block("serializable"):
         [(held,)] = run("SELECT n FROM isolation_account WHERE id = %s", [source])
         [(there,)] = run("SELECT n FROM isolation_account WHERE id = %s", [target])
         if held < amount:
-            raise TooPoor
+            raise InsufficientFunds
         run("UPDATE isolation_account SET n = %s WHERE id = %s", [held - amount, source])
         run("UPDATE isolation_account SET n = %s WHERE id = %s", [there + amount, target])
 
@@ -83,7 +81,7 @@ WAYS: dict[str, list[Callable[[int, int, int], None]]] = {
 
 
 @pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
-def test_money_that_a_crowd_transfers_is_neither_made_nor_lost(
+def test_concurrent_transfers_keep_the_total(
     ways: list[Callable[[int, int, int], None]],
 ) -> None:
     Account.objects.bulk_create(Account(pk=pk, n=EACH) for pk in range(ACCOUNTS))
@@ -91,13 +89,13 @@ def test_money_that_a_crowd_transfers_is_neither_made_nor_lost(
     def job(number: int, together: Together) -> Counter[int]:
         random, balance = choices(number), Counter[int]()
         together()
-        for _turn in range(TURNS):
+        for _round in range(ROUNDS):
             source, target = random.sample(range(ACCOUNTS), 2)
             amount, way = random.randint(1, EACH), random.choice(ways)
             try:
-                if attempt(lambda: way(source, target, amount)):  # noqa: B023  (called here and now)
+                if attempt(lambda: way(source, target, amount)):  # noqa: B023  (called immediately)
                     balance.update({source: -amount, target: amount})
-            except TooPoor:
+            except InsufficientFunds:
                 pass
             seen = run("SELECT n FROM isolation_account")
             assert sum(n for (n,) in seen) == ACCOUNTS * EACH and min(seen) >= (0,), seen
@@ -109,7 +107,7 @@ def test_money_that_a_crowd_transfers_is_neither_made_nor_lost(
     assert dict(Account.objects.values_list("pk", "n")) == dict(expected)
 
 
-def test_who_reads_one_account_after_another_in_a_serializable_block_sees_one_moment() -> None:
+def test_a_serializable_block_that_reads_accounts_one_by_one_sees_the_right_total() -> None:
     Account.objects.bulk_create(Account(pk=pk, n=EACH) for pk in range(ACCOUNTS))
 
     def total() -> int:
@@ -123,7 +121,7 @@ def test_who_reads_one_account_after_another_in_a_serializable_block_sees_one_mo
     def job(number: int, together: Together) -> set[int]:
         random, totals = choices(number), set[int]()
         together()
-        for _turn in range(TURNS):
+        for _round in range(ROUNDS):
             if number:
                 source, target = random.sample(range(ACCOUNTS), 2)
                 attempt(lambda: transfer_in_a_serializable_block(source, target, 1))  # noqa: B023
@@ -157,7 +155,7 @@ def reserve_by_lock() -> bool:
 
 
 def reserve_under_a_lock() -> bool:
-    """Lock the stock to count what was reserved of it, and reserve one more."""
+    """Lock the stock, count the reservations, and reserve one more."""
     with block():
         stock = Account.objects.select_for_update().get(pk=1)
         if Item.objects.filter(key=1).count() >= PIECES:
@@ -173,7 +171,7 @@ def reserve_alone() -> bool:
 @pytest.mark.parametrize(
     "reserve", [reserve_by_condition, reserve_by_lock, reserve_under_a_lock, reserve_alone]
 )
-def test_of_a_stock_exactly_what_is_there_is_reserved(reserve: Callable[[], bool]) -> None:
+def test_exactly_the_stock_is_reserved(reserve: Callable[[], bool]) -> None:
     Account.objects.create(pk=1, n=PIECES)
 
     def job(_number: int, together: Together) -> int:
@@ -194,8 +192,8 @@ def test_of_a_stock_exactly_what_is_there_is_reserved(reserve: Callable[[], bool
 # ── Numbers ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_who_reads_after_its_own_write_gets_a_number_that_nobody_else_gets() -> None:
-    """The row that a block has updated is its own until it commits, as PostgreSQL's lock would make it."""
+def test_a_number_read_after_the_own_increment_is_unique() -> None:
+    """No other block can change the row that a block has updated, as with PostgreSQL's row lock."""
     Account.objects.create(pk=1, n=0)
 
     def take() -> None:
@@ -206,7 +204,7 @@ def test_who_reads_after_its_own_write_gets_a_number_that_nobody_else_gets() -> 
 
     def job(_number: int, together: Together) -> int:
         together()
-        return sum(attempt(take) for _turn in range(TURNS))
+        return sum(attempt(take) for _round in range(ROUNDS))
 
     taken = sum(run_crowd(PROCESSES, job))
     assert taken > 0
@@ -214,7 +212,7 @@ def test_who_reads_after_its_own_write_gets_a_number_that_nobody_else_gets() -> 
     assert sorted(Item.objects.values_list("value", flat=True)) == list(range(1, taken + 1))
 
 
-def test_blind_counting_loses_nothing() -> None:
+def test_increments_in_sql_are_not_lost() -> None:
     Account.objects.create(pk=1, n=0)
 
     def count() -> None:
@@ -224,13 +222,13 @@ def test_blind_counting_loses_nothing() -> None:
     def job(number: int, together: Together) -> int:
         together()
         if number:
-            return sum(attempt(count) for _turn in range(TURNS))
-        for _turn in range(TURNS):
+            return sum(attempt(count) for _round in range(ROUNDS))
+        for _round in range(ROUNDS):
             run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
-        return TURNS
+        return ROUNDS
 
     counted = sum(run_crowd(PROCESSES, job))
-    assert Account.objects.get().n == counted >= TURNS
+    assert Account.objects.get().n == counted >= ROUNDS
 
 
 # ── Parents and children ─────────────────────────────────────────────────────────────────────────────────
@@ -244,8 +242,8 @@ def by_models(token: str) -> None:
             Child.objects.create(parent_id=parent.pk, token=token)
 
 
-def by_hand(token: str) -> None:
-    """Let the database give the ids, and take the one that comes with the answer."""
+def by_lastrowid(token: str) -> None:
+    """Let the database choose the ids, and use `lastrowid`."""
     with block():
         parent = inserted("INSERT INTO isolation_parent (token) VALUES (%s)", token)
         for _child in range(2):
@@ -261,8 +259,8 @@ def inserted(statement: str, *values: str | int) -> int:
         return int(cursor.lastrowid)
 
 
-def by_question(token: str) -> None:
-    """Let the database give the ids, and ask which it gave."""
+def by_query(token: str) -> None:
+    """Let the database choose the ids, and select the last one."""
     with block():
         run("INSERT INTO isolation_parent (token) VALUES (%s)", [token])
         [(parent,)] = run(
@@ -274,20 +272,20 @@ def by_question(token: str) -> None:
 
 INSERTING = {
     "by models": [by_models],
-    "by hand": [by_hand],
-    "by question": [by_question],
-    "each its own way": [by_models, by_hand, by_question],
+    "by lastrowid": [by_lastrowid],
+    "by query": [by_query],
+    "each its own way": [by_models, by_lastrowid, by_query],
 }
 
 
 @pytest.mark.parametrize("ways", INSERTING.values(), ids=INSERTING)
-def test_every_child_points_at_its_own_parent(ways: list[Callable[[str], None]]) -> None:
-    by_models("before the fork")  # whatever ids were put by must not be given in every process
+def test_every_child_references_its_own_parent(ways: list[Callable[[str], None]]) -> None:
+    by_models("before the fork")  # ids reserved before the fork must not be used in every process
 
     def job(number: int, together: Together) -> list[str]:
         random: Random = choices(number)
         together()
-        tokens = [f"{number}/{turn}" for turn in range(TURNS)]
+        tokens = [f"{number}/{turn}" for turn in range(ROUNDS)]
         return [token for token in tokens if attempt(lambda: random.choice(ways)(token))]  # noqa: B023
 
     tokens = [token for tokens in run_crowd(PROCESSES, job) for token in tokens]
@@ -300,8 +298,8 @@ def test_every_child_points_at_its_own_parent(ways: list[Callable[[str], None]])
 # ── Write skew ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_in_serializable_blocks_one_doctor_always_stays() -> None:
-    """In each shift all are on call; each may leave who sees another there."""
+def test_serializable_blocks_prevent_a_write_skew() -> None:
+    """In each shift all doctors are on call, and one may leave if another stays."""
     shifts = 10 * SCALE
     Account.objects.bulk_create(
         Account(pk=shift * PROCESSES + doctor, n=1) for shift in range(shifts) for doctor in range(PROCESSES)

@@ -1,4 +1,4 @@
-"""Random transactions of several processes, judged by the checker: the database keeps what its level promises."""
+"""Random transactions of several processes, checked for the anomalies that their isolation level forbids."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("tables")
 PROCESSES = 4
 PROMISED: dict[Level, checker.Level] = {
     "read committed": "read committed",
-    "serializable": "strict serializable",  # there is one database, and whoever reads it reads its last commit
+    "serializable": "strict serializable",  # there is one database, and a read sees its last commit
 }
 
 
@@ -31,9 +31,11 @@ def overlaps(history: Sequence[Transaction]) -> int:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_crowd_sees_what_its_level_promises(kind: str, level: Level, tmp_path: Path) -> None:
+def test_concurrent_transactions_have_no_anomaly_that_their_level_forbids(
+    kind: str, level: Level, tmp_path: Path
+) -> None:
     if kind == "rows" and engine_name() == "postgresql":
-        pytest.skip("PostgreSQL gives ids in another order than that of the commits: no list")
+        pytest.skip("PostgreSQL gives ids in another order than that of the commits, so rows are no list")
     prepare()
     run_crowd(PROCESSES, work(LISTS[kind], level, tmp_path / "history"))
     history = merged(tmp_path.glob("history*"))
@@ -43,9 +45,10 @@ def test_a_crowd_sees_what_its_level_promises(kind: str, level: Level, tmp_path:
     found = checker.check(history, PROMISED[level], final=state)
     assert not found, "\n".join(map(str, found))
 
-    # the rest proves that this was worth something: much happened, at once, and the weaker level was seen to
-    # be weaker
+    # the rest checks that the test is meaningful: transactions overlapped, and the weaker level was weaker
     assert min(outcomes["ok"], overlaps(history)) > 0.2 * len(history)
-    if level == "read committed" and engine_name() != "sqlite":  # whose writers queue: it has no weaker level
+    if (
+        level == "read committed" and engine_name() != "sqlite"
+    ):  # SQLite's writers queue: it has no weaker level
         kinds = {anomaly.kind for anomaly in checker.check(history, "serializable", final=state)}
         assert kinds & {"G-single", "G2"}

@@ -1,4 +1,4 @@
-"""Two transactions in the one order that hurts, step by step: who comes second is told, and leaves nothing behind."""
+"""Two transactions, step by step, in the order in which they conflict: the second changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
@@ -17,7 +17,7 @@ LEFT = "SELECT n FROM isolation_account WHERE id = 1"
 
 
 class Session:
-    """A connection of its own to the same database, with a block that is opened and closed by hand."""
+    """Another connection to the same database, with a block that is opened and closed explicitly."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -33,11 +33,11 @@ class Session:
 
     def commit(self) -> None:
         assert self.open is not None
-        ending, self.open = self.open, None
-        ending.__exit__(None, None, None)
+        context, self.open = self.open, None
+        context.__exit__(None, None, None)
 
     def close(self) -> None:
-        if self.open:  # refused at a statement
+        if self.open:  # a statement was refused
             transaction.set_rollback(True, using=self.alias)
             self.commit()
         connections[self.alias].close()
@@ -46,9 +46,9 @@ class Session:
 
 @pytest.fixture
 def sessions(tables: None) -> Iterator[tuple[Session, Session]]:
-    """Give two sessions; account 1 holds 10, account 2 holds 1."""
+    """Return two sessions; account 1 has 10, account 2 has 1."""
     if engine_name() == "sqlite":
-        pytest.skip("SQLite's writers queue: the second would wait for the first, here forever")
+        pytest.skip("SQLite's writers queue: the second would wait for the first for ever")
     Account.objects.bulk_create([Account(pk=1, n=10), Account(pk=2, n=1)])
     both = Session("first"), Session("second")
     yield both
@@ -57,8 +57,8 @@ def sessions(tables: None) -> Iterator[tuple[Session, Session]]:
 
 
 @pytest.fixture
-def optimists(sessions: tuple[Session, Session]) -> tuple[Session, Session]:
-    """Give two sessions that do not wait for each other."""
+def optimistic_sessions(sessions: tuple[Session, Session]) -> tuple[Session, Session]:
+    """Return two sessions that do not wait for each other."""
     if engine_name() != "d1":
         pytest.skip("only D1's transactions are optimistic: elsewhere the second would wait for the first")
     return sessions
@@ -71,17 +71,17 @@ def balances() -> dict[int, int]:
 # ── One row ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_of_two_who_lock_a_row_and_write_it_the_second_leaves_nothing(
-    optimists: tuple[Session, Session],
+def test_of_two_blocks_that_lock_and_write_a_row_the_second_changes_nothing(
+    optimistic_sessions: tuple[Session, Session],
 ) -> None:
-    for session in optimists:
+    for session in optimistic_sessions:
         session.begin()
         account = Account.objects.using(session.alias).select_for_update().get(pk=1)
         Item.objects.using(session.alias).create(key=1, value=account.n)
         account.n -= 1
         account.save(using=session.alias)
         session.run("UPDATE isolation_account SET n = n + 1 WHERE id = 2")
-    first, second = optimists
+    first, second = optimistic_sessions
     first.commit()
     with pytest.raises(TransactionConflict):
         second.commit()
@@ -89,8 +89,10 @@ def test_of_two_who_lock_a_row_and_write_it_the_second_leaves_nothing(
     assert Item.objects.count() == 1
 
 
-def test_a_row_that_was_locked_and_not_written_conflicts_too(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_a_row_that_was_locked_and_not_written_conflicts_too(
+    optimistic_sessions: tuple[Session, Session],
+) -> None:
+    first, second = optimistic_sessions
     first.begin()
     Account.objects.using("first").select_for_update().get(pk=1)
     first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
@@ -100,31 +102,35 @@ def test_a_row_that_was_locked_and_not_written_conflicts_too(optimists: tuple[Se
     assert balances() == {1: 9, 2: 1}
 
 
-def test_a_lock_excludes_who_writes_other_rows_under_it(optimists: tuple[Session, Session]) -> None:
-    """As one locks an order to add to its lines."""
-    for session in optimists:
+def test_a_lock_excludes_writes_of_other_rows_under_the_same_lock(
+    optimistic_sessions: tuple[Session, Session],
+) -> None:
+    """As when an order is locked to add a line."""
+    for session in optimistic_sessions:
         session.begin()
         Account.objects.using(session.alias).select_for_update().get(pk=1)
         assert not Item.objects.using(session.alias).exists()
         Item.objects.using(session.alias).create(key=1, value=1)
-    first, second = optimists
+    first, second = optimistic_sessions
     first.commit()
     with pytest.raises(TransactionConflict):
         second.commit()
     assert Item.objects.count() == 1
 
 
-def test_two_blind_decrements_both_count(optimists: tuple[Session, Session]) -> None:
-    for session in optimists:
+def test_two_decrements_in_sql_both_count(optimistic_sessions: tuple[Session, Session]) -> None:
+    for session in optimistic_sessions:
         session.begin()
         session.run(TAKE)
-    for session in optimists:
+    for session in optimistic_sessions:
         session.commit()
     assert balances()[1] == 8
 
 
-def test_a_number_read_after_the_own_write_does_not_get_stale(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_a_number_read_after_the_own_write_does_not_get_stale(
+    optimistic_sessions: tuple[Session, Session],
+) -> None:
+    first, second = optimistic_sessions
     first.begin()
     first.run(TAKE)
     assert first.run(LEFT) == [(9,)]
@@ -134,21 +140,21 @@ def test_a_number_read_after_the_own_write_does_not_get_stale(optimists: tuple[S
     assert balances()[1] == 9
 
 
-def test_the_last_piece_is_sold_once(optimists: tuple[Session, Session]) -> None:
-    for session in optimists:
+def test_the_last_piece_is_sold_once(optimistic_sessions: tuple[Session, Session]) -> None:
+    for session in optimistic_sessions:
         session.begin()
         assert Account.objects.using(session.alias).filter(pk=2, n__gte=1).update(n=0) == 1
-    first, second = optimists
+    first, second = optimistic_sessions
     first.commit()
     with pytest.raises(TransactionConflict):
         second.commit()
 
 
-def test_a_doomed_block_learns_it_from_its_next_statement_at_the_latest_from_its_commit(
-    optimists: tuple[Session, Session],
+def test_a_stale_block_gets_a_conflict_at_its_next_statement_or_at_its_commit(
+    optimistic_sessions: tuple[Session, Session],
 ) -> None:
-    """It never sees an error that is not its own doing."""
-    first, second = optimists
+    """It never gets an error that another writer caused."""
+    first, second = optimistic_sessions
     first.begin()
     first.run(TAKE)
     first.run(LEFT)
@@ -159,16 +165,16 @@ def test_a_doomed_block_learns_it_from_its_next_statement_at_the_latest_from_its
     assert balances() == {2: 1}
 
 
-# ── Rows that come ───────────────────────────────────────────────────────────────────────────────────────
+# ── Inserted rows ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_of_two_who_take_the_same_name_the_second_has_a_conflict_and_then_an_error(
-    optimists: tuple[Session, Session],
+def test_of_two_blocks_that_insert_the_same_name_the_second_has_a_conflict_and_then_an_error(
+    optimistic_sessions: tuple[Session, Session],
 ) -> None:
-    for session in optimists:
+    for session in optimistic_sessions:
         session.begin()
         session.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
-    first, second = optimists
+    first, second = optimistic_sessions
     first.commit()
     with pytest.raises(TransactionConflict):
         second.commit()
@@ -179,11 +185,11 @@ def test_of_two_who_take_the_same_name_the_second_has_a_conflict_and_then_an_err
     assert Parent.objects.count() == 1
 
 
-def test_who_was_told_that_a_name_is_free_gets_a_conflict_where_it_is_not(
-    optimists: tuple[Session, Session],
+def test_a_block_that_read_a_name_as_free_gets_a_conflict_and_no_integrity_error(
+    optimistic_sessions: tuple[Session, Session],
 ) -> None:
-    """An error would be a lie: seen from this block the name is free."""
-    first, second = optimists
+    """The error would contradict what the block has read."""
+    first, second = optimistic_sessions
     first.begin("serializable")
     assert first.run("SELECT COUNT(*) FROM isolation_parent WHERE token = 'the same'") == [(0,)]
     second.run("INSERT INTO isolation_parent (token) VALUES ('the same')")
@@ -193,8 +199,10 @@ def test_who_was_told_that_a_name_is_free_gets_a_conflict_where_it_is_not(
 
 
 @pytest.mark.parametrize("ask", [False, True], ids=["lastrowid", "last_insert_rowid()"])
-def test_a_row_never_points_at_the_parent_of_another(optimists: tuple[Session, Session], ask: bool) -> None:
-    for session in optimists:
+def test_a_row_never_references_the_parent_of_another_block(
+    optimistic_sessions: tuple[Session, Session], ask: bool
+) -> None:
+    for session in optimistic_sessions:
         session.begin()
         if ask:
             session.run("INSERT INTO isolation_parent (token) VALUES (%s)", session.alias)
@@ -204,29 +212,29 @@ def test_a_row_never_points_at_the_parent_of_another(optimists: tuple[Session, S
                 cursor.execute("INSERT INTO isolation_parent (token) VALUES (%s)", [session.alias])
                 parent = cursor.lastrowid
         session.run("INSERT INTO isolation_child (parent_id, token) VALUES (%s, %s)", parent, session.alias)
-    first, second = optimists
+    first, second = optimistic_sessions
     first.commit()
     with pytest.raises(TransactionConflict):
         second.commit()
     assert list(Child.objects.values_list("token", "parent__token")) == [("first", "first")]
 
 
-def test_models_get_ids_that_do_not_collide(optimists: tuple[Session, Session]) -> None:
-    for session in optimists:
+def test_models_get_ids_that_do_not_collide(optimistic_sessions: tuple[Session, Session]) -> None:
+    for session in optimistic_sessions:
         session.begin()
         parent = Parent.objects.using(session.alias).create(token=session.alias)
         Child.objects.using(session.alias).create(parent=parent, token=session.alias)
-    for session in optimists:
+    for session in optimistic_sessions:
         session.commit()
-    told = set(Child.objects.values_list("token", "parent__token"))
-    assert told == {("first", "first"), ("second", "second")}
+    found = set(Child.objects.values_list("token", "parent__token"))
+    assert found == {("first", "first"), ("second", "second")}
 
 
 # ── Serializable ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def both_leave(sessions: tuple[Session, Session], level: Level) -> None:
-    """Let each see the other on call, and leave."""
+    """Let each read that the other is on call, and leave."""
     Account.objects.update(n=1)
     for doctor, session in enumerate(sessions, 1):
         session.begin(level)
@@ -242,14 +250,14 @@ def test_read_committed_allows_a_write_skew(sessions: tuple[Session, Session]) -
     assert balances() == {1: 0, 2: 0}
 
 
-def test_serializable_allows_none(sessions: tuple[Session, Session]) -> None:
+def test_serializable_prevents_a_write_skew(sessions: tuple[Session, Session]) -> None:
     with pytest.raises(TransactionConflict):
         both_leave(sessions, "serializable")
     assert balances() == {1: 0, 2: 1}
 
 
-def test_serializable_reads_guard_against_rows_that_come(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_serializable_reads_guard_against_inserted_rows(optimistic_sessions: tuple[Session, Session]) -> None:
+    first, second = optimistic_sessions
     first.begin("serializable")
     assert first.run("SELECT COUNT(*) FROM isolation_item WHERE key = 1") == [(0,)]
     first.run(TAKE)
@@ -259,10 +267,10 @@ def test_serializable_reads_guard_against_rows_that_come(optimists: tuple[Sessio
     assert balances()[1] == 10
 
 
-def test_a_serializable_block_that_only_reads_does_not_see_two_moments(
-    optimists: tuple[Session, Session],
+def test_a_serializable_block_that_only_reads_sees_no_later_state(
+    optimistic_sessions: tuple[Session, Session],
 ) -> None:
-    first, second = optimists
+    first, second = optimistic_sessions
     first.begin("serializable")
     assert first.run(LEFT) == [(10,)]
     second.run("UPDATE isolation_account SET n = n + 1")
@@ -271,8 +279,8 @@ def test_a_serializable_block_that_only_reads_does_not_see_two_moments(
         first.commit()
 
 
-def test_serializable_holds_what_an_update_told_of_no_rows(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_serializable_guards_an_update_of_no_rows(optimistic_sessions: tuple[Session, Session]) -> None:
+    first, second = optimistic_sessions
     first.begin("serializable")
     assert not Account.objects.using("first").filter(pk=2, n__gt=5).update(n=0)
     first.run(TAKE)
@@ -281,8 +289,8 @@ def test_serializable_holds_what_an_update_told_of_no_rows(optimists: tuple[Sess
         first.commit()
 
 
-def test_what_is_not_read_does_not_conflict(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_what_is_not_read_does_not_conflict(optimistic_sessions: tuple[Session, Session]) -> None:
+    first, second = optimistic_sessions
     first.begin("serializable")
     first.run(LEFT)
     first.run(TAKE)
@@ -294,12 +302,14 @@ def test_what_is_not_read_does_not_conflict(optimists: tuple[Session, Session]) 
 # ── Savepoints ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Undo(Exception):
-    """Takes a savepoint back."""
+class _RolledBack(Exception):
+    """Raised to roll back a savepoint."""
 
 
-def test_a_conflict_within_a_savepoint_ends_the_whole_block(optimists: tuple[Session, Session]) -> None:
-    first, second = optimists
+def test_a_conflict_within_a_savepoint_ends_the_whole_block(
+    optimistic_sessions: tuple[Session, Session],
+) -> None:
+    first, second = optimistic_sessions
     first.begin()
     first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
     with transaction.atomic("first"):
@@ -312,18 +322,18 @@ def test_a_conflict_within_a_savepoint_ends_the_whole_block(optimists: tuple[Ses
 
 
 @pytest.mark.parametrize(("level", "before"), [("read committed", TAKE), ("serializable", "")])
-def test_what_was_read_in_a_savepoint_is_held_although_it_was_taken_back(
-    optimists: tuple[Session, Session], level: Level, before: str
+def test_a_read_in_a_savepoint_is_guarded_although_the_savepoint_was_rolled_back(
+    optimistic_sessions: tuple[Session, Session], level: Level, before: str
 ) -> None:
-    """Only writes can be taken back: what was read before them is known."""
-    first, second = optimists
+    """The block has seen what it read before the write."""
+    first, second = optimistic_sessions
     first.begin(level)
     if before:
         first.run(before)
-    with suppress(_Undo), transaction.atomic("first"):
+    with suppress(_RolledBack), transaction.atomic("first"):
         first.run(LEFT)
         first.run(TAKE)
-        raise _Undo
+        raise _RolledBack
     first.run("UPDATE isolation_account SET n = 5 WHERE id = 2")
     second.run(TAKE)
     with pytest.raises(TransactionConflict):
@@ -331,24 +341,24 @@ def test_what_was_read_in_a_savepoint_is_held_although_it_was_taken_back(
     assert balances() == {1: 9, 2: 1}
 
 
-# ── Again ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Retries ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_conflict_is_over_when_the_block_is_repeated(optimists: tuple[Session, Session]) -> None:
-    _first, second = optimists
-    tried: list[int] = []
+def test_a_retry_after_a_conflict_succeeds(optimistic_sessions: tuple[Session, Session]) -> None:
+    _first, second = optimistic_sessions
+    values_seen: list[int] = []
 
     @retry_on_conflict
     def take() -> int:
         with block():
             account = Account.objects.select_for_update().get(pk=1)
-            if not tried:
+            if not values_seen:
                 second.run(TAKE)
-            tried.append(account.n)
+            values_seen.append(account.n)
             account.n -= 1
             account.save()
             return account.n
 
     assert take() == 8
-    assert tried == [10, 9]
+    assert values_seen == [10, 9]
     assert balances()[1] == 8
