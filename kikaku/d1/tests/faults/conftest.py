@@ -40,8 +40,8 @@ def line(engine: Engine) -> Iterator[Proxy]:
 class ClientPool:
     """The connection pool of clients of the proxy, which time out early only where a fault delays the answer.
 
-    With a short timeout for every request, one that is merely slow on a busy machine would be repeated, and the
-    faults planned for later requests would hit earlier ones.
+    With a short timeout for every request, one that is merely slow on a busy machine would be repeated, and
+    the faults planned for later requests would hit earlier ones.
     """
 
     def __init__(self, pool: HTTPConnectionPool, line: Proxy) -> None:
@@ -54,9 +54,8 @@ class ClientPool:
         if self.line.upcoming() not in SLOW.values():
             return self.pool.urlopen(*arguments, **options)
         try:
-            return self.pool.urlopen(
-                *arguments, **options, timeout=Timeout(connect=TIMEOUT, read=READ_TIMEOUT)
-            )
+            options["timeout"] = Timeout(connect=TIMEOUT, read=READ_TIMEOUT)
+            return self.pool.urlopen(*arguments, **options)
         except HTTPError:
             self.line.wait_until_counted(number)
             raise
