@@ -3,6 +3,7 @@
 
 1. requirements*.txt pin every package of requirements*.in, with hashes, and both files agree on every version.
 2. No package index is named in them, and no file of the repository carries a path of somebody's machine.
+3. The workflows run every step of .ci/run.
 """
 
 import re
@@ -71,7 +72,21 @@ def problems() -> list[str]:
     return found
 
 
+def unused_steps() -> list[str]:
+    """Return the differences between the steps of .ci/run and those that the workflows run as jobs."""
+    found = []
+    for option, workflow in (("--list", "ci.yml"), ("--list-nightly", "nightly.yml")):
+        steps = subprocess.run(
+            ["bash", ".ci/run", option], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+        matrix = re.search(r"step: \[(.*)\]", (ROOT / ".github" / "workflows" / workflow).read_text())
+        jobs = re.split(r",\s*", matrix[1]) if matrix else []
+        if steps != jobs:
+            found.append(f"{workflow} runs the steps {jobs}, .ci/run has {steps}")
+    return found
+
+
 if __name__ == "__main__":
-    lines = problems()
+    lines = problems() + unused_steps()
     print("\n".join(lines) or "The repository is in order.")
     sys.exit(bool(lines))
