@@ -1,7 +1,7 @@
-"""Between which steps a process can die: a tap on the edges of our code, so that a test can cut the power there.
+"""Steps between which a process can die: hooks that let a test simulate a power cut there.
 
-A step is what leaves a trace outside of the process: a statement that writes, a COMMIT, a request to Stripe, a file,
-a mail. Production code carries no crash points; the taps sit on Django's and Stripe's own methods.
+A step has an effect outside of the process: a statement that writes, a COMMIT, a request to Stripe, a file, a
+mail. Production code has no crash points; Django's and Stripe's own methods are hooked.
 """
 
 import re
@@ -16,16 +16,16 @@ from django.core.files.storage import Storage
 from django.core.mail import EmailMessage
 from django.db import connection
 
-_WRITES = re.compile(r'\s*(INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+"?(\w+)', re.IGNORECASE)
+_WRITING_STATEMENT = re.compile(r'\s*(INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+"?(\w+)', re.IGNORECASE)
 
 
 class Crash(BaseException):
-    """The process ends here. No `except Exception` of ours may catch it, as none catches a power cut."""
+    """The process ends here. It is no Exception: an `except Exception` must not catch it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One side of something that leaves a trace: `before` nothing of it happened, `after` all of it did."""
+    """One side of an effect: `before` nothing of it happened, `after` all of it did."""
 
     kind: Literal["sql", "commit", "stripe", "file", "mail"]
     name: str  # "UPDATE ledger_order", "POST /v1/refunds", a path, a subject; empty for a commit
@@ -39,11 +39,11 @@ OnStep = Callable[[Step], object]
 
 
 @contextmanager
-def steps(on_step: OnStep) -> Iterator[None]:
-    """Call `on_step` on both sides of every step of this thread's default connection and of this process.
+def observe_steps(on_step: OnStep) -> Iterator[None]:
+    """Call `on_step` before and after every step of this thread's default connection and of this process.
 
-    What it raises goes up from there: before a step nothing of it has happened, after a request the answer is lost.
-    A raise before a COMMIT rolls the transaction back.
+    Its exceptions propagate from there: raised before a step, they prevent it; raised after a request, they
+    lose the answer. An exception before a COMMIT rolls the transaction back.
     """
 
     default: Any = connection
@@ -55,7 +55,7 @@ def steps(on_step: OnStep) -> Iterator[None]:
         return result
 
     def statement(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        written = _WRITES.match(sql)
+        written = _WRITING_STATEMENT.match(sql)
         if written is None:
             return execute(sql, params, many, context)
         name = f"{written[1].upper()} {written[2]}"
@@ -82,48 +82,48 @@ def steps(on_step: OnStep) -> Iterator[None]:
     def send(original: Callable[..., Any], message: Any, *args: Any, **named: Any) -> Any:
         return around("mail", message.subject, lambda: original(message, *args, **named))
 
-    with ExitStack() as taps:
-        taps.enter_context(default.execute_wrapper(statement))
-        taps.enter_context(_tapped(default, "_commit", commit))
-        taps.enter_context(_tapped(stripe.HTTPClient, "request_with_retries", request))
-        taps.enter_context(_tapped(Storage, "save", save))
-        taps.enter_context(_tapped(EmailMessage, "send", send))
+    with ExitStack() as hooks:
+        hooks.enter_context(default.execute_wrapper(statement))
+        hooks.enter_context(_hooked(default, "_commit", commit))
+        hooks.enter_context(_hooked(stripe.HTTPClient, "request_with_retries", request))
+        hooks.enter_context(_hooked(Storage, "save", save))
+        hooks.enter_context(_hooked(EmailMessage, "send", send))
         yield
 
 
 @contextmanager
-def _tapped(owner: Any, name: str, tap: Callable[..., Any]) -> Iterator[None]:
-    """Let calls of a method go through `tap`, which is given the method itself first."""
-    original, own = getattr(owner, name), name in vars(owner)
+def _hooked(owner: Any, name: str, hook: Callable[..., Any]) -> Iterator[None]:
+    """Replace a method by `hook`, which is called with the original method and the arguments."""
+    original, is_own = getattr(owner, name), name in vars(owner)
 
-    def through(*args: Any, **named: Any) -> Any:
-        return tap(original, *args, **named)
+    def hooked_call(*args: Any, **named: Any) -> Any:
+        return hook(original, *args, **named)
 
-    setattr(owner, name, through)
+    setattr(owner, name, hooked_call)
     try:
         yield
     finally:
-        if own:
+        if is_own:
             setattr(owner, name, original)
         else:
             delattr(owner, name)
 
 
 class CrashAt:
-    """An `on_step` that cuts the power at the n-th step, from 1, and lets nothing happen after it."""
+    """An `on_step` that raises `Crash` at the n-th step, from 1, and at every later one."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.seen: list[Step] = []  # the last one is where the power was cut, if it was
+        self.observed: list[Step] = []  # the last one is the step of the crash, if it was reached
 
     @property
     def step(self) -> Step | None:
-        """Where the power was cut; None when the n-th step was never reached."""
-        return self.seen[-1] if len(self.seen) == self.number else None
+        """The step of the crash; None when the n-th step was never reached."""
+        return self.observed[-1] if len(self.observed) == self.number else None
 
     def __call__(self, step: Step) -> None:
-        """Count; from the n-th step on, raise `Crash`."""
+        """Count the step, and raise `Crash` from the n-th step on."""
         if self.step is None:
-            self.seen.append(step)
+            self.observed.append(step)
         if self.step is not None:
             raise Crash(str(self.step))

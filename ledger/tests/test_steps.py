@@ -1,4 +1,4 @@
-"""The tap that crash tests stand on: it sees every step, and what it raises leaves the world as a dead process would."""
+"""The hooks of crash tests: they report every step, and an error at a step leaves a killed process's state."""
 
 import pytest
 from django.core import mail as outbox
@@ -11,7 +11,7 @@ from ledger.closing import evidence
 from ledger.models import CheckoutAttempt, StockItem
 from ledger.sales import checkout
 from ledger.testing import build
-from ledger.testing.steps import Crash, CrashAt, Step, steps
+from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,17 +22,17 @@ def rename_in_a_transaction() -> None:
         StockItem.objects.filter(sku="A").update(sku="B")
 
 
-def test_each_step_is_told_before_and_after_until_the_taps_are_off() -> None:
-    seen: list[Step] = []
-    with steps(seen.append):
+def test_each_step_is_reported_before_and_after_until_the_hooks_are_removed() -> None:
+    observed: list[Step] = []
+    with observe_steps(observed.append):
         rename_in_a_transaction()
         list(StockItem.objects.all())
         evidence.storage().save("a/b.txt", ContentFile(b"x"))
         EmailMessage("Hello", "there", to=["a@example.jp"]).send()
         StockItem.objects.update(sku="C")  # outside of a transaction: the statement is its own commit
-    StockItem.objects.update(sku="D")  # the taps are off
+    StockItem.objects.update(sku="D")  # the hooks are removed
     evidence.storage().save("a/c.txt", ContentFile(b"x"))
-    assert [str(step) for step in seen] == [
+    assert [str(step) for step in observed] == [
         f"{when} {what}"
         for what in (
             "sql INSERT INTO ledger_stockitem",
@@ -46,38 +46,42 @@ def test_each_step_is_told_before_and_after_until_the_taps_are_off() -> None:
     ]
 
 
-def test_a_request_to_stripe_is_told_and_a_lost_answer_leaves_it_executed(sandbox: Sandbox) -> None:
+def test_a_request_to_stripe_is_reported_and_remains_executed_when_its_answer_is_lost(
+    sandbox: Sandbox,
+) -> None:
     placed = build.order(now=build.now_of(sandbox))
 
     def lose_the_answer(step: Step) -> None:
         if step == Step("stripe", "POST /v1/checkout/sessions", "after"):
             raise Crash
 
-    with steps(lose_the_answer), pytest.raises(Crash):
+    with observe_steps(lose_the_answer), pytest.raises(Crash):
         checkout.start_payment(placed, now=build.now_of(sandbox))
     attempt = placed.attempts.get()
     assert attempt.status == CheckoutAttempt.Status.CREATED
-    checkout.start_payment(placed, now=build.now_of(sandbox))  # the same key finds the page that exists
+    checkout.start_payment(
+        placed, now=build.now_of(sandbox)
+    )  # the same idempotency key returns the existing page
     with sandbox._transaction(write=False) as tx:
         assert len(tx.page("checkout.session").data) == 1
 
 
-def test_power_cut_before_the_commit_leaves_nothing_and_after_it_everything() -> None:
-    for number, left in ((1, []), (2, []), (4, []), (5, []), (6, ["B"])):
-        power = CrashAt(number)
-        with steps(power), pytest.raises(Crash):
+def test_a_crash_before_the_commit_stores_nothing_and_after_it_everything() -> None:
+    for number, stored in ((1, []), (2, []), (4, []), (5, []), (6, ["B"])):
+        crash = CrashAt(number)
+        with observe_steps(crash), pytest.raises(Crash):
             rename_in_a_transaction()
-        assert list(StockItem.objects.values_list("sku", flat=True)) == left, power.step
+        assert list(StockItem.objects.values_list("sku", flat=True)) == stored, crash.step
     StockItem.objects.all().delete()
-    power = CrashAt(7)
-    with steps(power):
+    crash = CrashAt(7)
+    with observe_steps(crash):
         rename_in_a_transaction()
-    assert power.step is None
+    assert crash.step is None
 
 
-def test_after_the_power_cut_nothing_of_the_dead_process_happens_any_more() -> None:
+def test_after_a_crash_the_process_has_no_further_effects() -> None:
     message = EmailMessage("Hello", "there", to=["a@example.jp"])
-    with steps(CrashAt(2)), pytest.raises(Crash):
+    with observe_steps(CrashAt(2)), pytest.raises(Crash):
         try:
             StockItem.objects.create(sku="A")
         finally:

@@ -8,7 +8,7 @@ from kikaku.sandbox import Sandbox
 from ledger.models import DailyClose, OutgoingMail
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
-from ledger.testing.crashes.lock import not_on_postgresql, nothing_can_be_written
+from ledger.testing.crashes.lock import database_unwritable, not_on_postgresql
 from ops import schedule
 from ops.models import JobRun
 from ops.schedule import RUN_LEASE, claim
@@ -25,7 +25,7 @@ def test_jobs_skip_a_run_while_the_database_is_locked_and_do_the_work_in_the_nex
     sandbox: Sandbox,
 ) -> None:
     build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
-    with nothing_can_be_written():
+    with database_unwritable():
         for name in schedule.JOBS:
             assert not schedule.run(name, now=at(TUESDAY, 2))
     assert not JobRun.objects.exists()

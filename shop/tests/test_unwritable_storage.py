@@ -9,7 +9,7 @@ from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
 from ledger.models import Order, StockItem, StripeEvent
 from ledger.testing import build as books
-from ledger.testing.crashes.lock import not_on_postgresql, nothing_can_be_written
+from ledger.testing.crashes.lock import database_unwritable, not_on_postgresql
 from shop.models import Picture
 from shop.testing import build
 from shop.testing.admin import drawing, form, with_picture
@@ -28,7 +28,7 @@ def test_an_order_that_cannot_be_stored_can_be_placed_later_with_the_same_form(
     build.fill_cart(client, ("SKU-madoka", 1))
     page = confirmation(client)
     client.raise_request_exception = False
-    with nothing_can_be_written():
+    with database_unwritable():
         answer = place(client, page)
         if not on_d1():  # there nothing can be read either
             assert client.get("/products/madoka/").status_code == 200
@@ -44,7 +44,7 @@ def test_a_webhook_that_cannot_be_stored_is_answered_with_500(client: Client, sa
     sandbox.pay(books.session_of(books.order()))
     for delivery in sandbox.pending_deliveries():
         signature = delivery.headers["Stripe-Signature"]
-        with nothing_can_be_written():
+        with database_unwritable():
             refused = client.post(
                 "/webhooks/stripe",
                 delivery.body,

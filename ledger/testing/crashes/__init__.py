@@ -1,5 +1,6 @@
-"""Trouble from below: the power is cut at every step, the disk is full, the database is locked, the clock jumps.
+"""Faults of the machine: power cuts at every step, a full disk, a locked database, a wrong clock.
 
-The acts and the worlds are those of the histories (`ledger.tests.histories`); here each trouble meets each operation,
-one by one, and as real as it can be had: SIGKILL, SQLite's own "disk is full", another process that holds the lock.
+The actions and worlds are those of the histories (`ledger.testing.histories`). Here each fault is tried with
+each operation, as real as possible: SIGKILL, SQLite's own "disk is full", another process that holds the
+lock.
 """

@@ -1,4 +1,4 @@
-"""What the power is cut in: every operation that moves something, with the world that it needs."""
+"""The operations that faults are tried with: everything that changes data, with its preconditions."""
 
 import json
 from collections import Counter
@@ -24,91 +24,92 @@ from ledger.models import (
 )
 from ledger.sales import cancellation, shipping
 from ledger.testing import build
-from ledger.testing.crashes.power import Deed
-from ledger.testing.histories.acts import (
+from ledger.testing.histories.actions import (
+    Action,
     AnswerRefund,
+    ChooseKonbini,
     Close,
     Deliver,
-    LetVoucherLapse,
-    Lose,
+    ExpireVoucher,
+    LoseEvent,
     Pay,
     PayVoucher,
     Place,
     Run,
-    StripeIsSilent,
-    TakeVoucher,
+    StripeUnreachable,
     Wait,
     WaitForMidnight,
     go_to_payment_page,
 )
-from ledger.testing.histories.checks import at_stripe
+from ledger.testing.histories.checks import stripe_objects
 from ledger.testing.histories.world import World
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that a process does, after something else was done."""
+    """An action of one process, with what has to happen before and after it."""
 
     name: str
-    before: Sequence[Deed]
-    deed: Deed
-    then: Sequence[Deed] = ()  # what follows when it went well
-    by_person: bool = False  # who repeats it; without that it may as well not have happened
-    nightly: bool = False  # tried in nightly runs only: an operation much like it is tried in every run
+    before: Sequence[Action]
+    action: Action
+    after: Sequence[Action] = ()  # follows when the action succeeded
+    by_person: bool = False  # a person repeats it after a failure, or gives up; otherwise jobs do
+    nightly: bool = False  # tried in nightly runs only: every run tries a similar operation
 
     def __str__(self) -> str:
         return self.name
 
 
-def story(world: World) -> dict[str, Any]:
-    """Tell what a settled world looks like, whatever ids and times chance made."""
-    refunds_at_stripe = at_stripe(world.sandbox.state_path, "refund")
+def summary(world: World) -> dict[str, Any]:
+    """Return the state of a settled world, without generated ids and times."""
+    refunds_at_stripe = stripe_objects(world.sandbox.state_path, "refund")
     return {
         "orders": Counter(Order.objects.values_list("status", "cancel_reason", "total")),
         "payments": Counter(Payment.objects.values_list("amount", "method")),
         "refunds": Counter(Refund.objects.values_list("amount", "status")),
         "refunds at Stripe": Counter((refund["amount"], refund["status"]) for refund in refunds_at_stripe),
         "pages open at Stripe": sum(
-            session["status"] == "open" for session in at_stripe(world.sandbox.state_path, "checkout.session")
+            session["status"] == "open"
+            for session in stripe_objects(world.sandbox.state_path, "checkout.session")
         ),
-        "parcels": Counter(Shipment.objects.values_list("lines__order_line__sku", "lines__quantity")),
+        "shipments": Counter(Shipment.objects.values_list("lines__order_line__sku", "lines__quantity")),
         "stock": sorted(StockItem.objects.values_list("sku", "on_hand", "reserved")),
         "entries": Counter(JournalEntry.objects.values_list("source_type", "purpose")),
         "accounts": sorted(JournalLine.objects.values_list("account").annotate(Sum("debit"), Sum("credit"))),
         "mails": Counter(OutgoingMail.objects.values_list("kind", "status")),
-        "differences": Counter(Discrepancy.objects.values_list("kind", "amount")),
+        "discrepancies": Counter(Discrepancy.objects.values_list("kind", "amount")),
         "days with differences": DailyClose.objects.exclude(differences=0).count(),
     }
 
 
-# ── Deeds ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Actions ────────────────────────────────────────────────────────────────────────────────────────────────
 
 ORDER = Place(lines=((0, 11_000, 2), (2, 1_080, 3)), shipping_fee=550, discount=500)
 
 
 @dataclass(frozen=True)
-class Hear:
-    """Stripe tells of an event of this kind, though others came before it."""
+class DeliverEvent:
+    """Stripe delivers an event of this type, ahead of events that came before it."""
 
     kind: str
 
     def __call__(self, world: World) -> None:
-        """Bring the first that waits."""
+        """Deliver the first waiting event of the type."""
         for delivery in world.sandbox.pending_deliveries():
             if json.loads(delivery.body)["type"] == self.kind:
                 world.deliver(delivery)
                 return
-        raise AssertionError(f"Stripe has no {self.kind} to tell of")
+        raise AssertionError(f"Stripe has no {self.kind} to deliver")
 
 
 def place(world: World) -> None:
-    """The customer orders and goes to the payment page; the same form each time."""
+    """Order as a customer and open the payment page; with the same form each time."""
     world.forms = 0
     ORDER(world)
 
 
 def ship(world: World) -> None:
-    """Staff ship all of the order; the same form each time."""
+    """Ship the whole order as staff; with the same form each time."""
     shipping.ship(
         order=Order.objects.get(),
         quantities=None,
@@ -121,85 +122,87 @@ def ship(world: World) -> None:
 
 
 def refund(world: World) -> None:
-    """Staff refund a lamp, which comes back to the shelf if it was shipped; the same form each time."""
+    """Refund a lamp as staff, restocked if it was shipped; with the same form each time."""
     order = Order.objects.get()
     build.refund(
         order, quantities={order.lines.get(position=1).pk: 1}, restock=True, nonce="refund", now=world.now
     )
 
 
-def return_(world: World) -> None:
-    """The customer opens his order's page again and wants to pay."""
+def return_to_pay(world: World) -> None:
+    """Return to the order's page as a customer and start the payment again."""
     go_to_payment_page(world, Order.objects.get())
 
 
 def cancel(world: World) -> None:
-    """Staff cancel the order."""
+    """Cancel the order as staff."""
     cancellation.cancel(order=Order.objects.get(), reason=Order.CancelReason.STAFF, actor="", now=world.now)
 
 
 PAID = (ORDER, Pay(), Deliver(), Run(("balance",)))
 SHIPPED = (*PAID, ship)
-VOUCHER = (ORDER, TakeVoucher(), Deliver())
+VOUCHER = (ORDER, ChooseKonbini(), Deliver())
 PAID_AT_COUNTER = (*VOUCHER, PayVoucher(), Deliver(), Run(("balance",)))
-UNTOLD: tuple[Deed, ...] = (ORDER, Pay(), *[Lose()] * 4, Wait(2 * 3_600))
-LAPSED_UNTOLD: tuple[Deed, ...] = (*VOUCHER, LetVoucherLapse(), *[Lose()] * 3, Wait(5 * 86_400))
-A_DAY = (*SHIPPED, refund, Deliver(), WaitForMidnight(3_600))
+EVENTS_LOST: tuple[Action, ...] = (ORDER, Pay(), *[LoseEvent()] * 4, Wait(2 * 3_600))
+EXPIRY_EVENTS_LOST: tuple[Action, ...] = (*VOUCHER, ExpireVoucher(), *[LoseEvent()] * 3, Wait(5 * 86_400))
+DAY_OF_BUSINESS = (*SHIPPED, refund, Deliver(), WaitForMidnight(3_600))
 
 
-def hear(kind: str, *before: Deed, of: str = "", nightly: bool = True) -> Operation:
-    """Handle an event of Stripe."""
-    return Operation(f"handle {kind}{of and ' of '}{of}", before, Hear(kind), nightly=nightly)
+def handle_event(kind: str, *before: Action, of: str = "", nightly: bool = True) -> Operation:
+    """Return the operation that handles an event of a type."""
+    return Operation(f"handle {kind}{of and ' of '}{of}", before, DeliverEvent(kind), nightly=nightly)
 
 
 OPERATIONS = [
-    Operation("place an order", (), place, then=(Pay(),), by_person=True),
+    Operation("place an order", (), place, after=(Pay(),), by_person=True),
     Operation(
-        "come back to a page that closes",
+        "return to a page that expires soon",
         (ORDER, Wait(34 * 60 + 30)),
-        return_,
+        return_to_pay,
         (Pay(),),
         by_person=True,
         nightly=True,
     ),
-    hear("checkout.session.completed", ORDER, Pay(), nightly=False),
-    hear("payment_intent.succeeded", ORDER, Pay()),
-    hear("charge.succeeded", ORDER, Pay()),
-    hear("payment_intent.payment_failed", ORDER, Pay(card="4000000000000002")),
-    hear("checkout.session.expired", ORDER, Wait(2_400), nightly=False),
-    hear("payment_intent.requires_action", ORDER, TakeVoucher(), of="a voucher", nightly=False),
-    hear("checkout.session.completed", ORDER, TakeVoucher(), of="a voucher"),
-    hear("checkout.session.async_payment_succeeded", *VOUCHER, PayVoucher()),
-    hear("checkout.session.async_payment_failed", *VOUCHER, LetVoucherLapse()),
-    hear("payment_intent.succeeded", *VOUCHER, cancel, PayVoucher(), of="a cancelled order", nightly=False),
-    hear("refund.created", *PAID, refund),
-    hear("refund.failed", ORDER, Pay(card="4000000000005126"), Deliver(), refund, Wait(60)),
-    hear("refund.updated", *PAID_AT_COUNTER, refund, Deliver(), AnswerRefund(), nightly=False),
+    handle_event("checkout.session.completed", ORDER, Pay(), nightly=False),
+    handle_event("payment_intent.succeeded", ORDER, Pay()),
+    handle_event("charge.succeeded", ORDER, Pay()),
+    handle_event("payment_intent.payment_failed", ORDER, Pay(card="4000000000000002")),
+    handle_event("checkout.session.expired", ORDER, Wait(2_400), nightly=False),
+    handle_event("payment_intent.requires_action", ORDER, ChooseKonbini(), of="a voucher", nightly=False),
+    handle_event("checkout.session.completed", ORDER, ChooseKonbini(), of="a voucher"),
+    handle_event("checkout.session.async_payment_succeeded", *VOUCHER, PayVoucher()),
+    handle_event("checkout.session.async_payment_failed", *VOUCHER, ExpireVoucher()),
+    handle_event(
+        "payment_intent.succeeded", *VOUCHER, cancel, PayVoucher(), of="a cancelled order", nightly=False
+    ),
+    handle_event("refund.created", *PAID, refund),
+    handle_event("refund.failed", ORDER, Pay(card="4000000000005126"), Deliver(), refund, Wait(60)),
+    handle_event("refund.updated", *PAID_AT_COUNTER, refund, Deliver(), AnswerRefund(), nightly=False),
     Operation("post a sale and a refund", (ORDER, Pay(), Deliver(), ship, refund), Run(("balance",))),
-    Operation("post what no event told of", UNTOLD, Run(("balance",)), nightly=True),
+    Operation("post a payment without events", EVENTS_LOST, Run(("balance",)), nightly=True),
     Operation("refund", SHIPPED, refund, by_person=True),
-    Operation("refund what was paid at a counter", PAID_AT_COUNTER, refund, by_person=True, nightly=True),
+    Operation("refund a konbini payment", PAID_AT_COUNTER, refund, by_person=True, nightly=True),
     Operation(
         "send a refund that waits",
-        (*PAID, StripeIsSilent(refund), Wait(180)),
+        (*PAID, StripeUnreachable(refund), Wait(180)),
         Run(("refunds",)),
         nightly=True,
     ),
     Operation("cancel a paid order", PAID, cancel, by_person=True),
     Operation("cancel while the page is open", (ORDER,), cancel, by_person=True, nightly=True),
-    Operation("cancel while a voucher is out", VOUCHER, cancel, by_person=True, nightly=True),
+    Operation("cancel while a voucher is unpaid", VOUCHER, cancel, by_person=True, nightly=True),
     Operation("ship", PAID, ship, by_person=True),
     Operation("end an abandoned checkout", (ORDER, Wait(2_400)), Run(("checkouts",))),
-    Operation("end a voucher of which no event told", LAPSED_UNTOLD, Run(("checkouts",)), nightly=True),
-    Operation("close a day", A_DAY, Close()),
+    Operation("expire a voucher without events", EXPIRY_EVENTS_LOST, Run(("checkouts",)), nightly=True),
+    Operation("close a day", DAY_OF_BUSINESS, Close()),
 ]
-SEND_MAIL = Operation("send mail", SHIPPED, Run(("mail",)))  # for who has a mail server
+SEND_MAIL = Operation("send mail", SHIPPED, Run(("mail",)))  # only for a test with a mail server
 
 
-def tried(
+def operations_to_try(
     every: int = 1, *, where: Callable[[Operation], bool] = lambda _operation: True
 ) -> list[ParameterSet]:
-    """Return the operations that a test tries, for parametrize: every n-th of the usual ones, all in a nightly run."""
+    """Return the operations for parametrize: every n-th of the usual ones, all of them in a nightly run."""
     usual = [operation for operation in OPERATIONS if not operation.nightly][::every]
     return [
         pytest.param(operation, id=str(operation), marks=() if operation in usual else pytest.mark.nightly)
@@ -208,6 +211,6 @@ def tried(
     ]
 
 
-def named(name: str) -> Operation:
-    """Give an operation by its name."""
+def operation_named(name: str) -> Operation:
+    """Return an operation by its name."""
     return next(operation for operation in OPERATIONS if operation.name == name)

@@ -1,4 +1,4 @@
-"""Cutting the power: a child process does something and is killed by SIGKILL between two of its steps."""
+"""Power cuts: a child process runs an action and is killed by SIGKILL between two of its steps."""
 
 import os
 import re
@@ -12,27 +12,27 @@ from typing import Any
 
 from django.db import connection, connections
 
+from ledger.testing.histories.actions import Action
 from ledger.testing.histories.world import World
-from ledger.testing.steps import Step, steps
+from ledger.testing.steps import Step, observe_steps
 
-Deed = Callable[[World], object]
-WORD = re.compile("[a-z_.]*")  # a state or a kind; what chance made has digits and capitals, and its length
+STABLE_TEXT = re.compile("[a-z_.]*")  # a status or a kind; generated ids have digits or capitals
 
 
-def points(seen: list[Step]) -> list[tuple[int, str]]:
-    """Give the points at which a deed of these steps can be cut: how many of them have been told by then, and a name.
+def kill_points(observed: list[Step]) -> list[tuple[int, str]]:
+    """Return the points at which an action with these steps can be killed: number of the step, and a name.
 
-    Between the end of one step and the beginning of the next nothing leaves a trace: they are one point.
+    Nothing is written between the end of one step and the beginning of the next: both are one point.
     """
     return [
         (number, f"{number:03} {step}")
-        for number, step in enumerate(seen, start=1)
+        for number, step in enumerate(observed, start=1)
         if number == 1 or step.when == "after"
     ]
 
 
-def in_a_child(world: World, deed: Callable[[], object], *, database: dict[str, Any]) -> int:
-    """Do something in a process of its own, with these database OPTIONS; gives its wait status, 0 when it went well."""
+def run_in_child(world: World, action: Callable[[], object], *, database: dict[str, Any]) -> int:
+    """Run an action in a child process with these database OPTIONS; return its wait status (0: success)."""
     connections.close_all()
     world.sandbox.close()
     child = os.fork()
@@ -40,35 +40,35 @@ def in_a_child(world: World, deed: Callable[[], object], *, database: dict[str, 
         status = 1
         try:
             connection.settings_dict["OPTIONS"] = database
-            deed()
+            action()
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
-            os._exit(status)  # the test runner's own end of process is not ours to run
+            os._exit(status)  # skip the test runner's own exit handlers
     return os.waitpid(child, 0)[1]
 
 
-def cut(world: World, deed: Deed, number: int, *, database: dict[str, Any]) -> None:
-    """Let a child do it, and kill it when it has come to step `number`, from 1."""
-    told = 0
+def kill_at_step(world: World, action: Action, number: int, *, database: dict[str, Any]) -> None:
+    """Run an action in a child process that is killed at step `number`, from 1."""
+    count = 0
 
     def on_step(_step: Step) -> None:
-        nonlocal told
-        told += 1
-        if told == number:
+        nonlocal count
+        count += 1
+        if count == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def until_then() -> None:
-        with steps(on_step):
-            deed(world)
+    def run_until_killed() -> None:
+        with observe_steps(on_step):
+            action(world)
 
-    status = in_a_child(world, until_then, database=database)
+    status = run_in_child(world, run_until_killed, database=database)
     assert status & 0x7F == signal.SIGKILL, f"ended with {status} before it was killed"
 
 
-def traces(world: World) -> Counter[Hashable]:
-    """Give all that would survive a power cut now: our rows, Stripe's, our files; without what chance made of it."""
+def persistent_state(world: World) -> Counter[Hashable]:
+    """Return what would survive a power cut now: our rows, Stripe's, our files, without generated values."""
     found: Counter[Hashable] = Counter()
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -84,6 +84,6 @@ def traces(world: World) -> Counter[Hashable]:
 
 
 def _plain(value: Any) -> Hashable:
-    if isinstance(value, str | bytes) and not (isinstance(value, str) and WORD.fullmatch(value)):
+    if isinstance(value, str | bytes) and not (isinstance(value, str) and STABLE_TEXT.fullmatch(value)):
         return len(value)
     return value if isinstance(value, Hashable) else repr(value)

@@ -1,7 +1,7 @@
-"""What must be true after a history: our rows among themselves, and against what Stripe says.
+"""Checks after a history: our rows with each other, and with Stripe's objects.
 
-The sums over Stripe's balance are read from the stand-in's file by plain SQL and arithmetic: nothing of our posting
-code, of our days or of our client is used for them, so that it can not be wrong in the same way.
+The sums over Stripe's balance are computed from the stand-in's file by plain SQL and arithmetic, without our
+code for postings, days and requests: a fault in that code cannot hide itself.
 """
 
 import json
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
     from ledger.testing.histories.world import World
 
 
-def at_stripe(state: Path, kind: str) -> list[dict[str, Any]]:
+def stripe_objects(state: Path, kind: str) -> list[dict[str, Any]]:
     """Read every object of a kind from the stand-in's file, oldest first."""
     with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as db:
         rows = db.execute("SELECT body FROM objects WHERE kind = ? ORDER BY created, seq", (kind,)).fetchall()
     return [json.loads(body) for (body,) in rows]
 
 
-def loose_ends(state: Path, now: datetime) -> list[str]:
-    """Tell what is still under way, at Stripe and here. A refund may wait for its customer for weeks."""
+def unfinished_work(state: Path, now: datetime) -> list[str]:
+    """Return what is unfinished at Stripe and here; refunds that wait for a customer are left out."""
     with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as db:
-        coming = db.execute("SELECT COUNT(*) FROM deliveries WHERE state = 'pending'").fetchone()[0]
-        soon = (now + timedelta(days=10)).timestamp()
-        planned = db.execute("SELECT task FROM agenda WHERE due < ?", (soon,)).fetchall()
+        pending = db.execute("SELECT COUNT(*) FROM deliveries WHERE state = 'pending'").fetchone()[0]
+        horizon = (now + timedelta(days=10)).timestamp()
+        planned = db.execute("SELECT task FROM agenda WHERE due < ?", (horizon,)).fetchall()
     return [
-        *([f"{coming} events to be delivered"] if coming else []),
+        *([f"{pending} events to be delivered"] if pending else []),
         *[f"Stripe will {task}" for (task,) in planned],
         *[f"event {e} {e.status} {e.last_error}" for e in StripeEvent.objects.exclude(status="done")],
         *[f"order {o} pending" for o in Order.objects.pending()],
@@ -65,8 +65,8 @@ def loose_ends(state: Path, now: datetime) -> list[str]:
     ]
 
 
-def complaints(world: "World") -> Iterator[str]:
-    """Give everything that is wrong in a settled world."""
+def violations(world: "World") -> Iterator[str]:
+    """Yield every violation in a settled world."""
     yield from map(str, verification.verify())
     yield from _balance_of_stripe(world)
     yield from _closed_days(world)
@@ -75,14 +75,14 @@ def complaints(world: "World") -> Iterator[str]:
     yield from _orders()
     yield from _stock()
     yield from _mails(world)
-    yield from order_events.complaints()
+    yield from order_events.violations()
     for row in Discrepancy.objects.all():
-        if not _explained(row):
-            yield f"unexplained difference: {row.kind} {row.object_id} of {row.day}: {row.amount} {row.detail}"
+        if not _is_explained(row):
+            yield f"unexplained: {row.kind} {row.object_id} of {row.day}: {row.amount} {row.detail}"
 
 
-def _explained(row: Discrepancy) -> bool:
-    """Tell whether a person who looks at a difference finds that the history brought it about."""
+def _is_explained(row: Discrepancy) -> bool:
+    """Return whether a discrepancy is correct: the actions of the history caused it."""
     kinds = Discrepancy.Kind
     if row.kind == kinds.PAID_AFTER_CANCELLATION:
         return Order.objects.filter(
@@ -95,21 +95,22 @@ def _explained(row: Discrepancy) -> bool:
         pk = row.object_id.removeprefix("refund ")
         which = Q(pk=pk) if pk.isdecimal() else Q(stripe_id=row.object_id)
         return Refund.objects.filter(which, status__in=Refund.FAILED_STATUSES).exists()
-    # An order out of balance at a cut: money went back in Stripe's dashboard before it, which we heard of after it,
-    # when parcels or refunds of ours had been posted to the next day. With that day the order is in balance again.
+    # An order out of balance at the end of a day: it was refunded in Stripe's dashboard on that day, and the
+    # event came after shipments or refunds of ours were posted to the next day. With that day the order is in
+    # balance.
     late = Refund.objects.filter(actor="Stripe", requested_at__gte=day_bounds(row.day)[1])
     return row.kind == kinds.INVARIANT and any(
         row.object_id.endswith(number) for number in late.values_list("order__number", flat=True)
     )
 
 
-# ── Stripe's balance, apart from our code ────────────────────────────────────────────────────────────────
+# ── Stripe's balance, without our code ────────────────────────────────────────────────────────────────
 
 
 def _balance_of_stripe(world: "World") -> Iterator[str]:
-    """Account 1150 is the plain sum of Stripe's balance transactions: today, and at each closed day's cut."""
+    """Check that account 1150 is the sum of Stripe's balance transactions, now and for each closed day."""
     by_day: defaultdict[date, int] = defaultdict(int)
-    for txn in at_stripe(world.sandbox.state_path, "balance_transaction"):
+    for txn in stripe_objects(world.sandbox.state_path, "balance_transaction"):
         japanese_day = (txn["created"] + 9 * 3600) // 86_400
         by_day[date(1970, 1, 1) + timedelta(days=japanese_day)] += txn["amount"] - txn["fee"]
     with connection.cursor() as cursor:
@@ -122,19 +123,19 @@ def _balance_of_stripe(world: "World") -> Iterator[str]:
             for day, sum_ in cursor.fetchall()
         }
     if sum(booked.values()) != sum(by_day.values()):
-        yield f"account 1150 is {sum(booked.values())}, Stripe's transactions add up to {sum(by_day.values())}"
+        yield f"account 1150 is {sum(booked.values())}, the sum at Stripe is {sum(by_day.values())}"
     for close in DailyClose.objects.order_by("day"):
-        cut = sum(net for day, net in by_day.items() if day <= close.day)
+        cutoff = sum(net for day, net in by_day.items() if day <= close.day)
         ours = sum(net for day, net in booked.items() if day <= close.day)
-        if not cut == ours == close.stripe_balance == close.book_balance:
+        if not cutoff == ours == close.stripe_balance == close.book_balance:
             yield (
-                f"at the end of {close.day} Stripe's transactions add up to {cut}, 1150 to {ours}; "
+                f"at the end of {close.day} Stripe's transactions add up to {cutoff}, 1150 to {ours}; "
                 f"the close says {close.stripe_balance} and {close.book_balance}"
             )
 
 
 def _closed_days(world: "World") -> Iterator[str]:
-    """A closed day gained no entry and lost none; every day up to the last is closed."""
+    """Check that closed days neither gained nor lost entries, and that every day with entries is closed."""
     for day, entries in world.closed.items():
         now = set(JournalEntry.objects.filter(day=day).values_list("pk", flat=True))
         if now != entries:
@@ -148,10 +149,10 @@ def _closed_days(world: "World") -> Iterator[str]:
 
 
 def _charges(world: "World") -> Iterator[str]:
-    """Each captured charge is one payment of ours, each payment one captured charge."""
+    """Check that captured charges and our payments correspond one to one."""
     theirs = Counter(
         (charge["id"], charge["payment_intent"], charge["amount_captured"])
-        for charge in at_stripe(world.sandbox.state_path, "charge")
+        for charge in stripe_objects(world.sandbox.state_path, "charge")
         if charge["status"] == "succeeded"
     )
     ours = Counter(Payment.objects.values_list("charge", "payment_intent", "amount"))
@@ -162,10 +163,10 @@ def _charges(world: "World") -> Iterator[str]:
 
 
 def _refunds(world: "World") -> Iterator[str]:
-    """Each refund at Stripe is one of ours, with its amount and its end; what never got there has failed."""
+    """Check that Stripe's refunds are ours, with amount and status; refunds unknown to Stripe have failed."""
     theirs = Counter(
         (refund["id"], refund["payment_intent"], refund["amount"], refund["status"])
-        for refund in at_stripe(world.sandbox.state_path, "refund")
+        for refund in stripe_objects(world.sandbox.state_path, "refund")
     )
     ours = Counter(
         Refund.objects.exclude(stripe_id=None).values_list(
@@ -181,7 +182,7 @@ def _refunds(world: "World") -> Iterator[str]:
 
 
 def _orders() -> Iterator[str]:
-    """A cancelled order keeps no money and no goods; a paid one has been paid once, and holds what it will ship."""
+    """Check that cancelled orders keep no money and no stock, and paid ones reserve what is unshipped."""
     for order in Order.objects.prefetch_related("lines", "payments", "refunds"):
         paid = sum(payment.amount for payment in order.payments.all())
         asked = sum(refund.amount for refund in order.refunds.all())
@@ -202,7 +203,7 @@ def _orders() -> Iterator[str]:
 
 
 def _stock() -> Iterator[str]:
-    """On hand is what came less what went, reserved what open lines hold; nothing was sold twice."""
+    """Check that stock on hand is the sum of its movements, and reserved stock the sum of the order lines."""
     moved = dict(StockMovement.objects.values_list("item").annotate(sum=Sum("quantity")).order_by())
     held = dict(OrderLine.objects.values_list("item").annotate(sum=Sum("reserved")).order_by())
     for item in StockItem.objects.all():
@@ -216,16 +217,16 @@ def _stock() -> Iterator[str]:
 
 
 def _mails(world: "World") -> Iterator[str]:
-    """Each fact has its one mail, and each mail went out once; twice only if the power was cut right after it."""
+    """Check that each fact has its mail and each mail was sent once, or again after a power cut."""
     kinds = OutgoingMail.Kind
-    told = set(OutgoingMail.objects.values_list("kind", "source"))
+    stored = set(OutgoingMail.objects.values_list("kind", "source"))
     for kind, facts, name in (
         (kinds.ORDER_CONFIRMATION, Order.objects.exclude(paid_at=None), "order"),
         (kinds.SHIPPED, Shipment.objects.all(), "shipment"),
         (kinds.REFUNDED, Refund.objects.filter(status=Refund.Status.SUCCEEDED), "refund"),
     ):
         for pk in facts.values_list("pk", flat=True):
-            if (kind.value, f"{name}:{pk}") not in told:
+            if (kind.value, f"{name}:{pk}") not in stored:
                 yield f"{name} {pk} has no mail {kind.value}"
     written = Counter(OutgoingMail.objects.values_list("subject", "text"))
     sent = Counter((str(message.subject), str(message.body)) for message in django_mail.outbox)
@@ -233,4 +234,4 @@ def _mails(world: "World") -> Iterator[str]:
         yield f"{count} × not sent: {subject}"
     surplus = sum((sent - written).values())
     if surplus > world.mails_in_doubt:
-        yield f"{surplus} mails too many, {world.mails_in_doubt} can be explained"
+        yield f"{surplus} mails too many, {world.mails_in_doubt} are explained by power cuts"

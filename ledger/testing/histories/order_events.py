@@ -1,4 +1,4 @@
-"""Every act of a history left its event, and no event lacks its act."""
+"""Check after a history that every act on an order has its `OrderEvent`, and every event its act."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ Kind = OrderEvent.Kind
 Fact = tuple[int, str, str]  # order, kind, fact
 
 PAYMENTS = (Kind.PAID, Kind.PAID_TWICE, Kind.PAID_OTHER_AMOUNT, Kind.PAID_AFTER_CANCELLATION)
-ENDS = {
+OUTCOMES = {
     Refund.Status.SUCCEEDED: Kind.REFUND_SUCCEEDED,
     Refund.Status.FAILED: Kind.REFUND_FAILED,
     Refund.Status.CANCELED: Kind.REFUND_CANCELLED,
 }
-# what the rows tell exactly; the other kinds are acts that leave no trace of their own in them
-EXACT = (
+# the kinds that can be derived from other rows; the other kinds leave no row of their own
+DERIVABLE_KINDS = (
     *(Kind.PLACED, Kind.PAYMENT_STARTED, Kind.PAGE_EXPIRED, Kind.VOUCHER_ISSUED, Kind.VOUCHER_EXPIRED),
     *(Kind.PAID, Kind.SHIPPED, Kind.CANCELLED, Kind.REFUND_REQUESTED),
 )
 
 
-def complaints() -> Iterator[str]:
-    """Yield what the history of orders lacks or has too much, measured by the rows of the acts."""
+def violations() -> Iterator[str]:
+    """Yield events that are missing or have no act, by the rows of orders, payments and refunds."""
     found: set[Fact] = set(OrderEvent.objects.values_list("order_id", "kind", "fact"))
     expected = set(_expected())
     for order, kind, fact in sorted(expected - found):
         yield f"order {order} has no event {kind} {fact}"
     for order, kind, fact in sorted(found - expected):
-        if kind in EXACT:
+        if kind in DERIVABLE_KINDS:
             yield f"order {order} has an event {kind} {fact}, and no such act"
     yield from _payments()
     yield from _reasons()
@@ -56,19 +56,19 @@ def _expected() -> Iterator[Fact]:
         yield shipment.order_id, Kind.SHIPPED, f"shipment:{shipment.pk}"
     for refund in Refund.objects.all():
         yield refund.order_id, Kind.REFUND_REQUESTED, f"refund:{refund.pk}"
-        if kind_of_end := ENDS.get(Refund.Status(refund.status)):
-            yield refund.order_id, kind_of_end, f"refund:{refund.pk}"
+        if outcome := OUTCOMES.get(Refund.Status(refund.status)):
+            yield refund.order_id, outcome, f"refund:{refund.pk}"
 
 
 def _payments() -> Iterator[str]:
-    """Yield payments that were not told as exactly one kind of payment."""
-    told = Counter(OrderEvent.objects.filter(kind__in=PAYMENTS).values_list("order_id", "fact"))
+    """Yield payments that do not have exactly one event."""
+    events = Counter(OrderEvent.objects.filter(kind__in=PAYMENTS).values_list("order_id", "fact"))
     rows = Counter(
         (order, f"payment:{intent}")
         for order, intent in Payment.objects.values_list("order_id", "payment_intent")
     )
-    for (order, fact), count in ((told - rows) + (rows - told)).items():
-        yield f"order {order}: {fact} has {told[order, fact]} events instead of {rows[order, fact]} ({count})"
+    for (order, fact), count in ((events - rows) + (rows - events)).items():
+        yield f"order {order}: {events[order, fact]} events of {fact}, not {rows[order, fact]} ({count})"
 
 
 def _reasons() -> Iterator[str]:
@@ -81,7 +81,7 @@ def _reasons() -> Iterator[str]:
 
 def _mails() -> Iterator[str]:
     """Yield sent mails without an event."""
-    told = Counter(OrderEvent.objects.filter(kind=Kind.MAIL_SENT).values_list("data__mail", flat=True))
+    events = Counter(OrderEvent.objects.filter(kind=Kind.MAIL_SENT).values_list("data__mail", flat=True))
     for pk in OutgoingMail.objects.filter(status=OutgoingMail.Status.SENT).values_list("pk", flat=True):
-        if not told[pk]:
+        if not events[pk]:
             yield f"mail {pk} was sent, and its order has no event of it"

@@ -1,4 +1,4 @@
-"""Living histories: a given one, or as many as hypothesis chooses; what breaks is shortened before it is shown."""
+"""Run histories: a given one, or generated ones; a failing history is shortened before it is reported."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -7,36 +7,36 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from ledger.testing.histories import checks
-from ledger.testing.histories.acts import Act, histories, play
-from ledger.testing.histories.world import a_world
+from ledger.testing.histories.actions import Action, histories, play
+from ledger.testing.histories.world import temporary_world
 
 
-class Broken(Exception):
-    """A history after which something is wrong; the text shows it as it can be pasted into a test, and why."""
+class HistoryFailed(Exception):
+    """A check failed after a history; the text has the failure, and the history to paste into a test."""
 
 
-def live(ground: Path, history: Sequence[Act]) -> None:
-    """Live a history until everything has settled, and raise `AssertionError` with all that is wrong then."""
-    with a_world(ground) as world:
+def check_history(template_folder: Path, history: Sequence[Action]) -> None:
+    """Run a history and settle its world. Raises AssertionError with all violations."""
+    with temporary_world(template_folder) as world:
         play(world, history)
         world.settle()
-        wrong = list(checks.complaints(world))
-        assert not wrong, "\n".join(wrong)
+        found = list(checks.violations(world))
+        assert not found, "\n".join(found)
 
 
-def live_many(
-    ground: Path,
+def check_random_histories(
+    template_folder: Path,
     *,
-    slots: int,
+    max_actions: int,
     count: int,
-    number: int | None = None,
-    on_failure: Callable[[str], object] = lambda failure: None,
+    seed_number: int | None = None,
+    on_failure: Callable[[str], object] = lambda _failure: None,
 ) -> None:
-    """Live `count` histories of up to `slots` acts, the same ones for the same `number`.
+    """Run `count` generated histories of up to `max_actions` actions, reproducible by `seed_number`.
 
-    Raises `Broken` for the first that fails, shortened; `on_failure` is told before that takes its time.
+    Raises `HistoryFailed` for the first that fails, shortened; `on_failure` is called before the shortening.
     """
-    broken: list[Broken] = []
+    failed: list[HistoryFailed] = []
 
     @settings(
         max_examples=count,
@@ -46,24 +46,24 @@ def live_many(
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(history=histories(slots))
-    def any_history(history: list[Act]) -> None:
-        if broken:
+    @given(history=histories(max_actions))
+    def any_history(history: list[Action]) -> None:
+        if failed:
             return
-        failure = _failure(ground, history)
+        failure = _failure(template_folder, history)
         if failure:
             on_failure(failure)
-            broken.append(Broken(_shown(*_shortened(ground, history, failure))))
+            failed.append(HistoryFailed(_shown(*_shortened(template_folder, history, failure))))
 
-    (any_history if number is None else seed(number)(any_history))()
-    if broken:
-        raise broken[0]
+    (any_history if seed_number is None else seed(seed_number)(any_history))()
+    if failed:
+        raise failed[0]
 
 
-def _failure(ground: Path, history: Sequence[Act]) -> str:
-    """Live a history and give what went wrong; nothing when it held."""
+def _failure(template_folder: Path, history: Sequence[Action]) -> str:
+    """Run a history and return its failure, empty when there is none."""
     try:
-        live(ground, history)
+        check_history(template_folder, history)
     except AssertionError as failure:
         return str(failure)
     except Exception as failure:
@@ -71,25 +71,27 @@ def _failure(ground: Path, history: Sequence[Act]) -> str:
     return ""
 
 
-def _shortened(ground: Path, history: Sequence[Act], failure: str) -> tuple[Sequence[Act], str]:
-    """Leave out acts, and the troubles around them, as long as something is still wrong."""
+def _shortened(
+    template_folder: Path, history: Sequence[Action], failure: str
+) -> tuple[Sequence[Action], str]:
+    """Leave out actions, and the faults around them, as long as the history still fails."""
     for shorter in _shorter(history):
-        if still := _failure(ground, shorter):
-            return _shortened(ground, shorter, still)
+        if still := _failure(template_folder, shorter):
+            return _shortened(template_folder, shorter, still)
     return history, failure
 
 
-def _shorter(history: Sequence[Act]) -> Iterator[Sequence[Act]]:
-    """Give a history without its second half, then without each act, then without each trouble around one."""
+def _shorter(history: Sequence[Action]) -> Iterator[Sequence[Action]]:
+    """Yield the history without its second half, without each action, and without each fault around one."""
     if len(history) > 3:
         yield history[: len(history) // 2]
     for index in reversed(range(len(history))):
         yield [*history[:index], *history[index + 1 :]]
-    for index, act in enumerate(history):
-        if hasattr(act, "act"):
-            yield [*history[:index], act.act, *history[index + 1 :]]
+    for index, action in enumerate(history):
+        if hasattr(action, "action"):
+            yield [*history[:index], action.action, *history[index + 1 :]]
 
 
-def _shown(history: Sequence[Act], failure: str) -> str:
-    acts = "".join(f"    {act!r},\n" for act in history)
-    return f"{failure}\nafter the history\n[\n{acts}]"
+def _shown(history: Sequence[Action], failure: str) -> str:
+    actions = "".join(f"    {action!r},\n" for action in history)
+    return f"{failure}\nafter the history\n[\n{actions}]"

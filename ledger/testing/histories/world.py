@@ -1,4 +1,4 @@
-"""A world to live a history in: a database, a Stripe, a disk and a clock of its own, cheap enough for thousands."""
+"""A world for a history: a database, a Stripe, a disk and a clock of its own, cheap enough for thousands."""
 
 import contextlib
 import shutil
@@ -29,10 +29,10 @@ from ledger.sales import checkout, mail, refunds, stock
 from ledger.testing.histories import checks
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
-LONGEST = timedelta(days=9)  # each day costs a close
+MAX_DURATION = timedelta(days=9)  # each day takes a daily close
 SKUS = ("LAMP", "SCREW", "WATER", "TEA")
 RATES = (10, 10, 8, 8)  # of the goods, in percent
-PIECES = 12
+INITIAL_STOCK = 12
 
 JOBS: dict[str, Callable[..., Any]] = {
     "events": inbox.process_pending,
@@ -45,36 +45,36 @@ JOBS: dict[str, Callable[..., Any]] = {
 
 
 class World:
-    """One shop from its first hour on. Acts change it through the domain's own functions."""
+    """A new shop. Actions change it through the domain's own functions."""
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
         self.folder = folder
         self.sandbox = sandbox
         self.now = START
         self.pages: list[str] = []  # sessions that a customer may still pay, the newest last
-        self.challenged: list[str] = []  # of these: the bank asks the customer
+        self.challenged: list[str] = []  # of these: waiting for the bank's authentication
         self.vouchers: list[str] = []  # sessions that may be paid at a counter
         self.delivered: list[Delivery] = []
         self.closed: dict[date, frozenset[int]] = {}  # entries of each day when it was closed
-        self.mails_in_doubt = 0  # sent right before the power was cut: they may go out again
+        self.mails_in_doubt = 0  # sent right before a power cut: they may be sent again
         self.forms = 0
         sandbox.clock = lambda: self.now.timestamp()
         for sku in SKUS:
             made = StockItem.objects.create(sku=sku)
-            stock.receive(made, PIECES, source="opening", actor="test", now=self.now)
+            stock.receive(made, INITIAL_STOCK, source="opening", actor="test", now=self.now)
         self.items = list(StockItem.objects.order_by("pk"))
 
     def wait(self, time: timedelta) -> None:
-        """Let time pass, at Stripe and here; a history does not grow beyond `LONGEST`."""
-        self.now = max(self.now, min(self.now + time, START + LONGEST))
+        """Move the clock, at Stripe and here, up to `MAX_DURATION` after the start."""
+        self.now = max(self.now, min(self.now + time, START + MAX_DURATION))
 
     def new_nonce(self, what: str) -> str:
-        """Give the nonce of a form that was opened now."""
+        """Return the nonce of a newly opened form."""
         self.forms += 1
         return f"{what}-{self.forms}"
 
     def deliver(self, delivery: Delivery) -> bool:
-        """Bring one webhook as Stripe does, and note at Stripe how it was answered."""
+        """Deliver a webhook, record its answer at Stripe, and return whether it was answered with 200."""
         status = 0
         try:
             event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=self.now)
@@ -91,24 +91,24 @@ class World:
         return status == 200
 
     def run(self, *jobs: str) -> None:
-        """Run jobs of the schedule."""
+        """Run scheduled jobs by name."""
         for job in jobs:
             JOBS[job](now=self.now)
 
     def close(self) -> None:
-        """Close every day that has ended, as the night's job does."""
+        """Close every day that has ended, as the nightly job does."""
         for result in daily_close.close_days(daily_close.open_days(yesterday(self.now)), now=self.now):
             entries = JournalEntry.objects.filter(day=result.day).values_list("pk", flat=True)
             self.closed[result.day] = frozenset(entries)
 
     def restart(self) -> None:
-        """Come back after a power cut: what was in memory is gone."""
+        """Restart after a power cut: state in memory is lost."""
         connection.close()
 
     def settle(self) -> None:
-        """Let everything arrive, run the jobs until it is quiet, and close every day.
+        """Deliver all events, run the jobs until no work is left, and close every day.
 
-        Raises `AssertionError` when it does not become quiet.
+        Raises AssertionError when work is left after a week of runs.
         """
         for step in (
             timedelta(minutes=1),
@@ -120,26 +120,26 @@ class World:
             for delivery in self.sandbox.pending_deliveries():
                 self.deliver(delivery)
             self.run(*JOBS)
-            loose = checks.loose_ends(self.sandbox.state_path, self.now)
-            if not loose:
+            unfinished = checks.unfinished_work(self.sandbox.state_path, self.now)
+            if not unfinished:
                 break
         else:
-            raise AssertionError(f"It never became quiet: {loose}")
+            raise AssertionError(f"Still unfinished: {unfinished}")
         self.now = day_bounds(yesterday(self.now) + timedelta(days=1))[1] + timedelta(hours=1)
         self.run(*JOBS)
         self.close()
-        self.run("mail")  # the close asks Stripe about what no event told of, and customers are told
+        self.run("mail")  # the close records facts without events, which customers are notified of
 
 
-# ── Making worlds ────────────────────────────────────────────────────────────────────────────────────────
+# ── Creating worlds ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
-def ground() -> Iterator[Path]:
-    """Prepare what every world of this process starts from; gives a folder for `a_world`.
+def prepared_template() -> Iterator[Path]:
+    """Yield a folder for `temporary_world`, with the database that every world starts from.
 
-    The default database must be migrated and empty. On SQLite each world gets a copy of it, without waiting for a
-    disk; elsewhere the tables are emptied, which needs a test database.
+    The default database must be migrated and empty. On SQLite each world gets a copy, with
+    synchronous writes off; on other engines the tables are emptied, which needs a test database.
     """
     database = connection.settings_dict
     before = {"NAME": database["NAME"], "OPTIONS": database["OPTIONS"]}
@@ -150,7 +150,7 @@ def ground() -> Iterator[Path]:
             with connection.cursor() as cursor:
                 cursor.execute("VACUUM INTO %s", [str(template)])
             with contextlib.closing(sqlite3.connect(template)) as copy, copy:
-                copy.execute("DELETE FROM ledger_test_database")  # what is written in a world stays written
+                copy.execute("DELETE FROM ledger_test_database")  # the append-only triggers act in a world
             fast = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"
             database["OPTIONS"] = {**database["OPTIONS"], "init_command": fast}
         try:
@@ -161,14 +161,14 @@ def ground() -> Iterator[Path]:
 
 
 @contextmanager
-def a_world(ground: Path) -> Iterator[World]:
-    """Begin a world of which nothing is left afterwards."""
-    with tempfile.TemporaryDirectory(dir=ground) as name:
+def temporary_world(template_folder: Path) -> Iterator[World]:
+    """Yield a new world, which is deleted afterwards."""
+    with tempfile.TemporaryDirectory(dir=template_folder) as name:
         folder = Path(name)
         if engine() == "sqlite":
             connection.close()
             connection.settings_dict["NAME"] = shutil.copyfile(
-                ground / "template.sqlite3", folder / "shop.sqlite3"
+                template_folder / "template.sqlite3", folder / "shop.sqlite3"
             )
         else:
             _empty_tables()

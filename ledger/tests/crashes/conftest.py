@@ -1,17 +1,17 @@
-"""The fixture of all tests here."""
+"""The fixture of the tests of faults."""
 
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 
-from ledger.testing.crashes.scene import Scene
-from ledger.testing.histories.world import ground
+from ledger.testing.crashes.scenarios import Scenarios
+from ledger.testing.histories.world import prepared_template
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    """Prepare what worlds are made from, while the settings still say how the shop opens its database."""
+def scenarios() -> Iterator[Scenarios]:
+    """Return the scenarios, with the database OPTIONS of the settings before the worlds change them."""
     durable = connection.settings_dict["OPTIONS"]
-    with ground() as folder:
-        yield Scene(folder, durable)
+    with prepared_template() as folder:
+        yield Scenarios(folder, durable)

@@ -1,25 +1,27 @@
-"""A database that takes nothing for longer than we wait: an error, nothing half, and the next try works."""
+"""A database that is locked for longer than our timeout: an error, nothing stored, and a retry succeeds."""
 
 import pytest
 from django.db import OperationalError
 
-from ledger.testing.crashes.lock import SAID, not_on_postgresql, nothing_can_be_written
-from ledger.testing.crashes.operations import Operation, tried
-from ledger.testing.crashes.scene import Scene, settled
+from ledger.testing.crashes.lock import EXPECTED_ERROR, database_unwritable, not_on_postgresql
+from ledger.testing.crashes.operations import Operation, operations_to_try
+from ledger.testing.crashes.scenarios import Scenarios, settled_summary
 
 pytestmark = [pytest.mark.django_db(transaction=True), not_on_postgresql]
 
 
-@pytest.mark.parametrize("operation", tried(3))
-def test_what_can_not_be_written_now_is_written_later(scene: Scene, operation: Operation) -> None:
-    end = scene.end(operation)
-    with scene.before(operation) as world:
+@pytest.mark.parametrize("operation", operations_to_try(3))
+def test_an_operation_fails_while_the_database_is_locked_and_succeeds_later(
+    scenarios: Scenarios, operation: Operation
+) -> None:
+    expected = scenarios.outcome(operation)
+    with scenarios.before(operation) as world:
         with (
-            nothing_can_be_written(),
-            pytest.raises(OperationalError, match=SAID),
+            database_unwritable(),
+            pytest.raises(OperationalError, match=EXPECTED_ERROR),
         ):
-            operation.deed(world)
-        for deed in (operation.deed, *operation.then):
-            if operation.by_person or deed in operation.then:
-                deed(world)
-        assert settled(world) == end
+            operation.action(world)
+        for action in (operation.action, *operation.after):
+            if operation.by_person or action in operation.after:
+                action(world)
+        assert settled_summary(world) == expected

@@ -1,4 +1,4 @@
-"""`kill -9` at every step of everything that moves something; `-rA` lists the points. `make soak` tries them all."""
+"""`kill -9` at every step of every operation; `-rA` lists the points. Nightly runs try all operations."""
 
 import socket
 from collections import Counter
@@ -13,84 +13,86 @@ from django.core import mail as django_mail
 from django.test import override_settings
 
 from ledger.models import OutgoingMail
-from ledger.testing.crashes.operations import SEND_MAIL, Operation, tried
-from ledger.testing.crashes.power import cut, points, traces
-from ledger.testing.crashes.scene import Scene, Story, settled
-from ledger.testing.steps import Step, steps
+from ledger.testing.crashes.operations import SEND_MAIL, Operation, operations_to_try
+from ledger.testing.crashes.power import kill_at_step, kill_points, persistent_state
+from ledger.testing.crashes.scenarios import Scenarios, Summary, settled_summary
+from ledger.testing.steps import Step, observe_steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def possible_ends(scene: Scene, operation: Operation) -> list[Story]:
-    """Tell how it may end: a person may also not come back after the cut, or not have come in time."""
-    ends = [scene.end(operation)]
-    for deeds in ([operation.deed], []) if operation.by_person else ():
-        with scene.before(operation) as world:
-            for deed in deeds:
-                deed(world)
-            ends.append(settled(world))
-    return ends
+def possible_outcomes(scenarios: Scenarios, operation: Operation) -> list[Summary]:
+    """Return the allowed outcomes: a person may also give up after the kill, or before the action."""
+    outcomes = [scenarios.outcome(operation)]
+    for actions in ([operation.action], []) if operation.by_person else ():
+        with scenarios.before(operation) as world:
+            for action in actions:
+                action(world)
+            outcomes.append(settled_summary(world))
+    return outcomes
 
 
-def points_of(scene: Scene, operation: Operation) -> list[tuple[int, str]]:
-    """Do it once, and name the points at which it can be cut."""
-    seen: list[Step] = []
-    with scene.before(operation) as world, steps(seen.append):
-        operation.deed(world)
-    return points(seen)
+def find_kill_points(scenarios: Scenarios, operation: Operation) -> list[tuple[int, str]]:
+    """Run the operation once, and return the points at which it can be killed."""
+    observed: list[Step] = []
+    with scenarios.before(operation) as world, observe_steps(observed.append):
+        operation.action(world)
+    return kill_points(observed)
 
 
-def cut_everywhere(scene: Scene, operation: Operation) -> dict[str, int]:
-    """Cut it at each of its points; gives one point for each way in which that leaves the world."""
-    named = points_of(scene, operation)
-    rest = iter(named)
-    ways: dict[str, int] = {}
-    left: list[Counter[Hashable]] = []
+def kill_at_each_step(scenarios: Scenarios, operation: Operation) -> dict[str, int]:
+    """Kill the operation at each of its points; return one point for each distinct state that is left."""
+    points = find_kill_points(scenarios, operation)
+    remaining = iter(points)
+    distinct: dict[str, int] = {}
+    states: list[Counter[Hashable]] = []
     number = 0
-    while number < named[-1][0]:
-        with scene.before(operation) as world:
-            untouched = traces(world)
-            for number, name in rest:
-                cut(world, operation.deed, number, database=scene.durable)
+    while number < points[-1][0]:
+        with scenarios.before(operation) as world:
+            initial = persistent_state(world)
+            for number, name in remaining:
+                kill_at_step(world, operation.action, number, database=scenarios.durable)
                 print(f"killed {name}")
-                found = traces(world)
-                if found not in left:
-                    left.append(found)
-                    ways[name] = number
-                if found != untouched:
-                    break  # the next one begins anew
-    return ways
+                state = persistent_state(world)
+                if state not in states:
+                    states.append(state)
+                    distinct[name] = number
+                if state != initial:
+                    break  # the next kill needs a new world
+    return distinct
 
 
-@pytest.mark.parametrize("operation", tried())
-def test_killed_at_any_step_it_is_done_once_or_not_at_all(scene: Scene, operation: Operation) -> None:
-    ends = possible_ends(scene, operation)
-    for name, number in cut_everywhere(scene, operation).items():
-        # nobody saw a form that left nothing behind: who does not send it again has never come
+@pytest.mark.parametrize("operation", operations_to_try())
+def test_an_operation_killed_at_any_step_is_done_once_or_not_at_all(
+    scenarios: Scenarios, operation: Operation
+) -> None:
+    outcomes = possible_outcomes(scenarios, operation)
+    for name, number in kill_at_each_step(scenarios, operation).items():
+        # killed at its first step and not repeated, an operation of a person never happened
         variants = ([] if number == 1 else [False]) + [True] if operation.by_person else [False]
         for repeated in variants:
-            with scene.before(operation) as world:
-                cut(world, operation.deed, number, database=scene.durable)
-                for deed in (operation.deed, *operation.then) if repeated else ():
-                    deed(world)
-                assert settled(world) in (ends[:1] if repeated else ends), name
+            with scenarios.before(operation) as world:
+                kill_at_step(world, operation.action, number, database=scenarios.durable)
+                for action in (operation.action, *operation.after) if repeated else ():
+                    action(world)
+                assert settled_summary(world) in (outcomes[:1] if repeated else outcomes), name
 
 
 class MailServer:
-    """Takes every mail, and outlives who sends it."""
+    """SMTP handler that stores every mail; it runs in the test's process and survives the sender."""
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        letter = message_from_bytes(envelope.content, policy=policy.default)
-        body = letter.get_body(("plain",))
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        body = message.get_body(("plain",))
         assert body is not None
         outbox: list[Any] = django_mail.outbox
-        outbox.append(Letter(letter["Subject"].strip(), body.get_content().replace("\r\n", "\n")))
+        outbox.append(ReceivedMail(message["Subject"].strip(), body.get_content().replace("\r\n", "\n")))
         return "250 OK"
 
 
 @dataclass(frozen=True)
-class Letter:
-    """What `witness` looks at."""
+class ReceivedMail:
+    """The parts of a received mail that `checks` reads."""
 
     subject: str
     body: str
@@ -98,9 +100,9 @@ class Letter:
 
 @pytest.fixture
 def mail_server() -> Iterator[dict[str, Any]]:
-    """Run a real mail server; gives the settings that lead there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    """Run a real mail server, and yield the Django settings for it."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
     server = Controller(MailServer(), hostname="127.0.0.1", port=port)
     server.start()
     backend = "django.core.mail.backends.smtp.EmailBackend"
@@ -108,21 +110,21 @@ def mail_server() -> Iterator[dict[str, Any]]:
     server.stop()
 
 
-def test_killed_while_it_sends_mail_each_goes_out_and_only_what_the_server_has_just_taken_goes_twice(
-    scene: Scene, mail_server: dict[str, Any]
+def test_after_a_kill_each_mail_is_sent_and_only_an_unrecorded_one_is_sent_twice(
+    scenarios: Scenarios, mail_server: dict[str, Any]
 ) -> None:
-    twice, taken_and_not_recorded = [], []
+    sent_twice, unrecorded_points = [], []
     unrecorded = False
-    for number, name in points_of(scene, SEND_MAIL):
+    for number, name in find_kill_points(scenarios, SEND_MAIL):
         unrecorded = "after mail" in name or (unrecorded and "commit" not in name)
         if unrecorded:
-            taken_and_not_recorded.append(name)
-        with scene.before(SEND_MAIL) as world, override_settings(**mail_server):
-            cut(world, SEND_MAIL.deed, number, database=scene.durable)
+            unrecorded_points.append(name)
+        with scenarios.before(SEND_MAIL) as world, override_settings(**mail_server):
+            kill_at_step(world, SEND_MAIL.action, number, database=scenarios.durable)
             print(f"killed {name}")
             world.mails_in_doubt = 1
-            settled(world)
+            settled_summary(world)
             if len(django_mail.outbox) > OutgoingMail.objects.count():
-                twice.append(name)
-    assert twice == taken_and_not_recorded
-    assert sum("after mail" in name for name in twice) == 2
+                sent_twice.append(name)
+    assert sent_twice == unrecorded_points
+    assert sum("after mail" in name for name in sent_twice) == 2
