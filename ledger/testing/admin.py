@@ -9,14 +9,14 @@ from ledger.models import Order
 
 
 def page_of(order: Order, action: str = "") -> str:
-    """Address of an order's page, or of one of its actions."""
+    """Return the address of an order's page, or of one of its actions."""
     return reverse("admin:ledger_order_change", args=[order.pk]).replace(
         "change/", f"{action}/" if action else "change/"
     )
 
 
 def fields_of(answer: Any) -> dict[str, str]:
-    """Read the form of a page as a browser would send it back unchanged."""
+    """Return the fields of a page's form as a browser would send them back unchanged."""
     page = answer.content.decode()
     form = page[page.rindex('<form method="post"') :]
     found = {}

@@ -1,4 +1,4 @@
-"""Builders for tests: the shortest way to an item, an order, a paid order; through the real domain functions."""
+"""Builders for tests: an item, an order, a paid order, made by the real domain functions."""
 
 import secrets
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ ADDRESS = Address(
 
 
 def now_of(sandbox: Sandbox) -> datetime:
-    """Read the stand-in's clock: the `now` of a test that replaced it."""
+    """Return the time of the stand-in's clock, which is the `now` of a test that set it."""
     return datetime.fromtimestamp(sandbox.clock(), UTC)
 
 
 def item(sku: str = "CL-08", on_hand: int = 10) -> StockItem:
-    """Make a stock item with pieces on the shelf."""
+    """Create a stock item with `on_hand` pieces."""
     made = StockItem.objects.create(sku=sku)
     if on_hand:
         stock.receive(made, on_hand, source="opening", actor="test", now=timezone.now())
@@ -54,7 +54,7 @@ def line(
     title: str = "",
     on_hand: int = 100,
 ) -> NewLine:
-    """Make a line to order; its stock item is made with `on_hand` pieces unless it is there."""
+    """Return a line to order; its stock item is created with `on_hand` pieces unless it exists."""
     found = StockItem.objects.filter(sku=sku).first() or item(sku, on_hand)
     return NewLine(
         item_id=found.pk,
@@ -89,7 +89,7 @@ def order(
 
 
 def worked_order(*, now: datetime | None = None) -> Order:
-    """Place the worked order of accounting.md: ¥11,000 at 10 %, ¥1,080 at 8 %, coupon ¥500, shipping ¥550: ¥12,130."""
+    """Place an order of ¥12,130: ¥11,000 at 10 %, ¥1,080 at 8 %, coupon ¥500, shipping ¥550."""
     return order(
         [line("CL-08", price=11_000), line("WATER-2L", price=1_080, rate=8, title="保存水 2L")],
         discount=500,
@@ -99,14 +99,14 @@ def worked_order(*, now: datetime | None = None) -> Order:
 
 
 def session_of(placed: Order, *, now: datetime | None = None) -> str:
-    """Open the payment page of an order and give its session's id."""
+    """Open the payment page of an order and return the id of its session."""
     checkout.start_payment(placed, now=now or timezone.now())
     attempt = placed.attempts.get(status=CheckoutAttempt.Status.OPEN)
     return str(attempt.session_id)
 
 
 def deliver(sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3) -> int:
-    """Feed the waiting webhooks through our endpoint's functions, as often as they ask for; returns how many were done."""
+    """Receive and process the waiting webhooks, with retries; return how many were processed."""
     done = 0
     for _round in range(rounds):
         deliveries = sandbox.pending_deliveries()
@@ -127,7 +127,7 @@ def deliver(sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3) -
 
 
 def fetch(sandbox: Sandbox, *, now: datetime | None = None) -> balance.FetchResult:
-    """Fetch and post all of Stripe's balance transactions of the last and the next days."""
+    """Fetch and post Stripe's balance transactions of the last 30 days and the next day."""
     moment = now or now_of(sandbox)
     return balance.fetch(
         created_from=moment - timedelta(days=30), created_until=moment + timedelta(days=1), now=moment
@@ -143,7 +143,7 @@ def paid_order(
     now: datetime | None = None,
     **how: Any,
 ) -> Order:
-    """Place, pay at the stand-in and deliver the events; `placed` is paid instead when given."""
+    """Place an order (unless `placed` is given), pay it at the stand-in, and deliver the events."""
     moment = now or now_of(sandbox)
     placed = placed or order(lines, now=moment, **how)
     sandbox.pay(session_of(placed, now=moment), card=card)
@@ -178,7 +178,7 @@ def refund(
     nonce: str = "",
     now: datetime | None = None,
 ) -> Refund:
-    """Refund an amount, some pieces, or (neither) all that is left."""
+    """Refund an amount, some pieces, or, without either, everything that is left."""
     made = request_refund(
         order=placed,
         request=RefundRequest(

@@ -1,6 +1,6 @@
-"""A business day of any size: a few orders sold through the real functions, the others copies of what those left.
+"""A business day of any size: a few orders sold by the real functions, and copies of everything they wrote.
 
-Nothing of Stripe's balance is stored or posted yet: that is the work of the close. Its tests and the bench use it.
+No balance transaction is stored or posted yet; that is the work of the close.
 """
 
 import copy
@@ -59,7 +59,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Sold:
-    """An order with everything that hangs on it, here and at Stripe."""
+    """An order with everything that belongs to it, here and at Stripe."""
 
     order: Order
     lines: list[OrderLine]
@@ -73,10 +73,10 @@ class Sold:
 def fill(
     sandbox: Sandbox, day: date, *, payments: int, say: Callable[[str], None] = lambda _said: None
 ) -> datetime:
-    """Make a day of so many payments; a fiftieth is partly refunded, more than half is shipped.
+    """Create a day of so many payments: a fiftieth is partly refunded, more than half is shipped.
 
-    Sets the stand-in's clock, and leaves it at the moment that is returned: 01:00 JST of the next day. `say` is told
-    of the progress. Numbers and ids are made of the day: one call a day.
+    Sets the stand-in's clock and leaves it at the moment that is returned: 01:00 JST of the next day. `say`
+    gets the progress. Numbers and ids contain the day: one call a day.
     """
     start, _end = day_bounds(day)
     sandbox.clock = start.timestamp
@@ -85,12 +85,14 @@ def fill(
     wanted = max(payments - len(KINDS), 0)
     for begin in range(0, wanted, AT_ONCE):
         copies = [
-            # 37 and 100 share no divisor: the kinds come mixed
+            # 37 and 100 share no divisor, so the kinds alternate
             (number, templates[hundred[number * 37 % 100]], timedelta(seconds=number * 86_400 // wanted))
             for number in range(begin, min(begin + AT_ONCE, wanted))
         ]
         _write(f"{day:%y%m%d}", copies)
-        _tell(StateFile(sandbox.state_path), f"{day:%y%m%d}", copies, api_version=sandbox.api_version)
+        _write_to_stripe(
+            StateFile(sandbox.state_path), f"{day:%y%m%d}", copies, api_version=sandbox.api_version
+        )
         say(f"{begin + len(copies) + len(KINDS):,} of {payments:,} payments of {day}")
     closing = start + CLOSE_AT
     sandbox.clock = closing.timestamp
@@ -98,7 +100,7 @@ def fill(
 
 
 def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
-    """Sell one order of the kind through the real functions, and gather what that left."""
+    """Sell one order of the kind by the real functions, and return everything that it wrote."""
     lines = [
         build.line("BUSY-LAMP", price=11_000),
         build.line("BUSY-WATER", price=1_080, rate=8, title="保存水 2L"),
@@ -116,12 +118,12 @@ def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
         stripe = Transaction(db, now=now.timestamp(), api_version=sandbox.api_version)
         at_stripe = []
         for source, what in zip(sources, ["charge", *["refund"] * len(sources)], strict=False):
-            told = stripe.load(what, str(source))
+            answer = stripe.load(what, str(source))
             at_stripe += [
-                (what, told),
+                (what, answer),
                 (
                     "balance_transaction",
-                    stripe.load("balance_transaction", told["balance_transaction"]),
+                    stripe.load("balance_transaction", answer["balance_transaction"]),
                 ),
             ]
     return Sold(
@@ -151,7 +153,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def _like(row: Row, after: timedelta, **changes: Any) -> Row:
-    """Copy a row, everything in it later by `after`."""
+    """Return a copy of a row, with every instant later by `after`."""
     made = copy.copy(row)
     made.pk = None
     made._state.adding = True
@@ -166,7 +168,7 @@ def _like(row: Row, after: timedelta, **changes: Any) -> Row:
 
 @transaction.atomic
 def _write(prefix: str, copies: Copies) -> None:
-    """Write our rows of the copies, and put on the shelf what they take from it."""
+    """Write our rows of the copies, and receive the stock that they take."""
     orders = Order.objects.bulk_create(
         _like(
             sold.order,
@@ -286,25 +288,25 @@ def _ship(
 
 
 def _id(original: str, prefix: str, number: int) -> str:
-    """Give the id of a copied object at Stripe, of the same kind."""
+    """Return the id of a copied object at Stripe, of the same kind."""
     return f"{original.split('_')[0]}_3{prefix}{number:07d}{original[-10:]}"
 
 
-def _tell(state: StateFile, prefix: str, copies: Copies, *, api_version: str) -> None:
-    """Write the copies' objects into the stand-in's file, ids and instants moved along."""
+def _write_to_stripe(state: StateFile, prefix: str, copies: Copies, *, api_version: str) -> None:
+    """Write the copies' objects into the stand-in's file, with new ids and later instants."""
     with state.connection(write=True) as db:
         tx = Transaction(db, now=0, api_version=api_version)
         for number, sold, after in copies:
             ids = {
-                str(told[name]): _id(str(told[name]), prefix, number)
-                for _kind, told in sold.at_stripe
+                str(answer[name]): _id(str(answer[name]), prefix, number)
+                for _kind, answer in sold.at_stripe
                 for name in ("id", "payment_intent", "charge", "balance_transaction")
-                if told.get(name)
+                if answer.get(name)
             }
-            for kind, told in sold.at_stripe:
+            for kind, answer in sold.at_stripe:
                 moved: dict[str, Any] = {
                     name: ids.get(value, value) if isinstance(value, str) else value
-                    for name, value in told.items()
+                    for name, value in answer.items()
                 }
                 moved["created"] += int(after.total_seconds())
                 booked = kind == "balance_transaction"

@@ -1,4 +1,4 @@
-"""What the tests of the close share: a Japanese wall clock, and days of business at the stand-in."""
+"""Instants by the Japanese wall clock, and business days for tests of the close."""
 
 from datetime import date, datetime, timedelta
 
@@ -11,23 +11,23 @@ MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 
 
 
 def at(day: date, hour: int = 12, minute: int = 0) -> datetime:
-    """Give an instant by its Japanese wall clock."""
+    """Return an instant by its Japanese wall clock."""
     return day_bounds(day)[0] + timedelta(hours=hour, minutes=minute)
 
 
 def night_after(day: date) -> datetime:
-    """Give the moment at which the schedule closes a day: 01:00 JST."""
+    """Return the instant at which the schedule closes a day: 01:00 JST of the next day."""
     return at(day + timedelta(days=1), 1)
 
 
 def set_clock(sandbox: Sandbox, moment: datetime) -> datetime:
-    """Let it be `moment` at Stripe."""
+    """Set the stand-in's clock to `moment` and return it."""
     sandbox.clock = moment.timestamp
     return moment
 
 
-def a_day_of_business(sandbox: Sandbox, day: date) -> Order:
-    """Sell the worked order, ship it, refund ¥3,000, and let somebody else pay by JCB."""
+def run_business_day(sandbox: Sandbox, day: date) -> Order:
+    """Sell the worked order, ship it and refund ¥3,000; sell a second order that is paid by JCB."""
     now = set_clock(sandbox, at(day, 10))
     order = build.paid_order(sandbox, placed=build.worked_order(now=now), now=now)
     now = set_clock(sandbox, at(day, 11))
@@ -39,8 +39,8 @@ def a_day_of_business(sandbox: Sandbox, day: date) -> Order:
     return order
 
 
-def paid_by_a_stranger(sandbox: Sandbox, now: datetime) -> None:
-    """Let Stripe hold a charge of ¥11,500 that names no order of ours, as of another system on the same account."""
+def create_foreign_charge(sandbox: Sandbox, now: datetime) -> None:
+    """Create a charge of ¥11,500 that names no order of ours, as another system on the account would."""
     order = build.order(now=now)
     sandbox.pay(build.session_of(order, now=now))
     Order.objects.filter(pk=order.pk).update(number=f"NOT-{order.pk}")

@@ -26,7 +26,7 @@ ODD: tuple[Any, ...] = (
     "succeeded",
     "usd",
     "JPY",
-    "pi_of_somebody_else",
+    "pi_of_another_account",
     "x" * 400,
     "a\u0000b",
     "\ud800",
@@ -43,11 +43,11 @@ ODD: tuple[Any, ...] = (
 
 
 def mutate(body: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """Change one to three places: take away, add, or put something odd there."""
+    """Change one to three places: remove, add, or insert an odd value."""
     changed = copy.deepcopy(body)
     for _ in range(rng.choice((1, 1, 2, 3))):
         within = [path for path in places(changed) if path[:2] == ("data", "object") and len(path) > 2]
-        # mostly in the object, for whatever lies around it is refused at once
+        # mostly in the object, because what surrounds it is refused at once
         path = rng.choice(within if within and rng.random() < 0.85 else places(changed) or [("id",)])
         holder: Any = changed
         for key in path[:-1]:
@@ -65,7 +65,7 @@ def mutate(body: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """List every place within a body."""
+    """Return the path of every place within a body."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = [path] if path else []
     for key, item in inner:

@@ -6,7 +6,7 @@ from ledger.books import triggers
 
 
 def tamper(statement: str) -> None:
-    """Change rows as somebody with a database console would, the triggers dropped before and put back after."""
+    """Execute a statement with the triggers dropped, as an intruder with a database console could."""
     editor = connection.schema_editor()  # not entered: SQLite enters none inside the test's transaction
     triggers.remove(editor)
     editor.execute(statement)

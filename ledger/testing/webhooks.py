@@ -11,18 +11,19 @@ URL = "/webhooks/stripe"
 
 
 def sign(body: bytes, secret: str, *, at: int | None = None) -> str:
-    """Sign as Stripe does."""
+    """Return the Stripe-Signature header of a body."""
     moment = at or int(time.time())
     payload = f"{moment}.{body.decode()}"
     return f"t={moment},v1={stripe.WebhookSignature._compute_signature(payload, secret)}"
 
 
 def post(client: Client, body: bytes, signature: str) -> Any:
+    """Post a delivery to the webhook and return the response."""
     return client.post(URL, body, content_type="application/json", headers={"Stripe-Signature": signature})
 
 
 def event(**changes: object) -> bytes:
-    """Write an event of a type that we do not handle."""
+    """Return the body of an event of a type that we do not handle."""
     fields: dict[str, object] = {
         "id": "evt_1",
         "type": "customer.created",

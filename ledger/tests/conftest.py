@@ -1,4 +1,4 @@
-"""What the tests of the books share."""
+"""Fixtures of the tests of the books."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from django.test import Client
 
 @pytest.fixture(autouse=True, scope="session")
 def impatient_library() -> Iterator[None]:
-    """Let Stripe's library wait milliseconds between its retries; that it retries is what the tests are about."""
+    """Make Stripe's library wait only milliseconds between its retries."""
     waits = stripe.HTTPClient.INITIAL_DELAY
     stripe.HTTPClient.INITIAL_DELAY = 0.01
     yield
@@ -19,7 +19,7 @@ def impatient_library() -> Iterator[None]:
 
 @pytest.fixture
 def staff(client: Client) -> Client:
-    """Sign in somebody who may see and change orders."""
+    """Return a client that is signed in and may see and change orders."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
     client.force_login(user)

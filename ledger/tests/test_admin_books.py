@@ -13,7 +13,7 @@ from kikaku.sandbox import Sandbox
 from ledger.books import discrepancies
 from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
-from ledger.testing.closing import MONDAY, a_day_of_business, night_after, set_clock
+from ledger.testing.closing import MONDAY, night_after, run_business_day, set_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ MODELS = ["journalentry", "dailyclose", "discrepancy"]
 @pytest.fixture
 def closed(sandbox: Sandbox) -> None:
     """Close a business day."""
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
 
 

@@ -1,4 +1,4 @@
-"""Fetching Stripe's balance transactions: each stored and posted once, whatever it is."""
+"""Fetching Stripe's balance transactions: each is stored and posted once, whatever its type."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 16, 3, 0, tzinfo=UTC)
 
 
 def reading(number: int = 1, **changes: object) -> TransactionReading:
-    """Make a charge of ¥100 that no payment of ours knows."""
+    """Return a charge of ¥100 without a payment of ours."""
     fields: dict[str, object] = {
         "id": f"txn_{number}",
         "type": "charge",
@@ -70,7 +70,7 @@ def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:
     assert JournalEntry.objects.count() == 1
 
 
-def test_a_database_that_does_not_work_is_not_tried_with_every_single_reading() -> None:
+def test_a_database_that_does_not_work_is_not_tried_for_each_reading() -> None:
     tries = 0
 
     def locked(execute: Any, sql: str, *rest: Any) -> Any:
@@ -87,16 +87,16 @@ def test_a_database_that_does_not_work_is_not_tried_with_every_single_reading() 
     assert balance.record_transactions(readings, now=NOW, ask_stripe=False).posted == 50
 
 
-def test_a_reading_that_another_process_stored_meanwhile_is_left_to_it() -> None:
+def test_a_reading_that_another_process_stored_meanwhile_is_skipped() -> None:
     rows = balance_postings.load_local_rows(["ch_1"])
     assert balance._store([reading()], rows, NOW) == 1
     assert balance._store([reading(), reading(2)], rows, NOW) == 1
     assert JournalEntry.objects.count() == 2
 
 
-def test_one_that_can_not_be_posted_does_not_hold_up_its_page(sandbox: Sandbox) -> None:
+def test_a_reading_that_cannot_be_posted_does_not_stop_its_page(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
-    Refund.objects.create(  # without lines: nothing says where it takes from
+    Refund.objects.create(  # without lines, so it cannot be posted
         order=order,
         payment=order.payments.get(),
         nonce="x",
@@ -119,7 +119,7 @@ def test_a_page_is_posted_in_few_statements(
     assert {entry.order for entry in JournalEntry.objects.all()} == set(orders)
 
 
-def test_the_job_waits_for_the_event_of_a_young_charge_but_not_for_ever() -> None:
+def test_the_job_waits_for_the_event_of_a_young_charge_for_a_limited_time() -> None:
     waiting = balance.record_transactions(
         [reading()], now=NOW + timedelta(minutes=5), grace_period=balance.WEBHOOK_GRACE_PERIOD
     )
@@ -133,10 +133,10 @@ def test_the_job_waits_for_the_event_of_a_young_charge_but_not_for_ever() -> Non
     assert Discrepancy.objects.get().kind == "missing_in_books"
 
 
-def test_the_job_reads_far_enough_back_to_find_what_it_left(sandbox: Sandbox) -> None:
+def test_the_job_reads_back_far_enough_to_find_what_it_skipped(sandbox: Sandbox) -> None:
     sandbox.clock = NOW.timestamp
     order = build.order(now=NOW)
-    sandbox.pay(build.session_of(order, now=NOW))  # its event is slow
+    sandbox.pay(build.session_of(order, now=NOW))  # its event is delayed
     assert balance.fetch_new(now=NOW).waiting
     later = NOW + timedelta(minutes=50)
     sandbox.clock = later.timestamp
@@ -152,7 +152,7 @@ def test_a_currency_that_our_books_do_not_know_is_a_discrepancy_and_no_entry() -
     assert Discrepancy.objects.get().kind == "unknown_type"
 
 
-def test_a_charge_without_a_payment_keeps_1150_true() -> None:
+def test_a_charge_without_a_payment_keeps_1150_correct() -> None:
     balance.record_transactions([reading()], now=NOW)
     assert net_balance(accounts.STRIPE_BALANCE) == 96
     assert net_balance(accounts.PREPAYMENTS) == -100
@@ -165,11 +165,11 @@ def test_a_page_takes_few_queries_besides_its_writes(
 ) -> None:
     readings = [reading(number) for number in range(250)]
     balance.record_transactions(readings, now=NOW)
-    with django_assert_max_num_queries(3):  # all known: one look per page of a hundred
+    with django_assert_max_num_queries(3):  # all known: one query a page
         balance.record_transactions(readings, now=NOW)
 
 
-def test_the_command_says_what_it_did(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_what_it_did(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     build.paid_order(sandbox)
     call_command("fetch_balance")
     assert "1 balance transactions read, 1 posted" in capsys.readouterr().out

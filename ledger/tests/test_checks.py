@@ -1,4 +1,4 @@
-"""Each invariant finds the row that breaks it, and nothing in sound books."""
+"""Each check finds the row that violates it, and nothing in correct books."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ from ledger.closing import checks
 from ledger.closing.findings import Check, Finding
 from ledger.models import JournalEntry, JournalLine, Order, Refund, RefundLine, StockItem
 from ledger.testing import build
-from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, set_clock
+from ledger.testing.closing import MONDAY, TUESDAY, run_business_day, set_clock
 from ledger.testing.closing import at as at_hour
 
 pytestmark = pytest.mark.django_db
@@ -23,19 +23,19 @@ NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 
 @pytest.fixture
 def order(sandbox: Sandbox) -> Order:
-    """A day of business; its first order is shipped and partly refunded, its second waits."""
-    placed = a_day_of_business(sandbox, MONDAY)
+    """Return the shipped and partly refunded order of a business day; a second order waits."""
+    placed = run_business_day(sandbox, MONDAY)
     build.fetch(sandbox)
     return placed
 
 
 def everything() -> Iterator[tuple[Check, str]]:
-    """Give (check, object) of every finding."""
+    """Return (check, object) of every finding."""
     return ((finding.check, finding.object_id) for finding in checks.check_everything())
 
 
 def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit: int = 5) -> JournalEntry:
-    """Write a balanced entry by hand, past the journal."""
+    """Write a balanced entry without the journal's functions."""
     written = JournalEntry.objects.create(
         day=day,
         occurred_at=at or at_hour(day),
@@ -49,7 +49,7 @@ def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit
     return written
 
 
-def test_sound_books_have_no_findings(order: Order) -> None:
+def test_correct_books_have_no_findings(order: Order) -> None:
     assert list(everything()) == []
     assert checks.check_day(MONDAY) == []
     assert checks.check_day(TUESDAY) == []
@@ -83,7 +83,7 @@ def test_an_entry_dated_before_its_fact_is_found(order: Order) -> None:
     assert [finding.check for finding in checks.check_day(MONDAY)] == [Check.ENTRY_DAY]
 
 
-def test_a_late_entry_is_none(order: Order) -> None:
+def test_a_late_entry_is_no_finding(order: Order) -> None:
     entry("6120", day=TUESDAY, at=at_hour(MONDAY))
     assert list(everything()) == []
 

@@ -1,4 +1,4 @@
-"""The commands of orders: what the jobs do, by hand."""
+"""The management commands that run the jobs by hand."""
 
 import socket
 from datetime import timedelta
@@ -16,7 +16,7 @@ from ledger.testing import build
 pytestmark = pytest.mark.django_db
 
 
-def test_left_events_are_taken_up_and_what_still_fails_is_named(
+def test_pending_events_are_processed_and_failing_ones_are_named(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order = build.paid_order(sandbox)
@@ -58,7 +58,7 @@ def test_the_stand_in_is_not_served_in_production_nor_beside_a_key(settings: Set
         call_command("stripe_sandbox")
 
 
-def test_a_taken_port_is_said(settings: Settings) -> None:
+def test_a_port_in_use_is_reported(settings: Settings) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(CommandError, match="Choose another"),

@@ -1,4 +1,4 @@
-"""Closing a day against a real stand-in of Stripe: compared, proved, locked, put away."""
+"""Closing a day against the stand-in of Stripe: recorded, compared, proved, stored, locked."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -31,10 +31,10 @@ from ledger.testing.closing import (
     MONDAY,
     TUESDAY,
     WEDNESDAY,
-    a_day_of_business,
     at,
+    create_foreign_charge,
     night_after,
-    paid_by_a_stranger,
+    run_business_day,
     set_clock,
 )
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_day_of_sales_fees_shipments_and_refunds_closes_without_differences(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert (result.state, result.differences, result.exit_code) == ("closed", 0, 0)
     assert not Discrepancy.objects.exists()
@@ -56,8 +56,8 @@ def test_a_day_of_sales_fees_shipments_and_refunds_closes_without_differences(sa
     assert {check["findings"] for check in result.report["checks"]} == {0}
 
 
-def test_five_files_are_put_away_with_their_fingerprints(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+def test_five_files_are_stored_with_their_hashes(sandbox: Sandbox) -> None:
+    run_business_day(sandbox, MONDAY)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert result.folder == "daily-close/2026-11-16/1"
     assert set(EvidenceFile.objects.values_list("path", flat=True)) == {
@@ -67,7 +67,7 @@ def test_five_files_are_put_away_with_their_fingerprints(sandbox: Sandbox) -> No
 
 
 def test_a_closed_day_is_returned_as_it_is_and_nothing_changes(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     first = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     again = close_day(MONDAY, now=night_after(TUESDAY))
     assert again.state == "already closed"
@@ -76,9 +76,9 @@ def test_a_closed_day_is_returned_as_it_is_and_nothing_changes(sandbox: Sandbox)
     assert EvidenceFile.objects.count() == 5
 
 
-def test_a_dry_run_says_the_same_and_writes_nothing_at_all(sandbox: Sandbox, settings: Settings) -> None:
-    a_day_of_business(sandbox, MONDAY)
-    a_day_of_business(sandbox, TUESDAY)
+def test_a_dry_run_returns_the_same_and_writes_nothing(sandbox: Sandbox, settings: Settings) -> None:
+    run_business_day(sandbox, MONDAY)
+    run_business_day(sandbox, TUESDAY)
     now = set_clock(sandbox, night_after(TUESDAY))
     before = [model.objects.count() for model in (JournalEntry, BalanceTransaction, Discrepancy, DailyClose)]
     tried = list(close_days([MONDAY, TUESDAY], now=now, dry_run=True))
@@ -92,8 +92,8 @@ def test_a_dry_run_says_the_same_and_writes_nothing_at_all(sandbox: Sandbox, set
 
 
 def test_missed_days_are_caught_up_in_order_and_chained(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
-    a_day_of_business(sandbox, WEDNESDAY)
+    run_business_day(sandbox, MONDAY)
+    run_business_day(sandbox, WEDNESDAY)
     now = set_clock(sandbox, night_after(WEDNESDAY))
     assert open_days(WEDNESDAY) == [MONDAY, TUESDAY, WEDNESDAY]
     results = list(close_days(open_days(WEDNESDAY), now=now))
@@ -132,7 +132,7 @@ def test_today_and_the_future_are_refused(sandbox: Sandbox) -> None:
 
 
 def test_a_day_after_an_open_one_is_refused(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     with pytest.raises(DayRefused, match="2026-11-16 is still open"):
         close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY)))
     close_day(MONDAY, now=night_after(WEDNESDAY))
@@ -141,7 +141,7 @@ def test_a_day_after_an_open_one_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("shipped", [False, True])
-def test_a_dashboard_refund_before_midnight_that_outruns_one_of_ours_leaves_no_difference(
+def test_a_dashboard_refund_before_midnight_that_is_faster_than_one_of_ours_leaves_no_difference(
     sandbox: Sandbox, settings: Settings, shipped: bool
 ) -> None:
     now = set_clock(sandbox, at(MONDAY, 10))
@@ -150,7 +150,7 @@ def test_a_dashboard_refund_before_midnight_that_outruns_one_of_ours_leaves_no_d
     if shipped:
         build.ship(order, now=now)
     now = set_clock(sandbox, at(MONDAY, 23))
-    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody answers
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # no server listens there
     ours = build.refund(order, 3_300, now=now)
     settings.STRIPE_API_BASE = ""
     payment = order.payments.get().payment_intent
@@ -168,20 +168,20 @@ def test_a_day_before_the_books_began_is_refused(sandbox: Sandbox) -> None:
         close_day(MONDAY, now=night_after(TUESDAY))
 
 
-def test_events_that_were_left_are_handled_first(sandbox: Sandbox) -> None:
+def test_pending_events_are_processed_first(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
     order = build.order(now=now)
     sandbox.pay(build.session_of(order, now=now))
-    for delivery in sandbox.pending_deliveries():  # stored, but the process died before it handled them
+    for delivery in sandbox.pending_deliveries():  # stored; the process died before it handled them
         inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
     order.refresh_from_db()
     assert order.status == "paid"
 
 
-def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes(sandbox: Sandbox) -> None:
+def test_a_charge_without_a_payment_is_a_difference_and_the_day_closes(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
-    paid_by_a_stranger(sandbox, now)
+    create_foreign_charge(sandbox, now)
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert (result.differences, result.exit_code) == (1, 2)
     found = Discrepancy.objects.get()
@@ -191,13 +191,13 @@ def test_a_charge_that_never_became_a_payment_is_a_difference_and_the_day_closes
         11_500,
         MONDAY,
     )
-    assert result.report["proof"]["difference"] == 0  # 1150 is true all the same
+    assert result.report["proof"]["difference"] == 0  # 1150 is correct nevertheless
     assert net_balance(accounts.PREPAYMENTS) == -11_500
 
 
-def test_a_resolved_discrepancy_counts_no_more(sandbox: Sandbox) -> None:
+def test_a_resolved_discrepancy_no_longer_counts(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
-    paid_by_a_stranger(sandbox, now)
+    create_foreign_charge(sandbox, now)
     build.fetch(sandbox)
     Discrepancy.objects.update(resolved_at=now, resolved_by="staff", resolution="known")
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
@@ -217,8 +217,8 @@ def test_a_payment_that_stripe_does_not_know_is_a_difference(sandbox: Sandbox) -
     ]
 
 
-def surfaced_late(sandbox: Sandbox) -> None:
-    """Close Monday, and only then let Stripe know of a payment of Monday."""
+def pay_after_the_close(sandbox: Sandbox) -> None:
+    """Close Monday, and then create a payment of Monday at Stripe."""
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     now = set_clock(sandbox, at(MONDAY, 20))
     build.paid_order(sandbox, now=now)
@@ -226,7 +226,7 @@ def surfaced_late(sandbox: Sandbox) -> None:
 
 
 def test_a_transaction_that_surfaces_late_is_listed_on_both_days(sandbox: Sandbox) -> None:
-    surfaced_late(sandbox)
+    pay_after_the_close(sandbox)
     result = close_day(TUESDAY, now=night_after(TUESDAY))
     assert sorted(Discrepancy.objects.filter(kind="late").values_list("day", flat=True)) == [MONDAY, TUESDAY]
     entry = JournalEntry.objects.get(purpose="capture")
@@ -236,7 +236,7 @@ def test_a_transaction_that_surfaces_late_is_listed_on_both_days(sandbox: Sandbo
 
 
 def test_a_dry_run_finds_what_surfaced_late_too(sandbox: Sandbox) -> None:
-    surfaced_late(sandbox)
+    pay_after_the_close(sandbox)
     tried = close_day(TUESDAY, now=night_after(TUESDAY), dry_run=True)
     assert not Discrepancy.objects.exists()
     closed = close_day(TUESDAY, now=night_after(TUESDAY))
@@ -246,7 +246,7 @@ def test_a_dry_run_finds_what_surfaced_late_too(sandbox: Sandbox) -> None:
 def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_in_the_balance(
     sandbox: Sandbox,
 ) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     now = at(MONDAY, 18)
     with transaction.atomic():
         forged = BalanceTransaction.objects.create(
@@ -273,7 +273,7 @@ def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_
 
 
 def test_an_unbalanced_book_keeps_the_day_open(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     build.fetch(sandbox)
     entry = JournalEntry.objects.filter(purpose="capture").earliest("pk")
     JournalLine.objects.create(entry=entry, position=9, account_id="1110", debit=5)
@@ -283,12 +283,12 @@ def test_an_unbalanced_book_keeps_the_day_open(sandbox: Sandbox) -> None:
     assert not EvidenceFile.objects.exists()
 
 
-def test_without_an_answer_of_stripe_nothing_is_closed_or_changed(
+def test_when_stripe_does_not_answer_nothing_is_closed_or_changed(
     sandbox: Sandbox, settings: Settings
 ) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     before = JournalEntry.objects.count()
-    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # nobody listens there
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # no server listens there
     with pytest.raises(CloseFailed, match="Stripe does not answer"):
         close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert not DailyClose.objects.exists()
@@ -296,8 +296,8 @@ def test_without_an_answer_of_stripe_nothing_is_closed_or_changed(
     assert not settings.EVIDENCE_ROOT.exists()
 
 
-def test_of_two_processes_one_closes_and_the_other_says_so(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+def test_the_slower_of_two_processes_returns_the_close_of_the_other(sandbox: Sandbox) -> None:
+    run_business_day(sandbox, MONDAY)
     now = set_clock(sandbox, night_after(MONDAY))
     snapshot = next(fetch_snapshots([MONDAY], now=now))  # the slower process has asked Stripe already
     close = close_day(MONDAY, now=now)
@@ -307,8 +307,8 @@ def test_of_two_processes_one_closes_and_the_other_says_so(sandbox: Sandbox) -> 
     assert EvidenceFile.objects.count() == 5
 
 
-def test_an_entry_that_comes_in_while_a_day_is_put_together_makes_it_start_anew(sandbox: Sandbox) -> None:
-    order = a_day_of_business(sandbox, MONDAY)
+def test_an_entry_that_is_posted_while_a_day_is_prepared_stops_its_lock(sandbox: Sandbox) -> None:
+    order = run_business_day(sandbox, MONDAY)
     set_clock(sandbox, at(MONDAY, 20))
     build.fetch(sandbox)
     snapshot = next(fetch_snapshots([MONDAY], now=night_after(MONDAY)))
@@ -322,7 +322,7 @@ def test_an_entry_that_comes_in_while_a_day_is_put_together_makes_it_start_anew(
 
 
 def test_a_run_that_a_crash_left_behind_keeps_its_number(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     evidence.store(
         MONDAY, 1, {"report.json": evidence.build([b"{}"])}
     )  # the process died before the day was locked
@@ -335,9 +335,7 @@ def test_a_fact_of_a_closed_day_posts_to_the_first_open_day(sandbox: Sandbox) ->
     now = set_clock(sandbox, at(MONDAY, 10))
     order = build.paid_order(sandbox, now=now)
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
-    shipment = build.ship(
-        order, now=at(MONDAY, 23)
-    )  # written down after midnight, with the time on the label
+    shipment = build.ship(order, now=at(MONDAY, 23))  # recorded after midnight, with the time on the label
     entry = JournalEntry.objects.get(source_type="shipment", source_id=str(shipment.pk))
     assert (entry.day, entry.occurred_at) == (TUESDAY, at(MONDAY, 23))
 
@@ -368,7 +366,7 @@ def test_closing_takes_a_bounded_number_of_queries(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_processes_at_the_same_time_close_a_day_once(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     now = set_clock(sandbox, night_after(MONDAY))
     start = threading.Barrier(2)
 
@@ -389,7 +387,9 @@ def test_two_processes_at_the_same_time_close_a_day_once(sandbox: Sandbox) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_entry_posted_while_its_day_is_locked_finds_the_next_day_or_is_refused(sandbox: Sandbox) -> None:
+def test_an_entry_posted_while_its_day_is_locked_moves_to_the_next_day_or_is_refused(
+    sandbox: Sandbox,
+) -> None:
     order = build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
     now = set_clock(sandbox, night_after(MONDAY))
     start = threading.Barrier(2)
@@ -415,14 +415,14 @@ def test_an_entry_posted_while_its_day_is_locked_finds_the_next_day_or_is_refuse
         states = [run.result(60) for run in [pool.submit(close), pool.submit(ship)]]
     assert states[0] == "closed"
     assert states[1] == "shipped" or "closed" in states[1]
-    put_away = evidence.read_journal_csv(
+    stored = evidence.read_journal_csv(
         evidence.read(f"daily-close/{MONDAY}/{DailyClose.objects.get().run}/journal.csv")
     )
-    assert len(put_away) == JournalLine.objects.filter(entry__day=MONDAY).count()
+    assert len(stored) == JournalLine.objects.filter(entry__day=MONDAY).count()
 
 
 def pay_while_the_balance_is_asked_for(sandbox: Sandbox, sessions: list[str]) -> None:
-    """Let a customer pay each time just before Stripe tells its balance's story to the end."""
+    """Pay one of the sessions during each request for the balance."""
 
     def observe(request: Request, _response: Response) -> None:
         if request.target == "/v1/balance" and sessions:
@@ -431,8 +431,8 @@ def pay_while_the_balance_is_asked_for(sandbox: Sandbox, sessions: list[str]) ->
     sandbox.observer = observe
 
 
-def test_a_payment_that_comes_in_while_the_balance_is_read_disturbs_no_proof(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+def test_a_payment_while_the_balance_is_read_causes_no_difference(sandbox: Sandbox) -> None:
+    run_business_day(sandbox, MONDAY)
     now = set_clock(sandbox, night_after(MONDAY))
     sessions = [build.session_of(build.order(now=now), now=now) for _customer in range(2)]
     pay_while_the_balance_is_asked_for(sandbox, sessions)
@@ -441,7 +441,7 @@ def test_a_payment_that_comes_in_while_the_balance_is_read_disturbs_no_proof(san
     assert (result.differences, result.report["proof"]["difference"]) == (0, 0)
 
 
-def test_a_balance_that_never_stands_still_fails_the_close_with_a_reason(sandbox: Sandbox) -> None:
+def test_a_balance_that_keeps_changing_fails_the_close_with_a_reason(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, night_after(MONDAY))
     sessions = [build.session_of(build.order(now=now), now=now) for _customer in range(6)]
     pay_while_the_balance_is_asked_for(sandbox, sessions)

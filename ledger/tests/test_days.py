@@ -1,4 +1,4 @@
-"""Which JST day an instant belongs to."""
+"""The business day of an instant."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -22,7 +22,7 @@ def test_a_payment_after_16_utc_belongs_to_the_next_japanese_day() -> None:
     assert business_day(datetime(2026, 12, 31, 16, 30, tzinfo=UTC)) == date(2027, 1, 1)
 
 
-def test_the_close_at_16_utc_is_for_the_day_that_ended_an_hour_before() -> None:
+def test_the_close_at_16_utc_is_of_the_day_that_ended_an_hour_before() -> None:
     assert yesterday(datetime(2026, 11, 23, 16, 0, tzinfo=UTC)) == date(2026, 11, 23)
 
 

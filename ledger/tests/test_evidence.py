@@ -12,19 +12,19 @@ from ledger.closing import evidence
 from ledger.closing.daily_close import close_day
 from ledger.closing.evidence import RunTaken
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
-from ledger.testing.closing import MONDAY, a_day_of_business, night_after, set_clock
+from ledger.testing.closing import MONDAY, night_after, run_business_day, set_clock
 
 DAY = date(2026, 11, 16)
 
 
 @pytest.fixture
 def folder(sandbox: Sandbox, db: None) -> str:
-    """Close a day of business and name the folder of its evidence."""
-    a_day_of_business(sandbox, MONDAY)
+    """Close a business day and return the folder of its evidence."""
+    run_business_day(sandbox, MONDAY)
     return close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).folder
 
 
-def test_the_manifest_lists_every_file_with_its_fingerprint_and_size(folder: str) -> None:
+def test_the_manifest_lists_every_file_with_its_hash_and_size(folder: str) -> None:
     manifest = json.loads(evidence.read(f"{folder}/manifest.json"))
     assert [file["name"] for file in manifest["files"]] == [
         "journal.csv",
@@ -42,14 +42,14 @@ def test_the_manifest_lists_every_file_with_its_fingerprint_and_size(folder: str
     )
 
 
-def test_nothing_of_a_person_is_in_the_evidence(folder: str) -> None:
+def test_the_evidence_holds_no_personal_data(folder: str) -> None:
     for path in EvidenceFile.objects.values_list("path", flat=True):
         text = evidence.read(path).decode("utf-8-sig")
         for personal in ("山田", "花子", "hanako", "example.jp", "渋谷区", "03-0000-0000", "4242", "0505"):
             assert personal not in text, path
 
 
-def test_no_file_carries_a_wall_clock(folder: str) -> None:
+def test_no_file_contains_the_time_of_the_close(folder: str) -> None:
     close = DailyClose.objects.get()
     for path in EvidenceFile.objects.values_list("path", flat=True):
         text = evidence.read(path).decode("utf-8-sig")
@@ -64,9 +64,9 @@ def test_the_journal_file_holds_every_line_of_the_day(folder: str) -> None:
     assert evidence.read(f"{folder}/journal.csv").startswith(b"\xef\xbb\xbfday,occurred_at,")
 
 
-def test_the_stripe_evidence_is_a_whitelist_of_fields(folder: str) -> None:
-    told = json.loads(evidence.read(f"{folder}/stripe-evidence.json"))
-    assert set(told["charges"][0]) == {
+def test_the_stripe_evidence_has_the_listed_fields_only(folder: str) -> None:
+    stored = json.loads(evidence.read(f"{folder}/stripe-evidence.json"))
+    assert set(stored["charges"][0]) == {
         "id",
         "amount",
         "amount_captured",
@@ -76,10 +76,10 @@ def test_the_stripe_evidence_is_a_whitelist_of_fields(folder: str) -> None:
         "brand",
         "created",
     }
-    assert [charge["brand"] for charge in told["charges"]] == ["visa", "jcb"]
-    assert [txn["type"] for txn in told["balance_transactions"]] == ["charge", "charge", "refund"]
-    assert told["balance_transactions"][1]["fee_tax"] == 20
-    assert told["refunds"][0]["amount"] == 3_000
+    assert [charge["brand"] for charge in stored["charges"]] == ["visa", "jcb"]
+    assert [txn["type"] for txn in stored["balance_transactions"]] == ["charge", "charge", "refund"]
+    assert stored["balance_transactions"][1]["fee_tax"] == 20
+    assert stored["refunds"][0]["amount"] == 3_000
 
 
 def test_the_report_is_readable_and_complete(folder: str) -> None:
@@ -95,7 +95,7 @@ def test_the_report_is_readable_and_complete(folder: str) -> None:
 def test_closing_the_same_facts_gives_the_same_bytes(folder: str, sandbox: Sandbox) -> None:
     before = {path: evidence.read(path) for path in EvidenceFile.objects.values_list("path", flat=True)}
     sha256 = DailyClose.objects.get().manifest_sha256
-    ClosingBalance.objects.all().delete()  # the day is opened as only a test database can
+    ClosingBalance.objects.all().delete()  # only a test database lets a day be opened again
     EvidenceFile.objects.all().delete()
     DailyClose.objects.all().delete()
     again = close_day(MONDAY, now=set_clock(sandbox, datetime(2026, 11, 25, 3, 0, tzinfo=UTC)))

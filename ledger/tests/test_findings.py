@@ -11,7 +11,7 @@ from ledger.closing import checks, evidence, report, verification
 from ledger.closing.daily_close import close_day
 from ledger.closing.findings import Check, Finding
 from ledger.models import Discrepancy, JournalEntry, JournalLine
-from ledger.testing.closing import MONDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing.closing import MONDAY, at, night_after, run_business_day, set_clock
 
 # As the first closes wrote them to report.json and report.html, when no enumeration of checks existed.
 FIRST_NAMES = {
@@ -77,7 +77,7 @@ def test_a_check_that_this_version_does_not_know_is_rendered_by_its_name() -> No
 
 @pytest.mark.django_db
 def test_a_broken_invariant_is_noted_and_reported_under_its_name_and_the_day_closes(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     entry = JournalEntry.objects.create(
         day=MONDAY,
         occurred_at=at(MONDAY, 20),

@@ -1,4 +1,4 @@
-"""Signed webhooks whose bodies are not what Stripe would send: stored or refused, never 500, never half done."""
+"""Signed webhooks with bodies that Stripe would not send are stored or refused, and never partly applied."""
 
 import copy
 import json
@@ -55,13 +55,13 @@ BOOKS = (
 
 
 def books() -> list[Any]:
-    """Take down everything that an event may change, by value."""
+    """Return everything that an event may change, by value."""
     return [sorted(map(str, model._default_manager.values_list())) for model in BOOKS]
 
 
 @pytest.fixture
 def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Give one real event of each type that we handle, of orders that still wait for them."""
+    """Return one real event of each type that we handle, of orders that still wait for them."""
     paid, declined, left, counter, late = (build.order() for _ in range(5))
     session = build.session_of(paid)
     sandbox.pay(session)
@@ -88,7 +88,7 @@ def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_whatever_is_signed_is_stored_or_refused_and_never_half_done(
+def test_a_signed_body_is_stored_or_refused_and_never_partly_applied(
     seed: int, client: Client, bodies: list[dict[str, Any]]
 ) -> None:
     rng = random.Random(seed)
@@ -97,9 +97,7 @@ def test_whatever_is_signed_is_stored_or_refused_and_never_half_done(
         before = books()
         answer = post(client, body, sign(body, project.STRIPE_WEBHOOK_SECRETS[0]))
         stored = StripeEvent.objects.first()
-        if (
-            answer.status_code == 500
-        ):  # a refund of a payment that is not known (yet): asked for again, for an hour
+        if answer.status_code == 500:  # a refund of an unknown payment is requested again for an hour
             assert "not known yet" in answer.json()["error"], stored and stored.last_error
             inbox.process_pending(now=timezone.now() + timedelta(days=1))
             stored = StripeEvent.objects.get()
@@ -120,7 +118,7 @@ def test_whatever_is_signed_is_stored_or_refused_and_never_half_done(
         transaction.set_rollback(True)
 
 
-def test_the_unchanged_events_are_all_understood(client: Client, bodies: list[dict[str, Any]]) -> None:
+def test_the_unchanged_events_are_all_handled(client: Client, bodies: list[dict[str, Any]]) -> None:
     for body in bodies:
         raw = json.dumps(body).encode()
         answer = post(client, raw, sign(raw, project.STRIPE_WEBHOOK_SECRETS[0]))
@@ -157,12 +155,12 @@ def test_json_that_not_every_database_keeps_is_refused(client: Client, body: byt
 
 
 @pytest.mark.parametrize("body", [event(id="evt_2").replace(b"}", b', "type": "customer.updated"}', 1)])
-def test_of_a_key_that_comes_twice_one_is_believed_and_the_event_stored(client: Client, body: bytes) -> None:
+def test_an_event_with_a_duplicate_key_is_stored_with_one_of_the_values(client: Client, body: bytes) -> None:
     assert post(client, body, sign(body, project.STRIPE_WEBHOOK_SECRETS[0])).status_code == 200
     assert StripeEvent.objects.count() == 1
 
 
-def test_an_event_in_foreign_money_or_of_a_foreign_account_pays_nothing(
+def test_an_event_in_another_currency_or_of_another_account_pays_nothing(
     client: Client, bodies: list[dict[str, Any]]
 ) -> None:
     for body in bodies:
@@ -176,7 +174,7 @@ def test_an_event_in_foreign_money_or_of_a_foreign_account_pays_nothing(
     assert Discrepancy.objects.exists()
 
 
-def test_an_event_that_is_not_understood_is_kept_for_a_better_version_of_the_shop(
+def test_an_event_that_cannot_be_handled_is_kept_for_a_later_version_of_the_shop(
     client: Client, bodies: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     body = next(body for body in bodies if body["type"] == "charge.succeeded")
@@ -187,14 +185,14 @@ def test_an_event_that_is_not_understood_is_kept_for_a_better_version_of_the_sho
     assert kept.status == StripeEvent.Status.FAILED
     assert "charge.amount_captured must be: amount" in kept.last_error
     assert "kept as failed" in caplog.text
-    assert inbox.process_pending(now=timezone.now()) == 0  # tried again by itself, in vain
+    assert inbox.process_pending(now=timezone.now()) == 0  # the job tries it again, without success
     kept.payload = body
     kept.save(update_fields=["payload"])
     assert inbox.process_pending(now=timezone.now()) == 1
 
 
 @pytest.mark.skipif(
-    on_d1(), reason="nobody can lock D1; when it is out of reach: shop/tests/test_unwritable_storage.py"
+    on_d1(), reason="D1 cannot be locked; for an unreachable D1 see shop/tests/test_unwritable_storage.py"
 )
 @pytest.mark.django_db(transaction=True)
 def test_while_the_database_is_locked_stripe_is_asked_to_send_again(
@@ -234,7 +232,7 @@ def test_while_the_database_is_locked_stripe_is_asked_to_send_again(
     assert order.status == OrderStatus.PAID
 
 
-def test_nothing_that_came_as_nonsense_stands_in_the_way_of_the_truth(
+def test_invalid_events_do_not_block_the_valid_ones(
     client: Client, sandbox: Sandbox, bodies: list[dict[str, Any]]
 ) -> None:
     rng = random.Random(4)

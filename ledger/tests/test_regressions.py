@@ -35,7 +35,15 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refund_requests, refunds, stock
 from ledger.sales.stock import SoldOut
 from ledger.testing import build
-from ledger.testing.closing import MONDAY, TUESDAY, WEDNESDAY, at, night_after, paid_by_a_stranger, set_clock
+from ledger.testing.closing import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    at,
+    create_foreign_charge,
+    night_after,
+    set_clock,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -113,7 +121,7 @@ def test_the_report_has_the_fees_that_stripe_charged(sandbox: Sandbox) -> None:
 
 
 def test_the_evidence_holds_stripes_answers_even_where_our_tables_differ(sandbox: Sandbox) -> None:
-    paid_by_a_stranger(sandbox, set_clock(sandbox, at(MONDAY, 10)))
+    create_foreign_charge(sandbox, set_clock(sandbox, at(MONDAY, 10)))
     result = close(sandbox)
     stripe_evidence = evidence.read(f"{result.folder}/stripe-evidence.json").decode()
     assert not Payment.objects.exists()

@@ -16,9 +16,9 @@ from ledger.testing.closing import (
     MONDAY,
     TUESDAY,
     WEDNESDAY,
-    a_day_of_business,
     at,
     night_after,
+    run_business_day,
     set_clock,
 )
 
@@ -41,7 +41,7 @@ def count_requests(sandbox: Sandbox) -> Counter[str]:
 
 
 def test_a_snapshot_holds_the_days_objects_and_the_balance_at_its_end(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     build.paid_order(sandbox, [build.line(price=2_000)], now=set_clock(sandbox, at(TUESDAY, 0, 30)))
     snapshot = snapshot_of_monday(sandbox)
     assert [reading.type for reading in snapshot.transactions] == ["charge", "charge", "refund"]
@@ -94,9 +94,9 @@ def test_a_failed_refund_whose_webhook_has_not_arrived_is_found_by_the_money_tha
 
 
 def test_earlier_days_are_read_again_only_while_the_balance_is_not_explained(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
-    a_day_of_business(sandbox, TUESDAY)
+    run_business_day(sandbox, TUESDAY)
     now = set_clock(sandbox, night_after(TUESDAY))
     counts = count_requests(sandbox)
     assert next(fetch_snapshots([TUESDAY], now=now)).other_days == []
@@ -112,7 +112,7 @@ def test_earlier_days_are_read_again_only_while_the_balance_is_not_explained(san
 
 def test_the_balance_is_read_once_for_consecutive_days(sandbox: Sandbox) -> None:
     for day in (MONDAY, TUESDAY, WEDNESDAY):
-        a_day_of_business(sandbox, day)
+        run_business_day(sandbox, day)
     now = set_clock(sandbox, night_after(WEDNESDAY))
     counts = count_requests(sandbox)
     results = list(close_days([MONDAY, TUESDAY, WEDNESDAY], now=now))
@@ -123,10 +123,10 @@ def test_the_balance_is_read_once_for_consecutive_days(sandbox: Sandbox) -> None
 def test_a_dry_run_of_several_days_finds_what_surfaced_late_and_says_what_the_close_will(
     sandbox: Sandbox,
 ) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY, 20)))
-    a_day_of_business(sandbox, WEDNESDAY)
+    run_business_day(sandbox, WEDNESDAY)
     now = set_clock(sandbox, night_after(WEDNESDAY))
     tried = list(close_days([TUESDAY, WEDNESDAY], now=now, dry_run=True))
     assert DailyClose.objects.count() == 1

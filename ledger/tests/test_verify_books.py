@@ -1,4 +1,4 @@
-"""Whoever tampers with a row or a file is caught by name."""
+"""`verify_books` finds every row and file that was tampered with."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ledger.closing.daily_close import close_days
 from ledger.models import BalanceTransaction, DailyClose, JournalLine, Order, OrderLine, StockItem
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
-from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def books(sandbox: Sandbox) -> None:
-    """Close Monday and Tuesday; a payment of Wednesday is still open."""
-    a_day_of_business(sandbox, MONDAY)
-    a_day_of_business(sandbox, TUESDAY)
+    """Close Monday and Tuesday; Wednesday, with a payment, stays open."""
+    run_business_day(sandbox, MONDAY)
+    run_business_day(sandbox, TUESDAY)
     now = set_clock(sandbox, night_after(TUESDAY))
     assert [result.differences for result in close_days([MONDAY, TUESDAY], now=now)] == [0, 0]
     now = set_clock(sandbox, at(TUESDAY + timedelta(days=1)))
@@ -38,19 +38,19 @@ def books(sandbox: Sandbox) -> None:
 
 @pytest.fixture(autouse=True)
 def without_deferred_constraints() -> Iterator[None]:
-    """Let PostgreSQL check foreign keys at once: it refuses to drop a trigger while some wait."""
+    """Make PostgreSQL check foreign keys now: it refuses to drop a trigger while checks are deferred."""
     if connection.vendor == "postgresql":
         connection.check_constraints()
     yield
 
 
 def found() -> list[tuple[str, str, str, str]]:
-    """Give (table, id, expected, found) of every finding."""
+    """Return (table, id, expected, found) of every finding."""
     return [(f.table, f.object_id, f.expected, f.found) for f in verification.verify()]
 
 
 def names() -> str:
-    """Give all findings as one text."""
+    """Return all findings as one text."""
     return "\n".join(str(finding) for finding in verification.verify())
 
 
@@ -89,7 +89,7 @@ def test_an_entry_that_vanished_is_named(books: None) -> None:
     assert f"sub-ledger of 2130: Order {entry.order and entry.order.number}" in text
 
 
-def test_a_close_that_says_something_else_than_its_report_is_named(books: None) -> None:
+def test_a_close_that_differs_from_its_report_is_named(books: None) -> None:
     tamper("UPDATE ledger_dailyclose SET differences = 5 WHERE day = '2026-11-16'")
     assert [(table, key) for table, key, _expected, _found in found()] == [("DailyClose", "2026-11-16")]
 
@@ -111,7 +111,7 @@ def test_the_entry_of_a_parcel_that_vanished_on_an_open_day_is_named(books: None
 
 def test_the_vanished_entry_of_a_refund_that_stripe_refused_is_named(books: None) -> None:
     order = Order.objects.latest("pk")
-    stripe_client.client().v1.refunds.create(  # told by no event yet: ours asks for too much
+    stripe_client.client().v1.refunds.create(  # its event is not delivered, so our refund is too large
         {"payment_intent": order.payments.get().payment_intent, "amount": 500}
     )
     refund = build.refund(order, now=at(TUESDAY + timedelta(days=1)))
@@ -203,7 +203,7 @@ def test_a_day_taken_out_of_the_middle_is_named(books: None) -> None:
     assert ("DailyClose", "2026-11-19", "2026-11-18", "2026-11-19") in found()
 
 
-@pytest.mark.django_db(transaction=False)  # its rollback puts them back
+@pytest.mark.django_db(transaction=False)  # the rollback restores them
 def test_a_missing_and_an_altered_trigger_are_named() -> None:
     table = "ledger_journalline"
     with connection.cursor() as cursor:
@@ -222,7 +222,7 @@ def test_a_missing_and_an_altered_trigger_are_named() -> None:
     ]
 
 
-def test_the_mark_of_a_test_database_is_reported_elsewhere() -> None:
+def test_the_mark_of_a_test_database_is_reported_in_another_database() -> None:
     name = connection.settings_dict["NAME"]
     connection.ensure_connection()
     connection.settings_dict["NAME"] = "/srv/shop.sqlite3"
@@ -232,7 +232,7 @@ def test_the_mark_of_a_test_database_is_reported_elsewhere() -> None:
         connection.settings_dict["NAME"] = name
 
 
-def test_the_command_ends_with_0_for_clean_books_and_1_for_broken_ones(
+def test_the_command_exits_with_0_for_clean_books_and_1_for_broken_ones(
     books: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("verify_books")

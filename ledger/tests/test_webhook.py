@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def succeeded(sandbox: Sandbox) -> Iterator[bytes]:
-    """The body of a payment_intent.succeeded event of a pending order."""
+    """Return the body of a payment_intent.succeeded event of a pending order."""
     order = build.order()
     sandbox.pay(build.session_of(order))
     for delivery in sandbox.pending_deliveries():
@@ -119,7 +119,7 @@ def test_a_signed_body_of_odd_values_is_refused_and_stores_nothing(
 
 
 @pytest.mark.parametrize("text", ["a\u0000b", "\ud800"])
-def test_text_that_not_every_database_keeps_is_stored_or_refused(
+def test_text_that_not_every_database_can_keep_is_stored_or_refused(
     client: Client, settings: Settings, text: str
 ) -> None:
     body = event(data={"object": {"id": text}})
@@ -156,7 +156,7 @@ def test_only_post_is_answered(client: Client) -> None:
     assert client.get(URL).status_code == 405
 
 
-def test_a_second_delivery_is_no_second_event(client: Client, succeeded: bytes, settings: Settings) -> None:
+def test_a_second_delivery_adds_no_event(client: Client, succeeded: bytes, settings: Settings) -> None:
     for _twice in range(2):
         assert post(client, succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 200
     assert StripeEvent.objects.get().attempts == 1
@@ -172,7 +172,7 @@ def test_a_live_claim_is_answered_409_and_the_event_is_handled_later(
     StripeEvent.objects.filter(pk=event.pk).update(claimed_until=now + timedelta(minutes=5), attempts=1)
     assert post(client, succeeded, signature).status_code == 409
     assert inbox.process_pending(now=now) == 0
-    # whoever claimed it died: after the lease it is taken up
+    # the process that claimed it died: another claims it after the lease
     assert inbox.process_pending(now=now + timedelta(minutes=6)) == 1
     assert Order.objects.get().status == OrderStatus.PAID
 
@@ -191,7 +191,7 @@ def test_an_event_that_failed_once_is_not_lost_at_the_retry(
     assert "amount_received" in event.last_error
     assert not Payment.objects.exists()
 
-    # the mistake is mended; Stripe sends again
+    # the fault is repaired; Stripe sends the event again
     event.payload["data"]["object"]["amount_received"] = amount
     event.save(update_fields=["payload"])
     assert post(client, body, sign(body, settings.STRIPE_WEBHOOK_SECRETS[0])).status_code == 200
@@ -214,11 +214,11 @@ def test_one_failing_event_does_not_hold_up_the_others(sandbox: Sandbox, setting
     done = inbox.process_pending(now=timezone.now())
     assert done == StripeEvent.objects.count() - 1
     assert StripeEvent.objects.get(status=StripeEvent.Status.FAILED).pk == broken.pk
-    assert Order.objects.filter(status=OrderStatus.PAID).count() == 2  # the other events told it too
+    assert Order.objects.filter(status=OrderStatus.PAID).count() == 2  # by the other events of the payments
 
 
 def test_a_handler_that_lost_its_claim_writes_nothing(succeeded: bytes, settings: Settings) -> None:
-    """Somebody took the event over while we were slow: our effects are rolled back, theirs stay."""
+    """Another process claimed the event after the lease: our writes are rolled back, its writes stay."""
     now = timezone.now()
     event = inbox.receive(succeeded, sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0]), now=now)
 
@@ -233,7 +233,9 @@ def test_a_handler_that_lost_its_claim_writes_nothing(succeeded: bytes, settings
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_event_from_four_sides_at_once_is_handled_once(succeeded: bytes, settings: Settings) -> None:
+def test_four_simultaneous_deliveries_of_an_event_are_handled_once(
+    succeeded: bytes, settings: Settings
+) -> None:
     signature = sign(succeeded, settings.STRIPE_WEBHOOK_SECRETS[0])
 
     def deliver() -> int:

@@ -21,7 +21,7 @@ from ledger.closing.daily_close import CloseFailed, close_day
 from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.testing import build
-from ledger.testing.closing import MONDAY, TUESDAY, a_day_of_business, at, night_after, set_clock
+from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 from ledger.testing.processes import WaitForAll, run_in_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ def stored_journal_lines(close: DailyClose) -> int:
 
 
 def test_two_closes_run_while_others_handle_events_fetch_and_ship(sandbox: Sandbox) -> None:
-    a_day_of_business(sandbox, MONDAY)
+    run_business_day(sandbox, MONDAY)
     now = set_clock(sandbox, at(MONDAY, 23, 30))
     to_ship = [build.paid_order(sandbox, now=now) for _order in range(3)]
     for _customer in range(6):
