@@ -113,10 +113,6 @@ class RefundQuerySet(models.QuerySet[ModelT]):
         """Return the refunds that wait at Stripe, for the customer or for the bank."""
         return self.filter(status__in=Refund.WAITING_STATUSES)
 
-    def in_progress(self) -> Self:
-        """Return the refunds whose outcome is open: requested or waiting."""
-        return self.filter(status__in=Refund.IN_PROGRESS_STATUSES)
-
     def failed(self) -> Self:
         """Return the refunds whose amount stays with us: failed or canceled."""
         return self.filter(status__in=Refund.FAILED_STATUSES)
