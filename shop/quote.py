@@ -115,7 +115,7 @@ class Quote:
     @property
     def has_reduced_rate(self) -> bool:
         """Return whether it has goods at the reduced rate, which are marked with ※."""
-        return any(line.offer.tax_rate == tax.REDUCED for line in self.counted_lines)
+        return any(line.offer.tax_rate == tax.REDUCED_RATE for line in self.counted_lines)
 
     @property
     def taxes(self) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from django.db.models import Q, Sum
 
 from ledger.books import accounts, posting
-from ledger.books.tax import RATES, SHIPPING_RATE
+from ledger.books.tax import SHIPPING_RATE, TAX_RATES
 from ledger.books.tax_buckets import TaxBucket
 from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
 
@@ -32,7 +32,7 @@ def tax_buckets(order: Order) -> dict[int, TaxBucket]:
 
 def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
     """Return the buckets of several orders by order id, like `tax_buckets`. Four queries for all of them."""
-    gross = {order.pk: dict.fromkeys(RATES, 0) for order in orders}
+    gross = {order.pk: dict.fromkeys(TAX_RATES, 0) for order in orders}
     for order_id, rate, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
         "order_id", "tax_rate", "total"
     ):
@@ -53,7 +53,7 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
     }
     buckets: dict[int, dict[int, TaxBucket]] = {order_id: {} for order_id in gross}
     for order_id, gross_by_rate in gross.items():
-        for rate in RATES:
+        for rate in TAX_RATES:
             before, after = refunded.get((order_id, rate), (0, 0))
             shipping = shipped[order_id, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
             tax = shipped[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]]

@@ -7,7 +7,7 @@ from django.db.models import Sum
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
-from ledger.books.tax import RATES, SHIPPING_RATE, value_of_pieces
+from ledger.books.tax import SHIPPING_RATE, TAX_RATES, value_of_pieces
 from ledger.books.tax_buckets import recognise
 from ledger.models import JournalEntry, OrderLine, RefundLine, Shipment, ShipmentLine
 
@@ -58,8 +58,8 @@ def _shipped_value(shipment: Shipment) -> tuple[dict[int, int], dict[int, bool]]
     ).values_list("order_line_id", "shipment_id", "quantity"):
         pieces = in_shipment if shipment_id == shipment.pk else shipped_before
         pieces[line_id] = pieces.get(line_id, 0) + quantity
-    goods = dict.fromkeys(RATES, 0)
-    is_last = dict.fromkeys(RATES, True)
+    goods = dict.fromkeys(TAX_RATES, 0)
+    is_last = dict.fromkeys(TAX_RATES, True)
     for line in OrderLine.objects.filter(order=shipment.order):
         before, shipped = shipped_before.get(line.pk, 0), in_shipment.get(line.pk, 0)
         goods[line.tax_rate] += value_of_pieces(line.total, line.quantity, before, shipped)

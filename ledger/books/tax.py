@@ -7,10 +7,10 @@ Prices include their tax. It is rounded down once per rate of an order, never pe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-STANDARD = 10  # percent
-REDUCED = 8  # percent: food and drink
-RATES = (STANDARD, REDUCED)
-SHIPPING_RATE = STANDARD  # shipping is taxed at 10 % even with reduced-rate goods
+STANDARD_RATE = 10  # percent
+REDUCED_RATE = 8  # percent: food and drink
+TAX_RATES = (STANDARD_RATE, REDUCED_RATE)
+SHIPPING_RATE = STANDARD_RATE  # shipping is taxed at 10 % even with reduced-rate goods
 
 
 def tax_of(gross: int, rate: int) -> int:
@@ -76,7 +76,7 @@ def totals(lines: Sequence[tuple[int, int]], *, discount: int, shipping_fee: int
             f"Discount {discount} or shipping fee {shipping_fee} does not fit goods of {goods_total}."
         )
     line_discounts = spread(discount, [amount for amount, _ in lines])
-    gross_by_rate = dict.fromkeys(RATES, 0)
+    gross_by_rate = dict.fromkeys(TAX_RATES, 0)
     for (amount, rate), share in zip(lines, line_discounts, strict=True):
         if rate not in gross_by_rate:
             raise ValueError(f"{rate} is not a known tax rate.")

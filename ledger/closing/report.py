@@ -14,7 +14,7 @@ from django.utils.translation import override
 
 from kikaku.days import day_bounds
 from ledger.books import accounts, posting
-from ledger.books.tax import RATES, SHIPPING_RATE
+from ledger.books.tax import SHIPPING_RATE, TAX_RATES
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks
 from ledger.closing.findings import Check, Finding
@@ -214,7 +214,7 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
         )
 
     rows = []
-    for rate in RATES:
+    for rate in TAX_RATES:
         goods, tax = (
             credit_of(accounts.SALES_ACCOUNTS[rate], shipped=True),
             credit_of(accounts.OUTPUT_TAX_ACCOUNTS[rate], shipped=True),

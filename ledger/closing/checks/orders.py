@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Coalesce
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import IS_CHARGE, IS_REFUND, IS_REFUND_FAILURE
 from ledger.books.order_buckets import tax_buckets
-from ledger.books.tax import RATES, SHIPPING_RATE, tax_of, value_of_pieces
+from ledger.books.tax import SHIPPING_RATE, TAX_RATES, tax_of, value_of_pieces
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
     BalanceTransaction,
@@ -36,7 +36,7 @@ ROWS_AT_ONCE = 2000  # read from the database at once
 
 def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
     """Check that lines, shipping and discount add up to the total, and that tax is rounded once per rate."""
-    gross: defaultdict[int, dict[int, int]] = defaultdict(lambda: dict.fromkeys(RATES, 0))
+    gross: defaultdict[int, dict[int, int]] = defaultdict(lambda: dict.fromkeys(TAX_RATES, 0))
     discounts: defaultdict[int, int] = defaultdict(int)
     for order_id, rate, total, discount in (
         OrderLine.objects.filter(order__in=orders)
@@ -135,7 +135,7 @@ def _order_findings(
             yield Finding(
                 SUB_LEDGER_CHECKS[account], "Order", number, f"{max(expected, 0)} owed", f"{found} owed"
             )
-    for rate in RATES:
+    for rate in TAX_RATES:
         tax = lines[True, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
         shipping = lines[True, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
         gross = lines[True, accounts.SALES_ACCOUNTS[rate]] + shipping + tax
