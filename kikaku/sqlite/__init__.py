@@ -1,1 +1,1 @@
-"""Django's SQLite backend with a fair lock: writers take turns in the order in which they came."""
+"""Django's SQLite backend with a fair lock: writers wait in a queue, first come, first served."""

@@ -1,21 +1,22 @@
-"""The queue of a database's writers: first come, first served, across the threads and processes of a machine.
+"""A queue for a database's writers: first come, first served, across the threads and processes of a machine.
 
-SQLite lets a writer that meets another sleep for a while and try again, so that whoever comes at the right
-moment wins, and somebody may wait for seconds. Here each writer draws a ticket and waits for those before it.
-The queue is a courtesy: SQLite's own lock still decides who writes. So whatever goes wrong here (a read-only
-folder, a system without the locks, a file that somebody removed) costs the order, never the data.
+SQLite lets a writer that finds the database locked sleep and try again, so the order is random, and a writer
+may wait for seconds. Here each writer takes a ticket and waits for those before it. SQLite's own lock still
+decides who writes: a failure of the queue (a read-only folder, a system without these locks, a removed file)
+costs the order, never data.
 
-1. The file beside the database holds how many tickets were drawn, and the first that is still waited for. Whoever
-   changes it holds the lock on its byte 0, for microseconds.
-2. Ticket n is held as long as byte FIRST + n is locked. It is a lock of the open file description: the kernel
-   releases it when its holder closes the file or dies, and two connections of one process exclude each other.
-3. The turn has come when no byte between the first ticket and one's own is locked by somebody else.
-4. Who leaves rings the next one's bell, a datagram socket named after the ticket. A bell that does not ring (its
-   ringer was killed) is no harm: who waits also looks by itself, a few times a second.
-5. Nobody is waited for longer than `patience`: a holder that was suspended or takes that long is passed over.
+1. A file beside the database has the number of tickets taken, and the first ticket that is still in use. A
+   lock on its byte 0 protects this header; it is held for microseconds.
+2. Ticket n is in use as long as byte FIRST_TICKET + n is locked. It is a lock of the open file description:
+   the kernel releases it when the file is closed or the process dies, and two connections of one process
+   exclude each other.
+3. A ticket's turn has come when no byte from the first ticket up to it is locked by another holder.
+4. A writer that leaves wakes the next one by a datagram socket that is named after the ticket. If that message
+   is lost (the sender was killed), the waiting writer notices by itself: it checks several times a second.
+5. A writer waits at most `timeout` seconds, then skips the tickets before it: their holder may be suspended.
 
-The kernel's blocking locks alone would not do: a lock that is released is free for whoever asks next, before
-the one who waited is awake; and they know no time-out.
+The kernel's blocking locks would not do: a released lock is free for the next caller before the waiting one is
+awake, and they have no timeout.
 """
 
 import fcntl
@@ -28,56 +29,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-HEADER = struct.Struct("=qq")  # tickets drawn, first that is waited for
-DOOR = 0  # the byte whose lock guards the header
-FIRST = 64  # the byte of ticket 0
+HEADER = struct.Struct("=qq")  # number of tickets taken, first ticket in use
+HEADER_BYTE = 0  # its lock protects the header
+FIRST_TICKET = 64  # the byte of ticket 0
 LOCK = struct.Struct("@hhqqi0q")  # struct flock: type, whence, start, length, pid (0 for this kind of lock)
-LOOK = 0.05  # seconds between two looks of who waits for its bell
-DOOR_SECONDS = 1.0  # nobody stands in the door longer, unless suspended there
+POLL_INTERVAL = 0.05  # seconds between two checks of a waiting writer
+HEADER_TIMEOUT = 1.0  # seconds; only a suspended process holds the header that long
 
 SUPPORTED = hasattr(fcntl, "F_OFD_SETLK") and hasattr(socket, "AF_UNIX")  # Linux
 
 
 class WriterQueue:
-    """One connection's way into the queue of its database."""
+    """One connection's place in the queue of its database."""
 
-    def __init__(self, database: str, *, patience: float) -> None:
+    def __init__(self, database: str, *, timeout: float) -> None:
         self.database = Path(database)
-        self.patience = patience  # seconds
+        self.timeout = timeout  # seconds
         self.ticket: int | None = None
         self._file: int | None = None  # the descriptor
-        self._bells = ""  # what their names begin with, in Linux's abstract name space: no files
+        self._socket_prefix = ""  # of names in Linux's abstract namespace, which are no files
         _queues.add(self)
 
     def enter(self) -> None:
-        """Wait for the turn: until those who came before have left, or `patience` seconds. Twice is once."""
+        """Wait until all earlier writers have left, at most `timeout` seconds; entering twice is entering once."""
         if self.ticket is not None or not SUPPORTED:
             return
         try:
             file = self._open()
-            self.ticket = _draw(file)
+            self.ticket = _take_ticket(file)
             if self.ticket is not None and not _is_first(file, self.ticket):
                 self._wait(file, self.ticket)
         except OSError:
-            self.close()  # step aside: SQLite's own lock decides
+            self.close()  # without a queue SQLite's own lock decides
         except BaseException:
             self.leave()
             raise
 
     def leave(self) -> None:
-        """Give the turn to the next."""
+        """Release the ticket and wake the next writer."""
         ticket, self.ticket = self.ticket, None
         if ticket is None or self._file is None:
             return
         with suppress(OSError):
-            _lock(self._file, fcntl.F_UNLCK, FIRST + ticket)
-            drawn, _first = _header(self._file)
-            if drawn > ticket + 1:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
-                    ringer.sendto(b"!", f"{self._bells}{ticket + 1}")
+            _lock(self._file, fcntl.F_UNLCK, FIRST_TICKET + ticket)
+            taken, _first = _header(self._file)
+            if taken > ticket + 1:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+                    sender.sendto(b"!", f"{self._socket_prefix}{ticket + 1}")
 
     def close(self) -> None:
-        """Leave, and let go of the file."""
+        """Leave, and close the file."""
         self.leave()
         file, self._file = self._file, None
         if file is not None:
@@ -88,63 +89,63 @@ class WriterQueue:
     def _open(self) -> int:
         if self._file is None:
             path = self.database.with_name(f"{self.database.name}-queue")
-            mode = self.database.stat().st_mode & 0o777  # who may write the one may write the other
+            mode = self.database.stat().st_mode & 0o777  # the same permissions as the database
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-            made = os.fstat(self._file)
-            self._bells = f"\0kikaku-queue-{made.st_dev}-{made.st_ino}-"
+            status = os.fstat(self._file)
+            self._socket_prefix = f"\0kikaku-queue-{status.st_dev}-{status.st_ino}-"
         return self._file
 
     def _wait(self, file: int, ticket: int) -> None:
-        until = time.monotonic() + self.patience
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
-            bell.bind(f"{self._bells}{ticket}")
-            bell.settimeout(LOOK)
-            while not _is_first(file, ticket):  # looked at after the bell hangs: nothing rings unheard
+        until = time.monotonic() + self.timeout
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wakeup:
+            wakeup.bind(f"{self._socket_prefix}{ticket}")
+            wakeup.settimeout(POLL_INTERVAL)
+            while not _is_first(file, ticket):  # checked after bind(), so that no message is missed
                 if time.monotonic() >= until:
-                    _pass_over(file, ticket)
+                    _skip_to(file, ticket)
                     return
                 with suppress(TimeoutError):
-                    bell.recv(1)
+                    wakeup.recv(1)
 
 
-def _draw(file: int) -> int | None:
-    """Draw the next ticket and hold it. None when somebody stands in the door for too long."""
-    with _door(file) as open_:
-        if not open_:
+def _take_ticket(file: int) -> int | None:
+    """Return the next ticket, locked; None when the header stays locked by another process."""
+    with _locked_header(file) as is_locked:
+        if not is_locked:
             return None
-        drawn, first = _header(file)
-        _lock(file, fcntl.F_WRLCK, FIRST + drawn)
-        os.pwrite(file, HEADER.pack(drawn + 1, first), 0)
-        return drawn
+        taken, first = _header(file)
+        _lock(file, fcntl.F_WRLCK, FIRST_TICKET + taken)
+        os.pwrite(file, HEADER.pack(taken + 1, first), 0)
+        return taken
 
 
 def _is_first(file: int, ticket: int) -> bool:
-    """Tell whether nobody before `ticket` is waited for any more."""
-    _drawn, first = _header(file)
+    """Return whether no ticket before `ticket` is in use."""
+    _taken, first = _header(file)
     if first >= ticket:
         return True
-    asked = LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST + first, ticket - first, 0)
-    met = LOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
-    return bool(met[0] == fcntl.F_UNLCK)
+    request = LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_TICKET + first, ticket - first, 0)
+    conflict = LOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, request))
+    return bool(conflict[0] == fcntl.F_UNLCK)
 
 
-def _pass_over(file: int, ticket: int) -> None:
-    """Let nobody wait any longer for those before `ticket`."""
-    with _door(file) as open_:
-        if open_:
-            drawn, first = _header(file)
-            os.pwrite(file, HEADER.pack(drawn, max(first, ticket)), 0)
+def _skip_to(file: int, ticket: int) -> None:
+    """Skip the tickets before `ticket`, for all waiting writers."""
+    with _locked_header(file) as is_locked:
+        if is_locked:
+            taken, first = _header(file)
+            os.pwrite(file, HEADER.pack(taken, max(first, ticket)), 0)
 
 
 @contextmanager
-def _door(file: int) -> Iterator[bool]:
-    """Have the header to oneself; False when somebody does not leave it."""
-    until = time.monotonic() + DOOR_SECONDS
+def _locked_header(file: int) -> Iterator[bool]:
+    """Lock the header in this context; yields False when another process holds it for too long."""
+    until = time.monotonic() + HEADER_TIMEOUT
     while True:
         try:
-            _lock(file, fcntl.F_WRLCK, DOOR)
+            _lock(file, fcntl.F_WRLCK, HEADER_BYTE)
             break
-        except (BlockingIOError, PermissionError):  # the two ways to say that it is taken
+        except (BlockingIOError, PermissionError):  # EAGAIN and EACCES: it is locked
             if time.monotonic() >= until:
                 yield False
                 return
@@ -152,14 +153,14 @@ def _door(file: int) -> Iterator[bool]:
     try:
         yield True
     finally:
-        _lock(file, fcntl.F_UNLCK, DOOR)
+        _lock(file, fcntl.F_UNLCK, HEADER_BYTE)
 
 
 def _header(file: int) -> tuple[int, int]:
-    """Read the tickets drawn and the first that is waited for; a new file has none."""
-    read = os.pread(file, HEADER.size, 0)
-    drawn, first = HEADER.unpack(read) if len(read) == HEADER.size else (0, 0)
-    return drawn, first
+    """Return (number of tickets taken, first ticket in use); both are 0 in a new file."""
+    content = os.pread(file, HEADER.size, 0)
+    taken, first = HEADER.unpack(content) if len(content) == HEADER.size else (0, 0)
+    return taken, first
 
 
 def _lock(file: int, kind: int, byte: int) -> None:
@@ -170,11 +171,11 @@ def _lock(file: int, kind: int, byte: int) -> None:
 _queues: "weakref.WeakSet[WriterQueue]" = weakref.WeakSet()
 
 
-def _forget() -> None:
-    """Close the files that a forked child inherits: a lock ends with the last holder of its open file."""
+def _close_inherited() -> None:
+    """Close the files that a forked child inherits: a lock lasts as long as any process has its file open."""
     for queue in _queues:
-        queue.ticket = None  # the parent's, not ours to give up
+        queue.ticket = None  # it belongs to the parent
         queue.close()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_close_inherited)

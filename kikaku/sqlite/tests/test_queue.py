@@ -1,4 +1,4 @@
-"""The queue itself: first come, first served, whoever dies, stops or removes its file."""
+"""The queue is first come, first served, also when a writer is killed or suspended, or its file removed."""
 
 import multiprocessing
 import os
@@ -26,34 +26,34 @@ def database(tmp_path: Path) -> str:
     return str(tmp_path / "shop.sqlite3")
 
 
-def drawn(database: str) -> int:
-    """Give the number of tickets that were drawn so far."""
+def tickets_taken(database: str) -> int:
+    """Return the number of tickets that were taken so far."""
     file = Path(f"{database}-queue")
-    written = file.read_bytes() if file.exists() else b""
-    return int(HEADER.unpack(written)[0]) if written else 0
+    content = file.read_bytes() if file.exists() else b""
+    return int(HEADER.unpack(content)[0]) if content else 0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait up to ten seconds."""
+    """Wait up to ten seconds for a condition."""
     until = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.001)
 
 
-def in_process(database: str, during: Callable[[WriterQueue], None], patience: float = 20) -> BaseProcess:
-    """Start a process that enters, does something in its turn, and leaves; return when it drew its ticket."""
+def in_process(database: str, during: Callable[[WriterQueue], None], timeout: float = 20) -> BaseProcess:
+    """Start a process that enters, does something, and leaves; return when it has taken its ticket."""
 
     def run() -> None:
-        queue = WriterQueue(database, patience=patience)
+        queue = WriterQueue(database, timeout=timeout)
         queue.enter()
         during(queue)
         queue.leave()
 
-    before = drawn(database)
+    before = tickets_taken(database)
     process: BaseProcess = FORK.Process(target=run, daemon=True)
     process.start()
-    wait_until(lambda: drawn(database) > before)
+    wait_until(lambda: tickets_taken(database) > before)
     return process
 
 
@@ -61,9 +61,9 @@ def forever(_queue: WriterQueue) -> None:
     time.sleep(60)
 
 
-def entered_within(database: str, *, patience: float = 20) -> float:
-    """Enter, leave, and give the seconds it took."""
-    queue = WriterQueue(database, patience=patience)
+def entered_within(database: str, *, timeout: float = 20) -> float:
+    """Enter and leave the queue, and return the seconds of waiting."""
+    queue = WriterQueue(database, timeout=timeout)
     began = time.monotonic()
     queue.enter()
     took = time.monotonic() - began
@@ -71,12 +71,10 @@ def entered_within(database: str, *, patience: float = 20) -> float:
     return took
 
 
-def test_threads_and_processes_get_their_turn_in_the_order_in_which_they_came(
-    database: str, tmp_path: Path
-) -> None:
+def test_threads_and_processes_enter_in_the_order_of_their_arrival(database: str, tmp_path: Path) -> None:
     turns = tmp_path / "turns"
 
-    def note(number: int) -> Callable[[WriterQueue], None]:
+    def record(number: int) -> Callable[[WriterQueue], None]:
         def during(_queue: WriterQueue) -> None:
             with turns.open("a") as file:
                 file.write(f"{number} ")
@@ -85,31 +83,31 @@ def test_threads_and_processes_get_their_turn_in_the_order_in_which_they_came(
 
     def thread(number: int) -> threading.Thread:
         def run() -> None:
-            queue = WriterQueue(database, patience=20)
+            queue = WriterQueue(database, timeout=20)
             queue.enter()
-            note(number)(queue)
+            record(number)(queue)
             queue.close()
 
-        before = drawn(database)
+        before = tickets_taken(database)
         started = threading.Thread(target=run)
         started.start()
-        wait_until(lambda: drawn(database) > before)
+        wait_until(lambda: tickets_taken(database) > before)
         return started
 
-    first = WriterQueue(database, patience=20)
+    first = WriterQueue(database, timeout=20)
     first.enter()
     waiting: list[Any] = []
     for number in range(10):
-        waiting.append(thread(number) if number % 2 else in_process(database, note(number)))
+        waiting.append(thread(number) if number % 2 else in_process(database, record(number)))
     first.leave()
     for one in waiting:
         one.join(10)
     assert turns.read_text().split() == [str(number) for number in range(10)]
 
 
-def test_who_comes_back_at_once_stands_behind_who_waits(database: str) -> None:
+def test_a_writer_that_returns_immediately_is_behind_one_that_waits(database: str) -> None:
     entered = FORK.Event()
-    eager = WriterQueue(database, patience=20)
+    eager = WriterQueue(database, timeout=20)
     eager.enter()
     other = in_process(database, lambda _queue: entered.set())
     eager.leave()
@@ -119,14 +117,14 @@ def test_who_comes_back_at_once_stands_behind_who_waits(database: str) -> None:
     other.join(10)
 
 
-def test_a_killed_holder_is_followed_at_once(database: str) -> None:
+def test_the_next_writer_follows_a_killed_one_immediately(database: str) -> None:
     holder = in_process(database, forever)
     holder.kill()
     assert entered_within(database) < 1
 
 
-def test_a_killed_waiter_holds_up_nobody_behind_it(database: str) -> None:
-    holder = WriterQueue(database, patience=20)
+def test_a_killed_waiting_writer_does_not_block_those_behind_it(database: str) -> None:
+    holder = WriterQueue(database, timeout=20)
     holder.enter()
     waiter = in_process(database, forever)
     entered = FORK.Event()
@@ -139,7 +137,7 @@ def test_a_killed_waiter_holds_up_nobody_behind_it(database: str) -> None:
     behind.join(10)
 
 
-def test_a_child_that_its_killed_holder_forked_holds_nothing(database: str) -> None:
+def test_a_forked_child_of_a_killed_writer_holds_no_ticket(database: str) -> None:
     children = FORK.SimpleQueue()
 
     def fork(_queue: WriterQueue) -> None:
@@ -160,52 +158,50 @@ def test_a_child_that_its_killed_holder_forked_holds_nothing(database: str) -> N
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_suspended_holder_is_waited_for_once_and_then_passed_over(database: str) -> None:
+def test_a_suspended_writer_is_skipped_after_the_timeout(database: str) -> None:
     holder = in_process(database, forever)
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGSTOP)
     try:
-        assert 0.3 <= entered_within(database, patience=0.3) < 2
-        assert entered_within(database) < 0.3  # the next one does not wait again
+        assert 0.3 <= entered_within(database, timeout=0.3) < 2
+        assert entered_within(database) < 0.3  # the next writer does not wait again
     finally:
         holder.kill()
 
 
 def test_one_connection_enters_once_and_may_leave_twice(database: str) -> None:
-    queue = WriterQueue(database, patience=1)
+    queue = WriterQueue(database, timeout=1)
     queue.enter()
     queue.enter()
-    assert drawn(database) == 1
+    assert tickets_taken(database) == 1
     queue.leave()
     queue.leave()
     assert entered_within(database) < 1
     queue.close()
 
 
-def test_it_steps_aside_where_its_file_can_not_be(database: str) -> None:
+def test_without_its_file_there_is_no_queue(database: str) -> None:
     Path(f"{database}-queue").mkdir()
-    queue = WriterQueue(database, patience=1)
+    queue = WriterQueue(database, timeout=1)
     queue.enter()
     assert queue.ticket is None
     queue.leave()
 
 
 @pytest.mark.parametrize(
-    "harm", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"x")]
+    "damage", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"x")]
 )
-def test_a_file_that_somebody_removed_or_emptied_stops_nobody(
-    database: str, harm: Callable[[Path], object]
-) -> None:
-    holder = WriterQueue(database, patience=20)
+def test_a_removed_or_damaged_file_blocks_no_writer(database: str, damage: Callable[[Path], object]) -> None:
+    holder = WriterQueue(database, timeout=20)
     holder.enter()
-    harm(Path(f"{database}-queue"))
+    damage(Path(f"{database}-queue"))
     holder.leave()
     assert entered_within(database) < 1
     holder.enter()
     holder.close()
 
 
-def test_its_file_may_be_written_by_whoever_may_write_the_database(database: str) -> None:
+def test_its_file_may_be_content_by_whoever_may_write_the_database(database: str) -> None:
     Path(database).chmod(0o640)
     assert entered_within(database) < 1
     assert Path(f"{database}-queue").stat().st_mode & 0o777 == 0o640

@@ -1,4 +1,4 @@
-"""The backend: who writes queues, who reads does not; and nobody starves."""
+"""Connections of the backend queue for writes and not for reads, and no writer starves."""
 
 import multiprocessing
 import sqlite3
@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def connect(name: str, *, timeout: float = 20) -> DatabaseWrapper:
-    """Make a connection of its own under `ALIAS`."""
+    """Open a connection as `connections[ALIAS]`."""
     wrapper = DatabaseWrapper(
         {
             **SETTINGS,
@@ -58,13 +58,13 @@ def file(tmp_path: Path) -> Iterator[str]:
     name = str(tmp_path / "shop.sqlite3")
     wrapper = connect(name)
     with wrapper.cursor() as cursor:
-        cursor.execute("CREATE TABLE sale (who INTEGER)")
+        cursor.execute("CREATE TABLE sale (writer INTEGER)")
     yield name
     connections[ALIAS].close()
     del connections[ALIAS]
 
 
-def drawn(file: str) -> int:
+def tickets_taken(file: str) -> int:
     queue = Path(f"{file}-queue")
     return int(HEADER.unpack(queue.read_bytes())[0]) if queue.exists() else 0
 
@@ -81,29 +81,29 @@ def in_queue() -> bool:
     return wrapper.queue.ticket is not None
 
 
-def test_reading_draws_no_ticket(file: str) -> None:
+def test_a_read_takes_no_ticket(file: str) -> None:
     assert run("SELECT COUNT(*) FROM sale") == [(0,)]
-    assert drawn(file) == 0
+    assert tickets_taken(file) == 0
 
 
-def test_a_single_write_draws_a_ticket_and_gives_it_back(file: str) -> None:
+def test_a_write_in_autocommit_takes_a_ticket_and_releases_it(file: str) -> None:
     run("INSERT INTO sale VALUES (1)")
     with connections[ALIAS].cursor() as cursor:
         cursor.executemany("INSERT INTO sale VALUES (%s)", [(2,), (3,)])
-    assert drawn(file) == 2 and not in_queue()
+    assert tickets_taken(file) == 2 and not in_queue()
     assert run("SELECT COUNT(*) FROM sale") == [(3,)]
 
 
-def test_a_transaction_draws_one_ticket_however_much_is_nested_in_it(file: str) -> None:
+def test_a_transaction_takes_one_ticket_also_with_nested_blocks(file: str) -> None:
     with transaction.atomic(ALIAS, durable=True):
         run("INSERT INTO sale VALUES (1)")
         with transaction.atomic(ALIAS):
             run("INSERT INTO sale VALUES (2)")
         assert in_queue()
-    assert drawn(file) == 1 and not in_queue()
+    assert tickets_taken(file) == 1 and not in_queue()
 
 
-def test_a_rollback_and_a_closed_connection_give_the_ticket_back(file: str) -> None:
+def test_a_rollback_and_a_closed_connection_release_the_ticket(file: str) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic(ALIAS):
         run("INSERT INTO sale VALUES (1)")
         raise ZeroDivisionError
@@ -114,18 +114,18 @@ def test_a_rollback_and_a_closed_connection_give_the_ticket_back(file: str) -> N
     assert run("SELECT COUNT(*) FROM sale") == [(0,)]
 
 
-def test_a_writer_outside_of_the_queue_is_waited_for_as_ever_and_then_told(file: str) -> None:
+def test_a_writer_outside_of_the_queue_causes_sqlites_own_timeout(file: str) -> None:
     connections[ALIAS].close()
     connect(file, timeout=0.2)
-    stranger = sqlite3.connect(file, isolation_level=None)
-    stranger.execute("BEGIN IMMEDIATE")
+    outsider = sqlite3.connect(file, isolation_level=None)
+    outsider.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="database is locked"), transaction.atomic(ALIAS):
         pass
     with pytest.raises(OperationalError, match="database is locked"):
         run("INSERT INTO sale VALUES (1)")
     assert not in_queue()
-    stranger.execute("ROLLBACK")
-    stranger.close()
+    outsider.execute("ROLLBACK")
+    outsider.close()
     run("INSERT INTO sale VALUES (1)")
 
 
@@ -133,31 +133,31 @@ def test_a_database_in_memory_has_no_queue() -> None:
     wrapper = connect(":memory:")
     try:
         with transaction.atomic(ALIAS):
-            run("CREATE TABLE sale (who INTEGER)")
+            run("CREATE TABLE sale (writer INTEGER)")
         assert wrapper.queue is None
     finally:
         del connections[ALIAS]
 
 
-def test_four_processes_that_write_without_a_pause_write_equally_often(file: str) -> None:
+def test_four_processes_that_write_continuously_write_equally_often(file: str) -> None:
     connections[ALIAS].close()
     start = FORK.Barrier(4)
 
-    def sell(who: int) -> None:
+    def sell(number: int) -> None:
         connect(file)
         run("SELECT 1")
         start.wait(20)
         until = time.monotonic() + 1
         while time.monotonic() < until:
             with transaction.atomic(ALIAS):
-                run(f"INSERT INTO sale VALUES ({who})")
+                run(f"INSERT INTO sale VALUES ({number})")
                 time.sleep(0.002)
         connections[ALIAS].close()
 
-    writers = [FORK.Process(target=sell, args=(who,), daemon=True) for who in range(4)]
+    writers = [FORK.Process(target=sell, args=(number,), daemon=True) for number in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(30)
-    counts = [count for _who, count in run("SELECT who, COUNT(*) FROM sale GROUP BY who")]
+    counts = [count for _writer, count in run("SELECT writer, COUNT(*) FROM sale GROUP BY writer")]
     assert len(counts) == 4 and max(counts) <= min(counts) + 2, counts
