@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Run Django's own tests on our database backend: `make django-suite`, `make django-suite LABELS="queries basic"`.
+"""Run Django's own tests on the D1 backend: `make django-suite`, `make django-suite LABELS="queries basic"`.
 
-They come from Django's source distribution of the installed version, whose fingerprint `requirements.txt`
-pins, and stay in `.venv/django-suite`. All labels run but GIS's, PostgreSQL's and those of a single engine
-(`backends.sqlite`, …). Small labels share a process; free processes take what is expected to last longest
-first. Exit status: 0 all as expected; 1 a failure, an unexpected success, a crash, or a label without tests;
-2 wrong arguments.
+The tests come from Django's source distribution of the installed version, whose hash `requirements.txt` pins,
+and are cached in `.venv/django-suite`. All labels run except GIS's, PostgreSQL's and those of a single engine
+(`backends.sqlite`, …). Small labels share a process; free processes take the labels with the longest expected
+duration first. Exit status: 0 all as expected; 1 a failure, an unexpected success, a crash, or a label
+without tests; 2 wrong arguments.
 """
 
 import argparse
@@ -41,36 +41,32 @@ CACHE = ROOT / ".venv" / "django-suite"
 SOURCE = CACHE / f"django-{django.__version__}"
 TESTS = SOURCE / "tests"
 
-LEFT_OUT = {
+EXCLUDED = {
     "gis_tests",  # needs a spatial database
     "postgres_tests",
-    "import_error_package",  # these two are no tests but material of other tests; Django's runner skips them too
-    "test_runner_apps",
+    "import_error_package",  # data of other tests, which Django's runner skips too
+    "test_runner_apps",  # the same
 }
-# `backends` is run by its parts, without those of a single engine
+# `backends` runs as these parts, without those of a single engine
 BACKENDS = ("backends.base", "backends.tests", "backends.test_utils", "backends.test_ddl_references")
-WITHOUT_TESTS = {
-    "base",
-    "custom_migration_operations",
-    "migrations2",
-}  # material of other labels; they are imported
+WITHOUT_TESTS = {"base", "custom_migration_operations", "migrations2"}  # data of other labels
 ALIASES = ("default", "other")
-QUIET = 400  # seconds without a word from a process before it counts as hung
-TOGETHER = 12.0  # seconds of expected work that share a process
-PER_TEST = 0.04  # seconds, where nothing was measured yet
+HANG_TIMEOUT = 400  # seconds without output of a process
+CHUNK_SECONDS = 12.0  # expected duration of labels that share a process
+DEFAULT_TEST_SECONDS = 0.04  # for labels without a measurement
 GOOD = ("passed", "skipped", "expected failure")
 BAD = ("failed", "error", "unexpected success", "crashed", "no tests")
 
 
-class Unready(Exception):
-    """The suite can not be run; the message says why."""
+class SuiteUnavailable(Exception):
+    """The suite cannot run; the message is the reason."""
 
 
 def fetch() -> None:
-    """Fetch and unpack Django's source distribution, unless it is there.
+    """Download and unpack Django's source distribution, unless it is cached.
 
     Raises:
-        Unready: when it can not be had, or is not the pinned one.
+        SuiteUnavailable: it cannot be downloaded, or has another hash than the pinned one.
     """
     if TESTS.is_dir():
         return
@@ -80,7 +76,7 @@ def fetch() -> None:
         re.MULTILINE,
     )
     if pinned is None:
-        raise Unready(
+        raise SuiteUnavailable(
             f"requirements.txt does not pin the installed Django {django.__version__}: run make once"
         )
     hashes = re.findall(r"sha256:([0-9a-f]{64})", pinned[1])
@@ -96,54 +92,56 @@ def fetch() -> None:
         )
         archive = next(folder.glob("*.tar.gz"), None)
         if done.returncode or archive is None:
-            said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            raise Unready(f"Django's source distribution could not be fetched (no network?): {said}")
+            message = (done.stderr.strip().splitlines() or ["no output of pip"])[-1]
+            raise SuiteUnavailable(
+                f"Django's source distribution could not be fetched (no network?): {message}"
+            )
         if hashlib.sha256(archive.read_bytes()).hexdigest() not in hashes:
-            raise Unready(
-                "Django's source distribution has another fingerprint than the pinned one: it is refused"
+            raise SuiteUnavailable(
+                "Django's source distribution has another hash than the pinned one: it is refused"
             )
         with tarfile.open(archive) as content:
             content.extractall(folder / "unpacked", filter="data")
-        # one step, so that a run beside this one sees all of it or nothing
+        # one step, so that a concurrent run sees all of it or nothing
         with contextlib.suppress(OSError):
             (folder / "unpacked" / SOURCE.name).rename(SOURCE)
     if not TESTS.is_dir():
-        raise Unready("Django's source distribution holds no tests where they are expected")
+        raise SuiteUnavailable("Django's source distribution has no tests where they are expected")
 
 
 def all_labels() -> list[str]:
-    """Return the labels that are run when none is named."""
+    """Return the labels that run by default."""
     packages = {folder.parent.name for folder in TESTS.glob("*/__init__.py")}
-    return sorted(packages - LEFT_OUT - {"backends"}) + list(BACKENDS)
+    return sorted(packages - EXCLUDED - {"backends"}) + list(BACKENDS)
 
 
-def wanted(labels: Sequence[str]) -> list[str]:
-    """Check the labels that were named, and take `backends` apart."""
+def checked_labels(labels: Sequence[str]) -> list[str]:
+    """Return the given labels, with `backends` as its parts. Raises `SuiteUnavailable` for an unknown one."""
     known = {label.split(".")[0] for label in all_labels()}
     for label in labels:
         if label.split(".")[0] not in known:
-            raise Unready(f"Django has no tests named {label!r}, or they are not for this backend")
+            raise SuiteUnavailable(f"Django has no tests named {label!r}, or they are not for this backend")
     return [part for label in labels for part in (BACKENDS if label == "backends" else (label,))]
 
 
 @dataclasses.dataclass
 class Report:
-    """What became of one label."""
+    """The outcomes of one label."""
 
     outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
-    complaints: list[str] = dataclasses.field(default_factory=list)
+    messages: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
     @property
-    def good(self) -> bool:
-        """Whether all is as expected."""
+    def is_good(self) -> bool:
+        """Whether all outcomes are as expected."""
         return not any(self.outcomes[bad] for bad in BAD)
 
     def add(self, outcome: str, test: str, reason: str) -> None:
-        """Count an outcome, and keep what is said about a bad one."""
+        """Count an outcome, and keep the message of a bad one."""
         self.outcomes[outcome] += 1
         if outcome in BAD:
-            self.complaints.append(f"{outcome.upper()} {test}: {' '.join(reason.split())[:300]}")
+            self.messages.append(f"{outcome.upper()} {test}: {' '.join(reason.split())[:300]}")
 
     def __str__(self) -> str:
         return (
@@ -152,7 +150,7 @@ class Report:
 
 
 class Durations:
-    """How long each label is expected to take, from the runs before."""
+    """The expected duration of each label, from earlier runs."""
 
     def __init__(self, backend: str) -> None:
         self.file = CACHE / f"durations-{backend}.json"
@@ -166,12 +164,12 @@ class Durations:
         path = TESTS.joinpath(*label.split("."))
         files = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
         texts = (file.read_text(errors="replace") for file in files if file.is_file())
-        return PER_TEST * (
+        return DEFAULT_TEST_SECONDS * (
             sum(len(re.findall(r"^    (?:async )?def test", text, re.M)) for text in texts) or 1
         )
 
-    def learn(self, reports: dict[str, Report]) -> None:
-        """Remember what was measured of whole labels that ran through."""
+    def record(self, reports: dict[str, Report]) -> None:
+        """Store the durations of labels that ran completely."""
         self.known |= {
             label: round(report.seconds, 2)
             for label, report in reports.items()
@@ -181,29 +179,28 @@ class Durations:
 
 
 def chunks(labels: Sequence[str], durations: Durations) -> list[list[str]]:
-    """Put small labels together, so that each process has some work; the longest come first."""
+    """Return groups of labels, one for each process: small labels together, the longest first."""
     ordered = sorted(labels, key=lambda label: (-durations[label], label))
-    made: list[list[str]] = []
-    room = 0.0
+    groups: list[list[str]] = []
+    remaining = 0.0
     for label in ordered:
-        if durations[label] > room:
-            made.append([])
-            room = TOGETHER
-        made[-1].append(label)
-        room -= durations[label]
-    return made
+        if durations[label] > remaining:
+            groups.append([])
+            remaining = CHUNK_SECONDS
+        groups[-1].append(label)
+        remaining -= durations[label]
+    return groups
 
 
 @contextlib.contextmanager
 def databases(backend: str, shard: int) -> Iterator[dict[str, Any]]:
-    """Give Django's two databases on an engine of the shard's own."""
+    """Run an engine for a shard, and yield Django's two databases on it."""
     if backend == "sqlite":
         yield {alias: {"ENGINE": "django.db.backends.sqlite3"} for alias in ALIASES}
         return
-    # the configured databases do not even exist: whoever forgets that tests have their own finds nothing to
-    # spoil
+    # the configured databases do not exist, so a test that uses one instead of its test database fails
     names = {alias: f"{alias}_{shard}" for alias in ALIASES}
-    # Django's tests of the test runner make a test database of the test database
+    # Django's tests of the test runner create a test database of the test database
     bound = [f"{prefix}{name}" for name in names.values() for prefix in ("test_", "test_test_")]
     with temporary_engine(bound) as engine:
         yield {
@@ -212,34 +209,34 @@ def databases(backend: str, shard: int) -> Iterator[dict[str, Any]]:
         }
 
 
-class Lines:
-    """The lines of `kikaku/d1/testing/django_suite_runner.py` from one process, read while they come."""
+class Progress:
+    """The events of one process (`kikaku/d1/testing/django_suite_runner.py`), read while it runs."""
 
     def __init__(self, file: Path, labels: Sequence[str]) -> None:
         self.file = file
         self.labels = labels
         self.position = 0
-        self.heard = time.monotonic()
+        self.last_event = time.monotonic()
         self.found: dict[str, Counter[str]] = {}  # the tests of each label
         self.ended: Counter[str] = Counter()
         self.outcomes: dict[str, str] = {}
         self.running: str | None = None
         self.done = False
         self.reports: dict[str, Report] = {label: Report() for label in labels}
-        self._skipped: list[str] = []  # classes and modules as a whole
+        self._skipped: list[str] = []  # whole classes and modules
 
     def read(self) -> None:
-        """Take in the lines that came since the last time."""
+        """Process the lines that were written since the last call."""
         with contextlib.suppress(FileNotFoundError), self.file.open("rb") as file:
             file.seek(self.position)
             for line in file:
                 if not line.endswith(b"\n"):
-                    break  # the rest of it comes next time
+                    break  # incomplete
                 self.position += len(line)
-                self.heard = time.monotonic()
-                self._take(json.loads(line))
+                self.last_event = time.monotonic()
+                self._process_event(json.loads(line))
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _process_event(self, line: dict[str, Any]) -> None:
         if line["event"] == "found":
             for test in line["ids"]:
                 self.found.setdefault(self._label(test), Counter())[test] += 1
@@ -261,15 +258,15 @@ class Lines:
         report.seconds += line["seconds"]
         report.add(outcome, test, line["reason"])
         if line["reason"] in (AS_ROOT, AS_MEASURE):
-            report.complaints.append(f"skipped {test}: {line['reason']}")
+            report.messages.append(f"skipped {test}: {line['reason']}")
 
     def _around(self, line: dict[str, Any]) -> None:
-        """Take in what happened outside of a test's own time: its set-up, the flush after it, or a whole class."""
+        """Process an outcome outside of a test: of its set-up, the flush after it, or a whole class."""
         test, outcome = line["id"], line["outcome"]
         known = self.outcomes.get(test)
         if any(test in tests for tests in self.found.values()):
             if known in BAD:
-                return  # the aftermath
+                return  # a consequence
             if known is None:
                 self.ended[test] += 1
             else:
@@ -277,51 +274,49 @@ class Lines:
             self.outcomes[test] = outcome
             self._report(test).add(outcome, test, line["reason"])
             return
-        name = re.sub(r".*\((.*)\)$", r"\1", test)  # for example setUpClass (basic.tests.ModelTest)
+        name = re.sub(r".*\((.*)\)$", r"\1", test)  # as in setUpClass (basic.tests.ModelTest)
         if outcome == "skipped":
             self._skipped.append(name)
         else:
             self._report(name).add(outcome, test, line["reason"])
 
     def _label(self, test: str) -> str:
-        """Tell which label a test belongs to; modules that can not be imported have a name before their own."""
+        """Return the label of a test; a module that cannot be imported has a prefix."""
         name = re.sub(r"^unittest\.loader\.\w+\.", "", test)
-        fitting = [label for label in self.labels if f"{name}.".startswith(f"{label}.")]
-        return max(fitting, key=len) if fitting else name.split(".")[0]
+        matching = [label for label in self.labels if f"{name}.".startswith(f"{label}.")]
+        return max(matching, key=len) if matching else name.split(".")[0]
 
     def _report(self, test: str) -> Report:
         return self.reports.setdefault(self._label(test), Report())
 
     def conclude(self, failfast: bool) -> None:
-        """Account for the tests that were found and never ended."""
+        """Add the outcomes of tests that were found and did not end."""
         for label, tests in self.found.items():
             for test in (tests - self.ended).elements():
-                if any(test.startswith(f"{around}.") for around in self._skipped):
+                if any(test.startswith(f"{group}.") for group in self._skipped):
                     self._report(test).outcomes["skipped"] += 1
                 elif self.done and not (
-                    failfast and any(not report.good for report in self.reports.values())
+                    failfast and any(not report.is_good for report in self.reports.values())
                 ):
                     self._report(test).add("error", test, "did not run")
             if label not in self.reports:
                 self.reports[label] = Report()
         for label in self.labels:
             if self.done and not self.found.get(label) and label not in WITHOUT_TESTS:
-                self.reports[label].add(
-                    "no tests", label, "this label is known to have tests, and none were found"
-                )
+                self.reports[label].add("no tests", label, "this label has tests, but none were found")
 
 
 class Suite:
-    """One run: labels that wait, processes that take them, and what came of it."""
+    """One run: the labels to run, the processes that run them, and their reports."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options = options
         self.folder = folder
         self.durations = Durations(options.backend)
-        self.labels = wanted(options.labels) or all_labels()
+        self.labels = checked_labels(options.labels) or all_labels()
         self.waiting = chunks(self.labels, self.durations)
         self.reports: dict[str, Report] = {}
-        self.troubles: list[str] = []  # of shards, not of a label
+        self.troubles: list[str] = []  # errors of shards
         self.began = time.monotonic()
         self._runs = 0
         self._over = False
@@ -329,10 +324,11 @@ class Suite:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self) -> bool:
-        """Run everything; return whether all was as expected."""
-        say(
-            f"Django {django.__version__}'s own tests on {self.options.backend}: {len(self.labels)} labels in "
-            f"{len(self.waiting)} processes, {self.options.shards} at once. Logs: {self.folder.relative_to(ROOT)}"
+        """Run all labels, and return whether all outcomes are as expected."""
+        echo(
+            f"Django {django.__version__}'s own tests on {self.options.backend}: {len(self.labels)} labels "
+            f"in {len(self.waiting)} processes, {self.options.shards} at once. "
+            f"Logs: {self.folder.relative_to(ROOT)}"
         )
         numbers = range(1, self.options.shards + 1)
         threads = [threading.Thread(target=self._shard, args=(number,)) for number in numbers]
@@ -341,7 +337,7 @@ class Suite:
                 thread.start()
             for thread in threads:
                 thread.join()
-        except KeyboardInterrupt:  # nothing that was started stays behind, not even after a second Ctrl-C
+        except KeyboardInterrupt:  # kill all processes, also after a second Ctrl-C
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             self._over = True
@@ -351,36 +347,36 @@ class Suite:
             for thread in threads:
                 thread.join()
             raise
-        self.durations.learn(self.reports)
+        self.durations.record(self.reports)
         return self._conclude()
 
     def _shard(self, number: int) -> None:
-        """Take labels until none wait, all on one engine."""
+        """Run groups of labels until none are left, all on one engine."""
         try:
-            with databases(self.options.backend, number) as given:
-                while taken := self._take():
-                    self._note(self._process(*taken, given))
+            with databases(self.options.backend, number) as configured:
+                while group := self._next_group():
+                    self._report_group(self._run_group(*group, configured))
         except EngineUnavailable as error:
             self.troubles.append(f"There is no D1: {error}.")
         except Exception as error:
             self.troubles.append(f"Shard {number} ended early: {type(error).__name__}: {error}")
 
-    def _take(self) -> tuple[int, list[str]] | None:
+    def _next_group(self) -> tuple[int, list[str]] | None:
         with self._lock:
             if self._over or not self.waiting:
                 return None
             self._runs += 1
             return self._runs, self.waiting.pop(0)
 
-    def _process(self, run: int, labels: list[str], given: dict[str, Any]) -> Lines:
+    def _run_group(self, run: int, labels: list[str], configured: dict[str, Any]) -> Progress:
         """Run Django's `runtests.py` for some labels, and wait for its end."""
         folder = self.folder / f"{run:03}-{labels[0]}"
         (folder / "tmp").mkdir(parents=True)
-        lines = Lines(folder / "results", labels)
+        progress = Progress(folder / "results", labels)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO_")},
-            "DJANGO_SUITE_DATABASES": json.dumps(given),
-            "DJANGO_SUITE_RESULTS": str(lines.file),
+            "DJANGO_SUITE_DATABASES": json.dumps(configured),
+            "DJANGO_SUITE_RESULTS": str(progress.file),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder / "tmp"),
         }
@@ -395,44 +391,46 @@ class Suite:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that its children can be ended with it
+                start_new_session=True,  # so that its children are killed with it
             )
         self._processes[process.pid] = process
         while process.poll() is None:
             time.sleep(0.1)
-            lines.read()
-            if time.monotonic() - lines.heard > QUIET:
+            progress.read()
+            if time.monotonic() - progress.last_event > HANG_TIMEOUT:
                 os.killpg(process.pid, signal.SIGKILL)
         del self._processes[process.pid]
-        lines.read()
-        lines.conclude(self.options.failfast)
+        progress.read()
+        progress.conclude(self.options.failfast)
         shutil.rmtree(folder / "tmp", ignore_errors=True)
-        return lines
+        return progress
 
-    def _note(self, lines: Lines) -> None:
-        """Take over what a process found out, and say it. After a crash its labels run again, each alone."""
+    def _report_group(self, progress: Progress) -> None:
+        """Store and print the reports of a process. After a crash its labels run again, each alone."""
         if self._over:
             return
         with self._lock:
-            if not lines.done:
-                if len(lines.labels) > 1:
-                    say(
-                        f"A process with {len(lines.labels)} labels crashed, at {lines.running or 'its start'}: each runs alone"
+            if not progress.done:
+                if len(progress.labels) > 1:
+                    echo(
+                        f"A process with {len(progress.labels)} labels crashed, at "
+                        f"{progress.running or 'its start'}: each runs alone"
                     )
-                    self.waiting[:0] = [[label] for label in lines.labels]
+                    self.waiting[:0] = [[label] for label in progress.labels]
                     return
-                log = lines.file.with_name("log").read_text(errors="replace").strip().splitlines()
-                lines.reports[lines.labels[0]].add(
-                    "crashed", lines.running or lines.labels[0], (log or [""])[-1]
+                log = progress.file.with_name("log").read_text(errors="replace").strip().splitlines()
+                progress.reports[progress.labels[0]].add(
+                    "crashed", progress.running or progress.labels[0], (log or [""])[-1]
                 )
-            for label, report in lines.reports.items():
+            for label, report in progress.reports.items():
                 self.reports[label] = report
-                say(
-                    f"{len(self.reports):4}/{len(self.labels)} {self._clock()}  {label}: {report}  ({report.seconds:.0f} s)"
+                echo(
+                    f"{len(self.reports):4}/{len(self.labels)} {self._clock()}  {label}: {report}"
+                    f"  ({report.seconds:.0f} s)"
                 )
-                for complaint in report.complaints:
-                    say(f"      {complaint}")
-                if not report.good and self.options.failfast:
+                for message in report.messages:
+                    echo(f"      {message}")
+                if not report.is_good and self.options.failfast:
                     self._over = True
 
     def _clock(self) -> str:
@@ -440,32 +438,33 @@ class Suite:
         return f"{minutes:2}:{seconds:02}"
 
     def _conclude(self) -> bool:
-        """Say what came of it all."""
+        """Print the summary, and return whether all outcomes are as expected."""
         total = Report()
         for report in self.reports.values():
             total.outcomes += report.outcomes
-        bad = {label: report for label, report in sorted(self.reports.items()) if not report.good}
+        bad = {label: report for label, report in sorted(self.reports.items()) if not report.is_good}
         if bad:
-            say("\nNot as expected:")
+            echo("\nNot as expected:")
             for label, report in bad.items():
-                say(f"  {label}: {report}")
+                echo(f"  {label}: {report}")
         for trouble in self.troubles:
-            say(trouble)
+            echo(trouble)
         if missing := [label for label in self.labels if label not in self.reports]:
-            say(f"Not run: {' '.join(missing)}")
-        say(
-            f"\n{total.outcomes.total():,} tests on {self.options.backend} in {self._clock().strip()}: {total}"
+            echo(f"Not run: {' '.join(missing)}")
+        echo(
+            f"\n{total.outcomes.total():,} tests on {self.options.backend} "
+            f"in {self._clock().strip()}: {total}"
         )
         return not (bad or self.troubles or missing)
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
+def echo(text: str) -> None:
+    """Print a line immediately."""
     print(text, flush=True)
 
 
 def main() -> int:
-    """Fetch the tests, run them, and clean up when all is well."""
+    """Fetch the tests, run them, and remove the logs when all outcomes are as expected."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -473,29 +472,27 @@ def main() -> int:
         "labels", nargs="*", help="as for runtests.py: queries, schema.tests.SchemaTests, …; all by default"
     )
     parser.add_argument(
-        "--backend", choices=("d1", "sqlite"), default="d1", help="sqlite: Django's own, to compare"
+        "--backend", choices=("d1", "sqlite"), default="d1", help="sqlite: Django's own, for comparison"
     )
     parser.add_argument("--shards", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--failfast", action="store_true", help="end at the first failure")
-    parser.add_argument("--keep", action="store_true", help="keep the logs when all is well, too")
+    parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
+    parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     options = parser.parse_args()
     if options.shards < 1:
         parser.error("--shards must be 1 or more")
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # as Ctrl-C: nothing that was started stays behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: kill all processes
     try:
         fetch()
         folder = Path(tempfile.mkdtemp(prefix=f"run-{options.backend}-", dir=CACHE))
-        good = Suite(options, folder).run()
-    except Unready as error:
-        print(f"Django's tests can not run: {error}.", file=sys.stderr)
+        is_good = Suite(options, folder).run()
+    except SuiteUnavailable as error:
+        print(f"Django's tests cannot run: {error}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    if good and not options.keep:
+    if is_good and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
-    return 0 if good else 1
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

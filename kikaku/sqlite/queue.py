@@ -11,12 +11,13 @@ costs the order, never data.
    the kernel releases it when the file is closed or the process dies, and two connections of one process
    exclude each other.
 3. A ticket's turn has come when no byte from the first ticket up to it is locked by another holder.
-4. A writer that leaves wakes the next one by a datagram socket that is named after the ticket. If that message
-   is lost (the sender was killed), the waiting writer notices by itself: it checks several times a second.
+4. A writer that leaves wakes the next one by a datagram socket that is named after the ticket. If that
+   message is lost (the sender was killed), the waiting writer notices by itself: it checks several times a
+   second.
 5. A writer waits at most `timeout` seconds, then skips the tickets before it: their holder may be suspended.
 
-The kernel's blocking locks would not do: a released lock is free for the next caller before the waiting one is
-awake, and they have no timeout.
+The kernel's blocking locks would not do: a released lock is free for the next caller before the waiting one
+is awake, and they have no timeout.
 """
 
 import fcntl
@@ -51,7 +52,7 @@ class WriterQueue:
         _queues.add(self)
 
     def enter(self) -> None:
-        """Wait until all earlier writers have left, at most `timeout` seconds; entering twice is entering once."""
+        """Wait until all earlier writers have left, at most `timeout` seconds; a second call does nothing."""
         if self.ticket is not None or not SUPPORTED:
             return
         try:

@@ -1,6 +1,6 @@
-"""The test runner that Django's own tests run with: writes one line of JSON for each thing that happens.
+"""The test runner for Django's own tests: writes one line of JSON for each event.
 
-`scripts/django_suite.py` reads the lines while they come: what was found, which test began, how it ended, the
+A harness reads the lines while the tests run: which tests were found, which began, how each ended, and the
 end.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner
 
-# The worst that happened to a test, or to one of its subtests, is its outcome.
+# the worst outcome of a test and its subtests is its outcome
 OUTCOMES = ("error", "failed", "unexpected success", "expected failure", "passed", "skipped")
-REASON = 600  # characters of an error that are handed on; the whole is in the log
-AS_ROOT = "root may read and write whatever the mode of a file says, so there is no error to handle"
-AS_MEASURE = "measures seconds, while other tests use the processors"
-# What says nothing about a database, and fails where the suite is run.
-LEFT_OUT = {
+MAX_REASON = 600  # characters of an error that are reported; the log has all
+AS_ROOT = "root may read and write files of any mode, so there is no error to handle"
+AS_MEASURE = "measures seconds while other tests use the processors"
+# tests that do not concern a database, and fail where the suite runs
+SKIPPED_TESTS = {
     "file_uploads.tests.DirectoryCreationTests.test_readonly_root": AS_ROOT,
     "i18n.test_compilation.PoFileTests.test_no_write_access": AS_ROOT,
     "template_tests.test_loaders.FileSystemLoaderTests.test_permissions_error": AS_ROOT,
@@ -29,37 +29,37 @@ LEFT_OUT = {
 
 
 def write(**fields: Any) -> None:
-    """Append a line to the file that the harness reads."""
+    """Append an event to the file that the harness reads."""
     with Path(os.environ["DJANGO_SUITE_RESULTS"]).open("a") as file:
         file.write(json.dumps(fields) + "\n")
 
 
 def reason_of(error: Any) -> str:
-    """Give the kind of an exception and the beginning of what it says."""
+    """Return the class of an exception and the beginning of its message."""
     kind, value = error[:2]
-    return f"{kind.__name__}: {value}"[:REASON]
+    return f"{kind.__name__}: {value}"[:MAX_REASON]
 
 
 class Recorder(unittest.TextTestResult):
-    """Tells of each test besides what unittest prints."""
+    """A test result that also writes the events."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._seen: list[tuple[str, str]] = []  # (outcome, reason) of the test that runs
+        self._seen: list[tuple[str, str]] = []  # (outcome, reason) of the running test
         self._current: unittest.TestCase | None = None
         self._began = 0.0
 
     def startTest(self, test: unittest.TestCase) -> None:
-        """Note the beginning, so that a crash has a name."""
+        """Write the beginning, so that a crash can be attributed."""
         super().startTest(test)
         self._seen, self._current, self._began = [], test, time.monotonic()
         write(event="began", id=test.id())
 
     def stopTest(self, test: unittest.TestCase) -> None:
-        """Tell how the test ended."""
+        """Write how the test ended."""
         super().stopTest(test)
         outcome, reason = min(
-            self._seen or [("passed", "")],  # a test whose subtests failed ends without a word
+            self._seen or [("passed", "")],  # a test whose subtests failed has no outcome of its own
             key=lambda seen: OUTCOMES.index(seen[0]),
         )
         seconds = round(time.monotonic() - self._began, 3)
@@ -67,7 +67,7 @@ class Recorder(unittest.TextTestResult):
         self._current = None
 
     def _note(self, test: Any, outcome: str, reason: str = "") -> None:
-        if self._current is None:  # setUpClass or setUpModule: no test runs
+        if self._current is None:  # in setUpClass or setUpModule
             write(event="around", id=test.id(), outcome=outcome, reason=reason)
         else:
             self._seen.append((outcome, reason))
@@ -93,7 +93,7 @@ class Recorder(unittest.TextTestResult):
         if err is not None:
             outcome = "failed" if issubclass(err[0], test.failureException) else "error"
             which = subtest.id().removeprefix(test.id()).strip()
-            self._note(test, outcome, f"{which} {reason_of(err)}"[:REASON])
+            self._note(test, outcome, f"{which} {reason_of(err)}"[:MAX_REASON])
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         """See `unittest`."""
@@ -112,7 +112,7 @@ class Recorder(unittest.TextTestResult):
 
 
 def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
-    """Give the tests of a suite."""
+    """Yield the tests of a suite."""
     for test in suite:
         if isinstance(test, unittest.TestSuite):
             yield from each(test)
@@ -124,15 +124,15 @@ class Runner(DiscoverRunner):
     """Django's runner with the recorder, in one process."""
 
     def get_resultclass(self) -> Any:
-        """Give the recorder in place of unittest's own."""
+        """Return the recorder in place of unittest's own result."""
         return Recorder
 
     def build_suite(self, *args: Any, **kwargs: Any) -> unittest.TestSuite:
-        """Find the tests and say which."""
+        """Return the tests, and write which were found."""
         suite = super().build_suite(*args, **kwargs)
         tests = list(each(suite))
         for test in tests:
-            reason = LEFT_OUT.get(test.id())
+            reason = SKIPPED_TESTS.get(test.id())
             if reason and (reason != AS_ROOT or os.geteuid() == 0):
                 name = test._testMethodName
                 setattr(test, name, unittest.skip(reason)(getattr(test, name)))
@@ -140,7 +140,7 @@ class Runner(DiscoverRunner):
         return suite
 
     def run_tests(self, *args: Any, **kwargs: Any) -> int:
-        """Run the tests, and say that the end was reached."""
+        """Run the tests, and write that the end was reached."""
         failures = super().run_tests(*args, **kwargs)
         write(event="done", failures=failures)
         return failures

@@ -201,7 +201,7 @@ def test_a_removed_or_damaged_file_blocks_no_writer(database: str, damage: Calla
     holder.close()
 
 
-def test_its_file_may_be_content_by_whoever_may_write_the_database(database: str) -> None:
+def test_its_file_has_the_permissions_of_the_database(database: str) -> None:
     Path(database).chmod(0o640)
     assert entered_within(database) < 1
     assert Path(f"{database}-queue").stat().st_mode & 0o777 == 0o640

@@ -19,7 +19,7 @@ CONFLICT_STATES = (
 
 
 def engine_name() -> str:
-    """Return `d1`, `sqlite` or `postgresql`: the engine of the default database. D1's `vendor` is SQLite's."""
+    """Return the engine of the default database: `d1` (whose `vendor` is SQLite's), `sqlite`, `postgresql`."""
     return "d1" if connection.settings_dict["ENGINE"] == ENGINE else connection.vendor
 
 
