@@ -1,4 +1,4 @@
-"""Reading the catalogue: cards of lists, a whole product, the home page's rooms; one query each."""
+"""The catalogue as pages show it: cards of lists, a whole product, the home page; one query each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ def navigation_of_version(version: str, language: str | None) -> Navigation:
 
 
 def read_navigation() -> Navigation:
-    """Read the navigation with one query."""
+    """Return the navigation, read with one query."""
     categories: list[Link] = []
     pages: list[Link] = []
     choose = text_chooser()

@@ -172,7 +172,7 @@ def broken_triggers(database: BaseDatabaseWrapper) -> list[str]:
 
 
 def current_version() -> Version:
-    """Read the version, with one query.
+    """Return the current version, read with one query.
 
     Raises:
         django.db.Error: the database cannot be read.

@@ -1,4 +1,4 @@
-"""How amounts, days and instants are written."""
+"""Template filters for amounts, days and times; the `fragment` tag."""
 
 from datetime import date, datetime
 
@@ -18,25 +18,25 @@ register.filter("yen", yen)
 
 @register.filter
 def number(value: int) -> str:
-    """Write a count with thousands separators."""
+    """Return a count with thousands separators."""
     return f"{value:,}"
 
 
 @register.filter(expects_localtime=True)
 def long_day(day: date) -> str:
-    """Write a day: 2026年11月25日 or 25 November 2026."""
+    """Return a day: 2026年11月25日 or 25 November 2026."""
     return date_format(day, "j F Y" if get_language() == "en" else "Y年n月j日")
 
 
 @register.filter(expects_localtime=True)
 def moment(instant: datetime) -> str:
-    """Write a local instant: 2026年11月25日 8:41 or 25 November 2026, 8:41."""
+    """Return a local time: 2026年11月25日 8:41 or 25 November 2026, 8:41."""
     return date_format(instant, "j F Y, G:i" if get_language() == "en" else "Y年n月j日 G:i")
 
 
 @register.filter
 def short_day(day: date) -> str:
-    """Write a day with its weekday: 11/25（水） or Wed 25 Nov."""
+    """Return a day with its weekday: 11/25（水） or Wed 25 Nov."""
     return date_format(day, "D\u00a0j\u00a0M" if get_language() == "en" else "n/j（D）")
 
 
