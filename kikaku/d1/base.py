@@ -96,7 +96,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
 
     @property
     def isolation(self) -> str:
-        """What transactions hold: "read committed" or "serializable" (`serializable()` sets it)."""
+        """The isolation level: "read committed" or "serializable" (`serializable()` sets it)."""
         if self.connection is not None:
             return str(self.connection.isolation)
         return self._isolation or str(self.settings_dict["OPTIONS"].get("isolation", ISOLATION_LEVELS[0]))

@@ -172,9 +172,8 @@ def _deviation(node: Any, compiler: Any, connection: Any) -> Sql:
         variance = f"sqrt({variance})"
     mean = "(SELECT avg(value) FROM json_each(_j)) AS _m"
     sql = f"(SELECT {variance} FROM (SELECT _j,{mean} FROM (SELECT {values} AS _j)),json_each(_j))"
-    if (
-        node.output_field.get_internal_type() == "DecimalField"
-    ):  # decimals are stored as texts, which must be compared with a number
+    # decimals are stored as texts, which must be compared with a number
+    if node.output_field.get_internal_type() == "DecimalField":
         sql = f"CAST({sql} AS NUMERIC)"
     return sql, parameters
 

@@ -55,9 +55,8 @@ class Log:
 
     entries: list[Entry] = field(default_factory=list)
     savepoints: list[tuple[str, int]] = field(default_factory=list)  # name, length of the log
-    spare_ids: dict[str, deque[int]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )  # reserved, not yet used
+    # reserved, not yet used
+    spare_ids: dict[str, deque[int]] = field(default_factory=lambda: defaultdict(deque))
     reserved_ids: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # all of them
     reservations: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many, by table
     written_tables: set[str] = field(default_factory=set)

@@ -104,9 +104,8 @@ class DatabaseOperations(SQLiteOperations):
         for end, (length, bound) in enumerate(costs):
             sum_length += length
             sum_bound += bound
-            while (
-                sum_length > MAX_VALUE_BYTES or sum_bound > MAX_BOUND
-            ):  # the objects from `start` to before `end` fit
+            # the objects from `start` to before `end` fit
+            while sum_length > MAX_VALUE_BYTES or sum_bound > MAX_BOUND:
                 longest = min(longest, end - start)
                 sum_length -= costs[start][0]
                 sum_bound -= costs[start][1]

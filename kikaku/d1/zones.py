@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+# years: no zone had a time before; the last exceptions from a rule are Gaza's of 2086
 FIRST_YEAR, LAST_YEAR = (
     1800,
     2125,
-)  # years: no zone had a time before; the last exceptions from a rule are Gaza's of 2086
+)
 SEARCH_STEP = 3 * 86_400  # seconds; no offset in the data lasted less than four days
 
 # the calendar of a year, from an instant in it: day of the month and weekday, 364 days after 1 January

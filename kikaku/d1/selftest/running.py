@@ -101,9 +101,8 @@ def latencies(db: Scratch) -> Iterator[Latency]:
         try:
             seconds = [measure() for _time in range(times)]
         except (AccessDenied, NoAnswer, D1Error, sqlite3.Error, DatabaseError):
-            check_reachable(
-                db
-            )  # where an assumption does not hold, a request may fail: then there is no figure
+            # where an assumption does not hold, a request may fail: then there is no figure
+            check_reachable(db)
             continue
         yield Latency(name, times, round(median(seconds) * 1000, 2), round(max(seconds) * 1000, 2))
 

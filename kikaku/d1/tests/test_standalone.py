@@ -96,7 +96,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python in the project, with nothing of ours on its path."""
+    """Run Python in the project, without this project on its path."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -117,10 +117,11 @@ def test_another_project_migrates_writes_and_rolls_back_with_a_renamed_copy(proj
 
 
 def test_the_tests_of_a_renamed_copy_run_in_another_project(project: Path) -> None:
+    # no request is sent there
     somewhere = {
         "DATABASE_URL": "d1://127.0.0.1:9/app",
         "D1_GATEWAY_SECRET": "x" * 32,
-    }  # no request is sent there
+    }
     collected = run(project, "-m", "pytest", "--collect-only", "-q", NAME, **somewhere)
     assert collected.returncode == 0, collected.stdout + collected.stderr
     sample = [f"{NAME}/tests/test_{name}.py" for name in ("address", "introspection")]

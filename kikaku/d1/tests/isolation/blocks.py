@@ -11,11 +11,12 @@ from ...address import ENGINE
 
 Level: TypeAlias = Literal["read committed", "serializable"]
 LEVELS: tuple[Level, ...] = ("read committed", "serializable")
+# PostgreSQL's: serialization failure, deadlock, lock not available
 CONFLICT_STATES = (
     "40001",
     "40P01",
     "55P03",
-)  # PostgreSQL's: serialization failure, deadlock, lock not available
+)
 
 
 def engine_name() -> str:

@@ -29,9 +29,8 @@ from .history import Append, Read, Transaction
 
 Level: TypeAlias = Literal["read committed", "serializable", "strict serializable"]
 Kind: TypeAlias = Literal["ww", "wr", "rw", "realtime"]
-Graph: TypeAlias = dict[
-    int, dict[int, dict[Kind, str]]
-]  # [from][to][kind] is the reason; transactions are numbers of the history
+# [from][to][kind] is the reason; transactions are numbers of the history
+Graph: TypeAlias = dict[int, dict[int, dict[Kind, str]]]
 Writers: TypeAlias = dict[tuple[int, int], int]  # (key, value): the transaction that appended it
 
 _COMMITTED = {"G0", "G1a", "G1b", "G1c"} | {
@@ -164,9 +163,9 @@ def _wrong_reads(
                     yield Anomaly("G1a", f"{text}, and T{writer}, which appended {value}, was aborted")
             writer = writers.get((read.key, read.values[-1])) if read.values else None
             if writer is not None and writer != number:
-                whole = [append.value for append in history[writer].appends if append.key == read.key]
-                if read.values[-1] != whole[-1]:
-                    yield Anomaly("G1b", f"{text}, and T{writer} appended {whole}")
+                appended = [append.value for append in history[writer].appends if append.key == read.key]
+                if read.values[-1] != appended[-1]:
+                    yield Anomaly("G1b", f"{text}, and T{writer} appended {appended}")
 
 
 def _wrong_within(number: int, transaction: Transaction) -> Iterator[Anomaly]:

@@ -93,9 +93,8 @@ class _Worker:
     def transaction(self) -> None:
         """Run one transaction of a random kind."""
         kind = self.random.random()
-        if (
-            kind < 0.15 and connection.vendor != "postgresql"
-        ):  # PostgreSQL would use another level, and report no conflicts
+        # PostgreSQL would use another level, and report no conflicts
+        if kind < 0.15 and connection.vendor != "postgresql":
             with self._recorded() as done:
                 self._operation(done)
             return

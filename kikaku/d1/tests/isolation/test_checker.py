@@ -63,7 +63,7 @@ HEALTHY = {
     "an abort": ["1+1", "aborted 1=1 1+2 1=1,2", "1=1"],
     "an unknown that was not applied": ["1+1", "unknown 1+2", "1=1"],
     "an unknown that was applied": ["1+1", "unknown 1+2", "1=1,2"],
-    "appends that nobody read": ["1=", "1+1", "1+2"],
+    "appends that were never read": ["1=", "1+1", "1+2"],
     "its own append, twice": ["1= 1+1 1=1 1+2 1=1,2", "1=1,2"],
     "figure 3 of Adya, Liskov and O'Neil": ["3+1 1+1 2+1", "1=1 2+2", "2=1,2 3+3", "3=1,3"],
 }

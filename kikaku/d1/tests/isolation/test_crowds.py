@@ -41,9 +41,8 @@ class InsufficientFunds(Exception):
 def transfer_by_condition(source: int, target: int, amount: int) -> None:
     """Let the database check the balance; if it is too low, the block is rolled back."""
     with block():
-        for account, change in sorted(
-            {source: -amount, target: amount}.items()
-        ):  # or else PostgreSQL deadlocks
+        # or else PostgreSQL deadlocks
+        for account, change in sorted({source: -amount, target: amount}.items()):
             if not Account.objects.filter(pk=account, n__gte=-change).update(n=F("n") + change):
                 raise InsufficientFunds
 

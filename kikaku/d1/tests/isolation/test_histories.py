@@ -47,8 +47,7 @@ def test_concurrent_transactions_have_no_anomaly_that_their_level_forbids(
 
     # the rest checks that the test is meaningful: transactions overlapped, and the weaker level was weaker
     assert min(outcomes["ok"], overlaps(history)) > 0.2 * len(history)
-    if (
-        level == "read committed" and engine_name() != "sqlite"
-    ):  # SQLite's writers queue: it has no weaker level
+    # SQLite's writers queue: it has no weaker level
+    if level == "read committed" and engine_name() != "sqlite":
         kinds = {anomaly.kind for anomaly in checker.check(history, "serializable", final=state)}
         assert kinds & {"G-single", "G2"}
