@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ pytestmark = [
 ]
 
 # actions of a history, histories; 200 in a nightly run, where `make soak` adds thousands
-COUNTS = [(12, 15), (30, 3)]
+COUNTS: list[Any] = [(12, 15), (30, 3)]
 if engine() == "sqlite":
     COUNTS = [(12, 57), (30, 3)]
     COUNTS += [pytest.param(*more, marks=pytest.mark.nightly) for more in ((12, 190), (30, 10))]
