@@ -1,4 +1,4 @@
-"""The type variable of the models' querysets: it tells the type checker what `annotate()` adds to a row."""
+"""The type variable of the models' querysets: it carries what `annotate()` adds to a row."""
 
 from typing import TypeVar
 

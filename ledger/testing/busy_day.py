@@ -34,31 +34,31 @@ from ledger.sales import stock
 from ledger.testing import build
 
 VISA, JCB = "4242424242424242", "3566002020360505"
-AT_ONCE = 2_000
+BATCH_SIZE = 2_000
 CLOSE_AT = timedelta(hours=25)  # 01:00 JST of the next day
 
 
 @dataclass(frozen=True)
-class Kind:
+class OrderKind:
     """What happens to an order on its day."""
 
-    share: int  # of a hundred
+    share: int  # percent of the orders
     card: str = VISA
     ships: bool = False
     refund: int = 0  # JPY
 
 
 KINDS = (
-    Kind(share=40),
-    Kind(share=40, ships=True),
-    Kind(share=16, card=JCB, ships=True),
-    Kind(share=2, refund=1_000),
-    Kind(share=2, ships=True, refund=1_000),
+    OrderKind(share=40),
+    OrderKind(share=40, ships=True),
+    OrderKind(share=16, card=JCB, ships=True),
+    OrderKind(share=2, refund=1_000),
+    OrderKind(share=2, ships=True, refund=1_000),
 )
 
 
 @dataclass(frozen=True)
-class Sold:
+class SoldOrder:
     """An order with everything that belongs to it, here and at Stripe."""
 
     order: Order
@@ -66,7 +66,7 @@ class Sold:
     payments: list[Payment]
     refunds: list[tuple[Refund, list[RefundLine]]]
     shipments: list[tuple[Shipment, list[ShipmentLine]]]
-    parcels: list[Draft]  # what the shipments posted
+    parcels: list[Draft]  # of the shipments' entries
     at_stripe: list[tuple[str, dict[str, Any]]]  # kind and object, in their order
 
 
@@ -81,15 +81,15 @@ def fill(
     start, _end = day_bounds(day)
     sandbox.clock = start.timestamp
     templates = [_sell(sandbox, kind, start) for kind in KINDS]
-    hundred = [number for number, kind in enumerate(KINDS) for _share in range(kind.share)]
-    wanted = max(payments - len(KINDS), 0)
-    for begin in range(0, wanted, AT_ONCE):
+    kinds = [number for number, kind in enumerate(KINDS) for _share in range(kind.share)]
+    copies_needed = max(payments - len(KINDS), 0)
+    for begin in range(0, copies_needed, BATCH_SIZE):
         copies = [
             # 37 and 100 share no divisor, so the kinds alternate
-            (number, templates[hundred[number * 37 % 100]], timedelta(seconds=number * 86_400 // wanted))
-            for number in range(begin, min(begin + AT_ONCE, wanted))
+            (number, templates[kinds[number * 37 % 100]], timedelta(seconds=number * 86_400 // copies_needed))
+            for number in range(begin, min(begin + BATCH_SIZE, copies_needed))
         ]
-        _write(f"{day:%y%m%d}", copies)
+        _write_rows(f"{day:%y%m%d}", copies)
         _write_to_stripe(
             StateFile(sandbox.state_path), f"{day:%y%m%d}", copies, api_version=sandbox.api_version
         )
@@ -99,7 +99,7 @@ def fill(
     return closing
 
 
-def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
+def _sell(sandbox: Sandbox, kind: OrderKind, now: datetime) -> SoldOrder:
     """Sell one order of the kind by the real functions, and return everything that it wrote."""
     lines = [
         build.line("BUSY-LAMP", price=11_000),
@@ -126,7 +126,7 @@ def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
                     stripe.load("balance_transaction", answer["balance_transaction"]),
                 ),
             ]
-    return Sold(
+    return SoldOrder(
         order=order,
         lines=list(order.lines.order_by("pk")),
         payments=[payment],
@@ -148,11 +148,11 @@ def _sell(sandbox: Sandbox, kind: Kind, now: datetime) -> Sold:
     )
 
 
-Copies = Sequence[tuple[int, Sold, timedelta]]  # number, what to copy, how much later it happened
+Copies = Sequence[tuple[int, SoldOrder, timedelta]]  # number, template, time after the template
 Row = TypeVar("Row", bound=Model)
 
 
-def _like(row: Row, after: timedelta, **changes: Any) -> Row:
+def _copy_later(row: Row, after: timedelta, **changes: Any) -> Row:
     """Return a copy of a row, with every instant later by `after`."""
     made = copy.copy(row)
     made.pk = None
@@ -167,10 +167,10 @@ def _like(row: Row, after: timedelta, **changes: Any) -> Row:
 
 
 @transaction.atomic
-def _write(prefix: str, copies: Copies) -> None:
+def _write_rows(prefix: str, copies: Copies) -> None:
     """Write our rows of the copies, and receive the stock that they take."""
     orders = Order.objects.bulk_create(
-        _like(
+        _copy_later(
             sold.order,
             after,
             number=f"B-{prefix}-{number:07d}",
@@ -183,7 +183,7 @@ def _write(prefix: str, copies: Copies) -> None:
         (number, sold, after, order) for (number, sold, after), order in zip(copies, orders, strict=True)
     ]
     lines = OrderLine.objects.bulk_create(
-        _like(line, after, order=order) for _number, sold, after, order in every for line in sold.lines
+        _copy_later(line, after, order=order) for _number, sold, after, order in every for line in sold.lines
     )
     line_of = {
         (order.pk, original.position): line
@@ -194,7 +194,7 @@ def _write(prefix: str, copies: Copies) -> None:
         )
     }
     payments = Payment.objects.bulk_create(
-        _like(
+        _copy_later(
             payment,
             after,
             order=order,
@@ -207,7 +207,7 @@ def _write(prefix: str, copies: Copies) -> None:
     )
     payment_of = {payment.order_id: payment for payment in payments}
     refunds = Refund.objects.bulk_create(
-        _like(
+        _copy_later(
             refund,
             after,
             order=order,
@@ -220,7 +220,7 @@ def _write(prefix: str, copies: Copies) -> None:
     )
     refunded = [(sold, after, order) for _number, sold, after, order in every if sold.refunds]
     RefundLine.objects.bulk_create(
-        _like(
+        _copy_later(
             part,
             after,
             refund=refund,
@@ -234,7 +234,7 @@ def _write(prefix: str, copies: Copies) -> None:
 
 def _ship(
     prefix: str,
-    every: Sequence[tuple[int, Sold, timedelta, Order]],
+    every: Sequence[tuple[int, SoldOrder, timedelta, Order]],
     line_of: dict[tuple[int, int], OrderLine],
 ) -> None:
     shipped = [
@@ -243,11 +243,11 @@ def _ship(
         if sold.shipments
     ]
     parcels = Shipment.objects.bulk_create(
-        _like(parcel, after, order=order, nonce=f"{prefix}-{number}")
+        _copy_later(parcel, after, order=order, nonce=f"{prefix}-{number}")
         for number, _draft, (parcel, _parts), after, order in shipped
     )
     parts = ShipmentLine.objects.bulk_create(
-        _like(
+        _copy_later(
             part,
             after,
             shipment=parcel,

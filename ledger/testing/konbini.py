@@ -1,4 +1,4 @@
-"""Orders by konbini: place, pay, cancel, and deliver their events in any order."""
+"""Helpers for konbini orders: place, pay, cancel, and deliver their events in any order."""
 
 import random
 from datetime import datetime, timedelta
@@ -19,7 +19,9 @@ def attempt_of(order: Order) -> CheckoutAttempt:
     return order.attempts.latest("pk")
 
 
-def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order | None = None) -> Order:
+def order_with_voucher(
+    sandbox: Sandbox, *, now: datetime | None = None, placed: Order | None = None
+) -> Order:
     """Return an order of Monday at noon (or `placed`) whose voucher was issued and stored."""
     now = set_clock(sandbox, now or at(MONDAY))
     order = placed or build.order(now=now)
@@ -30,7 +32,7 @@ def with_voucher(sandbox: Sandbox, *, now: datetime | None = None, placed: Order
 
 
 def pay(sandbox: Sandbox, order: Order, now: datetime, *, deliver: bool = True) -> None:
-    """Pay the order's voucher at `now`, and deliver the events if `deliver`."""
+    """Pay the order's voucher at `now`; deliver the events if `deliver`."""
     set_clock(sandbox, now)
     sandbox.pay_voucher(str(attempt_of(order).session_id))
     if deliver:
@@ -42,7 +44,7 @@ def cancel(order: Order, now: datetime) -> None:
     cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=now)
 
 
-def assert_sound() -> None:
+def assert_no_findings() -> None:
     assert [str(finding) for finding in checks.check_everything()] == []
 
 
@@ -54,7 +56,7 @@ def shuffled(deliveries: list[Delivery], seed: int) -> list[Delivery]:
 
 
 def handle(delivery: Delivery, now: datetime) -> None:
-    """Receive and handle an event; one that was handled before is handled again."""
+    """Receive and handle an event, even if it was handled before."""
     event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     StripeEvent.objects.filter(pk=event.pk).update(status=StripeEvent.Status.PENDING)
     inbox.process(event.pk, now=now)

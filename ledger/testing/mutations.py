@@ -4,7 +4,7 @@ import copy
 import random
 from typing import Any
 
-ODD: tuple[Any, ...] = (
+ODD_VALUES: tuple[Any, ...] = (
     None,
     True,
     False,
@@ -43,12 +43,12 @@ ODD: tuple[Any, ...] = (
 
 
 def mutate(body: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """Change one to three places: remove, add, or insert an odd value."""
+    """Change one to three paths: remove, add, or insert an odd value."""
     changed = copy.deepcopy(body)
     for _ in range(rng.choice((1, 1, 2, 3))):
-        within = [path for path in places(changed) if path[:2] == ("data", "object") and len(path) > 2]
+        within = [path for path in paths(changed) if path[:2] == ("data", "object") and len(path) > 2]
         # mostly in the object, because what surrounds it is refused at once
-        path = rng.choice(within if within and rng.random() < 0.85 else places(changed) or [("id",)])
+        path = rng.choice(within if within and rng.random() < 0.85 else paths(changed) or [("id",)])
         holder: Any = changed
         for key in path[:-1]:
             holder = holder[key]
@@ -56,18 +56,18 @@ def mutate(body: dict[str, Any], rng: random.Random) -> dict[str, Any]:
         if action < 0.3:
             del holder[path[-1]]
         elif action < 0.4 and isinstance(holder, dict):
-            holder["surprise"] = rng.choice(ODD)
+            holder["surprise"] = rng.choice(ODD_VALUES)
         else:
-            holder[path[-1]] = copy.deepcopy(rng.choice(ODD))
+            holder[path[-1]] = copy.deepcopy(rng.choice(ODD_VALUES))
         if not changed.get("data"):
             break
     return changed
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the path of every place within a body."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = [path] if path else []
     for key, item in inner:
-        found += places(item, (*path, key))
+        found += paths(item, (*path, key))
     return found

@@ -7,7 +7,9 @@ from ledger.books import triggers
 
 def tamper(statement: str) -> None:
     """Execute a statement with the triggers dropped, as an intruder with a database console could."""
-    editor = connection.schema_editor()  # not entered: SQLite enters none inside the test's transaction
+    editor = (
+        connection.schema_editor()
+    )  # not entered as a context: SQLite refuses that in the test's transaction
     triggers.remove(editor)
     editor.execute(statement)
     triggers.install(editor)

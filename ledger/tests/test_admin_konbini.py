@@ -14,7 +14,7 @@ from ledger.testing.admin import fields_of, page_of
 pytestmark = pytest.mark.django_db
 
 
-def with_voucher(sandbox: Sandbox) -> Order:
+def order_with_voucher(sandbox: Sandbox) -> Order:
     """Return an order whose voucher was issued now."""
     order = build.order()
     sandbox.choose_konbini(build.session_of(order))
@@ -31,7 +31,7 @@ def deadline_of(order: Order, sandbox: Sandbox) -> str:
 def test_the_deadline_of_a_voucher_is_on_the_list_the_orders_page_and_the_dashboard(
     admin_client: Client, sandbox: Sandbox
 ) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     listed = admin_client.get(reverse("admin:ledger_order_changelist")).content.decode()
     assert "コンビニ支払期限" in listed
     assert "23:59" in listed
@@ -45,7 +45,7 @@ def test_the_deadline_of_a_voucher_is_on_the_list_the_orders_page_and_the_dashbo
 
 
 def test_the_cancel_page_warns_that_a_voucher_cannot_be_revoked(staff: Client, sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     answer = staff.get(page_of(order, "cancel"))
     assert "番号を取り消すことはできません" in answer.content.decode()
     staff.post(page_of(order, "cancel"), fields_of(answer))
@@ -55,7 +55,7 @@ def test_the_cancel_page_warns_that_a_voucher_cannot_be_revoked(staff: Client, s
 
 
 def test_a_waiting_refund_is_explained(admin_client: Client, sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     sandbox.pay_voucher(str(order.attempts.get().session_id))
     build.deliver(sandbox)
     form = fields_of(admin_client.get(page_of(order, "refund"))) | {"what": "amount", "amount": "500"}

@@ -34,7 +34,7 @@ def test_the_statements_of_a_close_grow_with_its_batches_not_with_its_payments(s
     (small, few), (large, many) = close_and_count(sandbox, 200, 0), close_and_count(sandbox, 1_000, 1)
     assert (small.differences, large.differences) == (0, 0)
     assert large.report["stripe"]["types"][0]["count"] == 1_000
-    assert many - few < 0.25 * 800, f"{few} statements for 200 payments, {many} for 1,000"
+    assert many - few < 0.25 * 800, f"{few} queries for 200 payments, {many} for 1,000"
     assert JournalEntry.objects.filter(source_type="balance_transaction").count() == (
         BalanceTransaction.objects.count()
     )
@@ -59,7 +59,7 @@ def test_the_closing_balances_match_the_report_of_the_day(sandbox: Sandbox) -> N
 
 
 def count_open_orders() -> int:
-    """Return the number of orders with a balance in 2130, counted one by one."""
+    """Return the number of orders with a balance in 2130, close_and_count_queries one by one."""
     orders = {entry.order for entry in JournalEntry.objects.exclude(order=None).select_related("order")}
     return sum(1 for order in orders if net_balance(accounts.PREPAYMENTS, order=order))
 

@@ -29,7 +29,7 @@ def order(sandbox: Sandbox) -> Order:
     return placed
 
 
-def everything() -> Iterator[tuple[Check, str]]:
+def all_findings() -> Iterator[tuple[Check, str]]:
     """Return (check, object) of every finding."""
     return ((finding.check, finding.object_id) for finding in checks.check_everything())
 
@@ -50,7 +50,7 @@ def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit
 
 
 def test_correct_books_have_no_findings(order: Order) -> None:
-    assert list(everything()) == []
+    assert list(all_findings()) == []
     assert checks.check_day(MONDAY) == []
     assert checks.check_day(TUESDAY) == []
 
@@ -70,22 +70,22 @@ def test_an_entry_without_lines_and_one_with_one_line_are_found(order: Order) ->
     assert list(checks.entries.unbalanced_entries(JournalEntry.objects.filter(day=TUESDAY))) == []
 
 
-def test_1150_moved_by_hand_is_found(order: Order) -> None:
+def test_an_entry_in_1150_without_a_transaction_is_found(order: Order) -> None:
     written = entry("1150")
-    assert list(everything()) == [(Check.STRIPE_BALANCE_SOURCE, str(written.pk))]
+    assert list(all_findings()) == [(Check.STRIPE_BALANCE_SOURCE, str(written.pk))]
     assert [finding.check for finding in checks.check_day(MONDAY)] == [Check.STRIPE_BALANCE_SOURCE]
     assert checks.check_day(TUESDAY) == []
 
 
 def test_an_entry_dated_before_its_fact_is_found(order: Order) -> None:
     written = entry("6120", at=at_hour(TUESDAY, 0, 1))
-    assert list(everything()) == [(Check.ENTRY_DAY, str(written.pk))]
+    assert list(all_findings()) == [(Check.ENTRY_DAY, str(written.pk))]
     assert [finding.check for finding in checks.check_day(MONDAY)] == [Check.ENTRY_DAY]
 
 
 def test_a_late_entry_is_no_finding(order: Order) -> None:
     entry("6120", day=TUESDAY, at=at_hour(MONDAY))
-    assert list(everything()) == []
+    assert list(all_findings()) == []
 
 
 def test_an_entry_for_a_transaction_that_is_not_stored_is_found(order: Order) -> None:
@@ -100,7 +100,7 @@ def test_an_entry_for_a_transaction_that_is_not_stored_is_found(order: Order) ->
     written = JournalEntry.objects.get(source_id="txn_nowhere")
     JournalLine.objects.create(entry=written, position=1, account_id="1150", debit=5)
     JournalLine.objects.create(entry=written, position=2, account_id="6190", credit=5)
-    assert (Check.TRANSACTION_ENTRY, "txn_nowhere") in list(everything())
+    assert (Check.TRANSACTION_ENTRY, "txn_nowhere") in list(all_findings())
 
 
 def test_a_prepayment_that_no_payment_explains_is_found(order: Order) -> None:
@@ -120,7 +120,7 @@ def test_a_prepayment_that_no_payment_explains_is_found(order: Order) -> None:
     ]
 
 
-def test_the_sub_ledger_is_cut_by_day(order: Order) -> None:
+def test_the_sub_ledger_can_be_checked_up_to_a_day(order: Order) -> None:
     assert list(checks.orders.order_balances(Order.objects.all(), until=MONDAY - timedelta(days=1))) == []
     assert list(checks.orders.order_balances(Order.objects.all(), until=MONDAY)) == []
 
@@ -143,7 +143,7 @@ def test_tax_that_was_not_posted_in_full_is_found(order: Order) -> None:
     JournalLine.objects.filter(entry=recognition, account_id="2151").update(credit=75)
     JournalLine.objects.filter(entry=recognition, account_id="4111").update(credit=960)
     triggers.install(editor)
-    assert list(everything()) == [(Check.TAX_8_POSTED, order.number)]
+    assert list(all_findings()) == [(Check.TAX_8_POSTED, order.number)]
 
 
 def test_more_refunded_than_captured_is_found(order: Order) -> None:
@@ -193,4 +193,4 @@ def test_checking_everything_takes_a_fixed_number_of_queries(
         build.ship(build.paid_order(sandbox, now=now), now=now)
     build.fetch(sandbox)
     with transaction.atomic(), django_assert_num_queries(25):
-        assert list(everything()) == []
+        assert list(all_findings()) == []

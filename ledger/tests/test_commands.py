@@ -34,7 +34,7 @@ def test_pending_events_are_processed_and_failing_ones_are_named(
     assert broken.pk in capsys.readouterr().err
 
 
-def test_abandoned_checkouts_are_ended(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_abandoned_checkouts_expire(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     order = build.order(now=timezone.now() - timedelta(hours=1))
     call_command("expire_checkouts")
     order.refresh_from_db()
@@ -49,7 +49,7 @@ def test_due_mails_are_sent(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
     assert OutgoingMail.objects.get().status == OutgoingMail.Status.SENT
 
 
-def test_the_stand_in_is_not_served_in_production_nor_beside_a_key(settings: Settings) -> None:
+def test_the_stand_in_is_refused_in_production_and_with_a_stripe_key(settings: Settings) -> None:
     settings.PRODUCTION = True
     with pytest.raises(CommandError, match="production"):
         call_command("stripe_sandbox")

@@ -98,7 +98,7 @@ def test_an_invalid_date_is_refused_by_name() -> None:
         call_command("daily_close", "--date", "2026-02-30")
 
 
-def test_a_day_after_an_open_one_names_the_day_to_begin_with(
+def test_closing_after_an_open_day_reports_the_first_open_day(
     sandbox: Sandbox, now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_business_day(sandbox, days_before_yesterday(now, 3))
@@ -121,7 +121,7 @@ def test_a_range_lists_the_days_that_were_closed_before(
     assert f"[2/2] {yesterday(now)}: closed" in output
 
 
-def test_a_dry_run_is_reported_as_such_and_json_holds_the_report(
+def test_a_dry_run_writes_nothing_and_prints_its_report_as_json(
     sandbox: Sandbox, now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_business_day(sandbox, yesterday(now))

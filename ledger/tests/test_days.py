@@ -13,7 +13,7 @@ INSTANTS = st.datetimes(datetime(2000, 1, 2), datetime(2100, 1, 1)).map(
 )
 
 
-def test_the_day_begins_at_15_utc_of_the_day_before() -> None:
+def test_a_day_begins_at_15_utc_of_the_previous_day() -> None:
     assert business_day(datetime(2026, 11, 22, 14, 59, 59, 999999, UTC)) == date(2026, 11, 22)
     assert business_day(datetime(2026, 11, 22, 15, 0, 0, 0, UTC)) == date(2026, 11, 23)
 
@@ -32,7 +32,7 @@ def test_a_naive_instant_is_refused() -> None:
 
 
 @given(INSTANTS)
-def test_every_instant_lies_within_the_bounds_of_its_own_day_only(instant: datetime) -> None:
+def test_an_instant_lies_within_the_bounds_of_its_day_only(instant: datetime) -> None:
     day = business_day(instant)
     start, end = day_bounds(day)
     assert start <= instant < end

@@ -41,7 +41,7 @@ from ledger.testing.webhooks import event, post, sign
 
 pytestmark = pytest.mark.django_db
 
-BOOKS = (
+CHANGEABLE_MODELS = (
     CheckoutAttempt,
     Discrepancy,
     JournalEntry,
@@ -54,25 +54,25 @@ BOOKS = (
 )
 
 
-def books() -> list[Any]:
+def state() -> list[Any]:
     """Return everything that an event may change, by value."""
-    return [sorted(map(str, model._default_manager.values_list())) for model in BOOKS]
+    return [sorted(map(str, model._default_manager.values_list())) for model in CHANGEABLE_MODELS]
 
 
 @pytest.fixture
 def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Return one real event of each type that we handle, of orders that still wait for them."""
-    paid, declined, left, counter, late = (build.order() for _ in range(5))
+    paid, declined, abandoned, at_counter, unpaid = (build.order() for _ in range(5))
     session = build.session_of(paid)
     sandbox.pay(session)
     intent = stripe_client.retrieve_session(session)["payment_intent"]["id"]
     stripe_client.client().v1.refunds.create({"payment_intent": intent, "amount": 300})
     sandbox.pay(build.session_of(declined), card="4000000000000002")
-    stripe_client.expire_session(build.session_of(left))
-    for order in (counter, late):
+    stripe_client.expire_session(build.session_of(abandoned))
+    for order in (at_counter, unpaid):
         sandbox.choose_konbini(build.session_of(order))
-    sandbox.pay_voucher(str(counter.attempts.get().session_id))
-    sandbox.expire_voucher(str(late.attempts.get().session_id))
+    sandbox.pay_voucher(str(at_counter.attempts.get().session_id))
+    sandbox.expire_voucher(str(unpaid.attempts.get().session_id))
     found: dict[str, dict[str, Any]] = {}
     for delivery in sandbox.pending_deliveries():
         body = json.loads(delivery.body)
@@ -94,7 +94,7 @@ def test_a_signed_body_is_stored_or_refused_and_never_partly_applied(
     rng = random.Random(seed)
     body = json.dumps(mutate(rng.choice(bodies), rng)).encode()
     with transaction.atomic():
-        before = books()
+        before = state()
         answer = post(client, body, sign(body, project.STRIPE_WEBHOOK_SECRETS[0]))
         stored = StripeEvent.objects.first()
         if answer.status_code == 500:  # a refund of an unknown payment is requested again for an hour
@@ -104,14 +104,14 @@ def test_a_signed_body_is_stored_or_refused_and_never_partly_applied(
             assert stored.status != StripeEvent.Status.PENDING
         elif answer.status_code == 400:
             assert stored is None
-            assert books() == before
+            assert state() == before
         else:
             assert answer.status_code == 200
             assert stored is not None
             assert answer.json()["ok"] is (stored.status == StripeEvent.Status.DONE)
         if stored is not None and stored.status == StripeEvent.Status.FAILED:
             assert stored.last_error and stored.claimed_until is None
-            assert books() == before
+            assert state() == before
         assert not list(checks.stock.stock_items())
         for order in Order.objects.filter(status=OrderStatus.PAID):
             assert [payment.amount for payment in order.payments.all()] == [order.total]
@@ -147,7 +147,7 @@ def test_the_unchanged_events_are_all_handled(client: Client, bodies: list[dict[
     ],
     ids=lambda body: body[-60:].decode("utf-8", "replace"),
 )
-def test_json_that_not_every_database_keeps_is_refused(client: Client, body: bytes) -> None:
+def test_json_that_some_databases_cannot_store_is_refused(client: Client, body: bytes) -> None:
     answer = post(client, body, sign(body, project.STRIPE_WEBHOOK_SECRETS[0]))
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -195,7 +195,7 @@ def test_an_event_that_cannot_be_handled_is_kept_for_a_later_version_of_the_shop
     on_d1(), reason="D1 cannot be locked; for an unreachable D1 see shop/tests/test_unwritable_storage.py"
 )
 @pytest.mark.django_db(transaction=True)
-def test_while_the_database_is_locked_stripe_is_asked_to_send_again(
+def test_a_locked_database_is_answered_with_500_so_that_stripe_retries(
     client: Client, sandbox: Sandbox, settings: Settings
 ) -> None:
     connection = connections["default"]
@@ -209,14 +209,14 @@ def test_while_the_database_is_locked_stripe_is_asked_to_send_again(
         if connection.vendor == "sqlite"
         else "LOCK TABLE ledger_stripeevent IN EXCLUSIVE MODE"
     )
-    wait = "PRAGMA busy_timeout = 50" if connection.vendor == "sqlite" else "SET lock_timeout = 50"
-    patient = "PRAGMA busy_timeout = 20000" if connection.vendor == "sqlite" else "SET lock_timeout = 0"
+    short_timeout = "PRAGMA busy_timeout = 50" if connection.vendor == "sqlite" else "SET lock_timeout = 50"
+    reset_timeout = "PRAGMA busy_timeout = 20000" if connection.vendor == "sqlite" else "SET lock_timeout = 0"
     try:
         other.set_autocommit(False) if connection.vendor == "postgresql" else other.ensure_connection()
         with other.cursor() as cursor:
             cursor.execute(lock)
         with connection.cursor() as cursor:
-            cursor.execute(wait)
+            cursor.execute(short_timeout)
         answer = post(client, delivery.body, delivery.headers["Stripe-Signature"])
         assert answer.status_code == 500
         assert "send it again" in answer.json()["error"]
@@ -225,7 +225,7 @@ def test_while_the_database_is_locked_stripe_is_asked_to_send_again(
             other.connection.rollback()
         other.close()
         with connection.cursor() as cursor:
-            cursor.execute(patient)
+            cursor.execute(reset_timeout)
     assert not StripeEvent.objects.exists()
     assert post(client, delivery.body, delivery.headers["Stripe-Signature"]).status_code == 200
     order.refresh_from_db()

@@ -22,14 +22,14 @@ from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
 from ledger.testing.konbini import (
     DEADLINE,
-    assert_sound,
+    assert_no_findings,
     attempt_of,
     cancel,
     handle,
     lose_events,
+    order_with_voucher,
     pay,
     shuffled,
-    with_voucher,
 )
 
 DECLINED = "4000000000000002"
@@ -51,7 +51,7 @@ def test_konbini_is_offered_from_120_to_300_000_yen(sandbox: Sandbox, total: int
 
 @pytest.mark.django_db
 def test_a_voucher_lets_the_order_wait_with_its_stock_and_is_mailed_once(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     attempt = attempt_of(order)
     assert (order.status, attempt.status) == (OrderStatus.PENDING, CheckoutAttempt.Status.WAITING)
     assert attempt.voucher_expires_at == DEADLINE
@@ -123,7 +123,7 @@ def kind(delivery: Delivery) -> str:
 
 @pytest.mark.django_db
 def test_no_second_payment_page_opens_while_a_voucher_is_valid(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     for later in (timedelta(minutes=1), timedelta(hours=2)):
         with pytest.raises(checkout.NotPayable):
             checkout.start_payment(order, now=at(MONDAY) + later)
@@ -132,7 +132,7 @@ def test_no_second_payment_page_opens_while_a_voucher_is_valid(sandbox: Sandbox)
 
 @pytest.mark.django_db
 def test_time_alone_releases_nothing(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     for now in (at(MONDAY, 14), at(TUESDAY), DEADLINE, DEADLINE + timedelta(minutes=5)):
         set_clock(sandbox, now)
         assert checkout.expire_due(now=now) == 0
@@ -146,7 +146,7 @@ def test_time_alone_releases_nothing(sandbox: Sandbox) -> None:
 
 @pytest.mark.django_db
 def test_the_order_is_paid_when_its_voucher_is_paid(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     pay(sandbox, order, at(TUESDAY, 9))
     payment = order.payments.get()
     assert order.status == OrderStatus.PAID
@@ -156,12 +156,12 @@ def test_the_order_is_paid_when_its_voucher_is_paid(sandbox: Sandbox) -> None:
     kinds = list(order.mails.order_by("pk").values_list("kind", flat=True))
     assert kinds == [OutgoingMail.Kind.VOUCHER, OutgoingMail.Kind.ORDER_CONFIRMATION]
     build.fetch(sandbox)
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
 def test_the_fee_of_a_konbini_payment_is_taxable(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     pay(sandbox, order, at(TUESDAY, 9))
     build.fetch(sandbox)
     txn_fee = net_balance(FEES_TAXABLE) + net_balance(INPUT_TAX)
@@ -171,7 +171,7 @@ def test_the_fee_of_a_konbini_payment_is_taxable(sandbox: Sandbox) -> None:
 
 @pytest.mark.django_db
 def test_a_payment_reported_after_the_deadline_still_counts(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     pay(sandbox, order, DEADLINE - timedelta(minutes=1), deliver=False)
     set_clock(sandbox, DEADLINE + timedelta(hours=5))
     build.deliver(sandbox)
@@ -182,7 +182,7 @@ def test_a_payment_reported_after_the_deadline_still_counts(sandbox: Sandbox) ->
 
 @pytest.mark.django_db
 def test_a_voucher_that_expires_ends_the_order_and_releases_its_stock_once(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     set_clock(sandbox, DEADLINE + timedelta(hours=1))
     sandbox.expire_due()
     build.deliver(sandbox)
@@ -195,7 +195,7 @@ def test_a_voucher_that_expires_ends_the_order_and_releases_its_stock_once(sandb
     mail = order.mails.get(kind=OutgoingMail.Kind.VOUCHER_LAPSED)
     assert f"/orders/{order.token}/" in mail.text
     assert "もう一度カートに入れ" in mail.text
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -226,7 +226,7 @@ def test_a_declined_card_does_not_end_the_order_even_when_its_event_comes_after_
 def test_a_voucher_whose_expiry_event_is_lost_ends_by_asking_stripe_after_the_grace_period(
     sandbox: Sandbox,
 ) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     now = set_clock(sandbox, DEADLINE + timedelta(minutes=30))
     sandbox.expire_due()
     lose_events(sandbox)
@@ -241,7 +241,7 @@ def test_a_voucher_whose_expiry_event_is_lost_ends_by_asking_stripe_after_the_gr
 
 @pytest.mark.django_db
 def test_a_payment_whose_event_is_lost_is_found_by_asking_stripe(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     pay(sandbox, order, at(TUESDAY), deliver=False)
     lose_events(sandbox)
     checkout.expire_due(now=set_clock(sandbox, DEADLINE + timedelta(hours=2)))
@@ -261,7 +261,7 @@ def test_a_voucher_whose_events_are_lost_is_stored_by_the_job(sandbox: Sandbox) 
 
 @pytest.mark.django_db
 def test_the_job_does_not_ask_stripe_about_a_valid_voucher(sandbox: Sandbox) -> None:
-    with_voucher(sandbox)
+    order_with_voucher(sandbox)
     requests: list[str] = []
     observer = sandbox.observer
     sandbox.observer = lambda request, _response: requests.append(request.target)
@@ -275,7 +275,7 @@ def test_the_job_does_not_ask_stripe_about_a_valid_voucher(sandbox: Sandbox) -> 
 
 @pytest.mark.django_db
 def test_cancelling_releases_the_stock_at_once_and_mails_not_to_pay(sandbox: Sandbox) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     cancel(order, at(MONDAY, 15))
     assert order.status == OrderStatus.CANCELLED
     assert StockItem.objects.get().reserved == 0
@@ -294,7 +294,7 @@ def test_cancelling_releases_the_stock_at_once_and_mails_not_to_pay(sandbox: San
 @pytest.mark.django_db
 @pytest.mark.parametrize("delivered", [True, False], ids=["events delivered", "events lost"])
 def test_a_payment_after_the_cancellation_is_refunded(sandbox: Sandbox, delivered: bool) -> None:
-    order = with_voucher(sandbox)
+    order = order_with_voucher(sandbox)
     cancel(order, at(MONDAY, 15))
     pay(sandbox, order, at(TUESDAY), deliver=delivered)
     now = set_clock(sandbox, DEADLINE + timedelta(hours=2))
@@ -307,12 +307,12 @@ def test_a_payment_after_the_cancellation_is_refunded(sandbox: Sandbox, delivere
     noted = Discrepancy.objects.get()
     assert (noted.kind, noted.amount) == (Discrepancy.Kind.PAID_AFTER_CANCELLATION, order.total)
     build.fetch(sandbox)
-    assert_sound()
+    assert_no_findings()
     refunds.send_requested(now=now + timedelta(minutes=5))
     refund = order.refunds.get()
     assert (refund.status, refund.amount) == (Refund.Status.REQUIRES_ACTION, order.total)
     assert (net_balance(PREPAYMENTS), -net_balance(REFUNDS_PAYABLE)) == (0, order.total)
-    assert_sound()
+    assert_no_findings()
     sandbox.claim_refund(str(refund.stripe_id))
     now = set_clock(sandbox, now + timedelta(days=2))
     sandbox.expire_due()
@@ -321,7 +321,7 @@ def test_a_payment_after_the_cancellation_is_refunded(sandbox: Sandbox, delivere
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
     assert net_balance(REFUNDS_PAYABLE) == 0
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db

@@ -30,13 +30,13 @@ from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, set_clock
 from ledger.testing.konbini import (
     DEADLINE,
-    assert_sound,
+    assert_no_findings,
     cancel,
     handle,
     lose_events,
+    order_with_voucher,
     pay,
     shuffled,
-    with_voucher,
 )
 
 WAITS, FAILED = Refund.Status.REQUIRES_ACTION, Refund.Status.FAILED
@@ -44,7 +44,7 @@ WAITS, FAILED = Refund.Status.REQUIRES_ACTION, Refund.Status.FAILED
 
 def paid(sandbox: Sandbox, *, shipped: bool = False, placed: Order | None = None) -> Order:
     """Return an order of Monday whose voucher was paid on Tuesday; `shipped` on Tuesday too."""
-    order = with_voucher(sandbox, placed=placed)
+    order = order_with_voucher(sandbox, placed=placed)
     pay(sandbox, order, at(TUESDAY, 9))
     build.fetch(sandbox)
     if shipped:
@@ -85,7 +85,7 @@ def test_a_refund_waits_for_the_bank_account_and_is_owed_until_its_money_moves(s
     entry = JournalEntry.objects.get(source_type="refund", purpose="waiting")
     assert lines_of(entry) == {PREPAYMENTS: 1_500, REFUNDS_PAYABLE: -1_500}
     assert net_balance(STRIPE_BALANCE) == before
-    assert_sound()
+    assert_no_findings()
     mail = order.mails.get(kind=OutgoingMail.Kind.REFUND_WAITS)
     assert order.email in mail.text
     assert "振込先口座" in mail.text
@@ -98,7 +98,7 @@ def test_a_refund_waits_for_the_bank_account_and_is_owed_until_its_money_moves(s
     assert lines_of(entry) == {REFUNDS_PAYABLE: 1_500, STRIPE_BALANCE: -1_500}
     assert owed() == 0
     assert "ご指定の銀行口座" in order.mails.get(kind=OutgoingMail.Kind.REFUNDED).text
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -116,7 +116,7 @@ def test_after_shipment_a_waiting_refund_reverses_the_sale_and_its_tax(
         OUTPUT_TAX_ACCOUNTS[8]: 76,
         REFUNDS_PAYABLE: -12_130,
     }
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -129,16 +129,16 @@ def test_a_refund_without_a_bank_account_stays_owed_and_is_refunded_again(sandbo
     assert owed() == 3_000
     noted = Discrepancy.objects.get()
     assert (noted.kind, noted.amount) == (Discrepancy.Kind.REFUND_FAILED, 3_000)
-    assert_sound()
+    assert_no_findings()
     second = build.refund(order, 3_000, now=now)
     assert second.status == WAITS
     assert owed() == 3_000
-    assert_sound()
+    assert_no_findings()
     sandbox.claim_refund(str(second.stripe_id))
     later(sandbox)
     assert state(second) == Refund.Status.SUCCEEDED
     assert owed() == 0
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -150,7 +150,7 @@ def test_a_refund_fails_after_45_days_without_a_bank_account(sandbox: Sandbox) -
     later(sandbox, days=2)
     assert state(refund) == FAILED
     assert owed() == 1_000
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -162,7 +162,7 @@ def test_a_refund_cancelled_at_stripe_before_its_money_moved_is_owed(sandbox: Sa
     assert state(refund) == Refund.Status.CANCELED
     assert owed() == 1_000
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_FAILED
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -180,7 +180,7 @@ def test_a_refund_that_the_bank_returns_can_be_requested_again(sandbox: Sandbox)
     assert state(refund) == Refund.Status.SUCCEEDED
     assert owed() == 0
     assert order.mails.filter(kind=OutgoingMail.Kind.REFUND_WAITS).count() == 1
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -194,7 +194,7 @@ def test_the_balance_may_move_when_the_refund_begins_and_back_when_it_fails(
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     build.fetch(sandbox)
     assert (state(refund), owed(), net_balance(STRIPE_BALANCE)) == (WAITS, 0, before - 1_000)
-    assert_sound()
+    assert_no_findings()
     if end == "unanswered":
         sandbox.ignore_refund(str(refund.stripe_id))
     elif end == "cancelled":
@@ -209,7 +209,7 @@ def test_the_balance_may_move_when_the_refund_begins_and_back_when_it_fails(
     assert owed() == (1_000 if came_back else 0)
     assert net_balance(STRIPE_BALANCE) == (before if came_back else before - 1_000)
     assert net_balance(SUSPENSE) == 0
-    assert_sound()
+    assert_no_findings()
     for day in (MONDAY, TUESDAY):
         daily_close.close_day(day, now=build.now_of(sandbox))
     noted = list(Discrepancy.objects.values_list("kind", flat=True))
@@ -224,7 +224,7 @@ def test_the_refund_of_a_cancelled_order_waits_for_the_bank_account(sandbox: San
     assert order.refunds.get().status == WAITS
     assert "振込先口座" in order.mails.get(kind=OutgoingMail.Kind.CANCELLED).text
     assert owed() == order.total
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -261,7 +261,7 @@ def test_a_refund_that_exists_at_stripe_is_found_when_its_request_has_changed_si
     assert (again.pk, again.status) == (refund.pk, WAITS)
     assert not Discrepancy.objects.exists()
     assert owed() == 1_000
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
@@ -291,12 +291,12 @@ def test_a_refund_from_stripes_dashboard_waits_as_ours_do(sandbox: Sandbox) -> N
     refund = order.refunds.get()
     assert (refund.status, refund.actor) == (WAITS, "Stripe")
     assert owed() == 700
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db
 def test_days_with_vouchers_and_waiting_refunds_close_without_differences(sandbox: Sandbox) -> None:
-    waiting = with_voucher(sandbox)
+    waiting = order_with_voucher(sandbox)
     order = paid(sandbox, shipped=True)
     refund = build.refund(order, 2_000, now=set_clock(sandbox, at(TUESDAY, 18)))
     build.deliver(sandbox)
@@ -317,7 +317,7 @@ def test_days_with_vouchers_and_waiting_refunds_close_without_differences(sandbo
         now = set_clock(sandbox, night_after(day))
         assert daily_close.close_day(day, now=now).differences == 0
     assert owed() == 0
-    assert_sound()
+    assert_no_findings()
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The hooks of crash tests: they report every step, and an error at a step leaves a killed process's state."""
+"""The hooks of crash tests: they report each step, and an error there leaves a killed process's state."""
 
 import pytest
 from django.core import mail as outbox

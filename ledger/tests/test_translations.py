@@ -1,4 +1,4 @@
-"""Every text of the ledger is translated, in the catalogue, and carries its values."""
+"""Every text of the ledger is in the catalogue, translated, with the same placeholders."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ CALL = re.compile(rf"\b(?:_|gettext|gettext_lazy|ngettext)\(\s*u?({LITERAL}(?:\s
 
 
 def texts() -> set[str]:
-    """Collect the texts of the code and of the templates, as makemessages would."""
+    """Return the texts of the code and of the templates, as makemessages finds them."""
     code = [
         path
         for path in LEDGER.rglob("*.py")
@@ -37,20 +37,20 @@ def test_every_text_of_the_ledger_is_in_the_catalogue() -> None:
     assert collected - known == set()
 
 
-def test_nothing_is_untranslated_or_unsure() -> None:
+def test_no_entry_is_untranslated_or_fuzzy() -> None:
     catalogue = polib.pofile(str(CATALOGUE))
     assert not catalogue.untranslated_entries()
     assert not catalogue.fuzzy_entries()
 
 
-def test_translations_carry_the_same_values_as_their_texts() -> None:
+def test_translations_have_the_placeholders_of_their_texts() -> None:
     for entry in polib.pofile(str(CATALOGUE)):
         text = entry.msgstr_plural[0] if entry.msgid_plural else entry.msgstr
         values = sorted(re.findall(r"%\(\w+\)[sd]|%%", entry.msgid_plural or entry.msgid))
         assert sorted(re.findall(r"%\(\w+\)[sd]|%%", text)) == values, entry.msgid
 
 
-def test_templates_say_nothing_in_japanese_that_is_not_a_translation() -> None:
+def test_mail_templates_contain_no_untranslatable_japanese() -> None:
     for path in sorted(Path(settings.BASE_DIR / "templates" / "ledger" / "mail").iterdir()):
         bare = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<style>.*?</style>|<[^>]*>", " ", path.read_text(), flags=re.S)
         found = set(re.findall(r"[ぁ-んァ-ヶ一-龠]+", bare))

@@ -136,7 +136,7 @@ def test_a_length_that_is_no_number_is_refused(client: Client) -> None:
     assert answer.status_code == 400
 
 
-def test_events_that_never_succeed_leave_room_for_later_ones(sandbox: Sandbox, settings: Settings) -> None:
+def test_failing_events_do_not_block_later_ones(sandbox: Sandbox, settings: Settings) -> None:
     now = timezone.now()
     for number in range(3):
         body = event(id=f"evt_{number}", type="refund.created", data={"object": {}})
@@ -177,9 +177,7 @@ def test_a_live_claim_is_answered_409_and_the_event_is_handled_later(
     assert Order.objects.get().status == OrderStatus.PAID
 
 
-def test_an_event_that_failed_once_is_not_lost_at_the_retry(
-    client: Client, succeeded: bytes, settings: Settings
-) -> None:
+def test_a_failed_event_is_handled_by_a_retry(client: Client, succeeded: bytes, settings: Settings) -> None:
     order = Order.objects.get()
     broken = json.loads(succeeded)
     amount = broken["data"]["object"].pop("amount_received")
@@ -201,7 +199,7 @@ def test_an_event_that_failed_once_is_not_lost_at_the_retry(
     assert (event.status, event.attempts, event.last_error) == (StripeEvent.Status.DONE, 2, "")
 
 
-def test_one_failing_event_does_not_hold_up_the_others(sandbox: Sandbox, settings: Settings) -> None:
+def test_a_failing_event_does_not_delay_the_others(sandbox: Sandbox, settings: Settings) -> None:
     first, second = build.order(), build.order()
     for order in (first, second):
         sandbox.pay(build.session_of(order))
@@ -250,7 +248,7 @@ def test_four_simultaneous_deliveries_of_an_event_are_handled_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_events_of_a_payment_at_once_pay_the_order_once(sandbox: Sandbox) -> None:
+def test_concurrent_events_of_a_payment_pay_the_order_once(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     deliveries = sandbox.pending_deliveries()

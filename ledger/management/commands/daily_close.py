@@ -48,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("--date", type=parse_day, help="the day to close")
         parser.add_argument("--from", type=parse_day, dest="first", help="the first of several days")
         parser.add_argument("--to", type=parse_day, dest="last", help="the last of several days")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be, write nothing at all")
+        parser.add_argument("--dry-run", action="store_true", help="print the result, but write nothing")
         parser.add_argument("--json", action="store_true", help="print the reports as JSON on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             for result in daily_close.close_days(days, now=now, dry_run=options["dry_run"]):
                 results.append(result)
                 counter = f"[{len(results)}/{len(days)}] " if len(days) > 1 else ""
-                self._write(counter + self._sentence(result), options)
+                self._write(counter + self._describe(result), options)
                 for row in result.report.get("discrepancies", []):
                     self._write(
                         f"    {row['kind']} {row['object']} ¥{row['amount']:,} {row['detail']}", options
@@ -103,7 +103,7 @@ class Command(BaseCommand):
         closed = journal.last_closed_day()
         return [until] if closed is not None and closed >= until else daily_close.open_days(until)
 
-    def _sentence(self, result: CloseResult) -> str:
+    def _describe(self, result: CloseResult) -> str:
         differences = f"{result.differences} differences" if result.differences else "no differences"
         if result.state == daily_close.ALREADY_CLOSED:
             return (

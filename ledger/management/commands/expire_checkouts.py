@@ -9,7 +9,7 @@ from ledger.sales import checkout
 
 
 class Command(BaseCommand):
-    """Ask Stripe about every payment page whose time is over, and end the unpaid orders."""
+    """Expire due payment pages at Stripe, and cancel their unpaid orders."""
 
     help = "Close the payment pages whose time is over; end their orders and release the stock."
 

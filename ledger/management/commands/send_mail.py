@@ -10,7 +10,7 @@ from ledger.sales import mail
 
 
 class Command(BaseCommand):
-    """Send what is queued and due."""
+    """Send the queued mails that are due."""
 
     help = "Send the mails that are due."
 

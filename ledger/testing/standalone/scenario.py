@@ -20,7 +20,7 @@ from ledger.testing.closing import MONDAY, at, night_after, set_clock  # noqa: E
 
 
 def main() -> None:
-    """Order, pay, ship, refund and close the day, then look at the admin."""
+    """Order, pay, ship, refund and close the day, then open pages of the admin."""
     call_command("migrate", interactive=False, verbosity=0)
     sandbox = adapter.sandbox()
     requests: list[Request] = []
