@@ -31,7 +31,7 @@ from ledger.stripe import schema, strict_json, timestamps
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_000_000  # Stripe's events have a few thousand
-SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry anew
+SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry again
 EVENT_LEASE = timedelta(minutes=5)
 EVENT_BATCH_SIZE = 500  # events that one run of the job takes up
 STRIPE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")  # ids, types and versions of Stripe
