@@ -25,8 +25,8 @@ pytest.register_assert_rewrite("kikaku.d1.testing", "ledger.testing", "shop.test
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     """Mark the database as a test database and lay its chart of accounts anew.
 
-    The append-only triggers step aside only while `ledger_test_database` holds a row, so that Django can flush
-    between transactional tests; a flush also empties the chart, which every entry needs. Django sends
+    The append-only triggers allow a DELETE only while `ledger_test_database` holds a row, so that Django can
+    flush between transactional tests; a flush also empties the chart, which every entry needs. Django sends
     `post_migrate` after the migrations and after each flush.
     """
     if sender.label != "ledger":
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark what touches the database, and keep together on one processor what shares a fixture.
 
-    On D1 each test commits, as the shop does: a block there costs the square of its length, and a test is long.
+    On D1 each test commits, as the shop does: a block there costs the square of its length.
     Tests marked nightly are left out unless `KIKAKU_NIGHTLY` is set.
     """
     for item in items:
@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _scope_of_shared_fixtures(item: pytest.Item) -> str:
-    """Return the widest module or package whose fixtures a test shares with its neighbours; "" if there is none."""
+    """Return the widest module or package whose fixtures a test shares with others; "" for none."""
     known = getattr(item, "_fixtureinfo", None)
     if not isinstance(item, pytest.Function) or known is None:
         return ""
@@ -127,8 +127,8 @@ def own_disk(settings: Settings, tmp_path: Path) -> None:
 def no_active_language() -> None:
     """Let no test run in the language or time zone that an earlier one left active in this thread.
 
-    A request leaves its language active. On a server the next request sets its own; a test that makes none would
-    depend on the order of the tests.
+    A request leaves its language active. On a server the next request sets its own; a test that makes none
+    would depend on the order of the tests.
     """
     translation.deactivate()
     timezone.deactivate()
@@ -136,7 +136,7 @@ def no_active_language() -> None:
 
 @pytest.fixture(autouse=True)
 def full_rate_limits() -> None:
-    """Let each test begin with full rate limits: the rows go with its database, the memory of the process here."""
+    """Let each test begin with full rate limits; their rows go with the test's database."""
     from ops import limits
 
     limits.clear_memory()
@@ -146,8 +146,8 @@ def full_rate_limits() -> None:
 def sandbox(own_disk: None) -> Iterator["Sandbox"]:
     """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet.
 
-    Every request and answer is judged by Stripe's OpenAPI document where it is at hand (`kikaku/sandbox/tests`
-    and `ledger/tests/test_stripe_client.py` insist on it).
+    Every request and answer is validated against Stripe's OpenAPI document where it is at hand
+    (`kikaku/sandbox/tests` and `ledger/tests/test_stripe_client.py` require it).
     """
     from kikaku.sandbox import adapter
     from kikaku.sandbox.openapi import SPEC_PATH, ContractViolation, contract
@@ -155,13 +155,13 @@ def sandbox(own_disk: None) -> Iterator["Sandbox"]:
     sandbox = adapter.sandbox()
     violations: list[str] = []
 
-    def judge(request: "Request", response: "Response") -> None:
+    def validate(request: "Request", response: "Response") -> None:
         try:
             contract().observe(request, response)
-        except ContractViolation as violation:  # our code may catch exceptions: it is told at the end
+        except ContractViolation as violation:  # our code may catch exceptions: reported at the end
             violations.append(str(violation))
 
     if SPEC_PATH.exists():
-        sandbox.observer = judge
+        sandbox.observer = validate
     yield sandbox
     assert not violations, "\n".join(violations)

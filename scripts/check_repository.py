@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Check what no other tool checks: requirements in step, complete translations' syntax, nothing machine-specific.
+"""Check what no other tool checks: requirements are in step, nothing belongs to one machine.
 
-1. requirements*.txt pin every package of requirements*.in, with hashes, and both files agree on every version.
+1. requirements*.txt pin every package of requirements*.in, with hashes, and agree on every version.
 2. No package index is named in them, and no file of the repository carries a path of somebody's machine.
 3. The workflows run every step of .ci/run.
 """
@@ -49,7 +49,8 @@ def problems() -> list[str]:
             for package in sorted(wanted(source) - set(compiled))
         ]
     found += [
-        f"{package}: {sorted(run[package])} in requirements.txt, {sorted(dev[package])} in requirements-dev.txt"
+        f"{package}: {sorted(run[package])} in requirements.txt, "
+        f"{sorted(dev[package])} in requirements-dev.txt"
         for package in sorted(set(run) & set(dev))
         if run[package] != dev[package]
     ]

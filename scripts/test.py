@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Run the tests: `make test`, `make test DB=postgres` or `DB=d1`, `make test ARGS="ledger -x"`, `COVERAGE=1 make test`.
+"""Run the tests: `make test`, `make test DB=postgres` or `DB=d1`, `make test ARGS="ledger -x"`.
 
 The tests share all processors and run in a random order; the seed is printed first, and
-`ARGS="-p randomly_seed=…"`, or `--randomly-seed=…`, repeats it. PostgreSQL and D1 run what touches the database,
+`ARGS="--randomly-seed=…"` repeats it. PostgreSQL and D1 run what touches the database,
 unless ARGS say something else.
 """
 
@@ -20,7 +20,7 @@ from postgres import NoPostgres, temporary_server
 ROOT = Path(__file__).resolve().parent.parent
 MAX_PROCESSES = 16
 SERIAL = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s", "--capture=no", "no:xdist")
-# what is worth running on each engine: browsers need no PostgreSQL, and a shop that runs on D1 has been seen once
+# what is worth running on each engine: the browser's pages are the same on PostgreSQL
 WORTHWHILE = {"sqlite": [], "postgres": ["-m", "database and not browser"], "d1": ["-m", "database"]}
 
 
@@ -31,7 +31,7 @@ def database(engine: str) -> Iterator[dict[str, str]]:
         with temporary_server() as url:
             yield {"DATABASE_URL": url}
     elif engine == "d1":
-        # D1's databases are bindings, declared beforehand: a test database for each process that pytest may start
+        # D1's databases are bindings, declared beforehand: one for each process that pytest may start
         names = ["test_kikaku", *(f"test_kikaku_gw{number}" for number in range(MAX_PROCESSES))]
         with temporary_engine(["kikaku", *names]) as running:
             yield running.environment("kikaku")
@@ -40,7 +40,7 @@ def database(engine: str) -> Iterator[dict[str, str]]:
 
 
 def processes(arguments: Sequence[str]) -> list[str]:
-    """Return the options that share the tests among the processors; none for a single file or by ARGS' own choice."""
+    """Return the options that share the tests among the processors; none for one file or when ARGS decide."""
     count = min(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         MAX_PROCESSES,

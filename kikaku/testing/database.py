@@ -30,7 +30,7 @@ def database_environment() -> dict[str, str]:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """Undo what the block writes. Code that forbids a transaction runs in it, as in a test case's own block."""
+    """Undo what the block writes. Code that forbids a transaction may run in it, as in a test."""
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]
     with block:

@@ -1,8 +1,8 @@
 """Undo what a test committed: empty only the tables that hold rows.
 
-Django's flush empties every table after each test that commits, and writes content types, permissions and the chart
-of accounts anew. That takes up to a second; one question for the tables that hold rows, and one DELETE for each of
-them, take milliseconds.
+Django's flush empties every table after each test that commits, and writes content types, permissions and the
+chart of accounts anew. That takes up to a second; one query for the tables that hold rows, and one DELETE for
+each of them, take milliseconds.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """The documents are true where a machine can check them: their commands run, their links and paths exist.
 
-A command of `manage.py` is run as it is written, against a shop that `make run` has started. A command that takes
-minutes or needs something else names the place that runs it.
+A command of `manage.py` is run as it is written, against a shop that `make run` has started. A command that
+takes minutes or needs something else names the place that runs it.
 """
 
 import re

@@ -20,7 +20,7 @@ CONFLICT_STATES = (
 
 
 def engine_name() -> str:
-    """Return the engine of the default database: `d1` (whose `vendor` is SQLite's), `sqlite`, `postgresql`."""
+    """Return the default database's engine: `d1` (whose `vendor` is SQLite's), `sqlite` or `postgresql`."""
     return "d1" if connection.settings_dict["ENGINE"] == ENGINE else connection.vendor
 
 
