@@ -2,7 +2,7 @@
 """Check what no other tool checks: requirements are in step, nothing belongs to one machine.
 
 1. requirements*.txt pin every package of requirements*.in, with hashes, and agree on every version.
-2. No package index is named in them, and no file of the repository carries a path of somebody's machine.
+2. No package index is named in them, and no file of the repository names a path of one machine.
 3. The workflows run every step of .ci/run.
 """
 

@@ -134,7 +134,7 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether all outcomes are as expected."""
+        """Return whether all outcomes are as expected."""
         return not any(self.outcomes[bad] for bad in BAD)
 
     def add(self, outcome: str, test: str, reason: str) -> None:

@@ -72,7 +72,7 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
     try:
         return _store(payload, now=now)
     except (DataError, IntegrityError) as error:  # text that a database cannot keep, such as U+0000
-        raise Rejected("The body holds characters that can not be stored.") from error
+        raise Rejected("The body holds characters that cannot be stored.") from error
 
 
 def _verify_signature(body: bytes, signature: str) -> None:

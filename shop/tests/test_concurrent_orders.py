@@ -34,11 +34,11 @@ def test_of_forty_simultaneous_orders_ten_get_the_ten_pieces(settings: Settings)
         answer = client.post("/checkout/place/", fields)
         if answer.status_code == 303:
             return "sold" if "/c/pay/cs_test_" in answer["Location"] else answer["Location"]
-        told = answer.content.decode()
-        assert "売り切れ" in told or "在庫" in told
-        return f"told with {answer.status_code}"
+        page = answer.content.decode()
+        assert "売り切れ" in page or "在庫" in page
+        return f"refused with {answer.status_code}"
 
-    assert Counter(run_concurrently(40, buy)) == {"sold": 10, "told with 409": 30}
+    assert Counter(run_concurrently(40, buy)) == {"sold": 10, "refused with 409": 30}
     item = StockItem.objects.get()
     assert (item.on_hand, item.reserved) == (10, 10)
     assert Order.objects.count() == 10
