@@ -107,7 +107,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 @pytest.fixture(autouse=True)
 def own_disk(settings: Settings, tmp_path: Path) -> None:
-    """Give each test its own media, evidence and Stripe state; static files go by their plain names."""
+    """Set up media, evidence and Stripe state of its own for each test, and static files by plain names."""
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.EVIDENCE_ROOT = tmp_path / "evidence"
     settings.SANDBOX_STATE = tmp_path / "stripe.sqlite3"

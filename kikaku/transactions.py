@@ -2,13 +2,14 @@
 
 - `@unit_of_work`: the function is one transaction. This is how product code opens one.
 - `require_transaction()`: the first line of a function that belongs to its caller's transaction.
-- `forbid_transaction()`: the first line of what waits for the network.
+- `forbid_transaction()`: the first line of a function that calls the network.
 
 A part that may fail alone is a savepoint, `with transaction.atomic()`, inside one of these.
 
-PostgreSQL makes a writer wait for the row that another has locked. Cloudflare D1 has nothing to wait with:
-there every read of a unit of work is guarded until the commit, and the one that comes second runs again. The
-names below are all that the project takes from `kikaku.d1`; on other engines they cost nothing.
+PostgreSQL makes a writer wait for the row that another has locked. Cloudflare D1 has no locks: at the commit
+it checks that everything the unit of work read is unchanged; if not, nothing is applied and the unit runs
+again. Besides its settings, the project uses only the names imported below from `kikaku.d1`; on other engines
+they add no queries.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,10 +36,10 @@ R = TypeVar("R")
 
 
 def unit_of_work(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function as one transaction whose reads hold until it commits; repeat it after a conflict.
+    """Run a function as one transaction, isolated from other writers; run it again after a conflict.
 
-    It must do nothing outside the database that may not happen twice. Inside a transaction it becomes a part
-    of that one (a savepoint): isolation and repetition are the outermost's.
+    It may run several times: any effect outside the database must be harmless when repeated. Inside a
+    transaction it is only a savepoint: the outermost unit isolates and repeats.
     """
 
     @retry_on_conflict
@@ -60,15 +61,15 @@ def unit_of_work(function: Callable[P, R]) -> Callable[P, R]:
 def isolated_transaction() -> Iterator[None]:
     """Open the transaction of a unit of work without repeating it.
 
-    For what has to be prepared before it is repeated, such as a form whose files were read (see
-    `kikaku.admin`).
+    For a caller that does its own retries because something must be reset first, such as rewinding uploaded
+    files (`kikaku.admin.resubmission.repeat_on_conflict`).
     """
     with serializable(), transaction.atomic():
         yield
 
 
 def require_transaction() -> None:
-    """Raise `RuntimeError` outside a transaction: the caller commits or rolls back more than the function."""
+    """Raise `RuntimeError` outside a transaction: the caller must commit this with its own writes."""
     if not _in_transaction():
         raise RuntimeError(
             "This function belongs to the transaction of its caller; open one with @unit_of_work."
@@ -82,7 +83,7 @@ def forbid_transaction() -> None:
     """
     blocks = transaction.get_connection().atomic_blocks
     if any(not block._from_testcase for block in blocks):
-        raise RuntimeError("The network must not be waited for inside a transaction; commit first.")
+        raise RuntimeError("Do not call the network inside a transaction; commit first.")
 
 
 def _in_transaction() -> bool:

@@ -1,7 +1,7 @@
 """Scheduled jobs: what each does, how often, and the claim that makes each run happen once.
 
-django-q2's scheduler only fires: with two workers it may fire twice, in an outage not at all. So each run is
-claimed by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job
+django-q2's scheduler only triggers: with two workers possibly twice, during an outage not at all. So each run
+is claimed by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job
 processes whatever is pending, so the next run makes up for a missed one and no runs pile up after an outage.
 """
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than django-q2's timeout, which kills a run: when a lease has expired, its holder is dead.
 RUN_LEASE = timedelta(seconds=int(str(settings.Q_CLUSTER["timeout"])) + 60)
-CLOSE_HOUR_UTC = 16  # 01:00 in Japan: Stripe had an hour to settle the day that ended
+CLOSE_HOUR_UTC = 16  # 01:00 in Japan: an hour for the day's last balance transactions to appear
 MAX_EVENTS_PER_RUN = 200
 RUN_RETENTION = timedelta(days=3)
 CLOSE_RUN_RETENTION = timedelta(days=400)
@@ -87,10 +87,10 @@ def expire_checkouts(now: datetime) -> str:
 
 
 def send_refunds(now: datetime) -> str:
-    """Send refunds that never reached Stripe, and ask it about those that wait for long."""
+    """Send refunds that are not known to have reached Stripe; ask it once a day about those that wait."""
     done = (
-        _count(refunds.send_requested(now=now), "refunds sent again"),
-        _count(refunds.update_waiting(now=now), "waiting refunds moved on"),
+        _count(refunds.send_requested(now=now), "refunds confirmed at Stripe"),
+        _count(refunds.update_waiting(now=now), "waiting refunds updated"),
     )
     return ", ".join(filter(None, done))
 
@@ -103,8 +103,9 @@ def send_mail(now: datetime) -> str:
 def close_days(now: datetime) -> str:
     """Close every open day up to the one that ended before the last 16:00 UTC, in order.
 
-    After an outage that is more than one day. Empty books are not closed. A retry late in the evening, or
-    under a clock that is ahead, closes no later day than its 16:00 UTC stands for.
+    After an outage that is more than one day. Empty books are not closed. A retry between 15:00
+    and 16:00 UTC is already on the next day in Japan; it still closes only up to the day of its own 16:00 UTC
+    run.
     """
     until = days.yesterday(last_close_time(now))
     if not _has_activity(until):
@@ -126,14 +127,14 @@ def _has_activity(until: date) -> bool:
 
 
 def prune(now: datetime) -> str:
-    """Delete job runs after three days, those of the close after 400, and rate limits that are full again."""
+    """Delete job runs after 3 days (of the close after 400), and rate-limit buckets that have refilled."""
     old, _ = JobRun.objects.filter(
         Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job="daily_close")
         | Q(scheduled_for__lt=now - CLOSE_RUN_RETENTION, job="daily_close")
     ).delete()
     full = limits.prune(now=now.timestamp())
     return "; ".join(
-        filter(None, [_count(old, "old job runs forgotten"), _count(full, "rate limits forgotten")])
+        filter(None, [_count(old, "old job runs deleted"), _count(full, "rate-limit buckets deleted")])
     )
 
 
@@ -175,6 +176,7 @@ def install(*, now: datetime) -> None:
                 "next_run": now,
             },
         )
+    # the ten-minute row need not fire at 16:00: this row starts the close on time
     Schedule.objects.update_or_create(
         name="kikaku:16:00 UTC",
         defaults={
@@ -233,7 +235,10 @@ def finish(run: JobRun, *, succeeded: bool, message: str, now: datetime) -> bool
 
 
 def _guard() -> AbstractContextManager[str]:
-    """Return the context manager of `settings.JOB_GUARD`; it yields a reason to wait, or nothing."""
+    """Return the context manager of `settings.JOB_GUARD`.
+
+    Development only: jobs wait while demo data is written. It yields the reason to wait, or "".
+    """
     if not settings.JOB_GUARD:
         return nullcontext("")
     guard: AbstractContextManager[str] = import_string(settings.JOB_GUARD)()

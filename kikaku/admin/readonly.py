@@ -30,6 +30,11 @@ class ReadOnlyAdmin(ModelAdmin):
         context = {"show_history": self.has_change_permission(request), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
+    def is_list_page(self, request: HttpRequest) -> bool:
+        """Return whether a request is for the list of rows, not for one of them."""
+        match, opts = request.resolver_match, self.opts
+        return match is not None and match.url_name == f"{opts.app_label}_{opts.model_name}_changelist"
+
     def confirm(self, request: HttpRequest, *, title: str, question: str, back: str) -> TemplateResponse:
         """Return the confirmation page of an action behind a link: only its posted form acts."""
         context = {"title": title, "question": question, "button": title, "back": back, "opts": self.opts}

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
-from kikaku.sqlite.queue import WriterQueue
+from kikaku.sqlite.queue import QueuePlace
 
 WRITE_VERBS = ("INSERT", "UPDATE", "DELETE", "REPLACE")  # of the ORM outside of a transaction
 DEFAULT_TIMEOUT = 5.0  # seconds that SQLite waits by default in Python's sqlite3
@@ -18,17 +18,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
     Django's type stubs lack the inherited methods with a leading underscore.
     """
 
-    queue: WriterQueue | None = None  # None for a database in memory, which has no other writer
+    queue: QueuePlace | None = None  # None for a database in memory, which has no other writer
     transaction_mode: str | None
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Return a new connection, and create the queue of its file."""
+        """Return a new connection, and create its place in the queue of its file."""
         connection = super().get_new_connection(conn_params)
         file = connection.execute("PRAGMA database_list").fetchone()[2]
         self.queue = None
         if file:
             # half of the timeout for the queue, the rest for SQLite's lock, which others may hold
-            self.queue = WriterQueue(file, timeout=conn_params.get("timeout", DEFAULT_TIMEOUT) / 2)
+            self.queue = QueuePlace(file, timeout=conn_params.get("timeout", DEFAULT_TIMEOUT) / 2)
         return connection
 
     def create_cursor(self, name: Any = None) -> Any:
@@ -74,7 +74,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 class QueueingCursor(base.SQLiteCursorWrapper):
     """A cursor that enters the queue for a write in autocommit; in a transaction it does nothing special."""
 
-    queue: WriterQueue | None = None
+    queue: QueuePlace | None = None
 
     def execute(self, query: str, params: Any = None) -> Any:
         """Run a statement; a write in autocommit waits in the queue."""
@@ -90,11 +90,11 @@ class QueueingCursor(base.SQLiteCursorWrapper):
         with self._turn(queue):
             return super().executemany(query, param_list)
 
-    def _queue_for(self, query: str) -> WriterQueue | None:
+    def _queue_for(self, query: str) -> QueuePlace | None:
         return self.queue if query.startswith(WRITE_VERBS) and not self.connection.in_transaction else None
 
     @contextmanager
-    def _turn(self, queue: WriterQueue) -> Iterator[None]:
+    def _turn(self, queue: QueuePlace) -> Iterator[None]:
         queue.enter()
         try:
             yield

@@ -3,20 +3,22 @@
 SQLite lets a writer that finds the database locked sleep and try again, so the order is random, and a writer
 may wait for seconds. Here each writer takes a ticket and waits for those before it. SQLite's own lock still
 decides who writes: a failure of the queue (a read-only folder, a system without these locks, a removed file)
-costs the order, never data.
+only loses the order, never data.
 
-1. A file beside the database has the number of tickets taken, and the first ticket that is still in use. A
-   lock on its byte 0 protects this header; it is held for microseconds.
-2. Ticket n is in use as long as byte FIRST_TICKET + n is locked. It is a lock of the open file description:
+1. A file beside the database has the number of tickets taken, and the first ticket that has not been skipped
+   (see 5); released tickets before a writer are found by their unlocked bytes. A lock on the file's byte 0
+   protects this header; it is held for microseconds.
+2. Ticket n is in use as long as byte TICKETS_OFFSET + n is locked. It is a lock of the open file description:
    the kernel releases it when the file is closed or the process dies, and two connections of one process
    exclude each other.
-3. A ticket's turn has come when no byte from the first ticket up to it is locked by another holder.
+3. A ticket's turn has come when no byte from the first ticket not skipped up to it is locked by another
+   holder.
 4. A writer that leaves wakes the next one by a datagram socket that is named after the ticket. If that
    message is lost (the sender was killed), the waiting writer notices by itself: it checks several times a
    second.
 5. A writer waits at most `timeout` seconds, then skips the tickets before it: their holder may be suspended.
 
-The kernel's blocking locks would not do: a released lock is free for the next caller before the waiting one
+The kernel's blocking locks are not enough: a released lock is free for the next caller before the waiting one
 is awake, and they have no timeout.
 """
 
@@ -30,9 +32,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-HEADER = struct.Struct("=qq")  # number of tickets taken, first ticket in use
+HEADER = struct.Struct("=qq")  # number of tickets taken, first ticket not skipped
 HEADER_BYTE = 0  # its lock protects the header
-FIRST_TICKET = 64  # the byte of ticket 0
+TICKETS_OFFSET = 64  # file offset of ticket 0's byte
 LOCK = struct.Struct("@hhqqi0q")  # struct flock: type, whence, start, length, pid (0 for this kind of lock)
 POLL_INTERVAL = 0.05  # seconds between two checks of a waiting writer
 HEADER_TIMEOUT = 1.0  # seconds; only a suspended process holds the header that long
@@ -40,7 +42,7 @@ HEADER_TIMEOUT = 1.0  # seconds; only a suspended process holds the header that 
 SUPPORTED = hasattr(fcntl, "F_OFD_SETLK") and hasattr(socket, "AF_UNIX")  # Linux
 
 
-class WriterQueue:
+class QueuePlace:
     """One connection's place in the queue of its database."""
 
     def __init__(self, database: str, *, timeout: float) -> None:
@@ -49,7 +51,7 @@ class WriterQueue:
         self.ticket: int | None = None
         self._file: int | None = None  # the descriptor
         self._socket_prefix = ""  # of names in Linux's abstract namespace, which are no files
-        _queues.add(self)
+        _places.add(self)
 
     def enter(self) -> None:
         """Wait until all earlier writers have left, at most `timeout` seconds; a second call does nothing."""
@@ -72,7 +74,7 @@ class WriterQueue:
         if ticket is None or self._file is None:
             return
         with suppress(OSError):
-            _lock(self._file, fcntl.F_UNLCK, FIRST_TICKET + ticket)
+            _lock(self._file, fcntl.F_UNLCK, TICKETS_OFFSET + ticket)
             taken, _first = _header(self._file)
             if taken > ticket + 1:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
@@ -115,7 +117,7 @@ def _take_ticket(file: int) -> int | None:
         if not is_locked:
             return None
         taken, first = _header(file)
-        _lock(file, fcntl.F_WRLCK, FIRST_TICKET + taken)
+        _lock(file, fcntl.F_WRLCK, TICKETS_OFFSET + taken)
         os.pwrite(file, HEADER.pack(taken + 1, first), 0)
         return taken
 
@@ -125,7 +127,7 @@ def _is_first(file: int, ticket: int) -> bool:
     _taken, first = _header(file)
     if first >= ticket:
         return True
-    request = LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_TICKET + first, ticket - first, 0)
+    request = LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, TICKETS_OFFSET + first, ticket - first, 0)
     conflict = LOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, request))
     return bool(conflict[0] == fcntl.F_UNLCK)
 
@@ -158,7 +160,7 @@ def _locked_header(file: int) -> Iterator[bool]:
 
 
 def _header(file: int) -> tuple[int, int]:
-    """Return (number of tickets taken, first ticket in use); both are 0 in a new file."""
+    """Return (number of tickets taken, first ticket not skipped); both are 0 in a new file."""
     content = os.pread(file, HEADER.size, 0)
     taken, first = HEADER.unpack(content) if len(content) == HEADER.size else (0, 0)
     return taken, first
@@ -169,14 +171,14 @@ def _lock(file: int, kind: int, byte: int) -> None:
     fcntl.fcntl(file, fcntl.F_OFD_SETLK, LOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
 
 
-_queues: "weakref.WeakSet[WriterQueue]" = weakref.WeakSet()
+_places: "weakref.WeakSet[QueuePlace]" = weakref.WeakSet()
 
 
 def _close_inherited() -> None:
     """Close the files that a forked child inherits: a lock lasts as long as any process has its file open."""
-    for queue in _queues:
-        queue.ticket = None  # it belongs to the parent
-        queue.close()
+    for place in _places:
+        place.ticket = None  # it belongs to the parent
+        place.close()
 
 
 os.register_at_fork(after_in_child=_close_inherited)

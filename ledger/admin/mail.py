@@ -53,9 +53,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the mails; in the list without their bodies, which are large."""
         found = super().get_queryset(request)
-        match = request.resolver_match
-        in_list = match is not None and match.url_name == "ledger_outgoingmail_changelist"
-        return found.defer("text", "html") if in_list else found
+        return found.defer("text", "html") if self.is_list_page(request) else found
 
     @display(
         description=gettext_lazy("status"),

@@ -77,9 +77,7 @@ class OrderAdmin(OrderActions):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the orders; in the list with their lines and attempts."""
         found = super().get_queryset(request)
-        match = request.resolver_match
-        in_list = match is not None and match.url_name == "ledger_order_changelist"
-        return found.prefetch_related("lines", "attempts") if in_list else found
+        return found.prefetch_related("lines", "attempts") if self.is_list_page(request) else found
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """Return the columns: the time of payment for orders to be shipped, else of the order."""

@@ -56,10 +56,7 @@ class StripeEventAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the events; in the list without their payloads, which are large."""
         found = super().get_queryset(request)
-        match = request.resolver_match
-        return (
-            found.defer("payload") if match and match.url_name == "ledger_stripeevent_changelist" else found
-        )
+        return found.defer("payload") if self.is_list_page(request) else found
 
     @display(
         description=gettext_lazy("status"),

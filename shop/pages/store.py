@@ -4,10 +4,10 @@ It is a WSGI layer around Django (`settings.WSGI_LAYERS`), since Django's reques
 page. Why a stored page is correct:
 
 - The version (`shop.pages.version`) is read from the database for every request, before anything is rendered.
-  A page is stored under the version that was read and served only while that is current: never older than the
-  last commit.
-- A page is rendered without its visitor: the store sends Django a request of its own (host, path, known
-  parameters, no cookie, no header of the visitor), so nothing that one visitor sends can get into the page of
+  Database triggers change it with every write that a page shows. A page is stored under that version, and is
+  served only while that version is current, so it is never older than the last commit.
+- A page is rendered from a request that the store builds itself (host, path, known parameters, no cookie, no
+  header of the visitor), not from the visitor's, so nothing that one visitor sends can get into the page of
   another.
 - Every other request goes to Django unchanged: other methods, other URLs, unknown hosts, a database that is
   down.
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 LIST_VIEWS = {"product_list", "category"}  # their pages depend on query parameters
 # Search results are not stored: there are too many, and each counts against its visitor's rate limit.
 STORED_VIEWS = LIST_VIEWS | {"home", "product", "page"}
-MAX_PLAIN_BYTES = 32_000_000  # in each process; a page takes about 6,000
+MAX_BYTES_WITHOUT_QUERY = 32_000_000  # in each process; a page takes about 6,000
 # lists with parameters have a cache of their own: a crawler that requests all of them evicts no other page
 MAX_LIST_BYTES = 8_000_000
 PAGE_OVERHEAD = 3_000  # bytes, estimated, of the headers of a page and its entry in the cache
@@ -117,7 +117,7 @@ class PageCache:
 def release_fingerprint() -> bytes:
     """Return a hash of what renders pages: code, templates, assets, translations, settings.
 
-    It keeps the ETags of two releases apart that run at the same time or one after the other.
+    Releases that run side by side or one after the other then have different ETags.
     """
     digest = hashlib.blake2b(settings.SECRET_KEY.encode(), digest_size=32)
     base = Path(settings.BASE_DIR)
@@ -177,8 +177,8 @@ def page_key(environ: "WSGIEnvironment") -> PageKey | None:
     ):
         return None
     view = stored_view(path)
-    known = canonical_query(view, query) if view and query else ""
-    return PageKey(path, known) if view and known is not None else None
+    canonical = canonical_query(view, query) if view and query else ""
+    return PageKey(path, canonical) if view and canonical is not None else None
 
 
 @lru_cache(maxsize=256)
@@ -220,7 +220,7 @@ class PageStore:
     ) -> None:
         self.application = application
         self.clock = clock
-        self.plain_pages = PageCache(MAX_PLAIN_BYTES)
+        self.pages_without_query = PageCache(MAX_BYTES_WITHOUT_QUERY)
         self.list_pages = PageCache(MAX_LIST_BYTES)
         self._release = release_fingerprint()
         self._triggers_intact: bool | None = None  # None: not checked yet
@@ -236,7 +236,7 @@ class PageStore:
             # the tag cannot be guessed: the client has this page, whether it is stored here or not
             start_response("304 Not Modified", shared_headers(tag))
             return []
-        cache = self.list_pages if key.query else self.plain_pages
+        cache = self.list_pages if key.query else self.pages_without_query
         page = cache.get(key)
         if page is None or page.tag != tag:
             status, headers, body = self._render(key, version, environ)
@@ -256,18 +256,19 @@ class PageStore:
                 self._triggers_intact = not broken
                 if broken:
                     logger.error(
-                        "pages are not kept: the database lacks or has altered %s; "
-                        "a migration that ends with shop.pages.version.install puts them back",
+                        "page store is off: triggers missing or altered in the database: %s; "
+                        "add a migration that ends with shop.pages.version.install",
                         ", ".join(broken),
                     )
             if not self._triggers_intact:
                 return None
             return current_version()
-        except (Error, TypeError):
+        except (Error, TypeError):  # TypeError: the version row is missing
             return None
 
     def _tag(self, key: PageKey, version: Version) -> str:
         """Return the ETag of a page: a keyed hash of all that it depends on, so it cannot be guessed."""
+        # pages show an expected delivery, which changes at the cut-off and at midnight
         period = delivery_period(self.clock())
         text = f"{version.token}\n{period}\n{key.path}\n{key.query}".encode()
         return urlsafe_b64encode(hashlib.blake2b(text, digest_size=15, key=self._release).digest()).decode()
@@ -275,7 +276,7 @@ class PageStore:
     def _render(
         self, key: PageKey, version: Version, received: "WSGIEnvironment"
     ) -> tuple[str, Headers, bytes]:
-        """Return status, headers and body of a page that Django renders without its visitor."""
+        """Return status, headers, body of a page, rendered from a request without the visitor's headers."""
         storefront = urlsplit(settings.STOREFRONT_BASE_URL)
         environ: WSGIEnvironment = {
             name: value for name, value in received.items() if not name.startswith(("HTTP_", "CONTENT_"))

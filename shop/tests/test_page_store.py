@@ -123,7 +123,7 @@ def test_other_requests_go_to_django_each_time(shop: Shop) -> None:
     for path in UNSTORED_PATHS:
         assert shop.rendered(path, path, path) == 3, path
     assert shop.rendered("/products/madoka/", "/products/madoka/", method="POST") == 2
-    assert len(shop.store.plain_pages) + len(shop.store.list_pages) == 0
+    assert len(shop.store.pages_without_query) + len(shop.store.list_pages) == 0
 
 
 def test_a_page_is_compressed_if_the_client_accepts_gzip_and_head_gets_its_headers(shop: Shop) -> None:

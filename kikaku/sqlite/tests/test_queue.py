@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kikaku.sqlite.queue import HEADER, SUPPORTED, WriterQueue
+from kikaku.sqlite.queue import HEADER, SUPPORTED, QueuePlace
 from kikaku.testing import engine_missing
 
 FORK = multiprocessing.get_context("fork")
@@ -41,11 +41,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def in_process(database: str, during: Callable[[WriterQueue], None], timeout: float = 20) -> BaseProcess:
+def in_process(database: str, during: Callable[[QueuePlace], None], timeout: float = 20) -> BaseProcess:
     """Start a process that enters, does something, and leaves; return when it has taken its ticket."""
 
     def run() -> None:
-        queue = WriterQueue(database, timeout=timeout)
+        queue = QueuePlace(database, timeout=timeout)
         queue.enter()
         during(queue)
         queue.leave()
@@ -57,13 +57,13 @@ def in_process(database: str, during: Callable[[WriterQueue], None], timeout: fl
     return process
 
 
-def forever(_queue: WriterQueue) -> None:
+def forever(_queue: QueuePlace) -> None:
     time.sleep(60)
 
 
 def entered_within(database: str, *, timeout: float = 20) -> float:
     """Enter and leave the queue, and return the seconds of waiting."""
-    queue = WriterQueue(database, timeout=timeout)
+    queue = QueuePlace(database, timeout=timeout)
     began = time.monotonic()
     queue.enter()
     took = time.monotonic() - began
@@ -74,8 +74,8 @@ def entered_within(database: str, *, timeout: float = 20) -> float:
 def test_threads_and_processes_enter_in_the_order_of_their_arrival(database: str, tmp_path: Path) -> None:
     turns = tmp_path / "turns"
 
-    def record(number: int) -> Callable[[WriterQueue], None]:
-        def during(_queue: WriterQueue) -> None:
+    def record(number: int) -> Callable[[QueuePlace], None]:
+        def during(_queue: QueuePlace) -> None:
             with turns.open("a") as file:
                 file.write(f"{number} ")
 
@@ -83,7 +83,7 @@ def test_threads_and_processes_enter_in_the_order_of_their_arrival(database: str
 
     def thread(number: int) -> threading.Thread:
         def run() -> None:
-            queue = WriterQueue(database, timeout=20)
+            queue = QueuePlace(database, timeout=20)
             queue.enter()
             record(number)(queue)
             queue.close()
@@ -94,7 +94,7 @@ def test_threads_and_processes_enter_in_the_order_of_their_arrival(database: str
         wait_until(lambda: tickets_taken(database) > before)
         return started
 
-    first = WriterQueue(database, timeout=20)
+    first = QueuePlace(database, timeout=20)
     first.enter()
     waiting: list[Any] = []
     for number in range(10):
@@ -107,7 +107,7 @@ def test_threads_and_processes_enter_in_the_order_of_their_arrival(database: str
 
 def test_a_writer_that_returns_immediately_is_behind_one_that_waits(database: str) -> None:
     entered = FORK.Event()
-    eager = WriterQueue(database, timeout=20)
+    eager = QueuePlace(database, timeout=20)
     eager.enter()
     other = in_process(database, lambda _queue: entered.set())
     eager.leave()
@@ -124,7 +124,7 @@ def test_the_next_writer_follows_a_killed_one_immediately(database: str) -> None
 
 
 def test_a_killed_waiting_writer_does_not_block_those_behind_it(database: str) -> None:
-    holder = WriterQueue(database, timeout=20)
+    holder = QueuePlace(database, timeout=20)
     holder.enter()
     waiter = in_process(database, forever)
     entered = FORK.Event()
@@ -140,7 +140,7 @@ def test_a_killed_waiting_writer_does_not_block_those_behind_it(database: str) -
 def test_a_forked_child_of_a_killed_writer_holds_no_ticket(database: str) -> None:
     children = FORK.SimpleQueue()
 
-    def fork(_queue: WriterQueue) -> None:
+    def fork(_queue: QueuePlace) -> None:
         child = os.fork()
         if child == 0:
             time.sleep(60)
@@ -170,7 +170,7 @@ def test_a_suspended_writer_is_skipped_after_the_timeout(database: str) -> None:
 
 
 def test_one_connection_enters_once_and_may_leave_twice(database: str) -> None:
-    queue = WriterQueue(database, timeout=1)
+    queue = QueuePlace(database, timeout=1)
     queue.enter()
     queue.enter()
     assert tickets_taken(database) == 1
@@ -182,7 +182,7 @@ def test_one_connection_enters_once_and_may_leave_twice(database: str) -> None:
 
 def test_without_its_file_there_is_no_queue(database: str) -> None:
     Path(f"{database}-queue").mkdir()
-    queue = WriterQueue(database, timeout=1)
+    queue = QueuePlace(database, timeout=1)
     queue.enter()
     assert queue.ticket is None
     queue.leave()
@@ -192,7 +192,7 @@ def test_without_its_file_there_is_no_queue(database: str) -> None:
     "damage", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"x")]
 )
 def test_a_removed_or_damaged_file_blocks_no_writer(database: str, damage: Callable[[Path], object]) -> None:
-    holder = WriterQueue(database, timeout=20)
+    holder = QueuePlace(database, timeout=20)
     holder.enter()
     damage(Path(f"{database}-queue"))
     holder.leave()
