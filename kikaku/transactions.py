@@ -19,16 +19,16 @@ from typing import ParamSpec, TypeVar
 
 from django.db import transaction
 
-from kikaku.d1 import reserve_ids, retry_on_conflict, serializable, without_probe
+from kikaku.d1 import queued_writes, reserve_ids, retry_on_conflict, serializable
 
 __all__ = [
     "forbid_transaction",
     "isolated_transaction",
+    "queued_writes",
     "require_transaction",
     "reserve_ids",
     "retry_on_conflict",
     "unit_of_work",
-    "without_probe",
 ]
 
 P = ParamSpec("P")

@@ -5,13 +5,13 @@ raised there, and isolation is left to the engine.
 """
 
 from .exceptions import CommitUnknown, TransactionConflict
-from .transactions import reserve_ids, retry_on_conflict, serializable, without_probe
+from .transactions import queued_writes, reserve_ids, retry_on_conflict, serializable
 
 __all__ = [
     "CommitUnknown",
     "TransactionConflict",
+    "queued_writes",
     "reserve_ids",
     "retry_on_conflict",
     "serializable",
-    "without_probe",
 ]

@@ -44,7 +44,7 @@ class SQLCompiler(compiler.SQLCompiler):
 
     @property
     def is_ddl(self) -> bool:
-        """Whether the SQL becomes part of the schema: the clock then stays a function."""
+        """Return whether the SQL becomes part of the schema: the clock then stays a function."""
         return bool(self.connection.is_compiling_schema)
 
     def compile(self, node: Any) -> tuple[str, Any]:

@@ -72,7 +72,7 @@ class Connection:
 
     @property
     def autocommit(self) -> bool:
-        """Whether each statement is its own transaction."""
+        """Return whether each statement is its own transaction."""
         return self.log is None
 
     @autocommit.setter
@@ -146,7 +146,7 @@ class Connection:
     def _read_in_block(self, log: Log, sql: str, query: Statement, columns: int) -> tuple[list[Row], int]:
         """Return (rows, number of rows that D1 read), and guard the rows where the isolation needs it."""
         keys = getattr(sql, "locks", None)
-        needs_guard = keys is not None or self.isolation == "serializable" or log.may_affect(query.sql)
+        needs_guard = keys is not None or self.isolation == "serializable" or log.may_be_read_by(query.sql)
         if keys:
             query = with_lock_versions(query, columns, keys)
             columns += len(keys)

@@ -1,8 +1,9 @@
 """The log of a transaction: what its block wrote, and the guards on what the block has seen.
 
-D1 has one atomic unit, the batch. A block's writes are therefore kept here, dry-run together with each
-further statement (a batch that ends in a probe always aborts, and its error text carries the result), and
-sent once at COMMIT.
+D1's only atomic unit is the batch. So the writes of a block (an `atomic()` transaction) are collected here
+and sent as one batch at COMMIT. Until then each new statement is dry-run: the batch of all writes so far, the
+statement, and a "probe", an INSERT that always fails and whose error text carries the result. A "guard" makes
+a batch fail if what the block has seen has changed.
 """
 
 import secrets
@@ -28,7 +29,10 @@ def _may_read(sql: str, tables: set[str]) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One statement of the block, with the guards on what was reported of it."""
+    """One statement of the block, with guards on the result that Django was given (row count, id, rows).
+
+    Of a read only the guard is kept.
+    """
 
     statements: list[Statement]
     tables: frozenset[str] = frozenset()  # that it writes, lower case
@@ -46,7 +50,7 @@ class WriteResult:
     last_id: int = 0
     rows: list[tuple[Any, ...]] | None = None  # what RETURNING gave
     billed: int = 0  # rows written, as D1 counts them
-    entry: Entry | None = None  # its entry in the block's log, while its id has no guard
+    entry: Entry | None = None  # its log entry, as long as no guard for last_id was added
 
 
 @dataclass(slots=True)
@@ -54,16 +58,19 @@ class Log:
     """What a block did so far, in order."""
 
     entries: list[Entry] = field(default_factory=list)
-    savepoints: list[tuple[str, int]] = field(default_factory=list)  # name, length of the log
-    # reserved, not yet used
+    savepoints: list[tuple[str, int]] = field(default_factory=list)  # name, number of entries when it began
+    # ids reserved by this block, not yet used
     spare_ids: dict[str, deque[int]] = field(default_factory=lambda: defaultdict(deque))
-    reserved_ids: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # all of them
-    reservations: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many, by table
+    # ids reserved by this block, used or not
+    reserved_ids: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # times that ids were reserved, by table
+    reservations: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     written_tables: set[str] = field(default_factory=set)
     changes_schema: bool = False
     defers_references: bool = False  # foreign keys are checked at COMMIT
-    has_queued: bool = False  # the last entries had no dry run: an error may be their own
-    # unique for each block; its row shows whether a COMMIT whose answer was lost was applied
+    # entries since the last dry run were not tried: the next error may be theirs
+    has_queued: bool = False
+    # COMMIT inserts a row with this id: after a lost answer, its presence shows that COMMIT was applied
     commit_id: int = field(default_factory=lambda: secrets.randbits(62))
     _dry_run: list[Statement] | None = None
 
@@ -92,10 +99,10 @@ class Log:
         return any(entry.guarded_query is None for entry in self.entries)
 
     def has_guarded_reads(self) -> bool:
-        """Return whether the block rests on rows that it read."""
+        """Return whether any read of the block is guarded."""
         return any(entry.guarded_query for entry in self.entries)
 
-    def may_affect(self, sql: str) -> bool:
+    def may_be_read_by(self, sql: str) -> bool:
         """Return whether a query may read what the block wrote."""
         return _may_read(sql, self.written_tables)
 
@@ -112,8 +119,8 @@ class Log:
     def roll_back_to(self, name: str) -> None:
         """Drop what was done since a savepoint, which stays. Raises `KeyError` when there is none.
 
-        Reads since then may have decided what follows, so their guards stay, except of reads of what is
-        dropped: those come after the dropped write of a table that they read.
+        Guards of reads since the savepoint stay, because those reads may have decided what follows. A guard
+        is dropped only if its read may have seen a dropped write, one to a table that it reads.
         """
         position = self._position(name)
         length = self.savepoints[position][1]
@@ -122,7 +129,7 @@ class Log:
         dropped_tables: set[str] = set()
         for entry in self.entries[length:]:
             if entry.changes_schema:
-                break
+                break  # later reads may use the dropped schema: drop their guards too
             if entry.guarded_query is None:
                 dropped_tables |= entry.tables
             elif not _may_read(entry.guarded_query, dropped_tables):

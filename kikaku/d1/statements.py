@@ -31,17 +31,17 @@ class Kind:
 
     @property
     def is_read(self) -> bool:
-        """Whether it returns rows and changes nothing."""
+        """Return whether it returns rows and changes nothing."""
         return self.verb in READ_VERBS
 
     @property
     def is_write(self) -> bool:
-        """Whether it changes rows."""
+        """Return whether it changes rows."""
         return self.verb in WRITE_VERBS
 
     @property
     def is_schema_change(self) -> bool:
-        """Whether it changes the schema."""
+        """Return whether it changes the schema."""
         return self.verb in SCHEMA_VERBS
 
 

@@ -1,4 +1,4 @@
-"""What code around `atomic()` uses: retries, isolation, writes without a probe, reserved ids."""
+"""What code around `atomic()` uses: retries, isolation, queued writes, reserved ids."""
 
 import random
 import time
@@ -21,9 +21,9 @@ MIN_WAIT, MAX_WAIT = 0.005, 0.5  # seconds, upper limits of the random waits
 def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with retries: it runs again when another writer was faster.
 
-    There is a short random wait before each. The function must be one transaction: it contains the outermost
-    `atomic()`, and does nothing outside of it that must not happen twice. Called within a block it runs once,
-    because only the whole block can be repeated.
+    There is a short random wait before each retry. The function must be one transaction: it contains the
+    outermost `atomic()`, and does nothing outside of it that must not happen twice. Called within a block it
+    runs once, because only the whole block can be repeated.
 
     Raises:
         TransactionConflict: after `MAX_ATTEMPTS` conflicts.
@@ -75,12 +75,12 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 @contextmanager
-def without_probe(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """Add this context's writes to the block without a round trip each.
+def queued_writes(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Queue this context's writes: they are sent with the block's next statement or its COMMIT.
 
-    They run with the block's next statement or its COMMIT. For writes whose row counts and ids the caller
-    does not need and that cannot fail. An error of theirs surfaces with that later statement. On other
-    engines, and outside of a block, they run at once as ever.
+    So they cost no request each. For writes whose row counts and ids the caller does not need and that cannot
+    fail: an error of theirs surfaces with that later statement. Outside of a block, and on other engines,
+    they run at once.
     """
     connection = connections[using]
     if not _is_d1(connection):
@@ -99,7 +99,7 @@ def reserve_ids(table: str, count: int, using: str = DEFAULT_DB_ALIAS) -> list[i
     """Return ids for rows that raw SQL will insert within a block, where D1 cannot return them afterwards.
 
     None where the database returns them by RETURNING: on other engines, and outside of a block. The table's
-    primary key must be one that the database would choose.
+    primary key must be an integer that the database generates.
     """
     connection = connections[using]
     if not _is_d1(connection):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from kikaku.transactions import require_transaction, without_probe
+from kikaku.transactions import queued_writes, require_transaction
 from ledger.models import Order, OrderEvent
 
 # actors that are no users of the admin
@@ -39,7 +39,7 @@ def build(
 def store(event: OrderEvent) -> None:
     """Store an event once, as part of the caller's transaction."""
     require_transaction()
-    with without_probe():  # the act itself decides whether it happens: nothing is read back here
+    with queued_writes():  # the act itself decides whether it happens: nothing is read back here
         OrderEvent.objects.bulk_create([event], ignore_conflicts=True)
 
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, NotSupportedError, OperationalError, conne
 from django.db.models import F
 from django.test.utils import isolate_apps
 
-from .. import TransactionConflict, retry_on_conflict, serializable, without_probe
+from .. import TransactionConflict, queued_writes, retry_on_conflict, serializable
 from ..base import DatabaseWrapper
 from ..guards import OWN_TABLES
 
@@ -471,11 +471,11 @@ def test_a_block_costs_one_request_per_statement_and_one_to_commit() -> None:
     assert count_round_trips(nothing) == 1
 
 
-def test_a_write_without_probe_costs_no_request_of_its_own() -> None:
+def test_a_queued_write_costs_no_request_of_its_own() -> None:
     def once() -> None:
         with block():
             run("UPDATE account SET n = n + 1 WHERE name = 'a'")
-            with without_probe("d1"):
+            with queued_writes("d1"):
                 run("UPDATE account SET n = n + 7 WHERE name = 'b'")
             seen.append(run("SELECT n FROM account WHERE name = 'b'"))
 
@@ -486,26 +486,26 @@ def test_a_write_without_probe_costs_no_request_of_its_own() -> None:
     assert balances() == [12, 34]
 
 
-def test_an_error_of_a_write_without_probe_ends_the_block_at_its_commit() -> None:
+def test_an_error_of_a_queued_write_ends_the_block_at_its_commit() -> None:
     with pytest.raises(IntegrityError, match="UNIQUE"), block():
         run("UPDATE account SET n = 0 WHERE name = 'a'")
-        with without_probe("d1"):
+        with queued_writes("d1"):
             run("INSERT INTO account (name, n) VALUES ('b', 1)")
     assert balances() == [10, 20]
 
 
-def test_a_write_without_probe_is_dropped_with_its_savepoint() -> None:
+def test_a_queued_write_is_dropped_with_its_savepoint() -> None:
     with block():
         with pytest.raises(ValueError, match="stop"), block():
-            with without_probe("d1"):
+            with queued_writes("d1"):
                 run("UPDATE account SET n = 0 WHERE name = 'b'")
             raise ValueError("stop")
         run("UPDATE account SET n = 11 WHERE name = 'a'")
     assert balances() == [11, 20]
 
 
-def test_outside_of_a_block_a_write_without_probe_runs_at_once() -> None:
-    with without_probe("d1"):
+def test_outside_of_a_block_a_queued_write_runs_at_once() -> None:
+    with queued_writes("d1"):
         run("UPDATE account SET n = 0 WHERE name = 'b'")
     assert balances() == [10, 0]
 
