@@ -1,4 +1,7 @@
-"""Post the changes of Stripe's balance: captures, refunds, failed refunds and unexplained ones."""
+"""Post Stripe's balance transactions to the journal.
+
+These are charges, refunds, returned refunds, and those that we cannot explain.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +20,7 @@ CHARGE_TYPES = frozenset({"charge", "payment"})
 REFUND_TYPES = frozenset({"refund", "payment_refund"})
 REFUND_FAILURE_TYPES = frozenset({"refund_failure", "payment_failure_refund"})
 
-# the conditions in SQL; `is_refund` and `is_refund_failure` are the same for one transaction
+# for queries; `is_refund` and `is_refund_failure` test the same in Python
 IS_CHARGE = Q(type__in=sorted(CHARGE_TYPES))
 IS_REFUND = Q(type__in=sorted(REFUND_TYPES), amount__lte=0)
 IS_REFUND_FAILURE = Q(type__in=sorted(REFUND_FAILURE_TYPES)) | Q(type__in=sorted(REFUND_TYPES), amount__gt=0)
@@ -39,14 +42,14 @@ def is_refund_failure(txn_type: str, amount: int) -> bool:
 
 @dataclass(frozen=True)
 class LocalRows:
-    """Our rows behind some Stripe objects."""
+    """Our payments and refunds, by the ids of their Stripe objects."""
 
     payments: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # charge → order id and number
     refunds: Mapping[str, Refund] = field(default_factory=dict)  # by id of the refund at Stripe
 
 
 def load_local_rows(sources: Collection[str]) -> LocalRows:
-    """Return the payments and refunds behind the sources (ch_…, re_…) of some transactions. Two queries."""
+    """Return our payments and refunds whose Stripe ids (ch_…, re_…) are among the sources. Two queries."""
     return LocalRows(
         payments={
             str(charge): (order_id, number)
@@ -64,16 +67,18 @@ def load_local_rows(sources: Collection[str]) -> LocalRows:
 def post_balance_transactions(
     txns: Sequence[BalanceTransaction], *, now: datetime, rows: LocalRows | None = None
 ) -> None:
-    """Post balance transactions inside the transaction that has just stored them; their keys make that once.
+    """Post balance transactions inside the transaction that has just stored them.
 
-    Unexplained ones are posted too, so that 1150 stays correct, with a `Discrepancy`: a charge or refund
-    without a row of ours against 2130; an unknown type, or an amount other than the refund's, against 9990.
-    One that surfaces after its day was closed is noted for both days. One of ¥0 has no entry.
+    The unique key of the entry prevents a second posting. Unexplained ones are posted too, with a
+    `Discrepancy`, so that account 1150 (our Stripe balance) stays correct. The other side is 2130
+    (prepayments) for a charge or refund without a row of ours, and 9990 (suspense) for an unknown type or a
+    wrong refund amount. One that appears after its day was closed is noted for both days. One with neither
+    amount nor fee has no entry.
     """
     require_transaction()
     rows = load_local_rows({txn.source for txn in txns}) if rows is None else rows
     moved = [txn for txn in txns if txn.amount or txn.fee]
-    parts = refund_parts(
+    parts = refund_parts(  # how each refund divides over tax rates, only where Stripe's amount is ours
         [refund for txn in moved if (refund := _refund_of(txn, rows)) and refund.amount == -txn.amount]
     )
     drafts = [_draft(txn, rows, parts) for txn in moved]
@@ -122,19 +127,20 @@ def _draft(
         id=txn.id, amount=txn.amount, fee=txn.fee, fee_tax=txn.fee_tax, occurred_at=txn.created
     )
     if txn.type in CHARGE_TYPES:
-        paid = rows.payments.get(txn.source)
-        if paid is None:
+        order = rows.payments.get(txn.source)
+        if order is None:
             return posting.capture(change, order_id=None, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 f"charge {txn.source} has no payment of ours",
             )
-        return posting.capture(change, order_id=paid[0], reference=paid[1]), None
+        order_id, number = order
+        return posting.capture(change, order_id=order_id, reference=number), None
     refund = rows.refunds.get(txn.source)
     if is_refund(txn.type, txn.amount):
         if refund is None:
             return posting.unknown_refund(change, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
-                f"refund {txn.source} is none of ours",
+                f"refund {txn.source} is not in our books",
             )
         if refund.amount != -txn.amount:
             return posting.suspense(change, order_id=refund.order_id, reference=refund.order.number), (
@@ -148,14 +154,13 @@ def _draft(
             parts=parts[refund.pk],
         ), None
     if is_refund_failure(txn.type, txn.amount):
-        order = refund.order if refund is not None else None
         problem = None
-        if order is None:
-            problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"refund {txn.source} is none of ours")
+        if refund is None:
+            problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"refund {txn.source} is not in our books")
         return posting.refund_failure(
             change,
-            order_id=order.pk if order else None,
-            reference=order.number if order else txn.source,
+            order_id=refund.order_id if refund else None,
+            reference=refund.order.number if refund else txn.source,
         ), problem
     return posting.suspense(change, order_id=None, reference=f"{txn.type} {txn.source}"), (
         Discrepancy.Kind.UNKNOWN_TYPE,

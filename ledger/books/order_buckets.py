@@ -42,19 +42,19 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
     shipped = _posted_credit(gross.keys(), IS_SHIPMENT_ENTRY)
     reversed_ = _posted_credit(gross.keys(), ~IS_SHIPMENT_ENTRY)
     refunded = {
-        (order_id, rate): (before, after)
-        for order_id, rate, before, after in RefundLine.objects.filter(
+        (order_id, rate): (from_prepaid, from_recognised)
+        for order_id, rate, from_prepaid, from_recognised in RefundLine.objects.filter(
             refund__order__in=gross.keys(), tax_rate__isnull=False
         )
         .values_list("refund__order_id", "tax_rate")
-        .annotate(before=Sum("prepaid"), after=Sum("recognised"))
+        .annotate(from_prepaid=Sum("prepaid"), from_recognised=Sum("recognised"))
         .order_by()
-        .values_list("refund__order_id", "tax_rate", "before", "after")
+        .values_list("refund__order_id", "tax_rate", "from_prepaid", "from_recognised")
     }
     buckets: dict[int, dict[int, TaxBucket]] = {order_id: {} for order_id in gross}
     for order_id, gross_by_rate in gross.items():
         for rate in TAX_RATES:
-            before, after = refunded.get((order_id, rate), (0, 0))
+            from_prepaid, from_recognised = refunded.get((order_id, rate), (0, 0))
             shipping = shipped[order_id, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
             tax = shipped[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
             buckets[order_id][rate] = TaxBucket(
@@ -62,8 +62,8 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
                 gross=gross_by_rate[rate],
                 recognised=shipped[order_id, accounts.SALES_ACCOUNTS[rate]] + shipping + tax,
                 tax=tax,
-                refunded_before=before,
-                refunded_after=after,
+                refunded_prepaid=from_prepaid,
+                refunded_recognised=from_recognised,
                 tax_reversed=-reversed_[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
             )
     return buckets
@@ -76,7 +76,7 @@ def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBuc
         order_id: {
             rate: replace(
                 bucket,
-                refunded_after=-posted[order_id, accounts.RETURNS_ACCOUNTS[rate]]
+                refunded_recognised=-posted[order_id, accounts.RETURNS_ACCOUNTS[rate]]
                 - posted[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
             )
             for rate, bucket in by_rate.items()

@@ -10,7 +10,7 @@ from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, unallocated_money
 from ledger.books.posting import RefundPart
-from ledger.books.tax_buckets import reverse
+from ledger.books.tax_buckets import refund_recognised
 from ledger.models import BalanceTransaction, JournalEntry, Order, Refund, RefundLine
 
 
@@ -108,7 +108,7 @@ def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
             tax = 0
             if line.recognised and line.tax_rate is not None:
                 of_order = buckets[refund.order_id]
-                of_order[line.tax_rate], tax = reverse(of_order[line.tax_rate], line.recognised)
+                of_order[line.tax_rate], tax = refund_recognised(of_order[line.tax_rate], line.recognised)
             parts.append(
                 RefundPart(
                     rate=line.tax_rate,

@@ -18,19 +18,19 @@ class TaxBucket:
     gross: int  # charged
     recognised: int = 0  # moved from prepayments to sales by shipments
     tax: int = 0  # output tax posted by these shipments
-    refunded_before: int = 0  # refunded out of what was prepaid
-    refunded_after: int = 0  # refunded out of what was recognised
+    refunded_prepaid: int = 0  # refunded out of what was prepaid
+    refunded_recognised: int = 0  # refunded out of what was recognised
     tax_reversed: int = 0  # output tax reversed by refunds
 
     @property
     def prepaid_left(self) -> int:
         """What is paid, and neither refunded nor shipped."""
-        return self.gross - self.recognised - self.refunded_before
+        return self.gross - self.recognised - self.refunded_prepaid
 
     @property
     def recognised_left(self) -> int:
         """What is shipped and not refunded."""
-        return self.recognised - self.refunded_after
+        return self.recognised - self.refunded_recognised
 
     @property
     def remaining(self) -> int:
@@ -59,9 +59,9 @@ def recognise(
     """Recognise a shipment's share of a bucket, at most what refunds left of it.
 
     `goods` and `shipping` are the gross shares of this shipment. The last shipment of a rate takes all that
-    is left. The tax is cumulative: ⌊recognised so far × r / (100 + r)⌋ less what was posted, so that all
-    shipments together carry the tax of the whole. The tax of the shipping fee is rounded down by itself; the
-    goods carry the rest.
+    is left. The tax is cumulative: ⌊recognised including this shipment × r / (100 + r)⌋ less what was posted,
+    so that all shipments together carry the tax of the whole. The tax of the shipping fee is rounded down by
+    itself; the goods carry the rest.
     """
     amount = bucket.prepaid_left if is_last else min(goods + shipping, bucket.prepaid_left)
     shipping = min(shipping, amount)
@@ -76,21 +76,22 @@ def recognise(
     return replace(bucket, recognised=bucket.recognised + amount, tax=bucket.tax + tax), sale
 
 
-def reverse(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
-    """Refund `gross` out of what was recognised; return the new bucket and the tax contained in the refund.
+def refund_recognised(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
+    """Refund `gross` out of sales: return the bucket afterwards and the tax in the refund.
 
-    The tax is ⌊refunded after shipment so far × r / (100 + r)⌋ less what was reversed, so that after the last
-    yen it equals the tax that was posted. Raises ValueError beyond what was recognised.
+    For buckets of *posted* refunds; to plan a refund, see `take`. The tax is ⌊refunded out of sales including
+    this refund × r / (100 + r)⌋ less what was reversed, so when everything is refunded, the reversed tax
+    equals the posted tax. Raises ValueError beyond what was recognised.
     """
     if not 0 <= gross <= bucket.recognised_left:
         raise ValueError(
             f"{gross} exceeds the {bucket.recognised_left} that the {bucket.rate}% bucket has recognised."
         )
-    tax = tax_of(bucket.refunded_after + gross, bucket.rate) - bucket.tax_reversed
+    tax = tax_of(bucket.refunded_recognised + gross, bucket.rate) - bucket.tax_reversed
     return (
         replace(
             bucket,
-            refunded_after=bucket.refunded_after + gross,
+            refunded_recognised=bucket.refunded_recognised + gross,
             tax_reversed=bucket.tax_reversed + tax,
         ),
         tax,
@@ -98,21 +99,21 @@ def reverse(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
 
 
 def take(bucket: TaxBucket, *, prepaid: int, recognised: int) -> tuple[TaxBucket, int, int]:
-    """Take a refund's share from a bucket; what one side lacks comes from the other.
+    """Plan a refund: take its share from a bucket; what one side lacks comes from the other.
 
-    Returns the bucket afterwards, and the amounts taken from the prepaid and from the recognised side.
-    Together they are less than asked for only when the bucket is empty.
+    No tax is computed. Returns the bucket afterwards, and the amounts taken from the prepaid and from the
+    recognised side. Together they are less than asked for only when the bucket is empty.
     """
     wanted = prepaid + recognised
-    before = min(prepaid, bucket.prepaid_left)
-    after = min(wanted - before, bucket.recognised_left)
-    before += min(wanted - before - after, bucket.prepaid_left - before)
+    from_prepaid = min(prepaid, bucket.prepaid_left)
+    from_recognised = min(wanted - from_prepaid, bucket.recognised_left)
+    from_prepaid += min(wanted - from_prepaid - from_recognised, bucket.prepaid_left - from_prepaid)
     return (
         replace(
             bucket,
-            refunded_before=bucket.refunded_before + before,
-            refunded_after=bucket.refunded_after + after,
+            refunded_prepaid=bucket.refunded_prepaid + from_prepaid,
+            refunded_recognised=bucket.refunded_recognised + from_recognised,
         ),
-        before,
-        after,
+        from_prepaid,
+        from_recognised,
     )

@@ -1,17 +1,20 @@
-"""The daily close: a business day is recorded, compared with Stripe, proved, stored as evidence, and locked.
+"""The daily close: a business day is recorded, reconciled with Stripe, stored as evidence, and locked.
 
 1. A snapshot is fetched from Stripe: the day's objects, and the balance at the end of the day.
-2. Pending events are processed, and what the snapshot holds is recorded as the jobs record it.
-3. The day is compared with Stripe in both directions, the balance is proved, the books are checked.
+2. Pending events are processed, and the snapshot's objects that are missing in our books are recorded, by
+   the functions that the jobs use.
+3. The day's objects are compared with Stripe in both directions, account 1150 (our Stripe balance) is
+   compared with Stripe's balance ("the proof"), and the books are checked.
 4. The evidence is stored in the next free run folder.
-5. One transaction locks the day and writes differences, balances and file rows. If an entry was posted
-   meanwhile, it is rolled back, and steps 3 to 5 are repeated. A crash before it leaves an unreferenced run
-   folder and nothing else.
+5. One transaction locks the day and writes discrepancies, closing balances and `EvidenceFile` rows. If an
+   entry was posted since step 3, this transaction is rolled back, and steps 3 to 5 are repeated. After a
+   crash before it, what step 2 recorded stays, and an unreferenced run folder may be left.
 
 A dry run is the same code in one transaction that is rolled back, without step 4.
 
-A close posts no entry without a Stripe object or a document behind it. Differences do not keep a day open;
-what makes the proof impossible does.
+A close posts no entry without a Stripe object or a document behind it. A day with differences is closed all
+the same. It stays open when Stripe does not answer, when its balance keeps changing, when the books do not
+balance, when entries keep being posted to it, or when the evidence cannot be stored.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +50,7 @@ from ledger.models import (
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 MAX_ATTEMPTS = 5  # how often a day is prepared again because something was posted to it meanwhile
-DRY_RUN_NUMBER = 0  # of the run folder that a dry run does not write; those of closes begin with 1
+DRY_RUN_NUMBER = 0  # a dry run writes no folder; the run numbers of real closes start at 1
 
 CLOSED = "closed"
 ALREADY_CLOSED = "already closed"
@@ -55,7 +58,7 @@ DRY_RUN = "dry run"
 
 
 class CloseFailed(Exception):
-    """The day could not be closed and stays open; nothing about it was written. The text says why."""
+    """The day could not be closed and stays open. What step 2 recorded stays recorded. The text says why."""
 
 
 class DayRefused(CloseFailed):
@@ -68,7 +71,7 @@ class _EntriesChanged(Exception):
 
 @dataclass(frozen=True)
 class CloseResult:
-    """What became of a day."""
+    """The result of closing a day, or of a dry run."""
 
     day: date
     state: str  # CLOSED, ALREADY_CLOSED or DRY_RUN
@@ -93,9 +96,7 @@ class PreparedDay:
     balances: Mapping[str, AccountBalance]  # at the end of the day, by account
     files: Mapping[str, EvidenceContent]  # by name, the manifest included
     previous_sha256: str  # of the manifest of the day before
-    entries: tuple[
-        int, int
-    ]  # number and last key of the day's entries, to notice one that is posted meanwhile
+    entries_seen: tuple[int, int]  # count and highest key
 
 
 # ── Which days ───────────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +175,9 @@ def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) ->
         if dry_run:
             yield from _close_and_roll_back(list(fetch_snapshots(to_close, now=now)), now=now)
         else:
-            _process_events(now)  # so that Stripe is not asked about what they report
+            _process_events(
+                now
+            )  # first, so that fetch_snapshots need not ask Stripe about objects that these events contain
             for snapshot in fetch_snapshots(to_close, now=now):
                 yield close(snapshot, now=now)
 
@@ -187,12 +190,13 @@ def _close_and_roll_back(snapshots: Sequence[StripeSnapshot], *, now: datetime) 
 
 
 def close(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = False) -> CloseResult:
-    """Record what a snapshot holds, prove its day, store the evidence, and lock the day.
+    """Record what a snapshot holds, compare and check its day, store the evidence, and lock the day.
 
     A dry run stores no evidence; its caller rolls back the transaction. Raises `CloseFailed`.
     """
     _process_events(now)
     backfill(snapshot.answers, now=now)
+    # balance transactions of this day; those of other days that are not in the books yet
     for readings in (snapshot.transactions, snapshot.other_days):
         balance.record_transactions(readings, now=now, ask_stripe=False)
     for _attempt in range(MAX_ATTEMPTS):
@@ -227,7 +231,7 @@ def _process_events(now: datetime) -> None:
 
 @contextmanager
 def _stripe_errors() -> Iterator[None]:
-    """Raise `CloseFailed` with one sentence for each way in which Stripe makes the proof impossible."""
+    """Turn Stripe's errors into `CloseFailed` with a message for staff."""
     try:
         yield
     except StripeUnavailable as error:
@@ -257,12 +261,12 @@ def _already_closed(close: DailyClose) -> CloseResult:
 
 
 def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
-    """Compare, prove, check, and build the files. Changes nothing.
+    """Compare the day and account 1150 with Stripe, check the books, and build the files. Changes nothing.
 
     Raises `CloseFailed` when the books do not balance.
     """
     day = snapshot.day
-    entries = _count_entries(day)
+    entries_seen = _entries_seen(day)
     findings = checks.check_day(day)
     for finding in findings:
         if finding.check.fatal:
@@ -282,7 +286,10 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         )
     differences += [
         Difference(
-            Discrepancy.Kind.INVARIANT, f"{finding.check.english}: {finding.object_id}"[:120], 0, str(finding)
+            Discrepancy.Kind.INVARIANT,
+            f"{finding.check.english_label}: {finding.object_id}"[:120],
+            0,
+            str(finding),
         )
         for finding in findings
     ]
@@ -310,7 +317,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         balances=balances,
         files=files,
         previous_sha256="" if previous is None else previous.manifest_sha256,
-        entries=entries,
+        entries_seen=entries_seen,
     )
 
 
@@ -330,7 +337,7 @@ def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference
     return [*earlier, *new.values()]
 
 
-def _count_entries(day: date) -> tuple[int, int]:
+def _entries_seen(day: date) -> tuple[int, int]:
     counted = JournalEntry.objects.filter(day=day).aggregate(count=Count("pk"), last=Max("pk"))
     return counted["count"], counted["last"] or 0
 
@@ -358,12 +365,12 @@ def _store_evidence(prepared: PreparedDay) -> int:
 
 @unit_of_work
 def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
-    """Write the close in one transaction. After its first row, no entry can be posted to the day.
+    """Write the close in one transaction.
 
-    D1 has no locks. There the count of the day's entries is a guarded read: an entry that is posted
-    meanwhile makes this transaction run again, and the count differs. An entry that is committed later is
-    refused by the trigger, which runs at the commit. The count is compared, too, because keys are drawn
-    before their rows are committed.
+    Once its `DailyClose` row is inserted, no entry can be posted to the day. D1 has no locks. There, if an
+    entry is posted to the day before this transaction commits, the commit fails, the transaction runs again,
+    and the entries differ; one that is committed later is refused by a trigger. Both the count and the last
+    key are compared: a row committed late may have a key lower than the last.
 
     Raises `_EntriesChanged`, and IntegrityError when the day is closed already.
     """
@@ -379,7 +386,7 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
         closed_at=now,
     )
     close.save(force_insert=True)
-    if _count_entries(day) != prepared.entries:
+    if _entries_seen(day) != prepared.entries_seen:
         raise _EntriesChanged
     for difference in prepared.differences:
         note_discrepancy(

@@ -59,7 +59,7 @@ class Check(models.TextChoices):
         return self in (Check.ENTRY_BALANCED, Check.TRIAL_BALANCE)
 
     @property
-    def english(self) -> str:
+    def english_label(self) -> str:
         """Return the name as the evidence spells it, whatever language is active."""
         with override(None):
             return str(self.label)
@@ -67,7 +67,7 @@ class Check(models.TextChoices):
     @classmethod
     def from_english(cls, name: str) -> "Check | None":
         """Return the check that the evidence calls so; None for a name that this version does not know."""
-        return next((check for check in cls if check.english == name), None)
+        return next((check for check in cls if check.english_label == name), None)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ class Finding:
 
     def __str__(self) -> str:
         return (
-            f"{self.check.english}: {self.table} {self.object_id}: "
+            f"{self.check.english_label}: {self.table} {self.object_id}: "
             f"expected {self.expected}, found {self.found}"
         )

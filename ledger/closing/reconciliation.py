@@ -140,7 +140,7 @@ def _refunds(refunds: Sequence[RefundReading]) -> Iterator[Difference]:
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 theirs.id,
                 -theirs.amount,
-                f"refund {theirs.id} is none of ours",
+                f"refund {theirs.id} is not in our books",
             )
         elif ours.amount != theirs.amount:
             yield Difference(

@@ -82,7 +82,7 @@ def build(
             code: _sub_ledger(balances.get(code, AccountBalance()))
             for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
         },
-        "checks": [{"check": check.english, "findings": counts[check]} for check in checks.DAILY],
+        "checks": [{"check": check.english_label, "findings": counts[check]} for check in checks.DAILY],
     }
 
 

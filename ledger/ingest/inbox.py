@@ -1,15 +1,15 @@
-"""The inbox of Stripe's events: receive, claim, handle, process.
+"""Receive Stripe's events, and process them: process = claim + handle.
 
 1. `receive` checks the signature on the raw bytes, with each of the configured secrets; `livemode` must be
-   ours.
+   true in production and false elsewhere.
 2. It stores the event. Its id is the primary key, so a second delivery adds no second event.
 3. `claim` takes a lease of five minutes by a conditional update; another process that meets a live lease
    stops.
 4. `handle` handles the event in one transaction without any network call, and marks it done.
-5. A failure rolls back, is written to the event, and ends the lease: our job tries it again every minute.
-   After a transient error (a locked database, a payment that is not known yet) Stripe is asked to send it
-   again, too. Any other error would be the same at each retry: the event is kept as failed, and Stripe gets
-   200.
+5. If handling fails, the transaction is rolled back, the error is stored with the event, and the lease ends.
+   Our job retries every failed event each minute. After a transient error (a locked database, a payment that
+   is not known yet) the webhook also answers 500, so Stripe retries too; after any other error it answers
+   200, because a retry by Stripe would not help before our code is fixed.
 """
 
 import json
@@ -34,7 +34,7 @@ MAX_BODY_BYTES = 1_000_000  # Stripe's events have a few thousand
 SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry again
 EVENT_LEASE = timedelta(minutes=5)
 EVENT_BATCH_SIZE = 500  # events that one run of the job takes up
-STRIPE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")  # ids, types and versions of Stripe
+STRIPE_TOKEN = re.compile(r"[A-Za-z0-9_.\-]+")  # an id, event type or API version
 
 
 class Rejected(Exception):
@@ -46,7 +46,7 @@ class AlreadyClaimed(Exception):
 
 
 class LeaseLost(Exception):
-    """The lease expired while the event was handled; the process that claimed it next decides."""
+    """The lease expired while the event was handled; the process that claimed it next handles it."""
 
 
 # Errors after which the same bytes may succeed a little later. After any other they would fail again.
@@ -95,16 +95,16 @@ def _verify_signature(body: bytes, signature: str) -> None:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Return the event of a body whose JSON every database can keep. Raises `Rejected`."""
+    """Parse a body as an event; refuse JSON that some of our databases cannot store. Raises `Rejected`."""
     try:
         payload = strict_json.loads(body)
     except strict_json.InvalidJson as error:
         raise Rejected(f"The body {error}.") from None
     correct = (
         isinstance(payload, dict)
-        and _is_name(payload.get("id"), 120)
-        and _is_name(payload.get("type"), 80)
-        and (payload.get("api_version") is None or _is_name(payload["api_version"], 40))
+        and _is_token(payload.get("id"), 120)
+        and _is_token(payload.get("type"), 80)
+        and (payload.get("api_version") is None or _is_token(payload["api_version"], 40))
         and timestamps.is_timestamp(payload.get("created"))
         and isinstance(payload.get("data"), dict)
         and isinstance(payload["data"].get("object"), dict)
@@ -114,8 +114,8 @@ def _parse(body: bytes) -> dict[str, Any]:
     return payload  # type: ignore[no-any-return]  # a dict, as was checked
 
 
-def _is_name(value: Any, max_length: int) -> bool:
-    return isinstance(value, str) and len(value) <= max_length and STRIPE_NAME.fullmatch(value) is not None
+def _is_token(value: Any, max_length: int) -> bool:
+    return isinstance(value, str) and len(value) <= max_length and STRIPE_TOKEN.fullmatch(value) is not None
 
 
 @unit_of_work
@@ -179,7 +179,8 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 @unit_of_work
 def _handle_and_mark_done(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
     if event.type in events.HANDLERS:
-        schema.check(event.payload["data"]["object"], event.type.rpartition(".")[0])
+        name = event.type.rpartition(".")[0]  # "checkout.session.completed" → "checkout.session"
+        schema.check(event.payload["data"]["object"], name)
     events.handle(event, now=now)
     if not ours.update(status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now):
         raise LeaseLost(event.pk)
@@ -201,10 +202,10 @@ def process(event_id: str, *, now: datetime) -> bool:
 
 
 def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
-    """Process events that failed or were left, fewest attempts first; return how many are done.
+    """Process events that failed or were never finished; return how many are done.
 
-    A failure does not hold up the others: it is logged, and the event stays for the next run. Events that
-    never succeed leave room for those that came after them, because they have more attempts.
+    A failure does not hold up the others: it is logged, and the event stays for the next run. Fewest attempts
+    come first, so events that always fail do not block newer ones.
     """
     waiting = list(
         StripeEvent.objects.claimable(now)
@@ -219,6 +220,6 @@ def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
             continue
         except TRANSIENT_ERRORS as error:
             logger.info("Stripe event %s waits: %s", event_id, error)
-        except Exception as error:  # its traceback was logged on arrival
+        except Exception as error:  # the webhook logs the traceback of its own attempt
             logger.error("Stripe event %s failed again: %s: %s", event_id, type(error).__name__, error)
     return done

@@ -1,10 +1,11 @@
 """Checkout: open Stripe's payment page for an order, and close it when its time is over.
 
-An attempt is stored with its own random idempotency key and its `expires_at` before Stripe is called, so that
-a repeated call returns the same session. An order has at most one live attempt: a new one is created only
-after the old one is closed at Stripe, because a customer with two open pages may pay twice. A voucher (a
-payment that the customer makes later, such as at a convenience store) cannot be revoked: its attempt waits
-until Stripe reports that it was paid or has expired.
+An attempt (`CheckoutAttempt`) is our row for one Checkout Session, whose URL is the payment page. It is
+stored with a random idempotency key and its `expires_at` before Stripe is called, so that a repeated call
+returns the same session. An order has at most one live attempt (one whose page may be open): a new one is
+created only after the old one is closed at Stripe, because a customer with two open pages may pay twice. A
+voucher (a payment that the customer makes later, such as at a convenience store) cannot be revoked: its
+attempt waits until Stripe reports that it was paid or has expired.
 """
 
 import logging
@@ -32,10 +33,12 @@ from ledger.stripe.methods import Voucher
 
 logger = logging.getLogger(__name__)
 
-MAX_CONSECUTIVE_TIMEOUTS = 3  # then stop; the next scheduled run continues
+MAX_CONSECUTIVE_FAILURES = 3  # then stop asking Stripe in this run
 MIN_TIME_ON_PAGE = timedelta(minutes=1)  # a page that closes sooner is replaced instead of shown
-VOUCHER_GRACE = timedelta(hours=1)  # after the deadline, until we ask Stripe: its event may have been lost
-UNKNOWN_SESSION_GRACE = timedelta(days=1)  # a wrong API key can be corrected before an unknown session ends
+# how long after a voucher's deadline we ask Stripe, in case the event of its expiry was lost
+VOUCHER_GRACE = timedelta(hours=1)
+# how long an attempt whose session Stripe does not know is kept: time to correct a wrong API key
+UNKNOWN_SESSION_GRACE = timedelta(days=1)
 
 
 class PaymentUnavailable(Exception):
@@ -43,14 +46,18 @@ class PaymentUnavailable(Exception):
 
 
 class NotPayable(Exception):
-    """The order does not wait for a payment: it is paid or cancelled, or its time is over."""
+    """The order cannot be paid.
+
+    It is paid or cancelled, has a completed payment page, its stock is not reserved, or its page was closed
+    during the call.
+    """
 
 
 class Outcome(StrEnum):
-    """State of a Checkout Session after it was closed."""
+    """What `close` found at Stripe."""
 
     EXPIRED = "expired"  # it cannot be paid any more
-    VOUCHER_EXPIRED = "voucher_expired"  # the same, and the order ended with its voucher
+    VOUCHER_EXPIRED = "voucher_expired"  # it cannot be paid any more, and this call cancelled the order
     PAID = "paid"
     WAITING = "waiting"  # a voucher may still be paid
 
@@ -83,12 +90,12 @@ def _start(order: Order, *, now: datetime) -> str:
         try:
             return _open_page(attempt, now=now)
         except StripeRefused as error:
-            _expire_refused(attempt, error, now=now)
+            _expire_after_refusal(attempt, error, now=now)
     attempt = _create_attempt(order, now=now)
     try:
         return _open_page(attempt, now=now)
     except StripeRefused as error:
-        _store_closed_page(attempt, str(error), now=now)
+        _expire_in_transaction(attempt, str(error), now=now)
         raise
 
 
@@ -146,7 +153,7 @@ def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
         OrderEvent.Kind.PAYMENT_STARTED,
         actor=history.CUSTOMER,
         now=now,
-        fact=f"attempt:{attempt.pk}",
+        fact=f"attempt:{attempt.pk}",  # the event is stored once for each kind and fact
         attempt=attempt.pk,
         expires_at=attempt.expires_at,
     )
@@ -177,21 +184,24 @@ def _open_page(attempt: CheckoutAttempt, *, now: datetime) -> str:
         if session["status"] == "open" and attempt.status != CheckoutAttempt.Status.COMPLETE:
             try:
                 client.expire_session(session["id"])
-                _store_closed_page(attempt, now=now)
+                _expire_in_transaction(attempt, now=now)
             except StripeRefused:
                 logger.info("Session %s was no longer open", session["id"])
         raise NotPayable(f"order {attempt.order.number} does not wait for a payment")
     return attempt.url
 
 
-def _while_unpaid(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
-    """Return a queryset of the attempt that is empty once it was paid or has expired."""
+def _if_payable(attempt: CheckoutAttempt) -> QuerySet[CheckoutAttempt]:
+    """Return a queryset of this attempt, empty unless it may still be paid; for conditional updates."""
     return CheckoutAttempt.objects.payable().filter(pk=attempt.pk)
 
 
 @unit_of_work
-def _store_closed_page(attempt: CheckoutAttempt, refusal: str = "", *, now: datetime) -> None:
-    """Store that an attempt's page is closed at Stripe, or was refused."""
+def _expire_in_transaction(attempt: CheckoutAttempt, refusal: str = "", *, now: datetime) -> None:
+    """Mark an attempt expired, in a transaction of its own.
+
+    `refusal` is Stripe's error, if it refused the session.
+    """
     Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, refusal, actor=history.SYSTEM, now=now)
 
@@ -199,7 +209,7 @@ def _store_closed_page(attempt: CheckoutAttempt, refusal: str = "", *, now: date
 def _mark_expired(attempt: CheckoutAttempt, refusal: str = "", *, actor: str, now: datetime) -> None:
     """Expire an attempt that is unpaid, as part of the caller's transaction and under the order's lock."""
     fields = {"last_error": refusal[:300]} if refusal else {}
-    if not _while_unpaid(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields):
+    if not _if_payable(attempt).update(status=CheckoutAttempt.Status.EXPIRED, **fields):
         return
     kinds = OrderEvent.Kind
     history.record(
@@ -213,23 +223,26 @@ def _mark_expired(attempt: CheckoutAttempt, refusal: str = "", *, actor: str, no
     )
 
 
-def _expire_refused(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
-    """Expire an attempt whose session Stripe refuses to create.
+def _expire_after_refusal(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> None:
+    """Expire an attempt whose session Stripe refused to create.
 
-    Stripe replays an earlier success before it validates the parameters, so a refusal means that the key has
-    no session. The exception: the key was used with other parameters (by an older release), and that session
-    may still be open. Then it raises `StripeUnavailable`.
+    A refusal means that no session exists for the key: Stripe returns the stored result of an earlier success
+    before it checks parameters. Only `idempotency_error` differs: an older release used the key with other
+    parameters, and that session may be open until `expires_at`. Until then this raises `StripeUnavailable`.
     """
     if refusal.code == "idempotency_error" and attempt.expires_at > now:
         raise StripeUnavailable(str(refusal)) from refusal
-    _store_closed_page(attempt, str(refusal), now=now)
+    _expire_in_transaction(attempt, str(refusal), now=now)
 
 
 def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
-    """Close an attempt's page at Stripe and return what became of it; no stock is released.
+    """Close an attempt's page at Stripe and return what was found there.
 
-    Raises `StripeUnavailable`; then the state at Stripe is unknown and nothing changed here. Raises
-    `StripeRefused`.
+    The order is cancelled, and its stock released, only for `VOUCHER_EXPIRED`; otherwise the caller decides
+    about the order.
+
+    Raises `StripeUnavailable`: the state at Stripe is unknown, and at most the session's id was stored here.
+    Raises `StripeRefused` when Stripe does not know the session.
     """
     forbid_transaction()
     if attempt.session_id is None:
@@ -237,7 +250,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
         try:
             session = _create_session(attempt)
         except StripeRefused as error:
-            _expire_refused(attempt, error, now=now)
+            _expire_after_refusal(attempt, error, now=now)
             return Outcome.EXPIRED
         CheckoutAttempt.objects.filter(pk=attempt.pk, session_id=None).update(session_id=session["id"])
         attempt.session_id = session["id"]
@@ -251,7 +264,7 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "open":
         raise StripeUnavailable(f"session {session['id']} cannot be closed")
     if session["status"] == "expired":
-        _store_closed_page(attempt, now=now)
+        _expire_in_transaction(attempt, now=now)
         return Outcome.EXPIRED
     return _store_completed_session(attempt, session, now=now)
 
@@ -266,15 +279,15 @@ def record_completed_session(
 ) -> Outcome:
     """Record a session that is complete at Stripe: its payment when it is paid, else its voucher.
 
-    Part of the caller's transaction. A retrieved session contains its PaymentIntent, and so the voucher's
-    state; an event's session names the intent only.
+    Part of the caller's transaction. A retrieved session has its PaymentIntent expanded, which shows the
+    state of the voucher; the session in an event has only the intent's id.
     """
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
     Order.objects.lock(attempt.order_id)
     captured = captures.read_session(session, occurred_at=occurred_at)
     if captured is not None:
-        _while_unpaid(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
+        _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
         payments.record_payment(captured, now=now)
         return Outcome.PAID
     intent = session["payment_intent"]
@@ -288,13 +301,15 @@ def record_completed_session(
 
 
 def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: datetime) -> None:
-    """Let the order wait for a payment with a voucher; store the voucher once it is known, and mail it once.
+    """Mark the attempt as waiting for its voucher to be paid.
 
-    Part of the caller's transaction. Two events report a voucher, in any order; only one of them contains it.
+    Once the voucher's details are known, they are stored and mailed, once. `checkout.session.completed` and
+    `payment_intent.requires_action` both report a voucher, in either order; only the latter contains its
+    details. Part of the caller's transaction.
     """
     require_transaction()
     order = Order.objects.lock(attempt.order_id)
-    _while_unpaid(attempt).update(status=CheckoutAttempt.Status.WAITING)
+    _if_payable(attempt).update(status=CheckoutAttempt.Status.WAITING)
     if voucher is None:
         return
     stored = CheckoutAttempt.objects.filter(
@@ -323,35 +338,36 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
 
 
 def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
-    """End the order of a voucher that cannot be paid any more, and mail the customer.
+    """Cancel the order of a voucher that cannot be paid any more, and mail the customer.
 
-    Part of the caller's transaction. Returns whether the order ended by this call; a cancelled order had
-    ended before.
+    Part of the caller's transaction. Returns whether this call cancelled the order; it may have been
+    cancelled before.
     """
     require_transaction()
     order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, actor=history.STRIPE, now=now)
-    ended = _end_unpaid(order, now=now)
-    if ended:
+    cancelled = _cancel_unpaid(order, now=now)
+    if cancelled:
         kind = methods.method_of_voucher(attempt).expired_mail
         mail.queue(kind, order, f"order:{order.pk}", {}, now=now)
-    return ended
+    return cancelled
 
 
 def expire_attempt(attempt: CheckoutAttempt, *, now: datetime) -> None:
-    """Record that a session has expired at Stripe, and end its order when the attempt's time is over.
+    """Record that a session has expired at Stripe, and cancel its order when the attempt's time is over.
 
-    Part of the caller's transaction. When the page was closed early, its closer decides about the order.
+    Part of the caller's transaction. When the page was closed before `expires_at`, the code that closed it
+    decides whether to cancel the order.
     """
     require_transaction()
     order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, actor=history.STRIPE, now=now)
     if attempt.expires_at <= now:
-        _end_unpaid(order, now=now)
+        _cancel_unpaid(order, now=now)
 
 
-def _end_unpaid(order: Order, *, now: datetime) -> bool:
-    """End a locked order unless it was paid or may still be paid; returns whether it ended."""
+def _cancel_unpaid(order: Order, *, now: datetime) -> bool:
+    """Cancel a locked order unless it was paid or may still be paid; return whether this call did."""
     if order.status != OrderStatus.PENDING:
         return False
     if order.attempts.exclude(status=CheckoutAttempt.Status.EXPIRED).exists() or order.payments.exists():
@@ -360,14 +376,15 @@ def _end_unpaid(order: Order, *, now: datetime) -> bool:
 
 
 def expire_due(*, now: datetime, limit: int = 200) -> int:
-    """Close the payment pages whose time is over and end their orders; returns how many orders ended.
+    """Close the payment pages whose time is over and cancel their orders; return how many were cancelled.
 
-    Time alone releases nothing: Stripe is asked about each page, and about each voucher whose deadline is
-    past by `VOUCHER_GRACE` or unknown. When Stripe does not answer, the next run continues. A session that
-    Stripe does not know ends after `UNKNOWN_SESSION_GRACE`, with a discrepancy.
+    No order is cancelled without asking Stripe: about each page whose time is over, and about each voucher
+    whose deadline is unknown or more than `VOUCHER_GRACE` ago. When Stripe does not answer, the next run
+    continues. An attempt whose session Stripe does not know is kept for `UNKNOWN_SESSION_GRACE`, and then
+    expired with a discrepancy.
     """
     forbid_transaction()
-    ended = timeouts = 0
+    cancelled = failures = 0
     attempts = CheckoutAttempt.objects.select_related("order").order_by("expires_at")
     due_pages = attempts.live().filter(expires_at__lte=now)
     overdue_vouchers = attempts.filter(
@@ -379,34 +396,34 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
             outcome = close(attempt, now=now)
         except StripeUnavailable as error:
             logger.warning("Stripe does not answer, checkout attempt %s stays open: %s", attempt.pk, error)
-            timeouts += 1
-            if timeouts >= MAX_CONSECUTIVE_TIMEOUTS:
+            failures += 1
+            if failures >= MAX_CONSECUTIVE_FAILURES:
                 break
             continue
         except StripeRefused as error:
             logger.error("Checkout attempt %s cannot be closed: %s", attempt.pk, error)
             if error.code == "resource_missing" and _payable_until(attempt) + UNKNOWN_SESSION_GRACE <= now:
-                ended += _end_unknown(attempt, error, now=now)
+                cancelled += _cancel_unknown(attempt, error, now=now)
             continue
         except StockRefused as error:
             logger.error("The stock of order %s cannot be released: %s", attempt.order.number, error)
             continue
-        timeouts = 0
-        ended += outcome is Outcome.VOUCHER_EXPIRED
+        failures = 0
+        cancelled += outcome is Outcome.VOUCHER_EXPIRED
         if outcome is Outcome.EXPIRED:
-            ended += _try_to_end(attempt.order_id, now=now)
+            cancelled += _try_to_cancel(attempt.order_id, now=now)
     for order_id in _orders_without_page(now).values_list("pk", flat=True)[:limit]:
-        ended += _try_to_end(order_id, now=now)
-    return ended
+        cancelled += _try_to_cancel(order_id, now=now)
+    return cancelled
 
 
 def _orders_without_page(now: datetime) -> QuerySet[Order]:
     """Return the pending orders whose page was closed early or never opened, and whose time is over."""
-    open_or_recent = CheckoutAttempt.objects.filter(order=OuterRef("pk")).exclude(
+    blocking = CheckoutAttempt.objects.filter(order=OuterRef("pk")).exclude(
         status=CheckoutAttempt.Status.EXPIRED, expires_at__lte=now
     )
     return Order.objects.filter(
-        ~Exists(open_or_recent),
+        ~Exists(blocking),
         status=OrderStatus.PENDING,
         placed_at__lte=now - timedelta(minutes=settings.CHECKOUT_MINUTES),
     ).order_by("placed_at")
@@ -422,11 +439,11 @@ def _payable_until(attempt: CheckoutAttempt) -> datetime:
 
 
 @unit_of_work
-def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
-    """End an attempt that Stripe does not know, being of another account or mode; it cannot be paid any more.
+def _cancel_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datetime) -> bool:
+    """Expire an attempt whose session Stripe does not know, and cancel its unpaid order.
 
-    The stock is released. The discrepancy asks staff whether it was paid in the other account. Returns
-    whether the order ended.
+    The session belongs to another account or mode, and cannot be paid any more. The discrepancy asks staff
+    whether it was paid in the other account. Returns whether the order was cancelled.
     """
     order = Order.objects.lock(attempt.order_id)
     _mark_expired(attempt, str(refusal), actor=history.SYSTEM, now=now)
@@ -440,18 +457,18 @@ def _end_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: datet
         ),
         now=now,
     )
-    return _end_unpaid(order, now=now)
+    return _cancel_unpaid(order, now=now)
 
 
-def _try_to_end(order_id: int, *, now: datetime) -> bool:
-    """End an order that cannot be paid any more; inconsistent stock is logged and does not stop the job."""
+def _try_to_cancel(order_id: int, *, now: datetime) -> bool:
+    """Cancel an order that cannot be paid any more; inconsistent stock is logged without stopping the job."""
     try:
-        return _lock_and_end(order_id, now=now)
+        return _lock_and_cancel(order_id, now=now)
     except StockRefused as error:
         logger.error("The stock of order %d cannot be released: %s", order_id, error)
         return False
 
 
 @unit_of_work
-def _lock_and_end(order_id: int, *, now: datetime) -> bool:
-    return _end_unpaid(Order.objects.lock(order_id), now=now)
+def _lock_and_cancel(order_id: int, *, now: datetime) -> bool:
+    return _cancel_unpaid(Order.objects.lock(order_id), now=now)

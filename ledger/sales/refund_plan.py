@@ -106,11 +106,12 @@ def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
     return plan
 
 
-def plan_unconditional_refund(order: Order, amount: int) -> list[PlannedLine]:
+def plan_forced_refund(order: Order, amount: int) -> list[PlannedLine]:
     """Return the planned lines of an amount (JPY) that is refunded even when the order has less than that.
 
-    The missing part was reserved for refunds in progress, one of which cannot succeed now. It is taken from
-    prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
+    It was refunded in Stripe's dashboard already, or it belongs to a payment that must not be kept. The part
+    that the order lacks was reserved for refunds in progress, one of which cannot succeed now. It is taken
+    from prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
     """
     try:
         return plan_refund(order, RefundRequest.of_amount(amount))
@@ -145,8 +146,8 @@ def _plan_amount(
     owed = min(amount - excess, unallocated.owed)
     plan = [PlannedLine(prepaid=excess), PlannedLine(payable=owed)]
     for bucket, share in zip(buckets.values(), spread(amount - excess - owed, remaining), strict=True):
-        _bucket, before, after = take(bucket, prepaid=share, recognised=0)
-        plan.append(PlannedLine(tax_rate=bucket.rate, prepaid=before, recognised=after))
+        _bucket, from_prepaid, from_recognised = take(bucket, prepaid=share, recognised=0)
+        plan.append(PlannedLine(tax_rate=bucket.rate, prepaid=from_prepaid, recognised=from_recognised))
     return [line for line in plan if line.amount]
 
 
@@ -180,7 +181,7 @@ def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) ->
     unshipped = min(pieces, line.shippable)
     shipped = pieces - unshipped
     first_unshipped = line.quantity - line.cancelled - unshipped
-    buckets[line.tax_rate], before, after = take(
+    buckets[line.tax_rate], from_prepaid, from_recognised = take(
         bucket,
         prepaid=value_of_pieces(line.total, line.quantity, first_unshipped, unshipped),
         recognised=value_of_pieces(line.total, line.quantity, line.returned, shipped),
@@ -191,8 +192,8 @@ def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) ->
         quantity=pieces,
         unshipped=unshipped,
         shipped=shipped,
-        prepaid=before,
-        recognised=after,
+        prepaid=from_prepaid,
+        recognised=from_recognised,
     )
 
 
@@ -210,12 +211,12 @@ def _plan_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
     if bucket is None or not order.shipping_fee or is_shipping_refunded(order):
         raise RefundRefused(_("There is no shipping fee left to be refunded."))
     recognised = order.shipments.exists()
-    buckets[SHIPPING_RATE], before, after = take(
+    buckets[SHIPPING_RATE], from_prepaid, from_recognised = take(
         bucket,
         prepaid=0 if recognised else order.shipping_fee,
         recognised=order.shipping_fee if recognised else 0,
     )
-    return PlannedLine(tax_rate=SHIPPING_RATE, quantity=1, prepaid=before, recognised=after)
+    return PlannedLine(tax_rate=SHIPPING_RATE, quantity=1, prepaid=from_prepaid, recognised=from_recognised)
 
 
 def is_shipping_refunded(order: Order) -> bool:

@@ -21,8 +21,8 @@ from ledger.sales.refund_plan import (
     RefundRefused,
     RefundRequest,
     is_shipping_refunded,
+    plan_forced_refund,
     plan_refund,
-    plan_unconditional_refund,
     require_refundable,
 )
 
@@ -99,7 +99,7 @@ def return_payment(payment: Payment, *, reason: str, now: datetime) -> Refund:
         reason=reason,
         requested_at=now,
     )
-    store_lines(refund, plan_unconditional_refund(refund.order, refund.amount))
+    store_lines(refund, plan_forced_refund(refund.order, refund.amount))
     record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.SYSTEM, now=now, reason=reason)
     return refund
 

@@ -1,4 +1,4 @@
-"""The status of a refund as Stripe reports it. Each move forward has its postings and mails, once."""
+"""The status of a refund as Stripe reports it. Each forward change is posted and mailed exactly once."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,13 +13,13 @@ from ledger.books import refunds_payable
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
 from ledger.sales import history, mail
-from ledger.sales.refund_plan import plan_unconditional_refund
+from ledger.sales.refund_plan import plan_forced_refund
 from ledger.sales.refund_requests import record_event, store_lines
 from ledger.stripe.methods import method_named
 from ledger.stripe.timestamps import from_timestamp
 
-# A later report never moves a refund back: a succeeded refund may still fail, nothing else. A waiting refund
-# may change between waiting for the customer and waiting for the bank.
+# Reports may arrive in any order; a refund never goes back to a lower rank. A succeeded one may only fail or
+# be cancelled. A waiting one may change between waiting for the customer and waiting for the bank.
 STATUS_RANK: dict[str, int] = {
     Refund.Status.REQUESTED: 0,
     Refund.Status.REQUIRES_ACTION: 1,
@@ -54,7 +54,7 @@ def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> R
     books.
     """
     require_transaction()
-    refund = _find_or_adopt(stripe_refund, now=now)
+    refund = _find_or_create(stripe_refund, now=now)
     Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=stripe_refund["id"])
     _move_to(
         refund,
@@ -68,15 +68,18 @@ def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> R
 
 
 def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
-    """Mark a refund that Stripe refused as failed before any money moved, inside the caller's transaction."""
+    """Mark as failed a refund that Stripe refused to create; no money has moved.
+
+    Inside the caller's transaction.
+    """
     Order.objects.lock(refund.order_id)
     _move_to(refund, Refund.Status.FAILED, created=now, failure_reason=reason, has_moved_money=False, now=now)
 
 
-def _find_or_adopt(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
+def _find_or_create(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
     """Return the row of a refund at Stripe, found by its id or its nonce; its order is locked.
 
-    A refund without a row was made in Stripe's dashboard: its row is written.
+    A refund without a row was made in Stripe's dashboard: its row is created.
     """
     nonce = dict(stripe_refund.get("metadata") or {}).get("refund", "")
     is_known = Q(stripe_id=stripe_refund["id"]) | (Q(nonce=nonce, stripe_id=None) if nonce else Q(pk__in=[]))
@@ -85,17 +88,23 @@ def _find_or_adopt(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund
         Order.objects.lock(refund.order_id)
         return Refund.objects.get(pk=refund.pk)
     intent, charge = stripe_refund.get("payment_intent"), stripe_refund.get("charge")
+    # "-" matches no row; an empty id would match rows without one
     payment = Payment.objects.filter(Q(payment_intent=intent or "-") | Q(charge=charge or "-")).first()
     if payment is None:
         raise UnknownPayment(str(intent or charge or stripe_refund["id"]))
     order = Order.objects.lock(payment.order_id)
     # a concurrent event may have written the row before the lock was ours
     refund = Refund.objects.filter(stripe_id=stripe_refund["id"]).first()
-    return refund or _adopt(stripe_refund, payment, order, now=now)
+    return refund or _create_from_stripe(stripe_refund, payment, order, now=now)
 
 
-def _adopt(stripe_refund: Mapping[str, Any], payment: Payment, order: Order, *, now: datetime) -> Refund:
-    """Write and return the row of a refund that was made in Stripe's dashboard, as a refund of an amount."""
+def _create_from_stripe(
+    stripe_refund: Mapping[str, Any], payment: Payment, order: Order, *, now: datetime
+) -> Refund:
+    """Store a refund made in Stripe's dashboard.
+
+    It names no order lines, so its amount is spread over the order.
+    """
     refund = Refund.objects.create(
         order=order,
         payment=payment,
@@ -106,7 +115,7 @@ def _adopt(stripe_refund: Mapping[str, Any], payment: Payment, order: Order, *, 
         requested_at=now,
         actor="Stripe",
     )
-    store_lines(refund, plan_unconditional_refund(refund.order, refund.amount))
+    store_lines(refund, plan_forced_refund(refund.order, refund.amount))
     record_event(
         OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.STRIPE, now=now, reason=refund.reason
     )
@@ -122,9 +131,10 @@ def _move_to(
     has_moved_money: bool,
     now: datetime,
 ) -> None:
-    """Move a refund forward and do what belongs to the move, once, because the update is conditional.
+    """Set a later status, and make its postings and mails once.
 
-    `created` is when the refund was created at Stripe, however late it is reported.
+    They are made only if the conditional update changed the row. `created` is when the refund was created at
+    Stripe, however late it is reported.
     """
     allowed = [
         before
@@ -148,6 +158,7 @@ def _move_to(
     elif status in Refund.FAILED_STATUSES:
         if not has_moved_money:
             refunds_payable.post_failed_refund(refund, now=now)
+        # a dashboard refund may have used the money reserved for this one: offset the two
         refunds_payable.settle_overdrawn(refund, now=now)
         note_discrepancy(
             Discrepancy.Kind.REFUND_FAILED,

@@ -29,7 +29,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-MAX_CONSECUTIVE_TIMEOUTS = 3  # then stop; the next scheduled run continues
+MAX_CONSECUTIVE_FAILURES = 3  # then stop asking Stripe in this run
 RESEND_DELAY = timedelta(minutes=2)  # a younger refund is left to the request that stored it
 POLL_INTERVAL = timedelta(days=1)  # a customer may take weeks to give a bank account
 
@@ -118,7 +118,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
     """
     forbid_transaction()
     due = Refund.objects.requested().filter(requested_at__lte=now - RESEND_DELAY)
-    sent = timeouts = 0
+    sent = failures = 0
     for refund in due.select_related("payment", "order").order_by("requested_at", "pk")[:limit]:
         try:
             found = client.find_refund(refund)
@@ -133,8 +133,8 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
                 _apply(found, now=now)
             is_sent = found is not None or send_refund(refund, now=now)
         sent += is_sent
-        timeouts = 0 if is_sent else timeouts + 1
-        if timeouts >= MAX_CONSECUTIVE_TIMEOUTS:
+        failures = 0 if is_sent else failures + 1
+        if failures >= MAX_CONSECUTIVE_FAILURES:
             break
     return sent
 

@@ -34,14 +34,14 @@ FIRST_NAMES = {
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_checks_of_a_close_have_the_names_of_the_first_reports(language: str) -> None:
     with override(language):
-        assert [check.english for check in checks.DAILY] == list(FIRST_NAMES)
+        assert [check.english_label for check in checks.DAILY] == list(FIRST_NAMES)
     with override("ja"):
         assert [str(check.label) for check in checks.DAILY] == list(FIRST_NAMES.values())
     assert [Check.from_english(name) for name in FIRST_NAMES] == list(checks.DAILY)
 
 
 def test_every_name_belongs_to_one_check() -> None:
-    assert len({check.english for check in Check}) == len(Check)
+    assert len({check.english_label for check in Check}) == len(Check)
     assert Check.from_english("a check of a later version") is None
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ledger.books import journal, posting
 from ledger.books.posting import BalanceChange, Line, RefundPart
 from ledger.books.tax import tax_of, totals
-from ledger.books.tax_buckets import TaxBucket, recognise, reverse, take
+from ledger.books.tax_buckets import TaxBucket, recognise, refund_recognised, take
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 ORDER = totals([(11_000, 10), (1_080, 8)], discount=500, shipping_fee=550)
@@ -51,7 +51,7 @@ def refunded(
     """Return the buckets and the draft after a refund of these amounts by rate, after shipment."""
     parts = []
     for rate, amount in amounts.items():
-        buckets[rate], tax = reverse(buckets[rate], amount)
+        buckets[rate], tax = refund_recognised(buckets[rate], amount)
         parts.append(RefundPart(rate=rate, recognised=amount, tax=tax))
     draft = posting.refund(change(-sum(amounts.values())), order_id=1, reference="K1", parts=parts)
     return buckets, draft
@@ -165,7 +165,7 @@ def test_the_tax_of_the_shipping_fee_is_rounded_down_and_the_goods_carry_the_res
 
 def test_what_is_not_recognised_cannot_be_reversed() -> None:
     with pytest.raises(ValueError, match="exceeds"):
-        reverse(TaxBucket(rate=10, gross=100, recognised=50, tax=4), 51)
+        refund_recognised(TaxBucket(rate=10, gross=100, recognised=50, tax=4), 51)
 
 
 def test_a_refund_takes_what_one_side_lacks_from_the_other() -> None:
@@ -195,13 +195,13 @@ def test_shipments_and_refunds_in_any_order_keep_the_tax_of_a_bucket_within_boun
             before = min(amount, bucket.prepaid_left)
             bucket, _before, after = take(bucket, prepaid=before, recognised=0)
             assert after == 0
-            bucket, tax = reverse(bucket, min(amount - before, bucket.recognised_left))
+            bucket, tax = refund_recognised(bucket, min(amount - before, bucket.recognised_left))
             assert tax >= 0
         assert 0 <= bucket.tax_reversed <= bucket.tax == tax_of(bucket.recognised, rate)
         assert bucket.prepaid_left >= 0
     bucket, _sale = recognise(bucket, goods=0, shipping=0, is_last=True)
     assert bucket.prepaid_left == 0
-    bucket, _tax = reverse(bucket, bucket.recognised_left)
+    bucket, _tax = refund_recognised(bucket, bucket.recognised_left)
     assert bucket.tax_reversed == bucket.tax
 
 

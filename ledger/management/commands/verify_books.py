@@ -33,7 +33,9 @@ class Command(BaseCommand):
             report = {
                 **counts,
                 "clean": not findings,
-                "findings": [{**asdict(finding), "check": finding.check.english} for finding in findings],
+                "findings": [
+                    {**asdict(finding), "check": finding.check.english_label} for finding in findings
+                ],
             }
             self.stdout.write(json.dumps(report, ensure_ascii=False, indent=1))
         elif findings:
