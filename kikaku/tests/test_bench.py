@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 from kikaku.d1.testing.engine import need_engine
@@ -50,6 +51,7 @@ def test_pages_are_measured_without_the_caches_that_are_named(tmp_path: Path) ->
     assert "2 queries" in stored  # the list and the navigation
 
 
+@pytest.mark.nightly
 def test_d1_is_compared_with_sqlite(tmp_path: Path) -> None:
     need_engine()
     run = bench("d1", "--repeats", "1", folder=tmp_path)

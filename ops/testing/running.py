@@ -1,30 +1,47 @@
 """A running shop: the processes of `make run`, on free ports and their own folder."""
 
+import atexit
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# below the ports that Linux gives to outgoing connections; each process of a parallel test run has its own
+PORTS_OF_A_PROCESS = 500
+FIRST_PORT = 20_000 + PORTS_OF_A_PROCESS * (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
+)
+
+
 def find_free_ports() -> int:
-    """Return a port whose next two are free as well: the stand-in and the D1 engine use those."""
-    for _try in range(50):
-        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-                third.bind(("127.0.0.1", port + 2))
-            except OSError:
-                continue
+    """Return a free port whose next two are free as well, for the stand-in and the D1 engine."""
+    for _try in range(100):
+        port = random.SystemRandom().randrange(FIRST_PORT, FIRST_PORT + PORTS_OF_A_PROCESS - 2)
+        with ExitStack() as opened, suppress(OSError):
+            for number in (port, port + 1, port + 2):
+                opened.enter_context(socket.socket()).bind(("127.0.0.1", number))
             return port
     raise RuntimeError("no three neighbouring ports are free")
+
+
+@cache
+def static_root() -> Path:
+    """Return the folder of hashed static files that all shops of this process share, removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="kikaku-static-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class RunningShop:
@@ -47,6 +64,7 @@ class RunningShop:
             "ENVIRONMENT": "development",
             "DJANGO_SETTINGS_MODULE": "ops.testing.settings",
             "KIKAKU_TEST_ROOT": str(folder),
+            "KIKAKU_TEST_STATIC_ROOT": str(static_root()),
             **({} if d1 else {"DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}"}),
             "PORT": str(self.port),
             "STOREFRONT_BASE_URL": self.url,

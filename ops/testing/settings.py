@@ -9,4 +9,5 @@ VAR_DIR = Path(os.environ["KIKAKU_TEST_ROOT"])
 SANDBOX_STATE = VAR_DIR / "stripe.sqlite3"
 MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"
+STATIC_ROOT = Path(os.environ.get("KIKAKU_TEST_STATIC_ROOT", VAR_DIR / "staticfiles"))
 STORAGES["evidence"]["OPTIONS"] = {"location": EVIDENCE_ROOT, "base_url": None}  # noqa: F405

@@ -7,15 +7,11 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order, StockItem
 from ledger.models.orders import OrderStatus
-from shop.address import AddressForm
-from shop.forms import normalise_number, to_katakana
 from shop.models import Variant
 from shop.testing import build
 from shop.testing.checkout import confirmation, place
@@ -108,61 +104,12 @@ def test_the_message_of_a_missing_field_has_its_name(shopper: Client) -> None:
     assert "このフィールド" not in page
 
 
-@pytest.mark.parametrize(
-    ("name", "typed", "kept"),
-    [
-        ("postal_code", "〒150-0001", "150-0001"),
-        ("postal_code", "1500001", "150-0001"),
-        ("postal_code", "１５０−０００１", "150-0001"),
-        ("phone", "０９０－１２３４－５６７８", "090-1234-5678"),
-        ("phone", "+81 90 1234 5678", "090-1234-5678"),
-        ("phone", "(03) 1234.5678", "03-1234-5678"),
-        ("family_name_kana", "やまだ", "ヤマダ"),
-        ("family_name_kana", "ﾔﾏﾀﾞ", "ヤマダ"),
-        ("street", "神宮前１ー２ー３", "神宮前1-2-3"),
-        ("street", "センター北", "センター北"),
-        ("email", "ｈａｎａｋｏ@example.jp", "hanako@example.jp"),
-        ("family_name", "　山田 ", "山田"),
-    ],
-)
-def test_typed_values_are_normalised(name: str, typed: str, kept: str) -> None:
-    form = AddressForm(build.TYPED_ADDRESS | {name: typed})
-    assert form.is_valid(), form.errors
-    assert form.cleaned_data[name] == kept
-
-
-@pytest.mark.parametrize(
-    ("name", "typed"),
-    [
-        ("postal_code", "150000"),
-        ("postal_code", "abcdefg"),
-        ("phone", "123"),
-        ("phone", "1234567890"),
-        ("family_name_kana", "Yamada"),
-        ("prefecture", "Atlantis"),
-        ("email", "hanako"),
-        ("family_name", "山" * 51),
-        ("note", "あ" * 1001),
-    ],
-)
-def test_invalid_values_are_refused(name: str, typed: str) -> None:
-    form = AddressForm(build.TYPED_ADDRESS | {name: typed})
-    assert not form.is_valid()
-    assert list(form.errors) == [name]
-
-
 def test_english_customers_need_no_kana(client: Client) -> None:
     build.product()
     build.fill_cart(client, ("SKU-madoka", 1))
     typed = build.TYPED_ADDRESS | {"family_name_kana": "", "given_name_kana": ""}
     assert client.post("/checkout/", typed).status_code == 422
     assert client.post("/en/checkout/", typed)["Location"] == "/en/checkout/confirm/"
-
-
-@given(st.text(max_size=30))
-def test_normalising_twice_changes_nothing(text: str) -> None:
-    assert normalise_number(normalise_number(text)) == normalise_number(text)
-    assert to_katakana(to_katakana(text)) == to_katakana(text)
 
 
 def test_the_confirmation_shows_everything_that_the_law_requires(shopper: Client) -> None:

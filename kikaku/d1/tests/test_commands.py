@@ -95,7 +95,9 @@ def create_people() -> None:
 APPS = ("contenttypes", "auth", "admin")
 
 
-@pytest.mark.parametrize("kind", ["json", "xml", "jsonl"])
+@pytest.mark.parametrize(
+    "kind", ["json", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("xml", "jsonl"))]
+)
 def test_a_dump_can_be_loaded_and_gives_the_same_dump(
     shop: DatabaseWrapper, tmp_path: Path, kind: str
 ) -> None:
@@ -226,6 +228,7 @@ def look(engine: Engine, database: str, sql: str) -> list[Any]:
         return list(cursor.fetchall())
 
 
+@pytest.mark.nightly
 def test_migrations_that_are_killed_repeatedly_end_in_the_same_schema(
     engine: Engine, django_db_blocker: DjangoDbBlocker
 ) -> None:

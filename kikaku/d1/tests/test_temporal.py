@@ -289,6 +289,7 @@ def test_a_database_in_local_time(ask: Ask, stored: str, name: str, data: st.Dat
     check(found, expected, values)
 
 
+@pytest.mark.nightly
 def test_zones_from_everywhere(ask: Ask) -> None:
     """The last second before and the first after each transition, for every tenth zone."""
     for name in sorted(available_timezones())[::10]:

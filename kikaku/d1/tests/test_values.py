@@ -169,6 +169,14 @@ WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "in a block": block,
 }
 both = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+# of tests with many examples a change runs one way, a nightly run both
+both_nightly = pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(nullcontext, id="in autocommit", marks=pytest.mark.nightly),
+        pytest.param(block, id="in a block"),
+    ],
+)
 Way = Callable[[], AbstractContextManager[None]]
 
 
@@ -188,7 +196,7 @@ def read(found: models.QuerySet[Thing]) -> list[dict[str, Any]]:
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@both
+@both_nightly
 @few
 @given(rows=st.lists(things, min_size=1, max_size=8))
 @example(
@@ -216,7 +224,7 @@ def test_a_model_reads_what_it_wrote_in_the_block_and_after_it(
     assert read(table) == shapes(rows)
 
 
-@both
+@both_nightly
 @few
 @given(row=things)
 def test_a_filter_by_a_value_finds_its_row(
@@ -278,7 +286,7 @@ def test_a_lone_surrogate_is_refused(table: models.QuerySet[Thing], way: Way) ->
 plain = st.none() | integers | floats | texts | KINDS["blob"]
 
 
-@both
+@both_nightly
 @few
 @given(values=st.lists(plain, min_size=1, max_size=60))
 def test_a_parameter_is_stored_with_its_type(
@@ -309,7 +317,7 @@ def many(sql: str, values: Sequence[Any]) -> None:
         assert cursor.rowcount == len(values)
 
 
-@both
+@both_nightly
 @few
 @given(values=st.lists(plain, min_size=1, max_size=90))
 def test_a_parameter_can_be_selected(d1: DatabaseWrapper, way: Way, values: list[Any]) -> None:
@@ -318,7 +326,7 @@ def test_a_parameter_can_be_selected(d1: DatabaseWrapper, way: Way, values: list
     assert list(map(shape, row)) == list(map(shape, values))
 
 
-@both
+@both_nightly
 @few
 @given(values=st.lists(floats, min_size=1, max_size=80))
 @example(
