@@ -267,11 +267,11 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
     """
     day = snapshot.day
     entries_seen = _entries_seen(day)
-    findings = checks.check_day(day)
+    balances = trial_balance.account_balances(day)
+    findings = checks.check_day(day, balances)
     for finding in findings:
         if finding.check.fatal:
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
-    balances = trial_balance.account_balances(day)
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     differences = compare(snapshot)
     if snapshot.balance != book_balance:

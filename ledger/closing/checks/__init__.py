@@ -4,13 +4,14 @@ A close checks what its day touched, `verify_books` checks everything. Sums are 
 takes a few queries whatever the number of rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TypeVar
 
 from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
+from ledger.books.trial_balance import AccountBalance
 from ledger.closing.checks import entries, orders, stock
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, Order
@@ -35,9 +36,12 @@ DAILY = (  # the checks of every close, in the order of its report
 Row = TypeVar("Row", bound=Model)
 
 
-def check_day(day: date) -> list[Finding]:
-    """Return the findings about the books at the end of `day`, and about everything that the day touched."""
-    findings = list(entries.trial_balance(day))
+def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding]:
+    """Return the findings about the books at the end of `day`, and about everything that the day touched.
+
+    `balances` are the accounts at the end of the day, by account code.
+    """
+    findings = list(entries.trial_balance(balances))
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
         findings += entries.unbalanced_entries(portion)

@@ -1,30 +1,28 @@
 """Checks of the journal's entries and of the balance transactions behind them."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Mapping
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from kikaku.days import business_day
 from ledger.books import accounts, posting
-from ledger.books.trial_balance import account_balances
+from ledger.books.trial_balance import AccountBalance
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, JournalLine
 
 
-def trial_balance(until: date | None) -> Iterator[Finding]:
-    """Check that debits equal credits: at the end of a day as carried forward, or (None) over every line."""
-    if until is None:
+def trial_balance(balances: Mapping[str, AccountBalance] | None) -> Iterator[Finding]:
+    """Check that debits equal credits: of the accounts' balances on a day, or (None) over every line."""
+    if balances is None:
         sums = JournalLine.objects.aggregate(
             debit=Coalesce(Sum("debit"), 0), credit=Coalesce(Sum("credit"), 0)
         )
         debit, credit = sums["debit"], sums["credit"]
     else:
-        balances = account_balances(until).values()
-        debit = sum(balance.debit for balance in balances)
-        credit = sum(balance.credit for balance in balances)
+        debit = sum(balance.debit for balance in balances.values())
+        credit = sum(balance.credit for balance in balances.values())
     if debit != credit:
         yield Finding(Check.TRIAL_BALANCE, "JournalLine", "all", f"debit {credit}", f"debit {debit}")
 
