@@ -12,7 +12,8 @@ from ..engine import FOLDER, MODULES
 from ..testing.engine import need_engine
 
 PACKAGE = FOLDER.parent
-NAME = "cloud_database"  # of the copy
+ORIGINAL = __name__.split(".")[0]
+NAME = f"renamed_{ORIGINAL}"  # of the copy
 SETTINGS = f"""
 import os
 from {NAME}.address import database
@@ -74,8 +75,7 @@ with temporary_engine(["app", "test_app"]) as engine:
 
     call_command("dbshell", "--", "-c", "SELECT name FROM auth_group")
 
-original = "{__name__.split(".")[0]}"
-print("modules of the original:", [name for name in sys.modules if name.split(".")[0] == original])
+print("modules of the original:", [name for name in sys.modules if name.split(".")[0] == "{ORIGINAL}"])
 """
 
 
