@@ -4,13 +4,15 @@ A fork inherits the settings and the test database's name, and costs millisecond
 a second. No open connection survives a fork: all are closed before.
 """
 
+import faulthandler
 import multiprocessing
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import IO, Any, TypeAlias, TypeVar, cast
 
 from django.db import connections
 
@@ -22,7 +24,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 class ProcessFailed(Exception):
-    """A process raised, died or did not end in time; the text is its traceback."""
+    """A process raised, died or did not end in time; the text is its traceback, or where it hung."""
 
 
 def in_processes(
@@ -39,9 +41,10 @@ def in_processes(
     connections.close_all()
     barrier = FORK.Barrier(len(jobs))
     pipes = [FORK.Pipe(duplex=False) for _job in jobs]
+    stacks = [tempfile.TemporaryFile() for _job in jobs]  # noqa: SIM115  (closed with the last reference)
     children = [
-        FORK.Process(target=_run, args=(job, barrier, writer, seconds / 2), daemon=True)
-        for job, (_reader, writer) in zip(jobs, pipes, strict=True)
+        FORK.Process(target=_run, args=(job, barrier, writer, seconds / 2, stack), daemon=True)
+        for job, (_reader, writer), stack in zip(jobs, pipes, stacks, strict=True)
     ]
     for child in children:
         child.start()
@@ -49,7 +52,9 @@ def in_processes(
         writer.close()  # the child has its own end: when the child dies, reading ends
     until = time.monotonic() + seconds
     try:
-        answers = [_answer(reader, until) for reader, _writer in pipes]
+        answers = [
+            _answer(reader, until, stack) for (reader, _writer), stack in zip(pipes, stacks, strict=True)
+        ]
     finally:
         for child in children:
             child.join(max(until - time.monotonic(), 0.1))
@@ -73,9 +78,12 @@ def crowd(
     return in_processes([numbered(number) for number in range(size)], seconds=seconds)
 
 
-def _run(job: Callable[[Together], Any], barrier: Any, writer: Connection, seconds: float) -> None:
-    """Run a job in the child and send its result."""
+def _run(
+    job: Callable[[Together], Any], barrier: Any, writer: Connection, seconds: float, stack: IO[bytes]
+) -> None:
+    """Run a job in the child and send its result; write to `stack` where it still is after `seconds`."""
     arrived = False
+    faulthandler.dump_traceback_later(seconds, file=stack)
 
     def together() -> None:
         nonlocal arrived
@@ -94,9 +102,10 @@ def _run(job: Callable[[Together], Any], barrier: Any, writer: Connection, secon
     os._exit(0)  # skip the test runner's own exit handlers
 
 
-def _answer(reader: Connection, until: float) -> Any:
+def _answer(reader: Connection, until: float, stack: IO[bytes]) -> Any:
     if not reader.poll(max(until - time.monotonic(), 0)):
-        return ProcessFailed("did not end in time")
+        stack.seek(0)
+        return ProcessFailed(f"did not end in time: {stack.read().decode()}")
     try:
         return reader.recv()
     except EOFError:
