@@ -12,6 +12,7 @@ from aiosmtpd.controller import Controller
 from django.core import mail as django_mail
 from django.test import override_settings
 
+from kikaku.testing.database import engine
 from ledger.models import OutgoingMail
 from ledger.testing.crashes.operations import SEND_MAIL, Operation, operations_to_try
 from ledger.testing.crashes.power import kill_at_step, kill_points, persistent_state
@@ -62,7 +63,8 @@ def kill_at_each_step(scenarios: Scenarios, operation: Operation) -> dict[str, i
     return distinct
 
 
-@pytest.mark.parametrize("operation", operations_to_try())
+# a kill is the same everywhere, a rollback is not: the other engines try a third of the operations
+@pytest.mark.parametrize("operation", operations_to_try(1 if engine() == "sqlite" else 3))
 def test_an_operation_killed_at_any_step_is_done_once_or_not_at_all(
     scenarios: Scenarios, operation: Operation
 ) -> None:
