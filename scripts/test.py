@@ -3,7 +3,7 @@
 
 The tests share all processors and run in a random order; the seed is printed first, and
 `ARGS="--randomly-seed=…"` repeats it. PostgreSQL and D1 run what touches the database,
-unless ARGS say something else.
+unless ARGS choose tests by a path or a marker.
 """
 
 import contextlib
@@ -52,6 +52,13 @@ def processes(arguments: Sequence[str]) -> list[str]:
     return ["-n", str(count), "--dist", "loadgroup"]
 
 
+def chooses_tests(arguments: Sequence[str]) -> bool:
+    """Return whether ARGS name a marker or a path."""
+    return any(
+        argument.startswith("-m") or (ROOT / argument.partition("::")[0]).exists() for argument in arguments
+    )
+
+
 def main() -> int:
     """Fetch what tests need, start the engine and run pytest; return its exit status."""
     engine, arguments = os.environ.get("DB") or "sqlite", sys.argv[1:]
@@ -60,7 +67,9 @@ def main() -> int:
         return 1
     if reason := stripe_spec.fetch():
         print(reason, file=sys.stderr)
-    command = [sys.executable, "-m", "pytest", *processes(arguments), *(arguments or WORTHWHILE[engine])]
+    command = [sys.executable, "-m", "pytest", *processes(arguments), *arguments]
+    if not chooses_tests(arguments):
+        command += WORTHWHILE[engine]
     if os.environ.get("COVERAGE"):
         command += ["--cov", "--cov-branch", "--cov-report=term:skip-covered"]
     try:
