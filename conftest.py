@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from django.db.models.signals import post_migrate
 from django.utils import timezone, translation
 from pytest_django import DjangoDbBlocker, Settings
 
+from kikaku.d1.engine import temporary_engine
 from kikaku.testing import flush
 from kikaku.testing.database import on_d1
 
@@ -88,14 +90,21 @@ def _scope_of_shared_fixtures(item: pytest.Item) -> str:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Name the test database of this process; on SQLite it is a file of its own.
+) -> Iterator[None]:
+    """Give each process of pytest-xdist a test database of its own.
 
-    In memory SQLite's threads share one cache, so concurrency would not be tested.
+    On SQLite it is a file: in memory its threads share one cache, so concurrency would not be tested.
+    On D1 it has an engine of its own, since an engine uses one processor.
     """
-    if connections["default"].settings_dict["ENGINE"] == "kikaku.sqlite":
-        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
-        connections["default"].settings_dict["TEST"]["NAME"] = name
+    known = connections["default"].settings_dict
+    with ExitStack() as stack:
+        if known["ENGINE"] == "kikaku.sqlite":
+            known["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        elif on_d1() and "PYTEST_XDIST_WORKER" in os.environ:
+            engine = stack.enter_context(temporary_engine([known["TEST"]["NAME"]]))
+            known["HOST"], _, known["PORT"] = engine.address.partition(":")
+            known["PASSWORD"] = engine.secret
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,8 @@ def database(engine: str) -> Iterator[dict[str, str]]:
         with temporary_server() as url:
             yield {"DATABASE_URL": url}
     elif engine == "d1":
-        # D1's databases are bindings, declared beforehand: one for each process that pytest may start
-        names = ["test_kikaku", *(f"test_kikaku_gw{number}" for number in range(MAX_PROCESSES))]
-        with temporary_engine(["kikaku", *names]) as running:
+        # each further process of pytest starts an engine of its own (conftest.py)
+        with temporary_engine(["kikaku", "test_kikaku"]) as running:
             yield running.environment("kikaku")
     else:
         yield {}

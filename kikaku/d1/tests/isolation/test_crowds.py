@@ -14,7 +14,7 @@ from .blocks import block, engine_name, run
 from .choices import SCALE, choices, run_crowd
 from .tables import Account, Child, Item, Parent
 
-pytestmark = pytest.mark.usefixtures("tables")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tables")]
 
 PROCESSES = 4
 ROUNDS = 25 * SCALE  # of each process

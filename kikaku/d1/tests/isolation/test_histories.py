@@ -13,7 +13,7 @@ from .choices import run_crowd
 from .history import Transaction, merged
 from .list_append import LISTS, final, prepare, work
 
-pytestmark = pytest.mark.usefixtures("tables")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tables")]
 
 PROCESSES = 4
 PROMISED: dict[Level, checker.Level] = {

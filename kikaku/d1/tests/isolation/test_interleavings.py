@@ -10,7 +10,7 @@ from ... import TransactionConflict, retry_on_conflict
 from .blocks import Level, block, engine_name, run
 from .tables import Account, Child, Item, Parent
 
-pytestmark = pytest.mark.usefixtures("tables")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tables")]
 
 TAKE = "UPDATE isolation_account SET n = n - 1 WHERE id = 1"
 LEFT = "SELECT n FROM isolation_account WHERE id = 1"
