@@ -17,7 +17,7 @@ from typing import IO, Any, TypeAlias, TypeVar, cast
 from django.db import connections
 
 Result = TypeVar("Result")
-Together: TypeAlias = Callable[[], None]
+WaitForAll: TypeAlias = Callable[[], None]
 
 TIMEOUT_SECONDS = 60.0
 FORK = multiprocessing.get_context("fork")
@@ -27,12 +27,12 @@ class ProcessFailed(Exception):
     """A process raised, died or did not end in time; the text is its traceback, or where it hung."""
 
 
-def in_processes(
-    jobs: Sequence[Callable[[Together], Result]], *, seconds: float = TIMEOUT_SECONDS
+def run_in_processes(
+    jobs: Sequence[Callable[[WaitForAll], Result]], *, seconds: float = TIMEOUT_SECONDS
 ) -> list[Result]:
     """Run each job in a process of its own and return their results, in the order of the jobs.
 
-    A job calls `together` once, when its preparation is done: the call returns when all jobs have arrived
+    A job calls `wait_for_all` once, when its preparation is done: the call returns when all jobs have arrived
     there.
 
     Raises:
@@ -67,31 +67,31 @@ def in_processes(
     return cast("list[Result]", answers)
 
 
-def crowd(
-    size: int, job: Callable[[int, Together], Result], *, seconds: float = TIMEOUT_SECONDS
+def run_concurrently(
+    size: int, job: Callable[[int, WaitForAll], Result], *, seconds: float = TIMEOUT_SECONDS
 ) -> list[Result]:
     """Run the same job in `size` processes, each with its number, and return their results in that order."""
 
-    def numbered(number: int) -> Callable[[Together], Result]:
-        return lambda together: job(number, together)
+    def numbered(number: int) -> Callable[[WaitForAll], Result]:
+        return lambda wait_for_all: job(number, wait_for_all)
 
-    return in_processes([numbered(number) for number in range(size)], seconds=seconds)
+    return run_in_processes([numbered(number) for number in range(size)], seconds=seconds)
 
 
 def _run(
-    job: Callable[[Together], Any], barrier: Any, writer: Connection, seconds: float, stack: IO[bytes]
+    job: Callable[[WaitForAll], Any], barrier: Any, writer: Connection, seconds: float, stack: IO[bytes]
 ) -> None:
     """Run a job in the child and send its result; write to `stack` where it still is after `seconds`."""
     arrived = False
     faulthandler.dump_traceback_later(seconds, file=stack)
 
-    def together() -> None:
+    def wait_for_all() -> None:
         nonlocal arrived
         arrived = True
         barrier.wait(seconds)
 
     try:
-        answer: Any = job(together)
+        answer: Any = job(wait_for_all)
     except BaseException:
         answer = ProcessFailed(traceback.format_exc())
         if not arrived:

@@ -5,16 +5,16 @@ import random
 from collections.abc import Callable
 
 from ...testing import processes
-from ...testing.processes import Result, Together
+from ...testing.processes import Result, WaitForAll
 
 SCALE = int(os.environ.get("D1_ISOLATION_SCALE", "1"))  # times the usual work
 TIMEOUT_SECONDS = processes.TIMEOUT_SECONDS * SCALE
 
 
-def run_crowd(size: int, job: Callable[[int, Together], Result]) -> list[Result]:
+def run_concurrently(size: int, job: Callable[[int, WaitForAll], Result]) -> list[Result]:
     """Run a job in `size` processes, with random choices from one seed; return their results by number."""
     choices(-1)  # draws the seed before the fork, so that there is one for all
-    return processes.crowd(size, job, seconds=TIMEOUT_SECONDS)
+    return processes.run_concurrently(size, job, seconds=TIMEOUT_SECONDS)
 
 
 def choices(process: int) -> random.Random:

@@ -11,7 +11,7 @@ from typing import TextIO
 from django.db import connection, transaction
 
 from ... import CommitUnknown, TransactionConflict
-from ...testing.processes import Together
+from ...testing.processes import WaitForAll
 from .blocks import Level, block, run
 from .choices import SCALE, choices
 from .history import Append, Operation, Outcome, Read, Transaction, to_line
@@ -63,14 +63,14 @@ def final(lists: Lists) -> dict[int, tuple[int, ...]]:
     return {key: lists.read(key) for key in KEYS}
 
 
-def work(lists: Lists, level: Level, file: Path) -> Callable[[int, Together], None]:
+def work(lists: Lists, level: Level, file: Path) -> Callable[[int, WaitForAll], None]:
     """Return the job of each process; its history is written to `file` plus the process's number."""
 
-    def job(number: int, together: Together) -> None:
+    def job(number: int, wait_for_all: WaitForAll) -> None:
         with file.with_name(f"{file.name}{number}").open("w") as history:
             worker = _Worker(lists, level, number, choices(number), history)
             run("SELECT 1")  # connect
-            together()
+            wait_for_all()
             for _transaction in range(TRANSACTIONS):
                 worker.transaction()
 

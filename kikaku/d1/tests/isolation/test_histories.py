@@ -9,7 +9,7 @@ import pytest
 
 from . import checker
 from .blocks import LEVELS, Level, engine_name
-from .choices import run_crowd
+from .choices import run_concurrently
 from .history import Transaction, merged
 from .list_append import LISTS, final, prepare, work
 
@@ -37,7 +37,7 @@ def test_concurrent_transactions_have_no_anomaly_that_their_level_forbids(
     if kind == "rows" and engine_name() == "postgresql":
         pytest.skip("PostgreSQL gives ids in another order than that of the commits, so rows are no list")
     prepare()
-    run_crowd(PROCESSES, work(LISTS[kind], level, tmp_path / "history"))
+    run_concurrently(PROCESSES, work(LISTS[kind], level, tmp_path / "history"))
     history = merged(tmp_path.glob("history*"))
     outcomes = Counter(transaction.outcome for transaction in history)
     print(f"{tmp_path}: {dict(outcomes)}, {overlaps(history)} overlap")

@@ -9,9 +9,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from ... import TransactionConflict, retry_on_conflict
-from ...testing.processes import Together
+from ...testing.processes import WaitForAll
 from .blocks import block, engine_name, run
-from .choices import SCALE, choices, run_crowd
+from .choices import SCALE, choices, run_concurrently
 from .tables import Account, Child, Item, Parent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tables")]
@@ -85,9 +85,9 @@ def test_concurrent_transfers_keep_the_total(
 ) -> None:
     Account.objects.bulk_create(Account(pk=pk, n=EACH) for pk in range(ACCOUNTS))
 
-    def job(number: int, together: Together) -> Counter[int]:
+    def job(number: int, wait_for_all: WaitForAll) -> Counter[int]:
         random, balance = choices(number), Counter[int]()
-        together()
+        wait_for_all()
         for _round in range(ROUNDS):
             source, target = random.sample(range(ACCOUNTS), 2)
             amount, way = random.randint(1, EACH), random.choice(ways)
@@ -101,7 +101,7 @@ def test_concurrent_transfers_keep_the_total(
         return balance
 
     expected = Counter({account: EACH for account in range(ACCOUNTS)})
-    for balance in run_crowd(PROCESSES, job):
+    for balance in run_concurrently(PROCESSES, job):
         expected.update(balance)
     assert dict(Account.objects.values_list("pk", "n")) == dict(expected)
 
@@ -117,9 +117,9 @@ def test_a_serializable_block_that_reads_accounts_one_by_one_sees_the_right_tota
                 for (n,) in run("SELECT n FROM isolation_account WHERE id = %s", [account])
             )
 
-    def job(number: int, together: Together) -> set[int]:
+    def job(number: int, wait_for_all: WaitForAll) -> set[int]:
         random, totals = choices(number), set[int]()
-        together()
+        wait_for_all()
         for _round in range(ROUNDS):
             if number:
                 source, target = random.sample(range(ACCOUNTS), 2)
@@ -128,7 +128,7 @@ def test_a_serializable_block_that_reads_accounts_one_by_one_sees_the_right_tota
                 attempt(lambda: totals.add(total()))
         return totals
 
-    [totals, *_others] = run_crowd(PROCESSES, job)
+    [totals, *_others] = run_concurrently(PROCESSES, job)
     assert totals == {ACCOUNTS * EACH}
 
 
@@ -173,8 +173,8 @@ def reserve_alone() -> bool:
 def test_exactly_the_stock_is_reserved(reserve: Callable[[], bool]) -> None:
     Account.objects.create(pk=1, n=PIECES)
 
-    def job(_number: int, together: Together) -> int:
-        together()
+    def job(_number: int, wait_for_all: WaitForAll) -> int:
+        wait_for_all()
         got = 0
         while True:
             try:
@@ -184,7 +184,7 @@ def test_exactly_the_stock_is_reserved(reserve: Callable[[], bool]) -> None:
             except TransactionConflict:
                 continue
 
-    assert sum(run_crowd(CUSTOMERS, job)) == PIECES
+    assert sum(run_concurrently(CUSTOMERS, job)) == PIECES
     assert (Account.objects.get().n, Item.objects.count()) in ((0, 0), (PIECES, PIECES))
 
 
@@ -201,11 +201,11 @@ def test_a_number_read_after_the_own_increment_is_unique() -> None:
             [(number,)] = run("SELECT n FROM isolation_account WHERE id = 1")
             run("INSERT INTO isolation_item (key, value) VALUES (1, %s)", [number])
 
-    def job(_number: int, together: Together) -> int:
-        together()
+    def job(_number: int, wait_for_all: WaitForAll) -> int:
+        wait_for_all()
         return sum(attempt(take) for _round in range(ROUNDS))
 
-    taken = sum(run_crowd(PROCESSES, job))
+    taken = sum(run_concurrently(PROCESSES, job))
     assert taken > 0
     assert Account.objects.get().n == taken
     assert sorted(Item.objects.values_list("value", flat=True)) == list(range(1, taken + 1))
@@ -218,15 +218,15 @@ def test_increments_in_sql_are_not_lost() -> None:
         with block():
             run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
 
-    def job(number: int, together: Together) -> int:
-        together()
+    def job(number: int, wait_for_all: WaitForAll) -> int:
+        wait_for_all()
         if number:
             return sum(attempt(count) for _round in range(ROUNDS))
         for _round in range(ROUNDS):
             run("UPDATE isolation_account SET n = n + 1 WHERE id = 1")
         return ROUNDS
 
-    counted = sum(run_crowd(PROCESSES, job))
+    counted = sum(run_concurrently(PROCESSES, job))
     assert Account.objects.get().n == counted >= ROUNDS
 
 
@@ -281,13 +281,13 @@ INSERTING = {
 def test_every_child_references_its_own_parent(ways: list[Callable[[str], None]]) -> None:
     by_models("before the fork")  # ids reserved before the fork must not be used in every process
 
-    def job(number: int, together: Together) -> list[str]:
+    def job(number: int, wait_for_all: WaitForAll) -> list[str]:
         random: Random = choices(number)
-        together()
+        wait_for_all()
         tokens = [f"{number}/{turn}" for turn in range(ROUNDS)]
         return [token for token in tokens if attempt(lambda: random.choice(ways)(token))]  # noqa: B023
 
-    tokens = [token for tokens in run_crowd(PROCESSES, job) for token in tokens]
+    tokens = [token for tokens in run_concurrently(PROCESSES, job) for token in tokens]
     assert tokens
     assert sorted(Parent.objects.values_list("token", flat=True)) == sorted([*tokens, "before the fork"])
     assert Child.objects.count() == 2 * (len(tokens) + 1)
@@ -313,11 +313,11 @@ def test_serializable_blocks_prevent_a_write_skew() -> None:
             if here > 1:
                 run("UPDATE isolation_account SET n = 0 WHERE id = %s", [first + doctor])
 
-    def job(doctor: int, together: Together) -> bool:
-        together()
+    def job(doctor: int, wait_for_all: WaitForAll) -> bool:
+        wait_for_all()
         return all([attempt(lambda: leave(shift, doctor)) for shift in range(shifts)])  # noqa: B023
 
-    all_could = all(run_crowd(PROCESSES, job))
+    all_could = all(run_concurrently(PROCESSES, job))
     here: Counter[int] = Counter()
     for pk, n in Account.objects.values_list("pk", "n"):
         here[pk // PROCESSES] += n
