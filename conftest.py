@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from kikaku.d1.engine import temporary_engine
 from kikaku.testing import flush
-from kikaku.testing.database import on_d1
+from kikaku.testing.database import engine, on_d1
 
 if TYPE_CHECKING:
     from kikaku.sandbox import Request, Response, Sandbox
@@ -56,9 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what touches the database, and keep together on one processor what shares a fixture.
 
     On D1 each test commits, as the shop does: a block there costs the square of its length.
-    Tests marked nightly are left out unless `KIKAKU_NIGHTLY` is set.
+    Tests marked nightly are left out unless `KIKAKU_NIGHTLY` is set. Those that state nothing about the
+    database run on the other engines only then.
     """
     for item in items:
+        if item.get_closest_marker("engine_independent") and engine() != "sqlite":
+            item.add_marker(pytest.mark.nightly)
         marker = item.get_closest_marker("django_db")
         if marker or "django_db_setup" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.database)
@@ -101,9 +104,9 @@ def django_db_modify_db_settings(
         if known["ENGINE"] == "kikaku.sqlite":
             known["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         elif on_d1() and "PYTEST_XDIST_WORKER" in os.environ:
-            engine = stack.enter_context(temporary_engine([known["TEST"]["NAME"]]))
-            known["HOST"], _, known["PORT"] = engine.address.partition(":")
-            known["PASSWORD"] = engine.secret
+            own = stack.enter_context(temporary_engine([known["TEST"]["NAME"]]))
+            known["HOST"], _, known["PORT"] = own.address.partition(":")
+            known["PASSWORD"] = own.secret
         yield
 
 

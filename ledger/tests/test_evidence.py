@@ -14,6 +14,7 @@ from ledger.closing.evidence import RunTaken
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
 from ledger.testing.closing import MONDAY, night_after, run_business_day, set_clock
 
+pytestmark = pytest.mark.engine_independent
 DAY = date(2026, 11, 16)
 
 

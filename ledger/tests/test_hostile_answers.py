@@ -25,7 +25,7 @@ from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.testing import build
 from ledger.testing.mutations import mutate
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
 
 
 class GarblingServer(BaseHTTPRequestHandler):

@@ -347,6 +347,7 @@ def test_a_voucher_issued_while_the_order_is_being_cancelled_is_refunded_too(san
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@pytest.mark.engine_independent
 @given(declined=st.booleans(), paid=st.booleans(), cancelled=st.booleans(), seed=st.integers(0, 9_999))
 def test_events_in_any_order_and_repeated_lead_to_the_same_state(
     sandbox: Sandbox, declined: bool, paid: bool, cancelled: bool, seed: int

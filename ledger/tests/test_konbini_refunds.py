@@ -322,6 +322,7 @@ def test_days_with_vouchers_and_waiting_refunds_close_without_differences(sandbo
 
 @pytest.mark.django_db
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.engine_independent
 @given(
     shipped=st.booleans(),
     amount=st.integers(1, 11_500),

@@ -24,7 +24,7 @@ from ledger.stripe import client as stripe_client
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.testing import build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
 HOME = f"{project.STOREFRONT_BASE_URL}/"
 
 

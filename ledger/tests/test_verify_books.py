@@ -21,7 +21,7 @@ from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 from ledger.testing.tampering import tamper
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
 
 
 @pytest.fixture

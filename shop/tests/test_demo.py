@@ -24,7 +24,7 @@ from ledger.models import (
 from shop.demo import history, loader
 from shop.models import Category, ContentPage, Picture, Product, Variant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)  # noon in Japan
 
