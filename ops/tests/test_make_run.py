@@ -11,6 +11,8 @@ import pytest
 
 from ops.testing.running import ROOT, RunningShop, find_free_ports, wait_until_gone
 
+pytestmark = pytest.mark.xdist_group("make run")  # groups run first: these tests take long
+
 
 def test_a_taken_port_is_reported_with_a_way_out(tmp_path: Path) -> None:
     port = find_free_ports()

@@ -15,6 +15,8 @@ from dotenv import dotenv_values
 from kikaku.d1.testing.engine import need_engine
 from ops.testing.running import ROOT, RunningShop, wait_until_gone
 
+pytestmark = pytest.mark.xdist_group("make run on D1")  # groups run first: these tests take long
+
 SECRET = "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga"
 
 

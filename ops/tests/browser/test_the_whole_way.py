@@ -117,8 +117,15 @@ def run_python(shop: RunningShop, code: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["js", "nojs"])
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["390", "1280"])
+@pytest.mark.parametrize(
+    ("size", "javascript"),
+    [
+        pytest.param(PHONE, True, id="390-js"),
+        pytest.param(DESK, False, id="1280-nojs"),
+        pytest.param(PHONE, False, id="390-nojs", marks=pytest.mark.nightly),
+        pytest.param(DESK, True, id="1280-js", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_lamp_is_sold_shipped_and_partly_refunded(
     shop: RunningShop, visit: Opener, size: tuple[int, int], javascript: bool
 ) -> None:
