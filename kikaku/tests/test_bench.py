@@ -41,6 +41,7 @@ def test_an_unknown_part_is_refused_with_the_list_of_parts(tmp_path: Path) -> No
     assert "there are pages, webhooks, close" in run.stderr
 
 
+@pytest.mark.nightly
 def test_pages_are_measured_without_the_caches_that_are_named(tmp_path: Path) -> None:
     off = [f"--without={cache}" for cache in ("page-store", "statements", "cards", "fragments", "navigation")]
     run = bench("pages", "--rounds", "1", "--requests", "1", *off, folder=tmp_path)

@@ -100,6 +100,7 @@ def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
             shop.stop(signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_when_the_engine_dies_the_shop_ends(tmp_path: Path) -> None:
     need_engine()
     shop = RunningShop(tmp_path, d1=True)

@@ -34,7 +34,7 @@ pytestmark = [
 # actions of a history, histories; 200 in a nightly run, where `make soak` adds thousands
 COUNTS: list[Any] = [(12, 15), (30, 3)]
 if engine() == "sqlite":
-    COUNTS = [(12, 57), (30, 3)]
+    COUNTS = [(12, 30), (30, 3)]
     COUNTS += [pytest.param(*more, marks=pytest.mark.nightly) for more in ((12, 190), (30, 10))]
 
 
