@@ -91,6 +91,7 @@ def test_every_assumption_holds_on_cloudflares_engine(d1: DatabaseWrapper) -> No
     assert "SELECT 1 (25 times)" in result.out and "COMMIT of one write" in result.out
 
 
+@pytest.mark.nightly
 def test_other_tables_are_not_touched(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
@@ -111,6 +112,7 @@ def test_other_tables_are_not_touched(d1: DatabaseWrapper, gateway: GatewayClien
     assert found == [[[1, "山田花子"]], [["customer", 1]]]
 
 
+@pytest.mark.nightly
 def test_tables_of_an_interrupted_run_are_removed(d1: DatabaseWrapper, gateway: GatewayClient) -> None:
     run(
         gateway,
@@ -125,6 +127,7 @@ def test_tables_of_an_interrupted_run_are_removed(d1: DatabaseWrapper, gateway: 
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
 
+@pytest.mark.nightly
 def test_json_has_findings_latencies_and_figures(d1: DatabaseWrapper) -> None:
     result = selftest(json=True)
     found = json.loads(result.out)
@@ -178,6 +181,7 @@ def as_rest(engine: Engine) -> Fault:
     return fault
 
 
+@pytest.mark.nightly
 def test_it_works_through_cloudflares_rest_interface(
     engine: Engine, line: Proxy, gateway: GatewayClient
 ) -> None:
@@ -231,6 +235,7 @@ def through_javascript(exchange: Exchange) -> None:
     exchange.answer(Answer(answer.status, answer.body.replace(exact, rounded)))
 
 
+@pytest.mark.nightly
 def test_truncated_error_texts_are_measured(line: Proxy, gateway: GatewayClient) -> None:
     line.plan(lambda _number: cut_errors(100_000))
     result = selftest("line", json=True)
@@ -243,6 +248,7 @@ def test_truncated_error_texts_are_measured(line: Proxy, gateway: GatewayClient)
     assert not [name for name in tables(gateway) if name.startswith(SCRATCH)]
 
 
+@pytest.mark.nightly
 def test_batches_that_are_not_atomic_are_found(line: Proxy) -> None:
     line.plan(lambda _number: run_separately)
     result = selftest("line")
@@ -252,6 +258,7 @@ def test_batches_that_are_not_atomic_are_found(line: Proxy) -> None:
     assert "assumptions do not hold." in result.out.splitlines()[-1]
 
 
+@pytest.mark.nightly
 def test_rounded_integers_are_found(line: Proxy) -> None:
     line.plan(lambda _number: through_javascript)
     result = selftest("line", json=True)
@@ -260,6 +267,7 @@ def test_rounded_integers_are_found(line: Proxy) -> None:
     assert "instead of 9007199254740993" in result.out
 
 
+@pytest.mark.nightly
 def test_a_missing_answer_is_a_finding_and_the_tests_continue(line: Proxy) -> None:
     def drop_large(exchange: Exchange) -> None:
         if len(exchange.body) > 5_000_000:
@@ -304,6 +312,7 @@ def test_an_engine_that_does_not_run_is_reported(line: Proxy, as_json: bool) -> 
         assert not found["holds"] and "D1 cannot be reached" in found["failure"]
 
 
+@pytest.mark.nightly
 def test_an_engine_that_stops_ends_the_run_and_the_next_run_cleans_up(
     line: Proxy, gateway: GatewayClient
 ) -> None:

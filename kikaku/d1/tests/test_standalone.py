@@ -116,6 +116,7 @@ def test_another_project_migrates_writes_and_rolls_back_with_a_renamed_copy(proj
     assert "committed!?" in done.stdout  # what dbshell printed
 
 
+@pytest.mark.nightly
 def test_the_tests_of_a_renamed_copy_run_in_another_project(project: Path) -> None:
     # no request is sent there
     somewhere = {

@@ -357,6 +357,7 @@ def test_a_parameter_can_be_selected(d1: DatabaseWrapper, way: Way, values: list
         9.999e-6,
     ]
 )
+@pytest.mark.nightly
 def test_floats_keep_all_bits(table: models.QuerySet[Thing], way: Way, values: list[float]) -> None:
     table.all().delete()
     with way():
@@ -410,6 +411,7 @@ LARGE = {
 
 @both
 @pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+@pytest.mark.nightly
 def test_a_megabyte_is_written_and_read(table: models.QuerySet[Thing], way: Way, value: Any) -> None:
     name = "blob" if isinstance(value, bytes) else "text"
     for _each in range(2):
@@ -460,6 +462,7 @@ def test_a_statement_takes_many_parameters(table: models.QuerySet[Thing], way: W
 
 
 @both
+@pytest.mark.nightly
 def test_an_in_list_of_five_thousand_values_finds_its_rows(table: models.QuerySet[Thing], way: Way) -> None:
     with way():
         table.bulk_create([Thing(big=number, word=f"'{number}'") for number in range(0, 6000, 2)])

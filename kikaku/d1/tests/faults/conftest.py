@@ -15,7 +15,7 @@ from .bank import Bank, make_tables
 from .faults import READ_TIMEOUT, SLOW
 from .proxy import TIMEOUT, Proxy
 
-SAMPLE = 0.15  # the part of the cases that always runs, the same ones each time; the others are marked nightly
+SAMPLE = 0.15  # the part of the cases that always runs, the same ones each time; the others run at night
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
