@@ -1,4 +1,4 @@
-"""What every test stands on: an own disk, an own Stripe, and a test database that can be flushed."""
+"""What every test uses: files and a Stripe stand-in of its own, and a test database that can be flushed."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ pytest.register_assert_rewrite("kikaku.d1.testing", "ledger.testing", "shop.test
 
 
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
-    """Mark the database as a test database and lay its chart of accounts anew.
+    """Mark the database as a test database and create its chart of accounts again.
 
     The append-only triggers allow a DELETE only while `ledger_test_database` holds a row, so that Django can
     flush between transactional tests; a flush also empties the chart, which every entry needs. Django sends
@@ -33,9 +33,8 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     """
     if sender.label != "ledger":
         return
-    from ledger.books.accounts import (
-        ensure_chart,  # needs the app registry, which is not ready at import time
-    )
+    # imported here: the app registry is not ready when this module is loaded
+    from ledger.books.accounts import ensure_chart
 
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM ledger_test_database")
@@ -45,7 +44,10 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Connect before the test database is made, and let the D1 engine be required with every other engine."""
+    """Register `_make_flushable` before the test database is created.
+
+    With `KIKAKU_REQUIRE=all` a missing D1 engine makes tests fail, as every other missing engine does.
+    """
     if os.environ.get("KIKAKU_REQUIRE") == "all":
         os.environ.setdefault("D1_REQUIRE_ENGINE", "1")
     post_migrate.connect(_make_flushable, dispatch_uid="tests.flushable")
@@ -53,11 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Mark what touches the database, and keep together on one processor what shares a fixture.
+    """Mark the tests that use the database, and run tests that share a fixture in one process.
 
-    On D1 each test commits, as the shop does: a block there costs the square of its length.
-    Tests marked nightly are left out unless `KIKAKU_NIGHTLY` is set. Those that state nothing about the
-    database run on the other engines only then.
+    On D1 each test commits instead of running in one transaction: every statement of a transaction there
+    sends all earlier writes again, so its time grows with the square of their number. Without
+    `KIKAKU_NIGHTLY`, tests marked `nightly` are left out, and on PostgreSQL and D1 those marked
+    `engine_independent`.
     """
     for item in items:
         if item.get_closest_marker("engine_independent") and engine() != "sqlite":
@@ -118,8 +121,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(autouse=True)
-def own_disk(settings: Settings, tmp_path: Path) -> None:
-    """Set up media, evidence and Stripe state of its own for each test, and static files by plain names."""
+def isolated_storage(settings: Settings, tmp_path: Path) -> None:
+    """Give each test media, evidence and Stripe state of its own, and static files without hashed names."""
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.EVIDENCE_ROOT = tmp_path / "evidence"
     settings.SANDBOX_STATE = tmp_path / "stripe.sqlite3"
@@ -147,15 +150,15 @@ def no_active_language() -> None:
 
 
 @pytest.fixture(autouse=True)
-def full_rate_limits() -> None:
-    """Let each test begin with full rate limits; their rows go with the test's database."""
+def reset_rate_limits() -> None:
+    """Clear the request counts that earlier tests left in memory; their rows go with the test's database."""
     from ops import limits
 
     limits.clear_memory()
 
 
 @pytest.fixture
-def sandbox(own_disk: None) -> Iterator["Sandbox"]:
+def sandbox(isolated_storage: None) -> Iterator["Sandbox"]:
     """Return the Stripe stand-in that our client talks to in this test, with nothing in it yet.
 
     Every request and answer is validated against Stripe's OpenAPI document where it is at hand

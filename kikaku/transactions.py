@@ -36,8 +36,9 @@ R = TypeVar("R")
 
 
 def unit_of_work(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function as one transaction, isolated from other writers; run it again after a conflict.
+    """Run a function as one transaction; on D1, run it again after a conflict.
 
+    SQLite and D1 are serializable. On PostgreSQL lock the rows that must not change (`select_for_update`).
     It may run several times: any effect outside the database must be harmless when repeated. Inside a
     transaction it is only a savepoint: the outermost unit isolates and repeats.
     """

@@ -1,10 +1,10 @@
 """Rate limits: how often one client may search, change the cart, order, send messages and try passwords.
 
-Each limit is a bucket per client that holds `count` requests and refills evenly within `seconds`; when it is
-empty, the response is 429. Its level is a row, so that all processes share it and it survives a restart. One
-statement counts a request. For limits of 50 and more a process first counts up to a tenth in memory, so that
-ordinary searches and cart changes write nothing; in exchange each process may let that tenth pass once beyond
-the limit. Refused clients are remembered in memory, too: a flood costs no statement.
+Each limit is a token bucket per client: it holds `count` requests and refills evenly within `seconds`. When
+it is empty, the response is 429. Its level is a row, so that all processes share it and it survives a
+restart. One statement counts a request. For limits of 50 and more a process first counts up to a tenth in
+memory, so that ordinary searches and cart changes write nothing; in exchange each process may exceed a limit
+once, by at most that tenth. Refused clients are remembered in memory, too: a flood costs no statement.
 
 Why not a library: django-ratelimit needs a cache with an atomic increment (Redis, Memcached; not the database
 cache), which this shop does not have; django-axes limits logins only, and stores addresses and names in plain
@@ -46,9 +46,9 @@ DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
 MAX_REMEMBERED_BUCKETS = 20_000  # per process, about 100 bytes each
 
-# `due` is when the bucket will be full again. A refused request leaves the row unchanged and returns no row,
-# so that refusals do not extend the wait. A `due` beyond the bucket's size was written before the clock was
-# set back.
+# A token bucket in one number (GCRA): `due` is when the bucket will be full again. A refused request leaves
+# the row unchanged and returns no row, so that refusals do not extend the wait. A `due` beyond the bucket's
+# size was written before the clock was set back.
 COUNT_REQUEST_SQL = """
 INSERT INTO ops_ratebucket (key, due) VALUES (%(key)s, %(now)s + %(cost)s)
 ON CONFLICT (key) DO UPDATE SET due = CASE

@@ -18,7 +18,7 @@ from shop.pages.links import category_url, product_url
 from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
 
-LOW_STOCK = 5  # pieces; from there on the page says how many are left
+LOW_STOCK = 5  # pieces; at this number and below the page says how many are left
 
 StockState = Literal["in", "low", "out"]
 
@@ -56,10 +56,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variant on its product's page; by its `place`, from 1, the style sheet finds price and picture."""
+    """A variant on its product's page.
+
+    The style sheet shows the price and picture of the chosen one by their number `place`, from 1.
+    """
 
     place: int
-    shown: bool  # until the visitor chooses another
+    shown: bool  # selected when the page opens
     sku: str
     option: str
     price: int  # JPY, tax included
@@ -131,7 +134,7 @@ class ProductDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class HomeCategory:
     """A category on the home page."""
 
     name: str
@@ -187,7 +190,8 @@ def to_card(row: Row) -> Card:
     slug, title_ja, title_en, lead_spec_ja, lead_spec_en, pictures_json, variants_json = row
     variants = rows(variants_json)
     buyable = [v for v in variants if v["stock__on_hand"] > v["stock__reserved"]]
-    shown = buyable or variants  # prices of what is sold out count only when everything is
+    kelvins = sorted({v["kelvin"] for v in variants if v["kelvin"]})
+    shown = buyable or variants  # sold-out variants set the price only if all are sold out
     return Card(
         title=in_language(title_ja, title_en),
         url=product_url(slug),
@@ -197,7 +201,7 @@ def to_card(row: Row) -> Card:
         more_prices=bool(shown) and shown[0]["price"] != shown[-1]["price"],
         compare_at_price=shown[0]["compare_at_price"] if shown else None,
         stock=stock_state(sum(v["stock__on_hand"] - v["stock__reserved"] for v in variants)),
-        bands=tuple(dict.fromkeys(band(k) for k in sorted({v["kelvin"] for v in variants if v["kelvin"]}))),
+        bands=tuple(dict.fromkeys(band(kelvin) for kelvin in kelvins)),  # each once
     )
 
 
@@ -215,9 +219,11 @@ def render_card(row: Row, language: str, lazy: bool) -> SafeString:
 
 def first_image(text: str) -> Image | None:
     """Return the first of the pictures that `JsonRows` gathered."""
-    for picture in rows(text)[:1]:
-        return Image(file_url(picture["file"]), picture["width"], picture["height"])
-    return None
+    pictures = rows(text)
+    if not pictures:
+        return None
+    first = pictures[0]
+    return Image(file_url(first["file"]), first["width"], first["height"])
 
 
 @lru_cache(maxsize=4096)
@@ -254,11 +260,11 @@ def featured(limit: int) -> QuerySet[Product]:
     return products.order_by(F("featured").asc(nulls_last=True), "position", "id")[:limit]
 
 
-def load_home(limit: int) -> tuple[list[Room], list[SafeString]]:
-    """Return rooms that have an active product, and cards of `limit` products, with one query."""
+def load_home(limit: int) -> tuple[list[HomeCategory], list[SafeString]]:
+    """Return the categories with a picture of an active product, and cards of `limit` products. One query."""
     found = home_statement(limit).records()
     rooms = [
-        Room(
+        HomeCategory(
             name=in_language(row["name_ja"], row["name_en"]),
             room=in_language(row["room_ja"], row["room_en"]),
             url=category_url(row["slug"]),
@@ -291,9 +297,8 @@ def home_statement(limit: int) -> Statement:
 
 def load_product(slug: str) -> ProductDetail | None:
     """Return an active or archived product with everything its page shows, with one query."""
-    for found in product_statement().records(slug=slug):
-        return to_detail(found)
-    return None
+    found = product_statement().records(slug=slug)
+    return to_detail(found[0]) if found else None
 
 
 @cache
@@ -388,8 +393,8 @@ def to_detail(found: dict[str, Any]) -> ProductDetail:
 
 
 def to_choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:
-    """Return the variants in their order, each with its picture; the first in stock is shown first."""
-    own = {picture.variant: picture for picture in reversed(pictures)}
+    """Return the variants in their order, each with its picture; the first in stock is selected."""
+    own = {picture.variant: picture for picture in reversed(pictures)}  # the first of a variant wins
     choose = text_chooser()
     stocks = [row["stock__on_hand"] - row["stock__reserved"] for row in variants]
     first = next((place for place, stock in enumerate(stocks) if stock), 0)

@@ -142,13 +142,13 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
     def disable_constraint_checking(self) -> bool:
         """Check foreign keys at COMMIT, not immediately. In autocommit a statement is its own COMMIT."""
         self.ensure_connection()
-        already = self.connection.defer_references
-        self.connection.defer_references = True
+        already = self.connection.defer_foreign_keys
+        self.connection.defer_foreign_keys = True
         return not already
 
     def enable_constraint_checking(self) -> None:
         """Check foreign keys immediately again; what a block wrote before is still checked at its COMMIT."""
-        self.connection.defer_references = False
+        self.connection.defer_foreign_keys = False
 
     def check_constraints(self, table_names: Any = None) -> None:
         """Raise `IntegrityError` for the first row whose foreign key refers to no row."""
@@ -203,7 +203,7 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         ]
         if drops:
             with self.wrap_database_errors:
-                connection.apply(drops)
+                connection.run_batch(drops)
         connection.rollback()
 
 

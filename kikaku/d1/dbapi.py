@@ -53,9 +53,9 @@ class Connection:
         self.closed = False
         self.log: Log | None = None  # None in autocommit
         self.is_queueing = False  # writes and schema changes run with the next statement, or at COMMIT
-        self.defer_references = False  # foreign keys are checked at COMMIT
+        self.defer_foreign_keys = False  # foreign keys are checked at COMMIT
         self._executor = Executor(transport)
-        self._rolled_back: Log | None = None  # the last log that was
+        self._rolled_back: Log | None = None  # log of the block that was rolled back last
         self._column_names_by_sql: dict[str, list[str]] = {}  # of raw SQL
         self._affected_tables = AffectedTables(lambda sql: self.raw(Statement(sql)).rows)
 
@@ -88,7 +88,8 @@ class Connection:
         """Apply what the block did: all of it, once, or nothing.
 
         Raises:
-            TransactionConflict: another writer changed what the block rests on; nothing was applied.
+            TransactionConflict: another writer changed rows that the block read or wrote; nothing
+                was applied.
             CommitUnknown: the answer was lost, and D1 cannot be asked.
         """
         if self.log is None:
@@ -102,8 +103,8 @@ class Connection:
     def is_stale(self) -> bool:
         """Return whether the block that was rolled back last had read rows that have changed since.
 
-        A dry run leaves out the guards of reads, so a block may continue for a while with rows of different
-        moments, and end in an error that another writer caused.
+        Dry runs do not check the guards of reads. So a block may see some rows from before another writer's
+        COMMIT and some from after it, and fail with an error that only results from this.
         """
         log, self._rolled_back = self._rolled_back, None
         if log is None or not log.has_guarded_reads():
@@ -145,11 +146,12 @@ class Connection:
 
     def _read_in_block(self, log: Log, sql: str, query: Statement, columns: int) -> tuple[list[Row], int]:
         """Return (rows, number of rows that D1 read), and guard the rows where the isolation needs it."""
-        keys = getattr(sql, "locks", None)
-        needs_guard = keys is not None or self.isolation == "serializable" or log.may_be_read_by(query.sql)
-        if keys:
-            query = with_lock_versions(query, columns, keys)
-            columns += len(keys)
+        # None: no lock; (): locks rows but selects no primary key, so they are guarded without lock versions
+        locked_keys = getattr(sql, "locks", None)
+        needs_guard = locked_keys is not None or self.isolation == "serializable" or log.may_affect(query.sql)
+        if locked_keys:
+            query = with_lock_versions(query, columns, locked_keys)
+            columns += len(locked_keys)
         read = 0
         pages: list[tuple[Page | None, str]]
         if log.has_writes():
@@ -161,14 +163,17 @@ class Connection:
         else:
             rows, text, read = self._read_committed(query, columns)
             pages = [(None, text)]
-        # pages that were read one after the other must be of one moment; random rows never come again
+        # Pages are read one after the other: the guards make sure at COMMIT that all show the same state.
+        # The rows of a query with random() cannot be guarded: it never returns them again.
         if (needs_guard or len(pages) > 1) and not statements.nondeterministic(sql):
             guards = [guard_rows(query, columns, text, page) for page, text in pages]
             entry = Entry(guards, guarded_query=query.sql)
-            if keys:
-                entry.locks = {(table, row[at]) for row in rows for table, at in keys if row[at] is not None}
+            if locked_keys:
+                entry.locks = {
+                    (table, row[at]) for row in rows for table, at in locked_keys if row[at] is not None
+                }
             self._add(log, entry)
-        return ([row[: -len(keys)] for row in rows] if keys else rows), read
+        return ([row[: -len(locked_keys)] for row in rows] if locked_keys else rows), read
 
     def _page(
         self, log: Log, query: Statement, columns: int, page: Page | None, *, exact: bool = False
@@ -225,13 +230,17 @@ class Connection:
         ]
 
     def raw(self, statement: Statement, *, repeatable: bool = True) -> RawResult:
-        """Run a statement outside of any block: PRAGMA, EXPLAIN. Numbers come as JavaScript has them."""
+        """Run a statement outside of any block: PRAGMA, EXPLAIN. Integers beyond 2^53 lose digits."""
         return self._executor.raw(statement, repeatable=repeatable)
 
     # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, sql: str, parameters: Any, kind: Kind) -> WriteResult:
-        """Run an INSERT, UPDATE or DELETE."""
+        """Run an INSERT, UPDATE or DELETE; return its row count, last id and RETURNING rows.
+
+        The row count of a queued write is -1: it runs later. Raises `NotSupportedError` for a write within a
+        block that would give another result at COMMIT.
+        """
         statement = check_limits(render(sql, parameters))
         if self.log is None:
             return self._write_now(sql, statement)
@@ -275,7 +284,7 @@ class Connection:
             self.log.add_guard(entry, guard_rowid(result.last_id))
 
     def _write_now(self, sql: str, statement: Statement) -> WriteResult:
-        batch = [*self._deferral(), statement, COUNTS]
+        batch = [*self._defer_statement(), statement, COUNTS]
         result, counts = self._executor.run(batch, repeatable=False)[-2:]
         count, last_id = json.loads(counts.rows[0][0])
         rows = None
@@ -287,10 +296,14 @@ class Connection:
         """Run a write for each set of parameters, in autocommit as one batch; return the number of rows."""
         if self.log is not None:
             return sum(self.write(sql, parameters, kind).count for parameters in sets)
-        batch = [part for one in sets for part in (check_limits(render(sql, one)), COUNTS)]
-        deferral = self._deferral()
-        results = self._executor.run([*deferral, *batch], repeatable=False) if batch else []
-        return sum(json.loads(result.rows[0][0])[0] for result in results[len(deferral) + 1 :: 2])
+        if not sets:
+            return 0
+        batch = self._defer_statement()
+        skipped = len(batch)
+        for parameters in sets:
+            batch += [check_limits(render(sql, parameters)), COUNTS]
+        results = self._executor.run(batch, repeatable=False)[skipped:]
+        return sum(json.loads(counts.rows[0][0])[0] for counts in results[1::2])
 
     def change_schema(self, sql: str, parameters: Any) -> None:
         """Run a CREATE, ALTER or DROP."""
@@ -299,13 +312,13 @@ class Connection:
         statement = Statement(statement.sql.replace("\r\n", "\n").strip(), statement.bound)
         self._forget_schema()
         if self.log is None:
-            self._executor.run([*self._deferral(), statement], repeatable=False)
+            self._executor.run([*self._defer_statement(), statement], repeatable=False)
             return
         if not self.is_queueing:
             self._dry_run(self.log, [statement], "SELECT 1")
         self._add(self.log, Entry([statement], changes_schema=True), queued=self.is_queueing)
 
-    def apply(self, batch: Sequence[Statement]) -> None:
+    def run_batch(self, batch: Sequence[Statement]) -> None:
         """Run repeatable statements as one batch, in autocommit, with foreign keys checked at its end."""
         self._forget_schema()
         self._executor.run([DEFER_FOREIGN_KEYS, *join_statements(list(batch))], repeatable=True)
@@ -316,12 +329,12 @@ class Connection:
 
     def _add(self, log: Log, entry: Entry, *, queued: bool = False) -> None:
         log.add(entry)
-        log.defers_references = log.defers_references or self.defer_references
+        log.defers_foreign_keys = log.defers_foreign_keys or self.defer_foreign_keys
         log.has_queued = log.has_queued or queued
 
-    def _deferral(self) -> list[Statement]:
+    def _defer_statement(self) -> list[Statement]:
         """Return the PRAGMA that starts a batch whose foreign keys are checked at its end, if they are."""
-        is_deferred = self.defer_references or (self.log is not None and self.log.defers_references)
+        is_deferred = self.defer_foreign_keys or (self.log is not None and self.log.defers_foreign_keys)
         return [DEFER_FOREIGN_KEYS] if is_deferred else []
 
     def _dry_run(
@@ -334,7 +347,7 @@ class Connection:
         columns: int = 0,
     ) -> str:
         return self._executor.dry_run(
-            log, tail, scalar, defer=self.defer_references, query=query, columns=columns
+            log, tail, scalar, defer=self.defer_foreign_keys, query=query, columns=columns
         )
 
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -396,7 +409,7 @@ def _as_list(result: Result) -> str:
 
 
 def _decode_exactly(text: str, columns: int, ask_again: Callable[[], str]) -> list[Row]:
-    """Return rows; where one has a float that its digits do not give exactly, ask for the rows once more."""
+    """Return the rows; where the 17 digits of a float are not exact, get them again in the exact format."""
     try:
         return decode(text, columns)
     except InexactFloat:

@@ -38,7 +38,7 @@ class Executor:
             raise as_sqlite_error(str(error)) from None
 
     def raw(self, statement: Statement, *, repeatable: bool = True) -> RawResult:
-        """Run one statement outside of any block: PRAGMA, EXPLAIN. Numbers come as JavaScript has them."""
+        """Run one statement outside of any block: PRAGMA, EXPLAIN. Integers beyond 2^53 lose digits."""
         try:
             return self.transport.raw(check_limits(statement), repeatable=repeatable)
         except D1Error as error:
@@ -92,7 +92,7 @@ class Executor:
             f"INSERT INTO _d1_probe(payload) {source} SELECT '{mark}'||({scalar})",
             query.bound if query else (),
         )
-        deferral = [DEFER_FOREIGN_KEYS] if defer or log.defers_references else []
+        deferral = [DEFER_FOREIGN_KEYS] if defer or log.defers_foreign_keys else []
         batch = [log.commit_row(), *deferral, *log.dry_run_statements(), *tail, probe]
         try:
             self._batch(batch, repeatable=True)
@@ -129,7 +129,7 @@ class Executor:
 
     @staticmethod
     def _commit_batch(log: Log) -> list[Statement]:
-        deferral = [DEFER_FOREIGN_KEYS] if log.defers_references else []
+        deferral = [DEFER_FOREIGN_KEYS] if log.defers_foreign_keys else []
         return [log.commit_row(), *deferral, *log.all_statements()]
 
     def commit(self, log: Log) -> None:

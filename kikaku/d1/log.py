@@ -67,7 +67,7 @@ class Log:
     reservations: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     written_tables: set[str] = field(default_factory=set)
     changes_schema: bool = False
-    defers_references: bool = False  # foreign keys are checked at COMMIT
+    defers_foreign_keys: bool = False  # foreign keys are checked at COMMIT
     # entries since the last dry run were not tried: the next error may be theirs
     has_queued: bool = False
     # COMMIT inserts a row with this id: after a lost answer, its presence shows that COMMIT was applied
@@ -102,7 +102,7 @@ class Log:
         """Return whether any read of the block is guarded."""
         return any(entry.guarded_query for entry in self.entries)
 
-    def may_be_read_by(self, sql: str) -> bool:
+    def may_affect(self, sql: str) -> bool:
         """Return whether a query may read what the block wrote."""
         return _may_read(sql, self.written_tables)
 
@@ -176,7 +176,7 @@ class Log:
 
     def reference_guards(self) -> list[Statement]:
         """Return the guard on foreign keys, where their checks were deferred to COMMIT."""
-        return [guard_references(self.written_tables)] if self.defers_references else []
+        return [guard_references(self.written_tables)] if self.defers_foreign_keys else []
 
     def commit_row(self) -> Statement:
         """Return the INSERT of the row that identifies the COMMIT."""

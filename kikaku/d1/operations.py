@@ -140,7 +140,7 @@ class DatabaseOperations(SQLiteOperations):
         """Empty tables in one batch, with foreign keys checked at its end."""
         self.connection.ensure_connection()
         with self.connection.wrap_database_errors:
-            self.connection.connection.apply([Statement(sql.rstrip("; \n")) for sql in sql_list])
+            self.connection.connection.run_batch([Statement(sql.rstrip("; \n")) for sql in sql_list])
 
     def _references_graph(self, table_name: str) -> Any:
         """Return a table and those that reference it, directly or not."""

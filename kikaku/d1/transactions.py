@@ -39,7 +39,7 @@ def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
                 if connections[DEFAULT_DB_ALIAS].in_atomic_block:
                     raise
             except Exception:
-                # rows that were read before and after another writer's COMMIT can cause any error
+                # the block may have read a mix of old and new rows, which can cause any error
                 if connections[DEFAULT_DB_ALIAS].in_atomic_block or not _is_stale():
                     raise
             time.sleep(random.uniform(0, wait))  # noqa: S311  (spreads writers; no secret)
@@ -78,8 +78,8 @@ def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 def queued_writes(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Queue this context's writes: they are sent with the block's next statement or its COMMIT.
 
-    So they cost no request each. For writes whose row counts and ids the caller does not need and that cannot
-    fail: an error of theirs surfaces with that later statement. Outside of a block, and on other engines,
+    This saves a request for each write. Use it only for writes that cannot fail and whose row counts and ids
+    are not needed: an error would appear at that later statement. Outside of a block, and on other engines,
     they run at once.
     """
     connection = connections[using]

@@ -1,6 +1,6 @@
 """Post Stripe's balance transactions to the journal.
 
-These are charges, refunds, returned refunds, and those that we cannot explain.
+These are charges, refunds, failed refunds whose money came back, and those that we cannot explain.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -101,7 +101,7 @@ def _note_problems(
         is_unknown_type = kind == Discrepancy.Kind.UNKNOWN_TYPE
         note_discrepancy(
             kind,
-            txn.id if is_unknown_type else txn.source or txn.id,  # a person looks for the charge or refund
+            txn.id if is_unknown_type else txn.source or txn.id,  # staff search for the charge or refund
             day=entry.day,
             amount=txn.amount,
             detail=detail,

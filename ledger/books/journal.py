@@ -33,11 +33,11 @@ class Unbalanced(Exception):
 
 
 class ConflictingEntry(Exception):
-    """The same fact was posted before with different lines."""
+    """The same source and purpose were posted before with different lines."""
 
 
 def require_balanced(draft: Draft) -> None:
-    """Raise `Unbalanced` unless the draft has two lines or more of one positive side each, equal in sum."""
+    """Raise `Unbalanced` unless two or more lines have one positive side each, and debit equals credit."""
     debit = sum(line.debit for line in draft.lines)
     credit = sum(line.credit for line in draft.lines)
     one_sided = all(
@@ -62,7 +62,7 @@ def first_open_day(day: date, *, last_closed: date | None) -> date:
 
 
 def find_entry(draft: Draft) -> JournalEntry | None:
-    """Return the entry of the same fact, or None. Raises `ConflictingEntry` when its lines differ."""
+    """Return the entry of this source and purpose, or None. Raises `ConflictingEntry` when lines differ."""
     entry = JournalEntry.objects.filter(
         source_type=draft.source_type, source_id=draft.source_id, purpose=draft.purpose
     ).first()
@@ -77,9 +77,9 @@ def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -
     """Write the draft inside the caller's transaction and return its entry.
 
     The day is the business day of `occurred_at`, or the first open day when that one is closed. Posting the
-    same fact again returns the existing entry.
+    same source and purpose again returns the existing entry.
 
-    Raises `Unbalanced`, and `ConflictingEntry` when the fact was posted with different lines.
+    Raises `Unbalanced`, and `ConflictingEntry` when they were posted with different lines.
     """
     require_transaction()
     require_balanced(draft)
@@ -93,9 +93,9 @@ def post(draft: Draft, *, now: datetime, reverses: JournalEntry | None = None) -
 
 
 def post_all(drafts: Sequence[Draft], *, now: datetime) -> list[JournalEntry]:
-    """Write the drafts of new facts like `post`, in a few statements for all of them.
+    """Write drafts that are not posted yet, as `post` does, in a few statements for all of them.
 
-    Raises `Unbalanced`, and IntegrityError when one of the facts was posted before; then nothing is written.
+    Raises `Unbalanced`, and IntegrityError when one of them was posted before; then nothing is written.
     """
     require_transaction()
     for draft in drafts:

@@ -1,8 +1,9 @@
-"""Drafts of journal entries for each kind of fact: pure functions that know accounts and sides only.
+"""Drafts of journal entries for each kind of source: pure functions that know accounts and sides only.
 
 `ledger.books.recognition`, `balance_postings` and `refunds_payable` read the amounts from the rows, and
-`ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax on a refund is reversed as it was
-posted, cumulatively (`ledger.books.tax_buckets`).
+`ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax that a refund reverses is the
+tax on everything refunded so far less what earlier refunds reversed, so that a full refund reverses exactly
+the tax that was posted (`ledger.books.tax_buckets`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,7 +63,7 @@ class BalanceChange:
     id: str  # txn_…
     amount: int  # gross: positive when it adds to the balance
     fee: int  # including its tax; the net is amount − fee
-    fee_tax: int  # by `fee_details`: it decides between 6110 and 6111, the card's brand does not
+    fee_tax: int  # tax in the fee by `fee_details`; 0: an exempt fee (6110), else a taxable one (6111)
     occurred_at: datetime
 
 
@@ -155,7 +156,7 @@ def refund(
         REFUND_PURPOSE,
         f"返金 {reference}",
         order_id,
-        [*_refund_debits(parts), _debit(accounts.STRIPE_BALANCE, change.amount)],
+        [*_refund_debits(parts), _debit(accounts.STRIPE_BALANCE, change.amount)],  # negative: a credit
     )
 
 
@@ -197,7 +198,10 @@ def unpaid_refund(
 
 
 def settlement(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
-    """Draft the transfer of what is owed by a failed refund, but was returned by another one out of 2130."""
+    """Draft the transfer from 2120 to 2130 of what a failed refund left owed and another refund has paid.
+
+    The other refund took the money out of 2130.
+    """
     return Draft(
         source_type=REFUND_SOURCE,
         source_id=refund_id,

@@ -7,8 +7,8 @@
    compared with Stripe's balance ("the proof"), and the books are checked.
 4. The evidence is stored in the next free run folder.
 5. One transaction locks the day and writes discrepancies, closing balances and `EvidenceFile` rows. If an
-   entry was posted since step 3, this transaction is rolled back, and steps 3 to 5 are repeated. After a
-   crash before it, what step 2 recorded stays, and an unreferenced run folder may be left.
+   entry was posted since step 3, this transaction is rolled back, and steps 3 to 5 are repeated. Each
+   repetition, and a crash before the end, leaves an unreferenced run folder; what step 2 recorded stays.
 
 A dry run is the same code in one transaction that is rolled back, without step 4.
 
@@ -49,7 +49,7 @@ from ledger.models import (
 )
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
-MAX_ATTEMPTS = 5  # how often a day is prepared again because something was posted to it meanwhile
+MAX_ATTEMPTS = 5  # to lock a day, when entries are posted to it or its run folder is taken meanwhile
 DRY_RUN_NUMBER = 0  # a dry run writes no folder; the run numbers of real closes start at 1
 
 CLOSED = "closed"
@@ -132,9 +132,7 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
         raise DayRefused("The days to close must follow each other without gaps.")
     last = journal.last_closed_day()
     if last is not None and days[0] <= last:
-        raise DayRefused(
-            f"{days[0]} lies before the end of the closed days ({last}): nothing can be closed there."
-        )
+        raise DayRefused(f"{days[0]} cannot be closed: later days, up to {last}, are closed already.")
     expected = open_days(days[0])
     if expected[0] != days[0]:
         raise DayRefused(
@@ -163,7 +161,7 @@ def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) ->
     """
     if not days:
         return
-    closed = {close.day: close for close in DailyClose.objects.filter(day__gte=min(days), day__lte=max(days))}
+    closed = {row.day: row for row in DailyClose.objects.filter(day__gte=min(days), day__lte=max(days))}
     for day in days:
         if day in closed:
             yield _already_closed(closed[day])
@@ -175,21 +173,20 @@ def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) ->
         if dry_run:
             yield from _close_and_roll_back(list(fetch_snapshots(to_close, now=now)), now=now)
         else:
-            _process_events(
-                now
-            )  # first, so that fetch_snapshots need not ask Stripe about objects that these events contain
+            # first, so that Stripe is not asked about objects that these events contain
+            _process_events(now)
             for snapshot in fetch_snapshots(to_close, now=now):
-                yield close(snapshot, now=now)
+                yield close_snapshot(snapshot, now=now)
 
 
 @unit_of_work
 def _close_and_roll_back(snapshots: Sequence[StripeSnapshot], *, now: datetime) -> list[CloseResult]:
-    results = [close(snapshot, now=now, dry_run=True) for snapshot in snapshots]
+    results = [close_snapshot(snapshot, now=now, dry_run=True) for snapshot in snapshots]
     transaction.set_rollback(True)
     return results
 
 
-def close(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = False) -> CloseResult:
+def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = False) -> CloseResult:
     """Record what a snapshot holds, compare and check its day, store the evidence, and lock the day.
 
     A dry run stores no evidence; its caller rolls back the transaction. Raises `CloseFailed`.

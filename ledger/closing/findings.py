@@ -1,7 +1,7 @@
 """The checks of the books and of the evidence, and what a check reports.
 
-The English names are stored: in `report.json`, in the discrepancies of a close, in its messages. Evidence
-that was written years ago is read by them, so a name may be added but not changed.
+The English labels are stored: in `report.json`, in the discrepancies of a close, in its messages. Evidence
+that was written years ago is read by them, so a label may be added but not changed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from django.utils.translation import override, pgettext_lazy
 
 
 class Check(models.TextChoices):
-    """A check. The label is its name: English in reports, discrepancies and messages, Japanese on pages."""
+    """A check. Its label is English in reports, discrepancies and messages, Japanese on pages."""
 
     # of every close; `ledger.closing.checks.DAILY` lists them in the order of the report
     ENTRY_BALANCED = "entry_balanced", _("entry balanced")
@@ -47,7 +47,10 @@ class Check(models.TextChoices):
     MANIFEST_CHAIN = "manifest_chain", _("chain of manifests")
     MANIFEST = "manifest", _("manifest")
     EVIDENCE_FILE = "evidence_file", _("evidence")
-    STRIPE_BALANCE_AT_CUT = "stripe_balance_at_cut", _("1150 at the cut")
+    STRIPE_BALANCE_AT_DAY_END = (
+        "stripe_balance_at_cut",
+        _("1150 at the cut"),
+    )  # "cut": end of the business day
     CLOSING_BALANCE = "closing_balance", _("closing balance")
     CLOSED_REPORT = "closed_report", _("report of a closed day")
     CLOSED_JOURNAL = "closed_journal", _("journal of a closed day")
@@ -60,14 +63,14 @@ class Check(models.TextChoices):
 
     @property
     def english_label(self) -> str:
-        """Return the name as the evidence spells it, whatever language is active."""
+        """Return the English label, whatever language is active: the evidence stores it."""
         with override(None):
             return str(self.label)
 
     @classmethod
-    def from_english(cls, name: str) -> "Check | None":
-        """Return the check that the evidence calls so; None for a name that this version does not know."""
-        return next((check for check in cls if check.english_label == name), None)
+    def from_english_label(cls, label: str) -> "Check | None":
+        """Return the check with this English label; None for one that this version does not know."""
+        return next((check for check in cls if check.english_label == label), None)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ KIND_LABELS = {
 
 def _in_japanese(name: str) -> str:
     """Return the Japanese name of a check; a name that this version does not know stays as it is."""
-    check = Check.from_english(name)
+    check = Check.from_english_label(name)
     with override("ja"):
         return name if check is None else str(check.label)
 

@@ -81,7 +81,7 @@ def _closed_days() -> Iterator[Finding]:
         balance = sums[STRIPE_BALANCE][0] - sums[STRIPE_BALANCE][1]
         if balance != close.book_balance:
             yield Finding(
-                Check.STRIPE_BALANCE_AT_CUT,
+                Check.STRIPE_BALANCE_AT_DAY_END,
                 "DailyClose",
                 str(close.day),
                 str(close.book_balance),

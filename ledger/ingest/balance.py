@@ -69,8 +69,8 @@ def read(created_from: datetime, created_until: datetime) -> list[TransactionRea
     """
     answers = client.list_balance_transactions(created_from, created_until)
     readings = [read_transaction(answer) for answer in answers]
-    readings.reverse()
-    return sorted(readings, key=lambda reading: reading.created)  # stable: Stripe's order within a second
+    readings.reverse()  # Stripe lists the newest first; the sort is stable: keeps order within a second
+    return sorted(readings, key=lambda reading: reading.created)
 
 
 # ── Our rows behind a transaction ────────────────────────────────────────────────────────────────────────
@@ -83,14 +83,11 @@ def unstored(readings: Iterable[TransactionReading]) -> list[TransactionReading]
 
 def unknown_sources(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
     """Return the charges and the refunds behind readings that no row of ours knows. Two queries a page."""
-    unknown = [
-        reading
-        for page in _pages(readings)
-        for rows in [_local_rows(page)]
-        for reading in page
-        if _lacks_row(reading, rows)
-    ]
-    return _by_kind(unknown)
+    unknown: list[TransactionReading] = []
+    for page in _pages(readings):
+        rows = _local_rows(page)
+        unknown += [reading for reading in page if _lacks_row(reading, rows)]
+    return _split_sources(unknown)
 
 
 def _pages(readings: Iterable[TransactionReading]) -> Iterator[list[TransactionReading]]:
@@ -131,13 +128,16 @@ def _lacks_row(reading: TransactionReading, rows: LocalRows) -> bool:
     return False
 
 
-def _by_kind(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
-    """Return the sources of readings: the charges and the refunds."""
+def _split_sources(readings: Iterable[TransactionReading]) -> tuple[list[str], list[str]]:
+    """Return the ids of the charges behind readings, and those of the refunds."""
     charges: list[str] = []
-    others: list[str] = []
+    refunds: list[str] = []
     for reading in readings:
-        (charges if reading.type in balance_postings.CHARGE_TYPES else others).append(reading.source)
-    return charges, others
+        if reading.type in balance_postings.CHARGE_TYPES:
+            charges.append(reading.source)
+        else:
+            refunds.append(reading.source)
+    return charges, refunds
 
 
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,8 +154,8 @@ def record_transactions(
 
     With `grace_period`, a charge younger than that whose payment is not known yet is left for the next run:
     its event is on its way. Stripe is asked for the other unknown charges and refunds, unless `ask_stripe`
-    is false (inside a transaction). Three queries a page, besides what is written. Raises
-    `StripeUnavailable` when Stripe must be asked.
+    is false, as in the daily close, whose snapshot contains Stripe's answers. Three queries a page, besides
+    what is written. Raises `StripeUnavailable` when Stripe must be asked.
     """
     result = FetchResult(seen=len(readings))
     for page in _pages(readings):
@@ -167,7 +167,7 @@ def record_transactions(
             for reading in unknown
             if grace_period is not None and reading.created > now - grace_period
         }
-        charges, refunds = _by_kind(reading for reading in unknown if reading.id not in young)
+        charges, refunds = _split_sources(reading for reading in unknown if reading.id not in young)
         if ask_stripe and (charges or refunds):
             backfill(ask(charges=charges, refunds=refunds), now=now)
             rows = _local_rows(new)
@@ -193,8 +193,8 @@ def _store(readings: Sequence[TransactionReading], rows: LocalRows, now: datetim
     """Store and post a page of readings together; return how many were new.
 
     When that fails, because another process stored some of them or one cannot be posted, they are stored
-    one by one, and the first error is raised at the end. A database that does not work ends it at once:
-    each one would wait again.
+    one by one, and the first error is raised at the end. `OperationalError` is raised at once: each further
+    attempt would run into the same time limit.
     """
     try:
         return _store_together(readings, rows, now)

@@ -34,7 +34,10 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
 
 
 def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
-    """Mark the attempt complete. Only payment_status `paid` means that money was captured."""
+    """Record the payment of a completed session, or its unpaid voucher.
+
+    Only payment_status `paid` means that money was captured.
+    """
     attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None:
         checkout.record_completed_session(attempt, session, occurred_at=event.created, now=now)
@@ -45,7 +48,7 @@ def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
 
 
 def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
-    """Close the attempt and, when its time is over, the order."""
+    """Expire the attempt and, when its time is over, cancel its order."""
     attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None and attempt.session_id in (None, session["id"]):
         checkout.expire_attempt(attempt, now=now)
@@ -100,8 +103,11 @@ def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
         checkout.expire_voucher(attempt, now=now)
 
 
-def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
-    """Record the payment, or its card and time, from a charge. Its refunds arrive as refund events."""
+def _charge_changed(event: StripeEvent, charge: Any, now: datetime) -> None:
+    """Record the payment of a charge, or add its card and time of capture to the payment that we have.
+
+    Its refunds arrive as refund events.
+    """
     captured = captures.read_charge(charge)
     if captured is not None and captured.payment_intent:
         payments.record_payment(captured, now=now)
@@ -116,7 +122,7 @@ def _charge(event: StripeEvent, charge: Any, now: datetime) -> None:
         )
 
 
-def _refund(event: StripeEvent, refund: Any, now: datetime) -> None:
+def _refund_changed(event: StripeEvent, refund: Any, now: datetime) -> None:
     """Record the state of a refund, ours or one made in Stripe's dashboard."""
     try:
         refund_status.apply_stripe_refund(refund, now=now)
@@ -142,10 +148,10 @@ HANDLERS: dict[str, Callable[[StripeEvent, Any, datetime], None]] = {
     "payment_intent.succeeded": _intent_succeeded,
     "payment_intent.payment_failed": _intent_failed,
     "payment_intent.canceled": _intent_canceled,
-    "charge.succeeded": _charge,
-    "charge.updated": _charge,
-    "charge.refunded": _charge,
-    "refund.created": _refund,
-    "refund.updated": _refund,
-    "refund.failed": _refund,
+    "charge.succeeded": _charge_changed,
+    "charge.updated": _charge_changed,
+    "charge.refunded": _charge_changed,
+    "refund.created": _refund_changed,
+    "refund.updated": _refund_changed,
+    "refund.failed": _refund_changed,
 }

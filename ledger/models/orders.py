@@ -19,7 +19,7 @@ class TaxRate(models.IntegerChoices):
 
 
 class OrderStatus(models.TextChoices):
-    """The state of an order. It only moves forward, as `ledger.sales.orders.ALLOWED_MOVES` permits."""
+    """The state of an order. It only moves forward, as `ledger.sales.orders.ALLOWED_TRANSITIONS` permits."""
 
     PENDING = "pending", _("awaiting payment")
     PAID = "paid", _("paid")

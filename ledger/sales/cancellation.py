@@ -11,14 +11,14 @@ from ledger.models import Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, mail, orders
 from ledger.sales.refund_plan import RefundRequest
-from ledger.sales.refund_requests import refundable_amount, return_payment, store_refund
+from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.methods import method_named, method_of_voucher
 
 
 class CancelRefused(Exception):
-    """The order cannot be cancelled, or no longer; the message says what to do instead."""
+    """The order cannot be cancelled, or cannot be cancelled any more; the message says what to do instead."""
 
 
 def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
@@ -28,8 +28,8 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
     order, and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a
     later payment with it is refunded too, with a discrepancy. Cancelling again changes nothing.
 
-    Raises `CancelRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and does not answer;
-    then nothing changed.
+    Raises `CancelRefused`, `RefundRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and
+    does not answer. The order is not cancelled then, but its payment page may be closed.
     """
     forbid_transaction()
     order.refresh_from_db()
@@ -78,9 +78,10 @@ def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: da
             )
         )
     orders.cancel_order(order, reason=reason, actor=actor, now=now)
-    if not was_paid:  # captured, but not the order's total: each payment is returned as it came
+    if not was_paid:  # money was captured, but not the order's total: refund what is left of each payment
         refunds += [
-            return_payment(payment, reason=_("The order was cancelled."), now=now) for payment in refundable
+            store_payment_refund(payment, reason=_("The order was cancelled."), now=now)
+            for payment in refundable
         ]
     mail.queue(
         OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", _mail_context(order, refunds), now=now

@@ -24,9 +24,9 @@ from ledger.sales import history, stock
 from ledger.sales.stock import SoldOut
 
 __all__ = [
-    "ALLOWED_MOVES",
+    "ALLOWED_TRANSITIONS",
     "Address",
-    "NewLine",
+    "NewOrderLine",
     "OrderRefused",
     "SoldOut",
     "advance",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # The moves that `advance` makes: a paid order never becomes unpaid, and a cancelled one is final.
-ALLOWED_MOVES: dict[str, frozenset[str]] = {
+ALLOWED_TRANSITIONS: dict[str, frozenset[str]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED}),
     OrderStatus.PAID: frozenset({OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
     OrderStatus.PARTIALLY_SHIPPED: frozenset({OrderStatus.SHIPPED}),
@@ -59,7 +59,7 @@ class OrderRefused(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewLine:
+class NewOrderLine:
     """A line of a new order: a snapshot of the variant as it was shown."""
 
     item_id: int  # ledger.StockItem
@@ -93,8 +93,11 @@ def _new_number(now: datetime) -> str:
     return f"K{business_day(now):%y%m%d}-" + "".join(secrets.choice(NUMBER_ALPHABET) for _index in range(5))
 
 
-def _check_lines(lines: Sequence[NewLine], discount: int) -> None:
-    """Raise `OrderRefused` for lines and discounts that no form of the shop sends."""
+def _check_lines(lines: Sequence[NewOrderLine], discount: int) -> None:
+    """Raise `OrderRefused` if there is no line, a number is out of range, or the discount exceeds the goods.
+
+    No form of the shop sends such an order.
+    """
     if not lines:
         raise OrderRefused("empty", _("The cart is empty."))
     for line in lines:
@@ -109,7 +112,7 @@ def place_order(
     *,
     nonce: str,
     language: str,
-    lines: Sequence[NewLine],
+    lines: Sequence[NewOrderLine],
     address: Address,
     discount: int,
     shipping_fee: int,
@@ -143,7 +146,7 @@ def place_order(
     for _attempt in range(MAX_NUMBER_ATTEMPTS):
         try:
             with transaction.atomic():
-                # the order first: of two concurrent clicks the second waits here, or finds the nonce taken
+                # the order before its stock: a second request with this nonce fails here and reserves nothing
                 order = Order.objects.create(
                     number=_new_number(now),
                     token=secrets.token_urlsafe(24),
@@ -196,9 +199,9 @@ def place_order(
 def advance(order: Order, to: str, **fields: Any) -> bool:
     """Move the order forward to a status by one conditional update that also writes `fields`.
 
-    Returns False, and changes nothing, when `ALLOWED_MOVES` does not permit the move from its present status.
+    Returns False, and changes nothing, when `ALLOWED_TRANSITIONS` does not permit it.
     """
-    allowed = [status for status, targets in ALLOWED_MOVES.items() if to in targets]
+    allowed = [status for status, targets in ALLOWED_TRANSITIONS.items() if to in targets]
     moved = Order.objects.filter(pk=order.pk, status__in=allowed).update(status=to, **fields)
     if moved:
         order.status = to

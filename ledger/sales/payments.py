@@ -16,7 +16,7 @@ from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
-from ledger.sales.refund_requests import return_payment
+from ledger.sales.refund_requests import store_payment_refund
 from ledger.stripe.captures import CapturedPayment
 
 
@@ -117,12 +117,12 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
         _record_event(OrderEvent.Kind.PAID_AFTER_CANCELLATION, payment, now=now)
         detail = "paid after it was cancelled; the money is sent back"
         _note(Discrepancy.Kind.PAID_AFTER_CANCELLATION, order, payment, payment.amount, detail, now=now)
-        return_payment(payment, reason=_("paid after cancellation"), now=now)
+        store_payment_refund(payment, reason=_("paid after cancellation"), now=now)
     else:
         _record_event(OrderEvent.Kind.PAID_TWICE, payment, now=now)
         detail = "paid a second time; the money is sent back"
         _note(Discrepancy.Kind.PAID_TWICE, order, payment, payment.amount, detail, now=now)
-        return_payment(payment, reason=_("paid twice"), now=now)
+        store_payment_refund(payment, reason=_("paid twice"), now=now)
 
 
 def _note(

@@ -80,7 +80,7 @@ def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str
     return refund
 
 
-def return_payment(payment: Payment, *, reason: str, now: datetime) -> Refund:
+def store_payment_refund(payment: Payment, *, reason: str, now: datetime) -> Refund:
     """Store a refund of what is left of a payment that must not be kept, inside the caller's transaction.
 
     The job sends it. The same payment returns the same refund. A part of it may have been refunded in

@@ -37,12 +37,12 @@ POLL_INTERVAL = timedelta(days=1)  # a customer may take weeks to give a bank ac
 def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
     """Store a refund and send it to Stripe after the commit; the same nonce returns the same refund.
 
-    Without an answer from Stripe the refund stays `requested`, and the job sends it. A refund that Stripe
-    refuses is returned as `failed`, with the reason. Raises `RefundRefused` when the order does not have what
-    is asked for; then nothing changed.
+    Without an answer from Stripe the refund stays `requested`, and the job `refunds` sends it. A refund that
+    Stripe refuses is returned as `failed`, with the reason. Raises `RefundRefused` when the order does not
+    have what is asked for; then nothing changed.
     """
     try:
-        refund = _store_and_finish(order, request, nonce=nonce, actor=actor, now=now)
+        refund = _store_and_update_order(order, request, nonce=nonce, actor=actor, now=now)
     except IntegrityError:
         stored = Refund.objects.filter(nonce=nonce, order=order).first()
         if stored is None:
@@ -55,7 +55,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
 
 
 @unit_of_work
-def _store_and_finish(
+def _store_and_update_order(
     order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime
 ) -> Refund:
     """Store a refund; an order without pieces to ship becomes shipped, or cancelled if none was shipped."""
@@ -112,9 +112,9 @@ def _create_or_find(refund: Refund) -> dict[str, Any]:
 
 
 def send_requested(*, now: datetime, limit: int = 100) -> int:
-    """Send the refunds that are not known to have reached Stripe; return how many did now.
+    """Send the refunds that are not known to have reached Stripe; return for how many Stripe answered.
 
-    Each is looked up first: its answer may have been lost, and Stripe keeps idempotency keys for a day only.
+    It may have accepted or refused them. Each is looked up first: its answer may have been lost, and Stripe keeps idempotency keys for a day only.
     """
     forbid_transaction()
     due = Refund.objects.requested().filter(requested_at__lte=now - RESEND_DELAY)
@@ -140,11 +140,11 @@ def send_requested(*, now: datetime, limit: int = 100) -> int:
 
 
 def update_waiting(*, now: datetime, limit: int = 50) -> int:
-    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many moved on."""
+    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many ended."""
     forbid_transaction()
-    last_asked = now - POLL_INTERVAL
+    asked_before = now - POLL_INTERVAL
     due = Refund.objects.waiting().filter(
-        Q(asked_at=None, requested_at__lte=last_asked) | Q(asked_at__lte=last_asked),
+        Q(asked_at=None, requested_at__lte=asked_before) | Q(asked_at__lte=asked_before),
         stripe_id__isnull=False,
     )
     ended = 0

@@ -13,7 +13,7 @@ from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
 from ledger.sales import checkout, orders, shipping, stock
-from ledger.sales.orders import Address, NewLine
+from ledger.sales.orders import Address, NewOrderLine
 from ledger.sales.refunds import RefundRequest, request_refund
 
 ADDRESS = Address(
@@ -53,10 +53,10 @@ def line(
     rate: int = 10,
     title: str = "",
     on_hand: int = 100,
-) -> NewLine:
+) -> NewOrderLine:
     """Return a line to order; its stock item is created with `on_hand` pieces unless it exists."""
     found = StockItem.objects.filter(sku=sku).first() or item(sku, on_hand)
-    return NewLine(
+    return NewOrderLine(
         item_id=found.pk,
         sku=sku,
         title=title or f"シーリングライト {sku}",
@@ -67,7 +67,7 @@ def line(
 
 
 def order(
-    lines: Sequence[NewLine] | None = None,
+    lines: Sequence[NewOrderLine] | None = None,
     *,
     discount: int = 0,
     shipping_fee: int = 500,
@@ -136,7 +136,7 @@ def fetch(sandbox: Sandbox, *, now: datetime | None = None) -> balance.FetchResu
 
 def paid_order(
     sandbox: Sandbox,
-    lines: Sequence[NewLine] | None = None,
+    lines: Sequence[NewOrderLine] | None = None,
     *,
     card: str = "4242424242424242",
     placed: Order | None = None,

@@ -301,7 +301,7 @@ def test_the_slower_of_two_processes_returns_the_close_of_the_other(sandbox: San
     now = set_clock(sandbox, night_after(MONDAY))
     snapshot = next(fetch_snapshots([MONDAY], now=now))  # the slower process has asked Stripe already
     close = close_day(MONDAY, now=now)
-    slower = daily_close.close(snapshot, now=now)
+    slower = daily_close.close_snapshot(snapshot, now=now)
     assert slower.state == "already closed"
     assert slower.manifest_sha256 == close.manifest_sha256
     assert EvidenceFile.objects.count() == 5

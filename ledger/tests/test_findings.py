@@ -37,12 +37,12 @@ def test_the_checks_of_a_close_have_the_names_of_the_first_reports(language: str
         assert [check.english_label for check in checks.DAILY] == list(FIRST_NAMES)
     with override("ja"):
         assert [str(check.label) for check in checks.DAILY] == list(FIRST_NAMES.values())
-    assert [Check.from_english(name) for name in FIRST_NAMES] == list(checks.DAILY)
+    assert [Check.from_english_label(name) for name in FIRST_NAMES] == list(checks.DAILY)
 
 
 def test_every_name_belongs_to_one_check() -> None:
     assert len({check.english_label for check in Check}) == len(Check)
-    assert Check.from_english("a check of a later version") is None
+    assert Check.from_english_label("a check of a later version") is None
 
 
 def test_only_unbalanced_books_keep_a_day_open() -> None:

@@ -240,7 +240,7 @@ class _History:
             card = self.rng.choices((VISA, MASTERCARD, JCB, AMEX), (62, 20, 14, 4))[0]
             self._plan(soon, lambda at: self._pay(order, card, at))
 
-    def _line(self, variant: Variant, *, english: bool, now: datetime) -> orders.NewLine:
+    def _line(self, variant: Variant, *, english: bool, now: datetime) -> orders.NewOrderLine:
         quantity = self.rng.choice((1, 1, 1, 1, 2, 2, 3, 4)) if variant.price < 8_000 else 1
         item: StockItem = variant.stock
         item.refresh_from_db()
@@ -251,7 +251,7 @@ class _History:
             )
         title = variant.product.title_en if english else variant.product.title_ja
         option = variant.option_en if english else variant.option_ja
-        return orders.NewLine(
+        return orders.NewOrderLine(
             item_id=item.pk,
             sku=variant.sku,
             title=f"{title} {option}".strip(),

@@ -1,8 +1,8 @@
-"""Queries whose SQL is built once: the ORM needs ten times as long for it as the database for the answer.
+"""Prepared queries: the ORM takes ten times longer to build the SQL than the database takes to run it.
 
 A queryset is written with `slot("slug")` in the place of each text that is known only when the query runs. It
-is prepared once and then run with the texts. It selects only texts and integers, which every database returns
-as such.
+is prepared once and then run with the texts. It may select only texts and integers: these need no conversion
+on any database.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ SLOT_MARK = "\0"  # occurs in no other text: PostgreSQL cannot store it, and for
 
 
 def slot(name: str) -> str:
-    """Return a placeholder for a text that is given when the statement runs."""
+    """Return a placeholder for a text that is given when the statement runs.
+
+    `name` has letters only: Django escapes `_`, `%` and the backslash in the pattern of a LIKE.
+    """
     return f"{SLOT_MARK}{name}{SLOT_MARK}"
 
 
@@ -43,7 +46,7 @@ def fill_slot(parameter: Any, texts: dict[str, str]) -> Any:
     """Return a parameter with the text of its slot; in a LIKE pattern `%` and `_` of the text are escaped."""
     if not isinstance(parameter, str) or SLOT_MARK not in parameter:
         return parameter
-    before, name, after = parameter.split(SLOT_MARK)
+    before, name, after = parameter.split(SLOT_MARK)  # text around the slot: the pattern of a LIKE
     text = texts[name]
     return f"{before}{connection.ops.prep_for_like_query(text)}{after}" if before or after else text
 

@@ -117,7 +117,8 @@ class PageCache:
 def release_fingerprint() -> bytes:
     """Return a hash of what renders pages: code, templates, assets, translations, settings.
 
-    Releases that run side by side or one after the other then have different ETags.
+    Releases that run side by side or one after the other then have different ETags. The hash is keyed with
+    `SECRET_KEY`, so that the ETags cannot be guessed.
     """
     digest = hashlib.blake2b(settings.SECRET_KEY.encode(), digest_size=32)
     base = Path(settings.BASE_DIR)
@@ -177,8 +178,10 @@ def page_key(environ: "WSGIEnvironment") -> PageKey | None:
     ):
         return None
     view = stored_view(path)
-    canonical = canonical_query(view, query) if view and query else ""
-    return PageKey(path, canonical) if view and canonical is not None else None
+    if view is None:
+        return None
+    canonical = canonical_query(view, query) if query else ""
+    return None if canonical is None else PageKey(path, canonical)
 
 
 @lru_cache(maxsize=256)
@@ -248,7 +251,10 @@ class PageStore:
         return send(page, environ, start_response)
 
     def _read_version(self) -> Version | None:
-        """Return the version; None while the database cannot be read or lacks triggers."""
+        """Return the version; None if the database cannot be read.
+
+        Missing triggers turn the store off until the process starts again.
+        """
         connection.close_if_unusable_or_obsolete()  # as Django does when a request starts
         try:
             if self._triggers_intact is None:

@@ -128,7 +128,7 @@ def place(request: HttpRequest) -> HttpResponse:
             nonce=nonce,
             language="en" if get_language() == "en" else "ja",
             lines=[
-                orders.NewLine(
+                orders.NewOrderLine(
                     item_id=line.offer.item_id,
                     sku=line.offer.sku,
                     title=line.offer.full_title,

@@ -132,7 +132,7 @@ class Scratch:
             for kind, name in sorted(tables, key=lambda row: str(row[0]), reverse=True)
         ]
         if drops:
-            self.dbapi.apply(drops)
+            self.dbapi.run_batch(drops)
 
     def clear(self) -> None:
         """Empty the scratch tables."""

@@ -240,7 +240,7 @@ def test_an_interrupted_migration_changes_nothing(project: Project) -> None:
         assert project.schema() == before
         assert project.rows() == rows
         assert project.d1.get_autocommit() and not project.d1.in_atomic_block
-        assert project.d1.connection.defer_references is False
+        assert project.d1.connection.defer_foreign_keys is False
 
 
 def test_a_migration_and_its_record_are_one_transaction(

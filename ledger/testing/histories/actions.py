@@ -24,7 +24,7 @@ from ledger.closing import daily_close
 from ledger.models import Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
-from ledger.sales.orders import NewLine
+from ledger.sales.orders import NewOrderLine
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
 from ledger.testing.build import ADDRESS
@@ -83,7 +83,7 @@ class Place:
                 nonce=nonce,
                 language="ja",
                 lines=[
-                    NewLine(
+                    NewOrderLine(
                         item_id=world.items[item].pk,
                         sku=SKUS[item],
                         title=SKUS[item],
