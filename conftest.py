@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from kikaku.sandbox import Request, Response, Sandbox
 
 
-pytest.register_assert_rewrite("kikaku.d1.testing", "ledger.testing", "shop.testing", "ops.testing")
+pytest.register_assert_rewrite(
+    "kikaku.d1.testing", "kikaku.sandbox.testing", "ledger.testing", "shop.testing", "ops.testing"
+)
 
 
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:

@@ -39,6 +39,14 @@ def running_engine(databases: Sequence[str], persist: Path | None = None) -> Ite
         yield engine
 
 
+def connect(url: str, secret: str = "s" * 40, **test: Any) -> DatabaseWrapper:
+    """Return a connection as DATABASE_URL makes it; `test` are its `TEST` settings."""
+    settings = address.database(url, gateway_secret=secret, api_token="token")
+    return DatabaseWrapper(
+        connections.configure_settings({"default": {**settings, "TEST": test}})["default"], "shop"
+    )
+
+
 def wrapper(engine: Engine, database: str, alias: str, **options: Any) -> DatabaseWrapper:
     """Return a Django connection to one of an engine's databases."""
     entry = address.database(engine.url(database), gateway_secret=engine.secret, api_token="")

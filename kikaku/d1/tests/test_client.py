@@ -11,8 +11,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from ..base import DatabaseWrapper
 from ..client import Shell, display, display_width
-from ..testing.engine import running_engine
-from .test_creation import connect
+from ..testing.engine import connect, running_engine
 
 
 @pytest.fixture(autouse=True)

@@ -6,21 +6,12 @@ from typing import Any, NoReturn
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from .. import address, transport
+from .. import transport
 from ..base import DatabaseWrapper
 from ..engine import Engine
-from ..testing.engine import running_engine
-
-
-def connect(url: str, secret: str = "s" * 40, **test: Any) -> DatabaseWrapper:
-    """Return a connection as DATABASE_URL makes it."""
-    settings = address.database(url, gateway_secret=secret, api_token="token")
-    return DatabaseWrapper(
-        connections.configure_settings({"default": {**settings, "TEST": test}})["default"], "shop"
-    )
+from ..testing.engine import connect, running_engine
 
 
 def create(connection: DatabaseWrapper, **options: Any) -> str:

@@ -10,8 +10,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from pytest_django.plugin import DjangoDbBlocker
 
 from ..base import DatabaseWrapper
-from ..testing.engine import running_engine
-from .test_creation import connect
+from ..testing.engine import connect, running_engine
 
 TABLES = (
     'CREATE TABLE "author" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "name" varchar(40) NOT NULL)',

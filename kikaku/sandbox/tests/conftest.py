@@ -10,7 +10,7 @@ from kikaku.sandbox import Sandbox
 from kikaku.sandbox.openapi import Contract
 from kikaku.sandbox.openapi import contract as read_contract
 from kikaku.sandbox.server import running
-from kikaku.sandbox.tests.build import Clock, in_process, over_socket
+from kikaku.sandbox.testing.build import Clock, in_process, over_socket
 from kikaku.testing import engine_missing
 
 START = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC, 29 May in Japan

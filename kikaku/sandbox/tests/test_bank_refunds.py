@@ -4,7 +4,7 @@ import pytest
 import stripe
 
 from kikaku.sandbox import RefundNotWaiting, Sandbox, UnknownRefund
-from kikaku.sandbox.tests.build import Clock, event_types, in_process, paid, paid_at_konbini
+from kikaku.sandbox.testing.build import Clock, event_types, in_process, paid, paid_at_konbini
 
 DAY = 86_400
 

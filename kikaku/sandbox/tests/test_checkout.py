@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from kikaku.sandbox import Sandbox, SessionNotOpen
-from kikaku.sandbox.tests.build import Clock, event_types, in_process, new_session, session_params
+from kikaku.sandbox.testing.build import Clock, event_types, in_process, new_session, session_params
 
 
 def test_a_new_session_is_open_unpaid_and_has_no_intent_yet(client: stripe.StripeClient) -> None:

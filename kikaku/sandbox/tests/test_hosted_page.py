@@ -8,7 +8,7 @@ import pytest
 import stripe
 
 from kikaku.sandbox import CARDS, Request, Response, Sandbox
-from kikaku.sandbox.tests.build import SHOP, Clock, new_session, session_params
+from kikaku.sandbox.testing.build import SHOP, Clock, new_session, session_params
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

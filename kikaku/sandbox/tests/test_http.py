@@ -22,7 +22,7 @@ from kikaku.sandbox import Request, Sandbox
 from kikaku.sandbox.openapi import Contract
 from kikaku.sandbox.params import decode_form
 from kikaku.sandbox.server import running, serve
-from kikaku.sandbox.tests.build import API_KEY, in_process, new_session, over_socket
+from kikaku.sandbox.testing.build import API_KEY, in_process, new_session, over_socket
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 FORM = {**KEY, "Content-Type": "application/x-www-form-urlencoded"}

@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from kikaku.sandbox import Request, Sandbox
-from kikaku.sandbox.tests.build import API_KEY, Clock, in_process, new_session, paid, session_params
+from kikaku.sandbox.testing.build import API_KEY, Clock, in_process, new_session, paid, session_params
 
 FORM = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
 

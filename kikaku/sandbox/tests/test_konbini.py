@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kikaku.sandbox import Customer, MethodNotOffered, NoVoucher, Sandbox, SessionNotOpen, UnknownSession
 from kikaku.sandbox.konbini import CHAINS, PAYMENT_GRACE_SECONDS, deadline
 from kikaku.sandbox.openapi import Contract
-from kikaku.sandbox.tests.build import (
+from kikaku.sandbox.testing.build import (
     Clock,
     event_types,
     in_process,

@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from kikaku.sandbox import Sandbox
-from kikaku.sandbox.tests.build import Clock, in_process, paid
+from kikaku.sandbox.testing.build import Clock, in_process, paid
 
 
 @pytest.fixture

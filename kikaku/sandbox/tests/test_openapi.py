@@ -8,7 +8,7 @@ import stripe
 
 from kikaku.sandbox import Request, Sandbox
 from kikaku.sandbox.openapi import Contract, ContractViolation
-from kikaku.sandbox.tests.build import API_KEY, paid
+from kikaku.sandbox.testing.build import API_KEY, paid
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 

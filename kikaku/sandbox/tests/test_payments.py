@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kikaku.sandbox import NothingToAuthenticate, Sandbox, SessionNotOpen, UnknownSession
 from kikaku.sandbox.balance import fee_tax, processing_fee
-from kikaku.sandbox.tests.build import Clock, event_types, new_session, paid
+from kikaku.sandbox.testing.build import Clock, event_types, new_session, paid
 
 PAID_EVENTS = [
     "payment_intent.created",

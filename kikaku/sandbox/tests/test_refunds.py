@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kikaku.sandbox import CARDS, Sandbox
 from kikaku.sandbox.openapi import Contract
-from kikaku.sandbox.tests.build import Clock, event_types, in_process, paid, paid_at_konbini
+from kikaku.sandbox.testing.build import Clock, event_types, in_process, paid, paid_at_konbini
 
 
 def _net(client: stripe.StripeClient) -> int:

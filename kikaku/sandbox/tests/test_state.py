@@ -12,7 +12,7 @@ import stripe
 from pytest_httpserver import HTTPServer
 
 from kikaku.sandbox import ClockInUse, Sandbox, SessionNotOpen, StateFileTooOld, exclusive_clock, shared_clock
-from kikaku.sandbox.tests.build import Clock, event_types, in_process, new_session, paid
+from kikaku.sandbox.testing.build import Clock, event_types, in_process, new_session, paid
 
 ROOT = Path(__file__).parents[3]
 

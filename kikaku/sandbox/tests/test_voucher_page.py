@@ -10,7 +10,7 @@ import stripe
 
 from kikaku.sandbox import Request, Response, Sandbox
 from kikaku.sandbox.konbini import CHAINS
-from kikaku.sandbox.tests.build import SHOP, Clock, konbini_session, new_session, paid
+from kikaku.sandbox.testing.build import SHOP, Clock, konbini_session, new_session, paid
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

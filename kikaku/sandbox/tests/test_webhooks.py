@@ -15,7 +15,7 @@ from werkzeug import Response as Reply
 from kikaku.sandbox import Delivery, Sandbox
 from kikaku.sandbox.openapi import Contract
 from kikaku.sandbox.server import running
-from kikaku.sandbox.tests.build import Clock, in_process, new_session, over_socket, paid
+from kikaku.sandbox.testing.build import Clock, in_process, new_session, over_socket, paid
 
 SECRET = "whsec_sandbox"
 

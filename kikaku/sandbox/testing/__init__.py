@@ -1,0 +1,1 @@
+"""Helpers for tests of the stand-in: Stripe's client, sessions, payments, and a clock."""
