@@ -16,7 +16,7 @@ run: ## the shop, its worker and the Stripe stand-in on http://127.0.0.1:8000 (P
 	$(BOOTSTRAP) $(if $(filter d1,$(DB)),--dev)
 	@exec $(VENV)/python scripts/run.py $(DB)
 
-test: ## every test; DB=postgres or DB=d1 on another real engine, ARGS="ledger -x" for a part
+test: ## the tests of a change; DB=postgres or DB=d1 on another real engine, ARGS="ledger -x" for a part
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/python scripts/test.py $(ARGS)
 

@@ -195,9 +195,8 @@ def describe(base_url: str, stripe: str | None, login: Path, d1: bool, exports: 
     lines = [f"Shop    {base_url}/", f"        {base_url}/en/  (English)", f"Admin   {base_url}/admin/"]
     if login.exists():
         user, password = login.read_text().split()[:2]
-        lines.append(
-            f"        user {user}, password {password}  (development only, kept in var/{login.name})"
-        )
+        place = os.path.relpath(login, ROOT)
+        lines.append(f"        user {user}, password {password}  (development only, kept in {place})")
     if stripe:
         lines.append(f"Stripe  stand-in on {stripe}: card 4242 4242 4242 4242 pays, no real money")
     if d1:

@@ -93,9 +93,12 @@ class RunningShop:
         """Wait until a line with `text` has been printed; fail with all lines if none appears in time."""
         deadline = time.monotonic() + seconds
         while text not in self.output():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                time.sleep(0.2)  # let the reader catch up
-                raise AssertionError(f"{text!r} was not printed:\n{self.output()}")
+            ended = self.process.poll() is not None
+            if ended:
+                self.wait_for_end()  # the text may be in the last lines
+            if ended or time.monotonic() > deadline:
+                assert text in self.output(), f"{text!r} was not printed:\n{self.output()}"
+                return
             time.sleep(0.05)
 
     def wait_for_end(self) -> None:

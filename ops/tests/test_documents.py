@@ -4,8 +4,10 @@ A command of `manage.py` is run as it is written, against a shop that `make run`
 takes minutes or needs something else names the place that runs it.
 """
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,14 +16,13 @@ import pytest
 from django.utils import timezone
 
 from kikaku.days import business_day
+from ledger.ingest.events import HANDLERS
 from ops.testing.running import ROOT, RunningShop
 
+# README.md first, as a newcomer reads: its demo must run before the commands that close days
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "kikaku").glob("*/README.md")],
-    key=lambda path: (
-        path.name != "README.md",
-        path,
-    ),  # the newcomer's order: its history is closed by the next
+    key=lambda path: (path.name != "README.md", path),
 )
 COMMAND = re.compile(r"(?:make\b|\.ci/run|(?:\S*python )?(?:\./)?manage\.py |\.venv/bin/|git clone|docker )")
 SHELL = re.compile(r"^ {4}(?:\$ )?([^`]+)$")
@@ -41,14 +42,16 @@ PROVED_ELSEWHERE = {
     "make bench": ("kikaku/tests/test_bench.py", "bench"),
     "make lint": (".ci/run", "make lint"),
     "make types": (".ci/run", "make types"),
-    "make lock": ("scripts/check_repository.py", "make lock"),
-    "make format": (".ci/run", "make lint"),
     ".ci/run": (".github/workflows/ci.yml", ".ci/run"),
-    ".venv/bin/pre-commit install": (".pre-commit-config.yaml", "make lint"),
-    ".venv/bin/python scripts/d1.py": ("scripts/test.py", "temporary_engine"),
+    ".venv/bin/pre-commit install": ("ops/tests/test_pre_commit.py", 'pre_commit("install"'),
+    ".venv/bin/python scripts/d1.py": ("ops/tests/test_make_run_d1.py", '"scripts" / "d1.py"'),
     "manage.py worker": ("ops/tests/test_make_run.py", "worker is running"),
     "manage.py d1_selftest": ("kikaku/d1/tests/test_selftest.py", "d1_selftest"),
 }
+# They change files that are committed: only what `make` would run is looked at.
+DRY_RUN_ONLY = {"make lock", "make format"}
+# With these `make --dry-run` would run something nevertheless.
+RUNS_ALWAYS = re.compile(r"^(?:\t|[A-Z]+ [:?]?= )[@-]*\+|\$[({](?:MAKE|shell)\b|!=", re.MULTILINE)
 OPTIONS_OF_MAKE = {"ARGS", "DB", "LABELS", "COUNT", "SEED", "JOBS", "SLOTS", "PORT", "UPGRADE", "PYTHON"}
 
 
@@ -112,12 +115,40 @@ def test_every_other_command_is_run_by_something_else() -> None:
             assert all(f"\n{target}:" in makefile for target in targets) and not unknown, where
         elsewhere = proved_elsewhere(command)
         if elsewhere is None:
-            assert MANAGE.match(command), (
+            assert MANAGE.match(command) or command in DRY_RUN_ONLY, (
                 f"{where}: nothing runs it; run it here or say in this file what does"
             )
             continue
         file, words_of_it = elsewhere
         assert words_of_it in (ROOT / file).read_text(), f"{where}: {file} does not run it any more"
+
+
+def test_the_list_of_events_names_those_that_are_handled() -> None:
+    document = (ROOT / "docs/operations.md").read_text()
+    section = document.split("## The webhook endpoint")[1].split("\n## ")[0]
+    named = re.findall(r"\b(?:checkout|payment_intent|charge|refund)\.[a-z_.]+\b", section)
+    assert set(named) == set(HANDLERS)
+
+
+def test_every_target_of_make_leads_to_scripts_that_exist() -> None:
+    assert not RUNS_ALWAYS.search((ROOT / "Makefile").read_text())
+    # without the options of the `make` that runs the tests
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    for document, command in commands():
+        if command.partition(" ")[0] != "make":
+            continue
+        done = subprocess.run(
+            [*shlex.split(command), "--dry-run"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        where = f"{document.relative_to(ROOT)}: {command}"
+        assert done.returncode == 0, f"{where}\n{done.stderr}"
+        for script in re.findall(r"scripts/\S+\.py", done.stdout):
+            assert (ROOT / script).exists(), f"{where}: {script} does not exist"
 
 
 def _anchor(heading: str) -> str:

@@ -1,6 +1,7 @@
 """`make run DB=d1`: the shop on Cloudflare's engine, a second terminal, and the way back to SQLite."""
 
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -8,11 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from dotenv import dotenv_values
 
-from kikaku.d1.testing.engine import need_engine
+from kikaku.d1.engine import SECRET_VARIABLE, Engine
+from kikaku.d1.testing.engine import GatewayClient, need_engine
 from ops.testing.running import ROOT, RunningShop, wait_until_gone
 
 pytestmark = pytest.mark.xdist_group("make run on D1")  # groups run first: these tests take long
@@ -73,6 +76,26 @@ def test_an_env_file_without_the_block_is_left_unchanged(script: dict[str, Any])
         assert script["without_d1"](text) == text
 
 
+def test_the_script_runs_an_engine_alone_until_it_is_stopped(tmp_path: Path) -> None:
+    need_engine()
+    command = [sys.executable, str(ROOT / "scripts" / "d1.py"), "first", "second"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().rstrip() for _variable in range(2)]
+            variables = dict(line.split("=", 1) for line in lines)
+            address = urlsplit(variables["DATABASE_URL"])
+            assert (address.scheme, address.path) == ("d1", "/first")
+            engine = Engine(address.netloc, variables[SECRET_VARIABLE], tmp_path / "output", process.pid)
+            for database in ("first", "second"):
+                assert GatewayClient(engine).ask({"batch": [["SELECT 1"]]}, path=f"/v1/{database}")[0] == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.nightly
 def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
     need_engine()
     login: tuple[str, str] | None = None
@@ -93,6 +116,8 @@ def test_the_shop_runs_on_d1_and_keeps_its_data(tmp_path: Path) -> None:
             )
             assert done.stdout.split() == ["sqlite", "kikaku.d1"], done.stderr
             assert login in (None, shop.login())
+            kept_in = re.search(r"kept in (\S+staff-login\.txt)\)", shop.output())
+            assert kept_in and (ROOT / kept_in.group(1)).read_text().split()[:2] == list(shop.login())
             login = shop.login()
             assert shop.stop(signal.SIGTERM) == 0
             assert wait_until_gone(children) == []
