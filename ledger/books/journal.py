@@ -152,7 +152,11 @@ def _insert(
 
 
 def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> JournalEntry:
-    """Post the reversal of `entry`, linked to it, and return it. A second call returns the same reversal."""
+    """Post the reversal of `entry`, linked to it, and return it. A second call returns the same reversal.
+
+    Staff cannot call this yet: no page or command posts a correction.
+    """
+    require_transaction()
     draft = posting.reversal(
         str(entry.pk),
         occurred_at=occurred_at,

@@ -20,6 +20,7 @@ def post_waiting_refund(refund: Refund, *, since: datetime, now: datetime) -> Jo
     It is owed since the refund was created at Stripe (`since`), because its money may move before we hear of
     it. Does nothing when it was posted before. Inside the transaction that marks the refund as waiting.
     """
+    require_transaction()
     return _post_unpaid_refund(refund, posting.WAITING_PURPOSE, occurred_at=since, now=now)
 
 
@@ -29,13 +30,13 @@ def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     A refund that waited is owed already. Does nothing when Stripe's balance had moved for it: then the
     failure has a balance transaction. Inside the transaction that marks the refund as failed.
     """
+    require_transaction()
     return _post_unpaid_refund(refund, posting.FAILED_PURPOSE, occurred_at=now, now=now)
 
 
 def _post_unpaid_refund(
     refund: Refund, purpose: str, *, occurred_at: datetime, now: datetime
 ) -> JournalEntry | None:
-    require_transaction()
     if refund.stripe_id and BalanceTransaction.objects.filter(source=refund.stripe_id).exists():
         return None
     posted = _unpaid_refund_entries([refund]).first()

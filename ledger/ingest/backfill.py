@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.ingest.readings import ChargeReading, RefundReading
 from ledger.models import Payment, Refund
 from ledger.sales import payments, refund_status
@@ -32,11 +32,12 @@ class StripeAnswers:
 
 
 def ask(*, charges: Iterable[str], refunds: Iterable[str]) -> StripeAnswers:
-    """Ask Stripe for charges and refunds by their ids, one call each. Never inside a transaction.
+    """Ask Stripe for charges and refunds by their ids, one call each.
 
     The charge of each refund is asked for, too: the refund may be posted before any webhook of either
     arrives. An object that Stripe refuses to show is left out. Raises `StripeUnavailable`.
     """
+    forbid_transaction()
     found = list(_retrieve_each(dict.fromkeys(refunds), client.retrieve_refund))
     wanted = dict.fromkeys([*charges, *(refund["charge"] for refund in found if refund["charge"])])
     return StripeAnswers(charges=list(_retrieve_each(wanted, client.retrieve_charge)), refunds=found)

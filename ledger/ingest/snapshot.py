@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from django.db.models import Min, Sum
 
 from kikaku.days import business_day, day_bounds
+from kikaku.transactions import forbid_transaction
 from ledger.books import accounts, journal
 from ledger.books.trial_balance import net_balance
 from ledger.ingest import backfill, balance
@@ -65,8 +66,9 @@ def fetch_snapshots(days: Sequence[date], *, now: datetime) -> Iterator[StripeSn
     day and what the books do not know yet. A transaction that surfaces meanwhile for the day makes the
     balance be read again.
 
-    Raises `StripeUnavailable`, `StripeRefused`, `UnstableBalance`. Network calls: never inside a transaction.
+    Raises `StripeUnavailable`, `StripeRefused`, `UnstableBalance`.
     """
+    forbid_transaction()
     survey = _survey(days[0], now)
     nets: dict[date, int] = {}
     late: list[TransactionReading] = []

@@ -19,6 +19,7 @@ def record(order: Order | int, kind: Kind, *, actor: str, now: datetime, fact: s
     fact of an act that may happen again contains its instant (see `repeatable`). `data` takes JSON values and
     instants, and no personal data.
     """
+    require_transaction()
     store(build(order, kind, actor=actor, now=now, fact=fact, **data))
 
 

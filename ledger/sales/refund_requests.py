@@ -106,6 +106,7 @@ def store_payment_refund(payment: Payment, *, reason: str, now: datetime) -> Ref
 
 def store_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:
     """Store the lines of a refund."""
+    require_transaction()
     RefundLine.objects.bulk_create(
         RefundLine(
             refund=refund,
@@ -178,18 +179,18 @@ def _choose_payment(order: Order, amount: int) -> Payment:
 def _move_pieces(
     refund: Refund, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine], *, now: datetime
 ) -> None:
-    """Release the unshipped pieces of a refund; take the shipped ones back to stock if asked for."""
-    to_release: dict[int, int] = {}
-    for part in plan:
-        if part.order_line_id is None or not part.quantity:
-            continue
-        line = lines[part.order_line_id]
+    """Release the unshipped pieces of a refund; take the shipped ones back to stock if asked for.
+
+    Stock items are updated in the order of their ids, as everywhere.
+    """
+    pieces = [(lines[part.order_line_id], part) for part in plan if part.order_line_id and part.quantity]
+    for line, part in sorted(pieces, key=lambda pair: (pair[0].item_id, pair[0].pk)):
         OrderLine.objects.filter(pk=line.pk).update(
             cancelled=F("cancelled") + part.unshipped,
             reserved=F("reserved") - part.unshipped,
             returned=F("returned") + part.shipped,
         )
-        to_release[line.item_id] = to_release.get(line.item_id, 0) + part.unshipped
+        stock.release({line.item_id: part.unshipped})
         if part.shipped and refund.restock:
             stock.take_back(
                 line.item_id,
@@ -198,4 +199,3 @@ def _move_pieces(
                 actor=refund.actor,
                 now=now,
             )
-    stock.release(to_release)

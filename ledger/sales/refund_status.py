@@ -68,10 +68,8 @@ def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> R
 
 
 def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
-    """Mark as failed a refund that Stripe refused to create; no money has moved.
-
-    Inside the caller's transaction.
-    """
+    """Mark as failed a refund that Stripe refused to create; no money has moved."""
+    require_transaction()
     Order.objects.lock(refund.order_id)
     _move_to(refund, Refund.Status.FAILED, created=now, failure_reason=reason, has_moved_money=False, now=now)
 

@@ -41,6 +41,7 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
     Stripe refuses is returned as `failed`, with the reason. Raises `RefundRefused` when the order does not
     have what is asked for; then nothing changed.
     """
+    forbid_transaction()
     try:
         refund = _store_and_update_order(order, request, nonce=nonce, actor=actor, now=now)
     except IntegrityError:
@@ -114,7 +115,8 @@ def _create_or_find(refund: Refund) -> dict[str, Any]:
 def send_requested(*, now: datetime, limit: int = 100) -> int:
     """Send the refunds that are not known to have reached Stripe; return for how many Stripe answered.
 
-    It may have accepted or refused them. Each is looked up first: its answer may have been lost, and Stripe keeps idempotency keys for a day only.
+    It may have accepted or refused them. Each is looked up first: its answer may have been lost, and Stripe
+    keeps idempotency keys for a day only.
     """
     forbid_transaction()
     due = Refund.objects.requested().filter(requested_at__lte=now - RESEND_DELAY)

@@ -1,7 +1,7 @@
 """Stock: reserve, release and ship pieces, and record the movements that change the quantity on hand.
 
 Each change is one conditional update, so that two customers never get the last piece. Items are updated in
-the order of their ids, so that two orders never wait for each other. Each function is a unit of work, or a
+the order of their ids, so that two orders never deadlock. Each function is a unit of work, or a
 part of its caller's.
 """
 

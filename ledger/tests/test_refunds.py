@@ -85,6 +85,17 @@ def test_shipped_pieces_return_to_stock_on_request(sandbox: Sandbox, restock: bo
 
 
 @pytest.mark.django_db
+def test_items_return_to_stock_in_the_order_of_their_ids(sandbox: Sandbox) -> None:
+    """An order locks its items in this order; a refund that locked them in another could deadlock with it."""
+    first, second = build.item("FIRST", 5), build.item("SECOND", 5)
+    order = build.paid_order(sandbox, [build.line(second.sku), build.line(first.sku)])
+    build.ship(order)
+    build.refund(order, quantities={line.pk: 1 for line in order.lines.all()}, restock=True)
+    returns = StockMovement.objects.filter(kind=StockMovement.Kind.RETURN).order_by("pk")
+    assert [movement.item_id for movement in returns] == [first.pk, second.pk]
+
+
+@pytest.mark.django_db
 def test_refunding_the_last_unshipped_pieces_completes_the_order(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(quantity=2)])
     build.fetch(sandbox)

@@ -1,15 +1,15 @@
 """Writer of the demo goods and content pages: deterministic; existing rows are left unchanged."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import transaction
 
+from kikaku.transactions import unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.demo import catalogue, drawing, pages
@@ -45,11 +45,10 @@ def load(count: int | None, *, now: datetime, progress: Callable[[int], None] = 
         new = [(start + place, good) for place, good in enumerate(batch) if good.slug not in present]
         drawings = [picture.drawing for _place, good in new for picture in good.pictures]
         files = {picture: _store_drawing(picture) for picture in drawings}
-        with transaction.atomic():
-            written = _write_batch(new, categories, files, now=now)
+        new_variants, new_pictures = _write_batch(new, categories, files, now=now)
         products += len(new)
-        variants += written[0]
-        pictures += written[1]
+        variants += new_variants
+        pictures += new_pictures
         progress(start + len(batch))
     return Loaded(products, variants, pictures, _ensure_pages())
 
@@ -86,15 +85,15 @@ def _store_drawing(picture: Drawing) -> str:
     return name if default_storage.exists(name) else default_storage.save(name, ContentFile(content))
 
 
+@unit_of_work
 def _write_batch(
-    new: Iterable[tuple[int, catalogue.Product]],
+    new: Sequence[tuple[int, catalogue.Product]],
     categories: dict[str, Category],
     files: dict[Drawing, str],
     *,
     now: datetime,
 ) -> tuple[int, int]:
     """Write one batch with a few statements per table; return the numbers of variants and pictures."""
-    goods = list(new)
     products = Product.objects.bulk_create(
         [
             Product(
@@ -110,11 +109,11 @@ def _write_batch(
                 featured=good.featured,
                 position=place,
             )
-            for place, good in goods
+            for place, good in new
         ],
         batch_size=ROWS_PER_STATEMENT,
     )
-    pairs = [(product, good) for product, (_place, good) in zip(products, goods, strict=True)]
+    pairs = [(product, good) for product, (_place, good) in zip(products, new, strict=True)]
     Specification.objects.bulk_create(
         [
             Specification(
