@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from kikaku.testing.database import on_d1
+from kikaku.testing.database import examples, on_d1
 from ledger.closing import checks
 from ledger.ingest import inbox
 from ledger.ingest.events import HANDLERS
@@ -84,7 +84,7 @@ def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
 
 @given(seed=st.integers(0, 2**32))
 @settings(
-    max_examples=100,
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
+from kikaku.testing.database import examples
 from ledger.books import accounts
 from ledger.books.accounts import (
     OUTPUT_TAX_ACCOUNTS,
@@ -321,8 +322,9 @@ def test_days_with_vouchers_and_waiting_refunds_close_without_differences(sandbo
 
 
 @pytest.mark.django_db
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.engine_independent
+@settings(
+    max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     shipped=st.booleans(),
     amount=st.integers(1, 11_500),

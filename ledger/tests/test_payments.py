@@ -62,7 +62,6 @@ def test_a_completed_unpaid_session_does_not_mark_the_order_paid(sandbox: Sandbo
     assert order.lines.get().reserved == 1
 
 
-@pytest.mark.engine_independent
 def test_events_in_any_order_and_twice_end_in_the_same_state(sandbox: Sandbox) -> None:
     final_states = set()
     orders_of_events = list(itertools.permutations(range(4)))

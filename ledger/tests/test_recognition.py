@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from kikaku.testing.database import examples
 from ledger.books import balance_postings, recognition, refunds_payable
 from ledger.books.accounts import (
     OUTPUT_TAX_ACCOUNTS,
@@ -444,9 +445,8 @@ STEPS = st.lists(
 
 
 @hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@pytest.mark.engine_independent
 @given(LINES, st.integers(0, 3_000), st.sampled_from([0, 500]), STEPS, st.booleans())
 def test_any_shipments_and_refunds_of_any_order_pass_every_check(
     lines: list[tuple[int, int, int]],

@@ -9,6 +9,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kikaku.testing.database import examples
 from ledger.models import StockItem, StockMovement
 from ledger.sales import stock
 from ledger.testing import build
@@ -110,7 +111,9 @@ MOVEMENTS = st.lists(
 
 
 @pytest.mark.django_db
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(movements=MOVEMENTS)
 def test_after_any_movements_on_hand_is_their_sum_and_covers_what_is_reserved(
     movements: list[tuple[str, int]],

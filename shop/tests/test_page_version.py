@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from kikaku.testing.database import examples
 from kikaku.transactions import retry_on_conflict
 from ledger.models import StockItem
 from ledger.sales import stock
@@ -113,7 +114,7 @@ def test_a_rollback_keeps_the_version() -> None:
 STOCK_CHANGES = st.lists(st.integers(-3, 3), min_size=2, max_size=2)  # pieces of two variants, all at once
 
 
-@budget(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@budget(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(STOCK_CHANGES, min_size=3, max_size=3))
 def test_a_page_does_not_change_without_a_new_version(moves: list[list[int]]) -> None:
     if not Product.objects.exists():

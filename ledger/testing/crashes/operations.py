@@ -203,7 +203,7 @@ def operations_to_try(
     every: int = 1, *, where: Callable[[Operation], bool] = lambda _operation: True
 ) -> list[ParameterSet]:
     """Return the operations for parametrize: every n-th of the usual ones, all of them in a nightly run."""
-    usual = [operation for operation in OPERATIONS if not operation.nightly][::every]
+    usual = [operation for operation in OPERATIONS if not operation.nightly][every - 1 :: every]
     return [
         pytest.param(operation, id=str(operation), marks=() if operation in usual else pytest.mark.nightly)
         for operation in OPERATIONS

@@ -32,9 +32,9 @@ pytestmark = [
 ]
 
 # actions of a history, histories; 200 in a nightly run, where `make soak` adds thousands
-COUNTS: list[Any] = [(12, 15), (30, 3)]
+COUNTS: list[Any] = [(12, 10), (30, 2)]
 if engine() == "sqlite":
-    COUNTS = [(12, 30), (30, 3)]
+    COUNTS = [(12, 20), (30, 2)]
     COUNTS += [pytest.param(*more, marks=pytest.mark.nightly) for more in ((12, 190), (30, 10))]
 
 
