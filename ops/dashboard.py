@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from kikaku import days
+from kikaku.money import yen
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,
@@ -24,7 +25,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
-from ledger.templatetags.ledger_money import deadline
+from ledger.templatetags.ledger_money import format_deadline
 from ops.models import Heartbeat
 from shop.models import ContactMessage
 
@@ -97,7 +98,7 @@ def _counter_tile() -> Tile:
     return Tile(
         _("Waiting at the counter"),
         str(waiting["count"]),
-        _("the next one until %(deadline)s") % {"deadline": deadline(waiting["next"])}
+        _("the next one until %(deadline)s") % {"deadline": format_deadline(waiting["next"])}
         if waiting["next"]
         else _("no voucher is out"),
         reverse("admin:ledger_order_changelist") + "?todo=pay",
@@ -110,14 +111,14 @@ def _orders_to_ship() -> Sequence[Row]:
     return [
         Row(
             f"{order.number}  {order.name}",
-            f"¥{order.total:,}  {_local_time(order.paid_at or order.placed_at)}",
+            f"{yen(order.total)}  {_format_short_time(order.paid_at or order.placed_at)}",
             reverse("admin:ledger_order_change", args=[order.pk]),
         )
         for order in orders
     ]
 
 
-def _local_time(instant: datetime) -> str:
+def _format_short_time(instant: datetime) -> str:
     """Return an instant as shown on the dashboard: month, day and time in Japan."""
     return date_format(timezone.localtime(instant), "n/j H:i")
 
@@ -138,7 +139,7 @@ def _open_discrepancies() -> Sequence[Row]:
     return [
         Row(
             f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
-            f"{discrepancy.day:%m/%d}  ¥{discrepancy.amount:,}",
+            f"{discrepancy.day:%m/%d}  {yen(discrepancy.amount)}",
             reverse("admin:ledger_discrepancy_change", args=[discrepancy.pk]),
         )
         for discrepancy in found
@@ -195,7 +196,7 @@ def _worker_tile() -> Tile:
     if heartbeat is None:
         return Tile(_("Worker"), _("never seen"), _("start it with manage.py worker"), url, "alarm")
     silence = timezone.now() - heartbeat.beat_at
-    at = _local_time(heartbeat.beat_at)
+    at = _format_short_time(heartbeat.beat_at)
     if silence > HEARTBEAT_TIMEOUT:
         return Tile(_("Worker"), _("silent"), _("last seen %(at)s") % {"at": at}, url, "alarm")
     return Tile(_("Worker"), _("running"), _("last seen %(at)s") % {"at": at}, url, "calm")

@@ -7,12 +7,13 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
+from kikaku.money import MAX_LINE_QUANTITY
+
 CART_COOKIE = "cart"
 COUNT_COOKIE = "cart_count"  # the number of pieces, which the script shows in the badge; nothing trusts it
 COOKIE_SALT = "shop.cart"
 COOKIE_MAX_AGE = 30 * 24 * 3600  # seconds
 MAX_LINES = 50
-MAX_QUANTITY = 9_999
 MAX_COOKIE_BYTES = 3_900  # browsers allow 4,096 for name, value and attributes together
 
 
@@ -64,7 +65,7 @@ class Cart:
         """
         present = self.get(sku)
         total = quantity + (present.quantity if present else 0)
-        if not 1 <= total <= MAX_QUANTITY:
+        if not 1 <= total <= MAX_LINE_QUANTITY:
             raise InvalidQuantity
         line = CartLine(sku, total, price)
         if present:
@@ -75,7 +76,7 @@ class Cart:
 
     def change(self, sku: str, quantity: int) -> "Cart":
         """Return the cart with `quantity` (1 to 9,999; 0 removes it) of a `sku` that is in it."""
-        if not 0 <= quantity <= MAX_QUANTITY:
+        if not 0 <= quantity <= MAX_LINE_QUANTITY:
             raise InvalidQuantity
         return Cart(
             tuple(
@@ -144,6 +145,6 @@ def parse_quantity(text: str) -> int:
         InvalidQuantity: it is not an integer from 0 to 9,999.
     """
     text = text.strip().replace(",", "")
-    if not text.isdecimal() or len(text) > 6 or int(text) > MAX_QUANTITY:
+    if not text.isdecimal() or len(text) > 6 or int(text) > MAX_LINE_QUANTITY:
         raise InvalidQuantity
     return int(text)

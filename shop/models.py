@@ -10,6 +10,7 @@ from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.days import business_day
+from kikaku.money import MAX_UNIT_PRICE, REDUCED_RATE, STANDARD_RATE, TAX_RATES
 from shop.sanitise import sanitise
 
 
@@ -146,13 +147,15 @@ class Variant(models.Model):
     option_en = models.CharField(_("option (English)"), max_length=60, blank=True)
     price = models.PositiveIntegerField(
         _("price"),
-        validators=[MinValueValidator(1), MaxValueValidator(9_999_999)],
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_UNIT_PRICE)],
         help_text=_("JPY, tax included"),
     )
     compare_at_price = models.PositiveIntegerField(
-        _("compare-at price"), null=True, blank=True, validators=[MaxValueValidator(9_999_999)]
+        _("compare-at price"), null=True, blank=True, validators=[MaxValueValidator(MAX_UNIT_PRICE)]
     )
-    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=[(10, "10%"), (8, "8%")], default=10)
+    tax_rate = models.PositiveSmallIntegerField(
+        _("tax rate"), choices=[(rate, f"{rate}%") for rate in TAX_RATES], default=STANDARD_RATE
+    )
     kelvin = models.PositiveSmallIntegerField(
         _("colour temperature (K)"),
         null=True,
@@ -172,7 +175,9 @@ class Variant(models.Model):
         verbose_name_plural = _("variants")
         ordering = ["position", "id"]
         constraints = [
-            models.CheckConstraint(condition=Q(tax_rate__in=[8, 10]), name="variant_tax_rate_known"),
+            models.CheckConstraint(
+                condition=Q(tax_rate__in=[REDUCED_RATE, STANDARD_RATE]), name="variant_tax_rate_known"
+            ),
             models.CheckConstraint(condition=Q(price__gte=1), name="variant_price_positive"),
             models.CheckConstraint(
                 condition=Q(compare_at_price__isnull=True) | Q(compare_at_price__gt=F("price")),
@@ -189,9 +194,10 @@ class Picture(models.Model):
     """A picture of a product, or of one of its variants."""
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="pictures", verbose_name=_("product"))
+    # empty: shown for every variant
     variant = models.ForeignKey(
         Variant, models.CASCADE, related_name="pictures", null=True, blank=True, verbose_name=_("variant")
-    )  # empty: shown for every variant
+    )
     file = models.FileField(
         _("file"),
         upload_to="products/",
@@ -253,9 +259,8 @@ class ContactMessage(models.Model):
     email = models.EmailField(_("e-mail"))
     order_number = models.CharField(_("order number"), max_length=20, blank=True)
     message = models.TextField(_("message"), max_length=5000)
-    nonce = models.CharField(
-        max_length=64, unique=True, editable=False
-    )  # of the form: two clicks are one message
+    # of the form: two clicks are one message
+    nonce = models.CharField(max_length=64, unique=True, editable=False)
     received_at = models.DateTimeField(_("received at"))
     answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
 

@@ -12,7 +12,7 @@ from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from kikaku.money import MAX_CHARGE
+from kikaku.money import MAX_CHARGE, REDUCED_RATE
 from ledger.books import tax
 from shop.cart import MAX_LINES, Cart, CartLine
 from shop.catalogue import Image, first_image
@@ -115,7 +115,7 @@ class Quote:
     @property
     def has_reduced_rate(self) -> bool:
         """Return whether it has goods at the reduced rate, which are marked with ※."""
-        return any(line.offer.tax_rate == tax.REDUCED_RATE for line in self.counted_lines)
+        return any(line.offer.tax_rate == REDUCED_RATE for line in self.counted_lines)
 
     @property
     def taxes(self) -> list[tuple[int, int, int]]:

@@ -1,13 +1,11 @@
-"""Columns of admin lists: yen with separators, instants, business days and links."""
+"""Columns of admin lists: yen with separators, instants and business days; the style of links."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Model
-from django.urls import reverse
 from django.utils.formats import date_format
-from django.utils.html import format_html
 from django.utils.timezone import localtime
 
 from kikaku.money import yen
@@ -15,19 +13,9 @@ from kikaku.money import yen
 LINK_CLASSES = "text-primary-600 hover:underline dark:text-primary-500"
 
 
-def moment(instant: datetime | None) -> str:
+def format_local_time(instant: datetime | None) -> str:
     """Return an instant as text in Japanese time: 2026-11-22 22:47."""
     return date_format(localtime(instant), "Y-m-d H:i") if instant else "–"
-
-
-def link(model: str, pk: Any, text: str) -> str:
-    """Return a link to another page of the ledger's admin."""
-    return format_html(
-        '<a class="{}" href="{}">{}</a>',
-        LINK_CLASSES,
-        reverse(f"admin:ledger_{model}_change", args=[pk]),
-        text,
-    )
 
 
 def money_column(model: type[Model], field: str) -> Callable[[Any], str]:
@@ -44,7 +32,7 @@ def time_column(model: type[Model], field: str) -> Callable[[Any], str]:
     """Return a column of instants, named and sorted like the model's field."""
 
     def column(row: Any) -> str:
-        return moment(getattr(row, field))
+        return format_local_time(getattr(row, field))
 
     return _like(model, field, column)
 

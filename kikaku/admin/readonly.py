@@ -17,7 +17,7 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False  # saves one COUNT per list
 
     class Media:
-        css = {"all": ("ledger/admin.css",)}
+        css = {"all": ("kikaku/admin.css",)}
 
     def changeform_view(
         self,
@@ -39,7 +39,7 @@ class ReadOnlyAdmin(ModelAdmin):
         """Return the confirmation page of an action behind a link: only its posted form acts."""
         context = {"title": title, "question": question, "button": title, "back": back, "opts": self.opts}
         return TemplateResponse(
-            request, "ledger/admin/confirm.html", {**self.admin_site.each_context(request), **context}
+            request, "kikaku/admin/confirm.html", {**self.admin_site.each_context(request), **context}
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

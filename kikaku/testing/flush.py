@@ -13,7 +13,7 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
-COLUMNS = 90  # of one question; D1 returns at most 100
+COLUMNS_PER_QUERY = 90  # of one question; D1 returns at most 100
 COMPARED_ROWS = 100  # a table that migrations filled with more rows is compared by its number of rows alone
 
 Rows = list[tuple[Any, ...]]
@@ -74,8 +74,8 @@ def _ask(expressions: Sequence[str]) -> list[Any]:
     """Return the values of SQL expressions."""
     values: list[Any] = []
     with connection.cursor() as cursor:
-        for start in range(0, len(expressions), COLUMNS):
-            cursor.execute(f"SELECT {', '.join(expressions[start : start + COLUMNS])}")
+        for start in range(0, len(expressions), COLUMNS_PER_QUERY):
+            cursor.execute(f"SELECT {', '.join(expressions[start : start + COLUMNS_PER_QUERY])}")
             values += cursor.fetchone()
     return values
 

@@ -9,6 +9,7 @@ import unfold
 from django.conf import settings
 from django.utils.translation import gettext, override, template
 
+CATALOGUE = settings.BASE_DIR / "kikaku" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
 GETTEXT_CALL = re.compile(r"""\b(?:_|gettext|gettext_lazy)\(\s*u?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 
 
@@ -49,7 +50,16 @@ def test_every_text_of_unfold_is_translated_to_japanese() -> None:
 
 
 def test_no_text_of_the_project_is_untranslated_or_fuzzy() -> None:
-    catalogue = polib.pofile(
-        str(settings.BASE_DIR / "kikaku" / "locale" / "ja" / "LC_MESSAGES" / "django.po")
-    )
+    catalogue = polib.pofile(str(CATALOGUE))
     assert not catalogue.untranslated_entries() and not catalogue.fuzzy_entries()
+
+
+def test_every_text_of_our_base_of_the_admin_is_in_the_catalogue() -> None:
+    sources = [
+        template.templatize(path.read_text(), origin=path.name)
+        for path in (settings.BASE_DIR / "templates" / "kikaku").rglob("*.html")
+    ]
+    sources += [path.read_text() for path in (settings.BASE_DIR / "kikaku" / "admin").rglob("*.py")]
+    texts = {str(eval(literal)) for source in sources for literal in GETTEXT_CALL.findall(source)}
+    assert texts
+    assert texts - {entry.msgid for entry in polib.pofile(str(CATALOGUE))} == set()

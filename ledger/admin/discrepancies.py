@@ -30,7 +30,7 @@ class ResolutionForm(forms.Form):
         label=gettext_lazy("resolution"),
         max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=gettext_lazy("What was the cause, and what was done? It stands in the books as written."),
+        help_text=gettext_lazy("What was the cause, and what was done? The books keep your text as it is."),
     )
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from kikaku.admin.columns import moment
+from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
@@ -53,9 +53,8 @@ class OrderActions(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Return the actions that the order's status allows."""
-        order = self.get_object(
-            request, str(object_id)
-        )  # the id comes from the URL: there may be no such order
+        # the id comes from the URL: there may be no such order
+        order = self.get_object(request, str(object_id))
         status = order.status if isinstance(order, Order) else None
         offered = super().get_actions_detail(request, object_id)
         return [
@@ -93,8 +92,8 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
             )
-            message = _("The parcel of %(time)s is written down; the customer gets a mail.") % {
-                "time": moment(shipment.shipped_at)
+            message = _("The parcel of %(time)s is recorded; the customer gets a mail.") % {
+                "time": format_local_time(shipment.shipped_at)
             }
             return format_html("{} {}", message, self._link_to_next(order))
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Prefetch
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from kikaku.admin.columns import link, moment
+from kikaku.admin.columns import LINK_CLASSES, format_local_time
 from kikaku.money import yen
 from ledger.admin.order_timeline import timeline
 from ledger.models import (
@@ -21,7 +23,7 @@ from ledger.models import (
 )
 from ledger.models.orders import OrderStatus
 from ledger.sales import refund_requests
-from ledger.templatetags.ledger_money import deadline
+from ledger.templatetags.ledger_money import format_deadline
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def voucher_note(order: Order) -> str:
     attempt = order.attempts.waiting().first()
     if attempt is None:
         return ""
-    until = deadline(attempt.voucher_expires_at) if attempt.voucher_expires_at else "–"
+    until = format_deadline(attempt.voucher_expires_at) if attempt.voucher_expires_at else "–"
     if order.status == OrderStatus.CANCELLED:
         text = _("The voucher can be paid until %(until)s all the same; the money would be sent back.")
     else:
@@ -126,7 +128,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             [_("shipped at"), _("carrier"), _("tracking number"), _("content"), _("by")],
             [
                 [
-                    moment(shipment.shipped_at),
+                    format_local_time(shipment.shipped_at),
                     shipment.carrier,
                     shipment.tracking_number or "–",
                     _content(shipment),
@@ -140,11 +142,11 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             [_("requested at"), _("amount"), _("status"), _("reason"), _("refund at Stripe"), _("by")],
             [
                 [
-                    moment(refund.requested_at),
+                    format_local_time(refund.requested_at),
                     yen(refund.amount),
                     _refund_state(refund),
                     refund.reason,
-                    link("refund", refund.pk, refund.stripe_id or f"#{refund.pk}"),
+                    _link("refund", refund.pk, refund.stripe_id or f"#{refund.pk}"),
                     refund.actor,
                 ]
                 for refund in returns
@@ -156,10 +158,10 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             [_("created at"), _("subject"), _("status"), _("sent at")],
             [
                 [
-                    moment(mail.created_at),
-                    link("outgoingmail", mail.pk, mail.subject),
+                    format_local_time(mail.created_at),
+                    _link("outgoingmail", mail.pk, mail.subject),
                     mail.get_status_display(),
-                    moment(mail.sent_at),
+                    format_local_time(mail.sent_at),
                 ]
                 for mail in mails
             ],
@@ -169,10 +171,10 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             [_("captured at"), _("amount"), _("paid by"), _("PaymentIntent"), _("charge")],
             [
                 [
-                    moment(payment.captured_at),
+                    format_local_time(payment.captured_at),
                     yen(payment.amount),
                     payment.means,
-                    link("payment", payment.pk, payment.payment_intent),
+                    _link("payment", payment.pk, payment.payment_intent),
                     payment.charge or "–",
                 ]
                 for payment in payments
@@ -184,7 +186,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             [
                 [
                     str(entry.day),
-                    link("journalentry", entry.pk, entry.description),
+                    _link("journalentry", entry.pk, entry.description),
                     _side(entry, "debit"),
                     _side(entry, "credit"),
                 ]
@@ -203,10 +205,10 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
             ],
             [
                 [
-                    moment(attempt.created_at),
-                    moment(attempt.expires_at),
+                    format_local_time(attempt.created_at),
+                    format_local_time(attempt.expires_at),
                     attempt.get_status_display(),
-                    moment(attempt.voucher_expires_at),
+                    format_local_time(attempt.voucher_expires_at),
                     attempt.session_id or "–",
                     attempt.last_error or "–",
                 ]
@@ -215,6 +217,16 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
         ),
     ]
     return [panel for panel in found if panel.rows]
+
+
+def _link(model: str, pk: Any, text: str) -> str:
+    """Return a link to the page of a row in the ledger's admin."""
+    return format_html(
+        '<a class="{}" href="{}">{}</a>',
+        LINK_CLASSES,
+        reverse(f"admin:ledger_{model}_change", args=[pk]),
+        text,
+    )
 
 
 def _refund_state(refund: Refund) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from kikaku.admin.columns import moment
+from kikaku.admin.columns import format_local_time
 from kikaku.money import yen
 from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Payment
 from ledger.sales import history
@@ -20,7 +20,7 @@ ACTORS = {
     history.STRIPE: "Stripe",
     history.SYSTEM: gettext_lazy("automatic"),
 }
-TEXTS: dict[str, Any] = {
+EVENT_TEXTS: dict[str, Any] = {
     Kind.PLACED: gettext_lazy("The order was placed: %(amount)s."),
     Kind.PAYMENT_STARTED: gettext_lazy("A payment was started; its page closes at %(time)s."),
     Kind.PAYMENT_FAILED: gettext_lazy("A payment attempt failed."),
@@ -57,7 +57,7 @@ def timeline(order: Order, lines: Sequence[OrderLine]) -> tuple[str, list[list[s
     titles = {str(line.position): line.title for line in lines}
     events = list(order.events.all())
     rows = [
-        [moment(event.at), _text(event, titles), str(ACTORS.get(event.actor, event.actor))]
+        [format_local_time(event.at), _text(event, titles), str(ACTORS.get(event.actor, event.actor))]
         for event in events
     ]
     if any(event.reconstructed for event in events):
@@ -67,7 +67,7 @@ def timeline(order: Order, lines: Sequence[OrderLine]) -> tuple[str, list[list[s
 
 def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
     data = event.data
-    text = str(TEXTS.get(event.kind, "")) % _values(data, titles)
+    text = str(EVENT_TEXTS.get(event.kind, "")) % _values(data, titles)
     if event.kind == Kind.SHIPPED:
         text = " ".join(part for part in (text, data.get("carrier"), data.get("tracking_number")) if part)
     if event.kind == Kind.REFUND_REQUESTED and data.get("reason"):
@@ -76,7 +76,10 @@ def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
         text = _("%(text)s Stripe: %(message)s") % {"text": text, "message": data["message"]}
     captured_at = _instant(data.get("captured_at"))
     if captured_at and abs(captured_at - event.at) >= CLOCK_DIFFERENCE:
-        text = _("%(text)s Captured at Stripe: %(time)s") % {"text": text, "time": moment(captured_at)}
+        text = _("%(text)s Captured at Stripe: %(time)s") % {
+            "text": text,
+            "time": format_local_time(captured_at),
+        }
     return f"{text} {RECONSTRUCTED}" if event.reconstructed else text
 
 
@@ -87,7 +90,7 @@ def _values(data: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, str
         if name in ("amount", "total"):
             values["amount"] = yen(value)
         elif name in ("expires_at", "pay_until"):
-            values["time"] = moment(_instant(value))
+            values["time"] = format_local_time(_instant(value))
         elif name == "pieces":
             values["content"] = "、".join(f"{titles.get(at, '–')} × {count}" for at, count in value.items())
         elif name == "reason":

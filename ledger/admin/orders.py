@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from kikaku.admin.columns import LINK_CLASSES, moment, time_column
+from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin.order_actions import OrderActions
@@ -150,7 +150,9 @@ class OrderAdmin(OrderActions):
         """Return until when the voucher of a pending order can be paid."""
         waiting = [one for one in order.attempts.all() if one.status == CheckoutAttempt.Status.WAITING]
         return (
-            moment(waiting[0].voucher_expires_at) if waiting and order.status == OrderStatus.PENDING else "–"
+            format_local_time(waiting[0].voucher_expires_at)
+            if waiting and order.status == OrderStatus.PENDING
+            else "–"
         )
 
     @display(description=gettext_lazy("the customer's page"))

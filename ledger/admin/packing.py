@@ -30,9 +30,8 @@ def packing_slips(orders: QuerySet[Order]) -> tuple[list[PackingSlip], int]:
     lines = OrderLine.objects.order_by("position")
     slips = []
     left_out = 0
-    chosen = orders.order_by("paid_at", "id").prefetch_related(
-        None
-    )  # the list's query prefetches lines of its own
+    # None: the list's query prefetches lines of its own
+    chosen = orders.order_by("paid_at", "id").prefetch_related(None)
     for order in chosen.prefetch_related(Prefetch("lines", queryset=lines)):
         to_ship = [line for line in order.lines.all() if line.shippable]
         if to_ship and order.status in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):

@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from kikaku.admin.columns import moment, time_column
+from kikaku.admin.columns import format_local_time, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
@@ -126,7 +126,7 @@ class StockItemAdmin(ReadOnlyAdmin):
             [_("time"), _("kind"), _("quantity"), _("note"), _("source"), _("by")],
             [
                 [
-                    moment(movement.occurred_at),
+                    format_local_time(movement.occurred_at),
                     movement.get_kind_display(),
                     f"{movement.quantity:+,}",
                     movement.note,
@@ -204,7 +204,7 @@ class StockItemAdmin(ReadOnlyAdmin):
             except stock.StockRefused as refusal:
                 form.add_error(None, str(refusal))
             else:
-                messages.success(request, _("The movement of %(sku)s is written down.") % {"sku": item.sku})
+                messages.success(request, _("The stock movement of %(sku)s is recorded.") % {"sku": item.sku})
                 return HttpResponseRedirect(back)
         return TemplateResponse(
             request,

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Q, Sum
 
+from kikaku.money import TAX_RATES
 from ledger.books import accounts, posting
-from ledger.books.tax import SHIPPING_RATE, TAX_RATES
+from ledger.books.tax import SHIPPING_RATE
 from ledger.books.tax_buckets import TaxBucket
 from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
 

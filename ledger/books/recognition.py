@@ -4,10 +4,11 @@ from datetime import datetime
 
 from django.db.models import Sum
 
+from kikaku.money import TAX_RATES
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
-from ledger.books.tax import SHIPPING_RATE, TAX_RATES, value_of_pieces
+from ledger.books.tax import SHIPPING_RATE, value_of_pieces
 from ledger.books.tax_buckets import recognise
 from ledger.models import JournalEntry, OrderLine, RefundLine, Shipment, ShipmentLine
 

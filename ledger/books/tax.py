@@ -7,9 +7,8 @@ Prices include their tax. It is rounded down once per rate of an order, never pe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-STANDARD_RATE = 10  # percent
-REDUCED_RATE = 8  # percent: food and drink
-TAX_RATES = (STANDARD_RATE, REDUCED_RATE)
+from kikaku.money import STANDARD_RATE, TAX_RATES
+
 SHIPPING_RATE = STANDARD_RATE  # shipping is taxed at 10 % even with reduced-rate goods
 
 

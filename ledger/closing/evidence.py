@@ -24,7 +24,7 @@ from ledger.ingest.snapshot import StripeSnapshot
 from ledger.models import Account, JournalEntry, JournalLine
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+EVIDENCE_FORMAT = 1
 MAX_BYTES_IN_MEMORY = 1_000_000  # of a file that is being built; a longer one is kept on disk
 ENTRIES_PER_QUERY = 100  # whose lines are read together: Cloudflare D1 binds no more parameters
 LINES_PER_CHUNK = 1_000
@@ -65,9 +65,9 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode()
 
 
-def format_instant(moment: datetime) -> str:
+def format_instant(instant: datetime) -> str:
     """Return an instant in UTC as ISO 8601, with fractions of a second only if it has any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def escape_formula(text: str) -> str:
@@ -141,7 +141,7 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
             for refund in snapshot.refunds
         ),
     }
-    yield f'{{"day": "{snapshot.day.isoformat()}", "format": {FORMAT}'.encode()
+    yield f'{{"day": "{snapshot.day.isoformat()}", "format": {EVIDENCE_FORMAT}'.encode()
     for name, rows in lists.items():
         yield f',\n"{name}": ['.encode()
         separator = "\n"
@@ -219,7 +219,7 @@ def manifest(
         [
             canonical_json(
                 {
-                    "format": FORMAT,
+                    "format": EVIDENCE_FORMAT,
                     "day": day.isoformat(),
                     "files": [
                         {"name": name, "sha256": files[name].sha256, "size": files[name].size}

@@ -15,7 +15,7 @@ from django.utils.translation import override, pgettext_lazy
 class Check(models.TextChoices):
     """A check. Its label is English in reports, discrepancies and messages, Japanese on pages."""
 
-    # of every close; `ledger.closing.checks.DAILY` lists them in the order of the report
+    # of every close; `ledger.closing.checks.DAILY_CHECKS` lists them in the order of the report
     ENTRY_BALANCED = "entry_balanced", _("entry balanced")
     TRIAL_BALANCE = "trial_balance", _("trial balance")
     STRIPE_BALANCE_SOURCE = "stripe_balance_source", _("1150 by balance transactions only")

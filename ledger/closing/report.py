@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 from django.utils.translation import override
 
 from kikaku.days import day_bounds
+from kikaku.money import TAX_RATES
 from ledger.books import accounts, posting
-from ledger.books.tax import SHIPPING_RATE, TAX_RATES
+from ledger.books.tax import SHIPPING_RATE
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks
 from ledger.closing.findings import Check, Finding
@@ -30,7 +31,7 @@ from ledger.models import (
 )
 from ledger.stripe.methods import method_named
 
-FORMAT = 1
+REPORT_FORMAT = 1
 
 
 def build(
@@ -50,7 +51,7 @@ def build(
     movements = _movements(day)
     counts = Counter(finding.check for finding in findings)
     return {
-        "format": FORMAT,
+        "format": REPORT_FORMAT,
         "day": day.isoformat(),
         "currency": "jpy",
         "differences": len(differences),
@@ -82,7 +83,9 @@ def build(
             code: _sub_ledger(balances.get(code, AccountBalance()))
             for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
         },
-        "checks": [{"check": check.english_label, "findings": counts[check]} for check in checks.DAILY],
+        "checks": [
+            {"check": check.english_label, "findings": counts[check]} for check in checks.DAILY_CHECKS
+        ],
     }
 
 

@@ -15,7 +15,7 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy
@@ -25,8 +25,8 @@ from ledger.models import BalanceTransaction, Discrepancy, Refund
 from ledger.stripe import client
 
 PAGE_SIZE = 200  # readings, at most; smaller where the engine binds fewer parameters
-COLUMNS = tuple(field.attname for field in BalanceTransaction._meta.concrete_fields)
-ROW_VALUES = attrgetter(*COLUMNS)
+TRANSACTION_COLUMNS = tuple(field.attname for field in BalanceTransaction._meta.concrete_fields)
+ROW_VALUES = attrgetter(*TRANSACTION_COLUMNS)
 REFETCH_OVERLAP = timedelta(hours=2)  # fetched again: Stripe may show a transaction after a younger one
 WEBHOOK_GRACE_PERIOD = timedelta(hours=1)  # how long a charge may wait for the event of its payment
 CLOCK_TOLERANCE = timedelta(days=1)  # our clock may be behind Stripe's
@@ -65,8 +65,9 @@ def fetch_new(*, now: datetime) -> FetchResult:
 def read(created_from: datetime, created_until: datetime) -> list[TransactionReading]:
     """Return Stripe's balance transactions with from ≤ `created` < until, oldest first.
 
-    Raises `StripeUnavailable`, `StripeRefused`. A network call: never inside a transaction.
+    Raises `StripeUnavailable`, `StripeRefused`.
     """
+    forbid_transaction()
     answers = client.list_balance_transactions(created_from, created_until)
     readings = [read_transaction(answer) for answer in answers]
     readings.reverse()  # Stripe lists the newest first; the sort is stable: keeps order within a second
@@ -235,6 +236,6 @@ def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now
         )
         for reading in readings
     ]
-    bulk.insert(BalanceTransaction, COLUMNS, [ROW_VALUES(txn) for txn in txns])
+    bulk.insert(BalanceTransaction, TRANSACTION_COLUMNS, [ROW_VALUES(txn) for txn in txns])
     balance_postings.post_balance_transactions(txns, now=now, rows=rows)
     return len(txns)

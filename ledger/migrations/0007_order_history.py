@@ -1,7 +1,7 @@
 """Build the history of the orders that are older than it, from what their rows say; marked as reconstructed.
 
 The orders are taken in portions, each written in a transaction of its own. Running it again adds only what is missing,
-because an act on a fact is stored once. What no row tells stays untold: a declined card leaves its last error only, and
+because an act on a fact is stored once. What no row records is missing: a declined card leaves its last error only, and
 an act whose instant was not kept has the nearest one that was.
 """
 

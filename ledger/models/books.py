@@ -41,9 +41,10 @@ class JournalEntry(models.Model):
     source_id = models.CharField(_("source id"), max_length=120)
     purpose = models.CharField(_("purpose"), max_length=30)
     description = models.CharField(_("description"), max_length=200)
+    # the sub-ledger of 2130 and 2120
     order = models.ForeignKey(
         Order, models.PROTECT, related_name="entries", null=True, blank=True, verbose_name=_("order")
-    )  # the sub-ledger of 2130 and 2120
+    )
     reverses = models.OneToOneField(
         "self", models.PROTECT, related_name="reversed_by", null=True, blank=True, verbose_name=_("reverses")
     )

@@ -19,9 +19,8 @@ class DailyClose(models.Model):
     book_balance = models.BigIntegerField(_("account 1150 at the cut"))  # JPY
     differences = models.PositiveIntegerField(_("differences"))
     manifest_sha256 = models.CharField(_("manifest"), max_length=64)
-    previous_sha256 = models.CharField(
-        _("previous manifest"), max_length=64, blank=True
-    )  # empty: the first day
+    # empty: the first day
+    previous_sha256 = models.CharField(_("previous manifest"), max_length=64, blank=True)
     closed_at = models.DateTimeField(_("closed at"))
 
     class Meta:

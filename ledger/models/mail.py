@@ -31,7 +31,7 @@ class OutgoingMail(models.Model):
 
     class Kind(models.TextChoices):
         VOUCHER = "voucher", _("how to pay at the counter")
-        VOUCHER_LAPSED = "voucher_lapsed", _("not paid at the counter")
+        VOUCHER_EXPIRED = "voucher_lapsed", _("not paid at the counter")
         ORDER_CONFIRMATION = "order_confirmation", _("order confirmation")
         SHIPPED = "shipped", _("shipped")
         REFUND_WAITS = "refund_waits", _("refund waits for the bank account")

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from kikaku.money import REDUCED_RATE, STANDARD_RATE
 from kikaku.transactions import require_transaction
 from ledger.models.querysets import ModelT
 from ledger.models.stock import StockItem
@@ -14,8 +15,8 @@ from ledger.models.stock import StockItem
 class TaxRate(models.IntegerChoices):
     """Consumption tax in percent."""
 
-    STANDARD = 10, "10%"
-    REDUCED = 8, _("8% (reduced)")
+    STANDARD = STANDARD_RATE, "10%"
+    REDUCED = REDUCED_RATE, _("8% (reduced)")
 
 
 class OrderStatus(models.TextChoices):
@@ -58,9 +59,8 @@ class Order(models.Model):
 
     number = models.CharField(_("order number"), max_length=20, unique=True)
     token = models.CharField(max_length=64, unique=True, editable=False)  # secret part of the customer's link
-    nonce = models.CharField(
-        max_length=64, unique=True, editable=False
-    )  # of the form: two clicks are one order
+    # of the form: two clicks are one order
+    nonce = models.CharField(max_length=64, unique=True, editable=False)
     status = models.CharField(
         _("status"), max_length=20, choices=OrderStatus.choices, default=OrderStatus.PENDING
     )
@@ -146,9 +146,8 @@ class OrderLine(models.Model):
     title = models.CharField(_("title"), max_length=200)  # in the order's language, options included
     unit_price = models.PositiveIntegerField(_("unit price"))
     quantity = models.PositiveIntegerField(_("quantity"))
-    discount = models.PositiveIntegerField(
-        _("discount"), default=0
-    )  # this line's share of the order's discount
+    # this line's share of the order's discount
+    discount = models.PositiveIntegerField(_("discount"), default=0)
     total = models.PositiveIntegerField(_("amount"))
     tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=TaxRate.choices)
 
@@ -264,9 +263,8 @@ class Shipment(models.Model):
     """A parcel that was sent."""
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="shipments", verbose_name=_("order"))
-    nonce = models.CharField(
-        max_length=64, unique=True, editable=False
-    )  # of the form: two clicks are one parcel
+    # of the form: two clicks are one parcel
+    nonce = models.CharField(max_length=64, unique=True, editable=False)
     carrier = models.CharField(_("carrier"), max_length=40)
     tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
     shipped_at = models.DateTimeField(_("shipped at"))

@@ -139,9 +139,8 @@ class Refund(models.Model):
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="refunds", verbose_name=_("order"))
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds", verbose_name=_("payment"))
-    nonce = models.CharField(
-        max_length=64, unique=True, editable=False
-    )  # of the form; Stripe's idempotency key is built from it
+    # of the form; Stripe's idempotency key is built from it
+    nonce = models.CharField(max_length=64, unique=True, editable=False)
     stripe_id = models.CharField(_("refund at Stripe"), max_length=120, unique=True, null=True, blank=True)
     amount = models.PositiveIntegerField(_("amount"))
     status = models.CharField(_("status"), max_length=20, choices=Status.choices, default=Status.REQUESTED)
@@ -149,9 +148,8 @@ class Refund(models.Model):
     failure_reason = models.CharField(_("reason of failure"), max_length=200, blank=True)
     restock = models.BooleanField(_("back to stock"), default=False)
     requested_at = models.DateTimeField(_("requested at"))
-    asked_at = models.DateTimeField(
-        _("last asked at Stripe"), null=True, blank=True
-    )  # of one that waits long
+    # of one that waits long
+    asked_at = models.DateTimeField(_("last asked at Stripe"), null=True, blank=True)
     actor = models.CharField(_("by"), max_length=150, blank=True)
 
     objects = RefundQuerySet.as_manager()
@@ -175,6 +173,7 @@ class RefundLine(models.Model):
     """
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="lines", verbose_name=_("refund"))
+    # empty: shipping, or a part of a whole rate
     order_line = models.ForeignKey(
         OrderLine,
         models.PROTECT,
@@ -182,7 +181,7 @@ class RefundLine(models.Model):
         null=True,
         blank=True,
         verbose_name=_("order line"),
-    )  # empty: shipping, or a part of a whole rate
+    )
     tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=TaxRate.choices, null=True, blank=True)
     quantity = models.PositiveIntegerField(_("quantity"), default=0)
     prepaid = models.PositiveIntegerField(_("before shipment"), default=0)

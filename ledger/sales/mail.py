@@ -21,12 +21,10 @@ from ledger.stripe.methods import VOUCHER_METHODS
 logger = logging.getLogger(__name__)
 
 MAX_SEND_ATTEMPTS = 8
-SEND_LEASE = timedelta(
-    minutes=10
-)  # longer than a server takes to answer; then another worker may send the mail
-FIRST_RETRY_DELAY = timedelta(
-    minutes=1
-)  # doubled after each failure: the last attempt is two hours after the first
+# longer than a server takes to answer; then another worker may send the mail
+SEND_LEASE = timedelta(minutes=10)
+# doubled after each failure: the last attempt is two hours after the first
+FIRST_RETRY_DELAY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)

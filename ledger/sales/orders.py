@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from kikaku.money import MAX_CHARGE
+from kikaku.money import MAX_CHARGE, MAX_LINE_QUANTITY, REDUCED_RATE, STANDARD_RATE
 from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderEvent, OrderLine
@@ -43,7 +43,6 @@ ALLOWED_TRANSITIONS: dict[str, frozenset[str]] = {
     OrderStatus.CANCELLED: frozenset(),
 }
 
-MAX_LINE_QUANTITY = 9_999
 NUMBER_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
 MAX_NUMBER_ATTEMPTS = 5
 
@@ -157,8 +156,8 @@ def place_order(
                     discount=quote.discount,
                     shipping_fee=quote.shipping_fee,
                     total=quote.total,
-                    tax_10=quote.taxes.get(10, 0),
-                    tax_8=quote.taxes.get(8, 0),
+                    tax_10=quote.taxes.get(STANDARD_RATE, 0),
+                    tax_8=quote.taxes.get(REDUCED_RATE, 0),
                     placed_at=now,
                 )
                 stock.reserve(wanted)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
-TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
+CALL_TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
 NETWORK_RETRIES = 1  # a customer may be waiting; safe, since writes carry an idempotency key
 SANDBOX_KEY = "sk_test_sandbox"
 MAX_PAGE_SIZE = 100  # of Stripe's lists
@@ -55,7 +55,7 @@ def network_client(
     key: str,
     version: str,
     base: str,
-    timeout: tuple[float, float] = TIMEOUT,
+    timeout: tuple[float, float] = CALL_TIMEOUT,
     retries: int = NETWORK_RETRIES,
 ) -> stripe.StripeClient:
     """Return a client over the network, to `base` or (empty) to Stripe; one for each set of arguments."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Check = Callable[[Any], bool]
+FieldCheck = Callable[[Any], bool]
 
 ID = re.compile(r"[A-Za-z0-9_]{1,120}")
 WORD = re.compile(r"[a-z0-9_.]{1,80}")
@@ -60,25 +60,25 @@ def is_metadata(value: Any) -> bool:
     return isinstance(value, Mapping) and all(is_text(key) and is_text(item) for key, item in value.items())
 
 
-def named(name: str, check: Check) -> Check:
+def named(name: str, check: FieldCheck) -> FieldCheck:
     """Return the check with a name for error messages."""
     check.__name__ = name
     return check
 
 
-def or_null(check: Check) -> Check:
+def or_null(check: FieldCheck) -> FieldCheck:
     """Return a check that also accepts null."""
     return named(f"{check.__name__} or null", lambda value: value is None or check(value))
 
 
-def list_of(check: Check) -> Check:
+def list_of(check: FieldCheck) -> FieldCheck:
     """Return a check of a list of values."""
     return named(
         f"list of {check.__name__}", lambda value: isinstance(value, list) and all(map(check, value))
     )
 
 
-def map_of(check: Check) -> Check:
+def map_of(check: FieldCheck) -> FieldCheck:
     """Return a check of an object that maps words to values."""
     return named(
         f"map of {check.__name__}",
@@ -88,7 +88,7 @@ def map_of(check: Check) -> Check:
     )
 
 
-def object_with(name: str, fields: Mapping[str, Check]) -> Check:
+def object_with(name: str, fields: Mapping[str, FieldCheck]) -> FieldCheck:
     """Return a check of an object with at least these fields; one that may be null may be missing."""
     return named(
         name,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledger.stripe.fields import (
-    Check,
+    FieldCheck,
     is_amount,
     is_flag,
     is_id,
@@ -31,7 +31,7 @@ class InvalidStripeObject(Exception):
     """An object of Stripe is of another kind, or lacks a field that we read. The text says which."""
 
 
-def expandable(kind: str) -> Check:
+def expandable(kind: str) -> FieldCheck:
     """Return a check that accepts an id, or the object itself, checked like any other of its kind."""
 
     def accepts(value: Any) -> bool:
@@ -56,7 +56,7 @@ NEXT_ACTION = object_with(
     },
 )
 
-SHAPES: dict[str, dict[str, Check]] = {
+SHAPES: dict[str, dict[str, FieldCheck]] = {
     "checkout.session": {
         "id": is_id,
         "status": or_null(is_word),

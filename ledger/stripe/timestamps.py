@@ -17,6 +17,6 @@ def from_timestamp(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def to_timestamp(moment: datetime) -> int:
+def to_timestamp(instant: datetime) -> int:
     """Return the Stripe timestamp of an aware datetime; fractions of a second are dropped."""
-    return int(moment.timestamp())
+    return int(instant.timestamp())

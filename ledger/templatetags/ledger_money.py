@@ -9,7 +9,8 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
-from kikaku.money import yen
+from kikaku.money import REDUCED_RATE, STANDARD_RATE, TAX_RATES, yen
+from ledger.books.tax import SHIPPING_RATE
 from ledger.stripe.methods import method_named
 from ledger.stripe.methods.konbini import STORES
 
@@ -22,14 +23,12 @@ register.filter("yen", yen)
 @register.filter
 def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, int, int]]:
     """Return (rate, gross, contained tax) for each rate of an order; without `lines` they are loaded."""
-    lines = order.lines.all() if lines is None else lines
-    rows = []
-    for rate, tax in ((10, order.tax_10), (8, order.tax_8)):
-        gross = sum(line.total for line in lines if line.tax_rate == rate)
-        gross += order.shipping_fee if rate == 10 else 0
-        if gross:
-            rows.append((rate, gross, tax))
-    return rows
+    gross = dict.fromkeys(TAX_RATES, 0)
+    gross[SHIPPING_RATE] += order.shipping_fee
+    for line in order.lines.all() if lines is None else lines:
+        gross[line.tax_rate] += line.total
+    taxes = {STANDARD_RATE: order.tax_10, REDUCED_RATE: order.tax_8}
+    return [(rate, gross[rate], taxes[rate]) for rate in TAX_RATES if gross[rate]]
 
 
 @register.filter
@@ -39,11 +38,11 @@ def goods(line: Any) -> int:
     return amount
 
 
-@register.filter
-def deadline(moment: datetime) -> str:
+@register.filter("deadline")
+def format_deadline(instant: datetime) -> str:
     """Return a deadline in Japanese time: 11月26日（木）23:59 or Thu 26 November, 23:59 JST."""
     english = get_language() == "en"
-    return date_format(localtime(moment), "D j F, H:i" if english else "n月j日（D）H:i") + " JST" * english
+    return date_format(localtime(instant), "D j F, H:i" if english else "n月j日（D）H:i") + " JST" * english
 
 
 @register.filter

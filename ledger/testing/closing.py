@@ -20,10 +20,10 @@ def night_after(day: date) -> datetime:
     return at(day + timedelta(days=1), 1)
 
 
-def set_clock(sandbox: Sandbox, moment: datetime) -> datetime:
-    """Set the stand-in's clock to `moment` and return it."""
-    sandbox.clock = moment.timestamp
-    return moment
+def set_clock(sandbox: Sandbox, instant: datetime) -> datetime:
+    """Set the stand-in's clock to `instant` and return it."""
+    sandbox.clock = instant.timestamp
+    return instant
 
 
 def run_business_day(sandbox: Sandbox, day: date) -> Order:

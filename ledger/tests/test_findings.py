@@ -34,10 +34,10 @@ FIRST_NAMES = {
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_checks_of_a_close_have_the_names_of_the_first_reports(language: str) -> None:
     with override(language):
-        assert [check.english_label for check in checks.DAILY] == list(FIRST_NAMES)
+        assert [check.english_label for check in checks.DAILY_CHECKS] == list(FIRST_NAMES)
     with override("ja"):
-        assert [str(check.label) for check in checks.DAILY] == list(FIRST_NAMES.values())
-    assert [Check.from_english_label(name) for name in FIRST_NAMES] == list(checks.DAILY)
+        assert [str(check.label) for check in checks.DAILY_CHECKS] == list(FIRST_NAMES.values())
+    assert [Check.from_english_label(name) for name in FIRST_NAMES] == list(checks.DAILY_CHECKS)
 
 
 def test_every_name_belongs_to_one_check() -> None:

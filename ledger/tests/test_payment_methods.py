@@ -29,7 +29,7 @@ class BankTransfer(VoucherMethod):
     next_action = "display_bank_transfer_instructions"
     voucher_fields = {}
     voucher_mail = OutgoingMail.Kind.VOUCHER
-    expired_mail = OutgoingMail.Kind.VOUCHER_LAPSED
+    expired_mail = OutgoingMail.Kind.VOUCHER_EXPIRED
     do_not_pay_template = "ledger/mail/konbini_do_not_pay.txt"
     refunds_to_bank_account = True
 

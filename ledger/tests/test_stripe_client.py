@@ -217,7 +217,7 @@ def test_a_server_error_is_retried_with_the_same_idempotency_key(troubled: type[
 
 
 def test_a_call_without_an_answer_ends_at_the_timeout(troubled: type[TroubledServer]) -> None:
-    assert stripe_client.TIMEOUT == (5.0, 10.0)
+    assert stripe_client.CALL_TIMEOUT == (5.0, 10.0)
     fast = stripe_client.network_client(
         "sk_test_x", project.STRIPE_API_VERSION, project.STRIPE_API_BASE, (0.2, 0.2), 0
     )

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from kikaku.admin.resubmission import repeat_on_conflict
+from kikaku.money import yen
 from kikaku.transactions import isolated_transaction, unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
@@ -55,7 +56,7 @@ class ProductAdmin(EditableAdmin):
         """Return the range of prices."""
         if product.lowest is None:
             return "–"
-        lowest = f"¥{product.lowest:,}"
+        lowest = yen(product.lowest)
         return lowest if product.lowest == product.highest else f"{lowest}–{product.highest:,}"
 
     @admin.display(description=gettext_lazy("available"), ordering="pieces")
@@ -170,9 +171,8 @@ def set_status(products: QuerySet[Product], status: str) -> int:
     changed = 0
     for product in products.exclude(status=status):
         product.status = status
-        product.save(
-            update_fields=["status"]
-        )  # one by one: an update of the queryset is not in the audit log
+        # one by one: an update of the queryset is not in the audit log
+        product.save(update_fields=["status"])
         changed += 1
     return changed
 

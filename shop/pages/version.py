@@ -68,9 +68,10 @@ END
 
 def stock_looks_different(least: str) -> str:
     """Return the SQL condition under which a stock item's update changes a page; `least` is MIN or LEAST."""
+    # available pieces
     old, new = (
         f"{least}({row}.on_hand - {row}.reserved, {MAX_COUNTED_PIECES + 1})" for row in ("OLD", "NEW")
-    )  # available pieces
+    )
     return f"{old} <> {new}"
 
 

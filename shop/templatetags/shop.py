@@ -29,7 +29,7 @@ def long_day(day: date) -> str:
 
 
 @register.filter(expects_localtime=True)
-def moment(instant: datetime) -> str:
+def format_time(instant: datetime) -> str:
     """Return a local time: 2026年11月25日 8:41 or 25 November 2026, 8:41."""
     return date_format(instant, "j F Y, G:i" if get_language() == "en" else "Y年n月j日 G:i")
 

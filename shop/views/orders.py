@@ -14,17 +14,19 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from kikaku.money import REDUCED_RATE
 from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.stripe.methods import method_named
+from ledger.templatetags.ledger_money import tax_rows
 from shop.cart import CartFull, read_cart, write_cart
 from shop.delivery import expected_delivery
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import load_offers
-from shop.templatetags.shop import method_page, moment, short_day
+from shop.templatetags.shop import format_time, method_page, short_day
 from shop.views.checkout import redirect_to_payment
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
@@ -95,8 +97,8 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             ),
             "unavailable": request.GET.get("payment") == "unavailable",
             "not_cancelled": request.GET.get("cancel") == "unavailable",
-            "taxes": taxes_by_rate(order),
-            "has_reduced_rate": any(line.tax_rate == 8 for line in order.lines.all()),
+            "taxes": tax_rows(order),
+            "has_reduced_rate": any(line.tax_rate == REDUCED_RATE for line in order.lines.all()),
             "refunds": refunds,
             "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),
             "minutes": settings.CHECKOUT_MINUTES,
@@ -238,12 +240,4 @@ def _time(event: OrderEvent | None) -> str:
     if event is None:
         return ""
     captured_at = event.data.get("captured_at")
-    return moment(timezone.localtime(datetime.fromisoformat(captured_at) if captured_at else event.at))
-
-
-def taxes_by_rate(order: Order) -> list[tuple[int, int, int]]:
-    """Return rate, gross and contained tax of each rate; shipping belongs to 10 %."""
-    gross = {10: order.shipping_fee, 8: 0}
-    for line in order.lines.all():
-        gross[line.tax_rate] += line.total
-    return [(rate, gross[rate], tax) for rate, tax in ((10, order.tax_10), (8, order.tax_8)) if gross[rate]]
+    return format_time(timezone.localtime(datetime.fromisoformat(captured_at) if captured_at else event.at))

@@ -17,7 +17,7 @@ from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, Order
 
 PORTION_SIZE = 2000  # rows of a portion: it bounds memory and the length of a query
-DAILY = (  # the checks of every close, in the order of its report
+DAILY_CHECKS = (  # the checks of every close, in the order of its report
     Check.ENTRY_BALANCED,
     Check.TRIAL_BALANCE,
     Check.STRIPE_BALANCE_SOURCE,

@@ -7,10 +7,11 @@ from datetime import date
 from django.db.models import CharField, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Cast, Coalesce
 
+from kikaku.money import REDUCED_RATE, STANDARD_RATE, TAX_RATES
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import IS_CHARGE, IS_REFUND, IS_REFUND_FAILURE
 from ledger.books.order_buckets import tax_buckets
-from ledger.books.tax import SHIPPING_RATE, TAX_RATES, tax_of, value_of_pieces
+from ledger.books.tax import SHIPPING_RATE, tax_of, value_of_pieces
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
     BalanceTransaction,
@@ -29,8 +30,8 @@ SUB_LEDGER_CHECKS = {
     accounts.PREPAYMENTS: Check.PREPAYMENTS,
     accounts.REFUNDS_PAYABLE: Check.REFUNDS_PAYABLE,
 }
-TAX_POSTED_CHECKS = {10: Check.TAX_10_POSTED, 8: Check.TAX_8_POSTED}
-TAX_REVERSED_CHECKS = {10: Check.TAX_10_REVERSED, 8: Check.TAX_8_REVERSED}
+TAX_POSTED_CHECKS = {STANDARD_RATE: Check.TAX_10_POSTED, REDUCED_RATE: Check.TAX_8_POSTED}
+TAX_REVERSED_CHECKS = {STANDARD_RATE: Check.TAX_10_REVERSED, REDUCED_RATE: Check.TAX_8_REVERSED}
 ROWS_AT_ONCE = 2000  # read from the database at once
 
 
@@ -53,8 +54,8 @@ def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
         expected = (
             sum(by_rate.values()),
             discounts[order.pk],
-            tax_of(by_rate[10], 10),
-            tax_of(by_rate[8], 8),
+            tax_of(by_rate[STANDARD_RATE], STANDARD_RATE),
+            tax_of(by_rate[REDUCED_RATE], REDUCED_RATE),
         )
         found = (order.total, order.discount, order.tax_10, order.tax_8)
         if expected != found:

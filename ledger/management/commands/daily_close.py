@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from kikaku.days import yesterday
+from kikaku.money import yen
 from ledger.books import journal
 from ledger.closing import daily_close
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused
@@ -64,7 +65,7 @@ class Command(BaseCommand):
                 self._write(counter + self._describe(result), options)
                 for row in result.report.get("discrepancies", []):
                     self._write(
-                        f"    {row['kind']} {row['object']} ¥{row['amount']:,} {row['detail']}", options
+                        f"    {row['kind']} {row['object']} {yen(row['amount'])} {row['detail']}", options
                     )
         except CloseFailed as error:
             failure = str(error)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ledger.models import OutgoingMail, Refund
-from ledger.stripe.fields import Check
+from ledger.stripe.fields import FieldCheck
 
 
 class PaymentMethod:
@@ -48,7 +48,7 @@ class VoucherMethod(PaymentMethod, ABC):
     """A payment method that is paid later: the completed page returns a voucher, and the order waits."""
 
     next_action: ClassVar[str]  # the part of PaymentIntent.next_action that contains the voucher
-    voucher_fields: ClassVar[Mapping[str, Check]]  # what that part must contain
+    voucher_fields: ClassVar[Mapping[str, FieldCheck]]  # what that part must contain
     voucher_mail: ClassVar[OutgoingMail.Kind]  # how to pay
     expired_mail: ClassVar[OutgoingMail.Kind]  # it was not paid in time, and the order has ended
     do_not_pay_template: ClassVar[str]  # a sentence in the mail of a cancelled order

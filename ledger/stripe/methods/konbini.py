@@ -38,7 +38,7 @@ class Konbini(VoucherMethod):
         "stores": or_null(map_of(or_null(STORE_CODES))),
     }
     voucher_mail = OutgoingMail.Kind.VOUCHER
-    expired_mail = OutgoingMail.Kind.VOUCHER_LAPSED
+    expired_mail = OutgoingMail.Kind.VOUCHER_EXPIRED
     do_not_pay_template = "ledger/mail/konbini_do_not_pay.txt"
     refunds_to_bank_account = True
 
