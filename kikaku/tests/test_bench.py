@@ -23,6 +23,7 @@ def bench(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.nightly
 def test_a_small_run_reports_and_leaves_no_files(tmp_path: Path) -> None:
     run = bench("webhooks", "close", "--payments", "2", "--day", "20", folder=tmp_path)
     assert run.returncode == 0, run.stderr

@@ -13,6 +13,8 @@ from pytest_django import DjangoDbBlocker
 from kikaku.d1.testing.engine import default_database, running_engine
 from ledger.models import StockItem, StockMovement
 
+pytestmark = pytest.mark.nightly  # with an engine of its own; by day `make test DB=d1` runs the books on D1
+
 
 @pytest.fixture(scope="module")
 def migrated(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:

@@ -61,6 +61,7 @@ def test_it_starts_three_processes_and_ends_them_all_on_sigterm(tmp_path: Path) 
         shop.stop(signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_when_a_child_dies_the_others_end_and_the_reason_is_printed(tmp_path: Path) -> None:
     shop = RunningShop(tmp_path)
     try:
@@ -96,6 +97,7 @@ def test_an_old_python_gets_an_error_that_names_the_version_needed(tmp_path: Pat
     assert "Python 3.11 or newer is needed" in done.stderr and "is 3.9" in done.stderr
 
 
+@pytest.mark.nightly
 def test_a_missing_network_is_reported_and_the_installation_is_not_marked_as_done(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "bootstrap.py").write_text((ROOT / "scripts" / "bootstrap.py").read_text())

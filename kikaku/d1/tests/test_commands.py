@@ -95,9 +95,8 @@ def create_people() -> None:
 APPS = ("contenttypes", "auth", "admin")
 
 
-@pytest.mark.parametrize(
-    "kind", ["json", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("xml", "jsonl"))]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["json", "xml", "jsonl"])
 def test_a_dump_can_be_loaded_and_gives_the_same_dump(
     shop: DatabaseWrapper, tmp_path: Path, kind: str
 ) -> None:

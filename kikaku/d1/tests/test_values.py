@@ -202,6 +202,7 @@ def read(found: models.QuerySet[Thing]) -> list[dict[str, Any]]:
 @example(
     rows=[EMPTY, *({**EMPTY, "text": text, "word": text, "facts": {text: text}} for text in SPECIAL_TEXTS)]
 )
+@pytest.mark.nightly
 def test_a_model_reads_what_it_wrote_in_the_block_and_after_it(
     table: models.QuerySet[Thing], way: Way, rows: list[dict[str, Any]]
 ) -> None:
