@@ -110,6 +110,7 @@ def test_a_history_leaves_clock_mails_and_shelf_in_order(sandbox: Sandbox) -> No
     assert not StockItem.objects.filter(on_hand__lt=0).exists()
 
 
+@pytest.mark.nightly
 def test_the_same_shop_gets_the_same_history(sandbox: Sandbox, settings: Settings, tmp_path: Path) -> None:
     goods()
     stories = []
@@ -142,6 +143,7 @@ def test_a_closed_day_gains_nothing(sandbox: Sandbox) -> None:
     assert history.write(4, days_back=2, now=NOW).counts["placed"] == 4
 
 
+@pytest.mark.nightly
 def test_two_histories_at_once_are_refused(sandbox: Sandbox, settings: Settings) -> None:
     goods()
     with exclusive_clock(settings.SANDBOX_STATE):
