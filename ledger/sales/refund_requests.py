@@ -190,7 +190,8 @@ def _move_pieces(
             reserved=F("reserved") - part.unshipped,
             returned=F("returned") + part.shipped,
         )
-        stock.release({line.item_id: part.unshipped})
+        if part.unshipped:
+            stock.release({line.item_id: part.unshipped})
         if part.shipped and refund.restock:
             stock.take_back(
                 line.item_id,
