@@ -293,6 +293,7 @@ KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # Stripe's limits at a convenie
 KONBINI_DAYS = 3
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days a parcel takes
+RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 
 # ── Mail, queue, logs ────────────────────────────────────────────────────────────────────────────────────

@@ -1,14 +1,17 @@
 """Categories and content pages."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from shop.admin.editable import EditableAdmin
 from shop.models import Category, ContentPage
+from shop.pages.marks import offered_marks, unknown_marks
 
 
 @admin.register(Category)
@@ -30,10 +33,45 @@ class CategoryAdmin(EditableAdmin):
         return count
 
 
+if TYPE_CHECKING:
+    PageModelForm = forms.ModelForm[ContentPage]
+else:
+    PageModelForm = forms.ModelForm
+
+
+class ContentPageForm(PageModelForm):
+    """A content page; marks in its text must be known."""
+
+    def clean_body_ja(self) -> str:
+        """Return the Japanese text."""
+        return self._checked("body_ja")
+
+    def clean_body_en(self) -> str:
+        """Return the English text."""
+        return self._checked("body_en")
+
+    def _checked(self, field: str) -> str:
+        """Return a text. Raises `ValidationError` if a mark in it stands for nothing."""
+        text: str = self.cleaned_data[field]
+        if unknown := unknown_marks(text):
+            message = _("%(unknown)s stands for nothing. These can be written: %(known)s")
+            raise forms.ValidationError(message % {"unknown": " ".join(unknown), "known": offered_marks()})
+        return text
+
+
 @admin.register(ContentPage)
 class ContentPageAdmin(EditableAdmin):
     """The content pages; their HTML is sanitised when it is saved."""
 
+    form = ContentPageForm
+
     list_display = ("title_ja", "slug", "updated_at")
     prepopulated_fields = {"slug": ("title_en",)}
     readonly_fields = ("updated_at",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field of a form; those of texts name the marks that are replaced."""
+        if db_field.name in ("body_ja", "body_en"):
+            text = _("In place of these the page shows the shop’s current terms: %(known)s")
+            kwargs["help_text"] = text % {"known": offered_marks()}
+        return super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -73,11 +73,11 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "返品・交換",
-                "商品の到着から 30 日以内にご連絡ください。不良品や誤配送の場合は当店の送料負担で、交換または返金します。お客様のご都合による返品は未使用品に限り、返送料はお客様のご負担です。飲料・食品は、不良品と誤配送を除き返品をお受けできません。",
+                "{{返品条件}}",
             ),
             (
                 "申込みの撤回",
-                "発送の前であれば、注文ページに記載の連絡先へお知らせいただければキャンセルできます。決済済みの代金は全額を返金します。",
+                "{{キャンセル条件}}",
             ),
             (
                 "申込みの有効期限",
@@ -114,11 +114,11 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "Returns and exchange",
-                "Please write within 30 days of arrival. For faulty or wrong goods we bear the shipping and exchange or refund. Goods returned for convenience must be unused, and the customer bears the return shipping. Drinks and food are taken back only if faulty or wrong.",
+                "{{返品条件}}",
             ),
             (
                 "Cancellation",
-                "Possible until the goods are shipped, through the contact on the order page. What was paid is refunded in full.",
+                "{{キャンセル条件}}",
             ),
             (
                 "Validity of the application",
@@ -178,25 +178,16 @@ PAGES: tuple[Page, ...] = (
     _page(
         "returns",
         Text("返品・交換について", "Returns and exchange"),
-        "<p>商品の到着から <strong>30 日以内</strong>にご連絡ください。ご連絡先は shop@example.jp または 03-0000-0000 です。注文番号をお知らせください。</p>"
-        + "<h2>送料のご負担</h2>"
-        + _table(
-            ("不良品・破損・誤配送", "当店が負担します。交換、または全額の返金からお選びいただけます。"),
-            ("お客様のご都合", "返送料はお客様のご負担です。未使用で、箱と付属品がそろったものに限ります。"),
-        )
-        + "<h2>返品をお受けできないもの</h2><ul><li>一度使用した商品、切断したテープライト</li><li>飲料・食品（不良品と誤配送を除く）</li><li>到着から 30 日を過ぎた商品（不良品には製品保証が適用されます）</li></ul>"
+        "<p>{{返品条件}}</p>"
+        "<p>ご連絡先：shop@example.jp または 03-0000-0000（平日 10:00〜17:00）。注文番号をお知らせください。</p>"
+        "<h2>未使用の商品とは</h2><p>箱を開けて外観を確かめただけの商品は、未使用として扱います。箱と付属品をそろえてお送りください。取り付けて点灯した商品、切断したテープライトは、使用済みとなります。</p>"
+        "<h2>期限を過ぎた不良品</h2><p>期限を過ぎたあとの故障には、商品ごとの製品保証が適用されます。</p>"
         "<h2>返金の方法と時期</h2><p>商品の到着を確認してから 3 営業日以内に、お支払いに使われたカードへ返金します。明細への反映は、カード会社により 5〜10 日かかります。コンビニ払いの場合は、決済会社 Stripe からのメールで振込先の口座を伺い、銀行振込で返金します。一部の商品だけの返品もできます。</p>"
         "<h2>手順</h2><ol><li>ご連絡をいただくと、返送先をお知らせします。</li><li>商品を元の箱に入れてお送りください。</li><li>当店で確認し、返金または交換品の発送をメールでお知らせします。</li></ol>",
-        "<p>Please write <strong>within 30 days</strong> of arrival to shop@example.jp or call 03-0000-0000, and tell us the order number.</p>"
-        + "<h2>Who pays the shipping</h2>"
-        + _table(
-            ("Faulty, damaged or wrong goods", "We do. Choose an exchange or a full refund."),
-            (
-                "Returned for convenience",
-                "The customer pays the return shipping. The goods must be unused and complete, in their box.",
-            ),
-        )
-        + "<h2>What we cannot take back</h2><ul><li>Goods that were used; tape that was cut</li><li>Drinks and food, unless faulty or wrong</li><li>Goods after 30 days (the product warranty still covers faults)</li></ul>"
+        "<p>{{返品条件}}</p>"
+        "<p>Write to shop@example.jp or call 03-0000-0000 (weekdays 10:00–17:00 JST), and tell us the order number.</p>"
+        "<h2>What unused means</h2><p>You may open the box and look at the goods. Please send them back complete, in their box. Goods that were mounted and lit, and tape that was cut, count as used.</p>"
+        "<h2>Faults that show later</h2><p>After that time the warranty of the product covers faults.</p>"
         "<h2>How and when the refund comes</h2><p>Within three business days of the goods’ arrival, to the card that paid. It shows on the statement after 5 to 10 days, as the card company goes. If you paid at a convenience store, our payment company Stripe asks you by e-mail for a bank account and the refund goes there. Single items of an order may be returned.</p>"
         "<h2>Step by step</h2><ol><li>Write to us; we answer with the address.</li><li>Send the goods in their box.</li><li>We check them and tell you by e-mail of the refund or the exchange.</li></ol>",
     ),

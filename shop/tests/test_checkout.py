@@ -124,7 +124,7 @@ def test_the_confirmation_shows_everything_that_the_law_requires(shopper: Client
         "35 分",
         "お届け",
         "発送前であれば無料",  # cancellation
-        "到着後 30 日以内",  # returns
+        "到着から 30 日以内",  # returns
         "/pages/tokushoho/",
         "/pages/returns/",
         "注文を確定して支払いへ進む",

@@ -4,6 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from shop.models import ContentPage
+from shop.pages.marks import fill_marks
 from shop.pages.render import render_page
 
 
@@ -13,4 +14,4 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     found = ContentPage.objects.filter(slug=slug).first()
     if found is None:
         raise Http404
-    return render_page(request, "shop/page.html", {"page": found})
+    return render_page(request, "shop/page.html", {"page": found, "body": fill_marks(found.body)})
