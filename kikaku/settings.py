@@ -330,6 +330,8 @@ Q_CLUSTER: dict[str, object] = {
     "save_limit": -1,
     "poll": 2,
     "label": "Django Q",
+    "scheduler": False,  # it would run any function that a row of its table names; see `ops.queue`
+    "broker_class": "ops.queue.RedisQueue" if REDIS_URL else "ops.queue.DatabaseQueue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 

@@ -1,8 +1,9 @@
 """Scheduled jobs: what each does, how often, and the claim that makes each run happen once.
 
-django-q2's scheduler only triggers: with two workers possibly twice, during an outage not at all. So each run
-is claimed by a `JobRun` row, unique on job and time; a second worker finds the claim and does nothing. A job
-processes whatever is pending, so the next run makes up for a missed one and no runs pile up after an outage.
+The schedule is this module, not a table. Each worker queues a job's name once per period (`ops.queue`): with
+two workers twice, during an outage not at all. So each run is claimed by a `JobRun` row, unique on job and
+time; a second worker finds the claim and does nothing. A job processes whatever is pending, so the next run
+makes up for a missed one and no runs pile up after an outage.
 """
 
 import logging
@@ -16,7 +17,6 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
-from django_q.models import Schedule
 
 from kikaku import days
 from kikaku.transactions import unit_of_work
@@ -44,7 +44,7 @@ class Job:
     name: str
     work: Callable[[datetime], str]  # takes `now`; returns one line about what it did, "" for nothing
     slot: Callable[[datetime], datetime]  # the scheduled time of a run that starts at `now`
-    minutes: int  # how often the scheduler fires
+    minutes: int  # how often a worker queues it
     until_done: bool = False  # repeat the same slot until one run has succeeded
 
 
@@ -154,39 +154,25 @@ JOBS: dict[str, Job] = {
 }
 
 
-# ── The scheduler ────────────────────────────────────────────────────────────────────────────────────────
+# ── The timetable ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@unit_of_work
-def install(*, now: datetime) -> None:
-    """Write django-q2's schedule rows for `JOBS` and delete those of jobs that no longer exist."""
-    wanted = {f"kikaku:{job.name}": job for job in JOBS.values()}
-    Schedule.objects.filter(name__startswith="kikaku:").exclude(
-        name__in=[*wanted, "kikaku:16:00 UTC"]
-    ).delete()
-    for name, job in wanted.items():
-        Schedule.objects.update_or_create(
-            name=name,
-            defaults={
-                "func": "ops.schedule.run",
-                "args": repr((job.name,)),
-                "schedule_type": Schedule.MINUTES,
-                "minutes": job.minutes,
-                "repeats": -1,
-                "next_run": now,
-            },
-        )
-    # the ten-minute row need not fire at 16:00: this row starts the close on time
-    Schedule.objects.update_or_create(
-        name="kikaku:16:00 UTC",
-        defaults={
-            "func": "ops.schedule.run",
-            "args": repr(("daily_close",)),
-            "schedule_type": Schedule.DAILY,
-            "repeats": -1,
-            "next_run": last_close_time(now) + timedelta(days=1),
-        },
-    )
+class Timetable:
+    """The times at which one worker has queued each job."""
+
+    def __init__(self) -> None:
+        self._periods: dict[str, datetime] = {}
+
+    def due(self, now: datetime) -> list[str]:
+        """Return the jobs that are to be queued at `now`: all at first, then each once per period.
+
+        Periods begin at whole minutes of the hour, so that the close's ten minutes begin at 16:00 UTC too.
+        """
+        return [name for name, job in JOBS.items() if self._periods.get(name) != every(job.minutes)(now)]
+
+    def mark_queued(self, name: str, *, now: datetime) -> None:
+        """Remember that job `name` was queued at `now`."""
+        self._periods[name] = every(JOBS[name].minutes)(now)
 
 
 # ── The claim ────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +234,7 @@ def _guard() -> AbstractContextManager[str]:
 def run(name: str, *, now: datetime | None = None) -> bool:
     """Run job `name` for the current slot; return whether this call ran it successfully.
 
-    django-q2 calls it with the name alone: the clock is read here and passed on.
+    The worker calls it with the name alone: the clock is read here and passed on.
     """
     job = JOBS[name]
     now = now or timezone.now()

@@ -1,10 +1,9 @@
-"""Jobs: started by django-q2's scheduler, claimed by a row, run once."""
+"""Jobs: queued by the worker, claimed by a row, run once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django_q.models import Schedule
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
@@ -112,21 +111,25 @@ def test_every_job_waits_while_a_demo_history_is_written(sandbox: Sandbox) -> No
     assert DailyClose.objects.count() == 2
 
 
-def test_installing_twice_writes_the_schedule_once_and_deletes_stale_rows() -> None:
-    Schedule.objects.create(name="kikaku:retired", func="ops.schedule.run", args="('retired',)")
-    Schedule.objects.create(name="another app", func="math.sqrt", args="(4,)")
-    schedule.install(now=NOON)
-    schedule.install(now=NOON)
-    names = set(Schedule.objects.values_list("name", flat=True))
-    assert names == {f"kikaku:{name}" for name in schedule.JOBS} | {"kikaku:16:00 UTC", "another app"}
-    assert len(names) == Schedule.objects.count()
+def test_a_worker_queues_each_job_at_its_start_and_then_once_per_period() -> None:
+    timetable = schedule.Timetable()
+    assert timetable.due(NOON) == list(schedule.JOBS)
+    for name in schedule.JOBS:
+        timetable.mark_queued(name, now=NOON)
+    assert timetable.due(NOON + timedelta(seconds=29)) == []
+    minute = {"stripe_events", "checkout_expiry", "refunds", "mail"}
+    assert set(timetable.due(NOON + timedelta(seconds=30))) == minute
+    assert set(timetable.due(NOON + timedelta(minutes=5))) == minute | {"balance"}
+    assert timetable.due(NOON + timedelta(hours=1)) == list(schedule.JOBS)
+    assert timetable.due(NOON - timedelta(hours=1)) == list(schedule.JOBS)  # the clock was set back
 
 
-def test_the_close_is_scheduled_for_16_00_utc_every_day() -> None:
-    schedule.install(now=NOON)
-    row = Schedule.objects.get(name="kikaku:16:00 UTC")
-    assert row.next_run == datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
-    assert row.calculate_next_run(row.next_run) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+def test_the_close_is_queued_at_16_00_utc_whenever_the_worker_started() -> None:
+    timetable = schedule.Timetable()
+    timetable.mark_queued("daily_close", now=datetime(2026, 11, 22, 15, 53, 11, tzinfo=UTC))
+    close = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
+    assert "daily_close" not in timetable.due(close - timedelta(seconds=1))
+    assert "daily_close" in timetable.due(close)
 
 
 def test_the_lease_is_longer_than_the_timeout_of_the_queue(settings: Settings) -> None:

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
+from django_q.brokers import get_broker
 from django_q.cluster import Cluster
 
 from kikaku.transactions import unit_of_work
@@ -20,6 +21,7 @@ from ops.models import Heartbeat
 
 logger = logging.getLogger("ops.worker")
 HEARTBEAT_SECONDS = 30
+QUEUE_SECONDS = 5  # how often the worker looks which jobs are due
 # django-q2 waits for a running job without limit; killing it is safe because of claims and leases
 SHUTDOWN_GRACE_SECONDS = 10
 
@@ -28,6 +30,17 @@ SHUTDOWN_GRACE_SECONDS = 10
 def write_heartbeat(*, started_at: datetime, now: datetime) -> None:
     """Write the sign of life that the dashboard and alerts read."""
     Heartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now, "started_at": started_at})
+
+
+def queue_due_jobs(broker: Any, timetable: schedule.Timetable, *, now: datetime) -> None:
+    """Queue the jobs that are due; what fails is still due at the next call."""
+    try:
+        for name in timetable.due(now):
+            broker.enqueue(name)
+            timetable.mark_queued(name, now=now)
+    except Exception:  # the database or Redis does not answer
+        logger.exception("jobs could not be queued")
+        connections.close_all()
 
 
 def kill_worker(sentinel: BaseProcess) -> None:
@@ -40,14 +53,13 @@ def kill_worker(sentinel: BaseProcess) -> None:
 
 
 class Command(BaseCommand):
-    """Install the schedule, run django-q2's cluster and write a heartbeat every 30 seconds."""
+    """Run django-q2's cluster, queue the jobs that are due and write a heartbeat every 30 seconds."""
 
     help = "Run the scheduled jobs: Stripe events, balance, expiry, refunds, mail, the daily close."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or Ctrl-C."""
         started_at = timezone.now()
-        schedule.install(now=started_at)
         logger.info("switched off: %s", "; ".join(settings.SWITCHED_OFF) or "nothing")
         connection.close()  # the cluster forks: a child must not inherit an open connection
         os.environ["Q_CLUSTER_NAME"] = str(settings.Q_CLUSTER["name"])
@@ -63,13 +75,18 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         logger.info("worker is running: %s", ", ".join(schedule.JOBS))
+        timetable, broker, next_heartbeat = schedule.Timetable(), get_broker(), started_at
         while cluster.sentinel.is_alive():
-            try:
-                write_heartbeat(started_at=started_at, now=timezone.now())
-            except DatabaseError:
-                logger.exception("the heartbeat could not be written")
-                connections.close_all()
-            if stopping.wait(HEARTBEAT_SECONDS):
+            now = timezone.now()
+            if now >= next_heartbeat:
+                next_heartbeat = now + timedelta(seconds=HEARTBEAT_SECONDS)
+                try:
+                    write_heartbeat(started_at=started_at, now=now)
+                except DatabaseError:
+                    logger.exception("the heartbeat could not be written")
+                    connections.close_all()
+            queue_due_jobs(broker, timetable, now=now)
+            if stopping.wait(QUEUE_SECONDS):
                 break
         else:
             raise SystemExit("django-q2's cluster ended unexpectedly")
