@@ -10,6 +10,7 @@ from pytest_django import Settings
 from ledger.templatetags.ledger_terms import terms
 from shop.demo.pages import PAGES
 from shop.models import ContentPage
+from shop.pages.fragments import render_cached
 from shop.pages.marks import TERMS
 from shop.testing import build
 from shop.testing.checkout import confirmation
@@ -18,7 +19,16 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def shopper(client: Client) -> Iterator[Client]:
+def other_terms(settings: Settings) -> Iterator[None]:
+    """Let the shop take goods back for 14 days, and keep no fragment that shows other terms."""
+    render_cached.cache_clear()
+    settings.RETURN_DAYS = 14
+    yield
+    render_cached.cache_clear()
+
+
+@pytest.fixture
+def shopper(client: Client) -> Client:
     """Return a customer with a cart, in a shop with the pages of the demo."""
     for page in PAGES:
         ContentPage.objects.create(
@@ -33,10 +43,8 @@ def shopper(client: Client) -> Iterator[Client]:
     return client
 
 
-def test_home_returns_page_legal_notice_and_confirmation_tell_one_rule_of_returns(
-    shopper: Client, settings: Settings
-) -> None:
-    settings.RETURN_DAYS = 14
+@pytest.mark.usefixtures("other_terms")
+def test_home_returns_page_legal_notice_and_confirmation_tell_one_rule_of_returns(shopper: Client) -> None:
     rule = escape(terms("returns"))
     assert "14 日以内" in rule
     assert "未使用の商品に限り" in rule
@@ -49,8 +57,8 @@ def test_home_returns_page_legal_notice_and_confirmation_tell_one_rule_of_return
         assert short in shopper.get(path).content.decode(), path
 
 
-def test_no_page_tells_a_rule_of_returns_of_its_own(shopper: Client, settings: Settings) -> None:
-    settings.RETURN_DAYS = 14
+@pytest.mark.usefixtures("other_terms")
+def test_no_page_tells_a_rule_of_returns_of_its_own(shopper: Client) -> None:
     pages = [confirmation(shopper)]
     pages += [shopper.get(path).content.decode() for path in ("/", "/products/madoka/", "/en/")]
     pages += [shopper.get(f"/pages/{page.slug}/").content.decode() for page in PAGES]
