@@ -81,5 +81,23 @@ def test_the_close_fetches_a_refund_without_webhook_and_balance_transaction(
     )  # unknown failure
 
 
+def test_a_cancelled_refund_without_event_is_posted_on_the_day_on_which_the_close_finds_it(
+    template_folder: Path,
+) -> None:
+    check_history(
+        template_folder,
+        [
+            Place(((1, 150_000, 2),), discount=1),
+            ChooseKonbini(),
+            PayVoucher(),
+            Close(),
+            Refund(thousandths=2),
+            AnswerRefund("given up"),
+            RefundAtStripe(),
+            LoseEvent(2),
+        ],
+    )
+
+
 def test_a_refund_booked_before_its_charge_is_posted_to_its_order(template_folder: Path) -> None:
     check_history(template_folder, [Place(((0, 11_000, 1),)), Pay(late=True), RefundAtStripe(), Close()])
