@@ -124,7 +124,12 @@ def _draft(
 ) -> tuple[Draft, tuple[str, str] | None]:
     """Return the draft of a transaction, and the kind and detail of what is wrong with it, if anything is."""
     change = BalanceChange(
-        id=txn.id, amount=txn.amount, fee=txn.fee, fee_tax=txn.fee_tax, occurred_at=txn.created
+        id=txn.id,
+        amount=txn.amount,
+        fee=txn.fee,
+        fee_tax=txn.fee_tax,
+        is_fee_taxed=txn.is_fee_taxed,
+        occurred_at=txn.created,
     )
     if txn.type in CHARGE_TYPES:
         order = rows.payments.get(txn.source)

@@ -63,7 +63,8 @@ class BalanceChange:
     id: str  # txn_…
     amount: int  # gross: positive when it adds to the balance
     fee: int  # including its tax; the net is amount − fee
-    fee_tax: int  # tax in the fee by `fee_details`; 0: an exempt fee (6110), else a taxable one (6111)
+    fee_tax: int  # tax in the fee by `fee_details`
+    is_fee_taxed: bool  # a taxable fee (6111), even if its tax is ¥0; else an exempt one (6110)
     occurred_at: datetime
 
 
@@ -91,9 +92,9 @@ def _without_zeros(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.debit or line.credit)
 
 
-def fee_lines(fee: int, fee_tax: int) -> list[Line]:
+def fee_lines(fee: int, fee_tax: int, *, is_taxed: bool) -> list[Line]:
     """Return the lines of a fee: exempt from tax (6110), or taxable (6111) with its input tax (1410)."""
-    if fee_tax:
+    if is_taxed:
         return [
             _debit(accounts.FEES_TAXABLE, fee - fee_tax),
             _debit(accounts.INPUT_TAX, fee_tax),
@@ -112,7 +113,7 @@ def _balance_change_draft(
         description=description,
         occurred_at=change.occurred_at,
         order_id=order_id,
-        lines=_without_zeros([*lines, *fee_lines(change.fee, change.fee_tax)]),
+        lines=_without_zeros([*lines, *fee_lines(change.fee, change.fee_tax, is_taxed=change.is_fee_taxed)]),
     )
 
 

@@ -108,6 +108,7 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
                 "amount": reading.amount,
                 "fee": reading.fee,
                 "fee_tax": reading.fee_tax,
+                "fee_taxed": reading.fee_taxed,
                 "net": reading.net,
                 "currency": reading.currency,
                 "created": format_instant(reading.created),

@@ -41,10 +41,10 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Compare the listed transactions with the stored ones, field by field."""
     listed = {reading.id: reading for reading in snapshot.transactions if reading.currency == "jpy"}
     stored = BalanceTransaction.objects.filter(day=snapshot.day).order_by("created", "id")
-    for pk, kind, source, amount, fee, fee_tax, net, created in stored.values_list(
-        "id", "type", "source", "amount", "fee", "fee_tax", "net", "created"
+    for pk, kind, source, amount, fee, fee_tax, fee_taxed, net, created in stored.values_list(
+        "id", "type", "source", "amount", "fee", "fee_tax", "fee_taxed", "net", "created"
     ).iterator(ROWS_AT_ONCE):
-        ours = (kind, source, amount, fee, fee_tax, net, created)
+        ours = (kind, source, amount, fee, fee_tax, fee_taxed, net, created)
         reading = listed.pop(pk, None)
         if reading is None:
             yield Difference(
@@ -53,7 +53,7 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 -net,
                 f"{kind} {source} is not in Stripe's list of the day",
             )
-        elif ours != (theirs := _fields(reading)):
+        elif ours != (theirs := _fields(reading, with_taxed=fee_taxed is not None)):
             yield Difference(
                 Discrepancy.Kind.AMOUNT,
                 pk,
@@ -66,13 +66,16 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
         )
 
 
-def _fields(reading: TransactionReading) -> tuple[str, str, int, int, int, int, datetime]:
+def _fields(
+    reading: TransactionReading, *, with_taxed: bool
+) -> tuple[str, str, int, int, int, bool | None, int, datetime]:
     return (
         reading.type,
         reading.source,
         reading.amount,
         reading.fee,
         reading.fee_tax,
+        reading.fee_taxed if with_taxed else None,
         reading.net,
         reading.created,
     )

@@ -253,6 +253,7 @@ def _transactions(close: DailyClose, stored: dict[str, Any]) -> Iterator[Finding
             "amount": txn.amount,
             "fee": txn.fee,
             "fee_tax": txn.fee_tax,
+            **({} if txn.fee_taxed is None else {"fee_taxed": txn.fee_taxed}),
             "net": txn.net,
             "created": evidence.format_instant(txn.created),
             "available_on": evidence.format_instant(txn.available_on),

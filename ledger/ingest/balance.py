@@ -228,6 +228,7 @@ def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now
             amount=reading.amount,
             fee=reading.fee,
             fee_tax=reading.fee_tax,
+            fee_taxed=reading.fee_taxed,
             net=reading.net,
             created=reading.created,
             available_on=reading.available_on,

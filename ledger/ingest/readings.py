@@ -19,6 +19,7 @@ class TransactionReading:
     amount: int
     fee: int
     fee_tax: int
+    fee_taxed: bool  # `fee_details` has a line of tax, be it of ¥0
     net: int
     currency: str
     created: datetime
@@ -55,13 +56,15 @@ class RefundReading:
 
 def read_transaction(answer: Mapping[str, Any]) -> TransactionReading:
     """Return what we keep of a balance transaction."""
+    taxes = [detail["amount"] for detail in answer["fee_details"] if detail["type"] == "tax"]
     return TransactionReading(
         id=answer["id"],
         type=intern(answer["type"]),
         source=answer["source"] or "",
         amount=answer["amount"],
         fee=answer["fee"],
-        fee_tax=sum(detail["amount"] for detail in answer["fee_details"] if detail["type"] == "tax"),
+        fee_tax=sum(taxes),
+        fee_taxed=bool(taxes),
         net=answer["net"],
         currency=intern(answer["currency"]),
         created=from_timestamp(answer["created"]),

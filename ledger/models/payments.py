@@ -210,6 +210,8 @@ class BalanceTransaction(models.Model):
     amount = models.IntegerField(_("gross"))
     fee = models.IntegerField(_("fee"))
     fee_tax = models.IntegerField(_("tax on the fee"), default=0)  # contained in the fee, by `fee_details`
+    # whether `fee_details` has a line of tax, be it of ¥0; null in rows that are older than this column
+    fee_taxed = models.BooleanField(_("fee is taxed"), null=True)
     net = models.IntegerField(_("net"))
     created = models.DateTimeField(_("created at Stripe"))
     available_on = models.DateTimeField(_("available on"))
@@ -227,3 +229,8 @@ class BalanceTransaction(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def is_fee_taxed(self) -> bool:
+        """Whether the fee is a taxable one, even if its tax is ¥0."""
+        return bool(self.fee_tax) if self.fee_taxed is None else self.fee_taxed

@@ -30,6 +30,7 @@ def reading(number: int = 1, **changes: object) -> TransactionReading:
         "amount": 100,
         "fee": 4,
         "fee_tax": 0,
+        "fee_taxed": False,
         "net": 96,
         "currency": "jpy",
         "created": NOW,
@@ -59,6 +60,27 @@ def test_the_fee_of_a_jcb_card_is_split(sandbox: Sandbox) -> None:
     assert net_balance(accounts.FEES_TAXABLE) == 437
     assert net_balance(accounts.INPUT_TAX) == 44
     assert net_balance(accounts.STRIPE_BALANCE) == 12_130 - 481
+
+
+@pytest.mark.parametrize(
+    ("card", "taxable", "exempt"), [("3566002020360505", 2, 0), ("4242424242424242", 0, 2)]
+)
+def test_a_fee_with_a_tax_of_zero_yen_is_a_taxable_one(
+    sandbox: Sandbox, card: str, taxable: int, exempt: int
+) -> None:
+    sandbox.clock = NOW.timestamp
+    order = build.order([build.line(price=50)], shipping_fee=0, now=NOW)
+    build.paid_order(sandbox, placed=order, card=card, now=NOW)
+    balance.fetch_new(now=NOW)
+    stored = BalanceTransaction.objects.get()
+    assert (stored.fee, stored.fee_tax, stored.fee_taxed) == (2, 0, bool(taxable))
+    assert (net_balance(accounts.FEES_TAXABLE), net_balance(accounts.FEES_EXEMPT)) == (taxable, exempt)
+    assert net_balance(accounts.INPUT_TAX) == 0
+
+
+def test_the_fee_of_a_row_older_than_the_column_is_taxed_by_its_amount() -> None:
+    assert BalanceTransaction(fee=481, fee_tax=44, fee_taxed=None).is_fee_taxed
+    assert not BalanceTransaction(fee=437, fee_tax=0, fee_taxed=None).is_fee_taxed
 
 
 def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:

@@ -18,7 +18,9 @@ ORDER = totals([(11_000, 10), (1_080, 8)], discount=500, shipping_fee=550)
 
 def change(amount: int, fee: int = 0, fee_tax: int = 0) -> BalanceChange:
     """Return a change of Stripe's balance."""
-    return BalanceChange(id="txn_1", amount=amount, fee=fee, fee_tax=fee_tax, occurred_at=NOW)
+    return BalanceChange(
+        id="txn_1", amount=amount, fee=fee, fee_tax=fee_tax, is_fee_taxed=bool(fee_tax), occurred_at=NOW
+    )
 
 
 def sides(lines: Iterable[Line]) -> tuple[dict[str, int], dict[str, int]]:

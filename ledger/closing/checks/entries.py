@@ -72,15 +72,20 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         .values_list("entry__source_id", "account_id", "debits", "credits")
     ):
         posted[source_id][account] = debit - credit
-    for txn_id, amount, fee, fee_tax, net in (
+    for txn_id, amount, fee, fee_tax, fee_taxed, net in (
         BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
         .order_by("pk")
-        .values_list("pk", "amount", "fee", "fee_tax", "net")
+        .values_list("pk", "amount", "fee", "fee_tax", "fee_taxed", "net")
     ):
         lines = posted.pop(txn_id, {})
-        fees = lines.get(accounts.FEES_EXEMPT, 0) + lines.get(accounts.FEES_TAXABLE, 0)
-        found = (lines.get(accounts.STRIPE_BALANCE, 0), fees, lines.get(accounts.INPUT_TAX, 0))
-        expected = (net, fee - fee_tax, fee_tax)
+        is_taxed = bool(fee_tax) if fee_taxed is None else fee_taxed
+        fee_account, other = accounts.FEES_EXEMPT, accounts.FEES_TAXABLE
+        if is_taxed:
+            fee_account, other = other, fee_account
+        found = tuple(
+            lines.get(code, 0) for code in (accounts.STRIPE_BALANCE, fee_account, other, accounts.INPUT_TAX)
+        )
+        expected = (net, fee - fee_tax, 0, fee_tax)
         if net != amount - fee:
             yield Finding(Check.TRANSACTION_NET, "BalanceTransaction", txn_id, str(amount - fee), str(net))
         if found != expected:
@@ -88,13 +93,18 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
                 Check.TRANSACTION_ENTRY,
                 "BalanceTransaction",
                 txn_id,
-                "1150 {}, fee {}, fee tax {}".format(*expected),
-                "1150 {}, fee {}, fee tax {}".format(*found) if lines else "no entry",
+                _fee_text(fee_account, other, *expected),
+                _fee_text(fee_account, other, *found) if lines else "no entry",
             )
     for source_id in posted:
         yield Finding(
             Check.TRANSACTION_ENTRY, "JournalEntry", source_id, "a stored balance transaction", "none"
         )
+
+
+def _fee_text(fee_account: str, other: str, net: int, fee: int, other_fee: int, fee_tax: int) -> str:
+    wrong = f", {other} {other_fee}" if other_fee else ""
+    return f"1150 {net}, {fee_account} {fee}{wrong}, 1410 {fee_tax}"
 
 
 def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterator[Finding]:

@@ -69,6 +69,7 @@ def violations(world: "World") -> Iterator[str]:
     """Yield every violation in a settled world."""
     yield from map(str, verification.verify())
     yield from _balance_of_stripe(world)
+    yield from _fees(world)
     yield from _closed_days(world)
     yield from _charges(world)
     yield from _refunds(world)
@@ -132,6 +133,23 @@ def _balance_of_stripe(world: "World") -> Iterator[str]:
                 f"at the end of {close.day} Stripe's transactions add up to {cutoff}, 1150 to {ours}; "
                 f"the close says {close.stripe_balance} and {close.book_balance}"
             )
+
+
+def _fees(world: "World") -> Iterator[str]:
+    """Check that fees are exempt or taxable by whether Stripe's details have a line of tax, be it of ¥0."""
+    expected = Counter({"6110": 0, "6111": 0, "1410": 0})
+    for txn in stripe_objects(world.sandbox.state_path, "balance_transaction"):
+        taxes = [part["amount"] for part in txn["fee_details"] if part["type"] == "tax"]
+        expected["6111" if taxes else "6110"] += txn["fee"] - sum(taxes)
+        expected["1410"] += sum(taxes)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT account_id, SUM(debit) - SUM(credit) FROM ledger_journalline"
+            " WHERE account_id IN ('6110', '6111', '1410') GROUP BY account_id"
+        )
+        booked = {**dict.fromkeys(expected, 0), **{code: int(sum_) for code, sum_ in cursor.fetchall()}}
+    if booked != expected:
+        yield f"fees are booked as {booked}, by Stripe's details they are {dict(expected)}"
 
 
 def _closed_days(world: "World") -> Iterator[str]:
