@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from kikaku import days
 from kikaku.money import yen
+from ledger.books.discrepancies import count_open
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,
@@ -124,18 +125,24 @@ def _format_short_time(instant: datetime) -> str:
 
 
 def _discrepancies_tile() -> Tile:
-    count = Discrepancy.objects.unresolved().count()
+    """Return the tile of what waits for a person: an alarm only where our books and Stripe differ."""
+    differences = Discrepancy.objects.unresolved().of_category(Discrepancy.Category.DIFFERENCE).count()
+    tasks = Discrepancy.objects.unresolved().of_category(Discrepancy.Category.TO_DO).count()
+    note = _("differences %(differences)s, to do %(tasks)s") % {"differences": differences, "tasks": tasks}
     return Tile(
         _("Open discrepancies"),
-        str(count),
-        _("find the reason, then resolve them") if count else _("everything adds up"),
-        reverse("admin:ledger_discrepancy_changelist"),
-        "alarm" if count else "calm",
+        str(differences + tasks),
+        note if differences + tasks else _("everything adds up"),
+        reverse("admin:ledger_discrepancy_changelist") + "?state=open",
+        "alarm" if differences else "todo" if tasks else "calm",
     )
 
 
 def _open_discrepancies() -> Sequence[Row]:
-    found = Discrepancy.objects.unresolved()[:MAX_LIST_ROWS]
+    """Return the newest rows that wait for a person, differences first."""
+    waiting = Discrepancy.objects.unresolved()
+    differences = waiting.of_category(Discrepancy.Category.DIFFERENCE)[:MAX_LIST_ROWS]
+    found = [*differences, *waiting.of_category(Discrepancy.Category.TO_DO)[:MAX_LIST_ROWS]][:MAX_LIST_ROWS]
     return [
         Row(
             f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
@@ -153,9 +160,12 @@ def _close_tile() -> Tile:
     title = _("Daily close of %(day)s") % {"day": date_format(day, "n/j")}
     if close is None:
         return Tile(title, _("not closed yet"), _("closes at 01:00; it catches up by itself"), url, "todo")
-    if close.differences:
-        words = ngettext("%(count)s difference", "%(count)s differences", close.differences)
-        return Tile(title, words % {"count": close.differences}, _("closed with differences"), url, "alarm")
+    open_now = count_open(day)
+    if differences := open_now[Discrepancy.Category.DIFFERENCE]:
+        words = ngettext("%(count)s difference", "%(count)s differences", differences)
+        return Tile(title, words % {"count": differences}, _("closed with differences"), url, "alarm")
+    if tasks := open_now[Discrepancy.Category.TO_DO]:
+        return Tile(title, _("closed"), _("to do: %(count)s") % {"count": tasks}, url, "todo")
     return Tile(title, _("closed"), _("no differences"), url, "calm")
 
 

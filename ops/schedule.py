@@ -113,7 +113,7 @@ def close_days(now: datetime) -> str:
     closed: list[str] = []
     for day in daily_close.open_days(until):
         result = daily_close.close_day(day, now=now)
-        closed.append(f"{day} ({result.differences} differences)")
+        closed.append(f"{day} ({result.summary})")
     return f"closed {', '.join(closed)}" if closed else ""
 
 

@@ -4,6 +4,8 @@ import mimetypes
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import FileResponse, Http404, HttpRequest
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -17,6 +19,12 @@ from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.closing import evidence
 from ledger.models import DailyClose, Discrepancy, EvidenceFile
+
+
+def _discrepancy_state(row: Discrepancy) -> str:
+    if row.needs_person:
+        return f"{row.category.label}, {_('unresolved')}"
+    return f"{row.category.label}, {_('resolved')}" if row.resolved_at else str(row.category.label)
 
 
 @admin.register(DailyClose)
@@ -58,15 +66,25 @@ class DailyCloseAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DailyClose]:
+        """Return the closed days, each with the number of its differences that are not resolved."""
+        differences = Discrepancy.objects.unresolved().of_category(Discrepancy.Category.DIFFERENCE)
+        of_day = differences.filter(day=OuterRef("day")).order_by().values("day")
+        still_open = of_day.annotate(count=Count("pk")).values("count")
+        rows: QuerySet[DailyClose] = super().get_queryset(request)
+        return rows.annotate(still_open=Coalesce(Subquery(still_open), 0))
+
     @display(
         description=gettext_lazy("result"),
-        label={"clean": "success", "differences": "danger"},
+        label={"clean": "success", "resolved": "info", "differences": "danger"},
     )
     def result(self, close: DailyClose) -> tuple[str, str]:
-        """Return a badge: whether the close found differences."""
-        if not close.differences:
-            return "clean", _("no differences")
-        return "differences", _("%(count)d differences") % {"count": close.differences}
+        """Return a badge: whether there are differences that are not resolved."""
+        if still_open := getattr(close, "still_open", 0):
+            return "differences", _("%(count)d differences") % {"count": still_open}
+        if close.differences:
+            return "resolved", _("%(count)d differences, all resolved") % {"count": close.differences}
+        return "clean", _("no differences")
 
     @display(description=gettext_lazy("result"))
     def outcome(self, close: DailyClose) -> str:
@@ -118,7 +136,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
                 row.get_kind_display(),
                 row.object_id,
                 yen(row.amount),
-                _("resolved") if row.resolved_at else _("unresolved"),
+                _discrepancy_state(row),
             )
             for row in Discrepancy.objects.filter(day=close.day)
         ]

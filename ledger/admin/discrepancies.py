@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -34,23 +35,58 @@ class ResolutionForm(forms.Form):
     )
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Filter: what waits for a person, what is resolved, or what was handled automatically."""
+
+    title = gettext_lazy("status")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("open", _("unresolved")), ("resolved", _("resolved"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Discrepancy]) -> QuerySet[Discrepancy]:
+        """Return the rows of the chosen state."""
+        if self.value() == "open":
+            return queryset & Discrepancy.objects.unresolved()
+        return queryset.filter(resolved_at__isnull=False) if self.value() == "resolved" else queryset
+
+
+class CategoryFilter(admin.SimpleListFilter):
+    """Filter: differences, tasks or notices."""
+
+    title = gettext_lazy("category")
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(category.value, str(category.label)) for category in Discrepancy.Category]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Discrepancy]) -> QuerySet[Discrepancy]:
+        """Return the rows of the chosen category."""
+        chosen = [category for category in Discrepancy.Category if category == self.value()]
+        return queryset & Discrepancy.objects.of_category(*chosen) if chosen else queryset
+
+
 @admin.register(Discrepancy)
 class DiscrepancyAdmin(ReadOnlyAdmin):
     """Discrepancies, with the action that resolves one."""
 
     list_display = (
         day_column(Discrepancy, "day"),
+        "category_badge",
         "kind",
         "amount_yen",
         "state",
         "object_id",
         time_column(Discrepancy, "created_at"),
     )
-    list_filter = (("resolved_at", admin.EmptyFieldListFilter), "kind")
+    list_filter = (StateFilter, CategoryFilter, "kind")
     search_fields = ("object_id", "detail")
     date_hierarchy = "day"
     fields = (
         "day",
+        "category_name",
         "kind",
         "object_id",
         "amount_yen",
@@ -61,7 +97,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "resolved_at",
         "created_at",
     )
-    readonly_fields = ("amount_yen", "progress")
+    readonly_fields = ("category_name", "amount_yen", "progress")
     actions_detail = ("resolve",)
 
     @display(description=gettext_lazy("difference"), ordering="amount")
@@ -70,13 +106,28 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         return yen(row.amount)
 
     @display(
+        description=gettext_lazy("category"),
+        label={"difference": "danger", "to_do": "warning", "notice": "info"},
+    )
+    def category_badge(self, row: Discrepancy) -> tuple[str, str]:
+        """Return a badge: difference, task or notice."""
+        return row.category.value, str(row.category.label)
+
+    @display(description=gettext_lazy("category"))
+    def category_name(self, row: Discrepancy) -> str:
+        """Return in words whether it is a difference, a task or a notice."""
+        return str(row.category.label)
+
+    @display(
         description=gettext_lazy("status"),
         ordering="resolved_at",
-        label={"open": "danger", "resolved": "success"},
+        label={"open": "danger", "resolved": "success", "handled": "info"},
     )
     def state(self, row: Discrepancy) -> tuple[str, str]:
-        """Return a badge: resolved or not."""
-        return ("resolved", _("resolved")) if row.resolved_at else ("open", _("unresolved"))
+        """Return a badge: resolved, waiting for a person, or handled automatically."""
+        if row.resolved_at:
+            return "resolved", _("resolved")
+        return ("open", _("unresolved")) if row.needs_person else ("handled", _("handled automatically"))
 
     @display(description=gettext_lazy("status"))
     def progress(self, row: Discrepancy) -> str:
@@ -84,10 +135,10 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         return str(self.state(row)[1])
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        """Return the action that resolves, unless the discrepancy is resolved."""
+        """Return the action that resolves, unless the discrepancy is resolved or needs no person."""
         offered = super().get_actions_detail(request, object_id)
         row = self.get_object(request, str(object_id))  # the id comes from the URL: there may be no such row
-        return [] if isinstance(row, Discrepancy) and row.resolved_at is not None else offered
+        return [] if isinstance(row, Discrepancy) and not row.needs_person else offered
 
     @action(
         description=gettext_lazy("Resolve"),
@@ -102,8 +153,14 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         if not isinstance(row, Discrepancy):
             raise Http404
         back = reverse("admin:ledger_discrepancy_change", args=[row.pk])
-        if row.resolved_at is not None:
-            messages.info(request, _("This discrepancy is resolved already."))
+        if not row.needs_person:
+            is_resolved = row.resolved_at is not None
+            messages.info(
+                request,
+                _("This discrepancy is resolved already.")
+                if is_resolved
+                else _("Nothing is to be done here."),
+            )
             return HttpResponseRedirect(back)
         form = ResolutionForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():

@@ -1,5 +1,6 @@
 """Discrepancies: recorded once per kind, object and day, and resolved once by a person with a reason."""
 
+from collections import Counter
 from datetime import date, datetime
 
 from kikaku.transactions import unit_of_work
@@ -25,6 +26,12 @@ def note_discrepancy(
         defaults={"amount": amount, "detail": detail[:500], "created_at": now},
     )
     return found
+
+
+def count_open(day: date) -> Counter[Discrepancy.Category]:
+    """Return how many discrepancies of a day are open, by category: not resolved, or notices."""
+    kinds = Discrepancy.objects.filter(day=day, resolved_at__isnull=True).values_list("kind", flat=True)
+    return Counter(Discrepancy.Kind(kind).category for kind in kinds)
 
 
 def resolve(discrepancy: Discrepancy, *, resolution: str, actor: str, now: datetime) -> bool:

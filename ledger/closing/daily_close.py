@@ -29,8 +29,7 @@ from django.db.models import Count, Max, Min
 
 from kikaku.days import business_day, yesterday
 from kikaku.transactions import unit_of_work
-from ledger.books import accounts, journal, trial_balance
-from ledger.books.discrepancies import note_discrepancy
+from ledger.books import accounts, discrepancies, journal, trial_balance
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, evidence, report
 from ledger.closing.evidence import EvidenceContent
@@ -75,14 +74,28 @@ class CloseResult:
 
     day: date
     state: str  # CLOSED, ALREADY_CLOSED or DRY_RUN
-    differences: int
+    open: Mapping[Discrepancy.Category, int]  # what was found and is not resolved
     manifest_sha256: str
     folder: str  # below the evidence storage; empty after a dry run
     report: dict[str, Any]
 
     @property
+    def differences(self) -> int:
+        """Return on how many things our books and Stripe do not agree."""
+        return self.open[Discrepancy.Category.DIFFERENCE]
+
+    @property
+    def summary(self) -> str:
+        """Return in words how much is open, such as "no differences, 1 to do"."""
+        to_do, notices = self.open[Discrepancy.Category.TO_DO], self.open[Discrepancy.Category.NOTICE]
+        words = [f"{self.differences} differences" if self.differences else "no differences"]
+        words += [f"{to_do} to do"] if to_do else []
+        words += [f"{notices} notices"] if notices else []
+        return ", ".join(words)
+
+    @property
     def exit_code(self) -> int:
-        """Return 0 for a clean day, 2 for one with differences."""
+        """Return 2 for a day with open differences, else 0: tasks and notices leave the books right."""
         return 2 if self.differences else 0
 
 
@@ -192,7 +205,7 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
     A dry run stores no evidence; its caller rolls back the transaction. Raises `CloseFailed`.
     """
     _process_events(now)
-    backfill(snapshot.answers, now=now)
+    backfill(snapshot.answers, now=now, day=snapshot.day)
     # balance transactions of this day; those of other days that are not in the books yet
     for readings in (snapshot.transactions, snapshot.other_days):
         balance.record_transactions(readings, now=now, ask_stripe=False)
@@ -211,7 +224,7 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
         return CloseResult(
             day=snapshot.day,
             state=DRY_RUN if dry_run else CLOSED,
-            differences=prepared.report["differences"],
+            open=report.counts(prepared.report),
             manifest_sha256=prepared.files[evidence.MANIFEST].sha256,
             folder="" if dry_run else evidence.folder(snapshot.day, run),
             report=prepared.report,
@@ -242,12 +255,15 @@ def _stripe_errors() -> Iterator[None]:
 
 
 def _already_closed(close: DailyClose) -> CloseResult:
-    """Return the result of a closed day from its evidence; the report is empty when it cannot be read."""
+    """Return the result of a closed day: the report as it was stored, and what is still open now.
+
+    The report is empty when it cannot be read.
+    """
     folder = evidence.folder(close.day, close.run)
     return CloseResult(
         day=close.day,
         state=ALREADY_CLOSED,
-        differences=close.differences,
+        open=discrepancies.count_open(close.day),
         manifest_sha256=close.manifest_sha256,
         folder=folder,
         report=evidence.read_report(f"{folder}/report.json"),
@@ -327,7 +343,7 @@ def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference
         if (difference.kind, difference.object_id) not in noted
     }
     earlier = [
-        Difference(row.kind, row.object_id, row.amount, row.detail)
+        Difference(Discrepancy.Kind(row.kind), row.object_id, row.amount, row.detail)
         for row in noted.values()
         if row.resolved_at is None
     ]
@@ -386,7 +402,7 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
     if _entries_seen(day) != prepared.entries_seen:
         raise _EntriesChanged
     for difference in prepared.differences:
-        note_discrepancy(
+        discrepancies.note_discrepancy(
             difference.kind,
             difference.object_id,
             day=day,

@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 2000  # read from the database at once
 class Difference:
     """One thing on which Stripe and our books do not agree."""
 
-    kind: str  # Discrepancy.Kind
+    kind: Discrepancy.Kind
     object_id: str
     amount: int = 0  # Stripe's less ours, JPY
     detail: str = ""

@@ -31,7 +31,12 @@ from ledger.models import (
 )
 from ledger.stripe.methods import method_named
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2  # 1: "differences" counted tasks and notices, too; no row had a category
+COUNT_NAMES = {
+    Discrepancy.Category.DIFFERENCE: "differences",
+    Discrepancy.Category.TO_DO: "to_do",
+    Discrepancy.Category.NOTICE: "notices",
+}
 
 
 def build(
@@ -49,14 +54,16 @@ def build(
     """
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     movements = _movements(day)
-    counts = Counter(finding.check for finding in findings)
+    checked = Counter(finding.check for finding in findings)
+    categories = Counter(difference.kind.category for difference in differences)
     return {
         "format": REPORT_FORMAT,
         "day": day.isoformat(),
         "currency": "jpy",
-        "differences": len(differences),
+        **{name: categories[category] for category, name in COUNT_NAMES.items()},
         "discrepancies": [
             {
+                "category": difference.kind.category,
                 "kind": difference.kind,
                 "object": difference.object_id,
                 "amount": difference.amount,
@@ -84,9 +91,14 @@ def build(
             for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
         },
         "checks": [
-            {"check": check.english_label, "findings": counts[check]} for check in checks.DAILY_CHECKS
+            {"check": check.english_label, "findings": checked[check]} for check in checks.DAILY_CHECKS
         ],
     }
+
+
+def counts(report: dict[str, Any]) -> dict[Discrepancy.Category, int]:
+    """Return how many differences, tasks and notices a report names."""
+    return {category: report[name] for category, name in COUNT_NAMES.items()}
 
 
 def html(report: dict[str, Any]) -> bytes:
@@ -97,7 +109,11 @@ def html(report: dict[str, Any]) -> bytes:
             "report": report,
             "day": date.fromisoformat(report["day"]),
             "discrepancies": [
-                {**row, "label": KIND_LABELS.get(row["kind"], row["kind"])} for row in report["discrepancies"]
+                (
+                    *titles,
+                    [_with_label(row) for row in report["discrepancies"] if row["category"] == category],
+                )
+                for category, titles in CATEGORY_TITLES.items()
             ],
             "payments": [
                 {**row, "name_ja": method_named(row["method"]).report_label or row["method"]}
@@ -108,7 +124,16 @@ def html(report: dict[str, Any]) -> bytes:
     ).encode()
 
 
+def _with_label(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "label": KIND_LABELS.get(row["kind"], row["kind"])}
+
+
 # The evidence is in Japanese whatever language is active: the same facts, the same bytes.
+CATEGORY_TITLES = {
+    Discrepancy.Category.DIFFERENCE: ("差異", "Differences"),
+    Discrepancy.Category.TO_DO: ("要対応", "To do"),
+    Discrepancy.Category.NOTICE: ("通知（自動で処理済み）", "Notices: handled automatically"),
+}
 KIND_LABELS = {
     Discrepancy.Kind.MISSING_AT_STRIPE: "帳簿にあり Stripe にない",
     Discrepancy.Kind.MISSING_IN_BOOKS: "Stripe にあり帳簿にない",
@@ -116,8 +141,11 @@ KIND_LABELS = {
     Discrepancy.Kind.BALANCE: "Stripe 残高と 1150 の相違",
     Discrepancy.Kind.UNKNOWN_TYPE: "未知の取引種別",
     Discrepancy.Kind.LATE: "締め後に判明",
+    Discrepancy.Kind.PAID_OTHER_AMOUNT: "注文と異なる金額の入金",
     Discrepancy.Kind.PAID_AFTER_CANCELLATION: "キャンセル後の入金",
     Discrepancy.Kind.PAID_TWICE: "二重入金",
+    Discrepancy.Kind.FOREIGN_CURRENCY: "外貨の取引",
+    Discrepancy.Kind.OTHER_BALANCE: "Stripe の別の残高での動き",
     Discrepancy.Kind.REFUND_FAILED: "返金の失敗",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }

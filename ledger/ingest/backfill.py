@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -51,15 +51,18 @@ def _retrieve_each(ids: Iterable[str], retrieve: Callable[[str], dict[str, Any]]
             logger.warning("Stripe does not show %s: %s", object_id, error)
 
 
-def backfill(answers: StripeAnswers, *, now: datetime) -> None:
-    """Record payments and refunds whose webhook has not arrived. Objects that are not ours are skipped."""
+def backfill(answers: StripeAnswers, *, now: datetime, day: date | None = None) -> None:
+    """Record payments and refunds whose webhook has not arrived. Objects that are not ours are skipped.
+
+    `day` is the business day whose close asked for the answers.
+    """
     for charge in answers.charges:
         captured = captures.read_charge(charge)
         if captured is not None and payments.find_attempt(captured.metadata) is not None:
             _record_payment(captured, now=now)
     for refund in answers.refunds:
         with suppress(refund_status.UnknownPayment):
-            _apply_stripe_refund(refund, now=now)
+            _apply_stripe_refund(refund, now=now, day=day)
 
 
 @unit_of_work
@@ -68,8 +71,8 @@ def _record_payment(captured: CapturedPayment, *, now: datetime) -> None:
 
 
 @unit_of_work
-def _apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> None:
-    refund_status.apply_stripe_refund(stripe_refund, now=now)
+def _apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime, day: date | None) -> None:
+    refund_status.apply_stripe_refund(stripe_refund, now=now, day=day)
 
 
 # ── What our rows do not agree with ──────────────────────────────────────────────────────────────────────

@@ -125,7 +125,7 @@ def _charge_changed(event: StripeEvent, charge: Any, now: datetime) -> None:
 def _refund_changed(event: StripeEvent, refund: Any, now: datetime) -> None:
     """Record the state of a refund, ours or one made in Stripe's dashboard."""
     try:
-        refund_status.apply_stripe_refund(refund, now=now)
+        refund_status.apply_stripe_refund(refund, now=now, day=business_day(event.created))
     except refund_status.UnknownPayment as error:
         if now - event.received_at < REFUND_GRACE_PERIOD:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error

@@ -5,6 +5,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ledger.models.books import Account
 from ledger.models.querysets import ModelT
@@ -82,13 +83,29 @@ class EvidenceFile(models.Model):
 class DiscrepancyQuerySet(models.QuerySet[ModelT]):
     """Questions that are asked of discrepancies."""
 
+    def of_category(self, *categories: "Discrepancy.Category") -> Self:
+        """Return the discrepancies whose kind belongs to one of the categories."""
+        return self.filter(kind__in=[kind for kind in Discrepancy.Kind if kind.category in categories])
+
     def unresolved(self) -> Self:
-        """Return the discrepancies that no person has resolved."""
-        return self.filter(resolved_at__isnull=True)
+        """Return the discrepancies that wait for a person: no notices, and none that is resolved."""
+        waiting = self.filter(resolved_at__isnull=True)
+        return waiting.of_category(Discrepancy.Category.DIFFERENCE, Discrepancy.Category.TO_DO)
 
 
 class Discrepancy(models.Model):
-    """Something that does not add up, found by an event handler or a close and resolved by a person."""
+    """A finding of an event handler or a close; all but notices are resolved by a person.
+
+    Its kind decides its category: the exit code of a close counts differences alone.
+    """
+
+    class Category(models.TextChoices):
+        DIFFERENCE = (
+            "difference",
+            pgettext_lazy("category", "difference"),
+        )  # our books and Stripe do not agree
+        TO_DO = "to_do", pgettext_lazy("category", "to do")  # they agree, and a person must act
+        NOTICE = "notice", pgettext_lazy("category", "notice")  # handled automatically
 
     class Kind(models.TextChoices):
         MISSING_AT_STRIPE = "missing_at_stripe", _("in our books, not at Stripe")
@@ -97,10 +114,18 @@ class Discrepancy(models.Model):
         BALANCE = "balance", _("Stripe's balance differs from account 1150")
         UNKNOWN_TYPE = "unknown_type", _("unknown Stripe transaction type")
         LATE = "late", _("surfaced after its day was closed")
+        PAID_OTHER_AMOUNT = "paid_other_amount", _("another amount paid than the order's total")
         PAID_AFTER_CANCELLATION = "paid_after_cancellation", _("paid after cancellation")
         PAID_TWICE = "paid_twice", _("paid twice")
+        FOREIGN_CURRENCY = "foreign_currency", _("money in another currency")
+        OTHER_BALANCE = "other_balance", _("money in another balance at Stripe")
         REFUND_FAILED = "refund_failed", _("refund failed")
         INVARIANT = "invariant", _("an invariant of the books is broken")
+
+        @property
+        def category(self) -> "Discrepancy.Category":
+            """Return whether this kind is a difference, a task for a person, or a notice."""
+            return CATEGORIES[self]
 
     kind = models.CharField(_("kind"), max_length=30, choices=Kind.choices)
     object_id = models.CharField(_("object"), max_length=120)  # txn_…, ch_…, re_…, order number
@@ -125,3 +150,30 @@ class Discrepancy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.object_id}"
+
+    @property
+    def category(self) -> Category:
+        """Return the category of the discrepancy's kind."""
+        return self.Kind(self.kind).category
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether a person must act or explain: it is no notice, and not resolved."""
+        return self.resolved_at is None and self.category != self.Category.NOTICE
+
+
+CATEGORIES: dict[Discrepancy.Kind, Discrepancy.Category] = {
+    Discrepancy.Kind.MISSING_AT_STRIPE: Discrepancy.Category.DIFFERENCE,
+    Discrepancy.Kind.MISSING_IN_BOOKS: Discrepancy.Category.DIFFERENCE,
+    Discrepancy.Kind.AMOUNT: Discrepancy.Category.DIFFERENCE,
+    Discrepancy.Kind.BALANCE: Discrepancy.Category.DIFFERENCE,
+    Discrepancy.Kind.INVARIANT: Discrepancy.Category.DIFFERENCE,
+    Discrepancy.Kind.UNKNOWN_TYPE: Discrepancy.Category.TO_DO,  # posted to 9990, until it is decided
+    Discrepancy.Kind.PAID_OTHER_AMOUNT: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.FOREIGN_CURRENCY: Discrepancy.Category.TO_DO,  # our books are in yen only
+    Discrepancy.Kind.REFUND_FAILED: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.LATE: Discrepancy.Category.NOTICE,  # posted on the first open day
+    Discrepancy.Kind.PAID_AFTER_CANCELLATION: Discrepancy.Category.NOTICE,  # the money is sent back
+    Discrepancy.Kind.PAID_TWICE: Discrepancy.Category.NOTICE,
+    Discrepancy.Kind.OTHER_BALANCE: Discrepancy.Category.NOTICE,  # such as a reserve that Stripe holds
+}

@@ -112,7 +112,8 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
     elif order.status == OrderStatus.PENDING:
         _record_event(OrderEvent.Kind.PAID_OTHER_AMOUNT, payment, now=now)
         detail = f"¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid"
-        _note(Discrepancy.Kind.AMOUNT, order, payment, payment.amount - order.total, detail, now=now)
+        difference = payment.amount - order.total
+        _note(Discrepancy.Kind.PAID_OTHER_AMOUNT, order, payment, difference, detail, now=now)
     elif order.status == OrderStatus.CANCELLED:
         _record_event(OrderEvent.Kind.PAID_AFTER_CANCELLATION, payment, now=now)
         detail = "paid after it was cancelled; the money is sent back"

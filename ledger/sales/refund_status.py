@@ -1,7 +1,7 @@
 """The status of a refund as Stripe reports it. Each forward change is posted and mailed exactly once."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Q
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.transactions import require_transaction
-from ledger.books import refunds_payable
+from ledger.books import journal, refunds_payable
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
 from ledger.sales import history, mail
@@ -47,11 +47,14 @@ class UnknownPayment(Exception):
     """A refund at Stripe of a payment that is not, or not yet, in our books."""
 
 
-def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
+def apply_stripe_refund(
+    stripe_refund: Mapping[str, Any], *, now: datetime, day: date | None = None
+) -> Refund:
     """Apply the state of a refund at Stripe inside the caller's transaction; return our refund.
 
-    A refund made in Stripe's dashboard gets a row. Raises `UnknownPayment` when its payment is not in our
-    books.
+    A refund made in Stripe's dashboard gets a row. `day` is the business day that the report belongs to (of
+    the event, or of the close that asked); without it, today. Raises `UnknownPayment` when its payment is
+    not in our books.
     """
     require_transaction()
     refund = _find_or_create(stripe_refund, now=now)
@@ -62,6 +65,7 @@ def apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime) -> R
         created=from_timestamp(stripe_refund["created"]),
         failure_reason=stripe_refund.get("failure_reason") or "",
         has_moved_money=stripe_refund.get("balance_transaction") is not None,
+        day=day or business_day(now),
         now=now,
     )
     return refund
@@ -71,7 +75,15 @@ def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
     """Mark as failed a refund that Stripe refused to create; no money has moved."""
     require_transaction()
     Order.objects.lock(refund.order_id)
-    _move_to(refund, Refund.Status.FAILED, created=now, failure_reason=reason, has_moved_money=False, now=now)
+    _move_to(
+        refund,
+        Refund.Status.FAILED,
+        created=now,
+        failure_reason=reason,
+        has_moved_money=False,
+        day=business_day(now),
+        now=now,
+    )
 
 
 def _find_or_create(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
@@ -127,12 +139,14 @@ def _move_to(
     created: datetime,
     failure_reason: str,
     has_moved_money: bool,
+    day: date,
     now: datetime,
 ) -> None:
     """Set a later status, and make its postings and mails once.
 
     They are made only if the conditional update changed the row. `created` is when the refund was created at
-    Stripe, however late it is reported.
+    Stripe, however late it is reported; `day` is the business day in whose close a failure counts, or the
+    first open day after it.
     """
     allowed = [
         before
@@ -161,7 +175,7 @@ def _move_to(
         note_discrepancy(
             Discrepancy.Kind.REFUND_FAILED,
             refund.stripe_id or f"refund {refund.pk}",
-            day=business_day(now),
+            day=journal.first_open_day(day, last_closed=journal.last_closed_day()),
             amount=refund.amount,
             detail=f"{refund.order.number}: ¥{refund.amount} are owed to the customer; {failure_reason}",
             now=now,

@@ -145,7 +145,7 @@ def test_a_payment_of_another_amount_is_recorded_but_does_not_pay_the_order(sand
     assert order.status == OrderStatus.PENDING
     assert order.payments.get().amount == 11_500
     found = Discrepancy.objects.get()
-    assert (found.kind, found.amount) == (Discrepancy.Kind.AMOUNT, -1_000)
+    assert (found.kind, found.amount) == (Discrepancy.Kind.PAID_OTHER_AMOUNT, -1_000)
     assert not OutgoingMail.objects.exists()
 
 

@@ -8,6 +8,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from kikaku import days
+from ledger.books.discrepancies import note_discrepancy, resolve
 from ledger.models import Discrepancy
 from ledger.models.closing import DailyClose
 from ledger.testing import build
@@ -33,7 +35,7 @@ def test_an_empty_shop_shows_no_alarm_but_for_its_missing_worker(staff: Client) 
     assert answer.status_code == 200
     shown = tiles(answer)
     assert shown["/admin/ledger/order/?todo=ship"] == ("0", "calm")
-    assert shown["/admin/ledger/discrepancy/"] == ("0", "calm")
+    assert shown["/admin/ledger/discrepancy/?state=open"] == ("0", "calm")
     assert shown["/admin/ops/jobrun/"][1] == "alarm"
 
 
@@ -58,8 +60,32 @@ def test_a_discrepancy_and_a_close_with_differences_are_alarms(staff: Client) ->
         closed_at=now,
     )
     shown = tiles(staff.get("/admin/"))
-    assert shown["/admin/ledger/discrepancy/"] == ("1", "alarm")
+    assert shown["/admin/ledger/discrepancy/?state=open"] == ("1", "alarm")
     assert shown["/admin/ledger/dailyclose/"][1] == "alarm"
+
+
+def note(kind: Discrepancy.Kind, object_id: str) -> Discrepancy:
+    return note_discrepancy(kind, object_id, day=days.yesterday(timezone.now()), now=timezone.now())
+
+
+def test_tiles_count_what_is_open_and_only_a_difference_is_an_alarm(staff: Client) -> None:
+    close = {"stripe_balance": 0, "book_balance": 0, "manifest_sha256": "0" * 64}
+    DailyClose.objects.create(
+        day=days.yesterday(timezone.now()), run=1, differences=1, closed_at=timezone.now(), **close
+    )
+    open_rows, closed_day = "/admin/ledger/discrepancy/?state=open", "/admin/ledger/dailyclose/"
+    note(Discrepancy.Kind.PAID_AFTER_CANCELLATION, "pi_1")
+    shown = tiles(staff.get("/admin/"))
+    assert (shown[open_rows], shown[closed_day][1]) == (("0", "calm"), "calm")
+    note(Discrepancy.Kind.REFUND_FAILED, "re_1")
+    shown = tiles(staff.get("/admin/"))
+    assert (shown[open_rows], shown[closed_day][1]) == (("1", "todo"), "todo")
+    difference = note(Discrepancy.Kind.AMOUNT, "ch_1")
+    shown = tiles(staff.get("/admin/"))
+    assert (shown[open_rows], shown[closed_day][1]) == (("2", "alarm"), "alarm")
+    resolve(difference, resolution="a typo", actor="staff", now=timezone.now())
+    shown = tiles(staff.get("/admin/"))
+    assert (shown[open_rows], shown[closed_day][1]) == (("1", "todo"), "todo")
 
 
 def test_a_worker_without_a_heartbeat_for_two_minutes_is_an_alarm(staff: Client) -> None:

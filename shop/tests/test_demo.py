@@ -94,8 +94,9 @@ def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancell
         Payment.objects.filter(method=Payment.Method.KONBINI).count() > counts["paid after cancellation"] > 0
     )
     for day in daily_close.open_days(days.yesterday(NOW)):
-        daily_close.close_day(day, now=NOW)
+        assert daily_close.close_day(day, now=NOW).exit_code == 0
     found = Discrepancy.objects.all()
+    assert not Discrepancy.objects.unresolved().exists()
     assert {discrepancy.kind for discrepancy in found} == {Discrepancy.Kind.PAID_AFTER_CANCELLATION}
     assert len(found) == counts["paid after cancellation"]
     assert list(checks.check_everything()) == []

@@ -15,6 +15,7 @@ from kikaku.money import yen
 from ledger.books import journal
 from ledger.closing import daily_close
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused
+from ledger.closing.report import COUNT_NAMES
 
 
 def parse_day(text: str) -> date:
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     help = (
         "Reconcile a business day (JST) with Stripe to the yen, store its evidence, and lock it. "
         "Without a date: yesterday, after every earlier open day. "
-        "Exit code 0: clean, 2: closed with differences, 1: failed."
+        "Exit code 0: clean, 2: closed with open differences, 1: failed. Tasks and notices leave it at 0."
     )
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -105,15 +106,14 @@ class Command(BaseCommand):
         return [until] if closed is not None and closed >= until else daily_close.open_days(until)
 
     def _describe(self, result: CloseResult) -> str:
-        differences = f"{result.differences} differences" if result.differences else "no differences"
         if result.state == daily_close.ALREADY_CLOSED:
             return (
-                f"{result.day}: already closed, {differences}; nothing was changed. "
+                f"{result.day}: already closed, {result.summary}; nothing was changed. "
                 f"Evidence: {result.folder}/"
             )
         if result.state == daily_close.DRY_RUN:
-            return f"{result.day}: would be closed with {differences}. Dry run: nothing was written."
-        return f"{result.day}: closed, {differences}. Evidence: {result.folder}/"
+            return f"{result.day}: would be closed with {result.summary}. Dry run: nothing was written."
+        return f"{result.day}: closed, {result.summary}. Evidence: {result.folder}/"
 
     def _write(self, text: str, options: dict[str, Any]) -> None:
         out = self.stderr if options["json"] else self.stdout
@@ -124,7 +124,7 @@ class Command(BaseCommand):
         return {
             "day": result.day.isoformat(),
             "state": result.state,
-            "differences": result.differences,
+            **{name: result.open[category] for category, name in COUNT_NAMES.items()},
             "manifest_sha256": result.manifest_sha256,
             "evidence": result.folder,
             "report": result.report,
