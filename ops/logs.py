@@ -11,9 +11,12 @@ from typing import Any, TextIO
 
 import structlog
 
+# an address may come in capitals, with double slashes, and with codes for any letter
+_SLASHES = r"(?:[/\\]|%2f|%5c)+"
 _REDACTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(/orders/)[A-Za-z0-9_\-]{6,}"), r"\1[token]"),  # the token alone gives access to the order
-    (re.compile(r"(/c/pay/)[A-Za-z0-9_\-#%.]+"), r"\1[session]"),
+    # the token alone gives access to the order
+    (re.compile(rf"{_SLASHES}orders{_SLASHES}[a-z0-9_\-%]{{6,}}", re.IGNORECASE), "/orders/[token]"),
+    (re.compile(rf"{_SLASHES}c{_SLASHES}pay{_SLASHES}[a-z0-9_\-#%.]+", re.IGNORECASE), "/c/pay/[session]"),
     (re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9_*]+"), r"\1[key]"),
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=]+"), r"\1[key]"),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1[password]@"),

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.utils.cache import add_never_cache_headers
+from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
 from shop.pages.links import links
@@ -17,8 +18,12 @@ PUBLIC_CACHE_CONTROL = "public, no-cache"
 
 
 def in_other_language(path: str) -> str:
-    """Return the path of the same page in the other language."""
-    return path.removeprefix("/en") if path.startswith("/en/") else f"/en{path}"
+    """Return the path of the same page in the other language.
+
+    It begins with one slash: a browser takes `//name` and `/\\name` for the address of another site.
+    """
+    own, other = ("/en/", "/") if path.startswith("/en/") else ("/", "/en/")
+    return other + path.removeprefix(own).lstrip("/\\")
 
 
 def render_page(
@@ -43,7 +48,7 @@ def render_page(
     other = in_other_language(canonical)
     japanese, english = (other, canonical) if language == "en" else (canonical, other)
     # the query of a POST is not a page that could be shown in the other language
-    current_path = request.get_full_path() if request.method == "GET" else request.path
+    current_path = request.get_full_path() if request.method == "GET" else escape_uri_path(request.path)
     text = get_template(template).render(
         {
             "navigation": navigation if navigation is not None else load_navigation(),
