@@ -30,6 +30,7 @@ from ledger.sales.stock import StockRefused
 from ledger.stripe import captures, client, methods
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 from ledger.stripe.methods import Voucher
+from ledger.stripe.pages import is_stripe_page
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +66,22 @@ class Outcome(StrEnum):
 def start_payment(order: Order, *, now: datetime) -> str:
     """Return the address of Stripe's payment page for a pending order; a page that is still open is reused.
 
-    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses; then the order stays
-    open.
+    Raises `NotPayable`, and `PaymentUnavailable` when Stripe does not answer or refuses, or when the address
+    is not Stripe's; then the order stays open.
     """
     forbid_transaction()
     try:
-        return _start(order, now=now)
+        page = _start(order, now=now)
     except StripeUnavailable as error:
         logger.warning("Stripe does not answer for order %s: %s", order.number, error)
         raise PaymentUnavailable(str(error)) from error
     except StripeRefused as error:
         logger.error("Stripe refuses the payment page of order %s: %s", order.number, error)
         raise PaymentUnavailable(str(error)) from error
+    if not is_stripe_page(page):
+        logger.error("The payment page of order %s is not at Stripe: %.100s", order.number, page)
+        raise PaymentUnavailable("the payment page is not at Stripe")
+    return page
 
 
 def _start(order: Order, *, now: datetime) -> str:

@@ -1,6 +1,5 @@
 """Payment at a convenience store (https://docs.stripe.com/payments/konbini/accept-a-payment)."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from ledger.models import OutgoingMail, Payment
 from ledger.stripe.fields import is_text, is_url, map_of, object_with, or_null
 from ledger.stripe.methods.base import Voucher, VoucherMethod
+from ledger.stripe.pages import is_stripe_page
 from ledger.stripe.timestamps import from_timestamp, is_timestamp
 
 EXPIRED_ERROR_CODE = "payment_intent_payment_attempt_expired"
-STRIPE_URL = re.compile(r"https://([a-z0-9-]+\.)*stripe\.com/")
 CODE_NAMES = ("payment_code", "confirmation_number")  # what a customer enters at a store
 STORE_CODES = object_with("codes of a store", dict.fromkeys(CODE_NAMES, or_null(is_text)))
 
@@ -89,5 +88,4 @@ class Konbini(VoucherMethod):
 
 def _trusted_url(url: str) -> str:
     """Return the address if it is Stripe's; else nothing, since a customer can pay with the codes alone."""
-    is_sandbox = settings.SANDBOX and url.startswith(f"{settings.SANDBOX_BASE_URL}/")
-    return url if STRIPE_URL.match(url) or is_sandbox else ""
+    return url if is_stripe_page(url) else ""
