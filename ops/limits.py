@@ -35,12 +35,16 @@ from kikaku.client_address import client_network
 from kikaku.transactions import unit_of_work
 from ops.audit import ADMIN_PATH
 from ops.models import RateBucket
+from shop.filters import Filters
 from shop.forms import normalise_line
 from shop.views.errors import too_many
+from shop.views.origin import is_forged
 
 logger = logging.getLogger(__name__)
 
 LOGIN_RULE = "POST admin:login"
+SEARCH_RULE = "GET search"
+LISTS = ("GET product_list", "GET category")  # with words to search for they count as searches
 DEVICE_COOKIE = "known_device"  # names the user that this browser has signed in as before
 DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
@@ -182,6 +186,14 @@ def remember_device(response: HttpResponse, name: str) -> None:
 # ── The middleware ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def rule_of(request: HttpRequest) -> str:
+    """Return the key of `settings.RATE_LIMITS` under which a request counts: method and name of its view."""
+    match = request.resolver_match
+    method = "GET" if request.method == "HEAD" else request.method
+    rule = f"{method} {match.view_name if match else ''}"
+    return SEARCH_RULE if rule in LISTS and Filters.read(request.GET.dict()).query else rule
+
+
 class RateLimitMiddleware:
     """Middleware that counts the requests named in `settings.RATE_LIMITS` and refuses too many of them."""
 
@@ -200,11 +212,12 @@ class RateLimitMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, arguments: Any, keywords: Any
     ) -> HttpResponse | None:
-        """Return 429 for a request beyond its limit, before view, form and session cost anything."""
-        match = request.resolver_match
-        method = "GET" if request.method == "HEAD" else request.method
-        rule = f"{method} {match.view_name if match else ''}"
-        if rule not in settings.RATE_LIMITS:
+        """Return 429 for a request beyond its limit, before the view costs anything.
+
+        What is refused as another site's forgery is not counted, since its visitor did not send it.
+        """
+        rule = rule_of(request)
+        if rule not in settings.RATE_LIMITS or is_forged(view, request):
             return None
         now = time.time()
         limit = Limit(*settings.RATE_LIMITS[rule])

@@ -226,6 +226,46 @@ def test_head_counts_as_get_and_other_addresses_of_the_household_too(
     assert client.get("/search/", REMOTE_ADDR="192.0.2.1").status_code == 200
 
 
+def test_searches_within_lists_count_with_those_of_the_search_page(
+    client: Client, settings: Settings
+) -> None:
+    settings.RATE_LIMITS = {"GET search": (4, 60)}
+    build.product()
+    addresses = [
+        "/search/?q=a",
+        "/products/?q=b",
+        "/categories/ceiling-lights/?q=c",
+        "/en/products/?q=d&page=2",
+    ]
+    assert [client.get(address).status_code == 429 for address in addresses] == [False] * 4
+    for address in [*addresses, "/products/?q=%20%E3%80%80e"]:
+        assert client.get(address).status_code == 429
+    for address in ("/products/", "/products/?q=%20%E3%80%80", "/categories/ceiling-lights/?sort=price"):
+        assert client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://[evil"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/contact/", LOGIN])
+def test_forged_posts_of_other_sites_are_refused_and_use_up_nothing(
+    settings: Settings, path: str, headers: dict[str, str]
+) -> None:
+    settings.RATE_LIMITS = {"POST contact": (1, 60), "POST admin:login": (1, 60)}
+    browser = Client(enforce_csrf_checks=True)
+    assert {browser.post(path, MESSAGE, headers=headers).status_code for _ in range(4)} == {403}
+    assert not RateBucket.objects.exists()
+    token = browser.get(path).cookies.get("csrftoken")
+    form = MESSAGE | ({"csrfmiddlewaretoken": token.value} if token else {})
+    statuses = [browser.post(path, form).status_code for _ in range(2)]
+    assert statuses[0] in (200, 303) and statuses[1] == 429
+
+
 def test_a_forged_address_header_makes_no_new_client(client: Client, settings: Settings) -> None:
     settings.RATE_LIMITS = {"GET search": (2, 60)}
     statuses = [

@@ -25,6 +25,9 @@ OWN_ORIGIN = "http://testserver"
         ({"Origin": "https://testserver"}, 403),  # another scheme is another origin
         ({"Origin": "null"}, 403),
         ({"Origin": ""}, 403),
+        ({"Origin": "http://[evil"}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "http://\u212a\uff0f"}, 403),
     ],
 )
 def test_a_page_of_another_site_cannot_fill_a_cart(

@@ -27,9 +27,21 @@ def is_same_origin(request: HttpRequest) -> bool:
     origin = request.META.get("HTTP_ORIGIN")
     if origin is None:
         return True
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # not an address at all
+        return False
     own = {settings.STOREFRONT_BASE_URL, f"{request.scheme}://{request.get_host()}"}
-    parts = urlsplit(origin)
     return f"{parts.scheme}://{parts.netloc}" in own
+
+
+def is_forged(view: Callable[..., object], request: HttpRequest) -> bool:
+    """Return whether a view of `same_origin_only` refuses a request because another site made it."""
+    return (
+        getattr(view, "same_origin_only", False)
+        and request.method not in ("GET", "HEAD", "OPTIONS")
+        and not is_same_origin(request)
+    )
 
 
 def same_origin_only(view: View[Arguments]) -> View[Arguments]:
@@ -37,8 +49,9 @@ def same_origin_only(view: View[Arguments]) -> View[Arguments]:
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not is_same_origin(request):
+        if is_forged(guarded, request):
             return render_page(request, "shop/errors/403.html", {"foreign": True}, status=403, private=True)
         return view(request, *args, **kwargs)
 
+    guarded.same_origin_only = True  # type: ignore[attr-defined]
     return cast("View[Arguments]", csrf_exempt(guarded))
