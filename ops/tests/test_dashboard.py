@@ -30,6 +30,19 @@ def tiles(answer: object) -> dict[str, tuple[str, str]]:
     return {tile.url: (tile.value, tile.state) for tile in context["tiles"]}
 
 
+@pytest.mark.parametrize("prefix", ["", "/en"])
+@pytest.mark.parametrize("form", [{}, {"next": ""}])
+def test_a_login_that_names_no_page_ends_on_the_first_page(
+    client: Client, prefix: str, form: dict[str, str]
+) -> None:
+    User.objects.create_superuser("staff", "staff@example.jp", "x")
+    answer = client.post(
+        f"{prefix}/admin/login/", {"username": "staff", "password": "x", **form}, follow=True
+    )
+    assert answer.redirect_chain == [(f"{prefix}/admin/", 302)]
+    assert answer.status_code == 200
+
+
 def test_an_empty_shop_shows_no_alarm_but_for_its_missing_worker(staff: Client) -> None:
     answer = staff.get("/admin/")
     assert answer.status_code == 200
