@@ -25,6 +25,7 @@ from ledger.admin.packing import packing_slips
 from ledger.models import Order, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
+from ledger.sales.order_end import has_money_for_goods
 from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
@@ -34,7 +35,7 @@ ACTION_STATUSES: dict[str, tuple[str, ...]] = {
     "slip": SHIPPABLE_STATUSES,
     "ship": SHIPPABLE_STATUSES,
     "refund": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED),
-    "cancel": (OrderStatus.PENDING, OrderStatus.PAID),
+    "cancel": (OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED),
 }
 
 
@@ -55,11 +56,13 @@ class OrderActions(ReadOnlyAdmin):
         """Return the actions that the order's status allows."""
         # the id comes from the URL: there may be no such order
         order = self.get_object(request, str(object_id))
-        status = order.status if isinstance(order, Order) else None
+        if not isinstance(order, Order):
+            return []
+        names = {name for name, statuses in ACTION_STATUSES.items() if order.status in statuses}
+        if order.status == OrderStatus.PARTIALLY_SHIPPED and has_money_for_goods(order):
+            names.discard("cancel")  # the rest is refunded instead
         offered = super().get_actions_detail(request, object_id)
-        return [
-            one for one in offered if status in ACTION_STATUSES[one.action_name.removeprefix("ledger_order_")]
-        ]
+        return [one for one in offered if one.action_name.removeprefix("ledger_order_") in names]
 
     @action(
         description=gettext_lazy("Ship"),
@@ -80,6 +83,7 @@ class OrderActions(ReadOnlyAdmin):
             order,
             request.POST if request.method == "POST" else None,
             carrier=_last_carrier(request.user.get_username()),
+            has_money=has_money_for_goods(order),
         )
 
         def act(form: ShipForm) -> str:
@@ -91,6 +95,7 @@ class OrderActions(ReadOnlyAdmin):
                 nonce=form.cleaned_data["nonce"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
+                gift=form.cleaned_data.get("gift", ""),
             )
             message = _("The parcel of %(time)s is recorded; the customer gets a mail.") % {
                 "time": format_local_time(shipment.shipped_at)
@@ -176,6 +181,8 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
             )
+            if order.status == OrderStatus.SHIPPED:
+                return _("What was left of order %(number)s is cancelled.") % {"number": order.number}
             return _("Order %(number)s is cancelled.") % {"number": order.number}
 
         return self._run_form(

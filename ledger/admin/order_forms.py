@@ -16,7 +16,7 @@ from unfold.widgets import (
 )
 
 from kikaku.money import MAX_CHARGE
-from ledger.models import Order, OrderLine
+from ledger.models import Order, OrderLine, Shipment
 from ledger.sales.refunds import RefundRequest
 from ledger.sales.shipping import CARRIERS
 
@@ -81,10 +81,19 @@ class LinesForm(OrderForm):
 
 
 class ShipForm(LinesForm):
-    """Pieces and carrier of a parcel; `carrier` is filled in."""
+    """Pieces and carrier of a parcel; `carrier` is filled in. Without money left it asks about a gift."""
 
-    def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, carrier: str = "") -> None:
+    def __init__(
+        self,
+        order: Order,
+        data: Mapping[str, Any] | None = None,
+        *,
+        carrier: str = "",
+        has_money: bool = True,
+    ) -> None:
         super().__init__(order, data)
+        if has_money:
+            del self.fields["gift"]
         if carrier in CARRIERS:
             self.initial["carrier"] = carrier
         elif carrier:
@@ -103,6 +112,13 @@ class ShipForm(LinesForm):
         max_length=60,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+
+    gift = forms.ChoiceField(
+        label=gettext_lazy("as a gift: the money was refunded"),
+        choices=[("", gettext_lazy("no: do not ship")), *Shipment.Gift.choices],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
     )
 
     def clean(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from kikaku.admin.columns import format_local_time
 from kikaku.money import yen
-from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Payment
+from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Payment, Shipment
 from ledger.sales import history
 
 Kind = OrderEvent.Kind
@@ -37,6 +37,7 @@ EVENT_TEXTS: dict[str, Any] = {
     ),
     Kind.SHIPPED: gettext_lazy("A parcel left: %(content)s"),
     Kind.CANCELLED: gettext_lazy("The order was cancelled: %(reason)s"),
+    Kind.REST_CANCELLED: gettext_lazy("What was left was cancelled: %(content)s"),
     Kind.REFUND_REQUESTED: gettext_lazy("A refund of %(amount)s was requested."),
     Kind.REFUND_WAITING: gettext_lazy("The refund of %(amount)s waits for the customer's bank account."),
     Kind.REFUND_PENDING: gettext_lazy("The refund of %(amount)s is on its way."),
@@ -70,6 +71,9 @@ def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
     text = str(EVENT_TEXTS.get(event.kind, "")) % _values(data, titles)
     if event.kind == Kind.SHIPPED:
         text = " ".join(part for part in (text, data.get("carrier"), data.get("tracking_number")) if part)
+    if data.get("gift"):
+        gift = dict(Shipment.Gift.choices).get(data["gift"], data["gift"])
+        text = _("%(text)s As a gift: %(reason)s") % {"text": text, "reason": gift}
     if event.kind == Kind.REFUND_REQUESTED and data.get("reason"):
         text = _("%(text)s Reason: %(reason)s") % {"text": text, "reason": data["reason"]}
     if data.get("message"):

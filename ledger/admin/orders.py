@@ -185,11 +185,18 @@ class OrderAdmin(OrderActions):
 class ShipmentAdmin(ReadOnlyAdmin):
     """Parcels."""
 
-    list_display = (time_column(Shipment, "shipped_at"), "order", "carrier", "tracking_number", "actor")
-    list_filter = ("carrier", "shipped_at")
+    list_display = (
+        time_column(Shipment, "shipped_at"),
+        "order",
+        "carrier",
+        "tracking_number",
+        "gift",
+        "actor",
+    )
+    list_filter = ("carrier", "gift", "shipped_at")
     list_select_related = ("order",)
     search_fields = ("tracking_number", "order__number")
-    fields = ("order", "carrier", "tracking_number", "shipped_at", "actor", "content")
+    fields = ("order", "carrier", "tracking_number", "gift", "shipped_at", "actor", "content")
     readonly_fields = ("content",)
 
     @display(description=gettext_lazy("content"))

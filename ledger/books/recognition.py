@@ -1,5 +1,6 @@
 """Recognise sales: what is posted when a shipment leaves."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.db.models import Sum
@@ -9,16 +10,19 @@ from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
 from ledger.books.tax import SHIPPING_RATE, value_of_pieces
-from ledger.books.tax_buckets import recognise
+from ledger.books.tax_buckets import TaxBucket, recognise
 from ledger.models import JournalEntry, OrderLine, RefundLine, Shipment, ShipmentLine
 
 
-def post_shipment(shipment: Shipment, *, now: datetime) -> JournalEntry | None:
+def post_shipment(
+    shipment: Shipment, *, now: datetime, buckets: Mapping[int, TaxBucket] | None = None
+) -> JournalEntry | None:
     """Post a shipment inside the transaction that writes it, with the order locked; return its entry.
 
     Each rate recognises the value of the shipped pieces, at most what refunds left of the bucket. The last
     shipment of a rate takes all that is left. The shipping fee goes with the first shipment. A shipment that
-    was posted before returns its entry; None means that nothing was left to recognise.
+    was posted before returns its entry; None means that nothing was left to recognise. `buckets` are those
+    of its order, where the caller has read them.
     """
     require_transaction()
     posted = JournalEntry.objects.filter(
@@ -32,7 +36,7 @@ def post_shipment(shipment: Shipment, *, now: datetime) -> JournalEntry | None:
     goods, is_last = _shipped_value(shipment)
     shipping = _shipping_fee_to_recognise(shipment)
     sales = []
-    for rate, bucket in tax_buckets(order).items():
+    for rate, bucket in (buckets or tax_buckets(order)).items():
         _bucket, sale = recognise(
             bucket,
             goods=goods[rate],

@@ -37,6 +37,7 @@ class OutgoingMail(models.Model):
         REFUND_WAITS = "refund_waits", _("refund waits for the bank account")
         REFUNDED = "refunded", _("refunded")
         CANCELLED = "cancelled", _("cancelled")
+        REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("queued")

@@ -29,6 +29,7 @@ class OrderEvent(models.Model):
         PAID_AFTER_CANCELLATION = "paid_after_cancellation", _("paid after cancellation")
         SHIPPED = "shipped", _("parcel shipped")
         CANCELLED = "cancelled", _("order cancelled")
+        REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
         REFUND_REQUESTED = "refund_requested", _("refund requested")
         REFUND_WAITING = "refund_waiting", _("refund waits for the customer")
         REFUND_PENDING = "refund_pending", _("refund on its way")

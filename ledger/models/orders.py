@@ -56,6 +56,7 @@ class Order(models.Model):
         EXPIRED = "expired", _("not paid in time")
         CUSTOMER = "customer", _("by the customer")
         STAFF = "staff", _("by the shop")
+        REFUNDED = "refunded", _("all of its money was refunded")
 
     number = models.CharField(_("order number"), max_length=20, unique=True)
     token = models.CharField(max_length=64, unique=True, editable=False)  # secret part of the customer's link
@@ -262,11 +263,21 @@ class CheckoutAttempt(models.Model):
 class Shipment(models.Model):
     """A parcel that was sent."""
 
+    class Gift(models.TextChoices):
+        """Why goods leave for which no money is left; for the list of what was given away."""
+
+        PROMOTION = "promotion", _("promotion")
+        PRIZE = "prize", _("prize")
+        COURTESY = "courtesy", _("courtesy to a customer")
+        OWN_USE = "own_use", _("own use")
+        OFFICER = "officer", _("for an officer of the company")
+
     order = models.ForeignKey(Order, models.PROTECT, related_name="shipments", verbose_name=_("order"))
     # of the form: two clicks are one parcel
     nonce = models.CharField(max_length=64, unique=True, editable=False)
     carrier = models.CharField(_("carrier"), max_length=40)
     tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
+    gift = models.CharField(_("as a gift"), max_length=12, choices=Gift.choices, blank=True)  # empty: sold
     shipped_at = models.DateTimeField(_("shipped at"))
     actor = models.CharField(_("by"), max_length=150, blank=True)
 

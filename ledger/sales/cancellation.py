@@ -1,20 +1,18 @@
 """Cancel an order: close its payment page, release its stock and refund its money."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from kikaku.transactions import forbid_transaction, unit_of_work
-from ledger.models import Order, OutgoingMail, Refund
+from ledger.models import Order, Refund
 from ledger.models.orders import OrderStatus
-from ledger.sales import checkout, mail, orders
+from ledger.sales import checkout, orders
+from ledger.sales.order_end import cancel_rest, has_money_for_goods, queue_cancelled_mail
 from ledger.sales.refund_plan import RefundRequest
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
 from ledger.stripe.client import StripeRefused, StripeUnavailable
-from ledger.stripe.methods import method_named, method_of_voucher
 
 
 class CancelRefused(Exception):
@@ -22,11 +20,12 @@ class CancelRefused(Exception):
 
 
 def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
-    """Cancel an order of which nothing was shipped; `reason` is one of `Order.CancelReason`.
+    """Cancel what is not shipped of an order; `reason` is one of `Order.CancelReason`.
 
     The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid
     order, and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a
-    later payment with it is refunded too, with a discrepancy. Cancelling again changes nothing.
+    later payment with it is refunded too, with a discrepancy. Of a partially shipped order the rest is
+    cancelled, if no money is left for it. Cancelling again changes nothing.
 
     Raises `CancelRefused`, `RefundRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and
     does not answer. The order is not cancelled then, but its payment page may be closed.
@@ -60,6 +59,9 @@ def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: da
     order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED:
         return []
+    if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
+        cancel_rest(order, actor=actor, now=now)
+        return []
     if order.status not in (OrderStatus.PENDING, OrderStatus.PAID):
         raise CancelRefused(_("Something of the order was shipped already: refund what is left instead."))
     if order.attempts.live().exists():
@@ -83,20 +85,5 @@ def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: da
             store_payment_refund(payment, reason=_("The order was cancelled."), now=now)
             for payment in refundable
         ]
-    mail.queue(
-        OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", _mail_context(order, refunds), now=now
-    )
+    queue_cancelled_mail(order, refunds, now=now)
     return refunds
-
-
-def _mail_context(order: Order, refunds: Iterable[Refund]) -> dict[str, Any]:
-    """Return what the mail says about the money of a cancelled order."""
-    voucher_attempt = order.attempts.waiting().first()
-    return {
-        "refunded": sum(refund.amount for refund in refunds),
-        "charged": order.payments.exists(),
-        "to_bank_account": any(
-            method_named(refund.payment.method).refunds_to_bank_account for refund in refunds
-        ),
-        "voucher_method": method_of_voucher(voucher_attempt) if voucher_attempt else None,
-    }

@@ -32,6 +32,7 @@ __all__ = [
     "advance",
     "cancel_order",
     "place_order",
+    "release_lines",
 ]
 
 # The moves that `advance` makes: a paid order never becomes unpaid, and a cancelled one is final.
@@ -219,9 +220,15 @@ def cancel_order(order: Order, *, reason: str, actor: str, now: datetime) -> boo
     if not advance(order, OrderStatus.CANCELLED, cancel_reason=reason, cancelled_at=now):
         return False
     history.record(order, OrderEvent.Kind.CANCELLED, actor=actor, now=now, reason=reason)
+    release_lines(order)
+    return True
+
+
+def release_lines(order: Order) -> None:
+    """Cancel the pieces that a locked order still reserves, inside the caller's transaction."""
+    require_transaction()
     to_release: dict[int, int] = {}
     for item_id, reserved in order.lines.filter(reserved__gt=0).values_list("item_id", "reserved"):
         to_release[item_id] = to_release.get(item_id, 0) + reserved
     order.lines.update(cancelled=F("cancelled") + F("reserved"), reserved=0)
     stock.release(to_release)
-    return True

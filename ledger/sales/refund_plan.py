@@ -7,7 +7,7 @@ Unshipped pieces are refunded first, out of prepayments; shipped ones out of sal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import F, Sum
+from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from ledger.books.order_buckets import IS_SHIPPING_LINE, UnallocatedMoney, tax_buckets, unallocated_money
@@ -106,23 +106,25 @@ def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
     return plan
 
 
-def plan_forced_refund(order: Order, amount: int) -> list[PlannedLine]:
-    """Return the planned lines of an amount (JPY) that is refunded even when the order has less than that.
+def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
+    """Return the planned lines of a stored refund that happens even when the order has less than its amount.
 
-    It was refunded in Stripe's dashboard already, or it belongs to a payment that must not be kept. The part
-    that the order lacks was reserved for refunds in progress, one of which cannot succeed now. It is taken
-    from prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
+    It was made in Stripe's dashboard already, or it belongs to a payment that must not be kept. What its
+    payment or the order lacks was reserved for refunds in progress, one of which cannot succeed now. That
+    part is taken from prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
     """
-    try:
-        return plan_refund(order, RefundRequest.of_amount(amount))
-    except RefundRefused:
-        unallocated = unallocated_money(order)
-    reserved: int = (
-        RefundLine.objects.filter(
-            refund__order=order, refund__status__in=Refund.IN_PROGRESS_STATUSES
-        ).aggregate(sum=Sum(F("prepaid") + F("recognised") + F("payable")))["sum"]
-        or 0
-    )
+    order, amount = refund.order, refund.amount
+    others = refund.payment.refunds.exclude(pk=refund.pk)
+    in_progress = order.refunds.filter(status__in=Refund.IN_PROGRESS_STATUSES)
+    if amount > refund.payment.amount - _sum_of(others.not_failed()):
+        in_progress = in_progress.filter(payment=refund.payment)
+    else:
+        try:
+            return plan_refund(order, RefundRequest.of_amount(amount))
+        except RefundRefused:
+            pass
+    unallocated = unallocated_money(order)
+    reserved = _sum_of(in_progress.exclude(pk=refund.pk))
     in_buckets = (
         sum(bucket.remaining for bucket in tax_buckets(order).values()) if unallocated.is_funded else 0
     )
@@ -130,6 +132,10 @@ def plan_forced_refund(order: Order, amount: int) -> list[PlannedLine]:
     available = max(0, min(rest, unallocated.excess + unallocated.owed + in_buckets))
     plan = plan_refund(order, RefundRequest.of_amount(available)) if available else []
     return [*plan, PlannedLine(prepaid=amount - available)]
+
+
+def _sum_of(refunds: QuerySet[Refund]) -> int:
+    return refunds.aggregate(sum=Sum("amount"))["sum"] or 0
 
 
 def _plan_amount(

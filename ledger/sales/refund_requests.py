@@ -99,7 +99,7 @@ def store_payment_refund(payment: Payment, *, reason: str, now: datetime) -> Ref
         reason=reason,
         requested_at=now,
     )
-    store_lines(refund, plan_forced_refund(refund.order, refund.amount))
+    store_lines(refund, plan_forced_refund(refund))
     record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.SYSTEM, now=now, reason=reason)
     return refund
 

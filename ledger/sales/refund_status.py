@@ -13,6 +13,7 @@ from ledger.books import journal, refunds_payable
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
 from ledger.sales import history, mail
+from ledger.sales.order_end import end_after_refund
 from ledger.sales.refund_plan import plan_forced_refund
 from ledger.sales.refund_requests import record_event, store_lines
 from ledger.stripe.methods import method_named
@@ -57,7 +58,7 @@ def apply_stripe_refund(
     not in our books.
     """
     require_transaction()
-    refund = _find_or_create(stripe_refund, now=now)
+    refund, is_new = _find_or_create(stripe_refund, now=now)
     Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=stripe_refund["id"])
     _move_to(
         refund,
@@ -68,6 +69,8 @@ def apply_stripe_refund(
         day=day or business_day(now),
         now=now,
     )
+    if is_new and refund.status not in Refund.FAILED_STATUSES:
+        end_after_refund(Order.objects.get(pk=refund.order_id), actor=history.STRIPE, now=now)
     return refund
 
 
@@ -86,17 +89,17 @@ def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
     )
 
 
-def _find_or_create(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refund:
-    """Return the row of a refund at Stripe, found by its id or its nonce; its order is locked.
+def _find_or_create(stripe_refund: Mapping[str, Any], *, now: datetime) -> tuple[Refund, bool]:
+    """Return the row of a refund at Stripe, and whether it is new; its order is locked.
 
-    A refund without a row was made in Stripe's dashboard: its row is created.
+    It is found by its id or its nonce. One without a row was made in Stripe's dashboard and gets its row.
     """
     nonce = dict(stripe_refund.get("metadata") or {}).get("refund", "")
     is_known = Q(stripe_id=stripe_refund["id"]) | (Q(nonce=nonce, stripe_id=None) if nonce else Q(pk__in=[]))
     refund = Refund.objects.filter(is_known).first()
     if refund is not None:
         Order.objects.lock(refund.order_id)
-        return Refund.objects.get(pk=refund.pk)
+        return Refund.objects.get(pk=refund.pk), False
     intent, charge = stripe_refund.get("payment_intent"), stripe_refund.get("charge")
     # "-" matches no row; an empty id would match rows without one
     payment = Payment.objects.filter(Q(payment_intent=intent or "-") | Q(charge=charge or "-")).first()
@@ -105,7 +108,9 @@ def _find_or_create(stripe_refund: Mapping[str, Any], *, now: datetime) -> Refun
     order = Order.objects.lock(payment.order_id)
     # a concurrent event may have written the row before the lock was ours
     refund = Refund.objects.filter(stripe_id=stripe_refund["id"]).first()
-    return refund or _create_from_stripe(stripe_refund, payment, order, now=now)
+    if refund is not None:
+        return refund, False
+    return _create_from_stripe(stripe_refund, payment, order, now=now), True
 
 
 def _create_from_stripe(
@@ -125,7 +130,7 @@ def _create_from_stripe(
         requested_at=now,
         actor="Stripe",
     )
-    store_lines(refund, plan_forced_refund(refund.order, refund.amount))
+    store_lines(refund, plan_forced_refund(refund))
     record_event(
         OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.STRIPE, now=now, reason=refund.reason
     )

@@ -10,8 +10,7 @@ from django.db.models import Q
 
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, Refund
-from ledger.models.orders import OrderStatus
-from ledger.sales import orders
+from ledger.sales.order_end import end_after_refund
 from ledger.sales.refund_plan import RefundRefused, RefundRequest
 from ledger.sales.refund_requests import store_refund
 from ledger.sales.refund_status import apply_stripe_refund, fail_refund
@@ -59,14 +58,10 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
 def _store_and_update_order(
     order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime
 ) -> Refund:
-    """Store a refund; an order without pieces to ship becomes shipped, or cancelled if none was shipped."""
+    """Store a refund; an order of which it leaves nothing to ship ends."""
     order = Order.objects.lock(order.pk)
     refund = store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now)
-    if not order.lines.unshipped().exists():
-        if order.status == OrderStatus.PARTIALLY_SHIPPED:
-            orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
-        elif order.status == OrderStatus.PAID:
-            orders.cancel_order(order, reason=Order.CancelReason.STAFF, actor=actor, now=now)
+    end_after_refund(order, actor=actor, now=now)
     return refund
 
 

@@ -1,6 +1,6 @@
 """Shipping: record a shipment, take its pieces out of stock, recognise the sale, notify the customer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError
@@ -9,9 +9,13 @@ from django.utils.translation import gettext as _
 
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
+from ledger.books.order_buckets import tax_buckets
+from ledger.books.tax import value_of_pieces
+from ledger.books.tax_buckets import TaxBucket
 from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
+from ledger.sales.order_end import unspent_money
 
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 
@@ -29,11 +33,13 @@ def ship(
     nonce: str,
     actor: str,
     now: datetime,
+    gift: str = "",
 ) -> Shipment:
     """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
 
     Shipment, stock, state of the order, journal entry and mail are one transaction. The same nonce returns
-    the same shipment. Raises `ShipRefused`; then nothing changed.
+    the same shipment. Goods whose money was refunded leave only as a gift, for one of the reasons in
+    `Shipment.Gift`. Raises `ShipRefused`; then nothing changed.
     """
     try:
         return _ship(
@@ -44,6 +50,7 @@ def ship(
             nonce=nonce,
             actor=actor,
             now=now,
+            gift=gift,
         )
     except IntegrityError:
         shipped = Shipment.objects.filter(nonce=nonce, order=order).first()
@@ -62,6 +69,7 @@ def _ship(
     nonce: str,
     actor: str,
     now: datetime,
+    gift: str,
 ) -> Shipment:
     order = Order.objects.lock(order.pk)
     shipped = Shipment.objects.filter(nonce=nonce).first()
@@ -76,16 +84,18 @@ def _ship(
         )
     lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
     pieces = _pieces_to_ship(lines, quantities)
+    buckets = tax_buckets(order)
+    _check_gift(gift, [(lines[line_id], count) for line_id, count in pieces.items()], buckets)
     shipment = Shipment.objects.create(
         order=order,
         nonce=nonce,
         carrier=carrier.strip()[:40],
         tracking_number=tracking_number.strip()[:60],
+        gift=gift,
         shipped_at=now,
         actor=actor,
     )
-    for line_id, quantity in pieces.items():
-        _ship_line(shipment, lines[line_id], quantity, now=now)
+    _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()], now=now)
     if order.lines.unshipped().exists():
         if order.status == OrderStatus.PAID:
             orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
@@ -101,8 +111,9 @@ def _ship(
         carrier=shipment.carrier,
         tracking_number=shipment.tracking_number,
         pieces={str(lines[line_id].position): quantity for line_id, quantity in pieces.items()},
+        **({"gift": gift} if gift else {}),
     )
-    recognition.post_shipment(shipment, now=now)
+    recognition.post_shipment(shipment, buckets=buckets, now=now)
     parts = shipment.lines.select_related("order_line").order_by("order_line__position")
     mail.queue(
         OutgoingMail.Kind.SHIPPED,
@@ -114,15 +125,41 @@ def _ship(
     return shipment
 
 
-def _ship_line(shipment: Shipment, line: OrderLine, quantity: int, *, now: datetime) -> None:
-    """Store a line of a shipment and take its pieces out of stock. Raises `ShipRefused`."""
-    stored = ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity)
-    shipped = OrderLine.objects.filter(pk=line.pk, reserved__gte=quantity).update(
-        reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
-    )
-    if not shipped:
-        raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": line.title})
-    stock.commit(line.item_id, quantity, source=f"shipment_line:{stored.pk}", actor=shipment.actor, now=now)
+def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[int, TaxBucket]) -> None:
+    """Raise `ShipRefused` for goods whose money was refunded, unless they are a gift, and for a paid gift."""
+    if gift and gift not in Shipment.Gift.values:
+        raise ShipRefused(_("Choose why the goods are given away."))
+    has_money = unspent_money(buckets.values()) > 0
+    if gift and has_money:
+        raise ShipRefused(_("Money is left for these goods: they are sold, and cannot be shipped as a gift."))
+    value = sum(value_of_pieces(line.total, line.quantity, line.shipped, count) for line, count in pieces)
+    if value and not gift and not has_money:
+        raise ShipRefused(
+            _(
+                "The money for these goods was refunded, and nothing is left of it. Cancel the rest, or ship "
+                "it as a gift and say why."
+            )
+        )
+
+
+def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]], *, now: datetime) -> None:
+    """Store the lines of a shipment, then take their pieces out of stock. Raises `ShipRefused`."""
+    stored: list[ShipmentLine] = []
+    for line, quantity in pieces:
+        stored.append(ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity))
+        shipped = OrderLine.objects.filter(pk=line.pk, reserved__gte=quantity).update(
+            reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
+        )
+        if not shipped:
+            raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": line.title})
+    for part in stored:
+        stock.commit(
+            part.order_line.item_id,
+            part.quantity,
+            source=f"shipment_line:{part.pk}",
+            actor=shipment.actor,
+            now=now,
+        )
 
 
 def _pieces_to_ship(lines: Mapping[int, OrderLine], quantities: Mapping[int, int] | None) -> dict[int, int]:

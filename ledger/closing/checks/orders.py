@@ -328,13 +328,13 @@ def shipped_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
 
 
 def parcel_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that each parcel has its entry, unless refunds had left nothing to recognise."""
+    """Check that each parcel has its entry, unless it is a gift or refunds had left nothing to recognise."""
     entries = JournalEntry.objects.filter(
         source_type=posting.SHIPMENT_SOURCE,
         source_id=Cast(OuterRef("pk"), CharField(max_length=20)),
         purpose=posting.RECOGNITION_PURPOSE,
     )
-    unposted = Shipment.objects.filter(order__in=orders).exclude(Exists(entries)).order_by("pk")
+    unposted = Shipment.objects.filter(order__in=orders, gift="").exclude(Exists(entries)).order_by("pk")
     for shipment in unposted.select_related("order").prefetch_related("lines__order_line"):
         buckets = tax_buckets(shipment.order)  # four queries for each; such parcels are rare
         for part in shipment.lines.all():

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from kikaku.days import business_day, day_bounds
 from kikaku.sandbox import CARDS, MethodNotOffered, NothingToAuthenticate, NoVoucher, Request, SessionNotOpen
 from ledger.closing import daily_close
-from ledger.models import Order, StockItem
+from ledger.models import Order, Shipment, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
 from ledger.sales.orders import NewOrderLine
@@ -263,11 +263,12 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Ship:
-    """Staff ship all unshipped pieces, or these quantities of the lines."""
+    """Staff ship all unshipped pieces, or these quantities of the lines, sold or as a gift."""
 
     pieces: tuple[int, ...] = ()
     order: int = 0
     clicks: int = 1
+    gift: bool = False
 
     def __call__(self, world: World) -> None:
         order = choose_order(self.order, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
@@ -289,6 +290,7 @@ class Ship:
                 nonce=nonce,
                 actor="test",
                 now=world.now,
+                gift=Shipment.Gift.COURTESY if self.gift else "",
             )
 
 
@@ -596,7 +598,7 @@ actions_of_people = st.one_of(
     ),
     st.builds(Cancel, order=small_numbers, by_customer=st.booleans()),
     st.builds(Ship, order=small_numbers, clicks=clicks),
-    st.builds(Ship, pieces=pieces, order=small_numbers),
+    st.builds(Ship, pieces=pieces, order=small_numbers, gift=st.booleans()),
     st.builds(Refund, order=small_numbers, clicks=clicks, restock=st.booleans()),
     st.builds(Refund, thousandths=thousandths, order=small_numbers),
     st.builds(Refund, pieces=pieces, shipping=st.booleans(), restock=st.booleans(), order=small_numbers),

@@ -74,6 +74,7 @@ def violations(world: "World") -> Iterator[str]:
     yield from _charges(world)
     yield from _refunds(world)
     yield from _orders()
+    yield from _parcels()
     yield from _stock()
     yield from _mails(world)
     yield from order_events.violations()
@@ -207,6 +208,10 @@ def _orders() -> Iterator[str]:
         back = sum(
             refund.amount for refund in order.refunds.all() if refund.status == Refund.Status.SUCCEEDED
         )
+        spent = sum(
+            refund.lines.filter(tax_rate__isnull=False).aggregate(s=Sum("prepaid"))["s"] or 0
+            for refund in order.refunds.all()
+        )
         held = sum(line.reserved for line in order.lines.all())
         to_ship = sum(line.shippable for line in order.lines.all())
         if order.status == OrderStatus.CANCELLED:
@@ -214,10 +219,28 @@ def _orders() -> Iterator[str]:
                 yield f"{order}: cancelled, holds {held} pieces, would ship {to_ship}"
             if asked < paid or back > paid:
                 yield f"{order}: cancelled, {paid} paid, {asked} asked back, {back} given back"
+        elif order.status == OrderStatus.PAID and spent >= order.total:
+            yield f"{order}: paid, and all of its money was refunded"
         elif paid - asked > order.total or back > paid:
             yield f"{order}: {order.status}, {paid} paid, {back} given back, of {order.total}"
         elif held != to_ship or (order.status == OrderStatus.SHIPPED) != (to_ship == 0):
             yield f"{order}: {order.status}, holds {held} pieces, {to_ship} to ship"
+
+
+def _parcels() -> Iterator[str]:
+    """Check that gifts have no entry, and that an order of which something was sold has sales."""
+    entries = JournalEntry.objects.filter(source_type="shipment")
+    posted = set(entries.values_list("source_id", flat=True))
+    sales = set(entries.values_list("order_id", flat=True))
+    for parcel in Shipment.objects.prefetch_related("lines__order_line"):
+        if parcel.gift and str(parcel.pk) in posted:
+            yield f"parcel {parcel.pk} is a gift and has an entry"
+        if (
+            not parcel.gift
+            and parcel.order_id not in sales
+            and any(p.order_line.total for p in parcel.lines.all())
+        ):
+            yield f"parcel {parcel.pk} was sold, and its order has no sales"
 
 
 def _stock() -> Iterator[str]:

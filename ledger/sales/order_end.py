@@ -1,0 +1,77 @@
+"""How a paid order ends without money: by itself, or by cancelling what is left for ¥0."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from ledger.books.order_buckets import tax_buckets
+from ledger.books.tax_buckets import TaxBucket
+from ledger.models import Order, OrderEvent, OutgoingMail, Refund
+from ledger.models.orders import OrderStatus
+from ledger.sales import history, mail, orders
+from ledger.stripe.methods import method_named, method_of_voucher
+
+
+def unspent_money(buckets: Iterable[TaxBucket]) -> int:
+    """Return the money (JPY) that an order's tax buckets hold for goods that are not shipped."""
+    return sum(bucket.prepaid_left for bucket in buckets)
+
+
+def has_money_for_goods(order: Order) -> bool:
+    """Return whether money is left for what is not shipped, after all requested refunds. Four queries."""
+    return unspent_money(tax_buckets(order).values()) > 0
+
+
+def end_after_refund(order: Order, *, actor: str, now: datetime) -> bool:
+    """End a locked order of which the stored refunds leave nothing to ship; return whether it ended.
+
+    Part of the caller's transaction. A paid order ends when no piece or no money is left: its stock is
+    released, and the customer gets a mail. A partially shipped one becomes shipped when no piece is left;
+    with pieces but without money it waits for staff, who cancel the rest or ship it as a gift.
+    """
+    is_empty = not order.lines.unshipped().exists()
+    if order.status == OrderStatus.PARTIALLY_SHIPPED and is_empty:
+        return orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+    if order.status != OrderStatus.PAID or not (is_empty or not has_money_for_goods(order)):
+        return False
+    orders.cancel_order(order, reason=Order.CancelReason.REFUNDED, actor=actor, now=now)
+    queue_cancelled_mail(order, order.refunds.not_failed().select_related("payment"), now=now)
+    return True
+
+
+def cancel_rest(order: Order, *, actor: str, now: datetime) -> None:
+    """Cancel the unshipped pieces of a locked, partially shipped order without a refund, and mail it.
+
+    Part of the caller's transaction. The caller has made sure that no money is left for them.
+    """
+    lines = list(order.lines.unshipped().order_by("position"))
+    orders.release_lines(order)
+    orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+    history.record(
+        order,
+        OrderEvent.Kind.REST_CANCELLED,
+        actor=actor,
+        now=now,
+        pieces={str(line.position): line.shippable for line in lines},
+    )
+    mail.queue(OutgoingMail.Kind.REST_CANCELLED, order, f"order:{order.pk}", {"rest": lines}, now=now)
+
+
+def queue_cancelled_mail(order: Order, refunds: Iterable[Refund], *, now: datetime) -> None:
+    """Queue the mail of a cancelled order, which says what happens to its money."""
+    mail.queue(
+        OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", _money_of(order, list(refunds)), now=now
+    )
+
+
+def _money_of(order: Order, refunds: list[Refund]) -> dict[str, Any]:
+    """Return what the mail says about the money of a cancelled order."""
+    voucher_attempt = order.attempts.waiting().first()
+    return {
+        "refunded": sum(refund.amount for refund in refunds),
+        "charged": order.payments.exists(),
+        "to_bank_account": any(
+            method_named(refund.payment.method).refunds_to_bank_account for refund in refunds
+        ),
+        "voucher_method": method_of_voucher(voucher_attempt) if voucher_attempt else None,
+    }
