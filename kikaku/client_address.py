@@ -1,14 +1,15 @@
 """The client's address of a request, for the rate limits, the audit log and the logs.
 
-It is the web server's REMOTE_ADDR, unless the request proves that it came through our Worker at Cloudflare:
-then it is the address that Cloudflare saw. Other headers, X-Forwarded-For included, can be forged and are
-ignored.
+It is the web server's REMOTE_ADDR, unless the request proves that our Worker at Cloudflare passed it on with
+another (`kikaku/edge/headers.js`): that is the one that Cloudflare saw. Other headers, X-Forwarded-For
+included, can be forged and are ignored.
 """
 
 import hashlib
 import hmac
+import re
+import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -16,21 +17,40 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-# removed, because libraries trust them: django-auditlog reads address and port from them
-UNTRUSTED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PORT")
+# removed, because libraries trust them: django-auditlog reads address and port from the first two
+UNTRUSTED_HEADERS = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_X_KIKAKU_EDGE",
+)
+PROOF = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
+PROOF_SECONDS = 300  # how far the Worker's clock may be from ours
 
 
-@lru_cache(maxsize=4)
-def edge_proof(secret: str) -> str:
-    """Return the value of our Worker's X-Kikaku-Edge header: hex HMAC-SHA-256 of "edge" under the secret."""
-    return hmac.new(secret.encode(), b"edge", hashlib.sha256).hexdigest()
+def edge_proof(address: str, seconds: int, secret: str) -> str:
+    """Return the value of our Worker's X-Kikaku-Edge header for an address at a time.
+
+    It is the time, a dot, and the hex HMAC-SHA-256 of "edge", time and address, one a line, under the secret.
+    """
+    text = f"edge\n{seconds}\n{address}".encode("utf-8", "surrogatepass")
+    return f"{seconds}.{hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()}"
 
 
-def is_from_our_worker(meta: Mapping[str, Any]) -> bool:
-    """Return whether a request proves that our Worker sent it; never while D1_GATEWAY_SECRET is empty."""
-    secret = settings.D1_GATEWAY_SECRET
-    proof = str(meta.get("HTTP_X_KIKAKU_EDGE", ""))
-    return bool(secret) and hmac.compare_digest(proof.encode(), edge_proof(secret).encode())
+def proven_address(meta: Mapping[str, Any], *, now: float) -> str:
+    """Return the address that our Worker proves; "" without its proof or while D1_GATEWAY_SECRET is empty.
+
+    `now` is in seconds since 1970.
+    """
+    address, proof = str(meta.get("HTTP_CF_CONNECTING_IP", "")), str(meta.get("HTTP_X_KIKAKU_EDGE", ""))
+    parts = PROOF.fullmatch(proof)
+    if parts is None or not settings.D1_GATEWAY_SECRET:
+        return ""
+    seconds = int(parts[1])
+    if abs(now - seconds) > PROOF_SECONDS:
+        return ""
+    expected = edge_proof(address, seconds, settings.D1_GATEWAY_SECRET)
+    return address if hmac.compare_digest(proof, expected) else ""
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -44,8 +64,8 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def client_address(meta: Mapping[str, Any]) -> str:
     """Return the client's address from a request's META; "" if it is unknown (a Unix socket)."""
-    forwarded = meta.get("HTTP_CF_CONNECTING_IP") if is_from_our_worker(meta) else None
-    return str(parse_address(str(forwarded or "")) or parse_address(str(meta.get("REMOTE_ADDR", ""))) or "")
+    proven = parse_address(proven_address(meta, now=time.time()))
+    return str(proven or parse_address(str(meta.get("REMOTE_ADDR", ""))) or "")
 
 
 def client_network(address: str) -> str:

@@ -3,7 +3,11 @@
 import hashlib
 import hmac
 import io
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from auditlog.models import LogEntry
@@ -12,12 +16,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from kikaku.client_address import client_address, client_network
+from kikaku.client_address import client_address, client_network, edge_proof
+from kikaku.d1.engine import EngineUnavailable, node_and_npm
 from ops import logs
+from ops.testing.running import ROOT
 from shop.testing import build
 
 SECRET = "s3cret-of-the-worker-" + "0123456789abcdef"
-PROOF = hmac.new(SECRET.encode(), b"edge", hashlib.sha256).hexdigest()
+ADDRESS = "203.0.113.7"
+HEADERS_JS = ROOT / "kikaku" / "edge" / "headers.js"
+
+
+def proof(address: str = ADDRESS, *, age: float = 0, secret: str = SECRET, text: str = "") -> str:
+    """Return the proof as it is documented, made by other code than the shop's."""
+    seconds = int(time.time() - age)
+    signed = hmac.new(secret.encode(), (text or f"edge\n{seconds}\n{address}").encode(), hashlib.sha256)
+    return f"{seconds}.{signed.hexdigest()}"
+
+
+def seen(proof: str, address: str = ADDRESS) -> str:
+    """Return the client's address of a request with these headers from 10.0.0.1."""
+    return client_address(
+        {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_KIKAKU_EDGE": proof, "HTTP_CF_CONNECTING_IP": address}
+    )
 
 
 @pytest.fixture
@@ -25,29 +46,110 @@ def edge_secret(settings: Settings) -> None:
     settings.D1_GATEWAY_SECRET = SECRET
 
 
-def test_a_request_through_our_worker_comes_from_the_address_that_cloudflare_saw(edge_secret: None) -> None:
-    meta = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_KIKAKU_EDGE": PROOF, "HTTP_CF_CONNECTING_IP": "203.0.113.7"}
-    assert client_address(meta) == "203.0.113.7"
+@pytest.mark.parametrize("age", [0, 290, -290])
+def test_a_request_through_our_worker_comes_from_the_address_that_cloudflare_saw(
+    edge_secret: None, age: float
+) -> None:
+    assert seen(proof(age=age)) == ADDRESS
 
 
-@pytest.mark.parametrize("proof", ["", "x", PROOF[:-1], PROOF.upper(), "é" * 64, SECRET])
-def test_an_address_header_without_the_proof_is_ignored(edge_secret: None, proof: str) -> None:
-    meta = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_KIKAKU_EDGE": proof, "HTTP_CF_CONNECTING_IP": "203.0.113.7"}
-    assert client_address(meta) == "10.0.0.1"
+def test_a_proof_holds_for_its_own_address_and_for_five_minutes(edge_secret: None) -> None:
+    assert seen(proof(), "198.51.100.9") == "10.0.0.1"
+    assert seen(proof(age=310)) == "10.0.0.1"
+    assert seen(proof(age=-310)) == "10.0.0.1"
+    later = proof(age=-100).partition(".")[0] + "." + proof().partition(".")[2]
+    assert seen(later) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: "",
+        lambda: "x",
+        lambda: proof()[:-1],
+        lambda: proof().upper(),
+        lambda: f"{int(time.time())}.{'é' * 64}",
+        lambda: f"{'9' * 5000}.{'0' * 64}",
+        lambda: f"٣.{'0' * 64}",
+        lambda: SECRET,
+        lambda: proof(secret="another"),
+        lambda: proof(text="edge"),
+        lambda: hmac.new(SECRET.encode(), b"edge", hashlib.sha256).hexdigest(),  # covers no address
+    ],
+)
+def test_an_address_header_without_the_proof_is_ignored(edge_secret: None, wrong: Callable[[], str]) -> None:
+    assert seen(wrong()) == "10.0.0.1"
 
 
 def test_without_a_secret_no_proof_is_accepted(settings: Settings) -> None:
     settings.D1_GATEWAY_SECRET = ""
-    empty = hmac.new(b"", b"edge", hashlib.sha256).hexdigest()
-    for proof in ("", empty):
-        meta = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_KIKAKU_EDGE": proof, "HTTP_CF_CONNECTING_IP": "::1"}
-        assert client_address(meta) == "10.0.0.1"
+    for wrong in ("", proof(), proof(secret="")):
+        assert seen(wrong) == "10.0.0.1"
 
 
-def test_an_invalid_address_of_the_worker_is_ignored(edge_secret: None) -> None:
-    for header in ("", "unknown", "203.0.113.7, 198.51.100.1", "999.1.1.1", "\x00", "1" * 5000):
-        meta = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_KIKAKU_EDGE": PROOF, "HTTP_CF_CONNECTING_IP": header}
-        assert client_address(meta) == "10.0.0.1"
+@pytest.mark.parametrize(
+    "address", ["", "unknown", "203.0.113.7, 198.51.100.1", "999.1.1.1", "\x00", "\ud800", "1" * 5000]
+)
+def test_an_invalid_address_of_the_worker_is_ignored(edge_secret: None, address: str) -> None:
+    assert seen(edge_proof(address, int(time.time()), SECRET), address) == "10.0.0.1"
+
+
+@pytest.mark.django_db
+def test_an_address_put_beside_the_genuine_one_makes_no_new_client(
+    edge_secret: None, client: Client, settings: Settings
+) -> None:
+    """A WSGI server reads CF_Connecting_IP (underscores) as CF-Connecting-IP: the later one counts."""
+    settings.RATE_LIMITS = {"POST contact": (3, 3600)}
+    statuses = [
+        client.post(
+            "/contact/",
+            {"name": "花子", "email": "hanako@example.jp", "message": "こんにちは"},
+            headers={"CF-Connecting-IP": f"198.51.100.{n}", "X-Kikaku-Edge": proof()},
+        ).status_code
+        for n in range(5)
+    ]
+    assert statuses == [303, 303, 303, 429, 429]
+
+
+def passed_on_by_the_worker(headers: list[tuple[str, str]]) -> dict[str, str]:
+    """Return what `headers.js` makes of a visitor's headers, run by Node."""
+    try:
+        node, _npm = node_and_npm()
+    except EngineUnavailable as reason:
+        if os.environ.get("KIKAKU_REQUIRE") == "all":
+            raise
+        pytest.skip(str(reason))
+    script = f"""
+        import {{ passedOn }} from {json.dumps(HEADERS_JS.as_uri())};
+        const [headers, secret] = JSON.parse(process.argv[1]);
+        console.log(JSON.stringify([...await passedOn(new Headers(headers), secret)]));
+    """
+    done = subprocess.run(
+        [node, "--input-type=module", "--no-warnings", "--eval", script, json.dumps([headers, SECRET])],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def test_the_workers_headers_prove_the_address_and_drop_what_a_visitor_forges(edge_secret: None) -> None:
+    forged = ["CF_Connecting_IP", "X_Kikaku_Edge", "X-Kikaku-Edge", "X-Forwarded-For", "X_Forwarded_For"]
+    forged += ["X-Forwarded-Host", "X-Real-IP", "Forwarded", "True-Client-IP", "CF-Access-Client-Id"]
+    passed = passed_on_by_the_worker(
+        [
+            ("CF-Connecting-IP", ADDRESS),
+            ("Cookie", "cart=x"),
+            ("Origin", "https://shop.example.jp"),
+            ("X-Forwarded-Proto", "http"),
+            *((name, "198.51.100.9") for name in forged),
+        ]
+    )
+    assert seen(passed["x-kikaku-edge"], passed["cf-connecting-ip"]) == ADDRESS
+    assert passed["cookie"] == "cart=x" and passed["origin"] == "https://shop.example.jp"
+    assert passed["x-forwarded-proto"] == "https"
+    assert set(passed) == {"cf-connecting-ip", "cookie", "origin", "x-forwarded-proto", "x-kikaku-edge"}
 
 
 @given(header=st.text(), remote=st.text())
