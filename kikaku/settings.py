@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 from kikaku.d1 import address as d1_address
+from kikaku.door import THREADS
 from kikaku.environment import env_choice, env_int, env_list, env_secret, env_str, env_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -116,8 +117,10 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # ── Database ─────────────────────────────────────────────────────────────────────────────────────────────
+# Each thread of the web process has a connection: WEB_THREADS on PostgreSQL, as many to D1's gateway.
 # ATOMIC_REQUESTS stays off: with IMMEDIATE transactions every GET would take SQLite's write lock.
 
+WEB_THREADS = sum(THREADS.values())
 if not DATABASE_URL:
     VAR_DIR.mkdir(exist_ok=True)
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
@@ -131,6 +134,7 @@ try:
                 api_token=env_str("CLOUDFLARE_API_TOKEN"),
             )
         }
+        DATABASES["default"]["OPTIONS"].setdefault("pool_size", WEB_THREADS)
     elif urlsplit(DATABASE_URL).scheme in ("sqlite", "postgres", "postgresql"):
         DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600))}
     else:
@@ -380,6 +384,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # for a login that names no page to go to
 AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stores
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+BODY_PATIENCE_SECONDS = 20.0  # for a request's body, or its next 10,000 bytes; see `kikaku.door`
 
 # Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared
 # connection (an office, a mobile carrier) is one client.

@@ -1,4 +1,4 @@
-"""The WSGI application that granian serves."""
+"""The WSGI application behind the front door (`kikaku.rsgi`)."""
 
 import logging
 import os

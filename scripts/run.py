@@ -27,7 +27,6 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 SHUTDOWN_GRACE_SECONDS = 12.0  # until children are killed; the worker ends itself after 10
 START_TIMEOUT_SECONDS = 60.0  # for the D1 engine, and then for /health
-BLOCKING_THREADS = 8  # the shop still answers while four calls to Stripe hang
 # The first line and the D1 markers identify what an earlier run has written: do not change them.
 DOTENV = (
     "# Written by `make run`. The real environment wins; .env.example lists every variable.\n"
@@ -175,10 +174,7 @@ def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
 
 def web_command(port: int) -> list[str]:
     """Return the command of the web server; the Dockerfile's differs in host and log only."""
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
-    return [*command, "--no-ws", "--log-level", "error"]
+    return [sys.executable, "-m", "kikaku.server", "--port", str(port), "--log-level", "error"]
 
 
 def is_healthy(address: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from kikaku.door import THREADS
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "kikaku" / "settings.py"
 EXAMPLE = ROOT / ".env.example"
@@ -193,7 +195,8 @@ def test_a_shop_on_d1_has_its_database_by_its_address_and_its_secret_by_a_variab
     database = settings["DATABASES"]["default"]
     assert database["ENGINE"] == "kikaku.d1"
     assert database["PASSWORD"] == D1_SECRETS[secret]
-    assert database["OPTIONS"] == options  # and none of SQLite's
+    every_thread = {"pool_size": sum(THREADS.values())}  # of the web process has a connection
+    assert database["OPTIONS"] == every_thread | options  # and none of SQLite's
     assert settings["VAR_DIR"].name == "d1"
 
 

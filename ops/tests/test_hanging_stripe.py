@@ -1,17 +1,6 @@
-"""While four customers wait for a Stripe that never answers, the shop serves everyone else.
+"""While ten customers wait for a Stripe that never answers, the real web server serves everyone else."""
 
-Uses the real web server, started by the commands of `make run` and of the image, on the test's database.
-"""
-
-import json
-import os
-import runpy
-import secrets
-import shlex
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -23,31 +12,17 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
-from kikaku.testing.database import database_environment
+from kikaku.door import THREADS
+from kikaku.testing.serving import served
 from ledger.models import CheckoutAttempt, Order, StripeEvent
-from ops.testing.running import ROOT, find_free_ports
+from ops.testing.events import signed_event
 from shop.testing import build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WAITING_CUSTOMERS = 4
-
-
-def command_of_make_run(port: int) -> list[str]:
-    command: list[str] = runpy.run_path(str(ROOT / "scripts" / "run.py"))["web_command"](port)
-    return command
-
-
-def command_of_the_image(port: int) -> list[str]:
-    """Return the image's CMD with this interpreter and port."""
-    last = (ROOT / "Dockerfile").read_text().rstrip().splitlines()[-1]
-    shell = json.loads(last.removeprefix("CMD"))[-1].replace("$PORT", str(port))
-    words = shlex.split(shell)
-    assert words[:2] == ["exec", "granian"]
-    return [sys.executable, "-m", *words[1:]]
+WAITING_CUSTOMERS = 10
 
 
 class SilentStripe:
@@ -83,46 +58,16 @@ def stripe() -> Iterator[SilentStripe]:
     silent.hang_up()
 
 
-@pytest.fixture(params=[command_of_make_run, command_of_the_image])
-def shop(request: pytest.FixtureRequest, stripe: SilentStripe, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture
+def shop(stripe: SilentStripe, tmp_path: Path) -> Iterator[str]:
     """Run the web server; yield its address."""
-    port = find_free_ports()
-    address = f"http://127.0.0.1:{port}"
-    build.product()
+    build.product(on_hand=40)
     build.content_page()
     build.content_page("returns", "返品・交換について")
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            request.param(port),
-            cwd=ROOT,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")},
-                "ENVIRONMENT": "development",
-                "DJANGO_SETTINGS_MODULE": "ops.testing.unprepared_settings",
-                "KIKAKU_TEST_ROOT": str(tmp_path),
-                **database_environment(),
-                "PORT": str(port),
-                "STOREFRONT_BASE_URL": address,
-                "STRIPE_API_BASE": stripe.url,
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        until = time.monotonic() + 60
-        while True:
-            with suppress(OSError):
-                if ask(f"{address}/health") == 200:
-                    break
-            assert server.poll() is None and time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
-        yield address
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    with served(
+        tmp_path, settings="ops.testing.unprepared_settings", variables={"STRIPE_API_BASE": stripe.url}
+    ) as server:
+        yield server.address
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -153,26 +98,7 @@ def customer_about_to_order() -> tuple[dict[str, str], str]:
     return fields, "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
 
 
-def signed_event() -> tuple[bytes, str]:
-    """Return an event without effect, and its signature."""
-    import stripe as library
-
-    body = json.dumps(
-        {
-            "id": "evt_" + secrets.token_hex(8),
-            "type": "charge.pending",
-            "livemode": False,
-            "created": int(time.time()),
-            "data": {"object": {}},
-        }
-    )
-    at = int(time.time())
-    secret = settings.STRIPE_WEBHOOK_SECRETS[0]
-    signature = library.WebhookSignature._compute_signature(f"{at}.{body}", secret)
-    return body.encode(), f"t={at},v1={signature}"
-
-
-def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
+def test_while_ten_customers_wait_for_stripe_the_shop_serves_the_others(
     shop: str, stripe: SilentStripe
 ) -> None:
     customers = [customer_about_to_order() for _customer in range(WAITING_CUSTOMERS)]
@@ -182,7 +108,7 @@ def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
             for fields, cookies in customers
         ]
         until = time.monotonic() + 30
-        while len(stripe.callers) < WAITING_CUSTOMERS:
+        while len(stripe.callers) < THREADS["stripe"]:
             assert time.monotonic() < until and not any(response.done() for response in waiting)
             time.sleep(0.02)
 
@@ -198,7 +124,7 @@ def test_while_four_customers_wait_for_stripe_the_shop_serves_the_others(
             }
         others[pool.submit(ask, f"{shop}/webhooks/stripe", body, Stripe_Signature=signature)] = 200
         wait(others, timeout=30, return_when=FIRST_EXCEPTION)
-        # an order of events, not a time: everyone else is served while the four still wait
+        # an order of events, not a time: everyone else is served while the ten still wait
         assert [response.result(0) for response in others] == list(others.values())
         assert not any(response.done() for response in waiting)
 

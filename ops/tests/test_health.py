@@ -26,9 +26,25 @@ def test_a_healthy_shop_is_200_after_one_query(
     with django_assert_max_num_queries(1):
         answer = client.get("/health")
     assert answer.status_code == 200
-    assert answer.json() == {"ok": True, "database": "ok", "r2": "ok", "environment": "development"}
+    assert answer.json() == {
+        "ok": True,
+        "database": "ok",
+        "r2": "ok",
+        "threads": "ok",
+        "environment": "development",
+    }
     assert "no-store" in answer["Cache-Control"]
     assert not answer.cookies
+
+
+def test_a_pool_of_threads_that_hangs_is_503(client: Client) -> None:
+    class HangingDoor:
+        def hung_pools(self) -> list[str]:
+            return ["pages", "staff"]
+
+    answer = client.get("/health", **{"kikaku.door": HangingDoor()})  # type: ignore[arg-type]
+    assert answer.status_code == 503
+    assert answer.json()["threads"] == "hung: pages, staff" and answer.json()["database"] == "ok"
 
 
 def test_a_storage_that_cannot_be_written_is_503(client: Client, settings: Settings, tmp_path: Path) -> None:

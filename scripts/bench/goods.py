@@ -60,7 +60,7 @@ class Goods:
 
 def queries(goods: Goods) -> Iterator[Figure]:
     """Yield the number of queries of each page, rendered and stored, in this process."""
-    from bench.shop import application
+    from bench.shop import door
 
     def count(environ: Any) -> int:
         """Return the number of queries of a request."""
@@ -75,7 +75,7 @@ def queries(goods: Goods) -> Iterator[Figure]:
             return bytes
 
         with connection.execute_wrapper(counted):
-            answer = application(dict(environ), ignore)
+            answer = door.application(dict(environ), ignore)
             b"".join(answer)
             if hasattr(answer, "close"):
                 answer.close()

@@ -102,10 +102,10 @@ def measure(folder: Path, *, rounds: int, requests: int, progress: Callable[[str
             stack.callback(connection.close)
             return Runner(case, server, connection, goods.change_price)
 
-        floor_server = stack.enter_context(web("bench.floor:application", log=folder / "floor.log"))
-        shop = stack.enter_context(web("bench.shop:application", log=folder / "shop.log"))
+        floor_server = stack.enter_context(web("bench.floor:door", log=folder / "floor.log"))
+        shop = stack.enter_context(web("bench.shop:door", log=folder / "shop.log"))
         storeless = stack.enter_context(
-            web("bench.shop:application", log=folder / "rendered.log", without=["page-store"])
+            web("bench.shop:door", log=folder / "rendered.log", without=["page-store"])
         )
         floor = runner(Case("", Request("/hello/", headers=BROWSER_HEADERS)), floor_server)
         runners = [runner(case, storeless if case.rendered else shop) for case in cases(goods)]

@@ -48,7 +48,7 @@ def _compare(
     """Measure the processor time of requests with and without a cache."""
     with contextlib.ExitStack() as stack:
         servers = [
-            stack.enter_context(web("bench.shop:application", log=folder / f"without-{off}.log", without=off))
+            stack.enter_context(web("bench.shop:door", log=folder / f"without-{off}.log", without=off))
             for off in ([], [cache])
         ]
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from run import BLOCKING_THREADS
-
 from bench.caches import VARIABLE, turned_off
 
 START_SECONDS = 60.0
@@ -136,15 +134,21 @@ def environment(port: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def web(application: str, *, log: Path, without: Iterable[str] = ()) -> Iterator[Server]:
-    """Serve a WSGI application with granian as `make run` does, with one worker.
+    """Serve an RSGI application as `make run` does, with one worker.
 
     It runs without the caches in `without` and those that the environment turns off.
     """
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", application]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--blocking-threads", str(BLOCKING_THREADS), "--workers-kill-timeout", "5"]
-    command += ["--no-ws", "--log-level", "error"]
+    command = [
+        sys.executable,
+        "-m",
+        "kikaku.server",
+        application,
+        "--port",
+        str(port),
+        "--log-level",
+        "error",
+    ]
     off = ",".join([*turned_off(), *without])
     with running(command, port, log=log, variables={VARIABLE: off}) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The shop as `kikaku/wsgi.py` serves it, without the caches that the environment turns off."""
+"""The shop as `kikaku/rsgi.py` serves it, without the caches that the environment turns off."""
 
 import os
 
@@ -11,6 +11,6 @@ from bench.caches import turn_off, turned_off  # noqa: E402  (needs Django set u
 
 turn_off(turned_off())
 
-from kikaku.wsgi import application  # noqa: E402  (made as the caches that are off want it)
+from kikaku.rsgi import door  # noqa: E402  (made as the caches that are off want it)
 
-__all__ = ["application"]
+__all__ = ["door"]

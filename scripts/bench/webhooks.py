@@ -27,7 +27,7 @@ def measure(folder: Path, *, payments: int, progress: Callable[[str], None]) -> 
     """Pay `payments` orders at the stand-in, send all their events to the shop and yield the figures."""
     bodies = events(payments, progress)
     raw = raw_transactions()
-    with web("kikaku.wsgi:application", log=folder / "shop.log") as shop:
+    with web("kikaku.rsgi:door", log=folder / "shop.log") as shop:
         warm = min(WARM_UP_EVENTS, len(bodies) // 2)
         send(bodies[:warm], shop)
         bodies = bodies[warm:]

@@ -1,19 +1,14 @@
 """The page store in two server processes: no connection gets an outdated page after a commit."""
 
 import http.client
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
 from django.db import transaction
 
-from kikaku.testing.database import database_environment
+from kikaku.testing.serving import served
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.models import Variant
@@ -30,35 +25,8 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """Serve the application with two worker processes on the test database; yield the port."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "trial_settings.py").write_text(SETTINGS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "kikaku.wsgi:application"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--blocking-threads", "4"]
-    environment = {
-        **os.environ,
-        **database_environment(),
-        "DJANGO_SETTINGS_MODULE": "trial_settings",
-        "PYTHONPATH": str(folder),
-        "STOREFRONT_BASE_URL": f"http://127.0.0.1:{port}",
-    }
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--no-ws", "--workers-kill-timeout", "2", "--log-level", "warning"],
-            cwd=settings.BASE_DIR,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        until = time.monotonic() + 60
-        while not is_listening(port):
-            assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with served(folder, settings="trial_settings", options=["--workers", "2"]) as server:
+        yield server.port
 
 
 @pytest.fixture
@@ -66,12 +34,6 @@ def port(server: int, transactional_db: None) -> int:
     """Return the port of a server whose shop has one product with two variants."""
     build.variant(build.product(on_hand=40, price=10_000), "SKU-2", on_hand=40, price=90_000)
     return server
-
-
-def is_listening(port: int) -> bool:
-    """Return whether the server accepts connections."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Visitor:
