@@ -38,14 +38,11 @@ def stripe_webhook(request: HttpRequest) -> JsonResponse:
         inbox.process(event.pk, now=now)
     except inbox.AlreadyClaimed:
         return JsonResponse({"error": "The event is being handled."}, status=409)
-    except PaymentNotYetKnown as error:
-        logger.info("Stripe event %s waits: %s", event.pk, error)
+    except PaymentNotYetKnown:
         return JsonResponse({"error": "The event's payment is not known yet."}, status=500)
-    except inbox.TRANSIENT_ERRORS as error:
-        logger.warning("Stripe event %s waits: %s", event.pk, error)
+    except inbox.TRANSIENT_ERRORS:
         return _send_again()
     except Exception:  # any error of the handler: it would occur again at each retry
-        logger.exception("Stripe event %s is kept as failed", event.pk)
         return JsonResponse({"ok": False, "error": "The event is kept, but was not understood."})
     return JsonResponse({"ok": True})
 

@@ -67,7 +67,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     if "dailyclose" in viewable:
         tiles.append(_close_tile())
     if {"stripeevent", "outgoingmail", "refund"} <= viewable:
-        tiles.append(_failures_tile())
+        tiles += [_failures_tile(), *_unhandled_tile()]
     if user.has_perm("shop.view_contactmessage"):
         tiles.append(_messages_tile())
     if user.has_perm("ops.view_heartbeat"):
@@ -187,6 +187,27 @@ def _failures_tile() -> Tile:
         reverse(changelist),
         "alarm" if events + mails + refunds else "calm",
     )
+
+
+def _unhandled_tile() -> list[Tile]:
+    """Return the tile of events that the shop does not handle yet, such as disputes; none without any."""
+    types = list(
+        StripeEvent.objects.filter(status=StripeEvent.Status.UNHANDLED)
+        .values_list("type")
+        .annotate(count=Count("pk"))
+        .order_by("type")
+    )
+    if not types:
+        return []
+    return [
+        Tile(
+            _("Not handled: look at Stripe"),
+            str(sum(count for _type, count in types)),
+            ", ".join(f"{kind} {count}" for kind, count in types),
+            reverse("admin:ledger_stripeevent_changelist") + "?status__exact=unhandled",
+            "alarm" if any(not kind.startswith("payout.") for kind, _count in types) else "todo",
+        )
+    ]
 
 
 def _messages_tile() -> Tile:

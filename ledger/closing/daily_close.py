@@ -235,7 +235,7 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
 
 
 def _process_events(now: datetime) -> None:
-    while inbox.process_pending(now=now):
+    while inbox.process_pending(now=now, include_pausing=True):
         pass
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from kikaku.transactions import require_transaction
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
 from ledger.sales import checkout, history, payments, refund_status
-from ledger.stripe import captures, methods
+from ledger.stripe import captures, methods, schema
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +23,30 @@ class PaymentNotYetKnown(Exception):
     """An event arrived before the one that it depends on; Stripe's retry or our job processes it again."""
 
 
-def handle(event: StripeEvent, *, now: datetime) -> None:
-    """Apply an event inside the caller's transaction. An event of a type without a handler changes nothing.
+@dataclass(frozen=True)
+class Handler:
+    """What an event does, and Stripe's name of the object that it carries (its shape is checked first)."""
 
-    Raises `PaymentNotYetKnown` when the event must be processed again later.
+    kind: str
+    apply: Callable[[StripeEvent, Any, datetime], None]
+
+
+def handle(event: StripeEvent, *, now: datetime) -> StripeEvent.Status:
+    """Apply an event inside the caller's transaction; return the status that it has then.
+
+    An event of a type without a handler changes nothing; it is unhandled if its type is in
+    `UNHANDLED_TYPES`. Raises `InvalidStripeObject`, and `PaymentNotYetKnown` when the event must be processed
+    again later.
     """
     require_transaction()
     handler = HANDLERS.get(event.type)
-    if handler is not None:
-        handler(event, event.payload["data"]["object"], now)
+    if handler is None:
+        is_unhandled = event.type.startswith(UNHANDLED_TYPES)
+        return StripeEvent.Status.UNHANDLED if is_unhandled else StripeEvent.Status.DONE
+    stripe_object = event.payload["data"]["object"]
+    schema.check(stripe_object, handler.kind)
+    handler.apply(event, stripe_object, now)
+    return StripeEvent.Status.DONE
 
 
 def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
@@ -139,19 +155,22 @@ def _refund_changed(event: StripeEvent, refund: Any, now: datetime) -> None:
         )
 
 
-HANDLERS: dict[str, Callable[[StripeEvent, Any, datetime], None]] = {
-    "checkout.session.completed": _session_completed,
-    "checkout.session.async_payment_succeeded": _session_completed,
-    "checkout.session.async_payment_failed": _session_failed,
-    "checkout.session.expired": _session_expired,
-    "payment_intent.requires_action": _intent_requires_action,
-    "payment_intent.succeeded": _intent_succeeded,
-    "payment_intent.payment_failed": _intent_failed,
-    "payment_intent.canceled": _intent_canceled,
-    "charge.succeeded": _charge_changed,
-    "charge.updated": _charge_changed,
-    "charge.refunded": _charge_changed,
-    "refund.created": _refund_changed,
-    "refund.updated": _refund_changed,
-    "refund.failed": _refund_changed,
+HANDLERS: dict[str, Handler] = {
+    "checkout.session.completed": Handler("checkout.session", _session_completed),
+    "checkout.session.async_payment_succeeded": Handler("checkout.session", _session_completed),
+    "checkout.session.async_payment_failed": Handler("checkout.session", _session_failed),
+    "checkout.session.expired": Handler("checkout.session", _session_expired),
+    "payment_intent.requires_action": Handler("payment_intent", _intent_requires_action),
+    "payment_intent.succeeded": Handler("payment_intent", _intent_succeeded),
+    "payment_intent.payment_failed": Handler("payment_intent", _intent_failed),
+    "payment_intent.canceled": Handler("payment_intent", _intent_canceled),
+    "charge.succeeded": Handler("charge", _charge_changed),
+    "charge.updated": Handler("charge", _charge_changed),
+    "charge.refunded": Handler("charge", _charge_changed),
+    "refund.created": Handler("refund", _refund_changed),
+    "refund.updated": Handler("refund", _refund_changed),
+    "refund.failed": Handler("refund", _refund_changed),
 }
+
+# The beginnings of types that concern the shop's money and have no effect yet: a person acts at Stripe.
+UNHANDLED_TYPES = ("charge.dispute.", "payout.", "radar.early_fraud_warning.", "review.")

@@ -7,9 +7,10 @@
    stops.
 4. `handle` handles the event in one transaction without any network call, and marks it done.
 5. If handling fails, the transaction is rolled back, the error is stored with the event, and the lease ends.
-   Our job retries every failed event each minute. After a transient error (a locked database, a payment that
-   is not known yet) the webhook also answers 500, so Stripe retries too; after any other error it answers
-   200, because a retry by Stripe would not help before our code is fixed.
+   Our job retries a failed event with growing pauses, from a minute to six hours. After a transient error (a
+   locked database, a payment that is not known yet) the webhook also answers 500, so Stripe retries too;
+   after any other error it answers 200, because a retry by Stripe would not help before our code is fixed.
+   Such an error is logged as an error once. A person may set the event aside, with a reason.
 """
 
 import json
@@ -25,8 +26,8 @@ from django.db.models import F, QuerySet
 
 from kikaku.transactions import unit_of_work
 from ledger.ingest import events
-from ledger.models import StripeEvent
-from ledger.stripe import schema, strict_json, timestamps
+from ledger.models import SetAside, StripeEvent
+from ledger.stripe import strict_json, timestamps
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ MAX_BODY_BYTES = 1_000_000  # Stripe's events have a few thousand
 SIGNATURE_TOLERANCE = 300  # seconds, of real time; Stripe signs every retry again
 EVENT_LEASE = timedelta(minutes=5)
 EVENT_BATCH_SIZE = 500  # events that one run of the job takes up
+FIRST_PAUSE = timedelta(minutes=1)  # of the job after a failure; each further one is twice as long
+MAX_PAUSE = timedelta(hours=6)
 STRIPE_TOKEN = re.compile(r"[A-Za-z0-9_.\-]+")  # an id, event type or API version
 
 
@@ -43,6 +46,10 @@ class Rejected(Exception):
 
 class AlreadyClaimed(Exception):
     """Another process is handling the event."""
+
+
+class ReasonMissing(Exception):
+    """An event cannot be set aside without a reason; nothing was changed."""
 
 
 class LeaseLost(Exception):
@@ -136,20 +143,23 @@ def _store(payload: dict[str, Any], *, now: datetime) -> StripeEvent:
 # ── Claim and handle ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def claim(event_id: str, *, now: datetime) -> StripeEvent | None:
-    """Claim a stored event for five minutes; return None if it is done already.
+def claim(event_id: str, *, now: datetime, again: bool = False) -> StripeEvent | None:
+    """Claim a stored event for five minutes; return None if it is ended: done, not handled, or set aside.
 
-    Raises `AlreadyClaimed` when another lease is live.
+    With `again`, those that were not handled or set aside are claimed, too. Raises `AlreadyClaimed` when
+    another lease is live.
     """
+    ended = (StripeEvent.Status.DONE,) if again else StripeEvent.ENDED_STATUSES
     claimed = (
-        StripeEvent.objects.claimable(now)
+        StripeEvent.objects.unclaimed(now)
+        .exclude(status__in=ended)
         .filter(pk=event_id)
         .update(claimed_until=now + EVENT_LEASE, attempts=F("attempts") + 1)
     )
     event = StripeEvent.objects.get(pk=event_id)
     if claimed:
         return event
-    if event.status == StripeEvent.Status.DONE:
+    if event.status in ended:
         return None
     raise AlreadyClaimed(event_id)
 
@@ -158,59 +168,78 @@ def handle(event: StripeEvent, *, now: datetime) -> None:
     """Handle a claimed event in one transaction and mark it done.
 
     Raises what the handler raised, and `LeaseLost` when another process claimed it meanwhile. Nothing is
-    written then, and the event can be claimed again.
+    written then, and the event can be claimed again. An error that is not transient is logged as an error
+    when the event did not have it before.
     """
     # `attempts` grows with each claim: it distinguishes ours from a later one, even at the same instant
     ours = StripeEvent.objects.filter(pk=event.pk, claimed_until=event.claimed_until, attempts=event.attempts)
     try:
         _handle_and_mark_done(event, ours, now=now)
     except Exception as error:
+        # in a form that every database keeps: the text may repeat what Stripe sent
+        text = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
+        text = text.replace("\0", "\\0")[:1000]
+        pause = min(FIRST_PAUSE * 2 ** min(event.attempts - 1, 10), MAX_PAUSE)
         ours.update(
-            status=StripeEvent.Status.FAILED,
-            claimed_until=None,
-            # in a form that every database keeps: the text may repeat what Stripe sent
-            last_error=f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
-            .decode()
-            .replace("\0", "\\0")[:1000],
+            status=StripeEvent.Status.FAILED, claimed_until=None, last_error=text, retry_at=now + pause
         )
+        if isinstance(error, TRANSIENT_ERRORS):
+            logger.info("Stripe event %s waits: %s", event.pk, error)
+        elif event.status == StripeEvent.Status.FAILED and event.last_error == text:
+            logger.info("Stripe event %s failed again: %s", event.pk, text)
+        else:
+            logger.exception("Stripe event %s is kept as failed", event.pk)
         raise
 
 
 @unit_of_work
 def _handle_and_mark_done(event: StripeEvent, ours: QuerySet[StripeEvent], *, now: datetime) -> None:
-    if event.type in events.HANDLERS:
-        name = event.type.rpartition(".")[0]  # "checkout.session.completed" → "checkout.session"
-        schema.check(event.payload["data"]["object"], name)
-    events.handle(event, now=now)
-    if not ours.update(status=StripeEvent.Status.DONE, claimed_until=None, last_error="", processed_at=now):
+    status = events.handle(event, now=now)
+    if not ours.update(status=status, claimed_until=None, last_error="", retry_at=None, processed_at=now):
         raise LeaseLost(event.pk)
+
+
+@unit_of_work
+def set_aside(event_id: str, *, reason: str, actor: str, now: datetime) -> bool:
+    """Record a person's decision that an event is not to be processed.
+
+    Returns False when it is done, was set aside before, or is being processed. Raises `ReasonMissing`.
+    """
+    text = reason.strip()
+    if not text:
+        raise ReasonMissing
+    open_ones = StripeEvent.objects.open().unclaimed(now).filter(pk=event_id)
+    if not open_ones.update(status=StripeEvent.Status.SET_ASIDE, retry_at=None):
+        return False
+    SetAside.objects.create(event_id=event_id, reason=text[:500], actor=actor[:150], at=now)
+    return True
 
 
 # ── Process ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def process(event_id: str, *, now: datetime) -> bool:
-    """Claim a stored event and handle it. Return False if it was done already.
+def process(event_id: str, *, now: datetime, again: bool = False) -> bool:
+    """Claim a stored event and handle it. Return False if it was ended already, as `claim` says.
 
     Raises `AlreadyClaimed`, and what `handle` raises.
     """
-    event = claim(event_id, now=now)
+    event = claim(event_id, now=now, again=again)
     if event is None:
         return False
     handle(event, now=now)
     return True
 
 
-def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
+def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE, include_pausing: bool = False) -> int:
     """Process events that failed or were never finished; return how many are done.
 
-    A failure does not hold up the others: it is logged, and the event stays for the next run. Fewest attempts
-    come first, so events that always fail do not block newer ones.
+    Those that pause after a failure are left out, unless `include_pausing`. A failure does not hold up the
+    others: `handle` logs it, and the event stays for a later run. Fewest attempts come first, so events that
+    always fail do not block newer ones.
     """
+    events_to_do = StripeEvent.objects.claimable(now) if include_pausing else StripeEvent.objects.due(now)
     waiting = list(
-        StripeEvent.objects.claimable(now)
-        .order_by("attempts", "received_at", "created")
-        .values_list("pk", flat=True)[:limit]
+        events_to_do.order_by("attempts", "received_at", "created").values_list("pk", flat=True)[:limit]
     )
     done = 0
     for event_id in waiting:
@@ -218,8 +247,6 @@ def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE) -> int:
             done += process(event_id, now=now)
         except AlreadyClaimed:
             continue
-        except TRANSIENT_ERRORS as error:
-            logger.info("Stripe event %s waits: %s", event_id, error)
-        except Exception as error:  # the webhook logs the traceback of its own attempt
-            logger.error("Stripe event %s failed again: %s: %s", event_id, type(error).__name__, error)
+        except Exception as error:  # `handle` has logged an error of the handler
+            logger.info("Stripe event %s is left for a later run: %s", event_id, error)
     return done

@@ -5,7 +5,7 @@ from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, Evide
 from ledger.models.mail import OutgoingMail
 from ledger.models.order_events import OrderEvent
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
-from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, StripeEvent
+from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, SetAside, StripeEvent
 from ledger.models.stock import StockItem, StockMovement
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Payment",
     "Refund",
     "RefundLine",
+    "SetAside",
     "Shipment",
     "ShipmentLine",
     "StockItem",

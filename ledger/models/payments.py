@@ -16,15 +16,27 @@ class StripeEventQuerySet(models.QuerySet[ModelT]):
 
     def unprocessed(self) -> Self:
         """Return the events that are not done: pending, or failed and to be tried again."""
-        return self.filter(status__in=(StripeEvent.Status.PENDING, StripeEvent.Status.FAILED))
+        return self.filter(status__in=StripeEvent.UNPROCESSED_STATUSES)
 
     def failed(self) -> Self:
         """Return the events whose last attempt failed."""
         return self.filter(status=StripeEvent.Status.FAILED)
 
+    def open(self) -> Self:
+        """Return the events that a person must look at: failed, or of a type that is not handled yet."""
+        return self.filter(status__in=(StripeEvent.Status.FAILED, StripeEvent.Status.UNHANDLED))
+
+    def unclaimed(self, now: datetime) -> Self:
+        """Return the events that no process holds a lease on."""
+        return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+
     def claimable(self, now: datetime) -> Self:
         """Return the unprocessed events that no process holds a lease on."""
-        return self.unprocessed().filter(Q(claimed_until__isnull=True) | Q(claimed_until__lte=now))
+        return self.unprocessed().unclaimed(now)
+
+    def due(self, now: datetime) -> Self:
+        """Return the claimable events whose pause after a failure is over."""
+        return self.claimable(now).filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
 
 
 class StripeEvent(models.Model):
@@ -34,6 +46,12 @@ class StripeEvent(models.Model):
         PENDING = "pending", _("pending")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")  # stays claimable for Stripe's retry and for our job
+        # of a type that concerns the shop's money and has no effect here: a person acts at Stripe
+        UNHANDLED = "unhandled", _("not handled")
+        SET_ASIDE = "set_aside", _("set aside")  # by a person, with a reason: see `SetAside`
+
+    UNPROCESSED_STATUSES = (Status.PENDING, Status.FAILED)
+    ENDED_STATUSES = (Status.DONE, Status.UNHANDLED, Status.SET_ASIDE)
 
     id = models.CharField(_("event"), max_length=120, primary_key=True)
     type = models.CharField(_("type"), max_length=80)
@@ -45,6 +63,7 @@ class StripeEvent(models.Model):
     claimed_until = models.DateTimeField(_("claimed until"), null=True, blank=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     last_error = models.TextField(_("last error"), blank=True)
+    retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True)  # of our job, after a failure
     processed_at = models.DateTimeField(_("processed at"), null=True, blank=True)
 
     objects = StripeEventQuerySet.as_manager()
@@ -57,6 +76,25 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+class SetAside(models.Model):
+    """A person's decision that an event is not to be processed, with the reason."""
+
+    event = models.ForeignKey(
+        StripeEvent, models.PROTECT, related_name="set_asides", verbose_name=_("Stripe event")
+    )
+    reason = models.CharField(_("reason"), max_length=500)
+    actor = models.CharField(_("by"), max_length=150)
+    at = models.DateTimeField(_("set aside at"))
+
+    class Meta:
+        verbose_name = _("event set aside")
+        verbose_name_plural = _("events set aside")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.event_id}: {self.reason}"
 
 
 class Payment(models.Model):

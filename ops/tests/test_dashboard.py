@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from kikaku import days
 from ledger.books.discrepancies import note_discrepancy, resolve
-from ledger.models import Discrepancy
+from ledger.models import Discrepancy, StripeEvent
 from ledger.models.closing import DailyClose
 from ledger.testing import build
 from ops.models import Heartbeat
@@ -99,6 +99,27 @@ def test_tiles_count_what_is_open_and_only_a_difference_is_an_alarm(staff: Clien
     resolve(difference, resolution="a typo", actor="staff", now=timezone.now())
     shown = tiles(staff.get("/admin/"))
     assert (shown[open_rows], shown[closed_day][1]) == (("1", "todo"), "todo")
+
+
+def test_events_that_the_shop_does_not_handle_are_counted_until_they_are_set_aside(staff: Client) -> None:
+    url = "/admin/ledger/stripeevent/?status__exact=unhandled"
+    assert url not in tiles(staff.get("/admin/"))
+    for number, kind in enumerate(("payout.paid", "payout.paid", "charge.dispute.created")):
+        StripeEvent.objects.create(
+            id=f"evt_{number}",
+            type=kind,
+            created=timezone.now(),
+            received_at=timezone.now(),
+            payload={},
+            status=StripeEvent.Status.UNHANDLED,
+        )
+    answer = staff.get("/admin/")
+    assert tiles(answer)[url] == ("3", "alarm")
+    assert "charge.dispute.created 1, payout.paid 2" in answer.content.decode()
+    StripeEvent.objects.filter(type="charge.dispute.created").update(status="set_aside")
+    assert tiles(staff.get("/admin/"))[url] == ("2", "todo")
+    StripeEvent.objects.update(status="set_aside")
+    assert url not in tiles(staff.get("/admin/"))
 
 
 def test_a_worker_without_a_heartbeat_for_two_minutes_is_an_alarm(staff: Client) -> None:

@@ -16,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from kikaku.days import business_day
-from ledger.ingest.events import HANDLERS
+from ledger.ingest.events import HANDLERS, UNHANDLED_TYPES
 from ops.testing.running import ROOT, RunningShop
 
 # README.md first, as a newcomer reads: its demo must run before the commands that close days
@@ -124,11 +124,17 @@ def test_every_other_command_is_run_by_something_else() -> None:
         assert words_of_it in (ROOT / file).read_text(), f"{where}: {file} does not run it any more"
 
 
-def test_the_list_of_events_names_those_that_are_handled() -> None:
+def test_the_lists_of_events_name_those_that_are_handled_and_those_that_are_not() -> None:
     document = (ROOT / "docs/operations.md").read_text()
     section = document.split("## The webhook endpoint")[1].split("\n## ")[0]
-    named = re.findall(r"\b(?:checkout|payment_intent|charge|refund)\.[a-z_.]+\b", section)
-    assert set(named) == set(HANDLERS)
+    blocks = re.findall(r"(?:^ {4}.+\n)+", section, re.MULTILINE)
+    handled, unhandled = (set(block.split()) for block in blocks)
+    assert handled == set(HANDLERS)
+    beginnings = {
+        beginning for beginning in UNHANDLED_TYPES for kind in unhandled if kind.startswith(beginning)
+    }
+    assert beginnings == set(UNHANDLED_TYPES)
+    assert all(kind.startswith(UNHANDLED_TYPES) for kind in unhandled)
 
 
 def test_every_target_of_make_leads_to_scripts_that_exist() -> None:

@@ -32,6 +32,7 @@ from ledger.models import (
     OutgoingMail,
     Payment,
     Refund,
+    SetAside,
     Shipment,
     StockItem,
     StockMovement,
@@ -312,6 +313,24 @@ def process_again(world: World) -> Click:
     )
 
 
+def set_aside(world: World) -> Click:
+    event = StripeEvent.objects.create(
+        id="evt_1",
+        type="payout.paid",
+        created=timezone.now(),
+        received_at=timezone.now(),
+        payload={},
+        status=StripeEvent.Status.UNHANDLED,
+    )
+    return Click(
+        world.staff,
+        address_of("ledger_stripeevent_set_this_aside", event.pk),
+        {"reason": "Stripe で確認済み"},
+        lambda: list(SetAside.objects.values_list("reason", "actor", "event__status")),
+        [("Stripe で確認済み", "admin", "set_aside")],
+    )
+
+
 def account_add(world: World) -> Click:
     before = Account.objects.count()
     data = form_of(world.staff, reverse("admin:ledger_account_add")) | {
@@ -560,6 +579,7 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_outgoingmail_send_again": send_again,
     "admin:ledger_discrepancy_resolve": resolve,
     "admin:ledger_stripeevent_process_this_again": process_again,
+    "admin:ledger_stripeevent_set_this_aside": set_aside,
     "admin:ledger_stripeevent_changelist": events_process_again,
     "admin:ledger_account_add": account_add,
     "admin:ledger_account_change": partial(_change, "ledger.account", "name_ja"),

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         """Process them and print how many are left. Raises `CommandError` for a limit below 1."""
         if limit < 1:
             raise CommandError("--limit must be 1 or more.")
-        done = inbox.process_pending(now=timezone.now(), limit=limit)
+        done = inbox.process_pending(now=timezone.now(), limit=limit, include_pausing=True)
         left = StripeEvent.objects.unprocessed().count()
         self.stdout.write(f"{done} events done, {left} left.")
         failed = StripeEvent.objects.failed().order_by("received_at")

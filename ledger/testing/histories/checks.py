@@ -57,7 +57,7 @@ def unfinished_work(state: Path, now: datetime) -> list[str]:
     return [
         *([f"{pending} events to be delivered"] if pending else []),
         *[f"Stripe will {task}" for (task,) in planned],
-        *[f"event {e} {e.status} {e.last_error}" for e in StripeEvent.objects.exclude(status="done")],
+        *[f"event {e} {e.status} {e.last_error}" for e in StripeEvent.objects.unprocessed()],
         *[f"order {o} pending" for o in Order.objects.pending()],
         *[f"attempt {a} {a.status}" for a in CheckoutAttempt.objects.payable()],
         *[f"refund {r} {r.status}" for r in Refund.objects.filter(status__in=["requested", "pending"])],
