@@ -27,6 +27,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("shop", "product", "lightbulb"),
             ("shop", "category", "category"),
             ("shop", "contentpage", "article"),
+            ("shop", "searchsynonym", "search"),
         ),
     ),
     (

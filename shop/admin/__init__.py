@@ -3,9 +3,11 @@
 from auditlog.registry import auditlog
 
 from shop.admin import contact, content, products
-from shop.models import Category, ContentPage, Product, Variant
+from shop.models import Category, ContentPage, Product, SearchSynonym, Variant
 
-for audited in (Category, Product, Variant, ContentPage):
-    auditlog.register(audited)  # who changed what
+for audited in (Category, Product, Variant, ContentPage, SearchSynonym):
+    auditlog.register(
+        audited, exclude_fields=["search_text"] if audited is Product else None
+    )  # who changed what
 
 __all__ = ["contact", "content", "products"]

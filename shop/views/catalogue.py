@@ -18,7 +18,7 @@ from shop.catalogue import (
 )
 from shop.delivery import expected_delivery
 from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number
-from shop.listing import NoSuchPage, load_listing
+from shop.listing import NoSuchPage, load_listing, load_near
 from shop.models import Category
 from shop.pages.navigation import load_navigation
 from shop.pages.render import render_page
@@ -52,7 +52,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Search in titles, SKUs, specifications and descriptions."""
+    """Search in everything that is written about the products."""
     return render_list(request, Filters.read(request.GET.dict()), searching=True)
 
 
@@ -69,6 +69,11 @@ def render_list(
         result = load_listing(filters, page=page)
     except NoSuchPage:
         raise Http404 from None
+    # a search that finds nothing shows what comes close; with filters, the page offers to remove them
+    nothing = (
+        filters.query and not result.count and filters == Filters(query=filters.query, sort=filters.sort)
+    )
+    near = load_near(filters.query) if nothing else []
     navigation = load_navigation()
     own = replace(filters, category="") if found else filters  # the category is in the path
     names = {link.slug: link.name for link in navigation.categories}
@@ -88,6 +93,7 @@ def render_list(
         "shop/search.html" if searching else "shop/list.html",
         {
             "listing": result,
+            "near": near,
             "filters": filters,
             "category": found,
             "filter_options": FILTER_OPTIONS,
