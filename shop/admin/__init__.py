@@ -2,10 +2,12 @@
 
 from auditlog.registry import auditlog
 
+from ledger.models import Carrier, DeliveryTime, RemoteArea
 from shop.admin import contact, content, products
 from shop.models import Category, ContentPage, Product, SearchSynonym, Variant
 
-for audited in (Category, Product, Variant, ContentPage, SearchSynonym):
+AUDITED = (Category, Product, Variant, ContentPage, SearchSynonym, Carrier, DeliveryTime, RemoteArea)
+for audited in AUDITED:
     auditlog.register(
         audited, exclude_fields=["search_text"] if audited is Product else None
     )  # who changed what
