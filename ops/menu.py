@@ -18,8 +18,6 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("ledger", "stockitem", "inventory_2"),
             ("ledger", "stockmovement", "swap_vert"),
             ("ledger", "outgoingmail", "mail"),
-            ("ledger", "carrier", "local_shipping"),
-            ("ledger", "remotearea", "sailing"),
             ("shop", "contactmessage", "forum"),
         ),
     ),
@@ -29,7 +27,6 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("shop", "product", "lightbulb"),
             ("shop", "category", "category"),
             ("shop", "contentpage", "article"),
-            ("shop", "searchsynonym", "search"),
         ),
     ),
     (

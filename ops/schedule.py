@@ -24,6 +24,7 @@ from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
+from ledger.stripe.client import forget_account
 from ops import limits
 from ops.models import JobRun
 
@@ -245,6 +246,7 @@ def run(name: str, *, now: datetime | None = None) -> bool:
         return False
     if claimed is None:
         return False
+    forget_account()  # the key, or the database, may be another one since the last job
     try:
         with _guard() as reason_to_wait:
             message = "" if reason_to_wait else job.work(now)

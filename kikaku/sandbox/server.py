@@ -74,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, response: Response) -> None:
-        self.send_response(response.status)
+        self.send_response_only(response.status)
+        response.headers.setdefault("Date", self.date_time_string())
         for name, value in response.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.body)))

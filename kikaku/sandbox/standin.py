@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -117,6 +118,7 @@ class Sandbox:
             failure = _failure(error)
             response = json_response(failure.status, json_bytes(failure.body()))
         response.headers["Request-Id"] = request_id
+        response.headers["Date"] = formatdate(self.clock(), usegmt=True)
         if self.observer is not None:
             self.observer(request, response)
         return response

@@ -22,6 +22,7 @@ APPEND_ONLY_TABLES = {  # table → its primary key
     "ledger_closingbalance": "id",
     "ledger_evidencefile": "id",
     "ledger_orderevent": "id",
+    "ledger_stripeaccount": "row",
 }
 
 # The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,

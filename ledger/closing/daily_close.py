@@ -46,7 +46,8 @@ from ledger.models import (
     JournalEntry,
     Order,
 )
-from ledger.stripe.client import StripeRefused, StripeUnavailable
+from ledger.stripe import client
+from ledger.stripe.client import ForeignAccount, StripeRefused, StripeUnavailable
 
 MAX_ATTEMPTS = 5  # to lock a day, when entries are posted to it or its run folder is taken meanwhile
 DRY_RUN_NUMBER = 0  # a dry run writes no folder; the run numbers of real closes start at 1
@@ -154,6 +155,15 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
         )
 
 
+def check_stripe_clock(day: date, stripe_now: datetime) -> None:
+    """Raise `DayRefused` unless the day has ended by Stripe's clock, too: ours may be ahead."""
+    if day > yesterday(stripe_now):
+        raise DayRefused(
+            f"{day} has not ended by Stripe's clock, which says {stripe_now:%Y-%m-%d %H:%M} UTC: the clock "
+            "of this machine is ahead. Set it before you close a day."
+        )
+
+
 # ── Closing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -183,6 +193,7 @@ def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) ->
         return
     check_days(to_close, now=now)
     with _stripe_errors():
+        check_stripe_clock(to_close[-1], client.ask_account().stripe_now)
         if dry_run:
             yield from _close_and_roll_back(list(fetch_snapshots(to_close, now=now)), now=now)
         else:
@@ -244,6 +255,8 @@ def _stripe_errors() -> Iterator[None]:
     """Turn Stripe's errors into `CloseFailed` with a message for staff."""
     try:
         yield
+    except ForeignAccount as error:
+        raise CloseFailed(f"This is not the Stripe account of the books: {error}.") from error
     except StripeUnavailable as error:
         raise CloseFailed(
             f"Stripe does not answer, so nothing can be proved: {error}. Please try again later."

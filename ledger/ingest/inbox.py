@@ -1,7 +1,7 @@
 """Receive Stripe's events, and process them: process = claim + handle.
 
 1. `receive` checks the signature on the raw bytes, with each of the configured secrets; `livemode` must be
-   true in production and false elsewhere.
+   true in production and false elsewhere, and an `account`, if the event names one, that of the books.
 2. It stores the event. Its id is the primary key, so a second delivery adds no second event.
 3. `claim` takes a lease of five minutes by a conditional update; another process that meets a live lease
    stops.
@@ -28,6 +28,7 @@ from kikaku.transactions import unit_of_work
 from ledger.ingest import events
 from ledger.models import SetAside, StripeEvent
 from ledger.stripe import strict_json, timestamps
+from ledger.stripe.account import known_account
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ def receive(body: bytes, signature: str, *, now: datetime) -> StripeEvent:
             f"livemode is {json.dumps(livemode)} but ENVIRONMENT is {settings.ENVIRONMENT}: "
             "the endpoint at Stripe belongs to the other mode."
         )
+    if (foreign := payload.get("account")) is not None and foreign != known_account():
+        raise Rejected(f"The event belongs to another account, {json.dumps(foreign)}.")
     try:
         return _store(payload, now=now)
     except (DataError, IntegrityError) as error:  # text that a database cannot keep, such as U+0000

@@ -2,21 +2,26 @@
 
 from ledger.models.books import Account, JournalEntry, JournalLine
 from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, EvidenceFile
-from ledger.models.delivery import Carrier, DeliveryTime, RemoteArea
 from ledger.models.mail import OutgoingMail
 from ledger.models.order_events import OrderEvent
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
-from ledger.models.payments import BalanceTransaction, Payment, Refund, RefundLine, SetAside, StripeEvent
+from ledger.models.payments import (
+    BalanceTransaction,
+    Payment,
+    Refund,
+    RefundLine,
+    SetAside,
+    StripeAccount,
+    StripeEvent,
+)
 from ledger.models.stock import StockItem, StockMovement
 
 __all__ = [
     "Account",
     "BalanceTransaction",
-    "Carrier",
     "CheckoutAttempt",
     "ClosingBalance",
     "DailyClose",
-    "DeliveryTime",
     "Discrepancy",
     "EvidenceFile",
     "JournalEntry",
@@ -28,11 +33,11 @@ __all__ = [
     "Payment",
     "Refund",
     "RefundLine",
-    "RemoteArea",
     "SetAside",
     "Shipment",
     "ShipmentLine",
     "StockItem",
     "StockMovement",
+    "StripeAccount",
     "StripeEvent",
 ]

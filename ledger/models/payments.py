@@ -239,6 +239,26 @@ class RefundLine(models.Model):
         return self.prepaid + self.recognised + self.payable
 
 
+class StripeAccount(models.Model):
+    """The account at Stripe that the books belong to: one row, append-only (database triggers).
+
+    It is written at the first use of an API key; a key of another account or mode is refused ever after.
+    """
+
+    row = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    account = models.CharField(_("Stripe account"), max_length=64)  # acct_…
+    live = models.BooleanField(_("live mode"))
+    first_used_at = models.DateTimeField(_("first used at"))
+
+    class Meta:
+        verbose_name = _("Stripe account")
+        verbose_name_plural = _("Stripe accounts")
+        constraints = [models.CheckConstraint(condition=Q(row=1), name="stripe_account_single")]
+
+    def __str__(self) -> str:
+        return f"{self.account} ({'live' if self.live else 'test'} mode)"
+
+
 class BalanceTransaction(models.Model):
     """A change of Stripe's balance, as Stripe reports it; append-only (database triggers)."""
 

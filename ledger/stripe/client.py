@@ -7,35 +7,45 @@ Requests go to Stripe, or to STRIPE_API_BASE. Where that is empty, `settings.STR
 function that returns another `stripe.HTTPClient`; production names none.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import stripe
 from django.conf import settings
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from kikaku.transactions import forbid_transaction
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.stripe import methods, schema
+from ledger.stripe.account import AccountAnswer, is_live_key, owner_of_books, read_date
 from ledger.stripe.timestamps import to_timestamp
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
+logger = logging.getLogger(__name__)
+
 CALL_TIMEOUT = (5.0, 10.0)  # seconds to connect, to read
 NETWORK_RETRIES = 1  # a customer may be waiting; safe, since writes carry an idempotency key
 SANDBOX_KEY = "sk_test_sandbox"
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
+MAX_COMPARED = 8  # clients of one process: tests have one each
 MAX_PAGE_SIZE = 100  # of Stripe's lists
 
 
 class StripeUnavailable(Exception):
     """Stripe did not answer, or cannot now. The call may have succeeded; it can be repeated later."""
+
+
+class ForeignAccount(StripeUnavailable):
+    """The API key belongs to another account or mode than the books: nothing is asked and nothing written."""
 
 
 class StripeRefused(Exception):
@@ -76,8 +86,18 @@ def _client_over(transport: stripe.HTTPClient, version: str) -> stripe.StripeCli
 def client() -> stripe.StripeClient:
     """Return the client of Stripe, or of the stand-in, with the pinned version, timeouts and retries.
 
-    Raises `RuntimeError` inside a transaction: rows must not stay locked during a call.
+    The first call of a process, of a job and of a close compares the key's account with that of the books.
+
+    Raises `RuntimeError` inside a transaction: rows must not stay locked during a call. Raises
+    `ForeignAccount`, and `StripeUnavailable` when Stripe does not say whose the key is.
     """
+    connected = _connection()
+    if connected not in _compared:
+        ask_account()
+    return connected
+
+
+def _connection() -> stripe.StripeClient:
     forbid_transaction()
     if settings.STRIPE_HTTP_CLIENT and not settings.STRIPE_API_BASE:
         transport: stripe.HTTPClient = import_string(settings.STRIPE_HTTP_CLIENT)()
@@ -85,6 +105,45 @@ def client() -> stripe.StripeClient:
     return network_client(
         settings.STRIPE_SECRET_KEY or SANDBOX_KEY, settings.STRIPE_API_VERSION, settings.STRIPE_API_BASE
     )
+
+
+_compared: set[stripe.StripeClient] = set()  # clients whose account is the books'
+
+
+def forget_account() -> None:
+    """Let the next call compare the key's account with the books' again."""
+    _compared.clear()
+
+
+def ask_account() -> AccountAnswer:
+    """Ask Stripe for the account of our key, and compare it with the account that the books belong to.
+
+    At the first use of a key the account is stored. Raises `ForeignAccount`, `StripeUnavailable`,
+    `StripeRefused`.
+    """
+    connected = _connection()
+    with translated_errors():
+        response = connected.raw_request("get", "/v1/account")
+        schema.check(response.data, "account")
+        answer = AccountAnswer(
+            id=response.data["id"],
+            live=is_live_key(settings.STRIPE_SECRET_KEY),
+            stripe_now=read_date(response.headers),
+        )
+    ahead = timezone.now() - answer.stripe_now
+    if abs(ahead) > MAX_CLOCK_DIFFERENCE and not settings.SANDBOX:  # the stand-in's clock may be set
+        logger.warning("the clock of this machine is %s ahead of Stripe's", ahead)
+    owner = owner_of_books(answer, now=timezone.now())
+    if (owner.account, owner.live) != (answer.id, answer.live):
+        _compared.discard(connected)
+        raise ForeignAccount(
+            f"the books belong to the Stripe account {owner}, the API key to {answer}. "
+            "Set the key of the books' account, or use another database"
+        )
+    if len(_compared) > MAX_COMPARED:
+        _compared.clear()
+    _compared.add(connected)
+    return answer
 
 
 @contextmanager
@@ -124,6 +183,20 @@ def _checked(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
     checked: dict[str, Any] = answer.to_dict()
     schema.check(checked, kind)
     return checked
+
+
+def foreign_account() -> str:
+    """Return why the API key must not be used; empty when it is the books', or Stripe does not answer.
+
+    For the start of a process, which an outage of Stripe must not prevent.
+    """
+    try:
+        ask_account()
+    except ForeignAccount as error:
+        return f"This is not the Stripe account of the books: {error}."
+    except (StripeUnavailable, StripeRefused) as error:
+        logger.warning("Stripe does not say whose the API key is; the first call asks again: %s", error)
+    return ""
 
 
 # ── Checkout ─────────────────────────────────────────────────────────────────────────────────────────────

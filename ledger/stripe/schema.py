@@ -57,6 +57,7 @@ NEXT_ACTION = object_with(
 )
 
 SHAPES: dict[str, dict[str, FieldCheck]] = {
+    "account": {"id": is_id},
     "checkout.session": {
         "id": is_id,
         "status": or_null(is_word),

@@ -2,14 +2,10 @@
 
 from auditlog.registry import auditlog
 
-from ledger.models import Carrier, DeliveryTime, RemoteArea
 from shop.admin import contact, content, products
-from shop.models import Category, ContentPage, Product, SearchSynonym, Variant
+from shop.models import Category, ContentPage, Product, Variant
 
-AUDITED = (Category, Product, Variant, ContentPage, SearchSynonym, Carrier, DeliveryTime, RemoteArea)
-for audited in AUDITED:
-    auditlog.register(
-        audited, exclude_fields=["search_text"] if audited is Product else None
-    )  # who changed what
+for audited in (Category, Product, Variant, ContentPage):
+    auditlog.register(audited)  # who changed what
 
 __all__ = ["contact", "content", "products"]

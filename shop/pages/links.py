@@ -18,7 +18,6 @@ FIXED_VIEWS = (
     "checkout_confirm",
     "checkout_place",
     "contact",
-    "arrival",
 )
 
 

@@ -28,6 +28,7 @@ from ledger.sales.orders import NewOrderLine
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
 from ledger.testing.build import ADDRESS
+from ledger.testing.histories.foreign import CloseAhead, ForeignKey
 from ledger.testing.histories.world import JOBS, RATES, SKUS, World
 from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
 
@@ -626,6 +627,8 @@ fault = st.one_of(
     st.builds(AnswerLost, action=action, request=small_numbers),
     st.builds(DiskFull, action=st.just(Close()), file=small_numbers),
     st.builds(NoMailServer, action=st.builds(Run)),
+    st.builds(ForeignKey, action=action),
+    st.builds(CloseAhead, days=st.sampled_from([1, 2, 30])),
     st.builds(LoseEvent, event=small_numbers),
 )
 

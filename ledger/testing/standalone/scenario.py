@@ -15,6 +15,7 @@ from kikaku.sandbox import Request, adapter  # noqa: E402
 from ledger.closing import daily_close  # noqa: E402
 from ledger.models import OutgoingMail  # noqa: E402
 from ledger.sales import mail  # noqa: E402
+from ledger.stripe import client  # noqa: E402
 from ledger.testing import build, webhooks  # noqa: E402
 from ledger.testing.closing import MONDAY, at, night_after, set_clock  # noqa: E402
 
@@ -25,6 +26,8 @@ def main() -> None:
     sandbox = adapter.sandbox()
     requests: list[Request] = []
     sandbox.observer = lambda request, response: requests.append(request)
+    client.ask_account()
+    requests.clear()
 
     now = set_clock(sandbox, at(MONDAY, 10))
     order = build.order([build.line(quantity=2)], now=now)

@@ -11,9 +11,11 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+
+from ledger.stripe.client import foreign_account
 
 STAFF_USERNAME = "staff"
 
@@ -65,6 +67,8 @@ class Command(BaseCommand):
         if pending:
             self.report(f"Database: {len(pending)} migrations …")
             call_command("migrate", interactive=False, verbosity=0)
+        if settings.STRIPE_SECRET_KEY and (reason := foreign_account()):
+            raise CommandError(reason)
         self.collect_static()
         if settings.PRODUCTION:
             return

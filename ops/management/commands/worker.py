@@ -9,13 +9,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.cluster import Cluster
 
 from kikaku.transactions import unit_of_work
+from ledger.stripe.client import foreign_account
 from ops import schedule
 from ops.models import Heartbeat
 
@@ -61,6 +62,8 @@ class Command(BaseCommand):
         """Run until SIGTERM or Ctrl-C."""
         started_at = timezone.now()
         logger.info("switched off: %s", "; ".join(settings.SWITCHED_OFF) or "nothing")
+        if settings.STRIPE_SECRET_KEY and (reason := foreign_account()):
+            raise CommandError(reason)
         connection.close()  # the cluster forks: a child must not inherit an open connection
         os.environ["Q_CLUSTER_NAME"] = str(settings.Q_CLUSTER["name"])
         cluster = Cluster()
