@@ -37,12 +37,14 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
         return
     # imported here: the app registry is not ready when this module is loaded
     from ledger.books.accounts import ensure_chart
+    from ledger.sales.delivery_days import ensure_delivery_days
 
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM ledger_test_database")
         if cursor.fetchone()[0] == 0:
             cursor.execute("INSERT INTO ledger_test_database VALUES (1)")
     ensure_chart()
+    ensure_delivery_days()
 
 
 def pytest_configure(config: pytest.Config) -> None:

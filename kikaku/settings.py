@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
+from kikaku import postgresql
 from kikaku.d1 import address as d1_address
 from kikaku.door import THREADS
 from kikaku.environment import env_choice, env_int, env_list, env_secret, env_str, env_url
@@ -135,8 +136,10 @@ try:
             )
         }
         DATABASES["default"]["OPTIONS"].setdefault("pool_size", WEB_THREADS)
-    elif urlsplit(DATABASE_URL).scheme in ("sqlite", "postgres", "postgresql"):
-        DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600))}
+    elif urlsplit(DATABASE_URL).scheme in ("postgres", "postgresql"):
+        DATABASES = {"default": postgresql.database(DATABASE_URL)}
+    elif urlsplit(DATABASE_URL).scheme == "sqlite":
+        DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL))}
     else:
         raise ImproperlyConfigured(
             "DATABASE_URL must begin with sqlite:///, postgres://, d1:// or d1-rest://."
@@ -296,7 +299,7 @@ KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # Stripe's limits at a convenie
 # a voucher is valid until 23:59:59 JST of the day this many days after its creation; Stripe accepts 1 to 60
 KONBINI_DAYS = 3
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
-DELIVERY_DAYS = 2  # calendar days a parcel takes
+DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 

@@ -18,6 +18,8 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("ledger", "stockitem", "inventory_2"),
             ("ledger", "stockmovement", "swap_vert"),
             ("ledger", "outgoingmail", "mail"),
+            ("ledger", "carrier", "local_shipping"),
+            ("ledger", "remotearea", "sailing"),
             ("shop", "contactmessage", "forum"),
         ),
     ),
@@ -27,6 +29,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("shop", "product", "lightbulb"),
             ("shop", "category", "category"),
             ("shop", "contentpage", "article"),
+            ("shop", "searchsynonym", "search"),
         ),
     ),
     (

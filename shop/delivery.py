@@ -1,60 +1,73 @@
-"""When a parcel arrives: shipping days, a cut-off hour, days in transit."""
+"""Where a visitor's parcels go, as far as it is known: the estimates on public pages are then for there.
 
-from collections.abc import Collection
+A public page has the same bytes for everybody and names Honshu. When an address was typed, a cookie keeps its
+prefecture, and islands by the beginning of their postal code; the script asks for the text for that place.
+"""
+
+import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 
-import jpholiday
 from django.conf import settings
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
 
-from kikaku.days import JST
+from ledger.models.delivery import PREFECTURE_NUMBERS, PREFECTURES
+from ledger.sales.delivery import DeliveryTable
+from shop.models import in_language
+
+DESTINATION_COOKIE = "destination"  # the script reads it; nothing trusts it
+COOKIE_MAX_AGE = 180 * 24 * 3600  # seconds
+WRITTEN = re.compile(r"([0-9]{1,2})(?:-([0-9]{3,7}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """Dispatch and arrival of an order that is placed now; days are JST."""
+class Destination:
+    """A prefecture, or islands of it."""
 
-    today: bool  # dispatched today
-    dispatch: date
-    arrival: date
-    cutoff: int  # hour (JST); later orders are dispatched on the next shipping day
+    prefecture: str
+    prefix: str = ""  # of the islands' postal codes
+
+    def __str__(self) -> str:
+        """Return it as the cookie has it: 47 or 47-907."""
+        number = str(PREFECTURE_NUMBERS[self.prefecture])
+        return f"{number}-{self.prefix}" if self.prefix else number
+
+    def place(self, table: DeliveryTable) -> str:
+        """Return the name of the place in the active language."""
+        area = table.area(self.prefix) if self.prefix else None
+        if area is not None:
+            return in_language(area.name, area.english)
+        return in_language(self.prefecture, PREFECTURES[self.prefecture])
 
 
-def is_shipping_day(day: date, closed: Collection[date] = ()) -> bool:
-    """Return whether parcels leave on `day`: a weekday, no public holiday (国民の祝日), not in `closed`."""
-    return day.weekday() < 5 and not jpholiday.is_holiday(day) and day not in closed
+def parse_destination(text: str) -> Destination | None:
+    """Return the destination that a cookie names; None if it names none."""
+    found = WRITTEN.fullmatch(text)
+    names = list(PREFECTURES)
+    if found is None or not 1 <= int(found[1]) <= len(names):
+        return None
+    return Destination(names[int(found[1]) - 1], found[2] or "")
 
 
-def plan_delivery(
-    now: datetime, *, cutoff: int, transit_days: int, closed: Collection[date] = ()
-) -> Delivery:
-    """Return dispatch and arrival of an order placed at `now` (aware).
+def destination_of(prefecture: str, postal_code: str, table: DeliveryTable) -> Destination:
+    """Return the destination of an address, no more exact than the delivery days are."""
+    digits = postal_code.replace("-", "")
+    area = table.area(postal_code)
+    fitting = [prefix for prefix in area.prefixes if digits.startswith(prefix)] if area else []
+    return Destination(prefecture, max(fitting, key=len, default=""))
 
-    Orders before the cut-off hour of a shipping day leave that day, later ones on the next shipping day.
-    The parcel takes `transit_days` calendar days, since carriers deliver at weekends too.
-    """
-    local = now.astimezone(JST)
-    day = local.date()
-    if local.hour >= cutoff:
-        day += timedelta(days=1)
-    while not is_shipping_day(day, closed):
-        day += timedelta(days=1)
-    return Delivery(
-        today=day == local.date(), dispatch=day, arrival=day + timedelta(days=transit_days), cutoff=cutoff
+
+def remember_destination(response: HttpResponse, destination: Destination) -> None:
+    """Set the cookie from which the script learns the destination."""
+    response.set_cookie(
+        DESTINATION_COOKIE,
+        str(destination),
+        max_age=COOKIE_MAX_AGE,
+        secure=settings.PRODUCTION,
+        samesite="Lax",
     )
 
 
-def delivery_period(now: datetime) -> str:
-    """Return the period with the same `expected_delivery`: a JST day, before or after the cut-off."""
-    local = now.astimezone(JST)
-    return f"{local.date()} {'after' if local.hour >= settings.DISPATCH_CUTOFF_HOUR else 'before'}"
-
-
-def expected_delivery(now: datetime) -> Delivery:
-    """Return the delivery of an order placed or paid at `now`, by the terms in the settings."""
-    return plan_delivery(
-        now,
-        cutoff=settings.DISPATCH_CUTOFF_HOUR,
-        transit_days=settings.DELIVERY_DAYS,
-        closed=settings.CLOSED_DAYS,
-    )
+def honshu() -> str:
+    """Return the name of the place for which pages give the delivery as long as no other is known."""
+    return _("Honshu")

@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.core.validators import FileExtensionValidator, MaxValueValidator, MinValueValidator
+from django.core.validators import (
+    FileExtensionValidator,
+    MaxValueValidator,
+    MinValueValidator,
+    RegexValidator,
+)
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import get_language, pgettext_lazy
@@ -12,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from kikaku.days import business_day
 from kikaku.money import MAX_UNIT_PRICE, REDUCED_RATE, STANDARD_RATE, TAX_RATES
 from shop.sanitise import sanitise
+from shop.search_index import IndexedQuerySet
 
 
 def in_language(japanese: str, english: str) -> str:
@@ -36,7 +42,15 @@ class Category(models.Model):
     room_en = models.CharField(_("room (English)"), max_length=60, blank=True)
     description_ja = models.TextField(_("description (Japanese)"), blank=True)
     description_en = models.TextField(_("description (English)"), blank=True)
+    keywords = models.CharField(
+        _("search words"),
+        max_length=200,
+        blank=True,
+        help_text=_("other names, for all products of the category; shown nowhere"),
+    )
     position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    objects = IndexedQuerySet["Category"].as_manager()
 
     class Meta:
         verbose_name = _("category")
@@ -81,11 +95,20 @@ class Product(models.Model):
     lead_spec_en = models.CharField(_("decisive specification (English)"), max_length=80, blank=True)
     description_ja = models.TextField(_("description (Japanese)"), blank=True)
     description_en = models.TextField(_("description (English)"), blank=True)
+    keywords = models.CharField(
+        _("search words"),
+        max_length=200,
+        blank=True,
+        help_text=_("readings and other names; shown nowhere"),
+    )
     featured = models.PositiveSmallIntegerField(
         _("place on the home page"), null=True, blank=True, help_text=_("empty: not shown there")
     )
     position = models.PositiveIntegerField(_("position"), default=0)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    search_text = models.TextField(default="", editable=False)  # `shop.search_index` keeps it
+
+    objects = IndexedQuerySet["Product"].as_manager()
 
     class Meta:
         verbose_name = _("product")
@@ -114,6 +137,8 @@ class Specification(models.Model):
     value_ja = models.CharField(_("value (Japanese)"), max_length=200)
     value_en = models.CharField(_("value (English)"), max_length=200, blank=True)
 
+    objects = IndexedQuerySet["Specification"].as_manager()
+
     class Meta:
         verbose_name = _("specification")
         verbose_name_plural = _("specifications")
@@ -123,7 +148,7 @@ class Specification(models.Model):
         return f"{self.name_ja}: {self.value_ja}"
 
 
-class VariantQuerySet(models.QuerySet["Variant"]):
+class VariantQuerySet(IndexedQuerySet["Variant"]):
     """Questions about variants that many places ask."""
 
     def on_sale(self) -> "VariantQuerySet":
@@ -250,6 +275,27 @@ class ContentPage(models.Model):
     def body(self) -> str:
         """Return the sanitised HTML in the active language."""
         return in_language(self.body_ja, self.body_en)
+
+
+class SearchSynonym(models.Model):
+    """Words that mean the same: a product with one of them is found by each of the others."""
+
+    words = models.CharField(
+        _("words of one meaning"),
+        max_length=300,
+        validators=[RegexValidator(r"\S\s+\S", _("Please write at least two words, with a blank between."))],
+        help_text=_("separated by blanks, such as 照明 ライト ランプ"),
+    )
+
+    objects = IndexedQuerySet["SearchSynonym"].as_manager()
+
+    class Meta:
+        verbose_name = _("synonyms of the search")
+        verbose_name_plural = _("synonyms of the search")
+        ordering = ["words"]
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class ContactMessage(models.Model):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("products/", catalogue.product_list, name="product_list"),
     path("products/<slug:slug>/", catalogue.product, name="product"),
     path("categories/<slug:slug>/", catalogue.category, name="category"),
+    path("arrival/", catalogue.arrival, name="arrival"),
     path("search/", catalogue.search, name="search"),
     path("cart/", cart.cart_page, name="cart"),
     path("cart/add/", cart.cart_add, name="cart_add"),

@@ -1,5 +1,5 @@
 """Admin of the ledger, one module per subject: read-only pages, whose actions call domain functions."""
 
-from ledger.admin import books, closes, discrepancies, mail, orders, payments, stock, stripe
+from ledger.admin import books, closes, delivery, discrepancies, mail, orders, payments, stock, stripe
 
-__all__ = ["books", "closes", "discrepancies", "mail", "orders", "payments", "stock", "stripe"]
+__all__ = ["books", "closes", "delivery", "discrepancies", "mail", "orders", "payments", "stock", "stripe"]

@@ -2,6 +2,7 @@
 
 from ledger.models.books import Account, JournalEntry, JournalLine
 from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, EvidenceFile
+from ledger.models.delivery import Carrier, DeliveryTime, RemoteArea
 from ledger.models.mail import OutgoingMail
 from ledger.models.order_events import OrderEvent
 from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
@@ -19,9 +20,11 @@ from ledger.models.stock import StockItem, StockMovement
 __all__ = [
     "Account",
     "BalanceTransaction",
+    "Carrier",
     "CheckoutAttempt",
     "ClosingBalance",
     "DailyClose",
+    "DeliveryTime",
     "Discrepancy",
     "EvidenceFile",
     "JournalEntry",
@@ -33,6 +36,7 @@ __all__ = [
     "Payment",
     "Refund",
     "RefundLine",
+    "RemoteArea",
     "SetAside",
     "Shipment",
     "ShipmentLine",

@@ -279,6 +279,8 @@ class Shipment(models.Model):
     tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
     gift = models.CharField(_("as a gift"), max_length=12, choices=Gift.choices, blank=True)  # empty: sold
     shipped_at = models.DateTimeField(_("shipped at"))
+    # JST, as the customer was told; empty for parcels of earlier versions
+    arrives_on = models.DateField(_("expected on"), null=True, blank=True)
     actor = models.CharField(_("by"), max_length=150, blank=True)
 
     class Meta:

@@ -15,6 +15,7 @@ from ledger.books.tax_buckets import TaxBucket
 from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
+from ledger.sales.delivery import arrival_of_parcel
 from ledger.sales.order_end import unspent_money
 
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
@@ -93,6 +94,7 @@ def _ship(
         tracking_number=tracking_number.strip()[:60],
         gift=gift,
         shipped_at=now,
+        arrives_on=arrival_of_parcel(order, carrier.strip(), now),
         actor=actor,
     )
     _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()], now=now)

@@ -1,5 +1,7 @@
 """The shop's terms as texts: one template for each, which pages and mails show in the active language."""
 
+from typing import Any
+
 from django import template
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -8,7 +10,17 @@ register = template.Library()
 
 
 @register.simple_tag
-def terms(name: str, part: str = "") -> str:
-    """Return the text of `templates/ledger/terms/<name>.txt`; a `part` of it is for a special place."""
-    values = {"part": part, "return_days": settings.RETURN_DAYS}
-    return render_to_string(f"ledger/terms/{name}.txt", values).strip()
+def terms(name: str, part: str = "", **values: Any) -> str:
+    """Return the text of `templates/ledger/terms/<name>.txt`; a `part` of it is for a special place.
+
+    The text of the delivery needs the value `table` (`ledger.sales.delivery`).
+    """
+    context = {
+        "part": part,
+        "return_days": settings.RETURN_DAYS,
+        "hour": settings.DISPATCH_CUTOFF_HOUR,
+        "shipping_fee": settings.SHIPPING_FEE,
+        "free_from": settings.FREE_SHIPPING_FROM,
+        **values,
+    }
+    return render_to_string(f"ledger/terms/{name}.txt", context).strip()

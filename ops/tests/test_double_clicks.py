@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -26,12 +27,14 @@ from ledger.books.discrepancies import note_discrepancy
 from ledger.ingest import inbox
 from ledger.models import (
     Account,
+    Carrier,
     CheckoutAttempt,
     Discrepancy,
     Order,
     OutgoingMail,
     Payment,
     Refund,
+    RemoteArea,
     SetAside,
     Shipment,
     StockItem,
@@ -474,6 +477,26 @@ def category_add(world: World) -> Click:
     return _add(world, Category, data)
 
 
+def carrier_add(world: World) -> Click:
+    return _add(world, Carrier, {"name": "西濃運輸", "tracking_url": "", "position": "9"}, unique="name")
+
+
+def carrier_make_usual(world: World) -> Click:
+    other = Carrier.objects.get(name="佐川急便")
+    return Click(
+        world.staff,
+        reverse("admin:ledger_carrier_changelist"),
+        {"action": "make_usual", "_selected_action": [other.pk]},
+        lambda: list(Carrier.objects.filter(is_usual=True)),
+        [other],
+    )
+
+
+def remotearea_add(world: World) -> Click:
+    data = {"name": "粟島", "name_en": "", "prefecture": "15", "postal_prefixes": "9580061", "more_days": "1"}
+    return _add(world, RemoteArea, data, unique="postal_prefixes")
+
+
 def contentpage_add(world: World) -> Click:
     data = {
         "slug": "faq",
@@ -485,13 +508,13 @@ def contentpage_add(world: World) -> Click:
     return _add(world, ContentPage, data)
 
 
-def _add(world: World, model: Any, data: FormData) -> Click:
-    url = reverse(f"admin:shop_{model._meta.model_name}_add")
+def _add(world: World, model: Any, data: FormData, *, unique: str = "slug") -> Click:
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
     return Click(
         world.staff,
         url,
         form_of(world.staff, url) | data,
-        lambda: model.objects.filter(slug=data["slug"]).count(),
+        lambda: model.objects.filter(**{unique: data[unique]}).count(),
         1,
         answers=(302, 200),
     )
@@ -499,7 +522,7 @@ def _add(world: World, model: Any, data: FormData) -> Click:
 
 def _change(model: str, field: str, world: World) -> Click:
     app, _dot, name = model.partition(".")
-    kind: Any = {"category": Category, "contentpage": ContentPage, "account": Account}[name]
+    kind: Any = apps.get_model(model)
     row = kind.objects.order_by("pk").first()
     url = address_of(f"{app}_{name}_change", row.pk)
     return Click(
@@ -515,6 +538,10 @@ def _delete(model: str, world: World) -> Click:
     makers: dict[str, Callable[[], Any]] = {
         "category": lambda: shop_build.category("empty"),
         "contentpage": lambda: shop_build.content_page("old"),
+        "carrier": lambda: Carrier.objects.create(name="西濃運輸"),
+        "remotearea": lambda: RemoteArea.objects.create(
+            name="粟島", prefecture=15, postal_prefixes="9580061", more_days=1
+        ),
         "contactmessage": lambda: ContactMessage.objects.create(
             nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
         ),
@@ -522,7 +549,7 @@ def _delete(model: str, world: World) -> Click:
     row = makers[model]()
     kind: Any = type(row)
     remaining = kind.objects.count() - 1
-    url = address_of(f"shop_{model}_delete", row.pk)
+    url = address_of(f"{kind._meta.app_label}_{model}_delete", row.pk)
     return Click(world.staff, url, {"post": "yes"}, kind.objects.count, remaining)
 
 
@@ -583,6 +610,13 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_stripeevent_changelist": events_process_again,
     "admin:ledger_account_add": account_add,
     "admin:ledger_account_change": partial(_change, "ledger.account", "name_ja"),
+    "admin:ledger_carrier_add": carrier_add,
+    "admin:ledger_carrier_change": partial(_change, "ledger.carrier", "name"),
+    "admin:ledger_carrier_delete": partial(_delete, "carrier"),
+    "admin:ledger_carrier_changelist": carrier_make_usual,
+    "admin:ledger_remotearea_add": remotearea_add,
+    "admin:ledger_remotearea_change": partial(_change, "ledger.remotearea", "name"),
+    "admin:ledger_remotearea_delete": partial(_delete, "remotearea"),
     "admin:shop_product_add": product_add,
     "admin:shop_product_change": product_change,
     "admin:shop_product_delete": product_delete,
@@ -603,6 +637,7 @@ READ_ONLY = {
         "product_list",
         "product",
         "category",
+        "arrival",
         "search",
         "cart",
         "cart_badge",

@@ -119,9 +119,10 @@ def prepare(folder: Path, database: dict[str, str], without: Sequence[str] = ())
 def figures(part: str, folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
     """Yield the figures of a part."""
     if part == "pages":
-        from bench import pages
+        from bench import dribble, pages
 
         yield from pages.measure(folder, rounds=options.rounds, requests=options.requests, progress=progress)
+        yield from dribble.measure(folder, progress=progress)
     elif part == "caches":
         from bench import savings
 

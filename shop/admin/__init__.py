@@ -2,10 +2,14 @@
 
 from auditlog.registry import auditlog
 
+from ledger.models import Carrier, DeliveryTime, RemoteArea
 from shop.admin import contact, content, products
-from shop.models import Category, ContentPage, Product, Variant
+from shop.models import Category, ContentPage, Product, SearchSynonym, Variant
 
-for audited in (Category, Product, Variant, ContentPage):
-    auditlog.register(audited)  # who changed what
+AUDITED = (Category, Product, Variant, ContentPage, SearchSynonym, Carrier, DeliveryTime, RemoteArea)
+for audited in AUDITED:
+    auditlog.register(
+        audited, exclude_fields=["search_text"] if audited is Product else None
+    )  # who changed what
 
 __all__ = ["contact", "content", "products"]

@@ -1,4 +1,4 @@
-"""Categories and content pages."""
+"""Categories, content pages and the synonyms of the search."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from shop.admin.editable import EditableAdmin
-from shop.models import Category, ContentPage
+from shop.models import Category, ContentPage, SearchSynonym
 from shop.pages.marks import offered_marks, unknown_marks
 
 
@@ -75,3 +75,11 @@ class ContentPageAdmin(EditableAdmin):
             text = _("In place of these the page shows the shop’s current terms: %(known)s")
             kwargs["help_text"] = text % {"known": offered_marks()}
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+@admin.register(SearchSynonym)
+class SearchSynonymAdmin(EditableAdmin):
+    """Words that mean the same in the search; saving one makes the texts of all products anew."""
+
+    list_display = ("words",)
+    search_fields = ("words",)

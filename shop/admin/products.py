@@ -21,6 +21,7 @@ from ledger.sales import stock
 from shop.admin.editable import EditableAdmin
 from shop.admin.product_forms import PictureInline, SpecificationInline, VariantInline, has_history
 from shop.models import Product, Variant
+from shop.search_index import gathering
 
 if TYPE_CHECKING:
     from django.forms.models import BaseInlineFormSet
@@ -100,7 +101,7 @@ class ProductAdmin(EditableAdmin):
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
         try:
-            with isolated_transaction():
+            with isolated_transaction(), gathering():
                 if object_id is not None:
                     self._lock(request, object_id)
                 return super().changeform_view(request, object_id, *args, **kwargs)

@@ -15,6 +15,7 @@ from ledger.sales import stock
 from shop.demo import catalogue, drawing, pages
 from shop.demo.canvas import Drawing
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
+from shop.search_index import gathering
 
 PRODUCTS_PER_TRANSACTION = 100
 ROWS_PER_STATEMENT = 100  # databases limit the parameters of a statement
@@ -73,6 +74,7 @@ def _ensure_categories() -> dict[str, Category]:
                 "description_ja": category.description.ja,
                 "description_en": category.description.en,
                 "position": category.position,
+                "keywords": category.keywords,
             },
         )
     return {category.slug: category for category in Category.objects.all()}
@@ -94,6 +96,17 @@ def _write_batch(
     now: datetime,
 ) -> tuple[int, int]:
     """Write one batch with a few statements per table; return the numbers of variants and pictures."""
+    with gathering():
+        return _write_goods(new, categories, files, now=now)
+
+
+def _write_goods(
+    new: Sequence[tuple[int, catalogue.Product]],
+    categories: dict[str, Category],
+    files: dict[Drawing, str],
+    *,
+    now: datetime,
+) -> tuple[int, int]:
     products = Product.objects.bulk_create(
         [
             Product(
@@ -108,6 +121,7 @@ def _write_batch(
                 description_en=good.description.en,
                 featured=good.featured,
                 position=place,
+                keywords=good.keywords,
             )
             for place, good in new
         ],

@@ -57,7 +57,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "商品代金以外に必要な料金",
-                "送料：全国一律 500 円（税込）。商品代金の合計が 5,000 円（税込）以上のときは無料です。お客様のご都合による返品の送料は、お客様のご負担です。サイトの閲覧にかかる通信料は、お客様のご負担です。",
+                "送料：{{送料}}お客様のご都合による返品の送料は、お客様のご負担です。サイトの閲覧にかかる通信料は、お客様のご負担です。",
             ),
             (
                 "支払方法",
@@ -69,7 +69,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "商品の引渡時期",
-                "営業日の 15 時までに決済されたご注文は、当日に発送します。それ以降のご注文は翌営業日の発送です。発送から 1〜3 日でお届けします。",
+                "{{発送}}{{お届け}}",
             ),
             (
                 "返品・交換",
@@ -98,7 +98,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "Further charges",
-                "Shipping: ¥500 anywhere in Japan (tax included), free for goods of ¥5,000 and more. The customer bears the cost of sending back goods that are returned for convenience, and the cost of the connection to this site.",
+                "Shipping: {{送料}} The customer bears the cost of sending back goods that are returned for convenience, and the cost of the connection to this site.",
             ),
             (
                 "Means of payment",
@@ -110,7 +110,7 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "Delivery",
-                "Orders paid by 15:00 on a business day leave the same day, later ones on the next business day. They arrive one to three days after.",
+                "{{発送}} {{お届け}}",
             ),
             (
                 "Returns and exchange",
@@ -137,7 +137,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>利用の目的</h2><ul><li>商品の発送、代金の決済、返品・返金の手続き</li><li>ご注文に関する連絡と、お問い合わせへの回答</li>"
         "<li>法令が定める帳簿・書類の保存</li><li>不正な注文の防止と、サイトの安全の維持</li></ul>"
         "<h2>第三者への提供と委託</h2><p>法令に基づく場合を除き、ご本人の同意なく第三者に提供しません。発送を宅配会社に、決済を Stripe に委託し、業務に必要な範囲の情報を渡します。これらの委託先には、国外でデータを扱うものが含まれます。</p>"
-        "<h2>Cookie</h2><p>カートの中身とご注文の手続きのためだけに使います。広告や行動の追跡には使いません。</p>"
+        "<h2>Cookie</h2><p>カートの中身、ご注文の手続き、お届け日の表示（都道府県のみ）のためだけに使います。広告や行動の追跡には使いません。</p>"
         "<h2>保存期間</h2><p>取引の記録は、税法に従い最長 10 年間保存します。お問い合わせの記録は、対応の終了から 1 年で消去します。</p>"
         "<h2>開示・訂正・削除の請求</h2><p>ご本人からの請求には、本人確認のうえ遅滞なく応じます。窓口：shop@example.jp（個人情報保護管理者 見本 太郎）</p>"
         "<h2>安全管理</h2><p>通信は暗号化し、個人情報を扱う人と権限を限っています。</p>",
@@ -148,7 +148,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>What for</h2><ul><li>To ship goods, take payment, and handle returns and refunds</li><li>To write about the order and to answer inquiries</li>"
         "<li>To keep the books and documents that the law asks for</li><li>To prevent fraud and keep the site safe</li></ul>"
         "<h2>Others who receive data</h2><p>Nobody without your consent, except where the law demands it. Carriers ship and Stripe takes payments on our behalf; they receive what the task needs. Some of them process data outside Japan.</p>"
-        "<h2>Cookies</h2><p>Only for the cart and the checkout; none for advertising or tracking.</p>"
+        "<h2>Cookies</h2><p>Only for the cart, the checkout and the delivery day (your prefecture); none for advertising or tracking.</p>"
         "<h2>How long</h2><p>Records of sales are kept for up to ten years under tax law. Inquiries are erased one year after they are settled.</p>"
         "<h2>Access, correction, deletion</h2><p>We answer requests without delay once we know who asks: shop@example.jp (data protection officer: Taro Mihon).</p>"
         "<h2>Security</h2><p>Connections are encrypted; few people may see personal data.</p>",
@@ -195,29 +195,23 @@ PAGES: tuple[Page, ...] = (
         "shipping",
         Text("配送について", "Shipping"),
         _table(
-            ("送料", "全国一律 500 円（税込）。商品代金の合計 5,000 円（税込）以上で無料"),
-            ("発送", "営業日の 15 時までのご注文は当日、それ以降は翌営業日（土・日・祝日は休業）"),
-            ("お届け", "本州・四国は発送の翌日、北海道・九州は翌々日、沖縄・離島は 3〜6 日"),
+            ("送料", "{{送料}}"),
+            ("発送", "{{発送}}"),
             ("配送会社", "ヤマト運輸または佐川急便。発送時に追跡番号をメールでお知らせします。"),
             ("お届け先", "日本国内"),
         )
-        + "<h2>分けてお届けするとき</h2><p>一部の商品を先に発送することがあります。送料は注文ごとに一度だけです。</p>"
+        + "<h2>お届け日数の目安</h2>{{お届け日数表}}<p>天候や交通の状況により、遅れることがあります。ご注文の確認画面とメールで、ご住所へのお届け予定日をお知らせします。</p>"
+        "<h2>分けてお届けするとき</h2><p>一部の商品を先に発送することがあります。送料は注文ごとに一度だけです。</p>"
         "<h2>お受け取りになれなかったとき</h2><p>不在票の案内に従って再配達をご依頼ください。保管期限を過ぎて当店に戻った場合は、ご連絡のうえ再発送または返金します。</p>"
         "<h2>直管ランプと大型の器具</h2><p>割れないよう専用の箱で送ります。到着時に破損がないかご確認ください。</p>",
         _table(
-            ("Cost", "¥500 anywhere in Japan (tax included); free for goods of ¥5,000 and more"),
-            (
-                "Dispatch",
-                "Orders by 15:00 on a business day leave the same day, others on the next (closed on weekends and holidays)",
-            ),
-            (
-                "Arrival",
-                "Honshu and Shikoku the day after dispatch, Hokkaido and Kyushu two days, Okinawa and islands three to six days",
-            ),
+            ("Cost", "{{送料}}"),
+            ("Dispatch", "{{発送}}"),
             ("Carrier", "Yamato or Sagawa. The tracking number comes by e-mail."),
             ("Where to", "Addresses in Japan"),
         )
-        + "<h2>In several parcels</h2><p>Some goods may be sent ahead. Shipping is charged once for an order.</p>"
+        + "<h2>When it arrives</h2>{{お届け日数表}}<p>Weather and traffic may delay a parcel. The confirmation of your order and our mails name the day expected at your address.</p>"
+        "<h2>In several parcels</h2><p>Some goods may be sent ahead. Shipping is charged once for an order.</p>"
         "<h2>If nobody was in</h2><p>Please arrange a second delivery as the card in the letter box says. If a parcel comes back to us, we write to you and send it again or refund it.</p>"
         "<h2>Tubes and large fittings</h2><p>They travel in boxes of their own. Please check them for damage on arrival.</p>",
     ),

@@ -25,6 +25,7 @@ class Category:
     room: Text
     description: Text
     position: int
+    keywords: str = ""  # other names, which the search finds
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Product:
     featured: int | None  # place on the home page, from 1
     lumens: int | None  # of the first variant
     kelvin: int | None  # of the first variant
+    keywords: str = ""  # readings and other names, which the search finds
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ def product(
     status: str = ACTIVE,
     featured: int | None = None,
     views: str = "evening dimensions",
+    keywords: str = "",
 ) -> Product:
     """Return a product with its pictures: one for each look of a variant, then `views` of the first.
 
@@ -319,4 +322,5 @@ def product(
         featured=featured,
         lumens=options[0].lumens,
         kelvin=options[0].kelvin,
+        keywords=keywords,
     )

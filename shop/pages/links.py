@@ -18,6 +18,7 @@ FIXED_VIEWS = (
     "checkout_confirm",
     "checkout_place",
     "contact",
+    "arrival",
 )
 
 

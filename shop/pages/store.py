@@ -39,7 +39,7 @@ from django.utils import timezone
 from django.utils.translation import get_language_from_path, override
 
 from kikaku.client_address import client_address
-from shop.delivery import delivery_period
+from ledger.sales.delivery import delivery_period
 from shop.filters import Filters, page_number
 from shop.pages.render import PUBLIC_CACHE_CONTROL
 from shop.pages.version import Version, broken_triggers, current_version, rendering_version

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from shop.filters import Filters, normalise_query
-from shop.listing import load_listing, matching, search_words
+from shop.listing import load_listing, matching
 from shop.models import Product
 from shop.pages.statements import prepare, slot
 from shop.quote import load_offers, load_price
 from shop.testing import build
+from shop.words import terms
 
 TYPED = st.text(alphabet="灯aA%_\\'\" é", min_size=1, max_size=4)
 
@@ -24,7 +25,7 @@ class Typed(TestCase):
     def test_a_search_finds_what_the_orm_finds(self, title: str, typed: str) -> None:
         build.product("typed", title=title, picture=False)
         wanted = Filters(query=normalise_query(typed))
-        assert load_listing(wanted, page=1).count == matching(wanted, search_words(wanted.query)).count()
+        assert load_listing(wanted, page=1).count == matching(wanted, terms(wanted.query)).count()
 
     @settings(max_examples=40, deadline=None)
     @given(sku=st.text(alphabet="aA%_'\\ ", min_size=1, max_size=4))

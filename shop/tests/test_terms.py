@@ -11,7 +11,7 @@ from ledger.templatetags.ledger_terms import terms
 from shop.demo.pages import PAGES
 from shop.models import ContentPage
 from shop.pages.fragments import render_cached
-from shop.pages.marks import TERMS
+from shop.pages.marks import MARKS
 from shop.testing import build
 from shop.testing.checkout import confirmation
 
@@ -85,7 +85,7 @@ def test_a_mark_that_stands_for_nothing_cannot_be_saved(admin_client: Client) ->
 
 
 def test_every_mark_has_a_text_in_both_languages(client: Client) -> None:
-    body = "".join(f"<p>{{{{{mark}}}}}</p>" for mark in TERMS)
+    body = "".join(f"<p>{{{{{mark}}}}}</p>" for mark in MARKS)
     build.content_page("all", "すべて", body)
     ContentPage.objects.update(body_en=body)
     for path in ("/pages/all/", "/en/pages/all/"):

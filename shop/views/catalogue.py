@@ -6,9 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from ledger.sales.delivery import expected_delivery, load_table
 from shop.catalogue import (
     LOW_STOCK,
     Choice,
@@ -16,12 +18,13 @@ from shop.catalogue import (
     load_home,
     load_product,
 )
-from shop.delivery import expected_delivery
+from shop.delivery import honshu, parse_destination
 from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number
-from shop.listing import NoSuchPage, load_listing
+from shop.listing import NoSuchPage, load_listing, load_near
 from shop.models import Category
+from shop.pages.links import active_links
 from shop.pages.navigation import load_navigation
-from shop.pages.render import render_page
+from shop.pages.render import PUBLIC_CACHE_CONTROL, render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
 
 MAX_SWITCHED_VARIANTS = 24  # variants whose price and picture the style sheet can switch
@@ -31,8 +34,7 @@ MAX_SWITCHED_VARIANTS = 24  # variants whose price and picture the style sheet c
 def home(request: HttpRequest) -> HttpResponse:
     """Show the rooms, four products and three facts about the shop."""
     rooms, cards = load_home(4)
-    context = {"rooms": rooms, "cards": cards, "hour": settings.DISPATCH_CUTOFF_HOUR}
-    return render_page(request, "shop/home.html", context)
+    return render_page(request, "shop/home.html", {"rooms": rooms, "cards": cards})
 
 
 @require_safe
@@ -52,7 +54,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Search in titles, SKUs, specifications and descriptions."""
+    """Search in everything that is written about the products."""
     return render_list(request, Filters.read(request.GET.dict()), searching=True)
 
 
@@ -69,6 +71,11 @@ def render_list(
         result = load_listing(filters, page=page)
     except NoSuchPage:
         raise Http404 from None
+    # a search that finds nothing shows what comes close; with filters, the page offers to remove them
+    nothing = (
+        filters.query and not result.count and filters == Filters(query=filters.query, sort=filters.sort)
+    )
+    near = load_near(filters.query) if nothing else []
     navigation = load_navigation()
     own = replace(filters, category="") if found else filters  # the category is in the path
     names = {link.slug: link.name for link in navigation.categories}
@@ -88,6 +95,7 @@ def render_list(
         "shop/search.html" if searching else "shop/list.html",
         {
             "listing": result,
+            "near": near,
             "filters": filters,
             "category": found,
             "filter_options": FILTER_OPTIONS,
@@ -129,7 +137,8 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "shown": found.shown,
             "prices_differ": found.prices_differ,
             "switching": 1 < len(found.choices) <= MAX_SWITCHED_VARIANTS,
-            "delivery": expected_delivery(timezone.now()),
+            "delivery": expected_delivery(timezone.now(), load_table().honshu_days),
+            "place": honshu(),
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,
             "free_shipping_from": settings.FREE_SHIPPING_FROM,
@@ -140,6 +149,30 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "noindex": found.archived,
         },
     )
+
+
+@require_safe
+def arrival(request: HttpRequest) -> HttpResponse:
+    """Return the delivery of an order that is placed now to a destination: the part of the product page.
+
+    `to` is what the cookie of `shop.delivery` holds; the script asks for it.
+    """
+    destination = parse_destination(request.GET.get("to", "")[:20])
+    if destination is None:
+        raise Http404
+    table = load_table()
+    days = table.days(destination.prefecture, destination.prefix)
+    values = {
+        "delivery": expected_delivery(timezone.now(), days),
+        "place": destination.place(table),
+        "shipping_fee": settings.SHIPPING_FEE,
+        "free_shipping_from": settings.FREE_SHIPPING_FROM,
+        "links": active_links(),
+    }
+    response = HttpResponse(render_to_string("shop/arrival.html", values))
+    response["Cache-Control"] = PUBLIC_CACHE_CONTROL
+    response["X-Robots-Tag"] = "noindex"
+    return response
 
 
 def structured_data(found: ProductDetail) -> str:

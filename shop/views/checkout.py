@@ -15,10 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ledger.models import Order
 from ledger.sales import orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
+from ledger.sales.delivery import expected_delivery, load_table
 from ledger.stripe.methods import METHODS, offered_methods
 from shop.address import AddressForm
 from shop.cart import Cart, read_cart, write_cart
-from shop.delivery import expected_delivery
+from shop.delivery import destination_of, remember_destination
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Quote, load_quote
@@ -43,7 +44,10 @@ def address(request: HttpRequest) -> HttpResponse:
         request.session[TYPED_KEY] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
         if form.is_valid():
             request.session[ADDRESS_KEY] = form.cleaned_data
-            return SeeOther(active_links()["checkout_confirm"])
+            response = SeeOther(active_links()["checkout_confirm"])
+            typed = form.cleaned_data["prefecture"], form.cleaned_data["postal_code"]
+            remember_destination(response, destination_of(*typed, load_table()))
+            return response
         request.session.pop(ADDRESS_KEY, None)
         return render_address(request, form, cart, status=422)
     return render_address(request, AddressForm(initial=request.session.get(TYPED_KEY)), cart)
@@ -85,13 +89,15 @@ def render_confirmation(
 ) -> HttpResponse:
     """Return the final confirmation with a new nonce and the fingerprint of the quote."""
     offered = offered_methods(quote.totals.total)
+    address = request.session[ADDRESS_KEY]
+    days = load_table().days(address["prefecture"], address["postal_code"])
     return render_page(
         request,
         "shop/confirm.html",
         {
             "quote": quote,
-            "address": request.session[ADDRESS_KEY],
-            "delivery": expected_delivery(timezone.now()),
+            "address": address,
+            "delivery": expected_delivery(timezone.now(), days),
             "nonce": secrets.token_urlsafe(24),
             "changed": changed,
             "message": message,

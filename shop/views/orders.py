@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal
 
 from django.conf import settings
@@ -19,10 +19,10 @@ from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, ShipmentLi
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
+from ledger.sales.delivery import expected_arrival
 from ledger.stripe.methods import method_named
 from ledger.templatetags.ledger_money import tax_rows
 from shop.cart import CartFull, read_cart, write_cart
-from shop.delivery import expected_delivery
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import load_offers
@@ -198,11 +198,6 @@ def is_confirming(order: Order) -> bool:
     return latest.status in done and open_voucher(order) is None
 
 
-def expected_arrival(order: Order) -> date:
-    """Return the day on which the parcel should arrive, counted from the payment."""
-    return expected_delivery(order.paid_at or order.placed_at).arrival
-
-
 def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None) -> list[Step]:
     """Return the order's steps by its history: ordered, paid, shipped, delivered."""
     events = {Kind(event.kind): event for event in order.events.all()}  # of several parcels the last
@@ -217,12 +212,10 @@ def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None)
             text = {"part": "timeline", "voucher": voucher}
             note = render_to_string(method_page(voucher.method), text).strip()
         steps.append(Step(_("Payment"), note, "now"))
-    day = short_day(expected_arrival(order))
     if order.status == OrderStatus.SHIPPED and Kind.SHIPPED in events:
         parcel = events[Kind.SHIPPED]
         steps.append(Step(_("Shipped"), _time(parcel), "done"))
-        day = short_day(timezone.localdate(parcel.at) + timedelta(days=settings.DELIVERY_DAYS))
-        steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day}, "now"))
+        steps.append(Step(_("Delivery"), _expected(_last_arrival(order)), "now"))
     elif order.status == OrderStatus.PARTIALLY_SHIPPED:
         steps.append(Step(_("Partly shipped"), _("The rest follows."), "now"))
         steps.append(Step(_("Delivery"), "", "open"))
@@ -231,8 +224,18 @@ def timeline(order: Order, *, confirming: bool, voucher: CheckoutAttempt | None)
         steps.append(
             Step(_("Shipment"), _("We are packing your order.") if paid else "", "now" if paid else "open")
         )
-        steps.append(Step(_("Delivery"), _("expected around %(day)s") % {"day": day} if paid else "", "open"))
+        steps.append(Step(_("Delivery"), _expected(expected_arrival(order)) if paid else "", "open"))
     return steps
+
+
+def _expected(day: date | None) -> str:
+    """Return when a parcel is expected, as the timeline has it."""
+    return _("expected around %(day)s") % {"day": short_day(day)} if day else ""
+
+
+def _last_arrival(order: Order) -> date | None:
+    """Return when the last of an order's parcels is expected; None for parcels of earlier versions."""
+    return max((parcel.arrives_on for parcel in order.shipments.all() if parcel.arrives_on), default=None)
 
 
 def _time(event: OrderEvent | None) -> str:

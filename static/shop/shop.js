@@ -6,6 +6,15 @@
     badge.textContent = Number(found[1]) > 999 ? "999+" : found[1];
     badge.hidden = false;
   }
+  // once an address was typed, a cookie names its prefecture: the product page tells the delivery to there
+  const arrival = document.querySelector("[data-arrival]");
+  const destination = document.cookie.match(/(?:^|; )destination=([\d-]{1,12})(?:;|$)/);
+  if (arrival && destination) {
+    fetch(`${arrival.dataset.arrival}?to=${destination[1]}`)
+      .then((answer) => (answer.ok ? answer.text() : ""))
+      .then((text) => { if (text) arrival.outerHTML = text; })
+      .catch(() => {}); // the delivery to Honshu stays
+  }
   // an error summary takes the focus, so that a screen reader begins there
   document.querySelector("[data-focus]")?.focus();
   // one click is enough; the server keeps two clicks one order besides

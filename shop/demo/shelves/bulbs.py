@@ -12,6 +12,7 @@ CATEGORY = Category(
         "LED bulbs, chosen by base and brightness. Each page says whether the bulb suits closed fittings and dimmers.",
     ),
     5,
+    keywords="LED 照明 ライト",
 )
 
 _CLOSED = Text("密閉器具対応・調光器不可", "For closed fittings, not dimmable")
@@ -72,6 +73,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="bulb-e17-40",
+        keywords="トイレ 廊下",
         sku="BL-E17-40",
         title=Text("LED 電球 E17 40形 小型", "LED bulb E17, 40 W type, small"),
         lead=Text("E17・40形・440lm", "E17 · 40 W type · 440 lm"),

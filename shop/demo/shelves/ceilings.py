@@ -12,6 +12,7 @@ CATEGORY = Category(
         "The main light of a room. Luminous flux and room size are stated by one standard, so that they can be compared.",
     ),
     1,
+    keywords="LED 照明器具 天井",
 )
 
 _HOOK = Text("引掛シーリングに工具なしで取り付け", "Japanese ceiling socket, no tools")
@@ -47,6 +48,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="masu-10",
+        keywords="ます",
         sku="CL-10M",
         title=Text("シーリングライト 枡 10畳", "Masu ceiling light, 10 tatami"),
         lead=Text("10畳・木枠・4,800lm", "16 m² · wooden frame · 4,800 lm"),
@@ -94,6 +96,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="tsukinowa-12",
+        keywords="つきのわ",
         sku="CL-12T",
         title=Text("シーリングライト 月の輪 12畳", "Tsukinowa ceiling light, 12 tatami"),
         lead=Text("12畳・Ra95・5,400lm", "20 m² · Ra 95 · 5,400 lm"),
@@ -119,6 +122,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="tsuzumi-6",
+        keywords="つづみ",
         sku="CL-06Z",
         title=Text("布シェードのシーリングライト 鼓 6畳", "Tsuzumi fabric ceiling light, 6 tatami"),
         lead=Text("6畳・布シェード・3,100lm", "10 m² · fabric shade · 3,100 lm"),
@@ -143,6 +147,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="yajirobe-4",
+        keywords="ヤジロベー",
         sku="CL-4S",
         title=Text("4灯スポットシーリング やじろべえ", "Yajirobe four-spot ceiling bar"),
         lead=Text("4灯・首振り350°・2,600lm", "4 spots · turn 350° · 2,600 lm"),
@@ -191,6 +196,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="kumiko-8",
+        keywords="くみこ",
         sku="CL-08K",
         title=Text("和室シーリングライト 組子 8畳", "Kumiko ceiling light, 8 tatami"),
         lead=Text("8畳・組子と和紙調・3,900lm", "13 m² · lattice and paper · 3,900 lm"),

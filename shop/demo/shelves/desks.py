@@ -12,6 +12,7 @@ CATEGORY = Category(
         "Light for the hands. Chosen for illuminance on the desk (JIS class AA as the measure) and for little glare.",
     ),
     2,
+    keywords="LED 照明器具",
 )
 
 _WARRANTY = Text("3 年", "3 years")
@@ -20,6 +21,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="tsuru-arm",
+        keywords="つる",
         sku="DL-TS",
         title=Text("アームデスクライト 鶴", "Tsuru arm desk lamp"),
         lead=Text("二関節アーム・500lx・620lm", "Two joints · 500 lx · 620 lm"),
@@ -64,6 +66,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="hitomoji-bar",
+        keywords="ひともじ",
         sku="DL-HI",
         title=Text("バー型デスクライト 一文字", "Hitomoji bar desk lamp"),
         lead=Text("幅430mm・AA形・880lm", "430 mm wide · JIS AA · 880 lm"),
@@ -115,6 +118,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="hashi-clamp",
+        keywords="はし",
         sku="DL-HA",
         title=Text("クランプデスクライト 橋", "Hashi clamp desk lamp"),
         lead=Text("幅800mm・クランプ式・1,600lm", "800 mm wide · clamp · 1,600 lm"),
@@ -165,6 +169,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="oboro-andon",
+        keywords="わしあんどん",
         sku="DL-OB",
         title=Text("和紙行灯 おぼろ", "Oboro paper lamp"),
         lead=Text("美濃和紙・電球色・360lm", "Mino washi · warm white · 360 lm"),

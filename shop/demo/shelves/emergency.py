@@ -12,6 +12,7 @@ CATEGORY = Category(
         "Water and food to keep beside the lights. Drinks and food carry the reduced tax rate of 8 %.",
     ),
     7,
+    keywords="防災 備蓄",
 )
 
 _DARK = Text("直射日光と高温を避けて常温保存", "Room temperature, away from sun and heat")

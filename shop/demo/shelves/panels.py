@@ -12,6 +12,7 @@ CATEGORY = Category(
         "Flat light for offices, shops and workrooms, with the measures that an installer needs.",
     ),
     4,
+    keywords="LED 照明器具",
 )
 
 _FITTER = Text("電気工事士による施工が必要", "To be installed by a licensed electrician")
@@ -21,6 +22,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="shiro-600-grid",
+        keywords="しろ",
         sku="PN-600",
         title=Text("グリッド天井用パネル 白 600角", "Shiro grid panel, 600 × 600"),
         lead=Text("600角・UGR19・4,000lm", "600 × 600 · UGR 19 · 4,000 lm"),
@@ -59,6 +61,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="usuita-panel",
+        keywords="うすいた",
         sku="PN-US",
         title=Text("直付け薄型パネル うす板", "Usuita surface panel"),
         lead=Text("厚さ10mm・壁にも・最大4,400lm", "10 mm thin · wall or ceiling · up to 4,400 lm"),
@@ -114,6 +117,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="tsurihashi-linear",
+        keywords="つりはし",
         sku="PN-TH",
         title=Text("吊り下げリニア 吊橋", "Tsurihashi linear pendant"),
         lead=Text("上下配光・1,200mm・3,600lm", "Up and down light · 1,200 mm · 3,600 lm"),
@@ -195,6 +199,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="madobe-panel",
+        keywords="まどべ",
         sku="PN-MD",
         title=Text("調色パネル 窓辺（準備中）", "Madobe tunable panel (in preparation)"),
         lead=Text("2,700〜6,500K・時刻に連動", "2,700–6,500 K · follows the hour"),

@@ -12,6 +12,7 @@ CATEGORY = Category(
         "The parts that run the lights. Please check voltage and load before connecting.",
     ),
     6,
+    keywords="LED 照明部品",
 )
 
 _FITTER = Text("電気工事士による施工が必要", "To be installed by a licensed electrician")
@@ -99,6 +100,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="motion-sensor",
+        keywords="トイレ 洗面所",
         sku="PW-MS",
         title=Text("天井付け人感センサー", "Ceiling motion sensor"),
         lead=Text("検知φ6m・照度連動・100V", "Range φ6 m · daylight switch · 100 V"),

@@ -12,6 +12,7 @@ CATEGORY = Category(
         "Under a shelf, behind a mirror, along a stair: tape that lights the surface and hides the source.",
     ),
     3,
+    keywords="LED 照明器具",
 )
 
 _WARRANTY = Text("3 年", "3 years")
@@ -56,6 +57,7 @@ PRODUCTS = (
     product(
         category=CATEGORY.slug,
         slug="maki-reel-5m",
+        keywords="まき",
         sku="TL-MA5",
         title=Text("LED テープ 巻 5 m リール", "Maki LED tape, 5 m reel"),
         lead=Text("5m・調光可・6,000lm", "5 m · dimmable · 6,000 lm"),

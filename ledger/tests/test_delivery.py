@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kikaku.days import JST
-from shop.delivery import is_shipping_day, plan_delivery
+from ledger.sales.delivery import is_shipping_day, plan_delivery
 
 
 def jst(text: str) -> datetime:

@@ -13,7 +13,7 @@ def hold(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0012_events_set_aside")]
+    dependencies = [("ledger", "0014_seed_delivery_days")]
 
     operations = [
         migrations.CreateModel(
