@@ -5,7 +5,8 @@ With the argument `d1` (`make run DB=d1`) the database is Cloudflare's D1 engine
 its data in var/d1/. A block in `.env` then selects it for manage.py in a second terminal, too, until the next
 plain `make run`.
 
-Each child leads its own process group, so that all its descendants can be killed. If a child ends
+Each child leads its own process group, so that all its descendants can be killed. It also ends when its
+standard input closes (`lifeline.py`), so none is left even if this process is killed. If a child ends
 unexpectedly, its last lines are printed and the others are ended.
 """
 
@@ -45,12 +46,11 @@ def exit_with(message: str) -> NoReturn:
 
 @dataclass
 class Child:
-    """A child process whose output is printed line by line."""
+    """A child process whose output is printed line by line; it ends when its standard input closes."""
 
     name: str
     colour: str  # ANSI colour of its lines
     command: list[str]
-    lifeline: bool = False  # it ends when its stdin closes, even if this process is killed
     process: "subprocess.Popen[str] | None" = None
     reader: threading.Thread | None = None
     last_lines: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Child:
             self.command,
             cwd=ROOT,
             env=environment,
-            stdin=subprocess.PIPE if self.lifeline else subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # never written to: it closes when this process ends
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -78,7 +78,7 @@ class Child:
             prefix = f"\033[{self.colour}m{prefix}\033[0m"
         for line in self.process.stdout:
             self.last_lines = [*self.last_lines[-4:], line.rstrip()]
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):  # nothing reads any more; the child must not wait for a reader
                 print(prefix + line, end="", flush=True)
 
     def has_ended(self) -> bool:
@@ -130,6 +130,15 @@ def end_children(children: list[Child], hurry: threading.Event) -> None:
             child.reader.join(timeout=2)
 
 
+def drop_output_to_a_closed_terminal() -> None:
+    """Let what is printed from now on go nowhere if nothing can be printed any more."""
+    for output in (1, 2):
+        try:
+            os.write(output, b"\n")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+
+
 # ── D1 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -173,8 +182,13 @@ def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
 
 
 def web_command(port: int) -> list[str]:
-    """Return the command of the web server; the Dockerfile's differs in host and log only."""
-    return [sys.executable, "-m", "kikaku.server", "--port", str(port), "--log-level", "error"]
+    """Return the arguments of Python for the web server; the Dockerfile's differ in host and log only."""
+    return ["-m", "kikaku.server", "--port", str(port), "--log-level", "error"]
+
+
+def python_child(name: str, colour: str, *arguments: str) -> Child:
+    """Return a Python program as a child."""
+    return Child(name, colour, [sys.executable, str(ROOT / "scripts" / "lifeline.py"), *arguments])
 
 
 def is_healthy(address: str) -> bool:
@@ -263,7 +277,7 @@ def d1_engine(port: int, data: Path) -> Child:
         command = engine_command([D1_DATABASE], port=port, persist=data)
     except EngineUnavailable as error:
         exit_with(f"There is no D1: {error}.")
-    return Child("d1", "34", command, lifeline=True)
+    return Child("d1", "34", command)
 
 
 def prepare_shop(child: Child, environment: dict[str, str], stopping: threading.Event) -> bool:
@@ -339,10 +353,11 @@ def main() -> int:
             exports = d1_variables
 
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": module, "PORT": str(port)}
-    manage = [sys.executable, "manage.py"]
     stopping, hurry = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            drop_output_to_a_closed_terminal()
         if stopping.is_set():
             hurry.set()  # a second Ctrl-C ends the grace period
         stopping.set()
@@ -350,19 +365,23 @@ def main() -> int:
     children: list[Child] = []
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGHUP, on_signal)  # the terminal was closed
     try:
         for engine in engines:
             engine.start(environment)
             wait_for_d1(engine, stopping)
         if stopping.is_set():
             return 0
-        children = [Child("setup", "2", [*manage, "prepare"])]
+        children = [python_child("setup", "2", "manage.py", "prepare")]
         if not prepare_shop(children[0], environment, stopping):
             return 0 if stopping.is_set() else 1
-        children = [Child("web", "36", web_command(port)), Child("work", "33", [*manage, "worker"])]
+        children = [
+            python_child("web", "36", *web_command(port)),
+            python_child("work", "33", "manage.py", "worker"),
+        ]
         if stand_in:
             environment["STRIPE_API_BASE"] = stand_in
-            children.append(Child("stripe", "35", [*manage, "stripe_sandbox"]))
+            children.append(python_child("stripe", "35", "manage.py", "stripe_sandbox"))
         for child in children:
             child.start(environment)
         login = settings.VAR_DIR / "staff-login.txt"

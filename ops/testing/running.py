@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"
 # below the ports that Linux gives to outgoing connections; each process of a parallel test run has its own
 PORTS_OF_A_PROCESS = 500
 FIRST_PORT = 20_000 + PORTS_OF_A_PROCESS * (
@@ -45,9 +46,14 @@ def static_root() -> Path:
 
 
 class RunningShop:
-    """`scripts/run.py` as a child process, its output, and `manage.py` on the same state."""
+    """`scripts/run.py` as a child process, its output, and `manage.py` on the same state.
 
-    def __init__(self, folder: Path, *, port: int | None = None, d1: bool = False) -> None:
+    With `terminal` the child process is a terminal, in which `scripts/run.py` runs.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, d1: bool = False, terminal: bool = False
+    ) -> None:
         self.folder = folder
         self.port = port or find_free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -70,9 +76,13 @@ class RunningShop:
             "STOREFRONT_BASE_URL": self.url,
         }
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "run.py"), *(["d1"] if d1 else [])],
+            [
+                *([sys.executable, "-c", TERMINAL] if terminal else []),
+                *[sys.executable, str(ROOT / "scripts" / "run.py"), *(["d1"] if d1 else [])],
+            ],
             cwd=ROOT,
             env=self.environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -150,9 +160,10 @@ class RunningShop:
         return self.process.wait(timeout=30)
 
 
-def wait_until_gone(pids: list[int]) -> list[int]:
-    """Wait up to five seconds for processes to end; return those that still run."""
-    for _try in range(100):
+def wait_until_gone(pids: list[int], *, seconds: float = 5.0) -> list[int]:
+    """Wait for processes to end; return those that still run."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
         if not pids:
             break

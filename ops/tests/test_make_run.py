@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,24 @@ def test_it_starts_three_processes_and_ends_them_all_on_sigterm(tmp_path: Path) 
         assert wait_until_gone(children) == []
     finally:
         shop.stop(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", ["the terminal is closed", "run.py is killed"])
+def test_it_leaves_no_process_however_it_ends(tmp_path: Path, end: str) -> None:
+    shop = RunningShop(tmp_path, terminal=end == "the terminal is closed")
+    started: list[int] = []
+    try:
+        shop.wait_until_ready()
+        shop.wait_for("worker is running", seconds=30)
+        started = shop.children()
+        assert len(started) >= 6  # web and worker have children of their own
+        os.kill(shop.process.pid, signal.SIGKILL)
+        assert wait_until_gone(started, seconds=20) == []
+    finally:
+        shop.stop(signal.SIGKILL)
+        for pid in started:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.nightly
