@@ -14,6 +14,7 @@ urlpatterns = [
     ),
 ]
 
-handler403 = "shop.views.errors.forbidden"
-handler404 = "shop.views.errors.not_found"
-handler500 = "shop.views.errors.server_error"
+handler400 = "ops.errors.bad_request"
+handler403 = "ops.errors.forbidden"
+handler404 = "ops.errors.not_found"
+handler500 = "ops.errors.server_error"

@@ -1,23 +1,36 @@
-"""`GET /health`: whether this process can serve: the door's threads, the database, the evidence storage."""
+"""`GET /health`: whether this process can serve: the door's threads, the database, the evidence storage.
+
+Database and storage are written too, at most twice a minute: a full disk still answers readers.
+"""
 
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import Error, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from kikaku.door import Door
 
 logger = logging.getLogger(__name__)
-STORAGE_PROBE_SECONDS = 30.0  # how long an answer of the storage is kept
+PROBE_SECONDS = 30.0  # how long the result of a write is kept
+LOCK_SECONDS = 0.2  # for SQLite's lock; whoever holds it longer proves that it can be written
+
+WRITE_SQL = """
+INSERT INTO ops_heartbeat (name, beat_at, started_at) VALUES ('web', %s, %s)
+ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at
+"""
 
 
 class Probe:
@@ -80,20 +93,54 @@ def check_database() -> bool:
         return False
 
 
+def check_database_writes() -> bool:
+    """Return whether the database can store: this process writes a sign of life.
+
+    SQLite is written by a connection of its own, which does not wait for other writers.
+    """
+    with _impatient_connection() as writer:
+        try:
+            now = writer.ops.adapt_datetimefield_value(timezone.now())
+            with writer.cursor() as cursor:
+                cursor.execute(WRITE_SQL, [now, now])
+            return True
+        except Error as error:
+            if "locked" in str(error):
+                return True
+            logger.exception("the database could not be written")
+            return False
+
+
+@contextmanager
+def _impatient_connection() -> Iterator[BaseDatabaseWrapper]:
+    if connection.settings_dict["ENGINE"] != "kikaku.sqlite":
+        yield connection
+        return
+    writer: Any = connection.copy()
+    writer.settings_dict["OPTIONS"] = {**writer.settings_dict["OPTIONS"], "timeout": LOCK_SECONDS}
+    try:
+        writer.ensure_connection()
+        writer.queue = None
+        yield writer
+    finally:
+        writer.close()
+
+
 def hung_pools(request: HttpRequest) -> list[str]:
     """Return the names of the front door's pools that hang; none where a test client stands in for it."""
     door: Door | None = request.META.get("kikaku.door")
     return door.hung_pools() if door is not None else []
 
 
-storage_probe = Probe(check_evidence_storage, seconds=STORAGE_PROBE_SECONDS)
+storage_probe = Probe(check_evidence_storage, seconds=PROBE_SECONDS)
+write_probe = Probe(check_database_writes, seconds=PROBE_SECONDS)
 
 
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """Return 200 when threads, database and storage work, 503 when one does not."""
-    database, storage, hung = check_database(), storage_probe(), hung_pools(request)
+    database, storage, hung = check_database() and write_probe(), storage_probe(), hung_pools(request)
     is_healthy = database and storage and not hung
     return JsonResponse(
         {

@@ -27,13 +27,10 @@ from django.conf import settings
 from django.core import signing
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import get_template
-from django.utils.cache import add_never_cache_headers
-from django.utils.translation import get_language
 
 from kikaku.client_address import client_network
 from kikaku.transactions import unit_of_work
-from ops.audit import ADMIN_PATH
+from ops.errors import in_admin, too_many_logins
 from ops.models import RateBucket
 from shop.filters import Filters
 from shop.forms import normalise_line
@@ -232,17 +229,9 @@ class RateLimitMiddleware:
         if not wait:
             return None
         response = (
-            self._refuse_in_admin(wait) if ADMIN_PATH.match(request.path) else too_many(request, seconds=wait)
+            too_many_logins(request, seconds=wait) if in_admin(request) else too_many(request, seconds=wait)
         )
         response["Retry-After"] = str(wait)
         # else Django logs a line for each request of a flood
         response._has_been_logged = True  # type: ignore[attr-defined]
-        return response
-
-    @staticmethod
-    def _refuse_in_admin(wait: int) -> HttpResponse:
-        """Return the page for staff, without the shop's layout."""
-        context = {"language": get_language(), "minutes": math.ceil(wait / 60)}
-        response = HttpResponse(get_template("ops/too_many.html").render(context), status=429)
-        add_never_cache_headers(response)
         return response

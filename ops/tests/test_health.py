@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,25 @@ from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from kikaku.testing.database import engine, on_d1
+from ledger.testing.crashes.lock import locked_by_another_process, not_on_postgresql
 from ops import health
+from ops.models import Heartbeat
+from ops.testing.disk import full_disk
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
 def fresh_probe() -> None:
-    """Forget the result that an earlier test got from the storage."""
-    health.storage_probe._result = None
+    """Forget the results that an earlier test got."""
+    health.storage_probe._result = health.write_probe._result = None
 
 
 def test_a_healthy_shop_is_200_after_one_query(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
+    client.get("/health")  # writes, at most twice a minute
     with django_assert_max_num_queries(1):
         answer = client.get("/health")
     assert answer.status_code == 200
@@ -70,6 +76,45 @@ def test_a_database_that_does_not_answer_is_503(client: Client) -> None:
         answer = client.get("/health")
     assert answer.status_code == 503
     assert json.loads(answer.content)["database"] == "error"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_is_written_at_most_twice_a_minute(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    probe = health.Probe(health.check_database_writes, seconds=30, clock=lambda: now[0])
+    monkeypatch.setattr(health, "write_probe", probe)
+    beats = set()
+    for second in (100.0, 110.0, 129.9, 130.0, 131.0):
+        now[0] = second
+        assert client.get("/health").status_code == 200
+        beats.add(Heartbeat.objects.get(name="web").beat_at)
+    assert len(beats) == 2
+
+
+@pytest.mark.skipif(engine() != "sqlite", reason="the test cannot fill the disk of a database server")
+@pytest.mark.django_db(transaction=True)
+def test_a_full_disk_is_503_until_there_is_room(client: Client) -> None:
+    with full_disk():
+        answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "error"
+    health.storage_probe._result = health.write_probe._result = None
+    assert client.get("/health").status_code == 200
+
+
+@not_on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_another_process_writes_for_long_is_healthy_and_answered_at_once(
+    client: Client,
+) -> None:
+    if on_d1():
+        pytest.skip("D1 has no lock")
+    with locked_by_another_process():
+        began = time.monotonic()
+        answer = client.get("/health")
+    assert answer.status_code == 200 and time.monotonic() - began < 1
 
 
 def test_the_probe_leaves_no_file(client: Client, settings: Settings) -> None:

@@ -60,6 +60,6 @@ def test_a_change_that_cannot_be_logged_is_not_made(admin_client: Client) -> Non
 
     admin_client.raise_request_exception = False
     with connection.execute_wrapper(fail):
-        assert archive(admin_client, product).status_code == 500
+        assert archive(admin_client, product).status_code == 503
     product.refresh_from_db()
     assert product.status == Product.Status.ACTIVE

@@ -1,11 +1,11 @@
-"""The shop's error pages: 403, 404, 429 and 500."""
+"""The shop's error pages: 400, 403, 404, 429, 500 and 503."""
 
 from math import ceil
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
-from django.utils.translation import get_language
+from django.utils.translation import get_language_from_path, override
 
 from shop.pages.links import links
 from shop.pages.navigation import Navigation
@@ -22,27 +22,39 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render_page(request, "shop/errors/404.html", status=404)
 
 
+def bad_request(request: HttpRequest) -> HttpResponse:
+    """Return the 400 page: too many fields, an unknown host, something that no browser sends."""
+    return _without_database(request, "shop/errors/400.html", status=400)
+
+
 def too_many(request: HttpRequest, *, seconds: int) -> HttpResponse:
     """Return the 429 page with the time to wait; without a query, since such requests are many."""
-    return _without_database("shop/errors/429.html", {"minutes": ceil(seconds / 60)}, status=429)
+    return _without_database(request, "shop/errors/429.html", status=429, minutes=ceil(seconds / 60))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return the 500 page without a query: the database may be what failed."""
-    return _without_database("shop/errors/500.html", {}, status=500)
+    return _without_database(request, "shop/errors/500.html", status=500)
 
 
-def _without_database(template: str, context: dict[str, object], *, status: int) -> HttpResponse:
-    language = get_language() or settings.LANGUAGE_CODE
-    body = get_template(template).render(
-        {
-            "navigation": Navigation((), ()),
-            "links": links(language),
-            "language": language,
-            "noindex": True,
-            **context,
-        }
-    )
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """Return the 503 page without a query: the database or a disk does not work at the moment."""
+    return _without_database(request, "shop/errors/503.html", status=503)
+
+
+def _without_database(request: HttpRequest, template: str, *, status: int, **context: object) -> HttpResponse:
+    # the path decides: the error may have come before the request's language was made the active one
+    language = get_language_from_path(request.path_info) or settings.LANGUAGE_CODE
+    with override(language):
+        body = get_template(template).render(
+            {
+                "navigation": Navigation((), ()),
+                "links": links(language),
+                "language": language,
+                "noindex": True,
+                **context,
+            }
+        )
     response = HttpResponse(body, status=status)
     response["Cache-Control"] = "no-store"
     return response
