@@ -6,12 +6,23 @@ from typing import Any, ClassVar
 from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models.delivery import PREFECTURES
-from shop.forms import KanaField, LineField, MultilineField, NormalisedEmailField, ShopForm, normalise_number
+from shop.forms import (
+    KanaField,
+    LineField,
+    MultilineField,
+    NameField,
+    NormalisedEmailField,
+    ShopForm,
+    normalise_number,
+)
+from shop.postal_codes import fitting_prefectures
 
-PHONE_DIGITS = re.compile(r"0\d{9,10}")
+# mobile and IP telephones (050, 060, 070, 080, 090; 0800 is toll-free) have 11 digits, all others 10
+LONG_NUMBER = re.compile(r"0[5-9]0")
 
 
 def required(message: Promise) -> dict[str, Any]:
@@ -22,10 +33,10 @@ def required(message: Promise) -> dict[str, Any]:
 class AddressForm(ShopForm):
     """The delivery address of an order."""
 
-    family_name = LineField(
+    family_name = NameField(
         label=_("Family name"), max_length=50, error_messages=required(_("Please enter your family name."))
     )
-    given_name = LineField(
+    given_name = NameField(
         label=_("Given name"), max_length=50, error_messages=required(_("Please enter your given name."))
     )
     family_name_kana = KanaField(
@@ -68,6 +79,9 @@ class AddressForm(ShopForm):
         label=_("E-mail"), max_length=254, help_text=_("We send the confirmation here.")
     )
     note = MultilineField(label=_("Note to us"), max_length=1000, required=False)
+    # what the customer was asked about and has confirmed: the postal code and the prefecture
+    sure = forms.CharField(required=False, widget=forms.HiddenInput)
+    asked_about = ""
 
     FIELD_HINTS: ClassVar = {
         "family_name": ("shipping family-name", "text", _("e.g. Yamada")),
@@ -111,8 +125,39 @@ class AddressForm(ShopForm):
         typed = normalise_number(self.cleaned_data["phone"])
         if typed.startswith("+81"):
             typed = "0" + typed.removeprefix("+81").lstrip("-").removeprefix("0")
-        if not PHONE_DIGITS.fullmatch(typed.replace("-", "")) or len(typed) > 20:
+        digits = typed.replace("-", "")
+        is_long = LONG_NUMBER.match(digits) is not None
+        if is_long and re.fullmatch(r"[0-9]+", digits) and len(digits) != 11:
             raise forms.ValidationError(
-                _("Please enter a number in Japan with 10 or 11 digits, for example 03-1234-5678.")
+                _("Mobile numbers have 11 digits, for example 090-1234-5678. Please check the number.")
+            )
+        if not re.fullmatch(r"0[0-9]{10}" if is_long else r"0[0-9]{9}", digits) or len(typed) > 20:
+            raise forms.ValidationError(
+                _("Please enter a number in Japan, for example 03-1234-5678 or 090-1234-5678.")
             )
         return typed
+
+    def clean(self) -> dict[str, Any]:
+        """Ask once about a postal code that does not fit the prefecture; never refuse it for good."""
+        cleaned = super().clean() or self.cleaned_data
+        postal_code, prefecture = cleaned.get("postal_code"), cleaned.get("prefecture")
+        if postal_code and prefecture:
+            fitting = fitting_prefectures(postal_code)
+            if prefecture not in fitting and cleaned.get("sure") != f"{postal_code} {prefecture}":
+                self.asked_about = f"{postal_code} {prefecture}"
+                self.add_error("postal_code", postal_code_question(postal_code, prefecture, fitting))
+        return cleaned
+
+    def address(self) -> dict[str, Any]:
+        """Return the checked address, of a valid form."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "sure"}
+
+
+def postal_code_question(postal_code: str, prefecture: str, fitting: set[str]) -> str:
+    """Return what a customer is asked about a postal code that does not fit."""
+    choose = (lambda name: PREFECTURES[name]) if get_language() == "en" else str
+    if not fitting:
+        return _now("We do not know the postal code %(code)s. Is it right?") % {"code": postal_code}
+    names = _now(" or ").join(choose(name) for name in PREFECTURES if name in fitting)
+    text = _now("The postal code %(code)s belongs to %(fitting)s, not to %(chosen)s. Is it right?")
+    return text % {"code": postal_code, "fitting": names, "chosen": choose(prefecture)}

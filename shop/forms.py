@@ -11,7 +11,13 @@ from django.utils.translation import gettext_lazy as _
 HYPHEN_SIGNS = re.compile("[‐‑‒–—―−ーｰ－~〜]")
 HYPHEN_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
 TOO_LONG_MESSAGE = _("Please keep this to %(limit_value)d characters at most.")
-KATAKANA_LINE = re.compile(r"[ァ-ヺー・ ]+")
+KATAKANA_LINE = re.compile(r"[ァ-ヺー・＝.'’‐-― -]+")
+# between parts of a foreign name, as in ジョン＝スミス; NFKC makes the first two an ASCII sign
+DOUBLE_HYPHEN = re.compile("[=゠]")
+# addresses of these companies may have dots where no other address has them: hanako.@docomo.ne.jp
+MOBILE_MAIL_DOMAIN = re.compile(
+    r"(?:.+\.)?(?:docomo\.ne\.jp|ezweb\.ne\.jp|au\.com|vodafone\.ne\.jp|softbank\.ne\.jp)"
+)
 
 
 def normalise_line(text: str) -> str:
@@ -40,7 +46,15 @@ class LineField(forms.CharField):
         return HYPHEN_BETWEEN_DIGITS.sub("-", normalise_line(super().to_python(value) or ""))
 
 
-class KanaField(LineField):
+class NameField(LineField):
+    """A part of a name."""
+
+    def to_python(self, value: Any) -> str:
+        """Return the text with the double hyphen of Japanese names, which NFKC makes an ASCII sign."""
+        return DOUBLE_HYPHEN.sub("＝", super().to_python(value))
+
+
+class KanaField(NameField):
     """A reading in katakana."""
 
     def to_python(self, value: Any) -> str:
@@ -70,6 +84,13 @@ class NormalisedEmailField(forms.EmailField):
     def to_python(self, value: Any) -> str:
         """Return the address in NFKC."""
         return unicodedata.normalize("NFKC", super().to_python(value) or "").strip()
+
+    def run_validators(self, value: str) -> None:
+        """Accept what is an address, or would be one without the dots that mobile carriers allow."""
+        local, at, domain = value.rpartition("@")
+        if at and MOBILE_MAIL_DOMAIN.fullmatch(domain.lower()):
+            value = ".".join(part for part in local.split(".") if part) + at + domain
+        super().run_validators(value)
 
 
 class ShopForm(forms.Form):

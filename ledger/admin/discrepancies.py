@@ -55,7 +55,7 @@ class StateFilter(admin.SimpleListFilter):
 class CategoryFilter(admin.SimpleListFilter):
     """Filter: differences, tasks or notices."""
 
-    title = gettext_lazy("category")
+    title = gettext_lazy("classification")
     parameter_name = "category"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -106,14 +106,14 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         return yen(row.amount)
 
     @display(
-        description=gettext_lazy("category"),
+        description=gettext_lazy("classification"),
         label={"difference": "danger", "to_do": "warning", "notice": "info"},
     )
     def category_badge(self, row: Discrepancy) -> tuple[str, str]:
         """Return a badge: difference, task or notice."""
         return row.category.value, str(row.category.label)
 
-    @display(description=gettext_lazy("category"))
+    @display(description=gettext_lazy("classification"))
     def category_name(self, row: Discrepancy) -> str:
         """Return in words whether it is a difference, a task or a notice."""
         return str(row.category.label)

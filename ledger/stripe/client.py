@@ -24,6 +24,7 @@ from kikaku.transactions import forbid_transaction
 from ledger.models import CheckoutAttempt, Order, Refund
 from ledger.stripe import methods, schema
 from ledger.stripe.account import AccountAnswer, is_live_key, owner_of_books, read_date
+from ledger.stripe.addresses import is_standard
 from ledger.stripe.timestamps import to_timestamp
 
 if TYPE_CHECKING:
@@ -249,7 +250,6 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
             "line_items": _line_items(order),
             "payment_method_types": [method.code for method in offered],
             "locale": "en" if order.language == "en" else "ja",
-            "customer_email": order.email,
             "client_reference_id": order.number,
             "metadata": metadata,
             "payment_intent_data": {
@@ -263,6 +263,8 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
             "success_url": success_url,
             "cancel_url": cancel_url,
         }
+        if is_standard(order.email):
+            params["customer_email"] = order.email
         options: Any = {
             method.code: method.session_options() for method in offered if method.session_options()
         }

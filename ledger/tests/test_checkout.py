@@ -288,7 +288,7 @@ def test_an_order_without_stock_or_with_a_completed_page_gets_no_other_page(sand
 
 def test_a_refused_session_leaves_the_order_open_without_a_live_attempt(sandbox: Sandbox) -> None:
     order = build.order()
-    Order.objects.update(email="not-an-address")
+    Order.objects.update(email='"hanako"@example.jp')  # by the standard, but refused by the stand-in
     order.refresh_from_db()
     for _twice in range(2):
         with pytest.raises(checkout.PaymentUnavailable):
@@ -400,3 +400,12 @@ def test_a_voucher_unknown_to_stripe_holds_its_stock_until_a_day_after_its_deadl
     assert StockItem.objects.get().reserved == 1
     assert checkout.expire_due(now=deadline + timedelta(hours=24)) == 1
     assert StockItem.objects.get().reserved == 0 and Discrepancy.objects.count() == 1
+
+
+def test_stripe_is_told_no_address_that_it_would_refuse(sandbox: Sandbox, traffic: list[Request]) -> None:
+    order = build.order()
+    Order.objects.filter(pk=order.pk).update(email="hanako.@docomo.ne.jp")
+    order.refresh_from_db()
+    assert "/c/pay/cs_test_" in checkout.start_payment(order, now=timezone.now())
+    session = stripe_client.retrieve_session(str(order.attempts.get().session_id))
+    assert session["customer_email"] is None

@@ -43,7 +43,7 @@ def address(request: HttpRequest) -> HttpResponse:
         form = AddressForm(request.POST)
         request.session[TYPED_KEY] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
         if form.is_valid():
-            request.session[ADDRESS_KEY] = form.cleaned_data
+            request.session[ADDRESS_KEY] = form.address()
             response = SeeOther(active_links()["checkout_confirm"])
             typed = form.cleaned_data["prefecture"], form.cleaned_data["postal_code"]
             remember_destination(response, destination_of(*typed, load_table()))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ledger.models import OutgoingMail, Refund
+from ledger.stripe.addresses import is_standard
 from ledger.stripe.fields import FieldCheck
 
 
@@ -31,7 +32,8 @@ class PaymentMethod:
 
     def refund_params(self, refund: Refund) -> dict[str, Any]:
         """Return its parameters of a refund at Stripe."""
-        return {"instructions_email": refund.order.email} if self.refunds_to_bank_account else {}
+        email = refund.order.email
+        return {"instructions_email": email} if self.refunds_to_bank_account and is_standard(email) else {}
 
 
 @dataclass(frozen=True, kw_only=True)
