@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from kikaku.admin.columns import day_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
+from ledger.admin.advice import advice
 from ledger.books import discrepancies
 from ledger.models import Discrepancy
 
@@ -91,14 +92,20 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "object_id",
         "amount_yen",
         "detail",
+        "to_be_done",
         "progress",
         "resolution",
         "resolved_by",
         "resolved_at",
         "created_at",
     )
-    readonly_fields = ("category_name", "amount_yen", "progress")
+    readonly_fields = ("to_be_done", "category_name", "amount_yen", "progress")
     actions_detail = ("resolve",)
+
+    @display(description=gettext_lazy("to be done now"))
+    def to_be_done(self, row: Discrepancy) -> str:
+        """Return what it asks of staff by what has happened since; a dash when we cannot know."""
+        return advice(row) or "–"
 
     @display(description=gettext_lazy("difference"), ordering="amount")
     def amount_yen(self, row: Discrepancy) -> str:

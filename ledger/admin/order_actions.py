@@ -26,6 +26,7 @@ from ledger.models import Order, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
+from ledger.sales.refund_failure import unsettled_money
 from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
@@ -34,7 +35,12 @@ CHANGE_ORDER = "ledger.change_order"
 ACTION_STATUSES: dict[str, tuple[str, ...]] = {
     "slip": SHIPPABLE_STATUSES,
     "ship": SHIPPABLE_STATUSES,
-    "refund": (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED, OrderStatus.SHIPPED),
+    "refund": (
+        OrderStatus.PAID,
+        OrderStatus.PARTIALLY_SHIPPED,
+        OrderStatus.SHIPPED,
+        OrderStatus.CANCELLED,
+    ),
     "cancel": (OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED),
 }
 
@@ -61,6 +67,8 @@ class OrderActions(ReadOnlyAdmin):
         names = {name for name, statuses in ACTION_STATUSES.items() if order.status in statuses}
         if order.status == OrderStatus.PARTIALLY_SHIPPED and has_money_for_goods(order):
             names.discard("cancel")  # the rest is refunded instead
+        if order.status == OrderStatus.CANCELLED and not unsettled_money(order):
+            names.discard("refund")
         offered = super().get_actions_detail(request, object_id)
         return [one for one in offered if one.action_name.removeprefix("ledger_order_") in names]
 
@@ -118,7 +126,9 @@ class OrderActions(ReadOnlyAdmin):
         done = order.refunds.filter(nonce=request.POST.get("nonce", "-"))
         if done.exists():
             return self._redirect_repeated(request, order)
-        form = RefundForm(order, request.POST if request.method == "POST" else None)
+        form = RefundForm(
+            order, request.POST if request.method == "POST" else None, again=unsettled_money(order)
+        )
         preview: int | None = None
         if form.is_bound and form.is_valid():
             try:

@@ -137,9 +137,14 @@ class ShipForm(LinesForm):
 
 
 class RefundForm(LinesForm):
-    """What is refunded: everything, pieces, or an amount."""
+    """What is refunded: everything, pieces, or an amount; `again` (JPY) is filled in when one has failed."""
 
     EVERYTHING, PIECES, AMOUNT = "everything", "pieces", "amount"
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, again: int = 0) -> None:
+        super().__init__(order, data)
+        if again:
+            self.initial.update(what=self.AMOUNT, amount=again)
 
     what = forms.ChoiceField(
         label=gettext_lazy("What is refunded"),

@@ -1,10 +1,16 @@
 """Discrepancies: recorded once per kind, object and day, and resolved once by a person with a reason."""
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import date, datetime
+
+from django.utils.functional import Promise
+from django.utils.translation import override
 
 from kikaku.transactions import unit_of_work
 from ledger.models import Discrepancy
+
+AUTOMATIC = "system"  # `resolved_by` of what needed no person in the end
 
 
 class ResolutionMissing(Exception):
@@ -46,4 +52,17 @@ def resolve(discrepancy: Discrepancy, *, resolution: str, actor: str, now: datet
         Discrepancy.objects.unresolved()
         .filter(pk=discrepancy.pk)
         .update(resolved_at=now, resolved_by=actor[:150], resolution=text[:500])
+    )
+
+
+def resolve_automatically(
+    kind: Discrepancy.Kind, object_ids: Collection[str], *, resolution: str | Promise, now: datetime
+) -> int:
+    """Resolve the open discrepancies of these objects, which asked for what has been done since."""
+    with override("ja"):
+        text = str(resolution)
+    return (
+        Discrepancy.objects.unresolved()
+        .filter(kind=kind, object_id__in=object_ids)
+        .update(resolved_at=now, resolved_by=AUTOMATIC, resolution=text[:500])
     )

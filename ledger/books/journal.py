@@ -152,10 +152,7 @@ def _insert(
 
 
 def reverse(entry: JournalEntry, *, occurred_at: datetime, now: datetime) -> JournalEntry:
-    """Post the reversal of `entry`, linked to it, and return it. A second call returns the same reversal.
-
-    Staff cannot call this yet: no page or command posts a correction.
-    """
+    """Post the reversal of `entry`, linked to it, and return it. A second call returns the same reversal."""
     require_transaction()
     draft = posting.reversal(
         str(entry.pk),

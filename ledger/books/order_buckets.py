@@ -20,13 +20,18 @@ from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, Refund
 # has 0.
 IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
 
+# One of an order line without pieces repays pieces that had gone back on the shelf when their refund was
+# withdrawn.
+IS_OF_RELEASED_PIECES = Q(order_line__isnull=False, quantity=0)
+
 IS_SHIPMENT_ENTRY = Q(entry__source_type=posting.SHIPMENT_SOURCE)
 
 
 def tax_buckets(order: Order) -> dict[int, TaxBucket]:
     """Return the bucket of each rate, by posted shipments and requested refunds. Four queries.
 
-    A refund counts from its request on, whatever happens to it later: one that fails is owed in 2120.
+    A refund counts from its request on: one that fails is owed in 2120. Only one that was cancelled before
+    its money moved counts no more.
     """
     return tax_buckets_of([order])[order.pk]
 
@@ -42,20 +47,39 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
         gross[order.pk][SHIPPING_RATE] += order.shipping_fee
     shipped = _posted_credit(gross.keys(), IS_SHIPMENT_ENTRY)
     reversed_ = _posted_credit(gross.keys(), ~IS_SHIPMENT_ENTRY)
+    counts = Q(refund__withdrawn=False)
     refunded = {
-        (order_id, rate): (from_prepaid, from_recognised)
-        for order_id, rate, from_prepaid, from_recognised in RefundLine.objects.filter(
+        (order_id, rate): [amount or 0 for amount in amounts]
+        for order_id, rate, *amounts in RefundLine.objects.filter(
             refund__order__in=gross.keys(), tax_rate__isnull=False
         )
         .values_list("refund__order_id", "tax_rate")
-        .annotate(from_prepaid=Sum("prepaid"), from_recognised=Sum("recognised"))
+        .annotate(
+            from_prepaid=Sum("prepaid", filter=counts),
+            from_recognised=Sum("recognised", filter=counts),
+            released=Sum("prepaid", filter=~counts & Q(order_line__isnull=False)),
+            released_back=Sum("prepaid", filter=counts & IS_OF_RELEASED_PIECES),
+            returned=Sum("recognised", filter=~counts & Q(order_line__isnull=False, refund__restock=True)),
+            returned_back=Sum("recognised", filter=counts & IS_OF_RELEASED_PIECES),
+        )
         .order_by()
-        .values_list("refund__order_id", "tax_rate", "from_prepaid", "from_recognised")
+        .values_list(
+            "refund__order_id",
+            "tax_rate",
+            "from_prepaid",
+            "from_recognised",
+            "released",
+            "released_back",
+            "returned",
+            "returned_back",
+        )
     }
     buckets: dict[int, dict[int, TaxBucket]] = {order_id: {} for order_id in gross}
     for order_id, gross_by_rate in gross.items():
         for rate in TAX_RATES:
-            from_prepaid, from_recognised = refunded.get((order_id, rate), (0, 0))
+            from_prepaid, from_recognised, released, released_back, returned, returned_back = refunded.get(
+                (order_id, rate), [0] * 6
+            )
             shipping = shipped[order_id, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
             tax = shipped[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
             buckets[order_id][rate] = TaxBucket(
@@ -66,6 +90,8 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
                 refunded_prepaid=from_prepaid,
                 refunded_recognised=from_recognised,
                 tax_reversed=-reversed_[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
+                held=max(0, released - released_back),
+                held_sales=max(0, returned - returned_back),
             )
     return buckets
 
@@ -114,10 +140,9 @@ class UnallocatedMoney:
 def unallocated_money(order: Order) -> UnallocatedMoney:
     """Return what was paid beyond the order's total, and what is owed since refunds failed. Four queries."""
     captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
-    failed: int = Refund.objects.failed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
-    taken = RefundLine.objects.filter(refund__order=order, tax_rate__isnull=True).aggregate(
-        excess=Sum("prepaid"), payable=Sum("payable")
-    )
+    failed: int = Refund.objects.owed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
+    lines = RefundLine.objects.filter(refund__order=order, refund__withdrawn=False)
+    taken = lines.filter(tax_rate__isnull=True).aggregate(excess=Sum("prepaid"), payable=Sum("payable"))
     is_settlement = Q(entry__source_type=posting.REFUND_SOURCE, entry__purpose=posting.SETTLEMENT_PURPOSE)
     settled = -_posted_credit([order.pk], is_settlement)[order.pk, accounts.REFUNDS_PAYABLE]
     given_back = (taken["excess"] or 0) - settled

@@ -6,7 +6,7 @@ tax on everything refunded so far less what earlier refunds reversed, so that a 
 the tax that was posted (`ledger.books.tax_buckets`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,6 +25,7 @@ REFUND_PURPOSE = "refund"
 REFUND_FAILURE_PURPOSE = "refund_failure"
 RECOGNITION_PURPOSE = "recognition"
 SETTLEMENT_PURPOSE = "settled"
+TAX_CORRECTION_PURPOSE = "tax_correction"
 SUSPENSE_PURPOSE = "suspense"
 REVERSAL_PURPOSE = "reversal"
 WAITING_PURPOSE = "waiting"
@@ -214,10 +215,40 @@ def settlement(refund_id: str, *, amount: int, occurred_at: datetime, order_id: 
     )
 
 
-def shipment(
-    shipment_id: str, *, occurred_at: datetime, order_id: int, reference: str, sales: Sequence[RecognisedSale]
+def tax_correction(
+    refund_id: str, *, occurred_at: datetime, order_id: int, reference: str, differences: Mapping[int, int]
 ) -> Draft:
-    """Draft a shipment: prepayments become sales, shipping income and output tax, per rate."""
+    """Draft what the tax of an order's other refunds changes by when this one is withdrawn, by rate."""
+    lines: list[Line] = []
+    for rate, difference in differences.items():
+        lines += [
+            _debit(accounts.OUTPUT_TAX_ACCOUNTS[rate], difference),
+            _credit(accounts.RETURNS_ACCOUNTS[rate], difference),
+        ]
+    return Draft(
+        source_type=REFUND_SOURCE,
+        source_id=refund_id,
+        purpose=TAX_CORRECTION_PURPOSE,
+        description=f"返金取消に伴う税額調整 {reference}",
+        occurred_at=occurred_at,
+        order_id=order_id,
+        lines=_without_zeros(lines),
+    )
+
+
+def shipment(
+    shipment_id: str,
+    *,
+    occurred_at: datetime,
+    order_id: int,
+    reference: str,
+    sales: Sequence[RecognisedSale],
+    withdrawn_refund: str = "",
+) -> Draft:
+    """Draft a shipment: prepayments become sales, shipping income and output tax, per rate.
+
+    With `withdrawn_refund` it is what the parcel lacked because that refund had reserved it.
+    """
     lines = [_debit(accounts.PREPAYMENTS, sum(sale.gross for sale in sales))]
     for sale in sales:
         lines += [
@@ -225,11 +256,14 @@ def shipment(
             _credit(accounts.SHIPPING_INCOME, sale.shipping),
             _credit(accounts.OUTPUT_TAX_ACCOUNTS[sale.rate], sale.tax),
         ]
+    purpose, description = RECOGNITION_PURPOSE, f"出荷 {reference}"
+    if withdrawn_refund:
+        purpose, description = f"{RECOGNITION_PURPOSE} {withdrawn_refund}", f"出荷（返金取消分） {reference}"
     return Draft(
         source_type=SHIPMENT_SOURCE,
         source_id=shipment_id,
-        purpose=RECOGNITION_PURPOSE,
-        description=f"出荷 {reference}",
+        purpose=purpose,
+        description=description,
         occurred_at=occurred_at,
         order_id=order_id,
         lines=_without_zeros(lines),

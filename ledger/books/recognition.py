@@ -78,5 +78,6 @@ def _shipping_fee_to_recognise(shipment: Shipment) -> int:
     order = shipment.order
     if order.shipments.filter(pk__lt=shipment.pk).exists():
         return 0
-    refunded = RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order).aggregate(sum=Sum("prepaid"))
+    lines = RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order, refund__withdrawn=False)
+    refunded = lines.aggregate(sum=Sum("prepaid"))
     return order.shipping_fee - (refunded["sum"] or 0)

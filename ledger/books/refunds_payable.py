@@ -34,12 +34,17 @@ def post_failed_refund(refund: Refund, *, now: datetime) -> JournalEntry | None:
     return _post_unpaid_refund(refund, posting.FAILED_PURPOSE, occurred_at=now, now=now)
 
 
+def has_moved(refund: Refund) -> bool:
+    """Return whether Stripe's balance is known to have moved for a refund."""
+    return bool(refund.stripe_id) and BalanceTransaction.objects.filter(source=refund.stripe_id).exists()
+
+
 def _post_unpaid_refund(
     refund: Refund, purpose: str, *, occurred_at: datetime, now: datetime
 ) -> JournalEntry | None:
-    if refund.stripe_id and BalanceTransaction.objects.filter(source=refund.stripe_id).exists():
+    if has_moved(refund):
         return None
-    posted = _unpaid_refund_entries([refund]).first()
+    posted = unpaid_refund_entries([refund]).first()
     if posted is not None:
         return posted
     draft = posting.unpaid_refund(
@@ -74,7 +79,8 @@ def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
         journal.post(draft, now=now)
 
 
-def _unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
+def unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
+    """Return the entries of refunds that were posted before, or without, any money moving."""
     return JournalEntry.objects.filter(
         source_type=posting.REFUND_SOURCE,
         source_id__in=[str(refund.pk) for refund in refunds],
@@ -91,7 +97,7 @@ def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
         return {}
     orders = Order.objects.select_for_update().filter(pk__in={refund.order_id for refund in refunds})
     locked = {order.pk: order for order in orders.order_by("pk")}
-    posted_as_owed = set(_unpaid_refund_entries(refunds).values_list("source_id", flat=True))
+    posted_as_owed = set(unpaid_refund_entries(refunds).values_list("source_id", flat=True))
     lines: defaultdict[int, list[RefundLine]] = defaultdict(list)
     taxed_orders = set()
     for line in RefundLine.objects.filter(refund__in=refunds).select_related("refund").order_by("pk"):

@@ -21,11 +21,19 @@ class TaxBucket:
     refunded_prepaid: int = 0  # refunded out of what was prepaid
     refunded_recognised: int = 0  # refunded out of what was recognised
     tax_reversed: int = 0  # output tax reversed by refunds
+    # of pieces that their refund released or took back to stock, before it was withdrawn:
+    held: int = 0  # of what is prepaid
+    held_sales: int = 0  # of what was recognised
 
     @property
     def prepaid_left(self) -> int:
         """What is paid, and neither refunded nor shipped."""
         return self.gross - self.recognised - self.refunded_prepaid
+
+    @property
+    def deliverable(self) -> int:
+        """What is prepaid for pieces that can still be shipped."""
+        return max(0, self.prepaid_left - self.held)
 
     @property
     def recognised_left(self) -> int:
@@ -63,7 +71,7 @@ def recognise(
     so that all shipments together carry the tax of the whole. The tax of the shipping fee is rounded down by
     itself; the goods carry the rest.
     """
-    amount = bucket.prepaid_left if is_last else min(goods + shipping, bucket.prepaid_left)
+    amount = bucket.deliverable if is_last else min(goods + shipping, bucket.deliverable)
     shipping = min(shipping, amount)
     tax = tax_of(bucket.recognised + amount, bucket.rate) - bucket.tax
     shipping_tax = min(tax_of(shipping, bucket.rate), tax)

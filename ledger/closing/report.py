@@ -147,6 +147,10 @@ KIND_LABELS = {
     Discrepancy.Kind.FOREIGN_CURRENCY: "外貨の取引",
     Discrepancy.Kind.OTHER_BALANCE: "Stripe の別の残高での動き",
     Discrepancy.Kind.REFUND_FAILED: "返金の失敗",
+    Discrepancy.Kind.REFUND_REPLACED: "返金の失敗（別の返金で支払済み）",
+    Discrepancy.Kind.REFUND_WITHDRAWN: "返金の取消（資金移動前）",
+    Discrepancy.Kind.WITHDRAWN_TO_DECIDE: "返金の取消（代金の扱いを要判断）",
+    Discrepancy.Kind.MONEY_GONE: "返金済みで未発送の注文",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
 

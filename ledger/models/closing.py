@@ -120,6 +120,10 @@ class Discrepancy(models.Model):
         FOREIGN_CURRENCY = "foreign_currency", _("money in another currency")
         OTHER_BALANCE = "other_balance", _("money in another balance at Stripe")
         REFUND_FAILED = "refund_failed", _("refund failed")
+        REFUND_REPLACED = "refund_replaced", _("refund failed, another one paid its amount")
+        REFUND_WITHDRAWN = "refund_withdrawn", _("refund cancelled before its money moved")
+        WITHDRAWN_TO_DECIDE = "withdrawn_to_decide", _("refund cancelled: decide about its money")
+        MONEY_GONE = "money_gone", _("money refunded, goods not shipped: decide about the order")
         INVARIANT = "invariant", _("an invariant of the books is broken")
 
         @property
@@ -172,6 +176,10 @@ CATEGORIES: dict[Discrepancy.Kind, Discrepancy.Category] = {
     Discrepancy.Kind.PAID_OTHER_AMOUNT: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.FOREIGN_CURRENCY: Discrepancy.Category.TO_DO,  # our books are in yen only
     Discrepancy.Kind.REFUND_FAILED: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.WITHDRAWN_TO_DECIDE: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.MONEY_GONE: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.REFUND_REPLACED: Discrepancy.Category.NOTICE,
+    Discrepancy.Kind.REFUND_WITHDRAWN: Discrepancy.Category.NOTICE,
     Discrepancy.Kind.LATE: Discrepancy.Category.NOTICE,  # posted on the first open day
     Discrepancy.Kind.PAID_AFTER_CANCELLATION: Discrepancy.Category.NOTICE,  # the money is sent back
     Discrepancy.Kind.PAID_TWICE: Discrepancy.Category.NOTICE,

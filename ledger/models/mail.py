@@ -36,6 +36,7 @@ class OutgoingMail(models.Model):
         SHIPPED = "shipped", _("shipped")
         REFUND_WAITS = "refund_waits", _("refund waits for the bank account")
         REFUNDED = "refunded", _("refunded")
+        REFUND_FAILED = "refund_failed", _("refund failed")
         CANCELLED = "cancelled", _("cancelled")
         REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
 

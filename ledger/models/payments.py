@@ -155,6 +155,10 @@ class RefundQuerySet(models.QuerySet[ModelT]):
         """Return the refunds whose amount stays with us: failed or canceled."""
         return self.filter(status__in=Refund.FAILED_STATUSES)
 
+    def owed(self) -> Self:
+        """Return the failed refunds whose amount was taken from the order: it is owed to the customer."""
+        return self.failed().filter(withdrawn=False)
+
     def not_failed(self) -> Self:
         """Return the refunds whose amount is refunded, or still may be."""
         return self.exclude(status__in=Refund.FAILED_STATUSES)
@@ -184,6 +188,8 @@ class Refund(models.Model):
     status = models.CharField(_("status"), max_length=20, choices=Status.choices, default=Status.REQUESTED)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     failure_reason = models.CharField(_("reason of failure"), max_length=200, blank=True)
+    # cancelled before any money moved: its lines count no more, and its first entry is reversed
+    withdrawn = models.BooleanField(_("withdrawn"), default=False, editable=False)
     restock = models.BooleanField(_("back to stock"), default=False)
     requested_at = models.DateTimeField(_("requested at"))
     # of one that waits long

@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
+from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax_buckets import TaxBucket
-from ledger.models import Order, OrderEvent, OutgoingMail, Refund
+from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
 from ledger.stripe.methods import method_named, method_of_voucher
 
+REST_CANCELLED = gettext_lazy("The rest was cancelled.")
+
 
 def unspent_money(buckets: Iterable[TaxBucket]) -> int:
     """Return the money (JPY) that an order's tax buckets hold for goods that are not shipped."""
-    return sum(bucket.prepaid_left for bucket in buckets)
+    return sum(bucket.deliverable for bucket in buckets)
 
 
 def has_money_for_goods(order: Order) -> bool:
@@ -54,6 +59,7 @@ def cancel_rest(order: Order, *, actor: str, now: datetime) -> None:
         now=now,
         pieces={str(line.position): line.shippable for line in lines},
     )
+    resolve_automatically(Discrepancy.Kind.MONEY_GONE, [order.number], resolution=REST_CANCELLED, now=now)
     mail.queue(OutgoingMail.Kind.REST_CANCELLED, order, f"order:{order.pk}", {"rest": lines}, now=now)
 
 

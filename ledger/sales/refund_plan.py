@@ -78,6 +78,7 @@ def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
     - Pieces and the shipping fee are taken from their own lines, unshipped pieces first. All pieces that are
       left, together with the shipping fee, are the same as all that remains.
     - An amount is taken from what was paid in excess, then from what is owed since a refund failed, then from
+      what is held for pieces that a withdrawn refund released, then from
       the tax buckets in proportion to what remains in them, from the prepaid part of each first.
     - All that remains is taken from every line.
 
@@ -94,7 +95,7 @@ def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
         raise RefundRefused(_("Line %(line)d does not belong to this order.") % {"line": min(unknown)})
     left = {line.pk: line.refundable for line in lines if line.refundable}
     if request.amount is not None:
-        plan = _plan_amount(request.amount, buckets, unallocated)
+        plan = _plan_amount(order, request.amount, buckets, unallocated)
     elif (request.include_shipping and quantities == left) or not (quantities or request.include_shipping):
         plan = _plan_all(order, lines, buckets, unallocated)
     else:
@@ -139,10 +140,9 @@ def _sum_of(refunds: QuerySet[Refund]) -> int:
 
 
 def _plan_amount(
-    amount: int, buckets: Mapping[int, TaxBucket], unallocated: UnallocatedMoney
+    order: Order, amount: int, buckets: Mapping[int, TaxBucket], unallocated: UnallocatedMoney
 ) -> list[PlannedLine]:
-    remaining = [bucket.remaining for bucket in buckets.values()]
-    available = unallocated.excess + unallocated.owed + sum(remaining)
+    available = unallocated.excess + unallocated.owed + sum(bucket.remaining for bucket in buckets.values())
     if amount < 1 or amount > available:
         raise RefundRefused(
             _("An amount between ¥1 and ¥%(available)s can be refunded, not ¥%(amount)s.")
@@ -151,10 +151,39 @@ def _plan_amount(
     excess = min(amount, unallocated.excess)
     owed = min(amount - excess, unallocated.owed)
     plan = [PlannedLine(prepaid=excess), PlannedLine(payable=owed)]
-    for bucket, share in zip(buckets.values(), spread(amount - excess - owed, remaining), strict=True):
+    released, buckets = _plan_released_pieces(order, amount - excess - owed, buckets)
+    plan += released
+    rest = amount - sum(line.amount for line in plan)
+    remaining = [bucket.remaining for bucket in buckets.values()]
+    for bucket, share in zip(buckets.values(), spread(rest, remaining), strict=True):
         _bucket, from_prepaid, from_recognised = take(bucket, prepaid=share, recognised=0)
         plan.append(PlannedLine(tax_rate=bucket.rate, prepaid=from_prepaid, recognised=from_recognised))
     return [line for line in plan if line.amount]
+
+
+def _plan_released_pieces(
+    order: Order, amount: int, buckets: Mapping[int, TaxBucket]
+) -> tuple[list[PlannedLine], Mapping[int, TaxBucket]]:
+    """Return the part of an amount that repays pieces released by withdrawn refunds; the buckets after it.
+
+    See `IS_OF_RELEASED_PIECES`.
+    """
+    plan: list[PlannedLine] = []
+    left = dict(buckets)
+    for rate, bucket in buckets.items():
+        prepaid = min(amount, bucket.held, bucket.prepaid_left)
+        recognised = min(amount - prepaid, bucket.held_sales, bucket.recognised_left)
+        if prepaid + recognised:
+            withdrawn = RefundLine.objects.filter(
+                refund__order=order, refund__withdrawn=True, order_line__isnull=False, tax_rate=rate
+            )
+            line_id = withdrawn.values_list("order_line", flat=True).first()
+            plan.append(
+                PlannedLine(order_line_id=line_id, tax_rate=rate, prepaid=prepaid, recognised=recognised)
+            )
+            left[rate], _prepaid, _recognised = take(bucket, prepaid=prepaid, recognised=recognised)
+            amount -= prepaid + recognised
+    return plan, left
 
 
 def _plan_all(
@@ -227,4 +256,5 @@ def _plan_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
 
 def is_shipping_refunded(order: Order) -> bool:
     """Return whether the shipping fee was refunded, or a refund of it is in progress."""
-    return RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order).exists()
+    lines = RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order, refund__withdrawn=False)
+    return lines.exists()

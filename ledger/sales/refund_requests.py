@@ -16,6 +16,7 @@ from kikaku.transactions import require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OrderLine, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, stock
+from ledger.sales.refund_failure import resolve_settled
 from ledger.sales.refund_plan import (
     PlannedLine,
     RefundRefused,
@@ -76,6 +77,7 @@ def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str
     )
     store_lines(refund, plan)
     _move_pieces(refund, lines, plan, now=now)
+    resolve_settled(order, now=now)
     record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=actor, now=now, reason=refund.reason)
     return refund
 

@@ -9,11 +9,13 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.transactions import require_transaction
-from ledger.books import journal, refunds_payable
+from ledger.books import refunds_payable
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
+from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail
-from ledger.sales.order_end import end_after_refund
+from ledger.sales.order_end import end_after_refund, has_money_for_goods
+from ledger.sales.refund_failure import record_failure, resolve_settled
 from ledger.sales.refund_plan import plan_forced_refund
 from ledger.sales.refund_requests import record_event, store_lines
 from ledger.stripe.methods import method_named
@@ -69,9 +71,26 @@ def apply_stripe_refund(
         day=day or business_day(now),
         now=now,
     )
-    if is_new and refund.status not in Refund.FAILED_STATUSES:
-        end_after_refund(Order.objects.get(pk=refund.order_id), actor=history.STRIPE, now=now)
+    if is_new:
+        _apply_to_order(refund, now=now)
     return refund
+
+
+def _apply_to_order(refund: Refund, *, now: datetime) -> None:
+    """End the order of a new dashboard refund that leaves no money for its goods, or ask staff about it."""
+    order = Order.objects.get(pk=refund.order_id)
+    resolve_settled(order, now=now)
+    if refund.status in Refund.FAILED_STATUSES or end_after_refund(order, actor=history.STRIPE, now=now):
+        return
+    if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
+        note_discrepancy(
+            Discrepancy.Kind.MONEY_GONE,
+            order.number,
+            day=business_day(now),
+            amount=refund.amount,
+            detail="Stripe の管理画面で返金されました。未発送の商品の代金は残っていません。",
+            now=now,
+        )
 
 
 def fail_refund(refund: Refund, *, reason: str, now: datetime) -> None:
@@ -173,15 +192,4 @@ def _move_to(
     elif status == Refund.Status.SUCCEEDED:
         mail.queue(OutgoingMail.Kind.REFUNDED, refund.order, f"refund:{refund.pk}", context, now=now)
     elif status in Refund.FAILED_STATUSES:
-        if not has_moved_money:
-            refunds_payable.post_failed_refund(refund, now=now)
-        # a dashboard refund may have used the money reserved for this one: offset the two
-        refunds_payable.settle_overdrawn(refund, now=now)
-        note_discrepancy(
-            Discrepancy.Kind.REFUND_FAILED,
-            refund.stripe_id or f"refund {refund.pk}",
-            day=journal.first_open_day(day, last_closed=journal.last_closed_day()),
-            amount=refund.amount,
-            detail=f"{refund.order.number}: ¥{refund.amount} are owed to the customer; {failure_reason}",
-            now=now,
-        )
+        record_failure(refund, has_moved_money=has_moved_money, day=day, now=now)

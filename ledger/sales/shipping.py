@@ -6,18 +6,21 @@ from datetime import datetime
 from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
+from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax import value_of_pieces
 from ledger.books.tax_buckets import TaxBucket
-from ledger.models import Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
+from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
 from ledger.sales.delivery import arrival_of_parcel
 from ledger.sales.order_end import unspent_money
 
+GIVEN_AWAY = gettext_lazy("The rest was given away.")
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 
 
@@ -116,6 +119,8 @@ def _ship(
         **({"gift": gift} if gift else {}),
     )
     recognition.post_shipment(shipment, buckets=buckets, now=now)
+    if gift and order.status == OrderStatus.SHIPPED:
+        resolve_automatically(Discrepancy.Kind.MONEY_GONE, [order.number], resolution=GIVEN_AWAY, now=now)
     parts = shipment.lines.select_related("order_line").order_by("order_line__position")
     mail.queue(
         OutgoingMail.Kind.SHIPPED,

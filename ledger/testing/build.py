@@ -12,7 +12,7 @@ from kikaku.sandbox import Sandbox
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
-from ledger.sales import checkout, orders, shipping, stock
+from ledger.sales import cancellation, checkout, orders, shipping, stock
 from ledger.sales.orders import Address, NewOrderLine
 from ledger.sales.refunds import RefundRequest, request_refund
 
@@ -194,3 +194,9 @@ def refund(
     )
     placed.refresh_from_db()
     return made
+
+
+def cancel(placed: Order, *, now: datetime | None = None) -> Order:
+    """Cancel an order, or what is not shipped of it, as staff do."""
+    reason = Order.CancelReason.STAFF
+    return cancellation.cancel(order=placed, reason=reason, actor="staff", now=now or timezone.now())

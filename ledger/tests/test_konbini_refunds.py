@@ -155,14 +155,17 @@ def test_a_refund_fails_after_45_days_without_a_bank_account(sandbox: Sandbox) -
 
 
 @pytest.mark.django_db
-def test_a_refund_cancelled_at_stripe_before_its_money_moved_is_owed(sandbox: Sandbox) -> None:
+def test_a_refund_cancelled_at_stripe_before_its_money_moved_is_taken_back(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     stripe_client.client().v1.refunds.cancel(str(refund.stripe_id))
     later(sandbox)
     assert state(refund) == Refund.Status.CANCELED
-    assert owed() == 1_000
-    assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_FAILED
+    assert owed() == 0
+    assert net_balance(PREPAYMENTS, order=order) == -order.total
+    entry = JournalEntry.objects.get(source_type="refund", purpose="waiting")
+    assert lines_of(entry.reversed_by) == {PREPAYMENTS: -1_000, REFUNDS_PAYABLE: 1_000}
+    assert Discrepancy.objects.get().kind == Discrepancy.Kind.REFUND_WITHDRAWN
     assert_no_findings()
 
 

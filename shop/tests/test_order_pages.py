@@ -1,5 +1,7 @@
 """The order page and the thank-you page in every state of an order."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -143,3 +145,18 @@ def test_the_order_page_is_available_in_english(client: Client, sandbox: Sandbox
     page = client.get(f"/en/orders/{order.token}/").content.decode()
     assert "Your order waits for the payment" in page
     assert "花子 山田" in page
+
+
+def test_the_page_says_what_could_not_be_sent_back_until_it_is_on_its_way_again(
+    client: Client, sandbox: Sandbox
+) -> None:
+    order = build.paid_order(sandbox, card="4000000000005126")
+    build.refund(order, 2_000)
+    build.deliver(sandbox)
+    assert "¥2,000 の返金がまだ完了しておりません" not in page_of(client, order)
+    later = build.now_of(sandbox) + timedelta(days=10)
+    sandbox.clock = later.timestamp
+    build.deliver(sandbox)
+    assert "¥2,000 の返金がまだ完了しておりません" in page_of(client, order)
+    build.refund(order, 2_000, now=later)
+    assert "返金がまだ完了しておりません" not in page_of(client, order)

@@ -20,6 +20,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.sales.delivery import expected_arrival
+from ledger.sales.refund_failure import unsettled_money
 from ledger.stripe.methods import method_named
 from ledger.templatetags.ledger_money import tax_rows
 from shop.cart import CartFull, read_cart, write_cart
@@ -73,7 +74,7 @@ def load_order(token: str) -> Order:
 
 @require_safe
 def order_page(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the order's timeline, its lines, and what the customer can do."""
+    """Show the order's timeline, its lines, and what the customer can do. A failed refund adds queries."""
     order = load_order(token)
     voucher = open_voucher(order)
     confirming = is_confirming(order)
@@ -100,6 +101,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             "taxes": tax_rows(order),
             "has_reduced_rate": any(line.tax_rate == REDUCED_RATE for line in order.lines.all()),
             "refunds": refunds,
+            "unsettled": unsettled_money(order) if len(refunds) < len(order.refunds.all()) else 0,
             "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),
             "minutes": settings.CHECKOUT_MINUTES,
         },

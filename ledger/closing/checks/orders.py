@@ -189,7 +189,9 @@ def _expected(
             source_type=posting.REFUND_SOURCE,
             purpose__in=posting.UNPAID_REFUND_PURPOSES,
             order__in=orders,
-        ).values_list("source_id", flat=True)
+        )
+        .exclude(Exists(JournalEntry.objects.filter(_until(until), reverses=OuterRef("pk"))))
+        .values_list("source_id", flat=True)
     )
     for order_id, amount in (
         JournalLine.objects.filter(
@@ -251,7 +253,9 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
         .values("sum")
     )
     refunded = (
-        RefundLine.objects.filter(refund__order=OuterRef("pk"), tax_rate__isnull=False)
+        RefundLine.objects.filter(
+            refund__order=OuterRef("pk"), refund__withdrawn=False, tax_rate__isnull=False
+        )
         .order_by()
         .values("refund__order")
         .annotate(sum=Sum("prepaid"))
@@ -264,6 +268,8 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
             refunded=Coalesce(Subquery(refunded, output_field=IntegerField()), 0),
         )
         .exclude(total=F("recognised") + F("refunded"))
+        # what a withdrawn refund gave back waits for a person
+        .exclude(total__gt=F("recognised") + F("refunded"), refunds__withdrawn=True)
     )
     for order in shipped.order_by("pk"):
         yield Finding(

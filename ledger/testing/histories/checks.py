@@ -35,6 +35,7 @@ from ledger.models import (
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales.refund_failure import object_id, unsettled_money
 from ledger.testing.histories import order_events
 
 if TYPE_CHECKING:
@@ -75,12 +76,32 @@ def violations(world: "World") -> Iterator[str]:
     yield from _refunds(world)
     yield from _orders()
     yield from _parcels()
+    yield from _unsettled()
     yield from _stock()
     yield from _mails(world)
     yield from order_events.violations()
     for row in Discrepancy.objects.all():
         if not _is_explained(row):
             yield f"unexplained: {row.kind} {row.object_id} of {row.day}: {row.amount} {row.detail}"
+
+
+REFUND_AGAIN = (Discrepancy.Kind.REFUND_FAILED, Discrepancy.Kind.WITHDRAWN_TO_DECIDE)
+WITHDRAWN = (Discrepancy.Kind.REFUND_WITHDRAWN, Discrepancy.Kind.WITHDRAWN_TO_DECIDE)
+
+
+def _is_true(row: Discrepancy, order: Order) -> bool:
+    """Return whether a row asks for another refund only as long as money is to be refunded."""
+    return row.kind not in REFUND_AGAIN or row.resolved_at is not None or unsettled_money(order) > 0
+
+
+def _unsettled() -> Iterator[str]:
+    """Check that money that is to be refunded again is asked for."""
+    for order in Order.objects.filter(refunds__status__in=Refund.FAILED_STATUSES).distinct():
+        rows = Discrepancy.objects.unresolved().filter(
+            kind__in=REFUND_AGAIN, object_id__in=[object_id(refund) for refund in order.refunds.failed()]
+        )
+        if unsettled_money(order) and not rows.exists():
+            yield f"{order}: {unsettled_money(order)} are to be refunded again, and nobody is asked to"
 
 
 def _is_explained(row: Discrepancy) -> bool:
@@ -93,10 +114,13 @@ def _is_explained(row: Discrepancy) -> bool:
     if row.kind == kinds.PAID_TWICE:
         paid = Payment.objects.filter(payment_intent=row.object_id).first()
         return paid is not None and paid.order.payments.count() > 1
-    if row.kind == kinds.REFUND_FAILED:
+    if row.kind == kinds.MONEY_GONE:
+        return Refund.objects.filter(order__number=row.object_id, actor="Stripe").exists()
+    if row.kind in (kinds.REFUND_FAILED, kinds.REFUND_REPLACED, *WITHDRAWN):
         pk = row.object_id.removeprefix("refund ")
         which = Q(pk=pk) if pk.isdecimal() else Q(stripe_id=row.object_id)
-        return Refund.objects.filter(which, status__in=Refund.FAILED_STATUSES).exists()
+        failed = Refund.objects.failed().filter(which, withdrawn=row.kind in WITHDRAWN)
+        return failed.exists() and _is_true(row, failed[0].order)
     # An order out of balance at the end of a day: it was refunded in Stripe's dashboard on that day, and the
     # event came after shipments or refunds of ours were posted to the next day. With that day the order is in
     # balance.
@@ -209,11 +233,15 @@ def _orders() -> Iterator[str]:
             refund.amount for refund in order.refunds.all() if refund.status == Refund.Status.SUCCEEDED
         )
         spent = sum(
-            refund.lines.filter(tax_rate__isnull=False).aggregate(s=Sum("prepaid"))["s"] or 0
+            refund.lines.filter(tax_rate__isnull=False, refund__withdrawn=False).aggregate(s=Sum("prepaid"))[
+                "s"
+            ]
+            or 0
             for refund in order.refunds.all()
         )
         held = sum(line.reserved for line in order.lines.all())
         to_ship = sum(line.shippable for line in order.lines.all())
+        withdrawn = sum(refund.amount for refund in order.refunds.all() if refund.withdrawn)
         if order.status == OrderStatus.CANCELLED:
             if held or to_ship:
                 yield f"{order}: cancelled, holds {held} pieces, would ship {to_ship}"
@@ -221,7 +249,7 @@ def _orders() -> Iterator[str]:
                 yield f"{order}: cancelled, {paid} paid, {asked} asked back, {back} given back"
         elif order.status == OrderStatus.PAID and spent >= order.total:
             yield f"{order}: paid, and all of its money was refunded"
-        elif paid - asked > order.total or back > paid:
+        elif paid - (asked - withdrawn) > order.total + withdrawn or back > paid:
             yield f"{order}: {order.status}, {paid} paid, {back} given back, of {order.total}"
         elif held != to_ship or (order.status == OrderStatus.SHIPPED) != (to_ship == 0):
             yield f"{order}: {order.status}, holds {held} pieces, {to_ship} to ship"
@@ -229,7 +257,7 @@ def _orders() -> Iterator[str]:
 
 def _parcels() -> Iterator[str]:
     """Check that gifts have no entry, and that an order of which something was sold has sales."""
-    entries = JournalEntry.objects.filter(source_type="shipment")
+    entries = JournalEntry.objects.filter(source_type="shipment", purpose="recognition")
     posted = set(entries.values_list("source_id", flat=True))
     sales = set(entries.values_list("order_id", flat=True))
     for parcel in Shipment.objects.prefetch_related("lines__order_line"):

@@ -1,0 +1,59 @@
+"""What a discrepancy asks staff to do now, by what has happened to its order since it was written."""
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from kikaku.admin.columns import LINK_CLASSES
+from kikaku.money import yen
+from ledger.models import Discrepancy, Order, Payment, Refund
+from ledger.models.orders import OrderStatus
+from ledger.sales.order_end import has_money_for_goods
+from ledger.sales.refund_failure import unsettled_money
+
+Kind = Discrepancy.Kind
+REFUND_KINDS = (Kind.REFUND_FAILED, Kind.REFUND_REPLACED, Kind.REFUND_WITHDRAWN, Kind.WITHDRAWN_TO_DECIDE)
+PAYMENT_KINDS = (Kind.PAID_TWICE, Kind.PAID_AFTER_CANCELLATION)
+
+
+def advice(row: Discrepancy) -> str:
+    """Return what is to be done, with a link to the page for it; "" for a kind of which we cannot know."""
+    order = _order_of(row)
+    if order is None:
+        return ""
+    if row.kind == Kind.MONEY_GONE:
+        if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
+            return _link(order, "change", _("Cancel the rest, or ship it as a gift"))
+        return _("Nothing is to be done any more.")
+    amount = unsettled_money(order)
+    if amount:
+        text = _("Refund %(amount)s again, which belong to the customer") % {"amount": yen(amount)}
+        return _link(order, "refund", text)
+    in_progress = sum(
+        refund.amount for refund in order.refunds.filter(status__in=Refund.IN_PROGRESS_STATUSES)
+    )
+    if in_progress:
+        return _("Nothing is to be done: %(amount)s are on their way to the customer.") % {
+            "amount": yen(in_progress)
+        }
+    return _("Nothing is to be done any more.")
+
+
+def _order_of(row: Discrepancy) -> Order | None:
+    if row.kind == Kind.MONEY_GONE:
+        return Order.objects.filter(number=row.object_id).first()
+    if row.kind in PAYMENT_KINDS:
+        payment = Payment.objects.filter(payment_intent=row.object_id).select_related("order").first()
+        return payment.order if payment else None
+    if row.kind in REFUND_KINDS:
+        pk = row.object_id.removeprefix("refund ")
+        refunds = Refund.objects.select_related("order")
+        refund = refunds.filter(pk=pk) if pk.isdecimal() else refunds.filter(stripe_id=row.object_id)
+        found = refund.first()
+        return found.order if found else None
+    return None
+
+
+def _link(order: Order, page: str, text: str) -> str:
+    address = reverse(f"admin:ledger_order_{page}", args=[order.pk])
+    return format_html('<a class="{}" href="{}">{}: {}</a>', LINK_CLASSES, address, order.number, text)

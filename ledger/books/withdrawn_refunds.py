@@ -1,0 +1,76 @@
+"""Refunds that were cancelled before any money moved: what was posted for them is taken back.
+
+The refund's first entry is reversed, and its lines count no more (`Refund.withdrawn`). Two things may follow:
+the tax of later refunds built on it, and what was shipped in between was sold for more than was recognised.
+"""
+
+from datetime import datetime
+
+from kikaku.transactions import require_transaction
+from ledger.books import journal, posting
+from ledger.books.order_buckets import posted_tax_buckets_of, tax_buckets
+from ledger.books.refunds_payable import unpaid_refund_entries
+from ledger.books.tax import tax_of
+from ledger.books.tax_buckets import recognise
+from ledger.models import Refund
+from ledger.models.orders import OrderStatus
+
+
+def withdraw(refund: Refund, *, now: datetime) -> None:
+    """Take back what was posted for a refund, inside the transaction that marks it as cancelled.
+
+    Its order is locked. Nothing is posted for a refund without an entry.
+    """
+    require_transaction()
+    Refund.objects.filter(pk=refund.pk).update(withdrawn=True)
+    refund.withdrawn = True
+    entry = unpaid_refund_entries([refund]).first()
+    if entry is not None:
+        journal.reverse(entry, occurred_at=now, now=now)
+        _correct_tax_of_later_refunds(refund, now=now)
+    _recognise_what_was_shipped(refund, now=now)
+
+
+def _correct_tax_of_later_refunds(refund: Refund, *, now: datetime) -> None:
+    """Post the yen by which the tax of other refunds changes, since it is rounded over all of them."""
+    buckets = posted_tax_buckets_of([refund.order])[refund.order_id]
+    differences = {
+        rate: tax_of(bucket.refunded_recognised, rate) - bucket.tax_reversed
+        for rate, bucket in buckets.items()
+    }
+    draft = posting.tax_correction(
+        str(refund.pk),
+        occurred_at=now,
+        order_id=refund.order_id,
+        reference=refund.order.number,
+        differences=differences,
+    )
+    if draft.lines:
+        journal.post(draft, now=now)
+
+
+def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
+    """Recognise the money of pieces that were sold and shipped while the refund had reserved it.
+
+    Only of rates whose pieces were all shipped: otherwise the next parcel takes it, or a person decides.
+    """
+    order = refund.order
+    last = order.shipments.order_by("pk").last()
+    if last is None or order.status != OrderStatus.SHIPPED:
+        return
+    incomplete = set(order.lines.filter(cancelled__gt=0).values_list("tax_rate", flat=True))
+    sales = [
+        recognise(bucket, goods=0, shipping=0, is_last=True)[1]
+        for rate, bucket in tax_buckets(order).items()
+        if rate not in incomplete
+    ]
+    draft = posting.shipment(
+        str(last.pk),
+        occurred_at=now,
+        order_id=order.pk,
+        reference=order.number,
+        sales=sales,
+        withdrawn_refund=str(refund.pk),
+    )
+    if draft.lines:
+        journal.post(draft, now=now)

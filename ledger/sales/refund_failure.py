@@ -1,0 +1,97 @@
+"""Refunds that failed or were cancelled: what is owed now, who is told, and what staff have to do."""
+
+from datetime import date, datetime
+
+from django.utils.translation import gettext_lazy, override
+
+from kikaku.money import yen
+from kikaku.transactions import require_transaction
+from ledger.books import journal, refunds_payable, withdrawn_refunds
+from ledger.books.discrepancies import note_discrepancy, resolve_automatically
+from ledger.books.order_buckets import tax_buckets, unallocated_money
+from ledger.models import Discrepancy, Order, OutgoingMail, Refund
+from ledger.models.orders import OrderStatus
+from ledger.sales import mail
+
+Kind = Discrepancy.Kind
+REFUNDED_AGAIN = gettext_lazy("The money was refunded again.")
+
+
+def object_id(refund: Refund) -> str:
+    """Return how discrepancies name a refund: by its id at Stripe, or ours when it has none."""
+    return refund.stripe_id or f"refund {refund.pk}"
+
+
+def record_failure(refund: Refund, *, has_moved_money: bool, day: date, now: datetime) -> None:
+    """Post and note that a refund has failed or was cancelled, and tell the customer, who was promised it.
+
+    Part of the transaction that set the status, with the order locked. Without any money moved, a cancelled
+    refund is taken back; every other one is owed to the customer. `day` is the business day in whose close
+    the discrepancy counts.
+    """
+    require_transaction()
+    order = Order.objects.get(pk=refund.order_id)
+    if refund.status == Refund.Status.CANCELED and not (has_moved_money or refunds_payable.has_moved(refund)):
+        before = unsettled_money(order) - refund.amount  # which counts as owed until it is withdrawn
+        withdrawn_refunds.withdraw(refund, now=now)
+        kind = Kind.WITHDRAWN_TO_DECIDE if unsettled_money(order) > before else Kind.REFUND_WITHDRAWN
+        detail = gettext_lazy("The refund of %(amount)s was cancelled at Stripe before its money moved.")
+    else:
+        if not has_moved_money:
+            refunds_payable.post_failed_refund(refund, now=now)
+        # a dashboard refund may have used the money reserved for this one: offset the two
+        refunds_payable.settle_overdrawn(refund, now=now)
+        kind = Kind.REFUND_FAILED if unallocated_money(order).owed else Kind.REFUND_REPLACED
+        detail = gettext_lazy("The refund of %(amount)s failed.")
+    with override("ja"):  # staff and evidence read it, whatever language is active
+        text = str(detail) % {"amount": yen(refund.amount)}
+    note_discrepancy(
+        kind,
+        object_id(refund),
+        day=journal.first_open_day(day, last_closed=journal.last_closed_day()),
+        amount=refund.amount,
+        detail=f"{order.number}: {text} {refund.failure_reason}".strip(),
+        now=now,
+    )
+    if kind != Kind.REFUND_REPLACED and _was_promised(refund):
+        context = {"refund": refund, "withdrawn": refund.withdrawn}
+        mail.queue(OutgoingMail.Kind.REFUND_FAILED, order, f"refund:{refund.pk}", context, now=now)
+
+
+def _was_promised(refund: Refund) -> bool:
+    """Return whether a mail has told the customer of the refund."""
+    kinds = OutgoingMail.Kind
+    of_refund = refund.order.mails.filter(
+        kind__in=(kinds.REFUND_WAITS, kinds.REFUNDED), source=f"refund:{refund.pk}"
+    )
+    return of_refund.exists() or refund.order.mails.filter(kind=kinds.CANCELLED).exists()
+
+
+def unsettled_money(order: Order) -> int:
+    """Return the money (JPY) that belongs to the customer and is not on its way.
+
+    It is owed since a refund failed, or it was paid for pieces that will not be shipped or have come back.
+    Eight queries.
+    """
+    buckets = tax_buckets(order).values()
+    if order.status in (OrderStatus.CANCELLED, OrderStatus.SHIPPED):
+        stranded = sum(bucket.prepaid_left for bucket in buckets)
+    else:
+        stranded = sum(bucket.prepaid_left - bucket.deliverable for bucket in buckets)
+    stranded += sum(bucket.held_sales for bucket in buckets)
+    money = unallocated_money(order)
+    if order.status == OrderStatus.CANCELLED and not money.is_funded:
+        stranded = 0  # its payments never covered it
+    return stranded + money.owed
+
+
+def resolve_settled(order: Order, *, now: datetime) -> None:
+    """Resolve what asked staff to refund again, once nothing more is to be refunded.
+
+    Part of the caller's transaction, after a refund was stored or the order has ended.
+    """
+    require_transaction()
+    failed = [object_id(refund) for refund in order.refunds.failed()]
+    if failed and not unsettled_money(order):
+        for kind in (Kind.REFUND_FAILED, Kind.WITHDRAWN_TO_DECIDE):
+            resolve_automatically(kind, failed, resolution=REFUNDED_AGAIN, now=now)

@@ -1,0 +1,209 @@
+"""Konbini refunds that are cancelled at Stripe before their money moved: they are taken back (B3)."""
+
+import secrets
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kikaku.sandbox import Sandbox
+from kikaku.testing.database import examples
+from ledger.books.accounts import (
+    OUTPUT_TAX_ACCOUNTS,
+    PREPAYMENTS,
+    REFUNDS_PAYABLE,
+    RETURNS_ACCOUNTS,
+    SALES_ACCOUNTS,
+    SHIPPING_INCOME,
+)
+from ledger.books.trial_balance import net_balance
+from ledger.models import Discrepancy, JournalEntry, Order, OutgoingMail, Refund
+from ledger.models.orders import OrderStatus
+from ledger.sales.refunds import RefundRefused
+from ledger.sales.shipping import ShipRefused
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing.dashboard import cancel_refund_in_dashboard
+from ledger.testing.konbini import assert_no_findings, order_with_voucher, pay
+
+Kind = Discrepancy.Kind
+
+
+def paid(sandbox: Sandbox, placed: Order | None = None) -> Order:
+    """Return an order whose voucher was paid on Tuesday: 3 × ¥1,000 and ¥550, or `placed`."""
+    now = set_clock(sandbox, at(MONDAY))
+    lines = [build.line(price=1_000, quantity=3, on_hand=3)]
+    order = order_with_voucher(sandbox, placed=placed or build.order(lines, shipping_fee=550, now=now))
+    pay(sandbox, order, at(TUESDAY, 9))
+    build.fetch(sandbox)
+    return order
+
+
+def withdraw(sandbox: Sandbox, refund: Refund) -> None:
+    cancel_refund_in_dashboard(refund)
+    set_clock(sandbox, build.now_of(sandbox) + timedelta(minutes=1))
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    refund.refresh_from_db()
+    assert refund.withdrawn
+    refund.order.refresh_from_db()
+
+
+def sale(order: Order) -> tuple[int, int]:
+    """Return the order's goods and tax (JPY) that the journal has as sold and not returned."""
+    goods = (*SALES_ACCOUNTS.values(), *RETURNS_ACCOUNTS.values(), SHIPPING_INCOME)
+    return tuple(  # type: ignore[return-value]
+        -sum(net_balance(account, order=order) for account in accounts)
+        for accounts in (goods, OUTPUT_TAX_ACCOUNTS.values())
+    )
+
+
+@pytest.mark.django_db
+def test_goods_that_are_shipped_after_a_withdrawn_refund_bring_their_sale_and_tax(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    line = order.lines.get()
+    build.ship(order, {line.pk: 1}, now=at(TUESDAY, 10))
+    refund = build.refund(order, 2_000, now=at(TUESDAY, 11))
+    withdraw(sandbox, refund)
+    build.ship(order, now=at(TUESDAY, 13))
+    assert sale(order) == (3_228, 322)
+    assert net_balance(PREPAYMENTS, order=order) == net_balance(REFUNDS_PAYABLE, order=order) == 0
+    assert Discrepancy.objects.get().kind == Kind.REFUND_WITHDRAWN
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_goods_that_were_shipped_while_the_refund_waited_are_sold_for_their_price(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    refund = build.refund(order, 2_000, now=at(TUESDAY, 10))
+    build.ship(order, now=at(TUESDAY, 11))
+    assert sum(sale(order)) == 1_550
+    withdraw(sandbox, refund)
+    assert sale(order) == (3_228, 322)
+    assert net_balance(PREPAYMENTS, order=order) == 0
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_an_order_asks_a_person_when_its_goods_went_back_on_the_shelf_meanwhile(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    line = order.lines.get()
+    refund = build.refund(order, quantities={line.pk: 1}, now=at(TUESDAY, 10))
+    withdraw(sandbox, refund)
+    row = Discrepancy.objects.get()
+    assert (row.kind, row.category, row.amount) == (Kind.WITHDRAWN_TO_DECIDE, "to_do", 1_000)
+    # the two pieces that are left bring their own sale; the money of the third waits for the person
+    build.ship(order, now=at(TUESDAY, 12))
+    assert sum(sale(order)) == 2_550
+    assert net_balance(PREPAYMENTS, order=order) == -1_000
+    assert_no_findings()
+    again = build.refund(order, 1_000, now=at(TUESDAY, 13))
+    assert [(part.prepaid, part.recognised) for part in again.lines.all()] == [(1_000, 0)]
+    row.refresh_from_db()
+    assert (row.resolved_by, row.resolution) == ("system", "あらためて返金しました。")
+    assert net_balance(PREPAYMENTS, order=order) == 0
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_money_held_for_released_pieces_can_be_refunded_before_the_rest_is_shipped(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    withdraw(sandbox, build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
+    build.refund(order, 1_000, now=at(TUESDAY, 12))
+    build.ship(order, now=at(TUESDAY, 13))
+    assert sum(sale(order)) == 2_550
+    assert net_balance(PREPAYMENTS, order=order) == 0
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_an_order_that_ended_keeps_its_money_for_a_person_who_refunds_it_again(
+    sandbox: Sandbox, staff: Client
+) -> None:
+    order = paid(sandbox)
+    withdraw(sandbox, build.refund(order, order.total, now=at(TUESDAY, 10)))
+    assert order.status == OrderStatus.CANCELLED
+    assert net_balance(PREPAYMENTS, order=order) == -3_550
+    row = Discrepancy.objects.get()
+    assert row.kind == Kind.WITHDRAWN_TO_DECIDE
+    assert_no_findings()
+    page = reverse("admin:ledger_order_refund", args=[order.pk])
+    assert page in staff.get(reverse("admin:ledger_order_change", args=[order.pk])).content.decode()
+    form = staff.get(page).context["form"]
+    assert (form["what"].value(), form["amount"].value()) == ("amount", 3_550)
+    build.refund(order, 3_550, now=at(TUESDAY, 12))
+    assert net_balance(REFUNDS_PAYABLE, order=order) == -3_550
+    row.refresh_from_db()
+    assert row.resolved_at
+    assert page not in staff.get(reverse("admin:ledger_order_change", args=[order.pk])).content.decode()
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_the_tax_of_a_later_refund_is_right_after_an_earlier_one_was_withdrawn(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    build.ship(order, now=at(TUESDAY, 10))
+    first = build.refund(order, 105, now=at(TUESDAY, 11))  # tax ⌊9.54⌋ = 9
+    build.refund(order, 5, now=at(TUESDAY, 12))  # tax ⌊110 / 11⌋ − 9 = 1, and alone ⌊0.45⌋ = 0
+    withdraw(sandbox, first)
+    assert net_balance(OUTPUT_TAX_ACCOUNTS[10], order=order) == -322
+    correction = JournalEntry.objects.get(purpose="tax_correction")
+    assert sum(line.debit for line in correction.lines.all()) == 1
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_the_customer_is_told_that_a_promised_refund_was_stopped(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    withdraw(sandbox, build.refund(order, 500, now=at(TUESDAY, 10)))
+    mail = order.mails.get(kind=OutgoingMail.Kind.REFUND_FAILED)
+    assert "取り止め" in mail.subject and "¥500" in mail.text
+
+
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("ship"), st.integers(1, 3)),
+        st.tuples(st.just("amount"), st.integers(1, 1_500)),
+        st.tuples(st.just("pieces"), st.integers(1, 2)),
+        st.tuples(st.just("withdraw"), st.integers(0, 2)),
+        st.tuples(st.just("answer"), st.integers(0, 2)),
+    ),
+    max_size=9,
+)
+
+
+@pytest.mark.django_db
+@pytest.mark.engine_independent
+@settings(deadline=None, max_examples=examples(25), suppress_health_check=list(HealthCheck))
+@given(history=acts)
+def test_whatever_is_shipped_refunded_and_withdrawn_the_books_hold(
+    sandbox: Sandbox, history: list[tuple[str, int]]
+) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    lines = [build.line(secrets.token_hex(4), price=1_000, quantity=3)]
+    order = paid(sandbox, build.order(lines, shipping_fee=550, now=now))
+    line = order.lines.get()
+    for act, number in history:
+        now = set_clock(sandbox, build.now_of(sandbox) + timedelta(minutes=5))
+        waiting = list(order.refunds.filter(status=Refund.Status.REQUIRES_ACTION).order_by("pk"))
+        with suppress(RefundRefused, ShipRefused):
+            if act == "ship":
+                build.ship(order, {line.pk: number}, now=now)
+            elif act == "amount":
+                build.refund(order, number, now=now)
+            elif act == "pieces":
+                build.refund(order, quantities={line.pk: number}, now=now)
+            elif act == "withdraw" and waiting:
+                withdraw(sandbox, waiting[number % len(waiting)])
+            elif waiting:
+                sandbox.claim_refund(str(waiting[number % len(waiting)].stripe_id))
+        build.deliver(sandbox)
+        build.fetch(sandbox)
+    assert_no_findings()
+    owed = net_balance(PREPAYMENTS, order=order) + net_balance(REFUNDS_PAYABLE, order=order)
+    given_back = sum(refund.amount for refund in order.refunds.filter(status=Refund.Status.SUCCEEDED))
+    assert sum(sale(order)) - owed == order.total - given_back
