@@ -28,13 +28,20 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 SHUTDOWN_GRACE_SECONDS = 12.0  # until children are killed; the worker ends itself after 10
 START_TIMEOUT_SECONDS = 60.0  # for the D1 engine, and then for /health
-# The first line and the D1 markers identify what an earlier run has written: do not change them.
+# The first line identifies a file of ours, the markers what an earlier run has written: do not change them.
 DOTENV = (
     "# Written by `make run`. The real environment wins; .env.example lists every variable.\n"
     "ENVIRONMENT=development\n"
 )
-D1_BEGIN = "# ── Written by `make run DB=d1`; `make run` takes it out again and is back on SQLite"
-D1_END = "# ── end of what `make run DB=d1` wrote"
+# What only this run needs stands between these lines, for manage.py in a second terminal.
+D1_BLOCK = (
+    "# ── Written by `make run DB=d1`; `make run` takes it out again and is back on SQLite",
+    "# ── end of what `make run DB=d1` wrote",
+)
+PORT_BLOCK = (
+    "# ── Written by `make run PORT=…`; `make run` takes it out again and is back on its usual port",
+    "# ── end of what `make run PORT=…` wrote",
+)
 D1_DATABASE = "kikaku"
 
 
@@ -142,13 +149,6 @@ def drop_output_to_a_closed_terminal() -> None:
 # ── D1 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def without_d1(dotenv: str) -> str:
-    """Return the text of a `.env` without the block of an earlier `make run DB=d1`."""
-    before, begin, rest = dotenv.partition(D1_BEGIN)
-    _block, end, after = rest.partition(D1_END)
-    return before + after.removeprefix("\n") if begin and end else dotenv
-
-
 def d1_environment(dotenv: Path) -> dict[str, str]:
     """Return the variables of the engine, which listens two ports above the shop, with a new secret."""
     from d1 import new_secret  # beside this file
@@ -160,14 +160,6 @@ def d1_environment(dotenv: Path) -> dict[str, str]:
         "DATABASE_URL": f"d1://127.0.0.1:{above}/{D1_DATABASE}",
         "D1_GATEWAY_SECRET": os.environ.get("D1_GATEWAY_SECRET") or new_secret(),
     }
-
-
-def write_d1(dotenv: Path, variables: dict[str, str]) -> None:
-    """Write the variables into our `.env` as a block; as it holds a secret, only the owner may read it."""
-    block = "\n".join([D1_BEGIN, *(f"{name}={value}" for name, value in variables.items()), D1_END, ""])
-    text = without_d1(dotenv.read_text())
-    dotenv.chmod(0o600)
-    dotenv.write_text(text + ("" if text.endswith("\n") else "\n") + block)
 
 
 def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
@@ -239,16 +231,52 @@ def read_engine_name() -> str:
     return name
 
 
+def without_block(dotenv: str, block: tuple[str, str]) -> str:
+    """Return the text of a `.env` without what an earlier run has written into a block."""
+    before, begin, rest = dotenv.partition(block[0])
+    _variables, end, after = rest.partition(block[1])
+    return before + after.removeprefix("\n") if begin and end else dotenv
+
+
+def write_block(dotenv: Path, block: tuple[str, str], variables: dict[str, str]) -> None:
+    """Write variables into our `.env` as a block; one may be a secret, so only the owner may read it."""
+    lines = [block[0], *(f"{name}={value}" for name, value in variables.items()), block[1], ""]
+    text = without_block(dotenv.read_text(), block)
+    dotenv.chmod(0o600)
+    dotenv.write_text(text + ("" if text.endswith("\n") else "\n") + "\n".join(lines))
+
+
 def prepare_dotenv(dotenv: Path, *, may_write: bool) -> None:
-    """Write a `.env` if there is none, and remove the D1 block of an earlier run: its engine is off."""
+    """Write a `.env` if there is none, and remove the blocks of an earlier run, which has ended."""
     if may_write and not dotenv.exists():
         dotenv.write_text(DOTENV)
         print(
             "Wrote .env with ENVIRONMENT=development, so that manage.py works in a second terminal.",
             flush=True,
         )
-    if dotenv.exists() and D1_BEGIN in (text := dotenv.read_text()):
-        dotenv.write_text(without_d1(text))
+    for block in (D1_BLOCK, PORT_BLOCK):
+        if dotenv.exists() and block[0] in (text := dotenv.read_text()):
+            dotenv.write_text(without_block(text, block))
+
+
+def tell_second_terminal(
+    dotenv: Path, variables: dict[tuple[str, str], dict[str, str]], *, may_write: bool
+) -> dict[str, str]:
+    """Write the variables of this run, by block, into `.env`; return them if the file is not ours."""
+    if may_write and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
+        for block, values in variables.items():
+            write_block(dotenv, block, values)
+        return {}
+    return {name: value for values in variables.values() for name, value in values.items()}
+
+
+def port_variables(dotenv: Path) -> dict[str, str]:
+    """Return the port that was asked for, unless `.env` names it anyway."""
+    from dotenv import dotenv_values
+
+    usual = dotenv_values(dotenv).get("PORT") or "8000"
+    asked = os.environ.get("PORT", "").strip()
+    return {"PORT": asked} if asked not in ("", usual) else {}
 
 
 def read_settings() -> Any:
@@ -332,8 +360,10 @@ def main() -> int:
     module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
     may_write = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
     prepare_dotenv(dotenv, may_write=may_write)
-    d1_variables = d1_environment(dotenv) if use_d1 else {}
-    os.environ.update(d1_variables)  # before the settings are read: a shop on D1 has its own folder
+    variables = {PORT_BLOCK: found} if (found := port_variables(dotenv)) else {}
+    if use_d1:
+        variables[D1_BLOCK] = d1_environment(dotenv)
+        os.environ.update(variables[D1_BLOCK])  # before the settings: a shop on D1 has its own folder
 
     settings = read_settings()
     port = int(settings.PORT)
@@ -342,15 +372,11 @@ def main() -> int:
     check_port(port, what="the shop", base=port)
     if stand_in:
         check_port(port + 1, what="the Stripe stand-in", base=port)
-    exports: dict[str, str] = {}
     engines: list[Child] = []
     if use_d1:
         check_port(port + 2, what="the D1 engine", base=port)
         engines.append(d1_engine(port + 2, settings.VAR_DIR / "engine"))
-        if may_write and dotenv.read_text().startswith(DOTENV.partition("\n")[0]):
-            write_d1(dotenv, d1_variables)
-        else:
-            exports = d1_variables
+    exports = tell_second_terminal(dotenv, variables, may_write=may_write)
 
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": module, "PORT": str(port)}
     stopping, hurry = threading.Event(), threading.Event()

@@ -1,6 +1,7 @@
 """`make run`: a clear error when it cannot start, and no process left when it ends."""
 
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from ops.testing.running import ROOT, RunningShop, find_free_ports, wait_until_gone
 
@@ -140,6 +142,31 @@ def test_a_missing_network_is_reported_and_the_installation_is_not_marked_as_don
     assert done.returncode == 1
     assert "could not be installed" in done.stderr and "No network" in done.stderr
     assert not list((tmp_path / ".venv").glob("installed-*"))
+
+
+def test_another_port_stands_in_env_for_the_second_terminal_until_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "run.py"))
+    file = tmp_path / ".env"
+
+    def start(port: str, *, may_write: bool = True) -> dict[str, str]:
+        monkeypatch.setenv("PORT", port)
+        script["prepare_dotenv"](file, may_write=may_write)
+        found = script["port_variables"](file)
+        variables = {script["PORT_BLOCK"]: found} if found else {}
+        exports: dict[str, str] = script["tell_second_terminal"](file, variables, may_write=may_write)
+        return exports
+
+    for port in ("9000", "9010"):
+        assert start(port) == {}
+        assert dotenv_values(file) == {"ENVIRONMENT": "development", "PORT": port}
+    start("")
+    assert file.read_text() == script["DOTENV"]
+    file.write_text("ENVIRONMENT=development\nPORT=9000\n")  # the user's own
+    assert start("9010") == {"PORT": "9010"}
+    assert start("9000") == {}
+    assert file.read_text() == "ENVIRONMENT=development\nPORT=9000\n"
 
 
 @pytest.mark.parametrize("target", ["run", "test", "lint", "types", "lock", "clean"])

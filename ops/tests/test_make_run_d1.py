@@ -6,7 +6,6 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,17 +52,19 @@ def test_two_databases_are_refused() -> None:
 def test_an_env_file_of_make_run_names_d1_until_the_block_is_removed(
     script: dict[str, Any], tmp_path: Path
 ) -> None:
-    without: Callable[[str], str] = script["without_d1"]
     file = tmp_path / ".env"
     file.write_text(script["DOTENV"] + "PORT=9000")
     for address in ("d1://127.0.0.1:8002/kikaku", "d1://127.0.0.1:9002/kikaku"):
-        script["write_d1"](file, {"DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET})
+        script["write_block"](
+            file, script["D1_BLOCK"], {"DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET}
+        )
         found = {"ENVIRONMENT": "development", "PORT": "9000"}
         assert dotenv_values(file) == {**found, "DATABASE_URL": address, "D1_GATEWAY_SECRET": SECRET}
         assert file.read_text().count("DATABASE_URL") == 1
         assert file.stat().st_mode & 0o777 == 0o600
     file.write_text(file.read_text() + "EMAIL_URL=console:\n")  # a line that the user added
-    assert without(file.read_text()) == script["DOTENV"] + "PORT=9000\nEMAIL_URL=console:\n"
+    script["prepare_dotenv"](file, may_write=True)
+    assert file.read_text() == script["DOTENV"] + "PORT=9000\nEMAIL_URL=console:\n"
 
 
 def test_an_env_file_without_the_block_is_left_unchanged(script: dict[str, Any]) -> None:
@@ -71,9 +72,9 @@ def test_an_env_file_without_the_block_is_left_unchanged(script: dict[str, Any])
         "",
         script["DOTENV"],
         "DATABASE_URL=sqlite:///x\n",
-        script["D1_BEGIN"] + "\nDATABASE_URL=d1://x\n",
+        script["D1_BLOCK"][0] + "\nDATABASE_URL=d1://x\n",
     ):
-        assert script["without_d1"](text) == text
+        assert script["without_block"](text, script["D1_BLOCK"]) == text
 
 
 def test_the_script_runs_an_engine_alone_until_it_is_stopped(tmp_path: Path) -> None:

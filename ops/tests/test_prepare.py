@@ -46,9 +46,15 @@ def test_an_empty_development_shop_is_filled_once_and_static_files_are_collected
     assert capsys.readouterr().out == ""
 
 
-def test_production_gets_neither_demo_nor_login(settings: Settings, tmp_path: Path) -> None:
+def test_production_gets_neither_demo_nor_login_but_a_word_how_to_make_one(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings.VAR_DIR = tmp_path / "var"
     settings.STATIC_ROOT = tmp_path / "static"
     settings.PRODUCTION = True
     call_command("prepare")
     assert not Product.objects.exists() and not User.objects.exists()
+    assert "python manage.py createsuperuser" in capsys.readouterr().out
+    User.objects.create_superuser("owner")
+    call_command("prepare")
+    assert "createsuperuser" not in capsys.readouterr().out

@@ -71,6 +71,8 @@ class Command(BaseCommand):
             raise CommandError(reason)
         self.collect_static()
         if settings.PRODUCTION:
+            if not get_user_model().objects.filter(is_staff=True).exists():
+                self.report("Staff login: none yet. Make one with: python manage.py createsuperuser")
             return
         if not apps.get_model("shop", "Product")._default_manager.exists():
             self.report("Demo shop: drawing the lamps …")
