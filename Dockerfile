@@ -1,7 +1,13 @@
 # One image for web and worker:
 #   docker run … kikaku                            the web server on $PORT
 #   docker run … kikaku python manage.py worker    the jobs
-FROM python:3.11-slim AS build
+
+# TO PIN before the first release: a tag can be replaced by another image, a digest cannot. Where this was written no registry
+# could be asked for it. `docker buildx imagetools inspect python:3.11-slim` prints it; write it here, and again with each
+# update of the packages:  ARG PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
@@ -12,7 +18,7 @@ RUN for po in */locale/*/LC_MESSAGES/django.po; do \
     # development here only lets the settings load without secrets; the image itself says production below
     && ENVIRONMENT=development /venv/bin/python manage.py collectstatic --noinput --verbosity 0
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --home-dir /app kikaku
 WORKDIR /app
 COPY --from=build /venv /venv
