@@ -18,6 +18,7 @@ from ledger.admin.order_panels import STATUS_COLOURS, Summary, build_panels
 from ledger.models import CheckoutAttempt, Order, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales.order_pages import order_pages
+from ledger.templatetags.ledger_address import join_places
 
 
 class TaskFilter(admin.SimpleListFilter):
@@ -127,7 +128,7 @@ class OrderAdmin(OrderActions):
     @display(description=gettext_lazy("Deliver to"), ordering="family_name", header=True)
     def recipient(self, order: Order) -> tuple[str, str]:
         """Return the name and the city of the recipient."""
-        return order.name, f"{order.prefecture}{order.city}"
+        return order.name, join_places(order.prefecture, order.city)
 
     @display(description=gettext_lazy("contents"))
     def contents(self, order: Order) -> str:

@@ -112,6 +112,13 @@ def test_english_customers_need_no_kana(client: Client) -> None:
     assert client.post("/en/checkout/", typed)["Location"] == "/en/checkout/confirm/"
 
 
+def test_an_english_customer_reads_the_address_in_english(shopper: Client) -> None:
+    typed = build.TYPED_ADDRESS | {"city": "Shibuya-ku", "street": "Jingumae 1-2-3", "building": ""}
+    assert shopper.post("/en/checkout/", typed).status_code == 303
+    page = shopper.get("/en/checkout/confirm/").content.decode()
+    assert "Jingumae 1-2-3, Shibuya-ku, Tokyo 150-0001" in page
+
+
 def test_the_confirmation_shows_everything_that_the_law_requires(shopper: Client) -> None:
     page = confirmation(shopper)
     for text in (
