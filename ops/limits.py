@@ -42,7 +42,9 @@ logger = logging.getLogger(__name__)
 LOGIN_RULE = "POST admin:login"
 SEARCH_RULE = "GET search"
 LISTS = ("GET product_list", "GET category")  # with words to search for they count as searches
-DEVICE_COOKIE = "known_device"  # names the user that this browser has signed in as before
+DEVICE_COOKIE = (
+    f"{settings.COOKIE_PREFIX}known_device"  # names the user that this browser has signed in as before
+)
 DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
 MAX_REMEMBERED_BUCKETS = 20_000  # per process, about 100 bytes each

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -128,15 +129,22 @@ def _has_activity(until: date) -> bool:
 
 
 def prune(now: datetime) -> str:
-    """Delete job runs after 3 days (of the close after 400), and rate-limit buckets that have refilled."""
+    """Delete old job runs, rate-limit buckets that have refilled, and sessions that have expired.
+
+    Job runs are kept for 3 days, those of the close for 400.
+    """
     old, _ = JobRun.objects.filter(
         Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job="daily_close")
         | Q(scheduled_for__lt=now - CLOSE_RUN_RETENTION, job="daily_close")
     ).delete()
     full = limits.prune(now=now.timestamp())
-    return "; ".join(
-        filter(None, [_count(old, "old job runs deleted"), _count(full, "rate-limit buckets deleted")])
+    expired, _ = Session.objects.filter(expire_date__lt=now).delete()
+    done = (
+        _count(old, "old job runs deleted"),
+        _count(full, "rate-limit buckets deleted"),
+        _count(expired, "expired sessions deleted"),
     )
+    return "; ".join(filter(None, done))
 
 
 JOBS: dict[str, Job] = {

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from kikaku.money import MAX_LINE_QUANTITY
 
-CART_COOKIE = "cart"
+CART_COOKIE = f"{settings.COOKIE_PREFIX}cart"
 COUNT_COOKIE = "cart_count"  # the number of pieces, which the script shows in the badge; nothing trusts it
 COOKIE_SALT = "shop.cart"
 COOKIE_MAX_AGE = 30 * 24 * 3600  # seconds

@@ -255,3 +255,11 @@ def test_settings_list_what_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> 
         SLACK_WEBHOOK_URL="https://hooks.example.com/x",
     )["SWITCHED_OFF"]
     assert len(on) == 1 and "R2_ENDPOINT_URL" in on[0]
+
+
+def test_in_production_no_subdomain_can_plant_a_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, PRODUCTION)
+    for name in ("SESSION", "CSRF"):
+        assert settings[f"{name}_COOKIE_NAME"].startswith("__Host-")
+        assert settings[f"{name}_COOKIE_SECURE"] and f"{name}_COOKIE_DOMAIN" not in settings
+    assert load(monkeypatch, DEVELOPMENT)["SESSION_COOKIE_NAME"] == "sessionid"

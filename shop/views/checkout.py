@@ -23,6 +23,7 @@ from shop.delivery import destination_of, remember_destination
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Quote, load_quote
+from shop.sessions import renew_session
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
@@ -41,6 +42,7 @@ def address(request: HttpRequest) -> HttpResponse:
         return redirect_without_cart(request)
     if request.method == "POST":
         form = AddressForm(request.POST)
+        renew_session(request)
         request.session[TYPED_KEY] = {name: request.POST.get(name, "")[:2000] for name in form.fields}
         if form.is_valid():
             request.session[ADDRESS_KEY] = form.address()
@@ -157,6 +159,7 @@ def place(request: HttpRequest) -> HttpResponse:
         return render_changed_confirmation(request, cart, quote, message=str(refusal))
     response = redirect_to_payment(order)
     write_cart(response, Cart())
+    renew_session(request)
     request.session[PLACED_KEY] = order.token
     request.session.pop(ADDRESS_KEY, None)
     request.session.pop(TYPED_KEY, None)
