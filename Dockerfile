@@ -25,11 +25,12 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 # after the copy, which brings the folder along as root's
 RUN mkdir -p var && chown kikaku var
-ENV PATH=/venv/bin:$PATH ENVIRONMENT=production PORT=8000 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/venv/bin:$PATH ENVIRONMENT=production PORT=8000 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    WORKER_HEARTBEAT_FILE=/tmp/worker-heartbeat
 USER kikaku
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# the request goes to the inside of the container: it carries the shop's own host name, which Django asks for
+# A worker by its heartbeat; else the web server by /health, with the shop's own host name, which Django asks for
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "scripts/healthcheck.py"]
 # on $PORT; it raises its own limit of open files to 5,096 where the container's hard limit allows it
 CMD ["python", "-m", "kikaku.server", "--host", "0.0.0.0"]

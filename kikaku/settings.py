@@ -343,6 +343,7 @@ Q_CLUSTER: dict[str, object] = {
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
+WORKER_HEARTBEAT_FILE = env_str("WORKER_HEARTBEAT_FILE")
 SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog

@@ -6,6 +6,7 @@ import signal
 import threading
 from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -31,6 +32,17 @@ SHUTDOWN_GRACE_SECONDS = 10
 def write_heartbeat(*, started_at: datetime, now: datetime) -> None:
     """Write the sign of life that the dashboard and alerts read."""
     Heartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now, "started_at": started_at})
+
+
+def beat(*, started_at: datetime, now: datetime) -> None:
+    """Write the heartbeat, and once it is written touch the file that the image's HEALTHCHECK reads."""
+    try:
+        write_heartbeat(started_at=started_at, now=now)
+        if settings.WORKER_HEARTBEAT_FILE:
+            Path(settings.WORKER_HEARTBEAT_FILE).touch()
+    except (DatabaseError, OSError):
+        logger.exception("the heartbeat could not be written")
+        connections.close_all()
 
 
 def queue_due_jobs(broker: Any, timetable: schedule.Timetable, *, now: datetime) -> None:
@@ -83,11 +95,7 @@ class Command(BaseCommand):
             now = timezone.now()
             if now >= next_heartbeat:
                 next_heartbeat = now + timedelta(seconds=HEARTBEAT_SECONDS)
-                try:
-                    write_heartbeat(started_at=started_at, now=now)
-                except DatabaseError:
-                    logger.exception("the heartbeat could not be written")
-                    connections.close_all()
+                beat(started_at=started_at, now=now)
             queue_due_jobs(broker, timetable, now=now)
             if stopping.wait(QUEUE_SECONDS):
                 break
