@@ -13,16 +13,16 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 TEST_DATABASE_TABLE = "ledger_test_database"
 
-APPEND_ONLY_TABLES = {  # table → its primary key
-    "ledger_journalentry": "id",
-    "ledger_journalline": "id",
-    "ledger_stockmovement": "id",
-    "ledger_balancetransaction": "id",
-    "ledger_dailyclose": "day",
-    "ledger_closingbalance": "id",
-    "ledger_evidencefile": "id",
-    "ledger_orderevent": "id",
-    "ledger_stripeaccount": "row",
+APPEND_ONLY_TABLES: dict[str, tuple[tuple[str, ...], ...]] = {  # table → its unique keys, the primary first
+    "ledger_journalentry": (("id",), ("source_type", "source_id", "purpose"), ("reverses_id",)),
+    "ledger_journalline": (("id",), ("entry_id", "position")),
+    "ledger_stockmovement": (("id",), ("item_id", "kind", "source")),
+    "ledger_balancetransaction": (("id",),),
+    "ledger_dailyclose": (("day",),),
+    "ledger_closingbalance": (("id",), ("close_id", "account_id")),
+    "ledger_evidencefile": (("id",), ("path",)),
+    "ledger_orderevent": (("id",),),  # and (order, kind, fact): see `ledger_orderevent_once`
+    "ledger_stripeaccount": (("row",),),
 }
 
 # The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,
@@ -33,7 +33,7 @@ CLOSE_LOCK_KEY = 7_150_001
 def sqlite_triggers() -> list[tuple[str, str, str]]:
     """Return (name, table, SQL) of each trigger for SQLite and D1."""
     triggers = []
-    for table, key in APPEND_ONLY_TABLES.items():
+    for table, keys in APPEND_ONLY_TABLES.items():
         triggers += [
             (
                 f"{table}_no_update",
@@ -48,24 +48,22 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
                 "WHEN NOT EXISTS (SELECT 1 FROM ledger_test_database) "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
             ),
-            # INSERT OR REPLACE deletes the old row without firing the delete trigger
+            # INSERT OR REPLACE deletes the row with the same key without firing the delete trigger
             (
                 f"{table}_no_replace",
                 table,
                 f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
+                f"WHEN {' OR '.join(_sqlite_exists(table, key) for key in keys)} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this key exists'); END",
             ),
         ]
-    # INSERT OR REPLACE would also delete a row that meets the unique constraint; the history ignores what it
-    # has
+    # the history ignores an act that it has
     triggers.append(
         (
             "ledger_orderevent_once",
             "ledger_orderevent",
             "CREATE TRIGGER ledger_orderevent_once BEFORE INSERT ON ledger_orderevent "
-            "WHEN EXISTS (SELECT 1 FROM ledger_orderevent "
-            "WHERE order_id = NEW.order_id AND kind = NEW.kind AND fact = NEW.fact) "
+            f"WHEN {_sqlite_exists('ledger_orderevent', ('order_id', 'kind', 'fact'))} "
             "BEGIN SELECT RAISE(IGNORE); END",
         )
     )
@@ -92,6 +90,11 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
     return triggers
 
 
+def _sqlite_exists(table: str, key: tuple[str, ...]) -> str:
+    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+    return f"EXISTS (SELECT 1 FROM {table} WHERE {same})"
+
+
 INTEGRITY_ERROR = "ERRCODE = 'integrity_constraint_violation'"
 
 POSTGRESQL_FUNCTIONS = [
@@ -116,16 +119,20 @@ POSTGRESQL_FUNCTIONS = [
         RETURN NEW;
     END $$
     """,
-    """
+    # Once for each statement, over the lines that it wrote. EXECUTE plans the query at each call: a plan that
+    # is kept from when the journal was small reads the whole journal each time.
+    f"""
     CREATE FUNCTION ledger_line_open_day() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        is_closed boolean;
     BEGIN
-        IF EXISTS (
-            SELECT 1 FROM ledger_dailyclose JOIN ledger_journalentry
-            ON ledger_dailyclose.day >= ledger_journalentry.day WHERE ledger_journalentry.id = NEW.entry_id
-        ) THEN
-            RAISE EXCEPTION 'the day of this line is closed' USING ERRCODE = 'integrity_constraint_violation';
+        EXECUTE 'SELECT EXISTS (SELECT 1 FROM new_lines'
+            ' JOIN ledger_journalentry ON ledger_journalentry.id = new_lines.entry_id'
+            ' WHERE ledger_journalentry.day <= (SELECT MAX(day) FROM ledger_dailyclose))' INTO is_closed;
+        IF is_closed THEN
+            RAISE EXCEPTION 'the day of this line is closed' USING {INTEGRITY_ERROR};
         END IF;
-        RETURN NEW;
+        RETURN NULL;
     END $$
     """,
     f"""
@@ -163,7 +170,6 @@ def postgresql_triggers() -> list[tuple[str, str, str]]:
             )
     for name, table, function in (
         ("ledger_journalentry_open_day", "ledger_journalentry", "ledger_open_day"),
-        ("ledger_journalline_open_day", "ledger_journalline", "ledger_line_open_day"),
         ("ledger_dailyclose_alone", "ledger_dailyclose", "ledger_close_alone"),
     ):
         triggers.append(
@@ -173,6 +179,14 @@ def postgresql_triggers() -> list[tuple[str, str, str]]:
                 f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()",
             )
         )
+    triggers.append(
+        (
+            "ledger_journalline_open_day",
+            "ledger_journalline",
+            "CREATE TRIGGER ledger_journalline_open_day AFTER INSERT ON ledger_journalline "
+            "REFERENCING NEW TABLE AS new_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_open_day()",
+        )
+    )
     return triggers
 
 

@@ -29,7 +29,7 @@ from django.db.models import Count, Max, Min
 
 from kikaku.days import business_day, yesterday
 from kikaku.transactions import unit_of_work
-from ledger.books import accounts, discrepancies, journal, trial_balance
+from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, evidence, report
 from ledger.closing.evidence import EvidenceContent
@@ -44,12 +44,14 @@ from ledger.models import (
     Discrepancy,
     EvidenceFile,
     JournalEntry,
+    JournalLine,
     Order,
 )
 from ledger.stripe import client
 from ledger.stripe.client import ForeignAccount, StripeRefused, StripeUnavailable
 
 MAX_ATTEMPTS = 5  # to lock a day, when entries are posted to it or its run folder is taken meanwhile
+MANY_ENTRIES = 500  # posted by the close itself: the database's statistics are refreshed
 DRY_RUN_NUMBER = 0  # a dry run writes no folder; the run numbers of real closes start at 1
 
 CLOSED = "closed"
@@ -218,8 +220,11 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
     _process_events(now)
     backfill(snapshot.answers, now=now, day=snapshot.day)
     # balance transactions of this day; those of other days that are not in the books yet
+    posted = 0
     for readings in (snapshot.transactions, snapshot.other_days):
-        balance.record_transactions(readings, now=now, ask_stripe=False)
+        posted += balance.record_transactions(readings, now=now, ask_stripe=False).posted
+    if posted >= MANY_ENTRIES:
+        bulk.refresh_statistics(JournalEntry, JournalLine, BalanceTransaction)
     for _attempt in range(MAX_ATTEMPTS):
         prepared = _prepare(snapshot)
         try:

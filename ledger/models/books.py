@@ -54,7 +54,10 @@ class JournalEntry(models.Model):
         verbose_name = _("journal entry")
         verbose_name_plural = _("journal entries")
         ordering = ["-day", "-id"]
-        indexes = [models.Index(fields=["day", "order"], name="entry_day_order")]
+        indexes = [
+            models.Index(fields=["day", "order"], name="entry_day_order"),
+            models.Index(fields=["day", "id"], name="entry_day_id"),  # portions of a day
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["source_type", "source_id", "purpose"], name="entry_once_per_source"

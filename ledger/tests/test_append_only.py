@@ -1,12 +1,18 @@
 """Append-only tables: the database itself refuses changes, on every engine."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import pytest
+from django.apps import apps
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import UniqueConstraint
 
+from ledger.books import bulk, journal
+from ledger.books.posting import Draft, Line
+from ledger.books.triggers import APPEND_ONLY_TABLES
 from ledger.models import (
     BalanceTransaction,
     ClosingBalance,
@@ -104,6 +110,121 @@ def test_other_statements_of_an_engine_are_refused(books: None) -> None:
     for statement in OTHER_STATEMENTS[connection.vendor]:
         with pytest.raises(IntegrityError, match="append-only"):
             sql(statement)
+
+
+UNIQUE_KEYS = [
+    (table, key)
+    for table, keys in APPEND_ONLY_TABLES.items()
+    for key in keys
+    if key != ("reverses_id",)  # empty in the row
+]
+
+
+def columns_of(table: str) -> list[str]:
+    """Return the columns of a table that the database does not number by itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table} LIMIT 0")
+        return [column[0] for column in cursor.description if column[0] != "id"]
+
+
+@pytest.mark.parametrize(("table", "key"), UNIQUE_KEYS)
+def test_no_row_is_replaced_by_one_of_the_same_key(books: None, table: str, key: tuple[str, ...]) -> None:
+    names = columns_of(table)
+    if key == ("id",):
+        names.append("id")
+    # the history ignores a second event of the same fact
+    values = ["'other'" if name == "fact" else name for name in names]
+    copied = f"INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}"
+    changed = next(name for name in reversed(names) if name not in key)
+    statement = f"INSERT OR REPLACE {copied}"
+    if connection.vendor == "postgresql":
+        statement = (
+            f"INSERT {copied} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changed} = {table}.{changed}"
+        )
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql(statement)
+
+
+def test_a_reversal_is_not_replaced_by_another_of_the_same_entry(books: None) -> None:
+    first = JournalEntry.objects.get()
+
+    def reversal(number: int) -> str:
+        return (
+            f"INTO ledger_journalentry (day, occurred_at, source_type, source_id, purpose, description, "
+            f"reverses_id, created_at) SELECT day, occurred_at, source_type, '{number}', 'reversal', '', "
+            f"{first.pk}, created_at FROM ledger_journalentry WHERE id = {first.pk}"
+        )
+
+    sql(f"INSERT {reversal(1)}")
+    statement = f"INSERT OR REPLACE {reversal(2)}"
+    if connection.vendor == "postgresql":
+        statement = f"INSERT {reversal(2)} ON CONFLICT (reverses_id) DO UPDATE SET description = 'forged'"
+    with pytest.raises(IntegrityError, match="append-only"):
+        sql(statement)
+
+
+def test_the_triggers_know_every_unique_key_of_the_models() -> None:
+    for model in apps.get_app_config("ledger").get_models():
+        table = model._meta.db_table
+        if table not in APPEND_ONLY_TABLES:
+            continue
+        keys = {(field.column,) for field in model._meta.concrete_fields if field.unique}
+        keys |= {
+            tuple(model._meta.get_field(name).column for name in constraint.fields)
+            for constraint in model._meta.constraints
+            if isinstance(constraint, UniqueConstraint)
+        }
+        known = set(APPEND_ONLY_TABLES[table])
+        if table == "ledger_orderevent":
+            known.add(("order_id", "kind", "fact"))  # a trigger of its own, tested below
+        assert known == keys, table
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="other engines check each line by its key")
+def test_the_day_of_lines_is_checked_once_for_each_statement_of_an_import(db: None) -> None:
+    """A session that began with an empty journal keeps no plan that reads the whole journal for each line."""
+
+    def scans() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'ledger_journalentry'"
+            )
+            return int(cursor.fetchone()[0])
+
+    before = scans()
+    post_entries(1_000, at_once=50)
+    assert JournalLine.objects.count() == 2_000
+    assert scans() - before <= 2 * 20  # of 20 statements
+
+
+def post_entries(count: int, *, at_once: int) -> None:
+    """Post so many small entries of one day."""
+    drafts = [
+        Draft(
+            source_type="entry",
+            source_id=str(number),
+            purpose="test",
+            description="",
+            occurred_at=NOW,
+            order_id=None,
+            lines=(Line("1150", debit=1), Line("2130", credit=1)),
+        )
+        for number in range(count)
+    ]
+    with transaction.atomic():
+        for start in range(0, count, at_once):
+            journal.post_all(drafts[start : start + at_once], now=NOW)
+
+
+def test_a_portion_of_a_days_entries_is_found_by_day_and_key(db: None) -> None:
+    post_entries(500, at_once=250)
+    bulk.refresh_statistics(JournalEntry)
+    first = JournalEntry.objects.earliest("pk").pk
+    plan = JournalEntry.objects.filter(day=DAY, pk__gte=first, pk__lt=first + 5).order_by().explain()
+    if connection.vendor == "postgresql":
+        assert re.search(r"Index Cond: .*\(id >=", plan), plan
+    else:
+        assert "entry_day_id (day=? AND id>? AND id<?)" in plan
 
 
 def test_an_event_is_not_replaced_by_one_of_the_same_fact(books: None) -> None:
