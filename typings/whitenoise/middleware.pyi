@@ -1,0 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+
+class WhiteNoiseMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None: ...
+    def __call__(self, request: HttpRequest) -> HttpResponseBase: ...
+    def add_file_to_dictionary(self, url: str, path: str, stat_cache: Any = None) -> None: ...
