@@ -1,9 +1,20 @@
 """Mail to customers: rendered and queued in the transaction of its cause, sent by a job after the commit."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parseaddr
+from smtplib import (
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPDataError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPRecipientsRefused,
+    SMTPServerDisconnected,
+)
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +36,8 @@ MAX_SEND_ATTEMPTS = 8
 SEND_LEASE = timedelta(minutes=10)
 # doubled after each failure: the last attempt is two hours after the first
 FIRST_RETRY_DELAY = timedelta(minutes=1)
+MAX_CONSECUTIVE_CONNECTION_FAILURES = 3  # then the run ends; each may take `EMAIL_TIMEOUT`
+NO_CONNECTION = (SMTPConnectError, SMTPHeloError, SMTPAuthenticationError, SMTPServerDisconnected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +104,13 @@ def queue(
 def send_due(*, now: datetime, limit: int = 100) -> int:
     """Send the mails that are due and return how many were sent; a lease keeps two workers off the same mail.
 
-    After a failure a mail is retried with a growing delay, `MAX_SEND_ATTEMPTS` times in all. One that is no
-    longer true is deleted instead.
+    After a failure a mail is retried with a growing delay, `MAX_SEND_ATTEMPTS` times in all; one that the
+    server refuses for good is given up at once. One that is no longer true is deleted instead. A run ends
+    after `MAX_CONSECUTIVE_CONNECTION_FAILURES`, so that a hanging server holds no other job back for long.
     """
     forbid_transaction()
     due = list(OutgoingMail.objects.due(now).order_by("next_attempt_at", "pk")[:limit])
-    if not due:
-        return 0
-    sent = 0
+    sent = failures = 0
     connection = get_connection()
     try:
         for mail in due:
@@ -111,10 +123,22 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
             claimed = OutgoingMail.objects.filter(
                 pk=mail.pk, status=OutgoingMail.Status.QUEUED, next_attempt_at=mail.next_attempt_at
             ).update(next_attempt_at=now + SEND_LEASE, attempts=F("attempts") + 1)
-            if claimed and _is_obsolete(mail):
+            if not claimed:
+                continue
+            if _is_obsolete(mail):
                 _drop(mail, now=now)
-            elif claimed:
-                sent += _send(mail, mail.attempts + 1, connection, now=now)
+                continue
+            error = _send(mail, connection)
+            if error is None:
+                _store_sent(mail, now=now)
+                sent += 1
+            else:
+                connection.close()
+                _note_failure(mail, mail.attempts + 1, error, now=now)
+            failures = failures + 1 if error is not None and is_connection_error(error) else 0
+            if failures >= MAX_CONSECUTIVE_CONNECTION_FAILURES:
+                logger.warning("The mail server cannot be reached; the next run continues")
+                break
     finally:
         connection.close()
     return sent
@@ -126,40 +150,70 @@ def _is_obsolete(mail: OutgoingMail) -> bool:
     return asks_to_pay and not Order.objects.pending().filter(pk=mail.order_id).exists()
 
 
-def _send(mail: OutgoingMail, attempt: int, connection: Any, *, now: datetime) -> bool:
-    """Send a claimed mail and store the result; return whether it was sent."""
+def message_id(mail: OutgoingMail) -> str:
+    """Return the Message-ID of a mail: the same at every attempt, so that a second copy is recognised."""
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    seed = f"{mail.pk} {mail.kind} {mail.source} {mail.created_at.timestamp()}"
+    return f"<{mail.pk}.{hashlib.sha256(seed.encode()).hexdigest()[:24]}@{domain}>"
+
+
+def _send(mail: OutgoingMail, connection: Any) -> Exception | None:
+    """Send a claimed mail; return the error if it was not sent."""
     message = EmailMultiAlternatives(
         subject=mail.subject,
         body=mail.text,
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=[mail.to],
         connection=connection,
-        headers={"Auto-Submitted": "auto-generated"},
+        headers={"Auto-Submitted": "auto-generated", "Message-ID": message_id(mail)},
     )
     message.attach_alternative(mail.html, "text/html")
     try:
         message.send()
-    except Exception as error:  # of the mail server or the network, of whatever type: the mail is retried
-        connection.close()
-        gives_up = attempt >= MAX_SEND_ATTEMPTS
-        _store_failure(
-            mail,
-            gives_up=gives_up,
-            now=now,
-            next_attempt_at=now + FIRST_RETRY_DELAY * 2 ** (attempt - 1),
-            last_error=f"{type(error).__name__}: {error}"[:300],
-        )
-        logger.log(
-            logging.ERROR if gives_up else logging.WARNING,
-            "Mail %d could not be sent (attempt %d of %d): %s",
-            mail.pk,
-            attempt,
-            MAX_SEND_ATTEMPTS,
-            type(error).__name__,
-        )
+    except Exception as error:  # of the mail server or the network, of whatever type
+        return error
+    return None
+
+
+def is_connection_error(error: Exception) -> bool:
+    """Return whether an error says that the server cannot be reached, or takes no mail of ours at all."""
+    if isinstance(error, SMTPException):
+        return isinstance(error, NO_CONNECTION)
+    return isinstance(error, OSError)
+
+
+def is_permanent(error: Exception) -> bool:
+    """Return whether the server refused this mail for good (a code from 500), not us or the moment.
+
+    A refused login or sender concerns every mail and is for a person to mend: those are retried.
+    """
+    if isinstance(error, SMTPRecipientsRefused):
+        codes = [code for code, _text in error.recipients.values()]
+    elif isinstance(error, SMTPDataError):
+        codes = [error.smtp_code]
+    else:
         return False
-    _store_sent(mail, now=now)
-    return True
+    return bool(codes) and all(code >= 500 for code in codes)
+
+
+def _note_failure(mail: OutgoingMail, attempt: int, error: Exception, *, now: datetime) -> None:
+    """Store and log that an attempt failed."""
+    gives_up = attempt >= MAX_SEND_ATTEMPTS or is_permanent(error)
+    _store_failure(
+        mail,
+        gives_up=gives_up,
+        now=now,
+        next_attempt_at=now + FIRST_RETRY_DELAY * 2 ** (attempt - 1),
+        last_error=f"{type(error).__name__}: {error}"[:300],
+    )
+    logger.log(
+        logging.ERROR if gives_up else logging.WARNING,
+        "Mail %d could not be sent (attempt %d of %d): %s",
+        mail.pk,
+        attempt,
+        MAX_SEND_ATTEMPTS,
+        type(error).__name__,
+    )
 
 
 @unit_of_work

@@ -27,8 +27,19 @@ class Postbox:
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
+        self.recipients: list[str] = []
         self.refusals = 0
+        self.refused: dict[str, str] = {}  # address → answer to RCPT
         self.lock = threading.Lock()
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        self.recipients.append(address)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         with self.lock:
@@ -215,3 +226,87 @@ def test_a_mail_is_given_up_after_eight_attempts_whose_results_could_not_be_stor
     assert OutgoingMail.objects.get().status == "failed" and not postbox.letters
     mail.queue_again(OutgoingMail.objects.get(), actor="staff", now=timezone.now())
     assert mail.send_due(now=timezone.now()) == 1
+
+
+@pytest.mark.django_db
+def test_a_repeated_attempt_has_the_same_message_id_on_the_shops_domain(
+    sandbox: Sandbox, postbox: Postbox
+) -> None:
+    build.paid_order(sandbox)
+    build.paid_order(sandbox)
+    moment = timezone.now()
+    assert mail.send_due(now=moment) == 2
+    OutgoingMail.objects.update(status="queued", next_attempt_at=moment)  # sent, but not stored as sent
+    assert mail.send_due(now=moment) == 2
+    ids = [letter["Message-ID"] for letter in postbox.letters]
+    assert len(set(ids)) == 2
+    assert sorted(ids[:2]) == sorted(ids[2:])
+    assert all(one.endswith("@example.jp>") for one in ids)
+
+
+@pytest.mark.django_db
+def test_a_recipient_that_is_refused_for_good_is_given_up_at_once(sandbox: Sandbox, postbox: Postbox) -> None:
+    order = build.paid_order(sandbox)
+    postbox.refused[order.email] = "550 no such user"
+    assert mail.send_due(now=timezone.now()) == 0
+    row = OutgoingMail.objects.get()
+    assert (row.status, row.attempts) == (OutgoingMail.Status.FAILED, 1)
+    assert "550" in row.last_error
+
+
+@pytest.mark.django_db
+def test_a_recipient_that_is_refused_for_now_is_tried_again(sandbox: Sandbox, postbox: Postbox) -> None:
+    order = build.paid_order(sandbox)
+    postbox.refused[order.email] = "450 mailbox busy"
+    assert mail.send_due(now=timezone.now()) == 0
+    assert OutgoingMail.objects.get().status == OutgoingMail.Status.QUEUED
+    postbox.refused.clear()
+    assert mail.send_due(now=timezone.now() + timedelta(hours=1)) == 1
+
+
+@pytest.mark.django_db
+def test_mail_reaches_addresses_with_dots_where_no_other_has_them(sandbox: Sandbox, postbox: Postbox) -> None:
+    for email in ("hanako.@docomo.ne.jp", ".ha..nako@ezweb.ne.jp"):
+        build.paid_order(sandbox, email=email)
+    assert mail.send_due(now=timezone.now()) == 2
+    assert [address.replace('"', "") for address in postbox.recipients] == [
+        "hanako.@docomo.ne.jp",
+        ".ha..nako@ezweb.ne.jp",
+    ]
+
+
+@pytest.fixture
+def silent_server(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Point Django to a server that takes connections and never says a word; yield the connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            while True:
+                try:
+                    taken.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=take, daemon=True).start()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.getsockname()
+        settings.EMAIL_TIMEOUT = 0.3
+        yield taken
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in taken:
+        connection.close()
+
+
+@pytest.mark.django_db
+def test_three_failed_connections_in_a_row_end_the_run(
+    sandbox: Sandbox, silent_server: list[socket.socket]
+) -> None:
+    for _order in range(6):
+        build.paid_order(sandbox)
+    assert mail.send_due(now=timezone.now()) == 0
+    assert len(silent_server) == 3
+    assert sorted(OutgoingMail.objects.values_list("attempts", flat=True)) == [0, 0, 0, 1, 1, 1]
+    # the next run begins with those that were not tried
+    assert mail.send_due(now=timezone.now()) == 0
+    assert set(OutgoingMail.objects.values_list("attempts", flat=True)) == {1}
