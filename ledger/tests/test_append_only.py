@@ -23,6 +23,7 @@ from ledger.models import (
     OrderEvent,
     StockItem,
     StockMovement,
+    StripeAccount,
 )
 from ledger.testing import build
 
@@ -37,6 +38,7 @@ TABLES = [
     ("ledger_closingbalance", "debit"),
     ("ledger_evidencefile", "sha256"),
     ("ledger_orderevent", "actor"),
+    ("ledger_stripeaccount", "account"),
 ]
 
 
@@ -75,6 +77,7 @@ def books(db: None) -> None:
     ClosingBalance.objects.create(close=close, account_id="1150", debit=1, credit=0)
     EvidenceFile.objects.create(close=close, path="daily-close/report.json", sha256="0" * 64, size=1)
     OrderEvent.objects.create(order=build.order(), kind=OrderEvent.Kind.SHIPPED, fact="shipment:1", at=NOW)
+    StripeAccount.objects.get_or_create(defaults={"account": "acct_1", "live": False, "first_used_at": NOW})
     sql("DELETE FROM ledger_test_database")
 
 
