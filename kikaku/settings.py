@@ -61,6 +61,7 @@ D1_GATEWAY_SECRET = env_secret("D1_GATEWAY_SECRET")
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -304,6 +305,9 @@ DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`l
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 
+# No page is kept here (see `shop.pages`); unfold would keep found customers for five minutes.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+
 # ── Mail, queue, logs ────────────────────────────────────────────────────────────────────────────────────
 
 EMAIL_URL = env_str("EMAIL_URL") or "console:"
@@ -456,7 +460,8 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "ops.dashboard.add_dashboard",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "ops.menu.favicon"}],
     "STYLES": ["ops.menu.stylesheet"],
-    "SIDEBAR": {"show_search": True, "navigation": "ops.menu.navigation"},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "ops.menu.navigation"},
+    "COMMAND": {"search_callback": "ops.search.find"},
     # the shop's amber (light #d98a1f), from light to dark
     "COLORS": {
         "primary": {

@@ -23,7 +23,7 @@ _KANJI = {
     for variant in variants
 }  # fmt: skip
 _KATAKANA = {ord("ァ") + place: chr(ord("ぁ") + place) for place in range(ord("ヶ") - ord("ァ") + 1)}
-_FOLDED = str.maketrans({**_KANJI, **_KATAKANA, ord("〜"): "~", ord("・"): " "})
+_FOLDED = str.maketrans({**_KANJI, **_KATAKANA, ord("〜"): "~", ord("・"): " ", ord("〒"): " "})
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
 _DASH = "-‐‑‒–—―−─━ー"
 _LONG_VOWEL = re.compile(f"(?<=[ぁ-ゖ])[{_DASH}]+(?=[ぁ-ゖ一-鿿\\s]|$)")
@@ -47,6 +47,12 @@ def fold_words(text: str) -> str:
     joined = _BLANK_IN_JAPANESE.sub("", spaced)
     starts, ends = _RUN.match(joined.lstrip()), re.search(r"[a-z\d] *$", joined)
     return f"{' ' if starts else ''}{joined.strip()}{' ' if ends else ''}"
+
+
+def fold_number(text: str) -> str:
+    """Return the digits of a telephone number or postal code, of which +81 is 0; empty for other texts."""
+    number = re.sub(r"[().]", "", fold(text))
+    return re.sub(r"^\+81", "0", number) if re.fullmatch(r"(\+81)?\d+", number) else ""
 
 
 def without_long_vowels(text: str) -> str:

@@ -7,7 +7,6 @@ from operator import and_
 from typing import Any
 
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan, LessThan
 from django.utils.safestring import SafeString
 
@@ -16,7 +15,7 @@ from shop.filters import LIGHTS, PRICES, Filters
 from shop.json_rows import CountRows
 from shop.models import Product, Variant
 from shop.pages.statements import Statement, prepare, slot
-from shop.search_index import END_OF_FACTS, END_OF_NAMES
+from shop.search_index import END_OF_FACTS, END_OF_NAMES, contains_all, place_of
 from shop.words import grams, terms
 
 PAGE_SIZE = 24
@@ -46,7 +45,7 @@ def matching(filters: Filters, words: Sequence[str]) -> QuerySet[Product]:
     variant = variant_condition(filters)
     if variant:
         products = products.filter(Exists(Variant.objects.on_sale().filter(variant, product=OuterRef("pk"))))
-    return products.filter(*(GreaterThan(place_of(word), 0) for word in words))
+    return products.filter(contains_all(words))
 
 
 def variant_condition(filters: Filters) -> Q:
@@ -61,11 +60,6 @@ def variant_condition(filters: Filters) -> Q:
     if filters.in_stock:
         variant &= Q(stock__on_hand__gt=F("stock__reserved"))
     return variant
-
-
-def place_of(word: str) -> StrIndex:
-    """Return where a product's text contains a word (`shop.words.term`), from 1; 0 if it does not."""
-    return StrIndex("search_text", Value(word))
 
 
 def rank(words: Sequence[str]) -> Case:

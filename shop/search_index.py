@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.apps.registry import Apps
 from django.db import models, transaction
-from django.db.models import OuterRef
+from django.db.models import OuterRef, Q, Value
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import GreaterThan
 from django.db.models.signals import post_delete, post_save
 
 from shop.json_rows import JsonRows, rows
@@ -165,6 +167,16 @@ def _facts(row: dict[str, Any]) -> Iterator[str]:
     for specification in rows(row["specifications_json"]):
         yield f"{specification['name_ja']} {specification['value_ja']}"
         yield f"{specification['name_en']} {specification['value_en']}"
+
+
+def place_of(word: str) -> StrIndex:
+    """Return where a product's text contains a word (`shop.words.term`), from 1; 0 if it does not."""
+    return StrIndex("search_text", Value(word))
+
+
+def contains_all(words: Iterable[str]) -> Q:
+    """Return the condition that a product's text contains all words."""
+    return Q(*(GreaterThan(place_of(word), 0) for word in words))
 
 
 class IndexedQuerySet(models.QuerySet[ModelT]):

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -12,10 +12,14 @@ from unfold.decorators import display
 
 from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.admin.search import AmountRangeFilter, DayRangeFilter, FoldedSearch, typed_amount, typed_day
+from kikaku.days import day_bounds
+from kikaku.folded import contains_folded
 from kikaku.money import yen
+from kikaku.text import fold_number
 from ledger.admin.order_actions import OrderActions
 from ledger.admin.order_panels import STATUS_COLOURS, Summary, build_panels
-from ledger.models import CheckoutAttempt, Order, Shipment
+from ledger.models import CheckoutAttempt, Order, OrderLine, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales.order_pages import order_pages
 from ledger.templatetags.ledger_address import join_places
@@ -43,7 +47,7 @@ class TaskFilter(admin.SimpleListFilter):
 
 
 @admin.register(Order)
-class OrderAdmin(OrderActions):
+class OrderAdmin(FoldedSearch, OrderActions):
     """Orders, newest first; those to be shipped in the order of payment."""
 
     list_display = (
@@ -55,20 +59,19 @@ class OrderAdmin(OrderActions):
         "counter",
         time_column(Order, "placed_at"),
     )
-    list_filter = (TaskFilter, "status", "placed_at", "language")
-    list_before_template = "ledger/admin/order_tasks.html"
-    search_fields = (
-        "number",
-        "email",
-        "phone",
-        "family_name",
-        "given_name",
-        "family_name_kana",
-        "given_name_kana",
-        "lines__sku",
-        "shipments__tracking_number",
+    list_filter = (
+        TaskFilter,
+        "status",
+        ("placed_at", DayRangeFilter),
+        ("total", AmountRangeFilter),
+        "language",
     )
-    search_help_text = gettext_lazy("number, name, e-mail, phone, SKU or tracking number")
+    list_filter_submit = True
+    list_before_template = "ledger/admin/order_tasks.html"
+    search_fields = ("search_text",)  # see `word_condition`
+    search_help_text = gettext_lazy(
+        "number, name, kana, e-mail, phone, postal code, address, product, SKU, tracking number, amount, day"
+    )
     ordering = ("-placed_at", "-id")
     change_form_outer_before_template = "ledger/admin/order_summary.html"
     change_form_outer_after_template = "ledger/admin/order_panels.html"
@@ -79,6 +82,20 @@ class OrderAdmin(OrderActions):
         """Return the orders; in the list with their lines and attempts."""
         found = super().get_queryset(request)
         return found.prefetch_related("lines", "attempts") if self.is_list_page(request) else found
+
+    def word_condition(self, word: str) -> Q:
+        """Return the condition that a word is in an order, its lines or parcels, or is its total or day."""
+        lines = OrderLine.objects.filter(contains_folded(word)).values("order")
+        parcels = Shipment.objects.filter(contains_folded(word)).values("order")
+        found = contains_folded(word) | Q(pk__in=lines) | Q(pk__in=parcels)
+        if number := fold_number(word):
+            found |= contains_folded(number)
+        if (amount := typed_amount(word)) is not None:
+            found |= Q(total=amount)
+        if day := typed_day(word):
+            start, end = day_bounds(day)
+            found |= Q(placed_at__gte=start, placed_at__lt=end)
+        return found
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """Return the columns: the time of payment for orders to be shipped, else of the order."""

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from kikaku.folded import FoldedField, FoldedModel, FoldedQuerySet
 from kikaku.money import REDUCED_RATE, STANDARD_RATE
 from kikaku.transactions import require_transaction
 from ledger.models.querysets import ModelT
@@ -32,7 +33,7 @@ class OrderStatus(models.TextChoices):
 SHIPPABLE_STATUSES = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
 
 
-class OrderQuerySet(models.QuerySet[ModelT]):
+class OrderQuerySet(FoldedQuerySet[ModelT]):
     """Questions that are asked of orders."""
 
     def lock(self, pk: int) -> ModelT:
@@ -49,7 +50,7 @@ class OrderQuerySet(models.QuerySet[ModelT]):
         return self.filter(status__in=SHIPPABLE_STATUSES)
 
 
-class Order(models.Model):
+class Order(FoldedModel):
     """A customer's order; all amounts are integer JPY including tax."""
 
     class CancelReason(models.TextChoices):
@@ -97,6 +98,16 @@ class Order(models.Model):
     shipped_at = models.DateTimeField(_("shipped at"), null=True, blank=True)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
 
+    search_text = FoldedField(
+        "{number}",
+        "{family_name}{given_name}",
+        "{family_name_kana}{given_name_kana}",
+        "{email}",
+        "{phone}",
+        "{postal_code}",
+        "{prefecture}{city}{street}{building}",
+    )
+
     objects = OrderQuerySet.as_manager()
 
     class Meta:
@@ -127,7 +138,7 @@ class Order(models.Model):
         return f"{self.family_name} {self.given_name}"
 
 
-class OrderLineQuerySet(models.QuerySet[ModelT]):
+class OrderLineQuerySet(FoldedQuerySet[ModelT]):
     """Questions that are asked of order lines."""
 
     def unshipped(self) -> Self:
@@ -135,7 +146,7 @@ class OrderLineQuerySet(models.QuerySet[ModelT]):
         return self.filter(quantity__gt=F("shipped") + F("cancelled"))
 
 
-class OrderLine(models.Model):
+class OrderLine(FoldedModel):
     """A snapshot of what was bought: it never changes with the catalogue."""
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="lines", verbose_name=_("order"))
@@ -157,6 +168,8 @@ class OrderLine(models.Model):
     shipped = models.PositiveIntegerField(_("shipped"), default=0)
     cancelled = models.PositiveIntegerField(_("cancelled"), default=0)  # never to be shipped
     returned = models.PositiveIntegerField(_("returned"), default=0)  # of the shipped: refunded by quantity
+
+    search_text = FoldedField("{title}", "{sku}")
 
     objects = OrderLineQuerySet.as_manager()
 
@@ -260,7 +273,7 @@ class CheckoutAttempt(models.Model):
         return self.session_id or self.idempotency_key
 
 
-class Shipment(models.Model):
+class Shipment(FoldedModel):
     """A parcel that was sent."""
 
     class Gift(models.TextChoices):
@@ -282,6 +295,9 @@ class Shipment(models.Model):
     # JST, as the customer was told; empty for parcels of earlier versions
     arrives_on = models.DateField(_("expected on"), null=True, blank=True)
     actor = models.CharField(_("by"), max_length=150, blank=True)
+    search_text = FoldedField("{tracking_number}")
+
+    objects = FoldedQuerySet["Shipment"].as_manager()
 
     class Meta:
         verbose_name = _("shipment")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Exists, F, Max, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponseRedirect, UnreadablePostError
 from django.urls import reverse
 from django.utils import timezone
@@ -20,8 +20,10 @@ from ledger.models import StockItem
 from ledger.sales import stock
 from shop.admin.editable import EditableAdmin
 from shop.admin.product_forms import PictureInline, SpecificationInline, VariantInline, has_history
+from shop.filters import normalise_query
 from shop.models import Product, Variant
-from shop.search_index import gathering
+from shop.search_index import contains_all, gathering
+from shop.words import terms
 
 if TYPE_CHECKING:
     from django.forms.models import BaseInlineFormSet
@@ -37,7 +39,8 @@ class ProductAdmin(EditableAdmin):
     list_filter = ("status", "category")
     list_select_related = ("category",)
     list_per_page = 50
-    search_fields = ("title_ja", "title_en", "slug", "variants__sku")
+    search_fields = ("search_text",)  # see `get_search_results`
+    search_help_text = gettext_lazy("everything that is written about the product, and SKUs of its variants")
     prepopulated_fields = {"slug": ("title_en",)}
     inlines = (VariantInline, PictureInline, SpecificationInline)
     actions = ("activate", "archive")
@@ -51,6 +54,16 @@ class ProductAdmin(EditableAdmin):
             highest=Subquery(own.annotate(n=Max("price")).values("n")),
             pieces=Subquery(own.annotate(n=Sum(F("stock__on_hand") - F("stock__reserved"))).values("n")),
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Product], search_term: str
+    ) -> tuple[QuerySet[Product], bool]:
+        """Return what the shop's search finds, and products with a SKU, retired ones too; each once."""
+        if not search_term.strip():
+            return queryset, False
+        found = contains_all(terms(normalise_query(search_term)))
+        sku = Variant.objects.filter(sku__icontains=search_term.strip()).values("product")
+        return queryset.filter(found | Q(pk__in=sku)), False
 
     @admin.display(description=gettext_lazy("price"), ordering="lowest")
     def prices(self, product: Any) -> str:

@@ -15,3 +15,6 @@ class UnfoldAction:
     icon: str | None = None
     variant: ActionVariant | None = ...
     dialog: Any = None
+
+class SearchResult:
+    def __init__(self, title: str, description: str, link: str, icon: str | None) -> None: ...

@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.admin import FieldListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+class RangeDateFilter(FieldListFilter):
+    parameter_name: str
+    used_parameters: dict[str, Any]
+    def choices(self, changelist: Any) -> Iterator[Any]: ...
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None: ...
+
+class RangeNumericFilter(FieldListFilter):
+    parameter_name: str
+    used_parameters: dict[str, Any]
+    def choices(self, changelist: Any) -> Iterator[Any]: ...
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None: ...
