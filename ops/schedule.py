@@ -90,8 +90,10 @@ def expire_checkouts(now: datetime) -> str:
 
 def send_refunds(now: datetime) -> str:
     """Send refunds that are not known to have reached Stripe; ask it once a day about those that wait."""
+    sent = refunds.send_requested(now=now)
     done = (
-        _count(refunds.send_requested(now=now), "refunds confirmed at Stripe"),
+        _count(sent[refunds.Sending.ACCEPTED], "refunds confirmed at Stripe"),
+        _count(sent[refunds.Sending.REFUSED], "refunds refused by Stripe"),
         _count(refunds.update_waiting(now=now), "waiting refunds updated"),
     )
     return ", ".join(filter(None, done))

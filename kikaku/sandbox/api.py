@@ -71,7 +71,7 @@ def _session_lines(tx: Transaction, params: Params, settings: Settings, session_
 
 
 def _session_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    conditions = _equal(params, "payment_intent")
+    conditions = _of_existing(tx, params, "payment_intent")
     status = params.choice("status", ("complete", "expired", "open"))
     if status is not None:
         conditions.append(Condition("status", [status]))
@@ -86,7 +86,7 @@ def _intent_list(tx: Transaction, params: Params, settings: Settings, _: str) ->
 
 
 def _charge_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    return _list(tx, params, "charge", "/v1/charges", _equal(params, "payment_intent"))
+    return _list(tx, params, "charge", "/v1/charges", _of_existing(tx, params, "payment_intent"))
 
 
 def _refund_create(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
@@ -104,7 +104,8 @@ def _refund_expire(tx: Transaction, params: Params, settings: Settings, refund_i
 
 
 def _refund_list(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
-    return _list(tx, params, "refund", "/v1/refunds", _equal(params, "charge", "payment_intent"))
+    conditions = _of_existing(tx, params, "charge", "payment_intent")
+    return _list(tx, params, "refund", "/v1/refunds", conditions)
 
 
 def _balance(tx: Transaction, params: Params, settings: Settings, _: str) -> Json:
@@ -294,6 +295,20 @@ def _limit(params: Params) -> int:
 def _equal(params: Params, *names: str) -> list[Condition]:
     values = ((name, params.text(name)) for name in names)
     return [Condition(name, [value]) for name, value in values if value is not None]
+
+
+def _of_existing(tx: Transaction, params: Params, *kinds: str) -> list[Condition]:
+    """Return the conditions of parameters that name objects.
+
+    Raises:
+        ApiError: 400 `resource_missing`, one of the objects does not exist.
+    """
+    conditions = _equal(params, *kinds)
+    for condition in conditions:
+        object_id = str(condition.values[0])
+        if tx.get(condition.column, object_id) is None:
+            raise missing_object(condition.column, object_id, param=condition.column, status=400)
+    return conditions
 
 
 def _created(params: Params) -> list[Condition]:

@@ -1,8 +1,10 @@
 """Refunds: stored in one transaction, sent to Stripe after its commit, updated as Stripe reports them."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError
@@ -20,6 +22,7 @@ from ledger.stripe.client import StripeRefused, StripeUnavailable
 __all__ = [
     "RefundRefused",
     "RefundRequest",
+    "Sending",
     "request_refund",
     "send_refund",
     "send_requested",
@@ -65,20 +68,28 @@ def _store_and_update_order(
     return refund
 
 
-def send_refund(refund: Refund, *, now: datetime) -> bool:
-    """Send a stored refund to Stripe and apply the answer; return False when Stripe did not answer."""
+class Sending(Enum):
+    """What became of a refund that was sent to Stripe."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NO_ANSWER = "no answer"
+
+
+def send_refund(refund: Refund, *, now: datetime) -> Sending:
+    """Send a stored refund to Stripe and apply the answer; without one the refund stays `requested`."""
     forbid_transaction()
     try:
         stripe_refund = _create_or_find(refund)
     except StripeUnavailable as error:
         logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
-        return False
+        return Sending.NO_ANSWER
     except StripeRefused as error:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
         _fail(refund, error, now=now)
-        return True
+        return Sending.REFUSED
     _apply(stripe_refund, now=now)
-    return True
+    return Sending.ACCEPTED
 
 
 @unit_of_work
@@ -107,51 +118,64 @@ def _create_or_find(refund: Refund) -> dict[str, Any]:
         return found
 
 
-def send_requested(*, now: datetime, limit: int = 100) -> int:
-    """Send the refunds that are not known to have reached Stripe; return for how many Stripe answered.
+def send_requested(*, now: datetime, limit: int = 100) -> Counter[Sending]:
+    """Send the refunds that are not known to have reached Stripe; return how many had which outcome.
 
-    It may have accepted or refused them. Each is looked up first: its answer may have been lost, and Stripe
-    keeps idempotency keys for a day only.
+    Each is looked up first: its answer may have been lost, and Stripe keeps idempotency keys for a day only.
+    After `MAX_CONSECUTIVE_FAILURES` without an answer the next run continues.
     """
     forbid_transaction()
+    outcomes: Counter[Sending] = Counter()
     due = Refund.objects.requested().filter(requested_at__lte=now - RESEND_DELAY)
-    sent = failures = 0
+    failures = 0
     for refund in due.select_related("payment", "order").order_by("requested_at", "pk")[:limit]:
         try:
             found = client.find_refund(refund)
         except StripeUnavailable as error:
             logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
-            is_sent = False
+            outcome = Sending.NO_ANSWER
         except StripeRefused as error:
             logger.error("Refund %d cannot be looked up: %s", refund.pk, error)
             continue
         else:
             if found is not None:
                 _apply(found, now=now)
-            is_sent = found is not None or send_refund(refund, now=now)
-        sent += is_sent
-        failures = 0 if is_sent else failures + 1
+            outcome = Sending.ACCEPTED if found is not None else send_refund(refund, now=now)
+        outcomes[outcome] += 1
+        failures = failures + 1 if outcome is Sending.NO_ANSWER else 0
         if failures >= MAX_CONSECUTIVE_FAILURES:
             break
-    return sent
+    return outcomes
 
 
 def update_waiting(*, now: datetime, limit: int = 50) -> int:
-    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many ended."""
+    """Ask Stripe once a day for each waiting refund, in case its event was lost; return how many ended.
+
+    One for which Stripe does not answer is asked for again in the next run.
+    """
     forbid_transaction()
     asked_before = now - POLL_INTERVAL
     due = Refund.objects.waiting().filter(
         Q(asked_at=None, requested_at__lte=asked_before) | Q(asked_at__lte=asked_before),
         stripe_id__isnull=False,
     )
-    ended = 0
+    ended = failures = 0
     for refund in due.order_by("requested_at", "pk")[:limit]:
-        if not Refund.objects.filter(pk=refund.pk, asked_at=refund.asked_at).update(asked_at=now):
+        claim = Refund.objects.filter(pk=refund.pk)
+        if not claim.filter(asked_at=refund.asked_at).update(asked_at=now):
             continue  # another worker asks
         try:
             stripe_refund = client.retrieve_refund(str(refund.stripe_id))
-        except (StripeUnavailable, StripeRefused) as error:
-            logger.warning("Refund %d waits, Stripe does not show it: %s", refund.pk, error)
+        except StripeUnavailable as error:
+            logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
+            claim.filter(asked_at=now).update(asked_at=refund.asked_at)
+            failures += 1
+            if failures >= MAX_CONSECUTIVE_FAILURES:
+                break
             continue
-        ended += _apply(stripe_refund, now=now).status not in Refund.WAITING_STATUSES
+        except StripeRefused as error:
+            logger.error("Refund %d waits, Stripe does not show it: %s", refund.pk, error)
+        else:
+            ended += _apply(stripe_refund, now=now).status not in Refund.WAITING_STATUSES
+        failures = 0
     return ended

@@ -314,14 +314,16 @@ def create_refund(refund: Refund) -> dict[str, Any]:
 
 def find_refund(refund: Refund) -> dict[str, Any] | None:
     """Return a refund that Stripe created although its answer was lost; idempotency keys last a day only."""
-    with translated_errors():
-        found = client().v1.refunds.list(
-            {"payment_intent": refund.payment.payment_intent, "limit": MAX_PAGE_SIZE}
-        )
-        for candidate in found.auto_paging_iter():
-            found_refund = _checked(candidate, "refund")
-            if (found_refund.get("metadata") or {}).get("refund") == refund.nonce:
-                return found_refund
+    listing: Any = {"payment_intent": refund.payment.payment_intent, "limit": MAX_PAGE_SIZE}
+    try:
+        with translated_errors():
+            for candidate in client().v1.refunds.list(listing).auto_paging_iter():
+                found = _checked(candidate, "refund")
+                if (found.get("metadata") or {}).get("refund") == refund.nonce:
+                    return found
+    except StripeRefused as refusal:
+        if refusal.code != "resource_missing":  # a payment that Stripe does not know has no refunds
+            raise
     return None
 
 

@@ -167,7 +167,7 @@ def test_a_truncated_answer_counts_as_no_answer(line: type[GarblingServer], sand
     refund = build.refund(order, 300)
     assert refund.status == Refund.Status.REQUESTED  # it may have succeeded: the job will ask
     line.garble, line.missing_bytes = staticmethod(lambda status, body: (status, body)), 0
-    assert refunds.send_requested(now=timezone.now() + timedelta(minutes=5)) == 1
+    assert refunds.send_requested(now=timezone.now() + timedelta(minutes=5)) == {refunds.Sending.ACCEPTED: 1}
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
     tomorrow = timezone.now() + timedelta(days=1)

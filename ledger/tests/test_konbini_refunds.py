@@ -238,8 +238,8 @@ def test_a_refund_that_never_reached_stripe_is_sent_once(sandbox: Sandbox, setti
     refund = build.refund(order, 1_000, now=at(TUESDAY, 11))
     assert refund.status == Refund.Status.REQUESTED
     settings.STRIPE_API_BASE = ""
-    assert refunds.send_requested(now=at(TUESDAY, 12)) == 1
-    assert refunds.send_requested(now=at(TUESDAY, 12)) == 0
+    assert refunds.send_requested(now=at(TUESDAY, 12)) == {refunds.Sending.ACCEPTED: 1}
+    assert refunds.send_requested(now=at(TUESDAY, 12)) == {}
     assert state(refund) == WAITS
     start = at(MONDAY)
     assert len(list(stripe_client.list_refunds(start, start + timedelta(days=9)))) == 1

@@ -180,7 +180,7 @@ def test_a_payment_of_a_cancelled_order_is_recorded_noted_and_refunded(sandbox: 
     assert (refund.status, refund.amount) == (Refund.Status.REQUESTED, 11_500)
 
     later = timezone.now() + timedelta(minutes=5)
-    assert refunds.send_requested(now=later) == 1
+    assert refunds.send_requested(now=later) == {refunds.Sending.ACCEPTED: 1}
     build.deliver(sandbox)
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
@@ -188,7 +188,7 @@ def test_a_payment_of_a_cancelled_order_is_recorded_noted_and_refunded(sandbox: 
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == 0
     # a second run sends nothing
-    assert refunds.send_requested(now=later) == 0
+    assert refunds.send_requested(now=later) == {}
     assert order.refunds.count() == 1
 
 

@@ -183,10 +183,10 @@ def test_a_refund_requested_while_stripe_is_down_is_sent_once_by_the_job(
     refund = build.refund(order, 1_000)
     assert (refund.status, refund.stripe_id) == (Refund.Status.REQUESTED, None)
     settings.STRIPE_API_BASE = ""
-    assert refunds.send_requested(now=timezone.now()) == 0  # its own request may still be sending it
+    assert refunds.send_requested(now=timezone.now()) == {}  # its own request may still be sending it
     later = timezone.now() + timedelta(minutes=5)
-    assert refunds.send_requested(now=later) == 1
-    assert refunds.send_requested(now=later) == 0
+    assert refunds.send_requested(now=later) == {refunds.Sending.ACCEPTED: 1}
+    assert refunds.send_requested(now=later) == {}
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
     assert refunds_at_stripe(refund) == 1_000
@@ -201,7 +201,7 @@ def test_a_refund_whose_answer_was_lost_is_found_after_its_idempotency_key_has_e
     Refund.objects.update(status=Refund.Status.REQUESTED, stripe_id=None)
     moment = build.now_of(sandbox) + timedelta(days=3)
     sandbox.clock = moment.timestamp
-    assert refunds.send_requested(now=moment) == 1
+    assert refunds.send_requested(now=moment) == {refunds.Sending.ACCEPTED: 1}
     refund.refresh_from_db()
     assert refund.status == Refund.Status.SUCCEEDED
     sandbox.clock = (moment - timedelta(days=3)).timestamp
