@@ -22,6 +22,8 @@ class Check(models.TextChoices):
     TRANSACTION_ENTRY = "transaction_entry", _("entry of a transaction")
     TRANSACTION_NET = "transaction_net", _("net of a transaction")
     ENTRY_DAY = "entry_day", _("day of an entry")
+    ENTRY_SOURCE = "entry_source", _("source of an entry")
+    ENTRY_AMOUNT = "entry_amount", _("amounts of an entry")
     PREPAYMENTS = "prepayments", _("sub-ledger of 2130")
     REFUNDS_PAYABLE = "refunds_payable", _("sub-ledger of 2120")
     SHIPPED_PREPAYMENT = "shipped_prepayment", _("2130 of a shipped order")

@@ -32,6 +32,7 @@ from ledger.models import (
 from ledger.stripe.methods import method_named
 
 REPORT_FORMAT = 2  # 1: "differences" counted tasks and notices, too; no row had a category
+OLD_CATEGORY = Discrepancy.Category.DIFFERENCE  # of every row of format 1
 COUNT_NAMES = {
     Discrepancy.Category.DIFFERENCE: "differences",
     Discrepancy.Category.TO_DO: "to_do",
@@ -109,11 +110,7 @@ def html(report: dict[str, Any]) -> bytes:
             "report": report,
             "day": date.fromisoformat(report["day"]),
             "discrepancies": [
-                (
-                    *titles,
-                    [_with_label(row) for row in report["discrepancies"] if row["category"] == category],
-                )
-                for category, titles in CATEGORY_TITLES.items()
+                (*titles, _rows_of(report, category)) for category, titles in CATEGORY_TITLES.items()
             ],
             "payments": [
                 {**row, "name_ja": method_named(row["method"]).report_label or row["method"]}
@@ -124,8 +121,13 @@ def html(report: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def _with_label(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "label": KIND_LABELS.get(row["kind"], row["kind"])}
+def _rows_of(report: dict[str, Any], category: Discrepancy.Category) -> list[dict[str, Any]]:
+    """Return the rows of a category, each with the Japanese name of its kind."""
+    return [
+        {**row, "label": KIND_LABELS.get(row["kind"], row["kind"])}
+        for row in report["discrepancies"]
+        if row.get("category", OLD_CATEGORY) == category
+    ]
 
 
 # The evidence is in Japanese whatever language is active: the same facts, the same bytes.

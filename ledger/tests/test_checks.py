@@ -50,6 +50,12 @@ def entry(account: str, *, day: date = MONDAY, at: datetime | None = None, debit
     return written
 
 
+def without_document(entry: JournalEntry) -> tuple[Check, str]:
+    """Return the finding that an entry of these tests stands for no document."""
+    name = f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})"
+    return Check.ENTRY_SOURCE, name
+
+
 def test_correct_books_have_no_findings(order: Order) -> None:
     assert list(all_findings()) == []
     assert checks.check_day(MONDAY, account_balances(MONDAY)) == []
@@ -73,24 +79,26 @@ def test_an_entry_without_lines_and_one_with_one_line_are_found(order: Order) ->
 
 def test_an_entry_in_1150_without_a_transaction_is_found(order: Order) -> None:
     written = entry("1150")
-    assert list(all_findings()) == [(Check.STRIPE_BALANCE_SOURCE, str(written.pk))]
+    assert list(all_findings()) == [(Check.STRIPE_BALANCE_SOURCE, str(written.pk)), without_document(written)]
     assert [finding.check for finding in checks.check_day(MONDAY, account_balances(MONDAY))] == [
-        Check.STRIPE_BALANCE_SOURCE
+        Check.STRIPE_BALANCE_SOURCE,
+        Check.ENTRY_SOURCE,
     ]
     assert checks.check_day(TUESDAY, account_balances(TUESDAY)) == []
 
 
 def test_an_entry_dated_before_its_fact_is_found(order: Order) -> None:
     written = entry("6120", at=at_hour(TUESDAY, 0, 1))
-    assert list(all_findings()) == [(Check.ENTRY_DAY, str(written.pk))]
+    assert list(all_findings()) == [without_document(written), (Check.ENTRY_DAY, str(written.pk))]
     assert [finding.check for finding in checks.check_day(MONDAY, account_balances(MONDAY))] == [
-        Check.ENTRY_DAY
+        Check.ENTRY_SOURCE,
+        Check.ENTRY_DAY,
     ]
 
 
 def test_a_late_entry_is_no_finding(order: Order) -> None:
-    entry("6120", day=TUESDAY, at=at_hour(MONDAY))
-    assert list(all_findings()) == []
+    written = entry("6120", day=TUESDAY, at=at_hour(MONDAY))
+    assert list(all_findings()) == [without_document(written)]
 
 
 def test_an_entry_for_a_transaction_that_is_not_stored_is_found(order: Order) -> None:
@@ -197,5 +205,5 @@ def test_checking_everything_takes_a_fixed_number_of_queries(
     for _number in range(3):
         build.ship(build.paid_order(sandbox, now=now), now=now)
     build.fetch(sandbox)
-    with transaction.atomic(), django_assert_num_queries(25):
+    with transaction.atomic(), django_assert_num_queries(35):
         assert list(all_findings()) == []

@@ -12,7 +12,7 @@ from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing.checks import entries, orders, stock
+from ledger.closing.checks import entries, orders, sources, stock
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, Order
 
@@ -31,6 +31,8 @@ DAILY_CHECKS = (  # the checks of every close, in the order of its report
     Check.TAX_10_REVERSED,
     Check.TAX_8_POSTED,
     Check.TAX_8_REVERSED,
+    Check.ENTRY_SOURCE,
+    Check.ENTRY_AMOUNT,
 )
 
 Row = TypeVar("Row", bound=Model)
@@ -47,6 +49,7 @@ def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding
         findings += entries.unbalanced_entries(portion)
         findings += entries.stripe_balance_sources(portion)
         findings += entries.transaction_entries(portion)
+        findings += sources.entry_sources(portion)
         findings += entries.entry_days(portion.exclude(occurred_at__gte=start, occurred_at__lt=end))
     findings += entries.unposted_transactions(BalanceTransaction.objects.filter(day=day))
     for touched in _touched_orders(day):
@@ -62,6 +65,7 @@ def check_everything() -> Iterator[Finding]:
         yield from entries.unbalanced_entries(portion)
         yield from entries.stripe_balance_sources(portion)
         yield from entries.transaction_entries(portion)
+        yield from sources.entry_sources(portion)
         yield from entries.entry_days(portion)
     yield from entries.unposted_transactions(BalanceTransaction.objects.all())
     for some in _portions(Order.objects.all()):
