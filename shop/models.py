@@ -304,6 +304,16 @@ class ContactMessage(models.Model):
     name = models.CharField(_("name"), max_length=100)
     email = models.EmailField(_("e-mail"))
     order_number = models.CharField(_("order number"), max_length=20, blank=True)
+    # the one on whose page the customer clicked "Ask about this product"
+    product = models.ForeignKey(
+        Product,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="messages",
+        verbose_name=_("product asked about"),
+    )
+    language = models.CharField(_("language"), max_length=2, default="ja")
     message = models.TextField(_("message"), max_length=5000)
     # of the form: two clicks are one message
     nonce = models.CharField(max_length=64, unique=True, editable=False)

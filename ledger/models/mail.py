@@ -39,13 +39,16 @@ class OutgoingMail(models.Model):
         REFUND_FAILED = "refund_failed", _("refund failed")
         CANCELLED = "cancelled", _("cancelled")
         REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
+        MESSAGE_RECEIVED = "message_received", _("message received")
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("queued")
         SENT = "sent", _("sent")
         FAILED = "failed", _("given up")
 
-    order = models.ForeignKey(Order, models.PROTECT, related_name="mails", verbose_name=_("order"))
+    order = models.ForeignKey(
+        Order, models.PROTECT, null=True, blank=True, related_name="mails", verbose_name=_("order")
+    )
     kind = models.CharField(_("kind"), max_length=30, choices=Kind.choices)
     source = models.CharField(_("source"), max_length=80)  # order:7, shipment:3, refund:9: one mail each
     to = models.EmailField(_("to"))

@@ -50,21 +50,25 @@ class RenderedMail:
 
 
 def render(kind: OutgoingMail.Kind, order: Order, context: Mapping[str, Any]) -> RenderedMail:
-    """Return a mail's content in the order's language.
+    """Return the content of a mail about an order, in the order's language.
 
     The templates `ledger/mail/KIND.*` get `context`, the order, its lines, and the addresses of its page and
     the shop.
     """
-    template = f"ledger/mail/{kind.value}"
     with translation.override(order.language):
         values = {
             "order": order,
             "lines": list(order.lines.order_by("position")),
             "order_url": absolute(order_pages().order(order)),
-            "shop_url": absolute(order_pages().home()),
-            "language": order.language,
             **context,
         }
+    return _render(kind, order.language, values)
+
+
+def _render(kind: OutgoingMail.Kind, language: str, context: Mapping[str, Any]) -> RenderedMail:
+    template = f"ledger/mail/{kind.value}"
+    with translation.override(language):
+        values = {"shop_url": absolute(order_pages().home()), "language": language, **context}
         return RenderedMail(
             subject=" ".join(render_to_string(f"{template}.subject.txt", values).split()),
             text=render_to_string(f"{template}.txt", values).strip() + "\n",
@@ -75,7 +79,7 @@ def render(kind: OutgoingMail.Kind, order: Order, context: Mapping[str, Any]) ->
 def queue(
     kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
 ) -> OutgoingMail:
-    """Store a mail to the customer, once for each kind and source, as part of the caller's transaction.
+    """Store a mail about an order, once for each kind and source, as part of the caller's transaction.
 
     `source` names the cause (order:7, refund:9); `context` is for the templates, see `render`.
     """
@@ -83,14 +87,26 @@ def queue(
     existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
     if existing is not None:
         return existing
-    rendered = render(kind, order, context)
+    fields = {"order": order, "to": order.email, "language": order.language}
+    return _store(kind, source, render(kind, order, context), fields, now=now)
+
+
+def queue_without_order(
+    kind: OutgoingMail.Kind, to: str, language: str, source: str, context: Mapping[str, Any], *, now: datetime
+) -> OutgoingMail:
+    """Store a mail that is about no order, as `queue` does for one that is."""
+    require_transaction()
+    return _store(kind, source, _render(kind, language, context), {"to": to, "language": language}, now=now)
+
+
+def _store(
+    kind: OutgoingMail.Kind, source: str, rendered: RenderedMail, fields: Mapping[str, Any], *, now: datetime
+) -> OutgoingMail:
     mail, _created = OutgoingMail.objects.get_or_create(
         kind=kind,
         source=source,
         defaults={
-            "order": order,
-            "to": order.email,
-            "language": order.language,
+            **fields,
             "subject": rendered.subject[:200],
             "text": rendered.text,
             "html": rendered.html,
@@ -147,7 +163,11 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
 def _is_obsolete(mail: OutgoingMail) -> bool:
     """Return whether a mail asks for the payment of an order that no longer waits for one."""
     asks_to_pay = any(mail.kind == method.voucher_mail for method in VOUCHER_METHODS.values())
-    return asks_to_pay and not Order.objects.pending().filter(pk=mail.order_id).exists()
+    return (
+        asks_to_pay
+        and mail.order_id is not None
+        and not Order.objects.pending().filter(pk=mail.order_id).exists()
+    )
 
 
 def message_id(mail: OutgoingMail) -> str:
@@ -255,13 +275,14 @@ def queue_again(mail: OutgoingMail, *, actor: str, now: datetime) -> bool:
 
 
 def _record(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> None:
-    history.store(mail_event(kind, mail, actor=actor, now=now))
+    if mail.order_id is not None:
+        history.store(mail_event(kind, mail, mail.order_id, actor=actor, now=now))
 
 
-def mail_event(kind: OrderEvent.Kind, mail: OutgoingMail, *, actor: str, now: datetime) -> OrderEvent:
+def mail_event(
+    kind: OrderEvent.Kind, mail: OutgoingMail, order_id: int, *, actor: str, now: datetime
+) -> OrderEvent:
     """Return the event of an act on a mail, in its order's history; the same act may happen again later."""
     fact = history.repeatable(f"mail:{mail.pk}", now)
     mail_kind = str(mail.kind)
-    return history.build(
-        mail.order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=mail_kind
-    )
+    return history.build(order_id, kind, actor=actor, now=now, fact=fact, mail=mail.pk, mail_kind=mail_kind)

@@ -59,6 +59,10 @@ class ContentPageForm(PageModelForm):
         return text
 
 
+# what the law asks for and every order refers to: their text can be changed, but not their address
+LEGAL_PAGES = ("tokushoho", "privacy", "terms", "returns")
+
+
 @admin.register(ContentPage)
 class ContentPageAdmin(EditableAdmin):
     """The content pages; their HTML is sanitised when it is saved."""
@@ -68,6 +72,22 @@ class ContentPageAdmin(EditableAdmin):
     list_display = ("title_ja", "slug", "updated_at")
     prepopulated_fields = {"slug": ("title_en",)}
     readonly_fields = ("updated_at",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether a page may be deleted: never one that the law asks for."""
+        if isinstance(obj, ContentPage) and obj.slug in LEGAL_PAGES:
+            return False
+        allowed: bool = super().has_delete_permission(request, obj)
+        return allowed
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields that are shown only; the address of a legal page is one of them."""
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "slug") if obj is not None and obj.slug in LEGAL_PAGES else fields
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return which field is filled from another one: only one that can be changed."""
+        return {} if "slug" in self.get_readonly_fields(request, obj) else self.prepopulated_fields
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Return the field of a form; those of texts name the marks that are replaced."""

@@ -212,3 +212,35 @@ def test_a_form_that_was_saved_already_adds_no_second_picture(admin_client: Clie
     assert again.status_code == 200
     assert "ページを開き直してください" in again.content.decode()
     assert Picture.objects.count() == 1
+
+
+@pytest.mark.parametrize("slug", ["tokushoho", "privacy", "terms", "returns"])
+def test_a_legal_page_can_be_edited_but_neither_deleted_nor_moved(admin_client: Client, slug: str) -> None:
+    page = build.content_page(slug)
+    address = f"/admin/shop/contentpage/{page.pk}"
+    assert admin_client.post(f"{address}/delete/", {"post": "yes"}).status_code == 403
+    selected = {"_selected_action": [page.pk], "action": "delete_selected", "post": "yes"}
+    admin_client.post("/admin/shop/contentpage/", selected)
+    assert ContentPage.objects.filter(slug=slug).exists()
+    shown = admin_client.get(f"{address}/change/").content.decode()
+    assert f"{address}/delete/" not in shown
+    fields = {
+        "slug": "elsewhere",
+        "title_ja": "新しい題",
+        "title_en": "",
+        "body_ja": "<p>新</p>",
+        "body_en": "",
+    }
+    assert admin_client.post(f"{address}/change/", fields).status_code == 302
+    page.refresh_from_db()
+    assert (page.slug, page.title_ja, page.body_ja) == (slug, "新しい題", "<p>新</p>")
+
+
+def test_a_page_of_the_shops_own_can_be_deleted_and_moved(admin_client: Client) -> None:
+    page = build.content_page("news")
+    address = f"/admin/shop/contentpage/{page.pk}"
+    fields = {"slug": "letters", "title_ja": "便り", "title_en": "", "body_ja": "<p>新</p>", "body_en": ""}
+    assert admin_client.post(f"{address}/change/", fields).status_code == 302
+    assert ContentPage.objects.get().slug == "letters"
+    assert admin_client.post(f"{address}/delete/", {"post": "yes"}).status_code == 302
+    assert not ContentPage.objects.exists()

@@ -2,21 +2,29 @@
 
 import re
 import secrets
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from kikaku.transactions import unit_of_work
+from ledger.models import Order, OutgoingMail
+from ledger.sales import mail
 from shop.forms import LineField, MultilineField, NormalisedEmailField, ShopForm
-from shop.models import ContactMessage
+from shop.models import ContactMessage, Product
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
+DAILY_MAILS = 3  # confirmations to one address within a day
+SLUG_PATTERN = re.compile(r"[-a-zA-Z0-9_]{1,100}")
 NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -44,32 +52,67 @@ class ContactForm(ShopForm):
 @require_http_methods(["GET", "HEAD", "POST"])
 def contact(request: HttpRequest) -> HttpResponse:
     """Show the form or store its message; by the form's nonce two clicks are one message."""
+    typed = request.POST if request.method == "POST" else request.GET
+    product = find_product(typed.get("product", ""))
     if request.method != "POST":
-        number = request.GET.get("order", "")[:20]
-        return render_form(request, ContactForm(initial={"order_number": number}), secrets.token_urlsafe(24))
+        form = ContactForm(initial={"order_number": typed.get("order", "")[:20]})
+        return render_form(request, form, secrets.token_urlsafe(24), product)
     form = ContactForm(request.POST)
     nonce = request.POST.get("nonce", "")
     if not NONCE_PATTERN.fullmatch(nonce):
         nonce = secrets.token_urlsafe(24)
     if not form.is_valid():
-        return render_form(request, form, nonce, status=422)
+        return render_form(request, form, nonce, product, status=422)
     if not request.POST.get("website"):  # a hidden field: only robots fill it in
-        store_message(nonce, {**form.cleaned_data, "received_at": timezone.now()})
+        language = "en" if get_language() == "en" else "ja"
+        values = {**form.cleaned_data, "product": product, "language": language}
+        store_message(nonce, values, now=timezone.now())
     return SeeOther(f"{active_links()['contact']}sent/")
 
 
+def find_product(slug: str) -> Product | None:
+    """Return the product that a link or form names, on sale or not any more."""
+    return Product.objects.filter(slug=slug).first() if SLUG_PATTERN.fullmatch(slug) else None
+
+
 @unit_of_work
-def store_message(nonce: str, values: dict[str, Any]) -> None:
-    """Store a message once for each nonce."""
-    ContactMessage.objects.get_or_create(nonce=nonce, defaults=values)
+def store_message(nonce: str, values: dict[str, Any], *, now: datetime) -> None:
+    """Store a message once for each nonce, and the mail that confirms it."""
+    message, created = ContactMessage.objects.get_or_create(
+        nonce=nonce, defaults={**values, "received_at": now}
+    )
+    if created:
+        acknowledge(message, now=now)
 
 
-def render_form(request: HttpRequest, form: ContactForm, nonce: str, *, status: int = 200) -> HttpResponse:
-    """Return the page with the form."""
+def acknowledge(message: ContactMessage, *, now: datetime) -> None:
+    """Queue the mail that confirms a message; for one address only a few a day.
+
+    Anybody can type anybody's address, so the mail repeats nothing that was typed: an order's number is shown
+    only if there is such an order.
+    """
+    kind = OutgoingMail.Kind.MESSAGE_RECEIVED
+    since = now - timedelta(days=1)
+    if OutgoingMail.objects.filter(kind=kind, to=message.email, created_at__gt=since).count() >= DAILY_MAILS:
+        return
+    order = Order.objects.filter(number=message.order_number.upper()).first()
+    with override(message.language):
+        context = {
+            "received": date_format(localtime(message.received_at), "Y-m-d H:i"),
+            "product": message.product.title if message.product else "",
+            "order_number": order.number if order else "",
+        }
+    mail.queue_without_order(kind, message.email, message.language, f"message:{message.pk}", context, now=now)
+
+
+def render_form(
+    request: HttpRequest, form: ContactForm, nonce: str, product: Product | None, *, status: int = 200
+) -> HttpResponse:
+    """Return the page with the form, which carries the product that it is about."""
     return render_page(
         request,
         "shop/contact.html",
-        {"form": form, "nonce": nonce, "noindex": False},
+        {"form": form, "nonce": nonce, "product": product, "noindex": False},
         status=status,
         private=True,
     )
