@@ -303,6 +303,21 @@ KONBINI_DAYS = 3
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
+# who sells, as 特定商取引法 demands it on pages and mails: fictional until the shop's own are written here
+SELLER = {
+    "ja": {
+        "name": "LED企画デモ商店（見本）",
+        "address": "〒100-0000 東京都見本区見本町1-2-3 見本ビル4階",
+        "telephone": "03-0000-0000",
+        "hours": "平日 10:00〜17:00",
+    },
+    "en": {
+        "name": "LED Kikaku Demo Store (sample)",
+        "address": "4F Mihon Building, 1-2-3 Mihoncho, Mihon-ku, Tokyo 100-0000, Japan",
+        "telephone": "03-0000-0000",
+        "hours": "weekdays 10:00–17:00 JST",
+    },
+}
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 
 # No page is kept here (see `shop.pages`); unfold would keep found customers for five minutes.

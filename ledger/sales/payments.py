@@ -16,6 +16,7 @@ from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
+from ledger.sales.delivery import expected_arrival
 from ledger.sales.refund_requests import store_payment_refund
 from ledger.stripe.captures import CapturedPayment
 
@@ -108,7 +109,8 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
     if order.status == OrderStatus.PENDING and payment.amount == order.total:
         if orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
             _record_event(OrderEvent.Kind.PAID, payment, now=now)
-            mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", {}, now=now)
+            values = {"payment": payment, "arrival": expected_arrival(order)}
+            mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", values, now=now)
     elif order.status == OrderStatus.PENDING:
         _record_event(OrderEvent.Kind.PAID_OTHER_AMOUNT, payment, now=now)
         detail = f"¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid"

@@ -19,6 +19,7 @@ from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
 from ledger.sales.delivery import arrival_of_parcel
 from ledger.sales.order_end import unspent_money
+from ledger.sales.tracking import normalise_tracking_number, tracking_url
 
 GIVEN_AWAY = gettext_lazy("The rest was given away.")
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
@@ -94,7 +95,7 @@ def _ship(
         order=order,
         nonce=nonce,
         carrier=carrier.strip()[:40],
-        tracking_number=tracking_number.strip()[:60],
+        tracking_number=normalise_tracking_number(tracking_number)[:60],
         gift=gift,
         shipped_at=now,
         arrives_on=arrival_of_parcel(order, carrier.strip(), now),
@@ -126,7 +127,12 @@ def _ship(
         OutgoingMail.Kind.SHIPPED,
         order,
         f"shipment:{shipment.pk}",
-        {"shipment": shipment, "parts": list(parts), "complete": order.status == OrderStatus.SHIPPED},
+        {
+            "shipment": shipment,
+            "parts": list(parts),
+            "complete": order.status == OrderStatus.SHIPPED,
+            "tracking_url": tracking_url(shipment.carrier, shipment.tracking_number),
+        },
         now=now,
     )
     return shipment

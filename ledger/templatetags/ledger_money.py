@@ -1,7 +1,7 @@
 """Template filters of the ledger's pages and mails: money, taxes, deadlines, payment methods."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import template
@@ -36,6 +36,12 @@ def goods(line: Any) -> int:
     """Return the price of a line before the discount (JPY)."""
     amount: int = line.unit_price * line.quantity
     return amount
+
+
+@register.filter("day", expects_localtime=True)
+def format_day(day: date) -> str:
+    """Return a day with its weekday: 2026年11月26日（木） or Thu 26 November 2026."""
+    return date_format(day, "D j F Y" if get_language() == "en" else "Y年n月j日（D）")
 
 
 @register.filter("deadline")

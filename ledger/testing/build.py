@@ -152,13 +152,20 @@ def paid_order(
     return placed
 
 
-def ship(placed: Order, quantities: dict[int, int] | None = None, *, now: datetime | None = None) -> Shipment:
+def ship(
+    placed: Order,
+    quantities: dict[int, int] | None = None,
+    *,
+    carrier: str = "ヤマト運輸",
+    tracking_number: str = "1234-5678-9012",
+    now: datetime | None = None,
+) -> Shipment:
     """Ship an order, or some pieces of it."""
     shipment = shipping.ship(
         order=placed,
         quantities=quantities,
-        carrier="ヤマト運輸",
-        tracking_number="1234-5678-9012",
+        carrier=carrier,
+        tracking_number=tracking_number,
         nonce=secrets.token_hex(8),
         actor="staff",
         now=now or timezone.now(),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +19,10 @@ from kikaku.sandbox import Sandbox
 from kikaku.transactions import unit_of_work
 from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
+from ledger.sales.delivery import expected_arrival
+from ledger.sales.tracking import tracking_url
+from ledger.templatetags.ledger_money import format_day
+from ledger.templatetags.ledger_terms import seller, terms
 from ledger.testing import build
 from ledger.testing.threads import run_in_threads
 
@@ -313,3 +318,59 @@ def test_three_failed_connections_in_a_row_end_the_run(
     # the next run begins with those that were not tried
     assert mail.send_due(now=timezone.now()) == 0
     assert set(OutgoingMail.objects.values_list("attempts", flat=True)) == {1}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_confirmation_is_the_record_that_the_law_asks_for(sandbox: Sandbox, language: str) -> None:
+    order = build.paid_order(sandbox, language=language, prefecture="沖縄県", postal_code="900-0015")
+    row = order.mails.get()
+    with translation.override(language):
+        wanted = [
+            order.number,
+            format_day(timezone.localtime(order.placed_at)),
+            format_day(timezone.localtime(order.payments.get().captured_at)),
+            format_day(expected_arrival(order)),
+            terms("cancellation"),
+            terms("returns"),
+            seller()["name"],
+            seller()["address"],
+            seller()["telephone"],
+            "Visa" if language == "en" else "クレジットカード（Visa、末尾 4242）",
+            "¥11,500",
+        ]
+    for body in (row.text, unescape(row.html)):
+        for text in wanted:
+            assert text in body, text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("carrier", "address"),
+    [
+        ("ヤマト運輸", "https://jizen.kuronekoyamato.co.jp/jizen/servlet/crjz.b.NQ0010?id=123456789013"),
+        ("佐川急便", "https://k2k.sagawa-exp.co.jp/p/web/okurijosearch.do?okurijoNo=123456789013"),
+    ],
+)
+def test_the_shipped_mail_leads_to_the_carrier_and_names_the_arrival(
+    sandbox: Sandbox, carrier: str, address: str
+) -> None:
+    order = build.paid_order(sandbox, prefecture="沖縄県", postal_code="907-0012")
+    shipment = build.ship(order, carrier=carrier, tracking_number="１２３４－５６７８―９０１３")
+    assert shipment.tracking_number == "1234-5678-9013"
+    row = order.mails.get(kind="shipped")
+    day = timezone.localdate(shipment.shipped_at) + timedelta(days=5)
+    with translation.override("ja"):
+        assert f"{format_day(day)}頃の予定" in row.text
+        assert f"{format_day(day)}頃の予定" in row.html
+    assert address in row.text
+    assert f'<a href="{address}">1234-5678-9013</a>' in row.html.replace("&amp;", "&")
+
+
+@pytest.mark.django_db
+def test_nothing_but_capitals_and_digits_gets_into_a_tracking_address(sandbox: Sandbox) -> None:
+    assert tracking_url("ヤマト運輸", 'a"b&c=1 <2>/../3') == (
+        "https://jizen.kuronekoyamato.co.jp/jizen/servlet/crjz.b.NQ0010?id=123"
+    )
+    assert tracking_url("自社便", "1") == ""
+    assert tracking_url("ヤマト運輸", "") == ""

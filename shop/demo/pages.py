@@ -45,10 +45,10 @@ PAGES: tuple[Page, ...] = (
         "tokushoho",
         Text("特定商取引法に基づく表記", "Legal notice (Specified Commercial Transactions Act)"),
         _table(
-            ("販売業者", "LED企画デモ商店（見本）"),
+            ("販売業者", "{{販売業者}}"),
             ("運営責任者", "見本 太郎"),
-            ("所在地", "〒100-0000 東京都見本区見本町1-2-3 見本ビル4階"),
-            ("電話番号", "03-0000-0000（平日 10:00〜17:00）"),
+            ("所在地", "{{所在地}}"),
+            ("電話番号", "{{電話番号}}"),
             ("メールアドレス", "shop@example.jp"),
             ("適格請求書発行事業者登録番号", "T0000000000000（見本）"),
             (
@@ -86,10 +86,10 @@ PAGES: tuple[Page, ...] = (
             ("販売数量の制限", "在庫の数までとします。在庫は商品ページでご確認いただけます。"),
         ),
         _table(
-            ("Seller", "LED Kikaku Demo Store (sample)"),
+            ("Seller", "{{販売業者}}"),
             ("Responsible person", "Taro Mihon"),
-            ("Address", "4F Mihon Building, 1-2-3 Mihoncho, Mihon-ku, Tokyo 100-0000, Japan"),
-            ("Telephone", "03-0000-0000 (weekdays 10:00–17:00 JST)"),
+            ("Address", "{{所在地}}"),
+            ("Telephone", "{{電話番号}}"),
             ("E-mail", "shop@example.jp"),
             ("Qualified invoice issuer number", "T0000000000000 (sample)"),
             (
@@ -179,13 +179,13 @@ PAGES: tuple[Page, ...] = (
         "returns",
         Text("返品・交換について", "Returns and exchange"),
         "<p>{{返品条件}}</p>"
-        "<p>ご連絡先：shop@example.jp または 03-0000-0000（平日 10:00〜17:00）。注文番号をお知らせください。</p>"
+        "<p>ご連絡先：shop@example.jp または {{電話番号}}。注文番号をお知らせください。</p>"
         "<h2>未使用の商品とは</h2><p>箱を開けて外観を確かめただけの商品は、未使用として扱います。箱と付属品をそろえてお送りください。取り付けて点灯した商品、切断したテープライトは、使用済みとなります。</p>"
         "<h2>期限を過ぎた不良品</h2><p>期限を過ぎたあとの故障には、商品ごとの製品保証が適用されます。</p>"
         "<h2>返金の方法と時期</h2><p>商品の到着を確認してから 3 営業日以内に、お支払いに使われたカードへ返金します。明細への反映は、カード会社により 5〜10 日かかります。コンビニ払いの場合は、決済会社 Stripe からのメールで振込先の口座を伺い、銀行振込で返金します。一部の商品だけの返品もできます。</p>"
         "<h2>手順</h2><ol><li>ご連絡をいただくと、返送先をお知らせします。</li><li>商品を元の箱に入れてお送りください。</li><li>当店で確認し、返金または交換品の発送をメールでお知らせします。</li></ol>",
         "<p>{{返品条件}}</p>"
-        "<p>Write to shop@example.jp or call 03-0000-0000 (weekdays 10:00–17:00 JST), and tell us the order number.</p>"
+        "<p>Write to shop@example.jp or call {{電話番号}}, and tell us the order number.</p>"
         "<h2>What unused means</h2><p>You may open the box and look at the goods. Please send them back complete, in their box. Goods that were mounted and lit, and tape that was cut, count as used.</p>"
         "<h2>Faults that show later</h2><p>After that time the warranty of the product covers faults.</p>"
         "<h2>How and when the refund comes</h2><p>Within three business days of the goods’ arrival, to the card that paid. It shows on the statement after 5 to 10 days, as the card company goes. If you paid at a convenience store, our payment company Stripe asks you by e-mail for a bank account and the refund goes there. Single items of an order may be returned.</p>"

@@ -11,9 +11,10 @@ from functools import cache
 from django.template.loader import render_to_string
 from django.utils.html import escape
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from ledger.sales.delivery import DeliveryTable, load_table
-from ledger.templatetags.ledger_terms import terms
+from ledger.templatetags.ledger_terms import seller, terms
 from shop.models import in_language
 
 Load = Callable[[], DeliveryTable]  # loads the table when the first mark needs it
@@ -31,6 +32,9 @@ def delivery_table(table: DeliveryTable) -> str:
 
 
 TEXTS: dict[str, Callable[[Load], str]] = {
+    "販売業者": lambda _load: seller()["name"],
+    "所在地": lambda _load: seller()["address"],
+    "電話番号": lambda _load: _("%(telephone)s (%(hours)s)") % seller(),
     "返品条件": lambda _load: terms("returns"),
     "キャンセル条件": lambda _load: terms("cancellation"),
     "送料": lambda _load: terms("shipping"),

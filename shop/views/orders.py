@@ -15,12 +15,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from kikaku.money import REDUCED_RATE
-from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, ShipmentLine
+from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.sales.delivery import expected_arrival
 from ledger.sales.refund_failure import unsettled_money
+from ledger.sales.tracking import tracking_urls
 from ledger.stripe.methods import method_named
 from ledger.templatetags.ledger_money import tax_rows
 from shop.cart import CartFull, read_cart, write_cart
@@ -85,7 +86,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
         "shop/order.html",
         {
             "order": order,
-            "parcels": order.shipments.all() if order.status in PARCEL_STATUSES else [],
+            "parcels": parcels_of(order),
             "steps": timeline(order, confirming=confirming, voucher=voucher),
             "payable": pending and not confirming and voucher is None,
             "cancellable": pending and not confirming,
@@ -176,6 +177,15 @@ def order_again(request: HttpRequest, token: str) -> HttpResponse:
             break
         cart = fuller
     return response
+
+
+def parcels_of(order: Order) -> list[tuple[Shipment, str]]:
+    """Return the parcels of an order with the carrier's page of each, if it is known."""
+    if order.status not in PARCEL_STATUSES:
+        return []
+    parcels = list(order.shipments.all())
+    pages = tracking_urls([(parcel.carrier, parcel.tracking_number) for parcel in parcels])
+    return list(zip(parcels, pages, strict=True))
 
 
 def open_voucher(order: Order) -> CheckoutAttempt | None:
