@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite
 from django.db.backends.utils import CursorDebugWrapper, debug_transaction
 
-from .address import ISOLATION_LEVELS
+from .address import ISOLATION_LEVELS, SECRET_RULE, is_sendable, scheme_for
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .dbapi import Connection
@@ -23,7 +23,8 @@ from .schema import DatabaseSchemaEditor
 from .transport import Address, Gateway, Rest, Transport
 from .values import Statement, identifier
 
-OPTIONS = ("isolation", "transport", "scheme", "pool_size", "connect_timeout", "read_timeout")
+CONNECTION_OPTIONS = ("pool_size", "connect_timeout", "read_timeout")
+OPTIONS = ("isolation", "transport", *CONNECTION_OPTIONS)
 
 
 class DatabaseWrapper(sqlite.DatabaseWrapper):
@@ -55,6 +56,13 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
                     f"DATABASES[{self.alias!r}][{name!r}] is missing: D1 needs the gateway's HOST, the NAME "
                     "of the database's binding, and the gateway's secret as PASSWORD."
                 )
+        if "/" in settings["HOST"] or "@" in settings["HOST"]:
+            raise ImproperlyConfigured(
+                f"DATABASES[{self.alias!r}]['HOST'] must be a host name alone. It is reached by https unless "
+                "it is this machine or ends with .internal."
+            )
+        if not is_sendable(settings["PASSWORD"]):
+            raise ImproperlyConfigured(f"DATABASES[{self.alias!r}]['PASSWORD'] {SECRET_RULE}")
         options = settings["OPTIONS"]
         if unknown := set(options) - set(OPTIONS):
             raise ImproperlyConfigured(
@@ -72,12 +80,11 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         """Return a connection. No request is sent yet: each statement is a request of its own."""
-        rest = conn_params.get("transport") == "rest"
-        limits = {name: conn_params[name] for name in OPTIONS[3:] if name in conn_params}
-        scheme = conn_params.get("scheme") or ("https" if rest else "http")
-        address = Address(scheme, conn_params["host"], conn_params["port"], **limits)
+        limits = {name: conn_params[name] for name in CONNECTION_OPTIONS if name in conn_params}
+        host = conn_params["host"]
+        address = Address(scheme_for(host), host, conn_params["port"], **limits)
         transport: Transport
-        if rest:
+        if conn_params.get("transport") == "rest":
             transport = Rest(address, conn_params["account"], conn_params["database"], conn_params["secret"])
         else:
             transport = Gateway(address, conn_params["database"], conn_params["secret"])
@@ -87,8 +94,12 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):
         """Do nothing: SQLite's backend would look at the version of Python's own library."""
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """Return a cursor; there are no cursors on the server."""
-        return self.connection.cursor()
+        """Return a cursor; one with a name reads in pages, because there are no cursors on the server."""
+        return self.connection.cursor(in_pages=name is not None)
+
+    def chunked_cursor(self) -> Any:
+        """Return the cursor of `QuerySet.iterator()`."""
+        return self._cursor(name="pages")
 
     def make_debug_cursor(self, cursor: Any) -> "DebugCursor":
         """Return a cursor that records what each statement cost."""

@@ -7,7 +7,8 @@
  *   {"raw": [sql, params]}            200  {"columns": […], "rows": [[…], …]}
  *
  * A batch is one atomic unit. `params` is optional; a parameter is a text, a finite number or {"blob": base64}, and a
- * cell with a blob has the same form. An error of D1 or SQLite is 422; every answer but 200 is {"error": text}.
+ * cell with a blob has the same form. An error of D1 or SQLite is 422; a result that is too large to be returned is 507,
+ * and its statements were run; every answer but 200 is {"error": text}.
  *
  * D1's batch returns rows as objects. Columns of equal names are therefore one cell, and a column whose name is an integer
  * comes before the others: give names (`AS c0`), or use `raw`. In both, integers beyond 2^53 lose digits and infinite
@@ -24,6 +25,8 @@ const MAXIMUM_BODY = 8 * 1024 * 1024; // bytes; D1 takes 100 KB a statement
 // a longer body is read and discarded up to here: a client that is still sending would see a broken connection instead
 // of the 413, and not know that nothing was applied
 const MAXIMUM_DISCARDED = 4 * MAXIMUM_BODY;
+const MAXIMUM_ANSWER = 32 * 1024 * 1024; // characters; a Worker has 128 MB of memory
+const MAXIMUM_PARAMETERS = 100; // of a statement, D1's limit
 const MINIMUM_SECRET = 32; // characters
 const PATH = /^\/v1\/([A-Za-z_][A-Za-z0-9_]{0,127})$/;
 
@@ -40,7 +43,11 @@ class Refusal extends Error {
 }
 
 function answer(status, body) {
-  return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
+  return respond(status, JSON.stringify(body));
+}
+
+function respond(status, text) {
+  return new Response(text, { status, headers: { "Content-Type": "application/json" } });
 }
 
 // ── Authorization ────────────────────────────────────────────────────────────────────────────────────────
@@ -151,6 +158,7 @@ function statement(db, item) {
   const prepared = db.prepare(item[0]);
   if (item.length === 1) return prepared;
   if (!Array.isArray(item[1])) throw new Refusal(400, "params must be a list");
+  if (item[1].length > MAXIMUM_PARAMETERS) throw new Refusal(400, `more than ${MAXIMUM_PARAMETERS} parameters`);
   return item[1].length === 0 ? prepared : prepared.bind(...item[1].map(parameter));
 }
 
@@ -227,7 +235,8 @@ export async function handle(request, env) {
     } catch (error) {
       return answer(422, { error: explain(error) });
     }
-    return answer(200, result);
+    const text = JSON.stringify(result);
+    return text.length > MAXIMUM_ANSWER ? answer(507, { error: "answer too large" }) : respond(200, text);
   } catch (error) {
     if (error instanceof Refusal) return answer(error.status, { error: error.message });
     // a bug, or a connection that broke while the body was read: the error's text may contain what was sent

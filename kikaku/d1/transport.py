@@ -45,6 +45,10 @@ class D1Error(Exception):
     """D1 refused the statements with this text. It may contain customers' rows: do not log it."""
 
 
+class AnswerTooLarge(D1Error):
+    """The statements were run, and their rows are more than the gateway returns."""
+
+
 class NoAnswer(Exception):
     """There was no valid answer. `sent` is whether the request may have reached D1."""
 
@@ -162,6 +166,10 @@ class _HttpTransport:
         for attempt in range(1, MAX_TRIES + 1):
             try:
                 return self._post_once(encoded, path, read)
+            except AnswerTooLarge:
+                if repeatable:  # nothing was written
+                    raise
+                raise NoAnswer("The rows that D1 returned are too many for one answer", sent=True) from None
             except NoAnswer as no_answer:
                 if attempt == MAX_TRIES or not (repeatable or not no_answer.sent):
                     raise
@@ -234,7 +242,15 @@ class Gateway(_HttpTransport):
         if status == 422:
             self._raise_error(message)
         if status in (401, 403):
-            raise AccessDenied("The D1 gateway refused D1_GATEWAY_SECRET: it must be the same on both sides.")
+            raise AccessDenied(
+                "The D1 gateway refused D1_GATEWAY_SECRET: it must be the same on both sides. Does it end "
+                "with a line break in the Worker?"
+            )
+        if status == 500 and message == "not configured":
+            raise AccessDenied(
+                "The D1 gateway has no D1_GATEWAY_SECRET, or one of less than 32 characters. Set it in the "
+                "Worker: wrangler secret put D1_GATEWAY_SECRET"
+            )
         if status == 404:
             raise AccessDenied(
                 f"The D1 gateway knows no database {self.database!r}: bind it under this name in the Worker, "
@@ -242,6 +258,8 @@ class Gateway(_HttpTransport):
             )
         if status in (400, 413):
             raise D1Error(f"The D1 gateway refused the request ({status}): {message}")
+        if status == 507:
+            raise AnswerTooLarge(message)
         raise NoAnswer(f"The D1 gateway answered {status}", sent=True)
 
 

@@ -183,8 +183,8 @@ def test_sqlite_keeps_a_paid_order_through_a_power_cut(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("url", "secret", "options"),
     [
-        ("d1://d1.internal/DB", "D1_GATEWAY_SECRET", {"scheme": "http"}),
-        ("d1://d1.example.jp/DB?pool_size=2", "D1_GATEWAY_SECRET", {"scheme": "https", "pool_size": 2}),
+        ("d1://d1.internal/DB", "D1_GATEWAY_SECRET", {}),
+        ("d1://d1.example.jp/DB?pool_size=2", "D1_GATEWAY_SECRET", {"pool_size": 2}),
         ("d1-rest://0123abcd/11111111-2222", "CLOUDFLARE_API_TOKEN", {"transport": "rest"}),
     ],
 )

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..engine import FOLDER, GATEWAY_JS, Engine, node_and_npm
-from ..testing.engine import GatewayClient, need_engine, running_engine
+from ..testing.engine import GatewayClient, connect, need_engine, running_engine
 
 SECRET_WORD = "geheim"  # in everything that must not be repeated or logged
 MEGABYTE = 1024 * 1024
@@ -29,6 +31,7 @@ SHAPE_REASONS = {
     "statement must be [sql, params]",
     "sql is not well-formed Unicode",
     "params must be a list",
+    "more than 100 parameters",
     "text parameter is not well-formed Unicode",
     "number parameter is not finite",
     "parameter must be a text, a number or a blob",
@@ -384,9 +387,20 @@ def test_an_aborted_batch_carries_its_rows_completely_and_changes_nothing(
 # ── Logs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_is_logged_when_statements_fail(gateway: GatewayClient, table: str) -> None:
-    before = gateway.engine.output.read_bytes()
+def test_nothing_is_logged_when_statements_fail() -> None:
+    with running_engine(["first"]) as engine:
+        before = engine.output.read_bytes()
+        let_statements_fail(GatewayClient(engine), "logs")
+        processes = processes_of(engine.pid)
+        os.kill(engine.pid, signal.SIGTERM)
+        assert wait_until_gone(processes) == []  # then the file has all that they wrote
+        assert engine.output.read_bytes() == before
+
+
+def let_statements_fail(gateway: GatewayClient, table: str) -> None:
+    """Let every part of the gateway and of D1 report an error about the secret word."""
     gateway.run(
+        f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, a UNIQUE)",
         f"CREATE TABLE {table}_probe (payload)",
         f"CREATE TRIGGER {table}_abort BEFORE INSERT ON {table}_probe BEGIN SELECT RAISE(ABORT, "
         "NEW.payload); END",
@@ -410,8 +424,60 @@ def test_nothing_is_logged_when_statements_fail(gateway: GatewayClient, table: s
     gateway.ask({"raw": [SECRET_WORD, [None]]})
     gateway.ask({"batch": [[f"SELECT '{SECRET_WORD}'"]]}, path=f"/v1/{SECRET_WORD}")
     gateway.send(SECRET_WORD.encode(), headers={"Authorization": f"Bearer {SECRET_WORD}"})
-    time.sleep(0.5)  # other processes would write it
-    assert gateway.engine.output.read_bytes() == before
+
+
+# ── What Django reports ──────────────────────────────────────────────────────────────────────────────────
+
+SERVER = f"""
+import {{ createServer }} from "node:http";
+import {{ handle }} from {json.dumps(GATEWAY_JS.as_uri())};
+const server = createServer(async (incoming, outgoing) => {{
+  const options = {{ method: "POST", headers: incoming.headers, body: "{{}}" }};
+  const request = new Request("http://d1.internal" + incoming.url, options);
+  const answer = await handle(request, JSON.parse(process.argv[2]));
+  outgoing.writeHead(answer.status, {{ "Content-Type": "application/json" }});
+  outgoing.end(await answer.text());
+}});
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"""
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        (None, "has no D1_GATEWAY_SECRET.*wrangler secret put"),
+        ("short", "less than 32 characters"),
+        ("another secret of more than 32 characters", "must be the same on both sides"),
+        ("s" * 40 + "\n", "end with a line break"),
+    ],
+)
+def test_a_worker_with_a_missing_or_wrong_secret_is_reported_at_once(
+    tmp_path: Path, secret: str | None, reason: str
+) -> None:
+    need_engine()
+    node, _npm = node_and_npm()
+    (tmp_path / "server.mjs").write_text(SERVER)
+    environment = {} if secret is None else {"D1_GATEWAY_SECRET": secret}
+    with subprocess.Popen(
+        [node, str(tmp_path / "server.mjs"), json.dumps(environment)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            wrapper = connect(f"d1://127.0.0.1:{int(server.stdout.readline())}/DB", "s" * 40)
+            connection = wrapper.get_new_connection(wrapper.get_connection_params())
+            with pytest.raises(sqlite3.OperationalError, match=reason) as caught:
+                connection.cursor().execute("SELECT 1", None)
+            assert connection.transport.round_trips == 1  # the reason is known: no second try
+            assert "s" * 32 not in str(caught.value)
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("count", [101, 300_000])
+def test_more_parameters_than_d1_binds_are_refused(gateway: GatewayClient, count: int) -> None:
+    for statement in (["SELECT 1", ["x"] * count], ["SELECT ?", [1.5] * count]):
+        for body in ({"batch": [statement]}, {"raw": statement}):
+            assert gateway.ask(body) == (400, {"error": "more than 100 parameters"})
 
 
 # ── The engine ───────────────────────────────────────────────────────────────────────────────────────────

@@ -186,7 +186,7 @@ def test_it_works_through_cloudflares_rest_interface(
     engine: Engine, line: Proxy, gateway: GatewayClient
 ) -> None:
     connection = connections["line"]
-    connection.settings_dict["OPTIONS"] = {"transport": "rest", "scheme": "http"}
+    connection.settings_dict["OPTIONS"] = {"transport": "rest"}
     connection.settings_dict["USER"] = "account"
     line.plan(lambda _number: as_rest(engine))
     result = selftest("line")
