@@ -2,8 +2,8 @@
 """Run Django's own tests on the D1 backend: `make django-suite`, `make django-suite LABELS="queries basic"`.
 
 The tests come from Django's source distribution of the installed version, whose hash `requirements.txt` pins,
-and are cached in `.venv/django-suite`. All labels run except GIS's, PostgreSQL's and those of a single engine
-(`backends.sqlite`, …). Small labels share a process; free processes take the labels with the longest expected
+and are cached in `.venv/django-suite`. All labels run except GIS's, PostgreSQL's and those of another engine
+(`backends.oracle`, …). Small labels share a process; free processes take the labels with the longest expected
 duration first. Exit status: 0 all as expected; 1 a failure, an unexpected success, a crash, or a label
 without tests; 2 wrong arguments.
 """
@@ -47,8 +47,14 @@ EXCLUDED = {
     "import_error_package",  # data of other tests, which Django's runner skips too
     "test_runner_apps",  # the same
 }
-# `backends` runs as these parts, without those of a single engine
-BACKENDS = ("backends.base", "backends.tests", "backends.test_utils", "backends.test_ddl_references")
+# `backends` runs as these parts, without those of engines that are not SQLite
+BACKENDS = (
+    "backends.base",
+    "backends.sqlite",
+    "backends.tests",
+    "backends.test_utils",
+    "backends.test_ddl_references",
+)
 WITHOUT_TESTS = {"base", "custom_migration_operations", "migrations2"}  # data of other labels
 ALIASES = ("default", "other")
 HANG_TIMEOUT = 400  # seconds without output of a process
