@@ -7,14 +7,15 @@ from functools import cache
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db.models import AutoField
+from django.db import NotSupportedError
+from django.db.models import AutoField, CompositePrimaryKey
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col, ColPairs
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import MULTI, SINGLE
 
 from .functions import REWRITES
-from .statements import SQL
+from .statements import LOCKED_SUBQUERY, SQL
 from .values import literal, render, row
 
 MAX_COMPOUND_TERMS = 5  # of UNION, INTERSECT or EXCEPT
@@ -29,7 +30,8 @@ def _rewrites(kind: type) -> list[Any]:
 class SQLCompiler(compiler.SQLCompiler):
     """Compiles a SELECT."""
 
-    extra_columns = 0  # selected for ORDER BY beside the requested ones
+    extra_select: Sequence[Any] = ()  # beside the requested columns: for ORDER BY, and the key of locked rows
+    ordering: Sequence[Any] = ()  # expressions of ORDER BY
 
     def execute_sql(self, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
         """Run the query. One without a model comes from `Q.check` and runs in Python's SQLite.
@@ -59,25 +61,85 @@ class SQLCompiler(compiler.SQLCompiler):
     def pre_sql_setup(self, with_col_aliases: bool = False) -> Any:
         """Return what the base class does, and record how many columns the SQL will select."""
         extra_select, order_by, group_by = super().pre_sql_setup(with_col_aliases=with_col_aliases)
-        self.extra_columns = len(extra_select)
+        self.extra_select = extra_select
+        self.ordering = [expression for expression, _compiled in order_by]
         return extra_select, order_by, group_by
 
     def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, Any]:
         """Return the SQL with the number of its columns and the keys of the rows that it locks."""
         text, parameters = super().as_sql(*args, **kwargs)
+        if self.query.select_for_update and self.query.subquery:
+            return f"{text} {LOCKED_SUBQUERY}", parameters
         sql = SQL(text)
         sql.columns = self.column_count()
         if self.query.select_for_update:
             sql.locks = self.locked_keys()
+        else:
+            sql.page_key = self.page_key()
         return sql, parameters
 
+    def get_extra_select(self, order_by: Any, select: Any) -> list[Any]:
+        """Return the columns beside the requested ones: also a locked row's key that values() leaves out."""
+        extra: list[Any] = super().get_extra_select(order_by, select)
+        key = self.query.get_meta().pk if self.query.select_for_update and self.query.model else None
+        may_add = not (self.query.distinct or self.query.combinator or self.query.group_by is not None)
+        if key is not None and may_add and not isinstance(key, CompositePrimaryKey):
+            column = key.get_col(self.query.get_initial_alias())
+            if column not in [expression for expression, _compiled, _alias in [*select, *extra]]:
+                extra.append((column, self.compile(column), None))
+        return extra
+
     def locked_keys(self) -> tuple[tuple[str, int], ...]:
-        """Return (table, position) of the primary keys among the columns, which make a lock exclusive."""
-        return tuple(
+        """Return (table, position) of the primary keys among the columns, which make a lock exclusive.
+
+        Raises `NotSupportedError` where the rows have none, as PostgreSQL does: after distinct() for example.
+        """
+        of = self.query.select_for_update_of and self.get_select_for_update_of_arguments()
+        keys = tuple(
             (column.target.model._meta.db_table, at)
-            for at, (column, _sql, _alias) in enumerate(self.select)
-            if isinstance(column, Col) and column.target.primary_key
+            for at, (column, _sql, _alias) in enumerate([*self.select, *self.extra_select])
+            if isinstance(column, Col)
+            and column.target.primary_key
+            and (not of or self.quote_name_unless_alias(column.alias) in of)
         )
+        if not keys and not isinstance(self.query.get_meta().pk, CompositePrimaryKey):
+            raise NotSupportedError(
+                "select_for_update() needs the primary key of each row: it is not supported with distinct(), "
+                "union() or aggregation."
+            )
+        return keys
+
+    def page_key(self) -> tuple[int, bool] | None:
+        """Return (position, descending) of the primary key if rows can be read in pages by it.
+
+        So it is if a row of the model comes once, and in its order or in any.
+        """
+        query = self.query
+        if query.combinator or query.is_sliced or query.explain_info or self.qualify or self.has_many():
+            return None
+        descends = False
+        for first in self.ordering[:1]:  # the key is unique: what follows it does not matter
+            if not self.is_primary_key(first.expression):
+                return None
+            descends = first.descending
+        columns = [column for column, _sql, _alias in self.select]
+        positions = [at for at, column in enumerate(columns) if self.is_primary_key(column)]
+        return (positions[0], descends) if positions else None
+
+    def is_primary_key(self, expression: Any) -> bool:
+        """Return whether an expression is the primary key of the query's own model."""
+        return (
+            isinstance(expression, Col)
+            and expression.target.primary_key
+            and expression.alias == self.query.base_table
+        )
+
+    def has_many(self) -> bool:
+        """Return whether a row of the model may come several times: a relation to many is joined."""
+        query: Any = self.query
+        joins = (query.alias_map[alias] for alias, count in query.alias_refcount.items() if count)
+        fields = [join.join_field for join in joins if join.parent_alias]
+        return bool(query.extra_tables) or any(field.one_to_many or field.many_to_many for field in fields)
 
     def column_count(self) -> int | None:
         """Return the number of columns of the rows; None where only D1 knows it."""
@@ -86,7 +148,7 @@ class SQLCompiler(compiler.SQLCompiler):
         width = sum(
             len(column) if isinstance(column, ColPairs) else 1 for column, _sql, _alias in self.select
         )
-        return width + self.extra_columns
+        return width + len(self.extra_select)
 
     def get_combinator_sql(self, combinator: str, all: bool) -> tuple[list[str], list[Any]]:
         """Return the SQL of a compound; more than five terms are nested, from the left as SQL reads them."""
@@ -177,6 +239,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
                 else f"{text} RETURNING {self._returning_expression(requested)}"
             )
             sql.has_reserved_ids = bool(self.reserved_ids)
+            if len(parameters) % max(len(self.query.objs), 1) == 0 and len(compiled) == 1:
+                sql.rows = len(self.query.objs)
             sql.skip_count_guard = (
                 in_block
                 and self.query.on_conflict is None
@@ -240,3 +304,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
     """Compiles an UPDATE."""
+
+    def pre_sql_setup(self) -> None:
+        """Prepare the query, without the lock of a queryset: an UPDATE needs none."""
+        self.query.select_for_update = False
+        super().pre_sql_setup()

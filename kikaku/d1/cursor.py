@@ -1,16 +1,14 @@
 """A cursor as PEP 249 has it."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from . import statements
 from .log import WriteResult
 from .statements import SQL, Kind
 from .transport import RawResult
-from .values import Statement, render
-
-Row = tuple[Any, ...]
+from .values import Row, Statement, render
 
 
 class Session(Protocol):
@@ -18,7 +16,9 @@ class Session(Protocol):
 
     @property
     def autocommit(self) -> bool: ...
-    def select(self, sql: str, parameters: Any) -> tuple[list[str] | None, list[Row], int]: ...
+    def select(
+        self, sql: str, parameters: Any, *, in_pages: bool
+    ) -> tuple[list[str] | None, Iterable[Row], int]: ...
     def write(self, sql: str, parameters: Any, kind: Kind) -> WriteResult: ...
     def write_many(self, sql: str, sets: Sequence[Any], kind: Kind) -> int: ...
     def change_schema(self, sql: str, parameters: Any) -> None: ...
@@ -32,8 +32,9 @@ class Cursor:
 
     arraysize = 1
 
-    def __init__(self, connection: Session) -> None:
+    def __init__(self, connection: Session, *, in_pages: bool = False) -> None:
         self.connection = connection
+        self.in_pages = in_pages  # rows are fetched as they are needed
         self.description: list[tuple[Any, ...]] | None = None
         self.rowcount = -1
         self.rows_read = self.rows_written = 0  # as D1 bills them; it reports none for a dry run
@@ -48,7 +49,7 @@ class Cursor:
             sql = statements.strip_semicolon(sql)
         kind = statements.kind_of(sql)
         if kind.is_read:
-            names, rows, self.rows_read = self.connection.select(sql, parameters)
+            names, rows, self.rows_read = self.connection.select(sql, parameters, in_pages=self.in_pages)
             self._set_rows(names or _generic_names(sql), rows)
         elif kind.is_write:
             self._write(sql, parameters, kind)
@@ -98,7 +99,7 @@ class Cursor:
         self.rows_read = self.rows_written = 0
         self._rows = iter(())
 
-    def _set_rows(self, names: list[str], rows: list[Row]) -> None:
+    def _set_rows(self, names: list[str], rows: Iterable[Row]) -> None:
         self.description = [(name, None, None, None, None, None, None) for name in names]
         self._rows = iter(rows)
 

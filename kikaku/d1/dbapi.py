@@ -6,8 +6,9 @@ together with the block's log, and COMMIT sends the log as one batch. README.md 
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,7 +17,8 @@ from django.db import NotSupportedError
 from . import statements
 from .address import ISOLATION_LEVELS
 from .affected_tables import AffectedTables
-from .cursor import Cursor, Row
+from .columns import ColumnNames, without_numbers
+from .cursor import Cursor
 from .errors import TooBig
 from .exceptions import TransactionConflict
 from .executor import Executor
@@ -33,12 +35,16 @@ from .guards import (
     with_lock_versions,
 )
 from .log import Entry, Log, WriteResult, join_statements
+from .nondeterminism import nondeterministic
+from .pages import Answer, read_pages
 from .statements import SQL, Kind
 from .transport import RawResult, Result, Transport
-from .values import InexactFloat, Statement, check_limits, decode, render
+from .values import InexactFloat, Row, Statement, check_limits, check_readable, decode, render
 
 COUNTS = Statement("SELECT json_array(changes(), last_insert_rowid()) AS j")
 FIRST_PAGE_ROWS = 1_000  # where a result does not fit into one answer
+MAX_GUARDED = 500_000  # characters of rows that one guard compares; it binds them, and D1 binds 2 MB
+WITHOUT_VARYING = "D1 runs it again at COMMIT, with another result. Give the value as a parameter."
 MAX_SPARE_IDS = 64  # reserved at once, beyond what is needed
 
 
@@ -56,14 +62,14 @@ class Connection:
         self.defer_foreign_keys = False  # foreign keys are checked at COMMIT
         self._executor = Executor(transport)
         self._rolled_back: Log | None = None  # log of the block that was rolled back last
-        self._column_names_by_sql: dict[str, list[str]] = {}  # of raw SQL
+        self._column_names = ColumnNames(self.raw)
         self._affected_tables = AffectedTables(lambda sql: self.raw(Statement(sql)).rows)
 
     # ── PEP 249 ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def cursor(self) -> Cursor:
-        """Return a cursor."""
-        return Cursor(self)
+    def cursor(self, *, in_pages: bool = False) -> Cursor:
+        """Return a cursor; one that reads `in_pages` fetches rows as they are needed."""
+        return Cursor(self, in_pages=in_pages)
 
     def close(self) -> None:
         """Close the connection and drop what a block wrote. The HTTP connections stay in the pool."""
@@ -119,18 +125,54 @@ class Connection:
 
     # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def select(self, sql: str, parameters: Any) -> tuple[list[str] | None, list[Row], int]:
-        """Return (column names of raw SQL, else None; rows; number of rows that D1 read)."""
+    def select(
+        self, sql: str, parameters: Any, *, in_pages: bool = False
+    ) -> tuple[list[str] | None, Iterable[Row], int]:
+        """Return (column names of raw SQL, else None; rows; number of rows that D1 read).
+
+        With `in_pages` the rows come with several requests, where the compiler found a key to page by; the
+        number is then that of the first page.
+        """
+        if isinstance(sql, SQL) and statements.LOCKED_SUBQUERY in sql:
+            raise NotSupportedError(
+                "select_for_update() in a subquery: lock the rows first, with a query of their own."
+            )
         query = check_limits(render(sql, parameters))
-        names = None
-        columns = sql.columns if isinstance(sql, SQL) else None
-        if columns is None:
-            names = self._column_names(sql, query)
-            columns = len(names)
+        if not isinstance(sql, SQL) or sql.columns is None:
+            return self._select_raw(sql, query)
+        if in_pages and sql.page_key is not None:
+            pages = read_pages(partial(self._read, sql), query, sql.columns, *sql.page_key)
+            first = next(pages)
+            return None, chain(first.rows, chain.from_iterable(page.rows for page in pages)), first.read
+        return (None, *self._read(sql, query, sql.columns)[:2])
+
+    def _select_raw(self, sql: str, query: Statement) -> tuple[list[str], list[Row], int]:
+        """Return (column names, rows, number of rows that D1 read) of a SELECT with unknown columns."""
+        if self.log is not None and self.log.changes_schema:
+            names = self._names_in_block(self.log, query)  # of tables that may exist only in this block
+            return (names, *self._read(sql, query, len(names))[:2])
+        while True:
+            columns = self._column_names.of(sql, query)
+            if columns.check is None:
+                return (columns.names, *self._read(sql, query, len(columns.names))[:2])
+            # one more column is true as long as the tables are as they were when the names were asked
+            checked = Statement(f"SELECT *,{columns.check} FROM ({query.sql}\n)", query.bound)
+            try:
+                rows, read, _size = self._read(sql, checked, len(columns.names) + 1)
+            except sqlite3.OperationalError:  # another number of columns, or the statement's own error
+                if columns.is_fresh:
+                    raise
+                rows = []
+            if all(row[-1] for row in rows) and (rows or columns.is_fresh):
+                return columns.names, [row[:-1] for row in rows], read
+            self._column_names.forget(sql)
+
+    def _read(self, sql: str, query: Statement, columns: int) -> Answer:
+        """Return the rows of a query, committed or as the block sees them."""
         if self.log is None:
-            rows, _text, read = self._read_committed(query, columns)
-            return names, rows, read
-        return (names, *self._read_in_block(self.log, sql, query, columns))
+            rows, text, read = self._read_committed(query, columns)
+            return Answer(rows, read, len(text))
+        return self._read_in_block(self.log, sql, query, columns)
 
     def _read_committed(self, query: Statement, columns: int) -> tuple[list[Row], str, int]:
         """Return (committed rows, their text as a guard compares it, number of rows that D1 read)."""
@@ -144,11 +186,19 @@ class Connection:
         text = _as_list(result)
         return _decode_exactly(text, columns, lambda: _as_list(ask(True))), text, result.read
 
-    def _read_in_block(self, log: Log, sql: str, query: Statement, columns: int) -> tuple[list[Row], int]:
-        """Return (rows, number of rows that D1 read), and guard the rows where the isolation needs it."""
+    def _read_in_block(self, log: Log, sql: str, query: Statement, columns: int) -> Answer:
+        """Return the rows as the block sees them, and guard them where the isolation needs it.
+
+        Raises `NotSupportedError` for rows that need a guard and cannot have one.
+        """
         # None: no lock; (): locks rows but selects no primary key, so they are guarded without lock versions
         locked_keys = getattr(sql, "locks", None)
-        needs_guard = locked_keys is not None or self.isolation == "serializable" or log.may_affect(query.sql)
+        is_serializable, is_affected = self.isolation == "serializable", log.may_affect(query.sql)
+        varying = nondeterministic(query.sql)
+        # at read committed, and without a lock, `order_by("?")` is not guarded
+        is_lottery = isinstance(sql, SQL) and locked_keys is None and not is_serializable
+        if varying and not is_lottery and (locked_keys is not None or is_serializable or is_affected):
+            raise NotSupportedError(f"{varying} in a read that a guard must repeat: {WITHOUT_VARYING}")
         if locked_keys:
             query = with_lock_versions(query, columns, locked_keys)
             columns += len(locked_keys)
@@ -156,16 +206,19 @@ class Connection:
         pages: list[tuple[Page | None, str]]
         if log.has_writes():
             pages = self._pages(log, query, columns)
-            rows = []
-            for page, text in pages:
-                ask_again = partial(self._page, log, query, columns, page, exact=True)
-                rows += _decode_exactly(text, columns, ask_again)
+            rows = self._decode_pages(log, query, columns, pages)
         else:
             rows, text, read = self._read_committed(query, columns)
             pages = [(None, text)]
+        # a lock of no rows locks nothing: another writer may insert what was not there
+        needs_guard = is_serializable or is_affected or (locked_keys is not None and bool(rows))
+        if needs_guard and len(pages) == 1 and len(pages[0][1]) > MAX_GUARDED:
+            pages = self._pages(log, query, columns)
+            rows = self._decode_pages(log, query, columns, pages)
+        if varying and len(pages) > 1:
+            raise NotSupportedError(f"{varying} in a read of over 2 MB within a block: {WITHOUT_VARYING}")
         # Pages are read one after the other: the guards make sure at COMMIT that all show the same state.
-        # The rows of a query with random() cannot be guarded: it never returns them again.
-        if (needs_guard or len(pages) > 1) and not statements.nondeterministic(sql):
+        if (needs_guard or len(pages) > 1) and not varying:
             guards = [guard_rows(query, columns, text, page) for page, text in pages]
             entry = Entry(guards, guarded_query=query.sql)
             if locked_keys:
@@ -173,7 +226,8 @@ class Connection:
                     (table, row[at]) for row in rows for table, at in locked_keys if row[at] is not None
                 }
             self._add(log, entry)
-        return ([row[: -len(locked_keys)] for row in rows] if locked_keys else rows), read
+        size = sum(len(text) for _page, text in pages)
+        return Answer([row[: -len(locked_keys)] for row in rows] if locked_keys else rows, read, size)
 
     def _page(
         self, log: Log, query: Statement, columns: int, page: Page | None, *, exact: bool = False
@@ -205,29 +259,21 @@ class Connection:
             if len(json.loads(text)) < size:
                 return pages
 
-    def _column_names(self, sql: str, query: Statement) -> list[str]:
-        """Return the column names of raw SQL. D1 is asked once for each text."""
-        if sql not in self._column_names_by_sql:
-            names = self._ask_column_names(query)
-            if self.log is not None and self.log.changes_schema:
-                return names  # of tables that exist only in this block
-            self._column_names_by_sql[sql] = names
-        return self._column_names_by_sql[sql]
+    def _decode_pages(
+        self, log: Log, query: Statement, columns: int, pages: list[tuple[Page | None, str]]
+    ) -> list[Row]:
+        rows: list[Row] = []
+        for page, text in pages:
+            ask_again = partial(self._page, log, query, columns, page, exact=True)
+            rows += _decode_exactly(text, columns, ask_again)
+        return rows
 
-    def _ask_column_names(self, query: Statement) -> list[str]:
-        if self.log is None or not self.log.changes_schema:
-            empty = Statement(f"SELECT * FROM ({query.sql}\n) LIMIT 0", query.bound)
-            names = self.raw(empty).columns
-        else:
-            create = f"CREATE TABLE _d1_columns AS SELECT * FROM ({query.sql}\n) LIMIT 0"
-            ask = "SELECT json_group_array(name) FROM pragma_table_info('_d1_columns')"
-            names = json.loads(self._dry_run(self.log, [Statement(create, query.bound)], ask))
-        # SQLite adds ":1" to the second of two equal names of a subquery
-        return [
-            base if colon and number.isdigit() else name
-            for name in names
-            for base, colon, number in [name.rpartition(":")]
-        ]
+    def _names_in_block(self, log: Log, query: Statement) -> list[str]:
+        """Return the column names of a query that may read what the block created."""
+        create = f"CREATE TABLE _d1_columns AS SELECT * FROM ({query.sql}\n) LIMIT 0"
+        ask = "SELECT json_group_array(name) FROM pragma_table_info('_d1_columns')"
+        names = json.loads(self._dry_run(log, [Statement(create, query.bound)], ask))
+        return without_numbers(names)
 
     def raw(self, statement: Statement, *, repeatable: bool = True) -> RawResult:
         """Run a statement outside of any block: PRAGMA, EXPLAIN. Integers beyond 2^53 lose digits."""
@@ -241,6 +287,7 @@ class Connection:
         The row count of a queued write is -1: it runs later. Raises `NotSupportedError` for a write within a
         block that would give another result at COMMIT.
         """
+        check_readable(parameters, getattr(sql, "rows", None))
         statement = check_limits(render(sql, parameters))
         if self.log is None:
             return self._write_now(sql, statement)
@@ -248,7 +295,7 @@ class Connection:
         if self.is_queueing:
             self._add(self.log, entry, queued=True)
             return WriteResult(-1)
-        _check_repeatable(sql)
+        _check_repeatable(sql, statement)
         return self._write_in_block(self.log, sql, kind, entry)
 
     def _write_in_block(self, log: Log, sql: str, kind: Kind, entry: Entry) -> WriteResult:
@@ -293,14 +340,19 @@ class Connection:
         return WriteResult(count, last_id, rows, result.written)
 
     def write_many(self, sql: str, sets: Sequence[Any], kind: Kind) -> int:
-        """Run a write for each set of parameters, in autocommit as one batch; return the number of rows."""
+        """Run a write for each set of parameters, in autocommit as one batch; return the number of rows.
+
+        The number is -1 when the writes are queued.
+        """
         if self.log is not None:
-            return sum(self.write(sql, parameters, kind).count for parameters in sets)
+            counts = [self.write(sql, parameters, kind).count for parameters in sets]
+            return -1 if -1 in counts else sum(counts)
         if not sets:
             return 0
         batch = self._defer_statement()
         skipped = len(batch)
         for parameters in sets:
+            check_readable(parameters, None)
             batch += [check_limits(render(sql, parameters)), COUNTS]
         results = self._executor.run(batch, repeatable=False)[skipped:]
         return sum(json.loads(counts.rows[0][0])[0] for counts in results[1::2])
@@ -324,7 +376,7 @@ class Connection:
         self._executor.run([DEFER_FOREIGN_KEYS, *join_statements(list(batch))], repeatable=True)
 
     def _forget_schema(self) -> None:
-        self._column_names_by_sql.clear()
+        self._column_names.clear()
         self._affected_tables.clear()
 
     def _add(self, log: Log, entry: Entry, *, queued: bool = False) -> None:
@@ -392,13 +444,10 @@ class Connection:
             raise sqlite3.OperationalError(f"no such savepoint: {name}") from None
 
 
-def _check_repeatable(sql: str) -> None:
+def _check_repeatable(sql: str, statement: Statement) -> None:
     """Raise `NotSupportedError` for a write that a block cannot run twice: in a dry run and at COMMIT."""
-    if word := statements.nondeterministic(sql):
-        raise NotSupportedError(
-            f"{word.strip('(')} in a write within a block: D1 runs it twice, and it would give another value "
-            "at COMMIT. Give the value as a parameter."
-        )
+    if varying := nondeterministic(statement.sql):
+        raise NotSupportedError(f"{varying} in a write within a block: {WITHOUT_VARYING}")
     if not isinstance(sql, SQL) and statements.has_returning(sql):
         raise NotSupportedError("RETURNING within a block: read the rows with a SELECT after the statement.")
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from .errors import (
     TOO_BIG_ERRORS,
     as_sqlite_error,
+    conflict_error,
     is_missing_setup,
     no_answer_error,
     raise_commit_error,
 )
-from .exceptions import CommitUnknown, TransactionConflict
+from .exceptions import CommitUnknown
 from .guards import CONFLICT_ERROR, DEFER_FOREIGN_KEYS, SETUP, as_cte, delete_old_traces
 from .log import Log
 from .transport import MAX_TRIES, ROWS_MARK, AccessDenied, D1Error, NoAnswer, RawResult, Result, Transport
@@ -110,20 +111,20 @@ class Executor:
         # the statement's own error, or a log that does not fit any more: such a log fails without the
         # statement, too
         if CONFLICT_ERROR in text:
-            raise TransactionConflict("Another writer changed what this block read or wrote.")
+            raise conflict_error(text)
         if log.entries and not log.has_queued:
             self.verify(log)
         raise as_sqlite_error(text)
 
     def verify(self, log: Log) -> None:
-        """Dry-run all of a log, guards of reads included. Raises `TransactionConflict` when one fails."""
+        """Dry-run all of a log, guards of reads included. Raises `TransactionConflict` when it fails."""
         mark = ROWS_MARK + secrets.token_hex(8)
         probe = Statement(f"INSERT INTO _d1_probe(payload) SELECT '{mark}'")
         try:
             self._batch([*self._commit_batch(log), probe], repeatable=True)
         except D1Error as error:
             if mark not in str(error):
-                raise TransactionConflict("Another writer changed what this block read or wrote.") from None
+                raise conflict_error(str(error)) from None
 
     # ── COMMIT ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -39,14 +39,15 @@ Page = tuple[int, int]  # of a result: number of rows, offset
 MIN_COSTLY_LENGTH = 4_000  # characters of a query whose expressions may be expensive
 
 
-def as_cte(sql: str, columns: int) -> str:
+def as_cte(sql: str, columns: int, *, name: str = "_q", may_materialize: bool = True) -> str:
     """Return `WITH _q(c0, …) AS (the query)`; the newline ends a comment that the query may end with.
 
     Without MATERIALIZED, SQLite writes an expression (a subquery, too) out at each use of its column, and
     computes it as often; with it, D1 bills a row twice. So only queries that may be expensive get it.
     """
-    is_costly = len(sql) > MIN_COSTLY_LENGTH or sql.upper().rfind("SELECT") > 0
-    return f"WITH _q({','.join(_column_names(columns))}) AS {'MATERIALIZED ' if is_costly else ''}({sql}\n)"
+    is_costly = may_materialize and (len(sql) > MIN_COSTLY_LENGTH or sql.upper().rfind("SELECT") > 0)
+    how = "MATERIALIZED " if is_costly else ""
+    return f"WITH {name}({','.join(_column_names(columns))}) AS {how}({sql}\n)"
 
 
 def rows_as_json(columns: int, *, exact: bool = False, page: Page | None = None) -> str:
@@ -74,7 +75,7 @@ def with_lock_versions(query: Statement, columns: int, keys: Sequence[tuple[str,
     versions = "".join(
         f",(SELECT version FROM _d1_lock WHERE name={quoted(table)} AND key=_l.c{at})" for table, at in keys
     )
-    cte = as_cte(query.sql, columns).replace("WITH _q(", "WITH _l(", 1)
+    cte = as_cte(query.sql, columns, name="_l")
     return Statement(f"{cte} SELECT *{versions} FROM _l", query.bound)
 
 

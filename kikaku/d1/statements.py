@@ -4,11 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .tokens import Token, tokenize
+
 READ_VERBS = frozenset(("SELECT", "VALUES"))
 WRITE_VERBS = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
 SCHEMA_VERBS = frozenset(("CREATE", "ALTER", "DROP", "REINDEX"))
-# in a write within a block these have another value at COMMIT than in the dry run that the caller saw
-NONDETERMINISTIC = ("random(", "randomblob(", "current_timestamp", "current_date", "current_time", "'now'")
+# between the verb of a write and its table
+BEFORE_TABLE = frozenset(("OR", "ABORT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK", "INTO", "FROM"))
+# a comment of the compiler: no guard knows the rows of a subquery, so such a statement is refused
+LOCKED_SUBQUERY = "/* select_for_update() */"
 
 
 class SQL(str):
@@ -17,8 +21,11 @@ class SQL(str):
     columns: int | None = None  # of its rows, when known
     # the rows it reads are locked: table and column of each primary key among the columns
     locks: tuple[tuple[str, int], ...] | None = None
+    # by which the rows can be read in pages: position of a unique column, whether it descends
+    page_key: tuple[int, bool] | None = None
     skip_count_guard: bool = False  # an INSERT that inserts all of its rows, with their ids, or fails
     has_reserved_ids: bool = False
+    rows: int | None = None  # that an INSERT inserts, each by equally many parameters
     returning: str | None = None  # within a block: the SELECT that replaces RETURNING
 
 
@@ -47,17 +54,23 @@ class Kind:
 
 def kind_of(sql: str) -> Kind:
     """Return what a statement does. After WITH, it is the verb that uses the common table expressions."""
-    words = (word for _at, word in _tokens(sql) if word != ";")
-    verb = next(words, "").upper()
+    tokens = _top_level(sql)
+    verb = next((token.keyword for token in tokens if token.source != ";"), "")
     if verb == "WITH":
-        verb = next((word for word in map(str.upper, words) if word in READ_VERBS | WRITE_VERBS), "")
+        verb = next((word for word in (t.keyword for t in tokens) if word in READ_VERBS | WRITE_VERBS), "")
     if verb not in WRITE_VERBS:
         return Kind(verb)
-    for word in words:
-        if word.upper() in ("OR", "ABORT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK", "INTO", "FROM", "MAIN"):
-            continue
-        return Kind(verb, word.strip('"`[]').lower())
-    return Kind(verb)
+    table = ""
+    for token in tokens:
+        if not table:
+            # SQLite takes a name in single quotes, too
+            if token.kind in ("word", "name", "text") and token.keyword not in BEFORE_TABLE:
+                table = token.value
+        elif token.source == ".":  # it was the schema: `main.account`
+            table = ""
+        else:
+            break
+    return Kind(verb, table.lower())
 
 
 def strip_semicolon(sql: str) -> str:
@@ -68,70 +81,41 @@ def strip_semicolon(sql: str) -> str:
     """
     if ";" not in sql:
         return sql
-    tokens = list(_tokens(sql))
-    while tokens and tokens[-1][1] == ";":
-        sql = sql[: tokens.pop()[0]]
-    if tokens and tokens[0][1].upper() not in SCHEMA_VERBS and any(word == ";" for _at, word in tokens):
+    tokens = list(_top_level(sql))
+    while tokens and tokens[-1].source == ";":
+        sql = sql[: tokens.pop().start]
+    if tokens and tokens[0].keyword not in SCHEMA_VERBS and any(token.source == ";" for token in tokens):
         raise sqlite3.ProgrammingError("You can only execute one statement at a time.")
     return sql
 
 
 def tables_written_by_trigger(sql: str) -> set[str]:
     """Return the names of the tables that a trigger's statements write, lower case."""
-    begins = [at for at, word in _tokens(sql) if word.upper() == "BEGIN"]
-    semicolons = [at for at, word in _tokens(sql) if word == ";"]
-    if not begins:
+    tokens = list(_top_level(sql))
+    begin = next((token.start for token in tokens if token.keyword == "BEGIN"), None)
+    if begin is None:
         return set()
-    starts = [begins[0] + len("BEGIN"), *(at + 1 for at in semicolons)]
+    starts = [begin + len("BEGIN"), *(token.start + 1 for token in tokens if token.source == ";")]
     return {kind_of(sql[start:]).table for start in starts} - {""}
-
-
-def nondeterministic(sql: str) -> str | None:
-    """Return the first word of a statement that reads the clock or a random number, if any.
-
-    In compiled SQL only random numbers count: the compiler writes the current time as a literal.
-    """
-    lower = sql.lower()
-    words = NONDETERMINISTIC[:1] if isinstance(sql, SQL) else NONDETERMINISTIC
-    return next((word for word in words if word in lower), None)
 
 
 def has_returning(sql: str) -> bool:
     """Return whether a write has a RETURNING clause."""
-    return "returning" in sql.lower() and any(word.upper() == "RETURNING" for _at, word in _tokens(sql))
+    return "returning" in sql.lower() and any(token.keyword == "RETURNING" for token in _top_level(sql))
 
 
-def _tokens(sql: str) -> Iterator[tuple[int, str]]:
-    """Yield (position, word) for words and semicolons outside of parentheses, texts and comments.
-
-    A quoted name is a word with its quotes.
-    """
-    at, depth, end = 0, 0, len(sql)
-    while at < end:
-        char, start = sql[at], at
-        if sql.startswith("--", at):
-            at = _end_of(sql, "\n", at)
-        elif sql.startswith("/*", at):
-            at = _end_of(sql, "*/", at)
-        elif char in "'\"`[":
-            at = _end_of(sql, "]" if char == "[" else char, at + 1)
-            if char != "'" and depth == 0:
-                yield start, sql[start:at]
-        elif char in "()":
-            depth += 1 if char == "(" else -1
-            at += 1
-        elif char.isalpha() or char == "_":
-            while at < end and (sql[at].isalnum() or sql[at] in "_$"):
-                at += 1
-            if depth == 0:
-                yield start, sql[start:at]
-        else:
-            at += 1
-            if char == ";" and depth == 0:
-                yield start, char
+def selects_star(sql: str) -> bool:
+    """Return whether the columns of a SELECT follow from its tables: `SELECT *`, `SELECT t.*`."""
+    if "*" not in sql:
+        return False
+    before = ""
+    for token in _top_level(sql):
+        if token.source == "*" and before in ("SELECT", "DISTINCT", "ALL", ",", "."):
+            return True
+        before = token.keyword or token.source
+    return False
 
 
-def _end_of(sql: str, mark: str, at: int) -> int:
-    """Return the position after the next `mark`, or the end of the SQL."""
-    found = sql.find(mark, at)
-    return len(sql) if found < 0 else found + len(mark)
+def _top_level(sql: str) -> Iterator[Token]:
+    """Yield the tokens outside of parentheses."""
+    return (token for token in tokenize(sql) if token.depth == 0)

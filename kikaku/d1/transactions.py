@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.transaction import TransactionManagementError
 
 from .exceptions import TransactionConflict
 
@@ -59,11 +60,16 @@ def _is_stale() -> bool:
 def serializable(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Guard every read of the transactions in this context: what they read must not change until COMMIT.
 
-    Enter it before `atomic()`. Only D1 needs it: SQLite is serializable by itself, and on PostgreSQL the
-    caller takes locks.
+    Only D1 needs it: SQLite is serializable by itself, and on PostgreSQL the caller takes locks.
+
+    Raises:
+        TransactionManagementError: entered inside `atomic()`, on any engine: what the block has read before
+            has no guard.
     """
     connection: Any = connections[using]
     before = getattr(connection, "isolation", None)
+    if before != "serializable" and _is_in_block(connection):
+        raise TransactionManagementError("Enter serializable() before atomic(), not inside it.")
     if before is None:
         yield
         return
@@ -108,6 +114,13 @@ def reserve_ids(table: str, count: int, using: str = DEFAULT_DB_ALIAS) -> list[i
     with connection.wrap_database_errors:
         ids: list[int] | None = connection.connection.reserve_ids(table, count)
     return ids
+
+
+def _is_in_block(connection: Any) -> bool:
+    """Return whether a transaction is open; the block of a test case, which never commits, does not count."""
+    if connection.in_atomic_block:
+        return any(not block._from_testcase for block in connection.atomic_blocks)
+    return connection.connection is not None and not connection.get_autocommit()
 
 
 def _is_d1(connection: Any) -> bool:

@@ -14,19 +14,24 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db import DataError, NotSupportedError
 
 MAX_SQL = 100_000  # bytes of a statement, D1's limit
 MAX_BOUND = 100  # parameters of a statement, D1's limit
 MAX_BLOB = 1_000_000  # bytes: it comes back in hex, and D1 returns 2 MB
+MAX_ROW = 2_100_000  # bytes of a row as JSON; D1's engine returns 100,000 more
 INLINE_LENGTH = 1_000  # characters; a text up to this length is always a literal
 MAX_INLINE_LENGTH = 20_000  # characters; a longer text never is a literal
 MAX_ARGUMENTS = 30  # of one SQL function; D1 takes 32
 EXACT_FLOATS = (1e-5, 1e15)  # between these, 17 digits give back a float exactly
 
+MAX_JSON_GROWTH = 6  # of a text's characters: \u0001
+SIZED = (str, bytes, bytearray, memoryview)
+
 Bound = str | float | bytes
+Row: TypeAlias = tuple[Any, ...]
 
 
 class Statement(NamedTuple):
@@ -62,9 +67,9 @@ def render(sql: str, parameters: Any) -> Statement:
     bound: list[Bound] = []
     try:
         if isinstance(parameters, Mapping):
-            filled = sql % {name: _render_value(value, bound) for name, value in parameters.items()}
+            filled = sql % {name: render_value(value, bound) for name, value in parameters.items()}
         else:
-            filled = sql % tuple([_render_value(value, bound) for value in parameters])
+            filled = sql % tuple([render_value(value, bound) for value in parameters])
     except UnicodeEncodeError:
         raise
     except (TypeError, ValueError, KeyError) as error:
@@ -82,7 +87,7 @@ def _without_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -
     bound.clear()
     filled = [pieces[0]]
     for before, value, after in zip(pieces[:-1], parameters, pieces[1:], strict=True):
-        placed = _render_value(value, bound)
+        placed = render_value(value, bound)
         filled.append(
             f"CAST({placed} AS INTEGER)" if before.endswith(" BY ") and type(value) is int else placed
         )
@@ -93,7 +98,7 @@ def _without_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -
 def literal(value: Any) -> str:
     """Return a value of any size as a literal, for logs and `connection.queries`."""
     bound: list[Bound] = []
-    placed = _render_value(value, bound)
+    placed = render_value(value, bound)
     if not bound:
         return placed
     if isinstance(bound[0], bytes):
@@ -101,7 +106,7 @@ def literal(value: Any) -> str:
     return quoted(bound[0]) if isinstance(bound[0], str) else repr(bound[0])
 
 
-def _render_value(value: Any, bound: list[Bound]) -> str:
+def render_value(value: Any, bound: list[Bound]) -> str:
     """Return the literal for a value, or append it to `bound` and return its placeholder."""
     if value is None:
         return "NULL"
@@ -126,7 +131,7 @@ def _render_value(value: Any, bound: list[Bound]) -> str:
     adapted: Any = sqlite3.adapt(value, sqlite3.PrepareProtocol, value)
     if adapted is value:
         raise sqlite3.ProgrammingError(f"A value of type {type(value).__name__} cannot be given to D1.")
-    return _render_value(adapted, bound)
+    return render_value(adapted, bound)
 
 
 def _bind(value: Bound, bound: list[Bound]) -> str:
@@ -200,6 +205,33 @@ def check_limits(statement: Statement) -> Statement:
     return statement
 
 
+def check_readable(parameters: Any, rows: int | None) -> None:
+    """Raise `DataError` for values that D1 would write and could not return: rows come back as JSON.
+
+    `rows` is the number of rows that the parameters fill, in equal parts; None if that is not known.
+    """
+    if parameters is None:
+        return
+    values = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
+    if MAX_JSON_GROWTH * sum(len(value) for value in values if isinstance(value, SIZED)) <= MAX_ROW:
+        return
+    each = len(values) // rows if rows else 1
+    for at in range(0, len(values), max(each, 1)):
+        length = sum(_json_length(value) for value in values[at : at + each])
+        if length > MAX_ROW:
+            raise DataError(
+                "D1 returns rows of at most 2 MB as JSON, in which a control character takes 6 bytes and a "
+                f"byte of a blob 2; this one would have {length:,} bytes. Keep it in a file."
+            )
+
+
+def _json_length(value: Any) -> int:
+    """Return the bytes of a text or blob in JSON as SQLite writes it; 0 for what is short."""
+    if isinstance(value, str):
+        return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return 2 * memoryview(value).nbytes if isinstance(value, bytes | bytearray | memoryview) else 0
+
+
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -244,7 +276,7 @@ class InexactFloat(Exception):
     """A float is in the range where SQLite's digits are not exact: read again with exact cells."""
 
 
-def decode(text: str, columns: int) -> list[tuple[Any, ...]]:
+def decode(text: str, columns: int) -> list[Row]:
     """Return the rows of a JSON array of the arrays that `row` wrote. Raises `InexactFloat`."""
     rows = json.loads(text)
     if columns > MAX_ARGUMENTS:

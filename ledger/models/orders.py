@@ -37,7 +37,10 @@ class OrderQuerySet(FoldedQuerySet[ModelT]):
     """Questions that are asked of orders."""
 
     def lock(self, pk: int) -> ModelT:
-        """Return the order, read again and locked until the caller's transaction ends."""
+        """Return the order, read again and locked until the caller's transaction ends.
+
+        On D1 nobody waits for the lock: of two units of work that take it the second to commit runs again.
+        """
         require_transaction()
         return self.select_for_update().get(pk=pk)
 

@@ -1,7 +1,6 @@
 """Blocks on D1: what Django promises of `atomic()`, and the cases in which guards must find a conflict."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,28 +11,7 @@ from django.test.utils import isolate_apps
 from .. import TransactionConflict, queued_writes, retry_on_conflict, serializable
 from ..base import DatabaseWrapper
 from ..guards import OWN_TABLES
-
-
-def run(sql: str, *parameters: Any, using: str = "d1") -> list[Any]:
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, parameters or None)
-        return list(cursor.fetchall()) if cursor.description else []
-
-
-def rival(sql: str, *parameters: Any) -> None:
-    """Run a statement on another connection."""
-    run(sql, *parameters, using="rival")
-
-
-def block() -> AbstractContextManager[None]:
-    return transaction.atomic("d1")
-
-
-def count_round_trips(of: Callable[[], Any]) -> int:
-    transport = connections["d1"].connection.transport
-    before = transport.round_trips
-    of()
-    return int(transport.round_trips - before)
+from .blocks import block, count_round_trips, rival, run
 
 
 @pytest.fixture(autouse=True)
@@ -286,7 +264,7 @@ def test_conflicts_are_retried_and_errors_that_stale_reads_cause_too() -> None:
     assert len(attempts) == 2
 
 
-# ── Locks ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Ids ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @isolate_apps(__package__)
@@ -309,36 +287,6 @@ def lamp(d1: DatabaseWrapper) -> Any:
     model = make_lamp()
     model._default_manager.using("d1").create(name="desk", stock=1)
     return model._default_manager.using("d1")
-
-
-def test_a_locked_row_is_exclusive_even_when_neither_block_writes_it(lamp: Any) -> None:
-    run("CREATE TABLE refund (n INTEGER)")
-    theirs = lamp.model._default_manager.using("rival")
-    with pytest.raises(TransactionConflict), block():
-        lamp.select_for_update().get()
-        run("INSERT INTO refund VALUES (1)")
-        with transaction.atomic("rival"):
-            theirs.select_for_update().get()
-            rival("INSERT INTO refund VALUES (2)")
-    assert run("SELECT n FROM refund") == [(2,)]
-    with block():  # no conflict afterwards, nor for other rows
-        lamp.create(name="other", stock=0)
-        lamp.select_for_update().get(name="desk")
-        run("INSERT INTO refund VALUES (3)")
-        with transaction.atomic("rival"):
-            list(theirs.select_for_update().filter(name="none"))
-            rival("UPDATE account SET n = 0")
-    assert run("SELECT n FROM refund") == [(2,), (3,)]
-
-
-def test_a_row_can_only_be_locked_in_a_block_and_nowait_is_refused(lamp: Any) -> None:
-    with pytest.raises(transaction.TransactionManagementError):
-        lamp.select_for_update().get()
-    with pytest.raises(NotSupportedError, match="NOWAIT"), block():
-        lamp.select_for_update(nowait=True).get()
-
-
-# ── Ids ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_models_in_blocks_get_unique_ids(lamp: Any) -> None:
@@ -484,6 +432,17 @@ def test_a_queued_write_costs_no_request_of_its_own() -> None:
     assert count_round_trips(once) == 3
     assert seen == [[(27,)], [(34,)]]
     assert balances() == [12, 34]
+
+
+def test_the_row_count_of_queued_writes_is_unknown() -> None:
+    with block(), queued_writes("d1"), connections["d1"].cursor() as cursor:
+        cursor.executemany("INSERT INTO account (name, n) VALUES (%s, %s)", [("x", 1), ("y", 2), ("z", 3)])
+        assert cursor.rowcount == -1
+        cursor.execute("UPDATE account SET n = 0")
+        assert cursor.rowcount == -1
+        cursor.executemany("INSERT INTO account (name, n) VALUES (%s, %s)", [])
+        assert cursor.rowcount == 0
+    assert balances() == [0, 0, 0, 0, 0]
 
 
 def test_an_error_of_a_queued_write_ends_the_block_at_its_commit() -> None:

@@ -10,7 +10,16 @@ from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 import pytest
-from django.db import DataError, NotSupportedError, ProgrammingError, connections, models, transaction
+from django.db import (
+    DataError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    models,
+    transaction,
+)
+from django.db.models import Q, Value
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -429,11 +438,61 @@ def test_a_value_that_is_too_long_is_refused_with_the_limit(table: models.QueryS
     for values, limit in (
         ({"text": "x" * 3 * MB}, "2 MB"),
         ({"blob": b"x" * (MAX_BLOB + 1)}, "1,000,000 bytes"),
-        ({"text": "x" * 9 * MB}, "8 MB"),
+        ({"text": "\1" * 400_000}, "2 MB.*2,400,002 bytes"),  # as JSON each takes six bytes
+        ({"text": '"' * MB, "blob": b"x" * 200_000}, "2 MB"),
+        ({"blob": b"x" * 900_000, "text": "x" * 900_000}, "2 MB"),
     ):
         with pytest.raises(DataError, match=limit), way():
             table.create(**values)
+        with pytest.raises(DataError, match=limit), way():
+            table.bulk_create([Thing(text="short"), Thing(**values)])
+    with pytest.raises(DataError, match="2 MB"), way():
+        run("INSERT INTO loose (v) VALUES (%s)", "\1" * 400_000)
+    with pytest.raises(DataError, match="8 MB"), way():
+        run(f"SELECT {'||'.join(['length(%s)'] * 6)}", *["x" * 1_900_000] * 6)
     assert not table.exists()
+
+
+@both
+def test_what_is_just_short_enough_to_be_returned_is_written_and_read(
+    table: models.QuerySet[Thing], way: Way
+) -> None:
+    for values in ({"text": "\1" * 345_000}, {"blob": b"x" * 500_000, "text": '"' * 530_000}):
+        with way():
+            one = table.create(**values)
+            again = table.get(pk=one.pk)
+            assert (again.text, again.blob) == (one.text, one.blob)
+        assert table.get(pk=one.pk).text == one.text
+
+
+@pytest.mark.parametrize(
+    ("sql", "limit"),
+    [
+        (f"SELECT {', '.join(map(str, range(101)))}", "100 columns in a SELECT"),
+        (f"CREATE TABLE wide ({', '.join(f'c{number}' for number in range(101))})", "100 columns in a table"),
+        (f"SELECT 1 WHERE {'NOT (' * 101}1{')' * 101}", "100 deep"),
+        (" UNION ".join(["SELECT 1"] * 7), "5 terms of UNION"),
+        (f"SELECT 1 ORDER BY {', '.join(f'{number} + 0' for number in range(101))}", "100 expressions"),
+        (f"SELECT 'a' LIKE '{'a' * 51}'", "50 bytes"),
+    ],
+    ids=["columns of a SELECT", "columns of a table", "depth", "UNION", "ORDER BY", "LIKE"],
+)
+@both
+def test_a_limit_of_d1_is_named(table: models.QuerySet[Thing], way: Way, sql: str, limit: str) -> None:
+    with pytest.raises(OperationalError, match=limit), way():
+        run("UPDATE loose SET w = 1")
+        run(sql)
+
+
+@both
+def test_the_limits_of_a_query_are_named(table: models.QuerySet[Thing], way: Way) -> None:
+    condition = Q(big=0)
+    for number in range(100):
+        condition = ~(condition | Q(big=number)) if number % 2 else ~(condition & Q(big=number))
+    with pytest.raises(OperationalError, match="100 deep"), way():
+        list(table.filter(condition))
+    with pytest.raises(OperationalError, match="100 columns"), way():
+        list(table.annotate(**{f"extra_{number}": Value(number) for number in range(100)}))
 
 
 def test_a_row_that_is_too_long_for_an_answer_is_refused_with_the_limit(
