@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal
 
 from django.core.files.storage import default_storage
-from django.db.models import F, OuterRef, QuerySet
+from django.db.models import Case, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.template.loader import get_template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 
 from shop.json_rows import JsonRows, rows
 from shop.models import Category, Picture, Product, Specification, Variant, in_language, text_chooser
-from shop.pages.links import category_url, product_url
+from shop.pages.links import category_url, product_url, variant_url
 from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
 
@@ -51,7 +51,10 @@ class Card:
     more_prices: bool  # another variant costs more
     compare_at_price: int | None  # JPY, of the cheapest variant
     stock: StockState
-    bands: tuple[str, ...]  # bands of colour temperature of its variants, warm first
+    bands: tuple[str, ...]  # bands of colour temperature that its variants differ in, warm first
+    kinds: int  # variants, if they differ in more than their light; else 0
+    option: str = ""  # of the variant that the card shows, in a filtered list
+    lumens: int | None = None  # its luminous flux
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,11 @@ class ProductDetail:
         return len({choice.price for choice in self.choices}) > 1
 
     @property
+    def lumens_differ(self) -> bool:
+        """Return whether the variants have different luminous fluxes."""
+        return len({choice.lumens for choice in self.choices}) > 1
+
+    @property
     def first_image(self) -> Image | None:
         """Return the picture for search engines and shared links."""
         own = self.shown.image if self.shown else None
@@ -163,24 +171,27 @@ CARD_COLUMNS = (
 MAX_RELATED = 4  # products of the same category on a product's page
 
 
-def with_card_columns(products: QuerySet[Product]) -> QuerySet[Product, Any]:
-    """Return the products with `CARD_COLUMNS` selected."""
+def with_card_columns(products: QuerySet[Product], matching: Q | None = None) -> QuerySet[Product, Any]:
+    """Return the products with `CARD_COLUMNS` selected; `matching` is what a filter asks of a variant.
+
+    The card of a filtered list shows the first variant that matches, so it needs the pictures of all.
+    """
+    variants = Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price", "id")
+    pictures = Picture.objects.filter(product=OuterRef("pk")).order_by("position", "id")
+    columns = ["price", "compare_at_price", "kelvin", "stock__on_hand", "stock__reserved"]
+    shown = variants
+    if matching:
+        matches = Case(When(matching, then=Value(1)), default=Value(0), output_field=IntegerField())
+        shown = variants.annotate(matches=matches)
+        columns += ["matches", "id", "sku", "option_ja", "option_en", "lumens"]
     selected: QuerySet[Product, Any] = products.values(
         *CARD_COLUMNS[:-2],
         pictures_json=JsonRows(
-            Picture.objects.filter(product=OuterRef("pk")).order_by("position", "id")[:1],
-            "file",
-            "width",
-            "height",
+            pictures if matching else pictures[:1],
+            *("file", "width", "height"),
+            *(["variant_id"] if matching else []),
         ),
-        variants_json=JsonRows(
-            Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price", "id"),
-            "price",
-            "compare_at_price",
-            "kelvin",
-            "stock__on_hand",
-            "stock__reserved",
-        ),
+        variants_json=JsonRows(shown, *columns),
     )
     return selected
 
@@ -189,19 +200,26 @@ def to_card(row: Row) -> Card:
     """Return the card of a row with `CARD_COLUMNS`."""
     slug, title_ja, title_en, lead_spec_ja, lead_spec_en, pictures_json, variants_json = row
     variants = rows(variants_json)
-    buyable = [v for v in variants if v["stock__on_hand"] > v["stock__reserved"]]
+    # a filtered list is about the variants that match
+    meant = [v for v in variants if v.get("matches", 1)] or variants
+    buyable = [v for v in meant if v["stock__on_hand"] > v["stock__reserved"]]
+    shown = buyable or meant  # sold-out variants set the price only if all are sold out
+    chosen = shown[0] if len(variants) > 1 and "matches" in shown[0] else None
     kelvins = sorted({v["kelvin"] for v in variants if v["kelvin"]})
-    shown = buyable or variants  # sold-out variants set the price only if all are sold out
+    bands = tuple(dict.fromkeys(band(kelvin) for kelvin in kelvins))  # each once
     return Card(
         title=in_language(title_ja, title_en),
-        url=product_url(slug),
+        url=variant_url(slug, chosen["sku"]) if chosen else product_url(slug),
         lead_spec=in_language(lead_spec_ja, lead_spec_en),
-        image=first_image(pictures_json),
+        image=image_of(rows(pictures_json), chosen["id"] if chosen else None),
         price=shown[0]["price"] if shown else 0,
         more_prices=bool(shown) and shown[0]["price"] != shown[-1]["price"],
         compare_at_price=shown[0]["compare_at_price"] if shown else None,
-        stock=stock_state(sum(v["stock__on_hand"] - v["stock__reserved"] for v in variants)),
-        bands=tuple(dict.fromkeys(band(kelvin) for kelvin in kelvins)),  # each once
+        stock=stock_state(sum(v["stock__on_hand"] - v["stock__reserved"] for v in meant)),
+        bands=bands if len(bands) > 1 else (),
+        kinds=len(variants) if len(variants) > max(len(kelvins), 1) else 0,
+        option=in_language(chosen["option_ja"], chosen["option_en"]) if chosen else "",
+        lumens=chosen["lumens"] if chosen else None,
     )
 
 
@@ -217,13 +235,13 @@ def render_card(row: Row, language: str, lazy: bool) -> SafeString:
     return SafeString(get_template("shop/card.html").render({"card": to_card(row), "lazy": lazy}))
 
 
-def first_image(text: str) -> Image | None:
-    """Return the first of the pictures that `JsonRows` gathered."""
-    pictures = rows(text)
-    if not pictures:
-        return None
-    first = pictures[0]
-    return Image(file_url(first["file"]), first["width"], first["height"])
+def image_of(pictures: Sequence[dict[str, Any]], variant: int | None = None) -> Image | None:
+    """Return the picture of a variant, else the first that is not another variant's, else the first."""
+    own = [one for one in pictures if variant and one["variant_id"] == variant]
+    shared = [one for one in pictures if not variant or one["variant_id"] is None]
+    for one in (*own, *shared, *pictures):
+        return Image(file_url(one["file"]), one["width"], one["height"])
+    return None
 
 
 @lru_cache(maxsize=4096)
@@ -268,7 +286,7 @@ def load_home(limit: int) -> tuple[list[HomeCategory], list[SafeString]]:
             name=in_language(row["name_ja"], row["name_en"]),
             room=in_language(row["room_ja"], row["room_en"]),
             url=category_url(row["slug"]),
-            image=first_image(row["pictures_json"]),
+            image=image_of(rows(row["pictures_json"])),
         )
         for row in found
         if row["pictures_json"] != "[]"
@@ -295,10 +313,13 @@ def home_statement(limit: int) -> Statement:
     )
 
 
-def load_product(slug: str) -> ProductDetail | None:
-    """Return an active or archived product with everything its page shows, with one query."""
+def load_product(slug: str, sku: str = "") -> ProductDetail | None:
+    """Return an active or archived product with everything its page shows, with one query.
+
+    The page opens with the variant `sku`; if there is none, with the first in stock.
+    """
     found = product_statement().records(slug=slug)
-    return to_detail(found[0]) if found else None
+    return to_detail(found[0], sku) if found else None
 
 
 @cache
@@ -360,8 +381,8 @@ def product_statement() -> Statement:
     )
 
 
-def to_detail(found: dict[str, Any]) -> ProductDetail:
-    """Return the product of a row."""
+def to_detail(found: dict[str, Any], sku: str = "") -> ProductDetail:
+    """Return the product of a row; its page opens with the variant `sku`."""
     choose = text_chooser()
     pictures = [
         Image(
@@ -382,7 +403,7 @@ def to_detail(found: dict[str, Any]) -> ProductDetail:
         description=choose(found["description_ja"], found["description_en"]),
         category_name=choose(found["category__name_ja"], found["category__name_en"]),
         category_url=category_url(found["category__slug"]),
-        choices=to_choices(rows(found["variants_json"]), pictures),
+        choices=to_choices(rows(found["variants_json"]), pictures, sku),
         images=tuple(picture for picture in pictures if picture.variant is None),
         specifications=tuple(
             (choose(row["name_ja"], row["name_en"]), choose(row["value_ja"], row["value_en"]))
@@ -392,12 +413,15 @@ def to_detail(found: dict[str, Any]) -> ProductDetail:
     )
 
 
-def to_choices(variants: Sequence[dict[str, Any]], pictures: Sequence[Image]) -> tuple[Choice, ...]:
-    """Return the variants in their order, each with its picture; the first in stock is selected."""
+def to_choices(
+    variants: Sequence[dict[str, Any]], pictures: Sequence[Image], sku: str = ""
+) -> tuple[Choice, ...]:
+    """Return the variants in their order, each with its picture; `sku` or the first in stock is selected."""
     own = {picture.variant: picture for picture in reversed(pictures)}  # the first of a variant wins
     choose = text_chooser()
     stocks = [row["stock__on_hand"] - row["stock__reserved"] for row in variants]
-    first = next((place for place, stock in enumerate(stocks) if stock), 0)
+    asked = (place for place, row in enumerate(variants) if row["sku"] == sku)
+    first = next(asked, next((place for place, stock in enumerate(stocks) if stock), 0))
     return tuple(
         Choice(
             place=place + 1,

@@ -1,5 +1,6 @@
 """The query string of a product list: filters, order, search words and page."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from django.utils.translation import pgettext_lazy
 from kikaku.money import MAX_CHARGE
 from shop.forms import normalise_line
 
+SKU = re.compile(r"[A-Za-z0-9._-]{1,64}")  # in a link to a variant
 MAX_QUERY_LENGTH = 60  # characters; the rest is cut off
 
 # key → (label, lower bound, upper bound); both bounds included, K or JPY
@@ -96,3 +98,9 @@ def normalise_query(text: str) -> str:
 def page_number(text: str) -> int:
     """Return a page number from the query string; 1 if it is not a number."""
     return int(text) if text.isascii() and text.isdigit() and 1 <= len(text) <= 4 and int(text) else 1
+
+
+def read_sku(data: Mapping[str, str]) -> str:
+    """Return the variant with which a product's page opens; empty if none is named."""
+    sku = data.get("sku", "")
+    return sku if SKU.fullmatch(sku) else ""

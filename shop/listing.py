@@ -76,11 +76,17 @@ def rank(words: Sequence[str]) -> Case:
     )
 
 
-def ordered(products: QuerySet[Product], sort: str, words: Sequence[str]) -> QuerySet[Product]:
-    """Return the products in the chosen order; a search has hits in the names first."""
+def ordered(products: QuerySet[Product], sort: str, words: Sequence[str], variant: Q) -> QuerySet[Product]:
+    """Return the products in the chosen order; a search has hits in the names first.
+
+    A price is the lowest of the variants that match the filters (`variant`).
+    """
     if sort in ("price", "-price"):
         lowest = (
-            Variant.objects.on_sale().filter(product=OuterRef("pk")).order_by("price").values("price")[:1]
+            Variant.objects.on_sale()
+            .filter(variant, product=OuterRef("pk"))
+            .order_by("price")
+            .values("price")[:1]
         )
         products = products.annotate(lowest_price=Subquery(lowest))
         key = F("lowest_price")
@@ -125,9 +131,10 @@ def listing_statement(filters: Filters, words: int, page: int) -> Statement:
     slots = [slot(f"word{place}") for place in range(words)]
     products = matching(filters, slots)
     start = (page - 1) * PAGE_SIZE
-    ids = ordered(products, filters.sort, slots).values("pk")[start : start + PAGE_SIZE]
-    shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, slots)
-    return prepare(with_card_columns(shown).annotate(count=CountRows(products)))
+    variant = variant_condition(filters)
+    ids = ordered(products, filters.sort, slots, variant).values("pk")[start : start + PAGE_SIZE]
+    shown = ordered(Product.objects.filter(pk__in=ids), filters.sort, slots, variant)
+    return prepare(with_card_columns(shown, variant).annotate(count=CountRows(products)))
 
 
 def load_near(query: str) -> list[SafeString]:

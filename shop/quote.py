@@ -15,8 +15,8 @@ from django.utils.translation import ngettext
 from kikaku.money import MAX_CHARGE, REDUCED_RATE
 from ledger.books import tax
 from shop.cart import MAX_LINES, Cart, CartLine
-from shop.catalogue import Image, first_image
-from shop.json_rows import JsonRows
+from shop.catalogue import Image, image_of
+from shop.json_rows import JsonRows, rows
 from shop.models import Picture, Product, Variant, in_language
 from shop.pages.links import product_url
 from shop.pages.statements import Statement, prepare, slot
@@ -155,7 +155,7 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             title=in_language(row["product__title_ja"], row["product__title_en"]),
             option=in_language(row["option_ja"], row["option_en"]),
             url=product_url(row["product__slug"]),
-            image=first_image(row["own_json"]) or first_image(row["general_json"]),
+            image=image_of(rows(row["own_json"])) or image_of(rows(row["general_json"])),
             price=row["price"],
             tax_rate=row["tax_rate"],
             available=max(row["stock__on_hand"] - row["stock__reserved"], 0),

@@ -276,6 +276,10 @@ class CheckoutAttempt(models.Model):
         return self.session_id or self.idempotency_key
 
 
+class ShipmentQuerySet(FoldedQuerySet[ModelT]):
+    """Parcels, with their folded text."""
+
+
 class Shipment(FoldedModel):
     """A parcel that was sent."""
 
@@ -300,7 +304,7 @@ class Shipment(FoldedModel):
     actor = models.CharField(_("by"), max_length=150, blank=True)
     search_text = FoldedField("{tracking_number}")
 
-    objects = FoldedQuerySet["Shipment"].as_manager()
+    objects = ShipmentQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("shipment")

@@ -1,5 +1,6 @@
 """Values that describe the demo goods, and the short hand in which the shelves are written."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -237,6 +238,18 @@ def _light_rows(options: tuple[Option, ...], watts: float | None) -> tuple[Speci
     return tuple(result)
 
 
+def _lead(lead: Text, options: tuple[Option, ...]) -> Text:
+    """Return the decisive line; where the variants differ in flux it says that it names the greatest."""
+    fluxes = {option.lumens for option in options if option.lumens}
+    greatest = f"{max(fluxes, default=0):,}"
+    if len(fluxes) < 2 or "最大" in lead.ja:
+        return lead
+    return Text(
+        re.sub(rf"(?<![\d,]){greatest}lm(?!/)", f"最大{greatest}lm", lead.ja),
+        re.sub(rf"(?<![\d,]){greatest} lm(?!/)", f"up to {greatest} lm", lead.en),
+    )
+
+
 def _alt(title: Text, drawing: Drawing, kelvin: int | None) -> Text:
     """Return the alternative text of a picture."""
     if drawing.view == "dimensions":
@@ -314,7 +327,7 @@ def product(
         category=category,
         status=status,
         title=title,
-        lead_spec=lead,
+        lead_spec=_lead(lead, options),
         description=text,
         specifications=_light_rows(options, watts) + specifications,
         variants=tuple(variants),

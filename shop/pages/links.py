@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.urls import reverse
@@ -40,6 +41,11 @@ def active_links() -> Mapping[str, str]:
 def product_url(slug: str) -> str:
     """Return a product's URL in the active language."""
     return f"{active_links()['product_prefix']}{slug}/"
+
+
+def variant_url(slug: str, sku: str) -> str:
+    """Return the URL of a product's page that opens with a variant."""
+    return f"{product_url(slug)}?{urlencode({'sku': sku})}"
 
 
 def category_url(slug: str) -> str:

@@ -40,7 +40,7 @@ from django.utils.translation import get_language_from_path, override
 
 from kikaku.client_address import client_address
 from ledger.sales.delivery import delivery_period
-from shop.filters import Filters, page_number
+from shop.filters import Filters, page_number, read_sku
 from shop.pages.render import PUBLIC_CACHE_CONTROL
 from shop.pages.version import Version, broken_triggers, current_version, rendering_version
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LIST_VIEWS = {"product_list", "category"}  # their pages depend on query parameters
+LIST_VIEWS = {"product_list", "category"}  # their pages depend on query parameters; a product's on `sku`
 # Search results are not stored: there are too many, and each counts against its visitor's rate limit.
 STORED_VIEWS = LIST_VIEWS | {"home", "product", "page"}
 MAX_BYTES_WITHOUT_QUERY = 32_000_000  # in each process; a page takes about 6,000
@@ -149,12 +149,15 @@ def stored_view(path: str) -> str | None:
 @lru_cache(maxsize=1024)
 def canonical_query(view: str, query: str) -> str | None:
     """Return a query string with only known parameters in a fixed order; None if Django must answer."""
-    if view not in LIST_VIEWS:
+    if view not in LIST_VIEWS and view != "product":
         return ""
     try:
         data = QueryDict(query.encode("latin-1"))
     except (SuspiciousOperation, UnicodeEncodeError):  # Django answers 400
         return None
+    if view == "product":
+        sku = read_sku(data.dict())
+        return f"sku={sku}" if sku else ""
     filters = Filters.read(data.dict())
     if filters.query:  # a search
         return None

@@ -281,6 +281,16 @@ def test_unknown_parameters_and_another_order_of_parameters_share_a_page(shop: S
     assert 'href="/en/products/?light=warm"' in shop.ask("/products/?light=warm&x=1").page
 
 
+def test_a_page_that_opens_with_a_variant_is_a_page_of_its_own(shop: Shop) -> None:
+    paths = (
+        "/products/madoka/?sku=X-1",
+        "/products/madoka/?gclid=1&sku=X-1",
+        "/products/madoka/?sku=%3Cx%3E",
+    )
+    assert shop.rendered(*paths) == 2
+    assert shop.rendered(*paths) == 0
+
+
 def test_too_long_or_too_many_parameters_go_to_django(shop: Shop) -> None:
     for query in ("light=" + "x" * 2_000, "&".join(["a=1"] * 2_000)):
         plain = ask(get_wsgi_application(), f"/products/?{query}")

@@ -19,10 +19,10 @@ from shop.catalogue import (
     load_product,
 )
 from shop.delivery import honshu, parse_destination
-from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number
+from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number, read_sku
 from shop.listing import NoSuchPage, load_listing, load_near
 from shop.models import Category
-from shop.pages.links import active_links
+from shop.pages.links import active_links, variant_url
 from shop.pages.navigation import load_navigation
 from shop.pages.render import PUBLIC_CACHE_CONTROL, render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
@@ -125,8 +125,8 @@ def page_links(filters: Filters, page: int, pages: int) -> list[tuple[int, str]]
 
 @require_safe
 def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show a product; an archived one with a notice and similar products."""
-    found = load_product(slug)
+    """Show a product, opened with the variant `sku`; an archived one with a notice and similar products."""
+    found = load_product(slug, read_sku(request.GET.dict()))
     if found is None:
         raise Http404
     return render_page(
@@ -136,6 +136,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "product": found,
             "shown": found.shown,
             "prices_differ": found.prices_differ,
+            "lumens_differ": found.lumens_differ,
             "switching": 1 < len(found.choices) <= MAX_SWITCHED_VARIANTS,
             "delivery": expected_delivery(timezone.now(), load_table().honshu_days),
             "place": honshu(),
@@ -186,7 +187,9 @@ def structured_data(found: ProductDetail) -> str:
         "category": found.category_name,
         "brand": {"@type": "Brand", "name": "LED企画"},
         "image": [absolute(image.url) for image in [found.first_image, *found.images] if image],
-        "offers": [] if found.archived else [offer(choice, base + found.url) for choice in found.choices],
+        "offers": []
+        if found.archived
+        else [offer(choice, base + variant_url(found.slug, choice.sku)) for choice in found.choices],
     }
     # characters that could end the script element
     return (
