@@ -27,6 +27,7 @@ from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
 from ledger.sales.refund_failure import unsettled_money
+from ledger.sales.seen import OrderChanged, state_of
 from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
@@ -104,6 +105,7 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
                 gift=form.cleaned_data.get("gift", ""),
+                seen=request.POST.get("seen", ""),
             )
             message = _("The parcel of %(time)s is recorded; the customer gets a mail.") % {
                 "time": format_local_time(shipment.shipped_at)
@@ -111,7 +113,14 @@ class OrderActions(ReadOnlyAdmin):
             return format_html("{} {}", message, self._link_to_next(order))
 
         return self._run_form(
-            request, order, form, act, _("Ship"), _("Ship these pieces"), shipping.ShipRefused, done=done
+            request,
+            order,
+            form,
+            act,
+            _("Ship"),
+            _("Ship these pieces"),
+            (shipping.ShipRefused, OrderChanged),
+            done=done,
         )
 
     @action(
@@ -129,16 +138,18 @@ class OrderActions(ReadOnlyAdmin):
         form = RefundForm(
             order, request.POST if request.method == "POST" else None, again=unsettled_money(order)
         )
-        preview: int | None = None
+        preview: refund_requests.RefundPreview | None = None
         if form.is_bound and form.is_valid():
             try:
-                preview = refund_requests.preview_amount(order=order, request=form.request())
+                preview = refund_requests.preview(order=order, request=form.request())
             except refunds.RefundRefused as refusal:
                 form.add_error(None, str(refusal))
-        is_confirmed = preview is not None and form.cleaned_data.get("confirmed") == preview
+        confirmed = form.cleaned_data.get("confirmed") if preview else ""
+        if preview and confirmed and confirmed != preview.plan:
+            messages.warning(request, str(OrderChanged()))
 
         def act(form: RefundForm) -> str | None:
-            if not is_confirmed:
+            if preview is None or confirmed != preview.plan:
                 return None
             refund = refunds.request_refund(
                 order=order,
@@ -146,30 +157,19 @@ class OrderActions(ReadOnlyAdmin):
                 nonce=form.cleaned_data["nonce"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
+                confirmed=preview.plan,
             )
-            if refund.status == Refund.Status.FAILED:
-                messages.error(
-                    request,
-                    _("Stripe refused the refund: %(reason)s. The money is still owed to the customer.")
-                    % {"reason": refund.failure_reason},
-                )
-                return ""
-            if refund.status == Refund.Status.REQUESTED:
-                return _("Stripe does not answer. The refund of %(amount)s is sent as soon as it does.") % {
-                    "amount": yen(refund.amount)
-                }
-            if refund.status == Refund.Status.REQUIRES_ACTION:
-                message = _("Stripe asks %(email)s for a bank account, to which the %(amount)s then go.")
-                return message % {"amount": yen(refund.amount), "email": order.email}
-            return _("%(amount)s are on their way back to the customer.") % {"amount": yen(refund.amount)}
+            _tell_outcome(request, refund)
+            return ""
 
         button = (
             _("Show what the customer gets")
             if preview is None
-            else _("Send %(amount)s back") % {"amount": yen(preview)}
+            else _("Send %(amount)s back") % {"amount": yen(preview.amount)}
         )
+        refusals = (refunds.RefundRefused, OrderChanged)
         return self._run_form(
-            request, order, form, act, _("Refund"), button, refunds.RefundRefused, done=done, preview=preview
+            request, order, form, act, _("Refund"), button, refusals, done=done, preview=preview
         )
 
     @action(
@@ -185,12 +185,16 @@ class OrderActions(ReadOnlyAdmin):
         form = CancelForm(order, request.POST if request.method == "POST" else None)
 
         def act(form: CancelForm) -> str:
+            before = set(order.refunds.values_list("pk", flat=True))
             cancellation.cancel(
                 order=order,
                 reason=form.cleaned_data["reason"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
+                seen=request.POST.get("seen", ""),
             )
+            for refund in order.refunds.exclude(pk__in=before).order_by("pk"):
+                _tell_outcome(request, refund)
             if order.status == OrderStatus.SHIPPED:
                 return _("What was left of order %(number)s is cancelled.") % {"number": order.number}
             return _("Order %(number)s is cancelled.") % {"number": order.number}
@@ -202,7 +206,12 @@ class OrderActions(ReadOnlyAdmin):
             act,
             _("Cancel the order"),
             _("Cancel the order now"),
-            (cancellation.CancelRefused, checkout.PaymentUnavailable, refunds.RefundRefused),
+            (
+                cancellation.CancelRefused,
+                checkout.PaymentUnavailable,
+                refunds.RefundRefused,
+                OrderChanged,
+            ),
             counter=voucher_note(order),
         )
 
@@ -296,6 +305,7 @@ class OrderActions(ReadOnlyAdmin):
                     None, _("Stripe does not answer, so nothing was changed. Please try again later.")
                 )
             except refusals as refusal:
+                order.refresh_from_db()
                 form.add_error(None, str(refusal))
             else:
                 if message is not None:
@@ -314,6 +324,7 @@ class OrderActions(ReadOnlyAdmin):
                 "order": order,
                 "money": payment_totals(order),
                 "form": form,
+                "seen": state_of(order),
                 "button": button,
                 "danger": isinstance(form, CancelForm),
                 "parcel": isinstance(form, ShipForm),
@@ -331,3 +342,20 @@ def _last_carrier(actor: str) -> str:
     """Return the carrier of the user's latest parcel, which is usually that of the next."""
     latest = Shipment.objects.filter(actor=actor).order_by("-pk").values_list("carrier", flat=True).first()
     return latest or ""
+
+
+def _tell_outcome(request: HttpRequest, refund: Refund) -> None:
+    """Show what became of a refund that was just requested."""
+    values = {"amount": yen(refund.amount), "email": refund.order.email, "reason": refund.failure_reason}
+    if refund.status == Refund.Status.FAILED:
+        text = _("Stripe refused the refund: %(reason)s. The money is still owed to the customer.")
+        messages.error(request, text % values)
+    elif refund.status == Refund.Status.REQUESTED:
+        text = _("Stripe does not answer. The refund of %(amount)s is sent as soon as it does.")
+        messages.warning(request, text % values)
+    elif refund.status == Refund.Status.REQUIRES_ACTION:
+        text = _("Stripe asks %(email)s for a bank account, to which the %(amount)s then go.")
+        messages.success(request, text % values)
+    else:
+        text = _("%(amount)s are on their way back to the customer.")
+        messages.success(request, text % values)

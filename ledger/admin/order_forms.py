@@ -175,8 +175,8 @@ class RefundForm(LinesForm):
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )
-    # the amount of the preview that the user has seen; empty before the preview
-    confirmed = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    # the plan of the preview that the user has seen; empty before the preview
+    confirmed = forms.CharField(max_length=16, required=False, widget=forms.HiddenInput)
 
     def max_quantity(self, line: OrderLine) -> int:
         """Return how many pieces are not refunded."""

@@ -22,7 +22,6 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.models.orders import OrderStatus
-from ledger.sales import refund_requests
 from ledger.templatetags.ledger_money import format_deadline
 
 
@@ -100,14 +99,16 @@ def voucher_note(order: Order) -> str:
 
 
 def payment_totals(order: Order) -> list[tuple[str, str]]:
-    """Return what was paid, what was refunded, and what can still be refunded, each with its label."""
-    paid = list(order.payments.all())
-    left = sum(refund_requests.refundable_amount(payment) for payment in paid)
-    captured = sum(payment.amount for payment in paid)
+    """Return what was paid, refunded, is on its way back and can still be refunded, each with its label."""
+    captured = sum(payment.amount for payment in order.payments.all())
+    refunds = list(order.refunds.all())
+    refunded = sum(refund.amount for refund in refunds if refund.status == Refund.Status.SUCCEEDED)
+    on_its_way = sum(refund.amount for refund in refunds if refund.status in Refund.IN_PROGRESS_STATUSES)
     return [
         (_("paid"), yen(captured)),
-        (_("refunded"), yen(captured - left)),
-        (_("can still be refunded"), yen(left)),
+        (_("refunded"), yen(refunded)),
+        *([(_("refund in progress"), yen(on_its_way))] if on_its_way else []),
+        (_("can still be refunded"), yen(captured - refunded - on_its_way)),
     ]
 
 

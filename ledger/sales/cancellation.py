@@ -1,17 +1,19 @@
 """Cancel an order: close its payment page, release its stock and refund its money."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.utils.translation import gettext as _
 
 from kikaku.transactions import forbid_transaction, unit_of_work
-from ledger.models import Order, Refund
+from ledger.models import Order, Payment, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, orders
 from ledger.sales.order_end import cancel_rest, has_money_for_goods, queue_cancelled_mail
 from ledger.sales.refund_plan import RefundRequest
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
+from ledger.sales.seen import require_unchanged
 from ledger.stripe.client import StripeRefused, StripeUnavailable
 
 
@@ -19,22 +21,24 @@ class CancelRefused(Exception):
     """The order cannot be cancelled, or cannot be cancelled any more; the message says what to do instead."""
 
 
-def cancel(*, order: Order, reason: str, actor: str, now: datetime) -> Order:
+def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = "") -> Order:
     """Cancel what is not shipped of an order; `reason` is one of `Order.CancelReason`.
 
     The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid
     order, and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a
     later payment with it is refunded too, with a discrepancy. Of a partially shipped order the rest is
-    cancelled, if no money is left for it. Cancelling again changes nothing.
+    cancelled, if no money is left for it. Cancelling again changes nothing. `seen` is the state that the
+    decision is based on, see `ledger.sales.seen`.
 
-    Raises `CancelRefused`, `RefundRefused`, and `checkout.PaymentUnavailable` when Stripe must be asked and
-    does not answer. The order is not cancelled then, but its payment page may be closed.
+    Raises `CancelRefused`, `RefundRefused`, `OrderChanged`, and `checkout.PaymentUnavailable` when Stripe
+    must be asked and does not answer. The order is not cancelled then, but its payment page may be closed.
     """
     forbid_transaction()
     order.refresh_from_db()
     if order.status == OrderStatus.PENDING:
+        require_unchanged(order, seen)
         _close_payment_pages(order, now=now)
-    for refund in _cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now):
+    for refund in _cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now, seen=seen):
         send_refund(refund, now=now)
     order.refresh_from_db()
     return order
@@ -54,11 +58,14 @@ def _close_payment_pages(order: Order, *, now: datetime) -> None:
 
 
 @unit_of_work
-def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: datetime) -> list[Refund]:
+def _cancel_and_store_refunds(
+    order_id: int, *, reason: str, actor: str, now: datetime, seen: str
+) -> list[Refund]:
     """Cancel an order in one transaction; return the refunds that are to be sent after its commit."""
     order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED:
         return []
+    require_unchanged(order, seen)
     if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
         cancel_rest(order, actor=actor, now=now)
         return []
@@ -70,15 +77,7 @@ def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: da
     was_paid = order.status == OrderStatus.PAID
     refunds: list[Refund] = []
     if was_paid and refundable:
-        refunds.append(
-            store_refund(
-                order=order,
-                request=RefundRequest.full(reason=_("The order was cancelled.")),
-                nonce=f"cancel-{order.pk}",
-                actor=actor,
-                now=now,
-            )
-        )
+        refunds = _store_refunds_of_everything(order, refundable, actor=actor, now=now)
     orders.cancel_order(order, reason=reason, actor=actor, now=now)
     if not was_paid:  # money was captured, but not the order's total: refund what is left of each payment
         refunds += [
@@ -87,3 +86,28 @@ def _cancel_and_store_refunds(order_id: int, *, reason: str, actor: str, now: da
         ]
     queue_cancelled_mail(order, refunds, now=now)
     return refunds
+
+
+def _store_refunds_of_everything(
+    order: Order, refundable: Sequence[Payment], *, actor: str, now: datetime
+) -> list[Refund]:
+    """Store the refunds of all that is left of a paid order: one for each payment of which something is left.
+
+    Only an order that was paid twice, and whose second payment could not be sent back, has more than one.
+    """
+    reason = _("The order was cancelled.")
+    *smaller, _largest = sorted(refundable, key=refundable_amount)
+    refunds = [
+        store_refund(
+            order=order,
+            request=RefundRequest.of_amount(refundable_amount(payment), reason=reason),
+            nonce=f"cancel-{order.pk}-{payment.pk}",
+            actor=actor,
+            now=now,
+            payment=payment,
+        )
+        for payment in smaller
+    ]
+    everything = RefundRequest.full(reason=reason)
+    nonce = f"cancel-{order.pk}"
+    return [*refunds, store_refund(order=order, request=everything, nonce=nonce, actor=actor, now=now)]

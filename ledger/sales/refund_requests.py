@@ -5,10 +5,10 @@ once.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
@@ -26,6 +26,7 @@ from ledger.sales.refund_plan import (
     plan_refund,
     require_refundable,
 )
+from ledger.sales.seen import OrderChanged, digest
 
 
 def refundable_amount(payment: Payment) -> int:
@@ -34,23 +35,69 @@ def refundable_amount(payment: Payment) -> int:
     return payment.amount - refunded
 
 
+@dataclass(frozen=True)
+class RefundPreview:
+    """What a refund would do, as staff see it before they confirm it."""
+
+    amount: int  # JPY, for the customer
+    cancelled: Sequence[tuple[str, int]]  # title → pieces that will not be shipped
+    returned: Sequence[tuple[str, int]]  # title → pieces that were shipped
+    restock: bool
+    plan: str  # digest of all of it, by account and payment
+
+
 @unit_of_work
-def preview_amount(*, order: Order, request: RefundRequest) -> int:
-    """Return the amount (JPY) that the customer would get: the refund is stored and rolled back.
-
-    Raises `RefundRefused` exactly as the refund would.
-    """
+def preview(*, order: Order, request: RefundRequest) -> RefundPreview:
+    """Return what a refund would do now. Raises `RefundRefused` exactly as the refund would."""
     order = Order.objects.lock(order.pk)
-    refund = store_refund(order=order, request=request, nonce="preview", actor="", now=order.placed_at)
-    transaction.set_rollback(True)
-    return refund.amount
+    lines = _lines_of(order)
+    plan, payment = _plan_for(order, request, lines)
+    named = [(lines[part.order_line_id].title, part) for part in plan if part.order_line_id]
+    return RefundPreview(
+        amount=sum(part.amount for part in plan),
+        cancelled=[(title, part.unshipped) for title, part in named if part.unshipped],
+        returned=[(title, part.shipped) for title, part in named if part.shipped],
+        restock=request.restock,
+        plan=_digest(plan, payment, request),
+    )
 
 
-def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+def _lines_of(order: Order) -> dict[int, OrderLine]:
+    return {line.pk: line for line in order.lines.order_by("item_id", "pk")}
+
+
+def _plan_for(
+    order: Order, request: RefundRequest, lines: Mapping[int, OrderLine], payment: Payment | None = None
+) -> tuple[list[PlannedLine], Payment]:
+    """Return the plan of a refund of a locked order, and its payment. Raises `RefundRefused`."""
+    if order.status == OrderStatus.PENDING:
+        raise RefundRefused(_("The order is not paid: there is nothing to refund."))
+    _check_quantities(lines, request.quantities)
+    plan = plan_refund(order, request)
+    _check_something_left_to_ship(order, lines, plan)
+    return plan, payment or _choose_payment(order, sum(part.amount for part in plan))
+
+
+def _digest(plan: Sequence[PlannedLine], payment: Payment, request: RefundRequest) -> str:
+    return digest([payment.pk, request.restock, [astuple(part) for part in plan]])
+
+
+def store_refund(
+    *,
+    order: Order,
+    request: RefundRequest,
+    nonce: str,
+    actor: str,
+    now: datetime,
+    payment: Payment | None = None,
+    confirmed: str = "",
+) -> Refund:
     """Store a refund and move its pieces, inside the caller's transaction, with the order locked.
 
-    The same nonce returns the same refund. The state of the order is left to the caller. Raises
-    `RefundRefused` when the order does not have what is asked for.
+    The same nonce returns the same refund. The state of the order is left to the caller. Without a `payment`
+    one that has the amount is chosen. `confirmed` is the plan of the preview that a person has confirmed.
+    Raises `RefundRefused` when the order does not have what is asked for, and `OrderChanged` when the plan is
+    not the confirmed one.
     """
     require_transaction()
     stored = Refund.objects.filter(nonce=nonce).first()
@@ -58,18 +105,15 @@ def store_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str
         if stored.order_id != order.pk:
             raise RefundRefused(_("This form belongs to another order. Please open it again."))
         return stored
-    if order.status == OrderStatus.PENDING:
-        raise RefundRefused(_("The order is not paid: there is nothing to refund."))
-    lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
-    _check_quantities(lines, request.quantities)
-    plan = plan_refund(order, request)
-    _check_something_left_to_ship(order, lines, plan)
-    amount = sum(part.amount for part in plan)
+    lines = _lines_of(order)
+    plan, payment = _plan_for(order, request, lines, payment)
+    if confirmed and _digest(plan, payment, request) != confirmed:
+        raise OrderChanged
     refund = Refund.objects.create(
         order=order,
-        payment=_choose_payment(order, amount),
+        payment=payment,
         nonce=nonce,
-        amount=amount,
+        amount=sum(part.amount for part in plan),
         reason=request.reason[:200],
         restock=request.restock,
         requested_at=now,
@@ -183,15 +227,16 @@ def _move_pieces(
 ) -> None:
     """Release the unshipped pieces of a refund; take the shipped ones back to stock if asked for.
 
-    Stock items are updated in the order of their ids, as everywhere.
+    The order's lines are updated before its stock items, and these in the order of their ids, as everywhere.
     """
     pieces = [(lines[part.order_line_id], part) for part in plan if part.order_line_id and part.quantity]
-    for line, part in sorted(pieces, key=lambda pair: (pair[0].item_id, pair[0].pk)):
+    for line, part in pieces:
         OrderLine.objects.filter(pk=line.pk).update(
             cancelled=F("cancelled") + part.unshipped,
             reserved=F("reserved") - part.unshipped,
             returned=F("returned") + part.shipped,
         )
+    for line, part in sorted(pieces, key=lambda pair: (pair[0].item_id, pair[0].pk)):
         if part.unshipped:
             stock.release({line.item_id: part.unshipped})
         if part.shipped and refund.restock:

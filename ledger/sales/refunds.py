@@ -36,16 +36,21 @@ RESEND_DELAY = timedelta(minutes=2)  # a younger refund is left to the request t
 POLL_INTERVAL = timedelta(days=1)  # a customer may take weeks to give a bank account
 
 
-def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime) -> Refund:
+def request_refund(
+    *, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime, confirmed: str = ""
+) -> Refund:
     """Store a refund and send it to Stripe after the commit; the same nonce returns the same refund.
 
     Without an answer from Stripe the refund stays `requested`, and the job `refunds` sends it. A refund that
-    Stripe refuses is returned as `failed`, with the reason. Raises `RefundRefused` when the order does not
-    have what is asked for; then nothing changed.
+    Stripe refuses is returned as `failed`, with the reason. `confirmed` is the plan of the preview that a
+    person has confirmed. Raises `RefundRefused` when the order does not have what is asked for, and
+    `OrderChanged` when the plan is another one now; then nothing changed.
     """
     forbid_transaction()
     try:
-        refund = _store_and_update_order(order, request, nonce=nonce, actor=actor, now=now)
+        refund = _store_and_update_order(
+            order, request, nonce=nonce, actor=actor, now=now, confirmed=confirmed
+        )
     except IntegrityError:
         stored = Refund.objects.filter(nonce=nonce, order=order).first()
         if stored is None:
@@ -59,11 +64,13 @@ def request_refund(*, order: Order, request: RefundRequest, nonce: str, actor: s
 
 @unit_of_work
 def _store_and_update_order(
-    order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime
+    order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime, confirmed: str
 ) -> Refund:
     """Store a refund; an order of which it leaves nothing to ship ends."""
     order = Order.objects.lock(order.pk)
-    refund = store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now)
+    refund = store_refund(
+        order=order, request=request, nonce=nonce, actor=actor, now=now, confirmed=confirmed
+    )
     end_after_refund(order, actor=actor, now=now)
     return refund
 

@@ -19,6 +19,7 @@ from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
 from ledger.sales.delivery import arrival_of_parcel
 from ledger.sales.order_end import unspent_money
+from ledger.sales.seen import require_unchanged
 from ledger.sales.tracking import normalise_tracking_number, tracking_url
 
 GIVEN_AWAY = gettext_lazy("The rest was given away.")
@@ -39,12 +40,14 @@ def ship(
     actor: str,
     now: datetime,
     gift: str = "",
+    seen: str = "",
 ) -> Shipment:
     """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
 
     Shipment, stock, state of the order, journal entry and mail are one transaction. The same nonce returns
     the same shipment. Goods whose money was refunded leave only as a gift, for one of the reasons in
-    `Shipment.Gift`. Raises `ShipRefused`; then nothing changed.
+    `Shipment.Gift`. `seen` is the state that the decision is based on, see `ledger.sales.seen`. Raises
+    `ShipRefused` and `OrderChanged`; then nothing changed.
     """
     try:
         return _ship(
@@ -56,6 +59,7 @@ def ship(
             actor=actor,
             now=now,
             gift=gift,
+            seen=seen,
         )
     except IntegrityError:
         shipped = Shipment.objects.filter(nonce=nonce, order=order).first()
@@ -75,6 +79,7 @@ def _ship(
     actor: str,
     now: datetime,
     gift: str,
+    seen: str,
 ) -> Shipment:
     order = Order.objects.lock(order.pk)
     shipped = Shipment.objects.filter(nonce=nonce).first()
@@ -82,6 +87,7 @@ def _ship(
         if shipped.order_id != order.pk:
             raise ShipRefused(_("This form belongs to another order. Please open it again."))
         return shipped
+    require_unchanged(order, seen)
     if order.status not in SHIPPABLE_STATUSES:
         raise ShipRefused(
             _("Only a paid order can be shipped; this one is “%(state)s”.")

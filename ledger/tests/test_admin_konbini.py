@@ -61,7 +61,7 @@ def test_a_waiting_refund_is_explained(admin_client: Client, sandbox: Sandbox) -
     form = fields_of(admin_client.get(page_of(order, "refund"))) | {"what": "amount", "amount": "500"}
     preview = admin_client.post(page_of(order, "refund"), form)
     assert f"Stripeから {order.email} へ返金先口座の確認メールが送られます" in preview.content.decode()
-    form = fields_of(preview) | form | {"confirmed": "500"}
+    form = form | fields_of(preview) | {"what": "amount"}
     answer = admin_client.post(page_of(order, "refund"), form, follow=True)
     page = answer.content.decode()
     assert f"Stripeから {order.email} へ返金先口座の確認メールが送られます" in page
