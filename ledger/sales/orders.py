@@ -47,7 +47,7 @@ ALLOWED_TRANSITIONS: dict[str, frozenset[str]] = {
 NUMBER_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
 MAX_NUMBER_ATTEMPTS = 5
 
-RefusalReason = Literal["empty", "quantity", "discount", "below_minimum", "above_maximum"]
+RefusalReason = Literal["empty", "quantity", "price", "discount", "address", "below_minimum", "above_maximum"]
 
 
 class OrderRefused(Exception):
@@ -101,8 +101,10 @@ def _check_lines(lines: Sequence[NewOrderLine], discount: int) -> None:
     if not lines:
         raise OrderRefused("empty", _("The cart is empty."))
     for line in lines:
-        if not 1 <= line.quantity <= MAX_LINE_QUANTITY or line.unit_price < 0:
+        if not 1 <= line.quantity <= MAX_LINE_QUANTITY:
             raise OrderRefused("quantity", _("The quantity must be between 1 and 9,999."))
+        if line.unit_price < 0:
+            raise OrderRefused("price", _("The price must not be below ¥0."))
     if not 0 <= discount <= sum(line.unit_price * line.quantity for line in lines):
         raise OrderRefused("discount", _("The discount is larger than the goods."))
 
@@ -144,11 +146,12 @@ def place_order(
         wanted[line.item_id] = wanted.get(line.item_id, 0) + line.quantity
 
     for _attempt in range(MAX_NUMBER_ATTEMPTS):
+        number = _new_number(now)
         try:
             with transaction.atomic():
                 # the order before its stock: a second request with this nonce fails here and reserves nothing
                 order = Order.objects.create(
-                    number=_new_number(now),
+                    number=number,
                     token=secrets.token_urlsafe(24),
                     nonce=nonce,
                     language=language,
@@ -192,7 +195,8 @@ def place_order(
             placed = Order.objects.filter(nonce=nonce).first()
             if placed is not None:
                 return placed
-            # otherwise the random number was taken
+            if not Order.objects.filter(number=number).exists():
+                raise  # not because the random number was taken
     raise RuntimeError(f"No free order number was found in {MAX_NUMBER_ATTEMPTS} attempts.")
 
 

@@ -17,15 +17,15 @@ def cancel_refund_in_dashboard(refund: Refund) -> None:
     stripe_client.client().v1.refunds.cancel(str(refund.stripe_id))
 
 
-def order_paid_twice(sandbox: Sandbox) -> Order:
+def order_paid_twice(sandbox: Sandbox, *, second_card: str = "4242424242424242") -> Order:
     """Return an order with two payments of its total, whose second one our job has not sent back yet."""
     order = build.order()
     first = build.session_of(order)
     # a second open page: the product code would not create one
     CheckoutAttempt.objects.filter(order=order).update(status=CheckoutAttempt.Status.EXPIRED)
     second = build.session_of(order)
-    for session in (first, second):
-        sandbox.pay(session)
+    for session, card in ((first, "4242424242424242"), (second, second_card)):
+        sandbox.pay(session, card=card)
         build.deliver(sandbox)
     order.refresh_from_db()
     return order

@@ -16,6 +16,9 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, checkout, refunds
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
+from ledger.testing.closing import set_clock
+from ledger.testing.dashboard import order_paid_twice
+from ledger.testing.konbini import assert_no_findings
 from ledger.testing.threads import run_in_threads
 
 
@@ -231,3 +234,20 @@ def test_an_order_whose_shipping_fee_was_refunded_can_be_cancelled(sandbox: Sand
     build.refund(order, include_shipping=True)
     assert cancel(order).status == OrderStatus.CANCELLED
     assert sum(refund.amount for refund in order.refunds.all()) == order.total
+
+
+@pytest.mark.django_db
+def test_an_order_that_was_paid_twice_is_cancelled_with_a_refund_of_each_payment(sandbox: Sandbox) -> None:
+    order = order_paid_twice(sandbox, second_card="4000000000005126")  # its refund fails at the bank
+    refunds.send_requested(now=build.now_of(sandbox) + timedelta(minutes=5))
+    later = set_clock(sandbox, build.now_of(sandbox) + timedelta(days=10))
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert order.refunds.get().status == Refund.Status.FAILED
+    cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="staff", now=later)
+    assert order.status == OrderStatus.CANCELLED
+    assert sorted(order.refunds.not_failed().values_list("amount", flat=True)) == [11_500, 11_500]
+    assert "¥23,000" in order.mails.get(kind=OutgoingMail.Kind.CANCELLED).text
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert_no_findings()

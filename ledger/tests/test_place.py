@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from django.db import IntegrityError, connection
 
 from ledger.models import Order, OrderLine, StockItem
-from ledger.sales import stock
+from ledger.sales import orders, stock
 from ledger.sales.orders import OrderRefused
 from ledger.testing import build
 from ledger.testing.threads import run_in_threads
@@ -132,3 +133,32 @@ def test_numbers_are_unique_over_many_orders() -> None:
     line = build.line("A", price=100, on_hand=200)
     numbers = {build.order([line], nonce=secrets.token_hex(8)).number for _order in range(100)}
     assert len(numbers) == 100
+
+
+@pytest.mark.django_db
+def test_a_negative_price_is_refused_as_what_it_is() -> None:
+    with pytest.raises(OrderRefused) as refused:
+        build.order([replace(build.line(), unit_price=-1)])
+    assert refused.value.reason == "price"
+
+
+@pytest.mark.django_db
+def test_a_broken_constraint_is_not_taken_for_a_taken_order_number() -> None:
+    build.order([build.line("A")])
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX one_line_per_sku ON ledger_orderline (sku)")
+        try:
+            with pytest.raises(IntegrityError):
+                build.order([build.line("A")])
+        finally:
+            cursor.execute("DROP INDEX one_line_per_sku")
+    assert Order.objects.count() == 1
+    assert StockItem.objects.get().reserved == 1
+
+
+@pytest.mark.django_db
+def test_a_taken_order_number_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = build.order()
+    drawn = iter([taken.number, "K261116-22222"])
+    monkeypatch.setattr(orders, "_new_number", lambda _now: next(drawn))
+    assert build.order().number == "K261116-22222"

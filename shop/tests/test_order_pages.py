@@ -1,6 +1,7 @@
 """The order page and the thank-you page in every state of an order."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -10,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order
 from ledger.sales.cancellation import cancel
+from ledger.sales.refund_plan import RefundRefused
 from ledger.testing import build
 from shop.testing import build as goods
 from shop.testing.orders import page_of
@@ -160,3 +162,16 @@ def test_the_page_says_what_could_not_be_sent_back_until_it_is_on_its_way_again(
     assert "¥2,000 の返金がまだ完了しておりません" in page_of(client, order)
     build.refund(order, 2_000, now=later)
     assert "返金がまだ完了しておりません" not in page_of(client, order)
+
+
+def test_a_cancellation_that_a_refund_in_the_dashboard_overtakes_is_answered_without_an_error(
+    client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = build.order()
+
+    def overtaken(**_arguments: Any) -> Order:
+        raise RefundRefused("Nothing is left to be refunded.")
+
+    monkeypatch.setattr("ledger.sales.cancellation.cancel", overtaken)
+    answer = client.post(f"/orders/{order.token}/cancel/")
+    assert (answer.status_code, answer["Location"]) == (303, f"/orders/{order.token}/?cancel=unavailable")

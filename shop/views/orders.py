@@ -21,6 +21,7 @@ from ledger.sales import cancellation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.sales.delivery import expected_arrival
 from ledger.sales.refund_failure import unsettled_money
+from ledger.sales.refund_plan import RefundRefused
 from ledger.sales.tracking import tracking_urls
 from ledger.stripe.methods import method_named
 from ledger.templatetags.ledger_money import tax_rows
@@ -153,7 +154,7 @@ def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
     reason = Order.CancelReason.CUSTOMER
     try:
         cancellation.cancel(order=order, reason=reason, actor=history.CUSTOMER, now=timezone.now())
-    except (PaymentUnavailable, cancellation.CancelRefused):
+    except (PaymentUnavailable, cancellation.CancelRefused, RefundRefused):
         return SeeOther(f"{page}?cancel=unavailable")
     return SeeOther(page)
 
