@@ -13,16 +13,19 @@ import sqlite3
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.db.models import FileField
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.urls import reverse
 from PIL import Image
 
 from kikaku.door import RULES
@@ -32,6 +35,7 @@ from ledger.models import StripeEvent
 from ops.testing.events import signed_event
 from shop.models import ContactMessage
 from shop.testing import admin, build
+from shop.uploads import MAX_UPLOAD_BYTES
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -252,6 +256,42 @@ def test_a_file_on_a_form_that_takes_none_reaches_no_disk(server: Server) -> Non
     assert status_of(server, head("POST", "/contact/", headers=headers, length=len(body), body=body)) == 303
     large = [rule.limit for rule in RULES if rule.limit > settings.FILE_UPLOAD_MAX_MEMORY_SIZE]
     assert len(large) == 1  # the pictures of a product
+
+
+def test_every_form_of_the_admin_that_takes_files_may_be_as_large_as_two_of_them() -> None:
+    taking = set()
+    for model, model_admin in site._registry.items():
+        inlines = [inline.model for inline in model_admin.inlines if inline.model is not None]
+        fields = [field for one in (model, *inlines) for field in one._meta.get_fields()]
+        if any(isinstance(field, FileField) for field in fields):
+            taking.add(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
+    assert "/admin/shop/product/add/" in taking
+    for path in taking:
+        rule = next(rule for rule in RULES if rule.pattern.match(f"POST {path}?"))
+        assert rule.limit >= 2 * MAX_UPLOAD_BYTES, path
+
+
+def test_a_server_that_is_told_to_end_answers_what_it_has_begun(tmp_path: Path) -> None:
+    if engine() != "sqlite":
+        pytest.skip("locks a file of SQLite")
+    database = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    with (
+        closing(database),
+        served(tmp_path, settings="ops.testing.unprepared_settings") as server,
+        server.connect() as begun,
+        server.connect() as half_sent,
+    ):
+        database.execute("BEGIN IMMEDIATE")
+        begun.sendall(head("POST", "/contact/", length=len(message()), body=message()))
+        half_sent.sendall(head("POST", "/contact/", length=len(message()), body=message()[:20]))
+        time.sleep(0.5)  # the first waits for the database
+        server.process.terminate()
+        time.sleep(0.5)
+        half_sent.sendall(message()[20:])
+        database.execute("ROLLBACK")
+        assert read_response(begun)[0] == read_response(half_sent)[0] == 303
+        assert server.process.wait(timeout=20) == 0
+    assert ContactMessage.objects.count() == 2
 
 
 def test_a_refused_post_leaves_its_connection_usable(server: Server) -> None:
