@@ -30,6 +30,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("shop", "category", "category"),
             ("shop", "contentpage", "article"),
             ("shop", "searchsynonym", "search"),
+            ("shop", "redirect", "alt_route"),
         ),
     ),
     (

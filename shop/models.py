@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kikaku.days import business_day
 from kikaku.money import MAX_UNIT_PRICE, REDUCED_RATE, STANDARD_RATE, TAX_RATES
+from shop.renaming import RenameableModel, RenameableQuerySet
 from shop.sanitise import sanitise
 from shop.search_index import IndexedQuerySet
 
@@ -32,7 +33,11 @@ def text_chooser() -> Callable[[str, str], str]:
     return lambda japanese, english: japanese
 
 
-class Category(models.Model):
+class CategoryQuerySet(RenameableQuerySet["Category"], IndexedQuerySet["Category"]):  # type: ignore[override]
+    """Categories: part of what the search reads, with a page of their own."""
+
+
+class Category(RenameableModel):
     """A category of products, shown on the home page as a room."""
 
     slug = models.SlugField(_("slug"), unique=True)
@@ -50,7 +55,7 @@ class Category(models.Model):
     )
     position = models.PositiveSmallIntegerField(_("position"), default=0)
 
-    objects = IndexedQuerySet["Category"].as_manager()
+    objects = CategoryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("category")
@@ -76,7 +81,11 @@ class Category(models.Model):
         return in_language(self.description_ja, self.description_en)
 
 
-class Product(models.Model):
+class ProductQuerySet(RenameableQuerySet["Product"], IndexedQuerySet["Product"]):  # type: ignore[override]
+    """Products: what the search reads, with a page of their own."""
+
+
+class Product(RenameableModel):
     """A product with a page of its own; what is sold is its `Variant`s."""
 
     class Status(models.TextChoices):
@@ -108,7 +117,7 @@ class Product(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     search_text = models.TextField(default="", editable=False)  # `shop.search_index` keeps it
 
-    objects = IndexedQuerySet["Product"].as_manager()
+    objects = ProductQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("product")
@@ -243,7 +252,11 @@ class Picture(models.Model):
         return self.alt_ja
 
 
-class ContentPage(models.Model):
+class ContentPageQuerySet(RenameableQuerySet["ContentPage"]):
+    """Content pages, with an address of their own."""
+
+
+class ContentPage(RenameableModel):
     """A page that staff write: 特商法, privacy, terms, returns."""
 
     slug = models.SlugField(_("slug"), unique=True)
@@ -252,6 +265,8 @@ class ContentPage(models.Model):
     body_ja = models.TextField(_("text (Japanese, HTML)"))
     body_en = models.TextField(_("text (English, HTML)"), blank=True)
     updated_at = models.DateTimeField(_("changed at"), auto_now=True)
+
+    objects = ContentPageQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("content page")
@@ -275,6 +290,29 @@ class ContentPage(models.Model):
     def body(self) -> str:
         """Return the sanitised HTML in the active language."""
         return in_language(self.body_ja, self.body_en)
+
+
+class Redirect(models.Model):
+    """An address that a page had; it leads to the one that the page has now."""
+
+    class Kind(models.TextChoices):
+        PRODUCT = "product", _("product")
+        CATEGORY = "category", _("category")
+        CONTENT_PAGE = "contentpage", _("content page")
+
+    kind = models.CharField(_("kind of page"), max_length=12, choices=Kind.choices)
+    old = models.SlugField(_("old slug"), max_length=100)
+    new = models.SlugField(_("new slug"), max_length=100)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("redirect")
+        verbose_name_plural = _("redirects")
+        ordering = ["-created_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["kind", "old"], name="redirect_once")]
+
+    def __str__(self) -> str:
+        return f"{self.old} → {self.new}"
 
 
 class SearchSynonym(models.Model):

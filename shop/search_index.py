@@ -54,7 +54,7 @@ PRODUCTS_OF = {
 }
 ALL = None  # every product, as the answer to: whose text changes?
 Products = set[int] | None
-ModelT = TypeVar("ModelT", bound=models.Model)
+ModelT = TypeVar("ModelT", bound=models.Model, covariant=True)
 
 _gathered: ContextVar[list[Products] | None] = ContextVar("gathered", default=None)
 
@@ -195,16 +195,14 @@ class IndexedQuerySet(models.QuerySet[ModelT]):
             _changed(before)
         return changed
 
-    def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Create the rows, and the texts of their products."""
         with transaction.atomic(savepoint=False):
-            made = super().bulk_create(objs, *args, **kwargs)
+            made: list[Any] = super().bulk_create(objs, *args, **kwargs)
             _changed(_products_of(made))
         return made
 
-    def bulk_update(
-        self, objs: Iterable[ModelT], fields: Iterable[str], batch_size: int | None = None
-    ) -> int:
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Update the rows, and the texts of their products once."""
         with transaction.atomic(savepoint=False), gathering():
             return super().bulk_update(objs, fields, batch_size)

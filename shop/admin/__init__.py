@@ -4,9 +4,19 @@ from auditlog.registry import auditlog
 
 from ledger.models import Carrier, DeliveryTime, RemoteArea
 from shop.admin import contact, content, products
-from shop.models import Category, ContentPage, Product, SearchSynonym, Variant
+from shop.models import Category, ContentPage, Product, Redirect, SearchSynonym, Variant
 
-AUDITED = (Category, Product, Variant, ContentPage, SearchSynonym, Carrier, DeliveryTime, RemoteArea)
+AUDITED = (
+    Category,
+    Product,
+    Variant,
+    ContentPage,
+    SearchSynonym,
+    Redirect,
+    Carrier,
+    DeliveryTime,
+    RemoteArea,
+)
 for audited in AUDITED:
     auditlog.register(
         audited, exclude_fields=["search_text"] if audited is Product else None

@@ -9,8 +9,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from kikaku.admin.columns import time_column
 from shop.admin.editable import EditableAdmin
-from shop.models import Category, ContentPage, SearchSynonym
+from shop.models import Category, ContentPage, Redirect, SearchSynonym
 from shop.pages.marks import offered_marks, unknown_marks
 
 
@@ -103,3 +104,12 @@ class SearchSynonymAdmin(EditableAdmin):
 
     list_display = ("words",)
     search_fields = ("words",)
+
+
+@admin.register(Redirect)
+class RedirectAdmin(EditableAdmin):
+    """Addresses that pages had: written when a slug changes, or by staff."""
+
+    list_display = ("old", "new", "kind", time_column(Redirect, "created_at"))
+    list_filter = ("kind",)
+    search_fields = ("old", "new")

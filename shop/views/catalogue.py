@@ -21,11 +21,12 @@ from shop.catalogue import (
 from shop.delivery import honshu, parse_destination
 from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number, read_sku
 from shop.listing import NoSuchPage, load_listing, load_near
-from shop.models import Category
-from shop.pages.links import active_links, variant_url
+from shop.models import Category, Product
+from shop.pages.links import active_links, category_url, product_url, variant_url
 from shop.pages.navigation import load_navigation
 from shop.pages.render import PUBLIC_CACHE_CONTROL, render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
+from shop.views.redirects import moved
 
 MAX_SWITCHED_VARIANTS = 24  # variants whose price and picture the style sheet can switch
 
@@ -48,7 +49,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
     """List the products of a category."""
     found = Category.objects.filter(slug=slug).first()
     if found is None:
-        raise Http404
+        return moved(Category, slug, category_url)
     return render_list(request, Filters.read(request.GET.dict(), category=slug), found)
 
 
@@ -128,7 +129,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     """Show a product, opened with the variant `sku`; an archived one with a notice and similar products."""
     found = load_product(slug, read_sku(request.GET.dict()))
     if found is None:
-        raise Http404
+        return moved(Product, slug, product_url)
     return render_page(
         request,
         "shop/product.html",

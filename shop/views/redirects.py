@@ -1,6 +1,11 @@
-"""The redirect after a POST."""
+"""The redirect after a POST, and that of a page which has another address now."""
 
-from django.http import HttpResponseRedirect
+from collections.abc import Callable
+
+from django.db.models import Model
+from django.http import Http404, HttpResponsePermanentRedirect, HttpResponseRedirect
+
+from shop.renaming import new_slug
 
 
 class SeeOther(HttpResponseRedirect):
@@ -11,3 +16,17 @@ class SeeOther(HttpResponseRedirect):
     def __init__(self, redirect_to: str) -> None:
         super().__init__(redirect_to)
         self["Cache-Control"] = "no-store, private"
+
+
+def moved(model: type[Model], slug: str, address: Callable[[str], str]) -> HttpResponsePermanentRedirect:
+    """Return the 301 to the page that had a slug before.
+
+    Raises:
+        Http404: no page had it.
+    """
+    current = new_slug(model, slug)
+    if current is None or current == slug:
+        raise Http404
+    response = HttpResponsePermanentRedirect(address(current))
+    response["Cache-Control"] = "public, max-age=3600"  # without it, browsers keep a 301 for good
+    return response
