@@ -33,7 +33,9 @@ PURPOSES: Mapping[str, frozenset[str]] = {
         }
     ),
     posting.SHIPMENT_SOURCE: frozenset({posting.RECOGNITION_PURPOSE}),
-    posting.REFUND_SOURCE: frozenset({*posting.UNPAID_REFUND_PURPOSES, posting.SETTLEMENT_PURPOSE}),
+    posting.REFUND_SOURCE: frozenset(
+        {*posting.UNPAID_REFUND_PURPOSES, posting.SETTLEMENT_PURPOSE, posting.TAX_CORRECTION_PURPOSE}
+    ),
     posting.ENTRY_SOURCE: frozenset({posting.REVERSAL_PURPOSE}),
 }
 OF_CHARGE = frozenset({posting.CAPTURE_PURPOSE})
@@ -77,7 +79,7 @@ def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     """Check that each entry has its row, its purpose, its order and its amounts; a reversal its original."""
     rows = _read(entries)
     for entry in entries.select_related("reverses").order_by("pk"):
-        if entry.purpose not in PURPOSES.get(entry.source_type, ()):
+        if _purpose(entry) not in PURPOSES.get(entry.source_type, ()):
             known = ", ".join(f"{source}: {' '.join(sorted(them))}" for source, them in PURPOSES.items())
             yield _finding(Check.ENTRY_SOURCE, entry, known, f"{entry.source_type} {entry.purpose}")
         elif entry.reverses_id is not None and entry.source_type != posting.ENTRY_SOURCE:
@@ -92,6 +94,13 @@ def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
             yield from _of_refund(entry, rows)
         else:
             yield from _of_reversal(entry, rows)
+
+
+def _purpose(entry: JournalEntry) -> str:
+    """Return the purpose of an entry, without the refund after whose withdrawal a parcel was recognised."""
+    if entry.source_type == posting.SHIPMENT_SOURCE:
+        return entry.purpose.partition(" ")[0]
+    return entry.purpose
 
 
 def _finding(check: Check, entry: JournalEntry, expected: str, found: str) -> Finding:
@@ -167,7 +176,12 @@ def _of_shipment(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     if shipment is None or shipment.order_id != entry.order_id:
         yield _finding(Check.ENTRY_SOURCE, entry, f"a parcel of order {entry.order_id}", "none")
         return
-    if shipment.shipped_at != entry.occurred_at:
+    _recognition, _blank, refund_id = entry.purpose.partition(" ")
+    if refund_id:
+        refund = rows.refunds.get(refund_id)
+        if refund is None or refund.order_id != entry.order_id or not refund.withdrawn:
+            yield _finding(Check.ENTRY_SOURCE, entry, "a withdrawn refund of its order", "none")
+    elif shipment.shipped_at != entry.occurred_at:
         yield _finding(Check.ENTRY_SOURCE, entry, str(shipment.shipped_at), str(entry.occurred_at))
     value, taken = rows.values.get(shipment.pk), rows.amounts[entry.pk].get(accounts.PREPAYMENTS, 0)
     if value is not None and value != taken:
@@ -187,6 +201,11 @@ def _of_refund(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
         if refund.status not in Refund.FAILED_STATUSES:
             yield _finding(Check.ENTRY_SOURCE, entry, "a failed refund", refund.status)
         yield from _compare(entry, {accounts.REFUNDS_PAYABLE: settled, accounts.PREPAYMENTS: -settled}, found)
+        return
+    if entry.purpose == posting.TAX_CORRECTION_PURPOSE:
+        if not refund.withdrawn:
+            yield _finding(Check.ENTRY_SOURCE, entry, "a withdrawn refund", refund.status)
+        yield from _compare(entry, {}, found)  # only between sales and tax of a rate
         return
     parts = {
         account: amount
