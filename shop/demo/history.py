@@ -410,7 +410,9 @@ class _History:
             order__nonce__startswith=f"demo-{self.run}-", status=OutgoingMail.Status.QUEUED
         )
         events = (
-            mail_event(MAIL_SENT, mail, actor=SYSTEM, now=mail.created_at) for mail in queued.iterator(500)
+            mail_event(MAIL_SENT, mail, mail.order_id, actor=SYSTEM, now=mail.created_at)
+            for mail in queued.iterator(500)
+            if mail.order_id is not None
         )
         OrderEvent.objects.bulk_create(events, batch_size=500)
         queued.update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
