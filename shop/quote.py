@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
+from types import MappingProxyType
 
 from django.conf import settings
 from django.db.models import OuterRef
@@ -39,9 +40,7 @@ class Offer:
     @property
     def full_title(self) -> str:
         """Return the title with the option, as the order line has it."""
-        if not self.option:
-            return self.title
-        return in_language(f"{self.title}（{self.option}）", f"{self.title} ({self.option})")
+        return full_title(self.title, self.option)
 
 
 class ProblemKind(StrEnum):
@@ -210,21 +209,49 @@ def shipping_fee(goods: int) -> int:
 
 
 def load_quote(cart: Cart) -> Quote:
-    """Return the quote of a cart, with one query."""
-    return make_quote(cart.lines, load_offers(line.sku for line in cart))
+    """Return the quote of a cart, with one query; with one more if something in it is no longer sold."""
+    offers = load_offers(line.sku for line in cart)
+    gone = [line.sku for line in cart if line.sku not in offers]
+    return make_quote(cart.lines, offers, gone_titles=load_titles(gone) if gone else {})
 
 
-def make_quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, discount: int = 0) -> Quote:
+def load_titles(skus: Iterable[str]) -> dict[str, str]:
+    """Return SKU → title with option of those `skus` that the catalogue still knows, sold or not."""
+    rows = Variant.objects.filter(sku__in=list(skus)).exclude(product__status=Product.Status.DRAFT)
+    return {
+        variant.sku: full_title(
+            in_language(variant.product.title_ja, variant.product.title_en),
+            in_language(variant.option_ja, variant.option_en),
+        )
+        for variant in rows.select_related("product")
+    }
+
+
+def full_title(title: str, option: str) -> str:
+    """Return a title with the option, as the order line has it."""
+    if not option:
+        return title
+    return in_language(f"{title}（{option}）", f"{title} ({option})")
+
+
+def make_quote(
+    wanted: Sequence[CartLine],
+    offers: Mapping[str, Offer],
+    *,
+    gone_titles: Mapping[str, str] = MappingProxyType({}),
+    discount: int = 0,
+) -> Quote:
     """Return the quote of cart lines by the offers of the catalogue; a pure function.
 
-    `discount` (JPY) is spread over the lines by value and is at most the value of the goods.
+    `gone_titles` (SKU → title) name what is no longer sold. `discount` (JPY) is spread over the lines by
+    value and is at most the value of the goods.
     """
     lines: list[QuoteLine] = []
     problems: list[Problem] = []
     for entry in wanted:
         offer = offers.get(entry.sku)
         if offer is None:
-            problems.append(unknown_sku(entry.sku))
+            problems.append(no_longer_sold(entry.sku, gone_titles.get(entry.sku, "")))
             continue
         own = line_problems(entry, offer)
         problems += own
@@ -246,10 +273,13 @@ def make_quote(wanted: Sequence[CartLine], offers: Mapping[str, Offer], *, disco
     return Quote(tuple(lines), tuple(problems), totals)
 
 
-def unknown_sku(sku: str) -> Problem:
-    """Return the problem that a SKU is not for sale."""
-    text = _("The item %(sku)s is no longer sold. We took it out of your cart.")
-    return Problem(ProblemKind.UNKNOWN, sku, text % {"sku": sku})
+def no_longer_sold(sku: str, title: str) -> Problem:
+    """Return the problem that a SKU is not for sale; `title` is empty if the catalogue has forgotten it."""
+    if title:
+        text = _("“%(title)s” is no longer sold. We took it out of your cart.") % {"title": title}
+    else:
+        text = _("One item of your cart is no longer sold. We took it out.")
+    return Problem(ProblemKind.UNKNOWN, sku, text)
 
 
 def line_problems(entry: CartLine, offer: Offer) -> list[Problem]:

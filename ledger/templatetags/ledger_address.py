@@ -19,7 +19,10 @@ def address_lines(to: Any, language: str) -> list[str]:
     Japanese: 〒150-0001 / 東京都渋谷区神宮前1-2-3 / building.
     English: building / Jingumae 1-2-3, Shibuya-ku, Tokyo 150-0001.
     """
-    read = to.get if isinstance(to, dict) else lambda name: getattr(to, name)
+
+    def read(name: str) -> str:
+        return str(to[name] if isinstance(to, dict) else getattr(to, name))
+
     building, street, city, prefecture = (read(name) for name in ("building", "street", "city", "prefecture"))
     if language == "en":
         roman = PREFECTURES.get(prefecture, prefecture)

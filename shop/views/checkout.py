@@ -30,6 +30,8 @@ from shop.views.redirects import SeeOther
 TYPED_KEY = "checkout_typed"  # session key: the typed values, not checked
 ADDRESS_KEY = "checkout_address"  # session key: the checked address
 PLACED_KEY = "checkout_placed"  # session key: token of the last order
+NOTICE_KEY = "checkout_notice"  # session key: why an order was not placed, as texts
+CHECK = "check"  # query parameter of a page that shows what was wrong with the last post
 NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -47,20 +49,14 @@ def address(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             request.session[ADDRESS_KEY] = form.address()
             response = SeeOther(active_links()["checkout_confirm"])
-            typed = form.cleaned_data["prefecture"], form.cleaned_data["postal_code"]
-            remember_destination(response, destination_of(*typed, load_table()))
+            place = form.cleaned_data["prefecture"], form.cleaned_data["postal_code"]
+            remember_destination(response, destination_of(*place, load_table()))
             return response
         request.session.pop(ADDRESS_KEY, None)
-        return render_address(request, form, cart, status=422)
-    return render_address(request, AddressForm(initial=request.session.get(TYPED_KEY)), cart)
-
-
-def render_address(request: HttpRequest, form: AddressForm, cart: Cart, *, status: int = 200) -> HttpResponse:
-    """Return the address form beside the totals of the cart."""
-    quote = load_quote(cart)
-    return render_page(
-        request, "shop/checkout.html", {"form": form, "quote": quote}, status=status, private=True
-    )
+        return SeeOther(f"{active_links()['checkout']}?{CHECK}=1")
+    typed = request.session.get(TYPED_KEY)
+    form = AddressForm(typed) if typed and CHECK in request.GET else AddressForm(initial=typed)
+    return render_page(request, "shop/checkout.html", {"form": form, "quote": load_quote(cart)}, private=True)
 
 
 @require_safe
@@ -86,10 +82,10 @@ def redirect_without_cart(request: HttpRequest) -> HttpResponse:
     return SeeOther(active_links()["cart"])
 
 
-def render_confirmation(
-    request: HttpRequest, quote: Quote, *, changed: bool = False, message: str = "", status: int = 200
-) -> HttpResponse:
+def render_confirmation(request: HttpRequest, quote: Quote) -> HttpResponse:
     """Return the final confirmation with a new nonce and the fingerprint of the quote."""
+    notices = request.session.get(NOTICE_KEY, []) if CHECK in request.GET else []
+    problems = [problem.message for problem in quote.problems]
     offered = offered_methods(quote.totals.total)
     address = request.session[ADDRESS_KEY]
     days = load_table().days(address["prefecture"], address["postal_code"])
@@ -101,13 +97,12 @@ def render_confirmation(
             "address": address,
             "delivery": expected_delivery(timezone.now(), days),
             "nonce": secrets.token_urlsafe(24),
-            "changed": changed,
-            "message": message,
+            "notices": notices[:1],
+            "problems": list(dict.fromkeys([*notices[1:], *problems])),
             "minutes": settings.CHECKOUT_MINUTES,
             "offered": offered,
             "not_offered": [method for method in METHODS.values() if method not in offered],
         },
-        status=status,
         private=True,
     )
 
@@ -130,7 +125,10 @@ def place(request: HttpRequest) -> HttpResponse:
         return SeeOther(active_links()["checkout"])
     quote = load_quote(cart)
     if request.POST.get("fingerprint") != quote.fingerprint or not quote.is_orderable:
-        return render_changed_confirmation(request, cart, quote, changed=True)
+        message = _(
+            "Something changed since you saw this page. Nothing was ordered or charged; please look again."
+        )
+        return redirect_to_changed_confirmation(request, cart, quote, message)
     try:
         order = orders.place_order(
             nonce=nonce,
@@ -154,23 +152,25 @@ def place(request: HttpRequest) -> HttpResponse:
     except orders.SoldOut:  # another order reserved the pieces after the quote
         quote = load_quote(cart)
         message = _("While you were ordering, the last pieces were sold. Nothing was ordered or charged.")
-        return render_changed_confirmation(request, cart, quote, message=message)
+        return redirect_to_changed_confirmation(request, cart, quote, message)
     except orders.OrderRefused as refusal:
-        return render_changed_confirmation(request, cart, quote, message=str(refusal))
+        return redirect_to_changed_confirmation(request, cart, quote, str(refusal))
     response = redirect_to_payment(order)
     write_cart(response, Cart())
     renew_session(request)
     request.session[PLACED_KEY] = order.token
     request.session.pop(ADDRESS_KEY, None)
     request.session.pop(TYPED_KEY, None)
+    request.session.pop(NOTICE_KEY, None)
     return response
 
 
-def render_changed_confirmation(
-    request: HttpRequest, cart: Cart, quote: Quote, *, changed: bool = False, message: str = ""
+def redirect_to_changed_confirmation(
+    request: HttpRequest, cart: Cart, quote: Quote, message: str
 ) -> HttpResponse:
-    """Return the confirmation with what changed; the cart then has the new prices as seen."""
-    response = render_confirmation(request, quote, changed=changed, message=message, status=409)
+    """Redirect to the confirmation, which says why nothing was ordered; prices then count as seen."""
+    request.session[NOTICE_KEY] = [message, *(problem.message for problem in quote.problems)]
+    response = SeeOther(f"{active_links()['checkout_confirm']}?{CHECK}=1")
     write_cart(response, cart.with_seen_prices({line.offer.sku: line.offer.price for line in quote.lines}))
     return response
 

@@ -4,6 +4,7 @@ import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -20,11 +21,14 @@ from shop.forms import LineField, MultilineField, NormalisedEmailField, ShopForm
 from shop.models import ContactMessage, Product
 from shop.pages.links import active_links
 from shop.pages.render import render_page
+from shop.sessions import renew_session
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
 DAILY_MAILS = 3  # confirmations to one address within a day
 SLUG_PATTERN = re.compile(r"[-a-zA-Z0-9_]{1,100}")
+TYPED_KEY = "contact_typed"  # session key: the typed values of a message that was refused
+CHECK = "check"  # query parameter of the page that shows what was wrong with it
 NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -55,18 +59,27 @@ def contact(request: HttpRequest) -> HttpResponse:
     typed = request.POST if request.method == "POST" else request.GET
     product = find_product(typed.get("product", ""))
     if request.method != "POST":
-        form = ContactForm(initial={"order_number": typed.get("order", "")[:20]})
-        return render_form(request, form, secrets.token_urlsafe(24), product)
+        kept = request.session.get(TYPED_KEY) if CHECK in request.GET else None
+        initial = {"order_number": typed.get("order", "")[:20]}
+        form = ContactForm(kept) if kept else ContactForm(initial=initial)
+        nonce = kept["nonce"] if kept else secrets.token_urlsafe(24)
+        return render_form(request, form, nonce, product)
     form = ContactForm(request.POST)
     nonce = request.POST.get("nonce", "")
     if not NONCE_PATTERN.fullmatch(nonce):
         nonce = secrets.token_urlsafe(24)
     if not form.is_valid():
-        return render_form(request, form, nonce, product, status=422)
+        renew_session(request)
+        kept = {name: request.POST.get(name, "")[:6000] for name in form.fields}
+        request.session[TYPED_KEY] = kept | {"nonce": nonce}
+        about = {"product": product.slug} if product else {}
+        return SeeOther(f"{active_links()['contact']}?{urlencode({CHECK: 1, **about})}")
     if not request.POST.get("website"):  # a hidden field: only robots fill it in
         language = "en" if get_language() == "en" else "ja"
         values = {**form.cleaned_data, "product": product, "language": language}
         store_message(nonce, values, now=timezone.now())
+    if TYPED_KEY in request.session:
+        del request.session[TYPED_KEY]
     return SeeOther(f"{active_links()['contact']}sent/")
 
 
@@ -105,17 +118,10 @@ def acknowledge(message: ContactMessage, *, now: datetime) -> None:
     mail.queue_without_order(kind, message.email, message.language, f"message:{message.pk}", context, now=now)
 
 
-def render_form(
-    request: HttpRequest, form: ContactForm, nonce: str, product: Product | None, *, status: int = 200
-) -> HttpResponse:
+def render_form(request: HttpRequest, form: ContactForm, nonce: str, product: Product | None) -> HttpResponse:
     """Return the page with the form, which carries the product that it is about."""
-    return render_page(
-        request,
-        "shop/contact.html",
-        {"form": form, "nonce": nonce, "product": product, "noindex": False},
-        status=status,
-        private=True,
-    )
+    context = {"form": form, "nonce": nonce, "product": product, "noindex": False}
+    return render_page(request, "shop/contact.html", context, private=True)
 
 
 @require_safe

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from ops.testing.browser import DESK, PHONE, Opener
 
@@ -71,3 +71,33 @@ def test_the_keyboard_reaches_the_content_first(visit: Opener) -> None:
     page.goto("/")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('href')").startswith("#")
+
+
+def test_back_after_a_corrected_error_shows_the_form_again(visit: Opener) -> None:
+    page = visit(PHONE, javascript=True)
+    page.goto("/categories/ceiling-lights/")
+    page.locator("main a[href*='/products/']:has(img)").first.click()
+    page.locator("form[action*='/cart/add/'] button.primary").click()
+    page.goto("/checkout/")
+    typed = {
+        "family_name": "山田",
+        "given_name": "花子",
+        "family_name_kana": "ヤマダ",
+        "given_name_kana": "ハナコ",
+    }
+    typed |= {"postal_code": "900-0015", "city": "那覇市", "street": "久茂地1", "phone": "098-000-0000"}
+    for name, value in typed.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.locator("select[name=prefecture]").select_option("沖縄県")
+    page.locator("[name=email]").fill("hanako")
+    page.locator("form[action$='/checkout/'] button.primary").click()
+    expect(page.locator(".notice.error")).to_be_focused()
+    page.locator("[name=email]").fill("hanako@example.jp")
+    page.locator("form[action$='/checkout/'] button.primary").click()
+    page.wait_for_url("**/checkout/confirm/")
+    assert "hanako" not in page.url
+    page.go_back()  # raises ERR_CACHE_MISS if that page was the answer to a POST
+    expect(page.locator("[name=city]")).to_have_value("那覇市")
+    page.goto("/categories/ceiling-lights/")
+    page.locator("main a[href*='/products/']:has(img)").first.click()
+    expect(page.locator(".arrival")).to_contain_text("沖縄県へ")  # the visitor's prefecture, once it is known
