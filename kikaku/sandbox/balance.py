@@ -63,6 +63,13 @@ def book_refund_failure(tx: Transaction, refund: Json, charge: Json) -> Json:
     return _book(tx, kind, category, refund, refund["amount"], [], _available_with_charge(tx, charge))
 
 
+def hold_reserve(tx: Transaction, amount: int) -> None:
+    """Move an amount from the balance of payments into the risk reserve: a transaction for each balance."""
+    source: Json = {"id": None, "description": "Reserve"}
+    for balance_type, moved in (("payments", -amount), ("risk_reserved", amount)):
+        _book(tx, "reserve_hold", "risk_reserved_funds", source, moved, [], tx.second, balance_type)
+
+
 def _available_with_charge(tx: Transaction, charge: Json) -> int:
     """Return when a refund's transaction is available: it belongs to the part that holds the charge."""
     if charge["balance_transaction"] is None:
@@ -89,6 +96,7 @@ def _book(
     amount: int,
     fee_details: list[Json],
     available_on: int,
+    balance_type: str = "payments",
 ) -> Json:
     fee = sum(detail["amount"] for detail in fee_details)
     transaction: Json = {
@@ -96,10 +104,10 @@ def _book(
         "object": "balance_transaction",
         "amount": amount,
         "available_on": available_on,
-        "balance_type": "payments",
+        "balance_type": balance_type,
         "created": tx.second,
         "currency": "jpy",
-        "description": source["description"] if category == "charge" else f"REFUND FOR {_NOUNS[kind]}",
+        "description": f"REFUND FOR {_NOUNS[kind]}" if kind in _NOUNS else source["description"],
         "exchange_rate": None,
         "fee": fee,
         "fee_details": fee_details,
@@ -109,7 +117,13 @@ def _book(
         "status": "pending",
         "type": kind,
     }
-    tx.insert("balance_transaction", transaction, net=amount - fee, available_on=available_on)
+    is_payments = balance_type == "payments"  # the balance that `render_balance` adds up
+    tx.insert(
+        "balance_transaction",
+        transaction,
+        net=amount - fee if is_payments else 0,
+        available_on=available_on,
+    )
     return render_balance_transaction(tx, transaction)
 
 

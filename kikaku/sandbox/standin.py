@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from kikaku.sandbox import api, card_payments, events, hosted_page, konbini, refunds, scheduler, voucher_page
+from kikaku.sandbox import (
+    api,
+    balance,
+    card_payments,
+    events,
+    hosted_page,
+    konbini,
+    refunds,
+    scheduler,
+    voucher_page,
+)
 from kikaku.sandbox.checkout import origin_of
 from kikaku.sandbox.clock_lock import exclusive_clock, shared_clock
 from kikaku.sandbox.errors import ApiError
@@ -188,6 +198,11 @@ class Sandbox:
         self._run_due()
         with self._transaction(write=True) as tx:
             return card_payments.submit_card(tx, session_id, card)
+
+    def hold_reserve(self, amount: int) -> None:
+        """Move an amount of the balance into Stripe's risk reserve."""
+        with self._transaction(write=True) as tx:
+            balance.hold_reserve(tx, amount)
 
     def authenticate(self, session_id: str, *, succeeds: bool = True) -> PayResult:
         """Answer the authentication that a card requires (`pay` returned `requires_action`).

@@ -10,7 +10,11 @@ from kikaku.money import REDUCED_RATE, STANDARD_RATE
 BANK = "1110"
 STRIPE_BALANCE = "1150"
 PAYOUT_IN_TRANSIT = "1151"
+STRIPE_RISK_RESERVED = "1152"
+STRIPE_PREFUNDING = "1153"
+STRIPE_ISSUING = "1154"
 CASH_BALANCE_ASSET = "1155"
+STRIPE_OTHER_BALANCE = "1159"
 DISPUTED = "1160"
 RECEIVABLE = "1180"
 INPUT_TAX = "1410"
@@ -37,6 +41,22 @@ SALES_ACCOUNTS = {STANDARD_RATE: SALES_10, REDUCED_RATE: SALES_8}
 RETURNS_ACCOUNTS = {STANDARD_RATE: RETURNS_10, REDUCED_RATE: RETURNS_8}
 OUTPUT_TAX_ACCOUNTS = {STANDARD_RATE: OUTPUT_TAX_10, REDUCED_RATE: OUTPUT_TAX_8}
 
+# Stripe's balances other than that of payments, by `balance_type`; one that we do not know is 1159
+OTHER_STRIPE_BALANCES = {
+    "risk_reserved": STRIPE_RISK_RESERVED,
+    "refund_and_dispute_prefunding": STRIPE_PREFUNDING,
+    "issuing": STRIPE_ISSUING,
+}
+STRIPE_BALANCES = frozenset({STRIPE_BALANCE, STRIPE_OTHER_BALANCE, *OTHER_STRIPE_BALANCES.values()})
+
+
+def stripe_balance_account(other_balance: str | None) -> str:
+    """Return the account of one of Stripe's balances; None is the balance of payments."""
+    if not other_balance:
+        return STRIPE_BALANCE
+    return OTHER_STRIPE_BALANCES.get(other_balance, STRIPE_OTHER_BALANCE)
+
+
 # owed to customers; their sub-ledger is kept order by order
 CUSTOMER_LIABILITY_ACCOUNTS = (PREPAYMENTS, REFUNDS_PAYABLE)
 
@@ -56,6 +76,12 @@ CHART: tuple[ChartAccount, ...] = (
     ChartAccount(BANK, "普通預金", "Bank", "asset", "対象外"),
     ChartAccount(STRIPE_BALANCE, "Stripe残高", "Stripe balance", "asset", "対象外"),
     ChartAccount(PAYOUT_IN_TRANSIT, "Stripe入金中", "Payout in transit", "asset", "対象外"),
+    ChartAccount(STRIPE_RISK_RESERVED, "Stripe留保金", "Stripe risk reserve", "asset", "対象外"),
+    ChartAccount(
+        STRIPE_PREFUNDING, "Stripe返金・係争準備金", "Stripe refund and dispute prefunding", "asset", "対象外"
+    ),
+    ChartAccount(STRIPE_ISSUING, "Stripe Issuing残高", "Stripe Issuing balance", "asset", "対象外"),
+    ChartAccount(STRIPE_OTHER_BALANCE, "Stripeその他の残高", "Other Stripe balances", "asset", "対象外"),
     ChartAccount(CASH_BALANCE_ASSET, "顧客現金残高", "Customer cash balance", "asset", "対象外"),
     ChartAccount(DISPUTED, "係争中債権", "Disputed", "asset", "対象外"),
     ChartAccount(RECEIVABLE, "売掛金", "Receivable", "asset", "対象外"),

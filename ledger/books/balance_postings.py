@@ -10,8 +10,8 @@ from datetime import datetime
 from django.db.models import Q
 
 from kikaku.transactions import require_transaction
-from ledger.books import journal, posting
-from ledger.books.discrepancies import note_discrepancy
+from ledger.books import accounts, journal, posting
+from ledger.books.discrepancies import KINDS_OF_OBJECTS, note_discrepancy, note_object
 from ledger.books.posting import BalanceChange, Draft, RefundPart
 from ledger.books.refunds_payable import refund_parts
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
@@ -98,10 +98,11 @@ def _note_problems(
     """Record what is wrong with a posted transaction, and that it was posted after its day was closed."""
     if problem is not None:
         kind, detail = problem
-        is_unknown_type = kind == Discrepancy.Kind.UNKNOWN_TYPE
-        note_discrepancy(
+        note = note_object if kind in KINDS_OF_OBJECTS else note_discrepancy
+        is_of_txn = kind in (Discrepancy.Kind.UNKNOWN_TYPE, Discrepancy.Kind.OTHER_BALANCE)
+        note(
             kind,
-            txn.id if is_unknown_type else txn.source or txn.id,  # staff search for the charge or refund
+            txn.id if is_of_txn else txn.source or txn.id,  # staff search for the charge or refund
             day=entry.day,
             amount=txn.amount,
             detail=detail,
@@ -130,6 +131,7 @@ def _draft(
         fee_tax=txn.fee_tax,
         is_fee_taxed=txn.is_fee_taxed,
         occurred_at=txn.created,
+        account=accounts.stripe_balance_account(txn.other_balance),
     )
     if txn.type in CHARGE_TYPES:
         order = rows.payments.get(txn.source)
@@ -167,7 +169,8 @@ def _draft(
             order_id=refund.order_id if refund else None,
             reference=refund.order.number if refund else txn.source,
         ), problem
-    return posting.suspense(change, order_id=None, reference=f"{txn.type} {txn.source}"), (
-        Discrepancy.Kind.UNKNOWN_TYPE,
-        f"{txn.type} {txn.source}",
-    )
+    kind, detail = Discrepancy.Kind.UNKNOWN_TYPE, f"{txn.type} {txn.source}"
+    if txn.other_balance:
+        kind = Discrepancy.Kind.OTHER_BALANCE
+        detail += f"：Stripe の残高 {txn.other_balance}（勘定 {change.account}）"
+    return posting.suspense(change, order_id=None, reference=f"{txn.type} {txn.source}"), (kind, detail)

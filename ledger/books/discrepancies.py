@@ -7,8 +7,13 @@ from datetime import date, datetime
 from django.utils.functional import Promise
 from django.utils.translation import override
 
+from kikaku.money import in_currency
 from kikaku.transactions import unit_of_work
+from ledger.books import journal
 from ledger.models import Discrepancy
+
+# one row for each object, whatever the day: several reports tell of the same payment
+KINDS_OF_OBJECTS = (Discrepancy.Kind.MISSING_IN_BOOKS, Discrepancy.Kind.FOREIGN_CURRENCY)
 
 AUTOMATIC = "system"  # `resolved_by` of what needed no person in the end
 
@@ -32,6 +37,42 @@ def note_discrepancy(
         defaults={"amount": amount, "detail": detail[:500], "created_at": now},
     )
     return found
+
+
+def note_object(
+    kind: str, object_id: str, *, day: date, now: datetime, amount: int = 0, detail: str = ""
+) -> Discrepancy:
+    """Record once that an object at Stripe has no row of ours, whatever reports it, and on whichever day.
+
+    The row belongs to the earliest day that was reported, as long as its own day is open.
+    """
+    known = Discrepancy.objects.filter(kind__in=KINDS_OF_OBJECTS, object_id=object_id[:120]).first()
+    if known is None:
+        return note_discrepancy(kind, object_id, day=day, now=now, amount=amount, detail=detail)
+    last_closed = journal.last_closed_day() or date.min
+    if last_closed < day < known.day:
+        Discrepancy.objects.filter(pk=known.pk).update(day=day)
+        known.day = day
+    return known
+
+
+def note_unknown_money(
+    object_id: str, *, amount: int, currency: str, day: date, detail: str, now: datetime
+) -> Discrepancy:
+    """Record once a payment or refund (a negative amount) at Stripe that no row of ours knows.
+
+    `amount` is in Stripe's smallest unit of the currency. Money that is no yen has no amount in yen: the text
+    has it with its currency.
+    """
+    is_yen = currency == "jpy"
+    return note_object(
+        Discrepancy.Kind.MISSING_IN_BOOKS if is_yen else Discrepancy.Kind.FOREIGN_CURRENCY,
+        object_id,
+        day=day,
+        now=now,
+        amount=amount if is_yen else 0,
+        detail=f"{detail}：{in_currency(amount, currency)}",
+    )
 
 
 def count_open(day: date) -> Counter[Discrepancy.Category]:

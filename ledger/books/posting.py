@@ -59,7 +59,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class BalanceChange:
-    """A change of Stripe's balance: one balance transaction. JPY, signed as Stripe signs."""
+    """A change of one of Stripe's balances: one balance transaction. JPY, signed as Stripe signs."""
 
     id: str  # txn_…
     amount: int  # gross: positive when it adds to the balance
@@ -67,6 +67,7 @@ class BalanceChange:
     fee_tax: int  # tax in the fee by `fee_details`
     is_fee_taxed: bool  # a taxable fee (6111), even if its tax is ¥0; else an exempt one (6110)
     occurred_at: datetime
+    account: str = accounts.STRIPE_BALANCE  # of the balance that changed
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,17 @@ def _without_zeros(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.debit or line.credit)
 
 
-def fee_lines(fee: int, fee_tax: int, *, is_taxed: bool) -> list[Line]:
+def fee_lines(
+    fee: int, fee_tax: int, *, is_taxed: bool, account: str = accounts.STRIPE_BALANCE
+) -> list[Line]:
     """Return the lines of a fee: exempt from tax (6110), or taxable (6111) with its input tax (1410)."""
     if is_taxed:
         return [
             _debit(accounts.FEES_TAXABLE, fee - fee_tax),
             _debit(accounts.INPUT_TAX, fee_tax),
-            _credit(accounts.STRIPE_BALANCE, fee),
+            _credit(account, fee),
         ]
-    return [_debit(accounts.FEES_EXEMPT, fee), _credit(accounts.STRIPE_BALANCE, fee)]
+    return [_debit(accounts.FEES_EXEMPT, fee), _credit(account, fee)]
 
 
 def _balance_change_draft(
@@ -114,7 +117,12 @@ def _balance_change_draft(
         description=description,
         occurred_at=change.occurred_at,
         order_id=order_id,
-        lines=_without_zeros([*lines, *fee_lines(change.fee, change.fee_tax, is_taxed=change.is_fee_taxed)]),
+        lines=_without_zeros(
+            [
+                *lines,
+                *fee_lines(change.fee, change.fee_tax, is_taxed=change.is_fee_taxed, account=change.account),
+            ]
+        ),
     )
 
 
@@ -126,7 +134,7 @@ def capture(change: BalanceChange, *, order_id: int | None, reference: str) -> D
         f"入金 {reference}",
         order_id,
         [
-            _debit(accounts.STRIPE_BALANCE, change.amount),
+            _debit(change.account, change.amount),
             _credit(accounts.PREPAYMENTS, change.amount),
         ],
     )
@@ -158,7 +166,7 @@ def refund(
         REFUND_PURPOSE,
         f"返金 {reference}",
         order_id,
-        [*_refund_debits(parts), _debit(accounts.STRIPE_BALANCE, change.amount)],  # negative: a credit
+        [*_refund_debits(parts), _debit(change.account, change.amount)],  # negative: a credit
     )
 
 
@@ -170,7 +178,7 @@ def refund_failure(change: BalanceChange, *, order_id: int | None, reference: st
         f"返金失敗 {reference}",
         order_id,
         [
-            _debit(accounts.STRIPE_BALANCE, change.amount),
+            _debit(change.account, change.amount),
             _credit(accounts.REFUNDS_PAYABLE, change.amount),
         ],
     )
@@ -278,7 +286,7 @@ def suspense(change: BalanceChange, *, order_id: int | None, reference: str) -> 
         f"仮勘定 {reference}",
         order_id,
         [
-            _debit(accounts.STRIPE_BALANCE, change.amount),
+            _debit(change.account, change.amount),
             _credit(accounts.SUSPENSE, change.amount),
         ],
     )
@@ -293,7 +301,7 @@ def unknown_refund(change: BalanceChange, *, reference: str) -> Draft:
         None,
         [
             _credit(accounts.PREPAYMENTS, change.amount),
-            _debit(accounts.STRIPE_BALANCE, change.amount),
+            _debit(change.account, change.amount),
         ],
     )
 

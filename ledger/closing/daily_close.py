@@ -225,12 +225,17 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
         posted += balance.record_transactions(readings, now=now, ask_stripe=False).posted
     if posted >= MANY_ENTRIES:
         bulk.refresh_statistics(JournalEntry, JournalLine, BalanceTransaction)
+    taken: evidence.RunTaken | None = None
     for _attempt in range(MAX_ATTEMPTS):
         prepared = _prepare(snapshot)
         try:
             run = DRY_RUN_NUMBER if dry_run else _store_evidence(prepared)
             _lock(prepared, run=run, now=now)
-        except (evidence.RunTaken, _EntriesChanged):
+        except _EntriesChanged:
+            taken = None
+            continue
+        except evidence.RunTaken as error:
+            taken = error
             continue
         except IntegrityError:
             other = DailyClose.objects.filter(day=snapshot.day).first()
@@ -245,8 +250,13 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
             folder="" if dry_run else evidence.folder(snapshot.day, run),
             report=prepared.report,
         )
+    if taken is None:
+        raise CloseFailed(
+            f"Entries kept coming in while {snapshot.day} was closed. Please try again in a moment."
+        )
     raise CloseFailed(
-        f"Entries kept coming in while {snapshot.day} was closed. Please try again in a moment."
+        f"The folder for the evidence of {snapshot.day} was taken {MAX_ATTEMPTS} times, last {taken}: "
+        "is another close running? Else the storage names files otherwise than it is asked to."
     )
 
 
@@ -355,10 +365,22 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
 def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:
     """Return the differences found now or noted earlier for this day that are not resolved."""
     noted = {(row.kind, row.object_id): row for row in Discrepancy.objects.filter(day=day)}
+    resolved = set(  # of these kinds there is one row for each object, perhaps of another day
+        Discrepancy.objects.filter(
+            kind__in=discrepancies.KINDS_OF_OBJECTS,
+            day__gte=day - timedelta(days=1),
+            resolved_at__isnull=False,
+        ).values_list("object_id", flat=True)
+    )
+    of_objects = {row.object_id for row in noted.values() if row.kind in discrepancies.KINDS_OF_OBJECTS}
     new = {
         (difference.kind, difference.object_id): difference
         for difference in differences
         if (difference.kind, difference.object_id) not in noted
+        and not (
+            difference.kind in discrepancies.KINDS_OF_OBJECTS
+            and difference.object_id in resolved | of_objects
+        )
     }
     earlier = [
         Difference(Discrepancy.Kind(row.kind), row.object_id, row.amount, row.detail)
@@ -420,7 +442,9 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
     if _entries_seen(day) != prepared.entries_seen:
         raise _EntriesChanged
     for difference in prepared.differences:
-        discrepancies.note_discrepancy(
+        is_of_object = difference.kind in discrepancies.KINDS_OF_OBJECTS
+        note = discrepancies.note_object if is_of_object else discrepancies.note_discrepancy
+        note(
             difference.kind,
             difference.object_id,
             day=day,

@@ -111,6 +111,7 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
                 "fee_taxed": reading.fee_taxed,
                 "net": reading.net,
                 "currency": reading.currency,
+                "balance": reading.other_balance or "payments",
                 "created": format_instant(reading.created),
                 "available_on": format_instant(reading.available_on),
             }
@@ -123,6 +124,7 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
                 "amount_captured": charge.amount_captured,
                 "currency": charge.currency,
                 "status": charge.status,
+                "captured": charge.captured,
                 "payment_intent": charge.payment_intent,
                 "brand": charge.brand,
                 "created": format_instant(charge.created),

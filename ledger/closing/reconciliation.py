@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef
 
 from kikaku.days import day_bounds
+from kikaku.money import in_currency, yen
 from ledger.ingest.backfill import unmatched_charges, unmatched_refunds
 from ledger.ingest.readings import ChargeReading, RefundReading, TransactionReading
 from ledger.ingest.snapshot import StripeSnapshot
@@ -84,25 +85,30 @@ def _fields(
 def _charges(charges: Sequence[ChargeReading]) -> Iterator[Difference]:
     """Compare each charge that captured money with our payment."""
     for charge, ours in unmatched_charges(charges):
-        if ours is None:
+        money = in_currency(charge.amount_captured, charge.currency)
+        if ours is not None:
+            yield Difference(
+                Discrepancy.Kind.AMOUNT,
+                charge.id,
+                charge.amount_captured - ours if charge.currency == "jpy" else 0,
+                f"Stripe の入金額は {money}、当方の入金は {yen(ours)}",
+            )
+        elif charge.currency == "jpy":
             yield Difference(
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 charge.id,
                 charge.amount_captured,
-                f"charge {charge.id} has no payment of ours",
+                f"入金 {charge.id}（{money}）に対応する当方の入金がない",
             )
         else:
             yield Difference(
-                Discrepancy.Kind.AMOUNT,
-                charge.id,
-                charge.amount_captured - ours,
-                f"Stripe captured {charge.amount_captured} {charge.currency}, our payment says {ours}",
+                Discrepancy.Kind.FOREIGN_CURRENCY, charge.id, 0, f"当店の注文に属さない外貨の入金：{money}"
             )
 
 
 def _payments(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Find the charge of each payment of the day, or a transaction of that charge on any day."""
-    listed = {charge.id for charge in snapshot.charges if charge.status == "succeeded"}
+    listed = {charge.id for charge in snapshot.charges if charge.has_money}
     start, end = day_bounds(snapshot.day)
     payments = Payment.objects.filter(captured_at__gte=start, captured_at__lt=end).order_by(
         "captured_at", "pk"
@@ -138,26 +144,28 @@ def _paid_orders(snapshot: StripeSnapshot) -> Iterator[Difference]:
 def _refunds(refunds: Sequence[RefundReading]) -> Iterator[Difference]:
     """Compare each refund at Stripe with ours."""
     for theirs, ours in unmatched_refunds(refunds):
+        money = in_currency(theirs.amount, theirs.currency)
         if ours is None:
+            is_yen = theirs.currency == "jpy"
             yield Difference(
-                Discrepancy.Kind.MISSING_IN_BOOKS,
+                Discrepancy.Kind.MISSING_IN_BOOKS if is_yen else Discrepancy.Kind.FOREIGN_CURRENCY,
                 theirs.id,
-                -theirs.amount,
-                f"refund {theirs.id} is not in our books",
+                -theirs.amount if is_yen else 0,
+                f"返金 {theirs.id}（{money}）が帳簿にない",
             )
         elif ours.amount != theirs.amount:
             yield Difference(
                 Discrepancy.Kind.AMOUNT,
                 theirs.id,
                 ours.amount - theirs.amount,
-                f"Stripe refunded {theirs.amount}, our refund says {ours.amount}",
+                f"Stripe の返金額は {money}、当方の返金は {yen(ours.amount)}",
             )
         else:
             yield Difference(
                 Discrepancy.Kind.AMOUNT,
                 theirs.id,
                 0,
-                f"Stripe says {theirs.status}, our refund says {ours.status}",
+                f"Stripe では {theirs.status}、当方の返金は {ours.status}",
             )
 
 

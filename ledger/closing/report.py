@@ -213,9 +213,9 @@ def _payments(day: date) -> list[dict[str, Any]]:
 
 
 def _stripe(day: date) -> dict[str, Any]:
-    """Return the sums of the day's balance transactions by type."""
+    """Return the sums of the day's transactions of the balance of payments by type."""
     rows = (
-        BalanceTransaction.objects.filter(day=day)
+        BalanceTransaction.objects.filter(day=day, other_balance__isnull=True)
         .values("type")
         .annotate(
             count=Count("pk"),

@@ -79,12 +79,21 @@ def _apply_stripe_refund(stripe_refund: Mapping[str, Any], *, now: datetime, day
 
 
 def unmatched_charges(charges: Iterable[ChargeReading]) -> Iterator[tuple[ChargeReading, int | None]]:
-    """Yield each succeeded charge that no payment of ours equals, with the amount that our payment says."""
-    for chunk in _chunks({charge.id: charge for charge in charges if charge.status == "succeeded"}):
+    """Yield each captured charge that no payment of ours equals, with the amount that our payment says."""
+    for chunk in _chunks({charge.id: charge for charge in charges if charge.has_money}):
         amounts = dict(Payment.objects.filter(charge__in=chunk).values_list("charge", "amount"))
         for charge in chunk.values():
             if amounts.get(charge.id) != charge.amount_captured or charge.currency != "jpy":
                 yield charge, amounts.get(charge.id)
+
+
+def without_payment(charges: Iterable[str]) -> list[str]:
+    """Return the charges that no payment of ours has."""
+    unknown: list[str] = []
+    for chunk in _chunks(dict.fromkeys(charges)):
+        known = set(Payment.objects.filter(charge__in=chunk).values_list("charge", flat=True))
+        unknown += [charge for charge in chunk if charge not in known]
+    return unknown
 
 
 def unmatched_refunds(refunds: Iterable[RefundReading]) -> Iterator[tuple[RefundReading, Refund | None]]:

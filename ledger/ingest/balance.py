@@ -18,10 +18,10 @@ from kikaku.days import business_day
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
-from ledger.books.discrepancies import note_discrepancy
+from ledger.books.discrepancies import note_unknown_money
 from ledger.ingest.backfill import ask, backfill
 from ledger.ingest.readings import TransactionReading, read_transaction
-from ledger.models import BalanceTransaction, Discrepancy, Refund
+from ledger.models import BalanceTransaction, Refund
 from ledger.stripe import client
 
 PAGE_SIZE = 200  # readings, at most; smaller where the engine binds fewer parameters
@@ -175,11 +175,12 @@ def record_transactions(
         to_store = []
         for reading in new:
             if reading.currency != "jpy":
-                note_discrepancy(
-                    Discrepancy.Kind.UNKNOWN_TYPE,
-                    reading.id,
+                note_unknown_money(
+                    reading.source or reading.id,
+                    amount=reading.amount,
+                    currency=reading.currency,
                     day=business_day(reading.created),
-                    detail=f"{reading.type} {reading.source} in {reading.currency}: our books know JPY only",
+                    detail=f"外貨の取引 {reading.type}（{reading.id}、帳簿は円のみ）",
                     now=now,
                 )
             elif reading.id in young:
@@ -230,6 +231,7 @@ def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now
             fee_tax=reading.fee_tax,
             fee_taxed=reading.fee_taxed,
             net=reading.net,
+            other_balance=reading.other_balance or None,
             created=reading.created,
             available_on=reading.available_on,
             day=business_day(reading.created),

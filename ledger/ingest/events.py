@@ -8,8 +8,8 @@ from typing import Any
 
 from kikaku.days import business_day
 from kikaku.transactions import require_transaction
-from ledger.books.discrepancies import note_discrepancy
-from ledger.models import CheckoutAttempt, Discrepancy, OrderEvent, StripeEvent
+from ledger.books.discrepancies import note_unknown_money
+from ledger.models import CheckoutAttempt, OrderEvent, StripeEvent
 from ledger.sales import checkout, history, payments, refund_status
 from ledger.stripe import captures, methods, schema
 
@@ -71,7 +71,9 @@ def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
 
 
 def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
-    payments.record_payment(captures.read_intent(intent, occurred_at=event.created), now=now)
+    captured = captures.read_intent(intent, occurred_at=event.created)
+    if captured is not None:
+        payments.record_payment(captured, now=now)
 
 
 def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
@@ -128,13 +130,13 @@ def _charge_changed(event: StripeEvent, charge: Any, now: datetime) -> None:
     if captured is not None and captured.payment_intent:
         payments.record_payment(captured, now=now)
     elif captured is not None:
-        note_discrepancy(
-            Discrepancy.Kind.MISSING_IN_BOOKS,
+        note_unknown_money(
             captured.charge,
+            amount=captured.amount,
+            currency=captured.currency,
             day=business_day(captured.occurred_at),
+            detail="当店の注文に属さない入金（PaymentIntent なし）",
             now=now,
-            amount=captured.amount if captured.currency == "jpy" else 0,
-            detail="charged at Stripe without a PaymentIntent of ours",
         )
 
 
@@ -145,13 +147,13 @@ def _refund_changed(event: StripeEvent, refund: Any, now: datetime) -> None:
     except refund_status.UnknownPayment as error:
         if now - event.received_at < REFUND_GRACE_PERIOD:  # both by our clock
             raise PaymentNotYetKnown(str(error)) from error
-        note_discrepancy(
-            Discrepancy.Kind.MISSING_IN_BOOKS,
+        note_unknown_money(
             refund["id"],
+            amount=-refund["amount"],
+            currency=refund["currency"],
             day=business_day(event.created),
+            detail=f"当店の入金ではない {error} の返金",
             now=now,
-            amount=-refund["amount"] if refund["currency"] == "jpy" else 0,
-            detail=f"refunded at Stripe, of a payment that is not ours: {error}",
         )
 
 

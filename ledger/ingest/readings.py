@@ -25,6 +25,7 @@ class TransactionReading:
     created: datetime
     available_on: datetime
     description: str
+    other_balance: str = ""  # such as risk_reserved; empty: the balance of payments, which account 1150 is
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,15 @@ class ChargeReading:
     amount_captured: int
     currency: str
     status: str
+    captured: bool  # false: an authorisation only
     payment_intent: str
     brand: str
     created: datetime
+
+    @property
+    def has_money(self) -> bool:
+        """Return whether the charge captured money."""
+        return self.captured and self.status == "succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ def read_transaction(answer: Mapping[str, Any]) -> TransactionReading:
         created=from_timestamp(answer["created"]),
         available_on=from_timestamp(answer["available_on"]),
         description=answer["description"] or "",
+        other_balance="" if answer["balance_type"] in (None, "payments") else intern(answer["balance_type"]),
     )
 
 
@@ -82,6 +90,7 @@ def read_charge(answer: Mapping[str, Any]) -> ChargeReading:
         amount_captured=answer["amount_captured"],
         currency=intern(answer["currency"]),
         status=intern(answer["status"]),
+        captured=answer["captured"],
         payment_intent=answer["payment_intent"] or "",
         brand=intern(card.get("brand") or ""),
         created=from_timestamp(answer["created"]),
@@ -102,5 +111,7 @@ def read_refund(answer: Mapping[str, Any]) -> RefundReading:
 
 
 def net_change(transactions: Iterable[TransactionReading]) -> int:
-    """Return by how much transactions changed Stripe's JPY balance."""
-    return sum(reading.net for reading in transactions if reading.currency == "jpy")
+    """Return by how much transactions changed Stripe's JPY balance of payments."""
+    return sum(
+        reading.net for reading in transactions if reading.currency == "jpy" and not reading.other_balance
+    )

@@ -1,8 +1,10 @@
 """Snapshots of Stripe: what it says about a business day, and its balance at the end of that day."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
 
 from django.db.models import Min, Sum
 
@@ -40,7 +42,8 @@ class StripeSnapshot:
     transactions: Sequence[TransactionReading]
     charges: Sequence[ChargeReading]
     refunds: Sequence[RefundReading]
-    other_days: Sequence[TransactionReading]  # not in the books yet: later ones, and those that surfaced late
+    # not in the books yet: of the next day, of the days after the run, and those that surfaced late
+    other_days: Sequence[TransactionReading]
     answers: StripeAnswers  # about charges and refunds whose webhook has not arrived
 
 
@@ -50,7 +53,7 @@ class _Survey:
 
     first_day: date
     transactions: Sequence[TransactionReading]  # of the first day
-    later: Sequence[TransactionReading]  # of the other days, not in the books yet
+    later: Sequence[TransactionReading]  # of the days after the run, not in the books yet
     nets: Mapping[date, int]
     balance: int
 
@@ -62,70 +65,103 @@ class _Survey:
 def fetch_snapshots(days: Sequence[date], *, now: datetime) -> Iterator[StripeSnapshot]:
     """Yield the snapshot of each of some consecutive days, oldest first.
 
-    The balance is read once. A day's objects are read when its snapshot is asked for, so memory holds one
-    day and what the books do not know yet. A transaction that surfaces meanwhile for the day makes the
-    balance be read again.
+    The balance is read once. A day's objects are read when its snapshot is asked for, so memory holds two
+    days of the run, and what the books do not know of the days after it. A transaction that surfaces
+    meanwhile for the day makes the balance be read again.
 
     Raises `StripeUnavailable`, `StripeRefused`, `UnstableBalance`.
     """
     forbid_transaction()
-    survey = _survey(days[0], now)
+    survey = _survey(days[0], now, run=days)
     nets: dict[date, int] = {}
     late: list[TransactionReading] = []
-    for day in days:
+    for day, next_day in zip(days, [*days[1:], None], strict=True):
         transactions = survey.transactions if day == survey.first_day else balance.read(*day_bounds(day))
         while net_change(transactions) != survey.nets[day]:
-            survey = _survey(day, now)
+            survey = _survey(day, now, run=days)
             transactions = survey.transactions
         nets[day] = survey.nets[day]
         missing = survey.balance_at_end_of(day) - _expected_book_balance(day, nets, late)
         surfaced = _read_late_transactions(day, missing) if missing else []
         late += surfaced
+        upcoming = [] if next_day is None else balance.unstored(balance.read(*day_bounds(next_day)))
+        charges, unmatched_charges = _read_charges(day)
+        refunds, unmatched_refunds = _read_refunds(day)
         yield _with_answers(
             StripeSnapshot(
                 day=day,
                 balance=survey.balance_at_end_of(day),
                 transactions=transactions,
-                charges=_read_charges(day),
-                refunds=_read_refunds(day),
-                other_days=[*survey.later, *surfaced],
+                charges=charges,
+                refunds=refunds,
+                other_days=[*survey.later, *upcoming, *surfaced],
                 answers=StripeAnswers(charges=[], refunds=[]),
-            )
+            ),
+            StripeAnswers(charges=unmatched_charges, refunds=unmatched_refunds),
         )
         survey = replace(survey, transactions=(), later=())  # the caller has recorded them
 
 
-def missing_webhooks(snapshot: StripeSnapshot) -> tuple[list[str], list[str]]:
-    """Return the charges and the refunds of a snapshot that our rows do not know, or know otherwise."""
-    charges = [charge.id for charge, _ours in backfill.unmatched_charges(snapshot.charges)]
-    refunds = [refund.id for refund, _ours in backfill.unmatched_refunds(snapshot.refunds)]
-    compared = {charge.id for charge in snapshot.charges if charge.status == "succeeded"}
-    compared.update(refund.id for refund in snapshot.refunds)
+def _with_answers(snapshot: StripeSnapshot, listed: StripeAnswers) -> StripeSnapshot:
+    """Add what no webhook has reported: of the lists what our rows do not agree with, the rest asked singly.
+
+    Such as a refund that waits in Stripe's dashboard. An object that a list has brought is not asked for.
+    """
+    charges = {charge.id for charge in snapshot.charges}
+    compared = charges | {refund.id for refund in snapshot.refunds}
     others = [reading for reading in snapshot.transactions if reading.source not in compared]
     unknown_charges, unknown_refunds = balance.unknown_sources(
         balance.unstored([*others, *snapshot.other_days])
     )
-    return charges + unknown_charges, refunds + unknown_refunds
+    of_refunds = backfill.without_payment(
+        refund["charge"] for refund in listed.refunds if refund["charge"] and refund["charge"] not in charges
+    )
+    asked = backfill.ask(
+        charges=[charge for charge in (*unknown_charges, *of_refunds) if charge not in charges],
+        refunds=[refund for refund in unknown_refunds if refund not in compared],
+    )
+    return replace(
+        snapshot,
+        answers=StripeAnswers(
+            charges=[*listed.charges, *asked.charges], refunds=[*listed.refunds, *asked.refunds]
+        ),
+    )
 
 
-def _with_answers(snapshot: StripeSnapshot) -> StripeSnapshot:
-    """Ask Stripe about what no webhook has reported, such as a refund that waits in its dashboard."""
-    charges, refunds = missing_webhooks(snapshot)
-    return replace(snapshot, answers=backfill.ask(charges=charges, refunds=refunds))
+def _read_charges(day: date) -> tuple[list[ChargeReading], list[dict[str, Any]]]:
+    """Return the charges of a day, and the whole objects of those that our payments do not equal."""
+    charges: list[ChargeReading] = []
+    unmatched: list[dict[str, Any]] = []
+    for page in _batched(client.list_charges(*day_bounds(day))):
+        answers = {answer["id"]: answer for answer in page}
+        read = [read_charge(answer) for answer in page]
+        charges += read
+        unmatched += [answers[charge.id] for charge, _ours in backfill.unmatched_charges(read)]
+    return sorted(charges, key=lambda charge: (charge.created, charge.id)), unmatched
 
 
-def _read_charges(day: date) -> list[ChargeReading]:
-    charges = (read_charge(answer) for answer in client.list_charges(*day_bounds(day)))
-    return sorted(charges, key=lambda charge: (charge.created, charge.id))
+def _read_refunds(day: date) -> tuple[list[RefundReading], list[dict[str, Any]]]:
+    """Return the refunds of a day, and the whole objects of those that our refunds do not equal."""
+    refunds: list[RefundReading] = []
+    unmatched: list[dict[str, Any]] = []
+    for page in _batched(client.list_refunds(*day_bounds(day))):
+        answers = {answer["id"]: answer for answer in page}
+        read = [read_refund(answer) for answer in page]
+        refunds += read
+        unmatched += [answers[refund.id] for refund, _ours in backfill.unmatched_refunds(read)]
+    return sorted(refunds, key=lambda refund: (refund.created, refund.id)), unmatched
 
 
-def _read_refunds(day: date) -> list[RefundReading]:
-    refunds = (read_refund(answer) for answer in client.list_refunds(*day_bounds(day)))
-    return sorted(refunds, key=lambda refund: (refund.created, refund.id))
+def _batched(answers: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Split a list of Stripe into parts whose ids fit into one query."""
+    while part := list(islice(answers, backfill.IDS_PER_QUERY)):
+        yield part
 
 
-def _survey(first_day: date, now: datetime) -> _Survey:
+def _survey(first_day: date, now: datetime, *, run: Collection[date]) -> _Survey:
     """Read Stripe's balance, and the transactions of every day from `first_day` up to now, day by day.
+
+    Of the days of the run only the first is kept: each of the others is read again for its own snapshot.
 
     The balance is read between two readings of the newest day that agree, so that no transaction is missed
     between. Raises `UnstableBalance` after five attempts.
@@ -140,7 +176,7 @@ def _survey(first_day: date, now: datetime) -> _Survey:
         nets[day] = net_change(readings)
         if day == first_day:
             first = readings
-        else:
+        elif day not in run:
             later += balance.unstored(readings)
         day += timedelta(days=1)
     start, end = day_bounds(today)
@@ -167,7 +203,7 @@ def _expected_book_balance(day: date, nets: Mapping[date, int], late: Sequence[T
     last_closed = journal.last_closed_day() or date.min
     to_record = sum(net for of, net in nets.items() if of > last_closed)
     recorded = BalanceTransaction.objects.filter(
-        day__gt=last_closed, day__gte=min(nets), day__lte=day
+        day__gt=last_closed, day__gte=min(nets), day__lte=day, other_balance__isnull=True
     ).aggregate(sum=Sum("net"))
     booked = net_balance(accounts.STRIPE_BALANCE, until=day)
     return booked + to_record - (recorded["sum"] or 0) + net_change(balance.unstored(late))

@@ -266,7 +266,7 @@ class StripeAccount(models.Model):
 
 
 class BalanceTransaction(models.Model):
-    """A change of Stripe's balance, as Stripe reports it; append-only (database triggers)."""
+    """A change of one of Stripe's balances, as Stripe reports it; append-only (database triggers)."""
 
     id = models.CharField(_("balance transaction"), max_length=120, primary_key=True)
     type = models.CharField(_("type"), max_length=40)
@@ -277,6 +277,8 @@ class BalanceTransaction(models.Model):
     # whether `fee_details` has a line of tax, be it of ¥0; null in rows that are older than this column
     fee_taxed = models.BooleanField(_("fee is taxed"), null=True)
     net = models.IntegerField(_("net"))
+    # such as risk_reserved; null: the balance of payments, which account 1150 is
+    other_balance = models.CharField(_("other balance"), max_length=80, null=True, blank=True)  # noqa: DJ001  (older rows)
     created = models.DateTimeField(_("created at Stripe"))
     available_on = models.DateTimeField(_("available on"))
     day = models.DateField(_("business day"))  # of `created`, in JST

@@ -11,8 +11,9 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
+from kikaku.money import yen
 from kikaku.transactions import require_transaction
-from ledger.books.discrepancies import note_discrepancy
+from ledger.books.discrepancies import note_discrepancy, note_unknown_money
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
@@ -41,24 +42,11 @@ def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | Non
     if attempt is None:
         payment = Payment.objects.filter(payment_intent=captured.payment_intent).first()
         if payment is None:
-            note_discrepancy(
-                Discrepancy.Kind.MISSING_IN_BOOKS,
-                captured.charge or captured.payment_intent,
-                day=business_day(captured.occurred_at),
-                now=now,
-                amount=captured.amount if captured.currency == "jpy" else 0,
-                detail=f"{captured.payment_intent}: paid at Stripe, for none of our orders",
-            )
+            _note_foreign(captured, "当店の注文に属さない入金", now=now)
         return payment
     order = Order.objects.lock(attempt.order_id)
     if captured.currency != "jpy":
-        note_discrepancy(
-            Discrepancy.Kind.AMOUNT,
-            captured.payment_intent,
-            day=business_day(captured.occurred_at),
-            now=now,
-            detail=f"{order.number}: {captured.amount} {captured.currency} instead of ¥{order.total}",
-        )
+        _note_foreign(captured, f"注文 {order.number}（{yen(order.total)}）への外貨の入金", now=now)
         return None
     payment, created = Payment.objects.get_or_create(
         payment_intent=captured.payment_intent,
@@ -81,6 +69,23 @@ def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | Non
     )
     _apply_to_order(order, payment, now=now)
     return payment
+
+
+def _note_foreign(captured: CapturedPayment, detail: str, *, now: datetime) -> None:
+    """Record money that has no payment of ours, once for each charge.
+
+    A report that does not name the charge records nothing: the charge's own event, the balance job and the
+    close report it, too.
+    """
+    if captured.charge:
+        note_unknown_money(
+            captured.charge,
+            amount=captured.amount,
+            currency=captured.currency,
+            day=business_day(captured.occurred_at),
+            detail=detail,
+            now=now,
+        )
 
 
 def _add_details(payment: Payment, captured: CapturedPayment) -> None:

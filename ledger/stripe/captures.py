@@ -49,13 +49,18 @@ def read_charge(charge: Mapping[str, Any]) -> CapturedPayment | None:
     )
 
 
-def read_intent(intent: Mapping[str, Any], *, occurred_at: datetime) -> CapturedPayment:
-    """Return the captured payment of a succeeded PaymentIntent, with the details of an expanded charge."""
+def read_intent(intent: Mapping[str, Any], *, occurred_at: datetime) -> CapturedPayment | None:
+    """Return the captured payment of a succeeded PaymentIntent, with the details of an expanded charge.
+
+    None when neither says how much was captured: Stripe does not promise it, and the charge reports it, too.
+    """
     charge = intent["latest_charge"]
     if charge and not isinstance(charge, str):
         captured = read_charge(charge)
         if captured is not None:
             return captured
+    if intent["amount_received"] is None or intent["currency"] is None:
+        return None
     return CapturedPayment(
         payment_intent=intent["id"],
         amount=intent["amount_received"],
@@ -67,12 +72,17 @@ def read_intent(intent: Mapping[str, Any], *, occurred_at: datetime) -> Captured
 
 
 def read_session(session: Mapping[str, Any], *, occurred_at: datetime) -> CapturedPayment | None:
-    """Return the captured payment of a completed Checkout Session; None while it is unpaid."""
+    """Return the captured payment of a completed Checkout Session; None while it is unpaid.
+
+    Also None when it does not say how much was paid.
+    """
     intent = session["payment_intent"]
     if session["payment_status"] != "paid" or not intent:
         return None
     if not isinstance(intent, str):
         return read_intent(intent, occurred_at=occurred_at)
+    if session["amount_total"] is None or session["currency"] is None:
+        return None
     return CapturedPayment(
         payment_intent=intent,
         amount=session["amount_total"],

@@ -71,8 +71,8 @@ SHAPES: dict[str, dict[str, FieldCheck]] = {
     "payment_intent": {
         "id": is_id,
         "status": is_word,
-        "amount_received": is_amount,
-        "currency": is_word,
+        "amount_received": or_null(is_amount),
+        "currency": or_null(is_word),
         "latest_charge": or_null(expandable("charge")),
         "last_payment_error": or_null(ERROR),
         "next_action": or_null(NEXT_ACTION),
@@ -106,6 +106,7 @@ SHAPES: dict[str, dict[str, FieldCheck]] = {
     "balance_transaction": {
         "id": is_id,
         "type": is_word,
+        "balance_type": or_null(is_word),
         "source": or_null(is_id),
         "amount": is_signed_amount,
         "fee": is_signed_amount,

@@ -171,7 +171,7 @@ def test_the_job_reads_back_far_enough_to_find_what_it_skipped(sandbox: Sandbox)
 def test_a_currency_that_our_books_do_not_know_is_a_discrepancy_and_no_entry() -> None:
     balance.record_transactions([reading(currency="usd")], now=NOW)
     assert not JournalEntry.objects.exists()
-    assert Discrepancy.objects.get().kind == "unknown_type"
+    assert Discrepancy.objects.get().kind == "foreign_currency"
 
 
 def test_a_charge_without_a_payment_keeps_1150_correct() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -448,3 +449,16 @@ def test_a_balance_that_keeps_changing_fails_the_close_with_a_reason(sandbox: Sa
     with pytest.raises(CloseFailed, match="kept changing"):
         close_day(MONDAY, now=now)
     assert not DailyClose.objects.exists()
+
+
+def test_a_folder_that_is_always_taken_is_named_as_the_reason(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_business_day(sandbox, MONDAY)
+
+    def taken(day: date, run: int, files: object) -> None:
+        raise evidence.RunTaken(evidence.path(day, run, "journal.csv"))
+
+    monkeypatch.setattr(evidence, "store", taken)
+    with pytest.raises(CloseFailed, match=r"taken 5 times, last daily-close/2026-11-16/1/journal\.csv"):
+        close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))

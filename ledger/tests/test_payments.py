@@ -161,7 +161,9 @@ def test_a_payment_in_another_currency_pays_nothing(sandbox: Sandbox) -> None:
     order.refresh_from_db()
     assert order.status == OrderStatus.PENDING
     assert not Payment.objects.exists()
-    assert Discrepancy.objects.get().kind == Discrepancy.Kind.AMOUNT
+    found = Discrepancy.objects.get()
+    assert (found.kind, found.amount) == (Discrepancy.Kind.FOREIGN_CURRENCY, 0)
+    assert order.number in found.detail and "115.00 USD" in found.detail
 
 
 def test_a_payment_of_a_cancelled_order_is_recorded_noted_and_refunded(sandbox: Sandbox) -> None:

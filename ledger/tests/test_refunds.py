@@ -341,8 +341,8 @@ def test_a_refund_event_before_its_payment_is_retried_and_later_noted_as_foreign
     )
     assert inbox.process(foreign.pk, now=timezone.now() + timedelta(hours=2))
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.MISSING_IN_BOOKS
-    inbox.process_pending(now=timezone.now())
-    inbox.process_pending(now=timezone.now())
+    inbox.process_pending(now=timezone.now() + timedelta(minutes=2))
+    inbox.process_pending(now=timezone.now() + timedelta(minutes=10))
     assert order.refunds.get().amount == 700
 
 

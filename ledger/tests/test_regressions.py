@@ -187,7 +187,7 @@ def test_a_failed_event_is_handled_by_a_retry(sandbox: Sandbox) -> None:
     event.refresh_from_db()
     assert event.status == StripeEvent.Status.FAILED
     StripeEvent.objects.filter(pk=event.pk).update(payload={**event.payload, "data": {"object": intent}})
-    assert inbox.process_pending(now=now) == 1
+    assert inbox.process_pending(now=now + timedelta(minutes=2)) == 1
     assert Payment.objects.get().order == order
 
 

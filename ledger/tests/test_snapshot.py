@@ -8,7 +8,7 @@ import pytest
 
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.closing.daily_close import close_day, close_days
-from ledger.ingest.snapshot import StripeSnapshot, fetch_snapshots, missing_webhooks
+from ledger.ingest.snapshot import StripeSnapshot, fetch_snapshots
 from ledger.models import BalanceTransaction, DailyClose, JournalEntry, Payment
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
@@ -66,6 +66,14 @@ def test_fetching_a_snapshot_records_nothing(sandbox: Sandbox) -> None:
         assert not model._default_manager.exists()
 
 
+def answered(snapshot: StripeSnapshot) -> tuple[list[str], list[str]]:
+    """Return the charges and the refunds that a snapshot has whole, since no webhook reported them."""
+    return (
+        [charge["id"] for charge in snapshot.answers.charges],
+        [refund["id"] for refund in snapshot.answers.refunds],
+    )
+
+
 def test_the_webhooks_that_have_not_arrived_are_found_by_their_objects(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
     paid = build.paid_order(sandbox, now=now)
@@ -74,11 +82,10 @@ def test_the_webhooks_that_have_not_arrived_are_found_by_their_objects(sandbox: 
     stripe_client.client().v1.refunds.create({"payment_intent": known.payment_intent, "amount": 500})
     snapshot = snapshot_of_monday(sandbox)
     (missing,) = {charge.id for charge in snapshot.charges} - {known.charge}
-    assert missing_webhooks(snapshot) == ([missing], [snapshot.refunds[0].id])
-    assert len(snapshot.answers.refunds) == 1
+    assert answered(snapshot) == ([missing], [snapshot.refunds[0].id])
 
     build.deliver(sandbox)
-    assert missing_webhooks(snapshot) == ([], [])
+    assert answered(snapshot_of_monday(sandbox)) == ([], [])
 
 
 def test_a_failed_refund_whose_webhook_has_not_arrived_is_found_by_the_money_that_returned(
@@ -90,7 +97,7 @@ def test_a_failed_refund_whose_webhook_has_not_arrived_is_found_by_the_money_tha
     snapshot = next(fetch_snapshots([TUESDAY], now=set_clock(sandbox, night_after(TUESDAY))))
     assert [reading.type for reading in snapshot.transactions] == ["refund_failure"]
     assert snapshot.refunds == []  # it was made on Monday
-    assert missing_webhooks(snapshot)[1] == [refund.stripe_id]
+    assert answered(snapshot)[1] == [refund.stripe_id]
 
 
 def test_earlier_days_are_read_again_only_while_the_balance_is_not_explained(sandbox: Sandbox) -> None:
@@ -134,3 +141,16 @@ def test_a_dry_run_of_several_days_finds_what_surfaced_late_and_says_what_the_cl
     assert [result.manifest_sha256 for result in tried] == [result.manifest_sha256 for result in closed]
     assert [result.report["proof"]["difference"] for result in closed] == [0, 0]
     assert [[row["kind"] for row in result.report["discrepancies"]] for result in closed] == [["late"], []]
+
+
+def test_a_snapshot_of_several_days_holds_the_next_day_and_what_comes_after_the_run(sandbox: Sandbox) -> None:
+    sold = {}
+    for number in range(4):  # of the last day the books are not asked to close anything
+        day = MONDAY + timedelta(days=number)
+        order = build.paid_order(sandbox, now=set_clock(sandbox, at(day, 10)))
+        sold[order.payments.get().charge] = day
+    now = set_clock(sandbox, at(MONDAY + timedelta(days=3), 12))
+    snapshots = fetch_snapshots([MONDAY, TUESDAY, WEDNESDAY], now=now)
+    held = [{sold[reading.source] for reading in next(snapshots).other_days} for _day in range(3)]
+    thursday = MONDAY + timedelta(days=3)
+    assert held == [{TUESDAY, thursday}, {WEDNESDAY}, set()]

@@ -49,9 +49,9 @@ def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
 
 
 def stripe_balance_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
-    """Check that only balance transactions move account 1150."""
+    """Check that only balance transactions move account 1150 and those of Stripe's other balances."""
     for entry_id, source in (
-        JournalLine.objects.filter(entry__in=entries, account_id=accounts.STRIPE_BALANCE)
+        JournalLine.objects.filter(entry__in=entries, account_id__in=accounts.STRIPE_BALANCES)
         .exclude(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
         .values_list("entry_id", "entry__source_type")
     ):
@@ -72,29 +72,31 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         .values_list("entry__source_id", "account_id", "debits", "credits")
     ):
         posted[source_id][account] = debit - credit
-    for txn_id, amount, fee, fee_tax, fee_taxed, net in (
+    for txn_id, amount, fee, fee_tax, fee_taxed, net, other_balance in (
         BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
         .order_by("pk")
-        .values_list("pk", "amount", "fee", "fee_tax", "fee_taxed", "net")
+        .values_list("pk", "amount", "fee", "fee_tax", "fee_taxed", "net", "other_balance")
     ):
         lines = posted.pop(txn_id, {})
         is_taxed = bool(fee_tax) if fee_taxed is None else fee_taxed
         fee_account, other = accounts.FEES_EXEMPT, accounts.FEES_TAXABLE
         if is_taxed:
             fee_account, other = other, fee_account
-        found = tuple(
-            lines.get(code, 0) for code in (accounts.STRIPE_BALANCE, fee_account, other, accounts.INPUT_TAX)
-        )
+        balance = accounts.stripe_balance_account(other_balance)
+        found = tuple(lines.get(code, 0) for code in (balance, fee_account, other, accounts.INPUT_TAX))
         expected = (net, fee - fee_tax, 0, fee_tax)
+        elsewhere = sorted((accounts.STRIPE_BALANCES - {balance}) & lines.keys())
         if net != amount - fee:
             yield Finding(Check.TRANSACTION_NET, "BalanceTransaction", txn_id, str(amount - fee), str(net))
-        if found != expected:
+        if found != expected or elsewhere:
             yield Finding(
                 Check.TRANSACTION_ENTRY,
                 "BalanceTransaction",
                 txn_id,
-                _fee_text(fee_account, other, *expected),
-                _fee_text(fee_account, other, *found) if lines else "no entry",
+                _fee_text(balance, fee_account, other, *expected),
+                ", ".join([_fee_text(balance, fee_account, other, *found), *elsewhere])
+                if lines
+                else "no entry",
             )
     for source_id in posted:
         yield Finding(
@@ -102,9 +104,11 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         )
 
 
-def _fee_text(fee_account: str, other: str, net: int, fee: int, other_fee: int, fee_tax: int) -> str:
+def _fee_text(
+    balance: str, fee_account: str, other: str, net: int, fee: int, other_fee: int, fee_tax: int
+) -> str:
     wrong = f", {other} {other_fee}" if other_fee else ""
-    return f"1150 {net}, {fee_account} {fee}{wrong}, 1410 {fee_tax}"
+    return f"{balance} {net}, {fee_account} {fee}{wrong}, 1410 {fee_tax}"
 
 
 def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterator[Finding]:
@@ -118,7 +122,8 @@ def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterato
             Check.TRANSACTION_ENTRY,
             "BalanceTransaction",
             txn.pk,
-            f"1150 {txn.net}, fee {txn.fee - txn.fee_tax}, fee tax {txn.fee_tax}",
+            f"{accounts.stripe_balance_account(txn.other_balance)} {txn.net}, "
+            f"fee {txn.fee - txn.fee_tax}, fee tax {txn.fee_tax}",
             "no entry",
         )
 

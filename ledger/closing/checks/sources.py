@@ -48,7 +48,7 @@ PURPOSES_OF_TYPE = {
     **dict.fromkeys(REFUND_FAILURE_TYPES, OF_REFUND_FAILURE),
 }
 OF_STRIPE = frozenset(  # what `entries.transaction_entries` compares with the balance transaction
-    {accounts.STRIPE_BALANCE, accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX}
+    {*accounts.STRIPE_BALANCES, accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX}
 )
 SALES = "sales and tax, {rate}%"  # in what a refund of sales takes: net and tax together
 RATE_OF_REFUND_ACCOUNT = {
