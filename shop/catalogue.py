@@ -13,7 +13,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from shop.json_rows import JsonRows, rows
-from shop.models import Category, Picture, Product, Specification, Variant, in_language, text_chooser
+from shop.models import (
+    Category,
+    Picture,
+    Product,
+    Specification,
+    Variant,
+    in_language,
+    size_name,
+    text_chooser,
+)
 from shop.pages.links import category_url, product_url, variant_url
 from shop.pages.statements import Statement, prepare, slot
 from shop.scales import band
@@ -32,6 +41,8 @@ class Image:
     height: int  # px
     alt: str = ""
     variant: int | None = None  # id of the variant it shows; None: all of them
+    srcset: str = ""  # of its WebP files; empty if there are none
+    raster: str = ""  # URL of a JPEG or the like, for shared links; empty if there is none
 
     @property
     def attributes(self) -> SafeString:
@@ -135,10 +146,10 @@ class ProductDetail:
         return len({choice.lumens for choice in self.choices}) > 1
 
     @property
-    def first_image(self) -> Image | None:
-        """Return the picture for search engines and shared links."""
-        own = self.shown.image if self.shown else None
-        return own or (self.images[0] if self.images else None)
+    def rasters(self) -> list[str]:
+        """Return the URLs of pictures for search engines and shared links: the shown one first."""
+        own = [choice.image for choice in (self.shown, *self.choices) if choice and choice.image]
+        return list(dict.fromkeys(image.raster for image in (*own, *self.images) if image.raster))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +199,7 @@ def with_card_columns(products: QuerySet[Product], matching: Q | None = None) ->
         *CARD_COLUMNS[:-2],
         pictures_json=JsonRows(
             pictures if matching else pictures[:1],
-            *("file", "width", "height"),
+            *IMAGE_FIELDS,
             *(["variant_id"] if matching else []),
         ),
         variants_json=JsonRows(shown, *columns),
@@ -235,13 +246,35 @@ def render_card(row: Row, language: str, lazy: bool) -> SafeString:
     return SafeString(get_template("shop/card.html").render({"card": to_card(row), "lazy": lazy}))
 
 
+IMAGE_FIELDS = ("file", "width", "height", "sizes")
+
+
 def image_of(pictures: Sequence[dict[str, Any]], variant: int | None = None) -> Image | None:
-    """Return the picture of a variant, else the first that is not another variant's, else the first."""
+    """Return the picture of a variant, else the first that is not another variant's, else the first.
+
+    A picture has the `IMAGE_FIELDS`, and `variant_id` if a variant is given.
+    """
     own = [one for one in pictures if variant and one["variant_id"] == variant]
     shared = [one for one in pictures if not variant or one["variant_id"] is None]
     for one in (*own, *shared, *pictures):
-        return Image(file_url(one["file"]), one["width"], one["height"])
+        return Image(
+            file_url(one["file"]),
+            one["width"],
+            one["height"],
+            srcset=source_set(one["file"], one["sizes"]),
+        )
     return None
+
+
+@lru_cache(maxsize=4096)
+def source_set(name: str, sizes: str) -> str:
+    """Return the `srcset` of a picture's WebP files of some widths."""
+    return ", ".join(f"{file_url(size_name(name, int(width)))} {width}w" for width in sizes.split())
+
+
+def raster_url(name: str, raster: str) -> str:
+    """Return the URL of a picture that networks and search engines can show; empty for a drawing without."""
+    return file_url(raster or name) if raster or not name.endswith(".svg") else ""
 
 
 @lru_cache(maxsize=4096)
@@ -307,7 +340,7 @@ def home_statement(limit: int) -> Statement:
             "name_en",
             "room_ja",
             "room_en",
-            pictures_json=JsonRows(picture, "file", "width", "height"),
+            pictures_json=JsonRows(picture, *IMAGE_FIELDS),
             cards_json=JsonRows(with_card_columns(featured(limit)), *CARD_COLUMNS),
         )
     )
@@ -360,9 +393,8 @@ def product_statement() -> Statement:
             ),
             pictures_json=JsonRows(
                 Picture.objects.filter(**own).order_by("position", "id"),
-                "file",
-                "width",
-                "height",
+                *IMAGE_FIELDS,
+                "raster",
                 "alt_ja",
                 "alt_en",
                 "variant_id",
@@ -391,6 +423,8 @@ def to_detail(found: dict[str, Any], sku: str = "") -> ProductDetail:
             row["height"],
             choose(row["alt_ja"], row["alt_en"]),
             row["variant_id"],
+            source_set(row["file"], row["sizes"]),
+            raster_url(row["file"], row["raster"]),
         )
         for row in rows(found["pictures_json"])
     ]

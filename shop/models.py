@@ -1,8 +1,11 @@
 """The catalogue and the shop's content pages, in Japanese and English."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.validators import (
     FileExtensionValidator,
     MaxValueValidator,
@@ -227,6 +230,8 @@ class Variant(models.Model):
 class Picture(models.Model):
     """A picture of a product, or of one of its variants."""
 
+    encoded: Mapping[int, bytes] = MappingProxyType({})  # width (px) → WebP file, until it is saved
+
     product = models.ForeignKey(Product, models.CASCADE, related_name="pictures", verbose_name=_("product"))
     # empty: shown for every variant
     variant = models.ForeignKey(
@@ -237,6 +242,10 @@ class Picture(models.Model):
         upload_to="products/",
         validators=[FileExtensionValidator(["jpg", "jpeg", "png", "webp", "avif", "svg"])],
     )
+    # the widths (px) of the WebP files beside it, separated by blanks: products/x.jpg has products/x-400.webp
+    sizes = models.CharField(max_length=60, blank=True, editable=False)
+    # the JPEG of a drawing, for shared links and search engines; empty: the file itself
+    raster = models.CharField(max_length=100, blank=True, editable=False)
     width = models.PositiveIntegerField(_("width"), default=1200, editable=False)
     height = models.PositiveIntegerField(_("height"), default=1200, editable=False)
     alt_ja = models.CharField(_("alternative text (Japanese)"), max_length=200)
@@ -250,6 +259,18 @@ class Picture(models.Model):
 
     def __str__(self) -> str:
         return self.alt_ja
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row with its file, and the files of the other sizes first if it was just encoded."""
+        for width, content in self.encoded.items():
+            default_storage.save(size_name(f"products/{self.file.name}", width), ContentFile(content))
+        self.encoded = {}
+        super().save(*args, **kwargs)
+
+
+def size_name(name: str, width: int) -> str:
+    """Return the name of the file of another width beside a picture."""
+    return f"{name.rpartition('.')[0]}-{width}.webp"
 
 
 class ContentPageQuerySet(RenameableQuerySet["ContentPage"]):

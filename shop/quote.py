@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from kikaku.money import MAX_CHARGE, REDUCED_RATE
 from ledger.books import tax
 from shop.cart import MAX_LINES, Cart, CartLine
-from shop.catalogue import Image, image_of
+from shop.catalogue import IMAGE_FIELDS, Image, image_of
 from shop.json_rows import JsonRows, rows
 from shop.models import Picture, Product, Variant, in_language
 from shop.pages.links import product_url
@@ -185,8 +185,8 @@ def offers_statement(count: int) -> Statement:
             "product__slug",
             "product__title_ja",
             "product__title_en",
-            own_json=JsonRows(own, "file", "width", "height"),
-            general_json=JsonRows(general, "file", "width", "height"),
+            own_json=JsonRows(own, *IMAGE_FIELDS),
+            general_json=JsonRows(general, *IMAGE_FIELDS),
         )
     )
 

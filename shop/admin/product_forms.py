@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
@@ -14,7 +14,7 @@ from unfold.admin import StackedInline, TabularInline
 
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import Picture, Specification, Variant
-from shop.uploads import inspect_picture
+from shop.uploads import encode_picture
 
 if TYPE_CHECKING:  # Django's classes are generic for type checkers only
     VariantModelForm = forms.ModelForm[Variant]
@@ -142,13 +142,15 @@ class PictureForm(PictureModelForm):
         fields = ("file", "variant", "alt_ja", "alt_en", "position")
 
     def clean_file(self) -> Any:
-        """Check a new upload, give it a random name and store its size."""
+        """Encode a new upload in the sizes that pages need, under a random name."""
         file = self.cleaned_data["file"]
-        if isinstance(file, UploadedFile):
-            info = inspect_picture(file)
-            file.name = info.name
-            self.instance.width, self.instance.height = info.width, info.height
-        return file
+        if not isinstance(file, UploadedFile):
+            return file
+        picture = encode_picture(file)
+        row = self.instance
+        row.width, row.height, row.sizes, row.raster = picture.width, picture.height, picture.sizes, ""
+        row.encoded = picture.webp
+        return SimpleUploadedFile(picture.name, picture.jpeg, "image/jpeg")
 
 
 class PictureInline(TabularInline):

@@ -1,9 +1,11 @@
 """Without a writable database or disk customers can read, get an explanation, and lose nothing."""
 
+import io
 import resource
 
 import pytest
 from django.test import Client
+from PIL import Image
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
@@ -12,7 +14,7 @@ from ledger.testing import build as books
 from ledger.testing.crashes.lock import database_unwritable, not_on_postgresql
 from shop.models import Picture
 from shop.testing import build
-from shop.testing.admin import drawing, form, with_picture
+from shop.testing.admin import form, with_picture
 from shop.testing.checkout import confirmation, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,7 +62,9 @@ def test_a_webhook_that_cannot_be_stored_is_answered_with_500(client: Client, sa
 def test_a_picture_that_does_not_fit_on_the_disk_saves_nothing_and_is_reported(admin_client: Client) -> None:
     product = build.product(picture=False)
     page = f"/admin/shop/product/{product.pk}/change/"
-    heavy = drawing("JPEG") + b"\0" * 50_000
+    written = io.BytesIO()
+    Image.effect_noise((500, 500), 90).save(written, "JPEG")  # noise stays heavy when it is encoded anew
+    heavy = written.getvalue()
     admin_client.get(page)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))

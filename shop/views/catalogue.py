@@ -187,7 +187,7 @@ def structured_data(found: ProductDetail) -> str:
         "description": found.description,
         "category": found.category_name,
         "brand": {"@type": "Brand", "name": "LED企画"},
-        "image": [absolute(image.url) for image in [found.first_image, *found.images] if image],
+        "image": [absolute(url) for url in found.rasters],
         "offers": []
         if found.archived
         else [offer(choice, base + variant_url(found.slug, choice.sku)) for choice in found.choices],
