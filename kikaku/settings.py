@@ -300,6 +300,8 @@ CHECKOUT_MINUTES = 35  # Stripe requires 30 minutes or more
 KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # Stripe's limits at a convenience store
 # a voucher is valid until 23:59:59 JST of the day this many days after its creation; Stripe accepts 1 to 60
 KONBINI_DAYS = 3
+# mails to one address that is of no paid order: anybody may have typed it
+UNSOLICITED_MAILS_A_DAY = 6
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return

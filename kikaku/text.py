@@ -66,3 +66,23 @@ def _fold_signs(text: str) -> str:
     text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text.casefold())).translate(_FOLDED)
     text = _OTHER_DASH.sub("-", _LONG_VOWEL.sub("ー", text))
     return _THOUSANDS.sub("", text)
+
+
+_LINK = re.compile(r"://|\bwww\.", re.IGNORECASE)
+# evil.com or EVIL.COM, but not St.John and not J.R
+_DOMAIN = re.compile(r"[^\W_]{2,}\.(?:[a-z]{2,}|[A-Z]{2,})(?![A-Za-z])")
+
+
+def has_link(text: str) -> bool:
+    """Return whether a text holds an address of the web that a mail program would make a link."""
+    return bool(_LINK.search(_with_plain_dots(text)))
+
+
+def has_web_address(text: str) -> bool:
+    """Return whether a name holds an address of the web, with http:// or without."""
+    return has_link(text) or bool(_DOMAIN.search(_with_plain_dots(text)))
+
+
+def _with_plain_dots(text: str) -> str:
+    """Return a text in NFKC with the full stops that browsers read as dots."""
+    return re.sub("[。｡]", ".", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))

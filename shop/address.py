@@ -13,6 +13,7 @@ from ledger.models.delivery import PREFECTURES
 from shop.forms import (
     KanaField,
     LineField,
+    LinklessField,
     MultilineField,
     NameField,
     NormalisedEmailField,
@@ -60,15 +61,15 @@ class AddressForm(ShopForm):
         error_messages=required(_("Please choose your prefecture."))
         | {"invalid_choice": _("Please choose one of the 47 prefectures.")},
     )
-    city = LineField(
+    city = LinklessField(
         label=_("City or ward"), max_length=100, error_messages=required(_("Please enter your city or ward."))
     )
-    street = LineField(
+    street = LinklessField(
         label=_("District and number"),
         max_length=100,
         error_messages=required(_("Please enter the district and the number.")),
     )
-    building = LineField(label=_("Building and room"), max_length=100, required=False)
+    building = LinklessField(label=_("Building and room"), max_length=100, required=False)
     phone = LineField(
         label=_("Telephone"),
         max_length=30,

@@ -8,6 +8,8 @@ from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from kikaku.text import has_link, has_web_address
+
 HYPHEN_SIGNS = re.compile("[‐‑‒–—―−ーｰ－~〜]")
 HYPHEN_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
 TOO_LONG_MESSAGE = _("Please keep this to %(limit_value)d characters at most.")
@@ -46,8 +48,24 @@ class LineField(forms.CharField):
         return HYPHEN_BETWEEN_DIGITS.sub("-", normalise_line(super().to_python(value) or ""))
 
 
+class LinklessField(LineField):
+    """A line that a mail may repeat: without an address of the web, which could lead a stranger elsewhere."""
+
+    def validate(self, value: str) -> None:
+        """Refuse addresses of the web."""
+        super().validate(value)
+        if has_link(value):
+            raise forms.ValidationError(_("Please write this without an address of the web."))
+
+
 class NameField(LineField):
-    """A part of a name."""
+    """A part of a name, which mails greet: without an address of the web."""
+
+    def validate(self, value: str) -> None:
+        """Refuse addresses of the web, such as evil.example."""
+        super().validate(value)
+        if has_web_address(value):
+            raise forms.ValidationError(_("Please write a name without an address of the web."))
 
     def to_python(self, value: Any) -> str:
         """Return the text with the double hyphen of Japanese names, which NFKC makes an ASCII sign."""

@@ -47,6 +47,7 @@ EVENT_TEXTS: dict[str, Any] = {
     Kind.MAIL_SENT: gettext_lazy("Mail sent: %(mail)s"),
     Kind.MAIL_FAILED: gettext_lazy("Mail given up: %(mail)s"),
     Kind.MAIL_DROPPED: gettext_lazy("Mail dropped, because it was no longer true: %(mail)s"),
+    Kind.MAIL_WITHHELD: gettext_lazy("Mail not sent, because this address got too many today: %(mail)s"),
     Kind.MAIL_QUEUED_AGAIN: gettext_lazy("Mail queued again: %(mail)s"),
 }
 RECONSTRUCTED = "※"  # explained in the title

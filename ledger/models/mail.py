@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models.orders import Order
+from ledger.models.payments import Payment
 from ledger.models.querysets import ModelT
 
 
@@ -20,6 +22,10 @@ class OutgoingMailQuerySet(models.QuerySet[ModelT]):
     def due(self, now: datetime) -> Self:
         """Return the queued mails whose next attempt is not in the future."""
         return self.queued().filter(next_attempt_at__lte=now)
+
+    def unsolicited(self) -> Self:
+        """Return the mails to an address that has paid for nothing: anybody may have typed it."""
+        return self.filter(~Exists(Payment.objects.filter(order=OuterRef("order"))))
 
     def failed(self) -> Self:
         """Return the mails that were given up."""
@@ -69,7 +75,10 @@ class OutgoingMail(models.Model):
         verbose_name = _("outgoing mail")
         verbose_name_plural = _("outgoing mails")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["status", "next_attempt_at"], name="mail_status_next")]
+        indexes = [
+            models.Index(fields=["status", "next_attempt_at"], name="mail_status_next"),
+            models.Index(fields=["created_at"], name="mail_created"),  # how many one recipient got today
+        ]
         constraints = [models.UniqueConstraint(fields=["kind", "source"], name="mail_once")]
 
     def __str__(self) -> str:

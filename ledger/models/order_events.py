@@ -39,6 +39,7 @@ class OrderEvent(models.Model):
         MAIL_SENT = "mail_sent", _("mail sent")
         MAIL_FAILED = "mail_failed", _("mail given up")
         MAIL_DROPPED = "mail_dropped", _("mail dropped")
+        MAIL_WITHHELD = "mail_withheld", _("mail withheld")
         MAIL_QUEUED_AGAIN = "mail_queued_again", _("mail queued again")
 
     # no index of its own: the one of the constraint begins with it

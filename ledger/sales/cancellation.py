@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, Payment, Refund
 from ledger.models.orders import OrderStatus
-from ledger.sales import checkout, orders
+from ledger.sales import checkout, history, orders
 from ledger.sales.order_end import cancel_rest, has_money_for_goods, queue_cancelled_mail
 from ledger.sales.refund_plan import RefundRequest
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
@@ -84,7 +84,8 @@ def _cancel_and_store_refunds(
             store_payment_refund(payment, reason=_("The order was cancelled."), now=now)
             for payment in refundable
         ]
-    queue_cancelled_mail(order, refunds, now=now)
+    if actor != history.CUSTOMER or order.payments.exists():  # its buyer knows, and nobody else has to
+        queue_cancelled_mail(order, refunds, now=now)
     return refunds
 
 

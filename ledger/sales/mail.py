@@ -78,25 +78,45 @@ def _render(kind: OutgoingMail.Kind, language: str, context: Mapping[str, Any]) 
 
 def queue(
     kind: OutgoingMail.Kind, order: Order, source: str, context: Mapping[str, Any], *, now: datetime
-) -> OutgoingMail:
+) -> OutgoingMail | None:
     """Store a mail about an order, once for each kind and source, as part of the caller's transaction.
 
-    `source` names the cause (order:7, refund:9); `context` is for the templates, see `render`.
+    `source` names the cause (order:7, refund:9); `context` is for the templates, see `render`. Returns None
+    for one about an unpaid order whose address has got `UNSOLICITED_MAILS_A_DAY` already.
     """
     require_transaction()
     existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
     if existing is not None:
         return existing
+    if _has_had_enough(order.email, now=now) and not order.payments.exists():
+        fact, mail_kind = f"{kind.value} {source}", str(kind)
+        history.record(
+            order,
+            OrderEvent.Kind.MAIL_WITHHELD,
+            actor=history.SYSTEM,
+            now=now,
+            fact=fact,
+            mail_kind=mail_kind,
+        )
+        return None
     fields = {"order": order, "to": order.email, "language": order.language}
     return _store(kind, source, render(kind, order, context), fields, now=now)
 
 
 def queue_without_order(
     kind: OutgoingMail.Kind, to: str, language: str, source: str, context: Mapping[str, Any], *, now: datetime
-) -> OutgoingMail:
-    """Store a mail that is about no order, as `queue` does for one that is."""
+) -> OutgoingMail | None:
+    """Store a mail that is about no order, as `queue` does for one that is not paid."""
     require_transaction()
+    if _has_had_enough(to, now=now):
+        return None
     return _store(kind, source, _render(kind, language, context), {"to": to, "language": language}, now=now)
+
+
+def _has_had_enough(to: str, *, now: datetime) -> bool:
+    """Return whether an address got as many mails within a day as one may that has paid for nothing."""
+    recent = OutgoingMail.objects.unsolicited().filter(created_at__gt=now - timedelta(days=1))
+    return recent.filter(to__iexact=to).count() >= settings.UNSOLICITED_MAILS_A_DAY
 
 
 def _store(

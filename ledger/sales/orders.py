@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE, MAX_LINE_QUANTITY, REDUCED_RATE, STANDARD_RATE
+from kikaku.text import has_link, has_web_address
 from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderEvent, OrderLine
@@ -109,6 +110,17 @@ def _check_lines(lines: Sequence[NewOrderLine], discount: int) -> None:
         raise OrderRefused("discount", _("The discount is larger than the goods."))
 
 
+def _check_address(address: Address) -> None:
+    """Raise `OrderRefused` when what mails repeat of an address holds an address of the web.
+
+    The shop's forms refuse it; mails go to whatever e-mail address was typed, be it a stranger's.
+    """
+    names = (address.family_name, address.given_name, address.family_name_kana, address.given_name_kana)
+    lines = (address.city, address.street, address.building)
+    if any(map(has_web_address, names)) or any(map(has_link, lines)):
+        raise OrderRefused("address", _("The name and the address must not contain an address of the web."))
+
+
 @unit_of_work
 def place_order(
     *,
@@ -129,6 +141,7 @@ def place_order(
     if placed is not None:
         return placed
     _check_lines(lines, discount)
+    _check_address(address)
     quote = tax.totals(
         [(line.unit_price * line.quantity, line.tax_rate) for line in lines],
         discount=discount,

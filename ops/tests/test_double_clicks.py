@@ -157,7 +157,7 @@ def order_cancel(world: World) -> Click:
             StockItem.objects.get(sku="CL-08").reserved,
             list(order.mails.values_list("kind", flat=True)),
         ),
-        ("cancelled", 0, ["cancelled"]),
+        ("cancelled", 0, []),
     )
 
 
@@ -234,10 +234,12 @@ def ship(world: World) -> Click:
 def refund(world: World) -> Click:
     order = build.paid_order(world.sandbox)
     url = address_of("ledger_order_refund", order.pk)
+    data = {"nonce": nonce_of(world.staff, url), "what": "amount", "amount": "3000"}
+    preview = world.staff.post(url, data).context["preview"]
     return Click(
         world.staff,
         url,
-        {"nonce": nonce_of(world.staff, url), "what": "amount", "amount": "3000", "confirmed": "3000"},
+        {**data, "confirmed": preview.plan},
         lambda: (
             list(Refund.objects.values_list("amount", flat=True)),
             sum(refund.amount for refund in stripe_client.client().v1.refunds.list({}).data),

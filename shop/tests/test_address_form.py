@@ -43,6 +43,9 @@ def test_typed_values_are_normalised(name: str, typed: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("name", "typed"),
     [
+        ("family_name", "http://evil.example/win"),
+        ("given_name", "evil.com"),
+        ("building", "https://evil.example"),
         ("postal_code", "150000"),
         ("postal_code", "abcdefg"),
         ("phone", "123"),

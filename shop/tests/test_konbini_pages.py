@@ -147,7 +147,7 @@ def test_a_customer_who_cancels_is_asked_not_to_pay(client: Client, sandbox: San
     page = page_of(client, order)
     assert "お支払い受付番号でのお支払いは行わないでください" in page
     assert "この注文をキャンセルする" not in page
-    assert order.mails.filter(kind="cancelled").count() == 1
+    assert not order.mails.filter(kind="cancelled").exists()  # its address may be a stranger's
     sandbox.pay_voucher(session_of(order))
     build.deliver(sandbox)
     assert order.refunds.get().amount == order.total
