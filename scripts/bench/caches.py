@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 VARIABLE = "BENCH_WITHOUT"  # environment: the caches that a process does without, separated by commas
-FRAGMENT_TAG = re.compile(r'{% fragment ("[^"]+")(?: (.*?))? %}')
+FRAGMENT_TAG = re.compile(r'{% fragment ("[^"]+")(?: ([^%]+))? %}')
 
 # module → the functions that prepare a query once
 STATEMENTS = {
