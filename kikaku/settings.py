@@ -166,6 +166,7 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 TIME_ZONE = "Asia/Tokyo"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = "kikaku.formats"
 # texts that other packages leave untranslated; each app has its own catalogue
 LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]
 

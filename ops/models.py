@@ -1,13 +1,25 @@
 """Rows of operations: job runs, heartbeats of processes, rate limits."""
 
 from django.db import models
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 
 class JobRun(models.Model):
     """One scheduled run of a job. Job and time are unique, so that two workers run it once."""
 
-    job = models.CharField(_("job"), max_length=40)
+    class Job(models.TextChoices):
+        """The jobs of `ops.schedule.JOBS`."""
+
+        STRIPE_EVENTS = "stripe_events", _("handling Stripe's events")
+        BALANCE = "balance", _("fetching balance transactions")
+        CHECKOUT_EXPIRY = "checkout_expiry", _("ending unpaid checkouts")
+        REFUNDS = "refunds", _("sending refunds")
+        MAIL = "mail", _("sending mails")
+        DAILY_CLOSE = "daily_close", _("daily close")
+        PRUNE = "prune", _("deleting old records")
+
+    job = models.CharField(_("job"), max_length=40, choices=Job.choices)
     scheduled_for = models.DateTimeField(_("scheduled for"))
     # grows each time another worker takes the run over after a crash
     token = models.PositiveIntegerField(_("fencing token"), default=1)
@@ -25,13 +37,17 @@ class JobRun(models.Model):
         constraints = [models.UniqueConstraint(fields=["job", "scheduled_for"], name="job_run_once")]
 
     def __str__(self) -> str:
-        return f"{self.job} {self.scheduled_for:%Y-%m-%d %H:%M}"
+        return f"{self.get_job_display()} {localtime(self.scheduled_for):%Y-%m-%d %H:%M}"
 
 
 class Heartbeat(models.Model):
     """Sign of life of a long-running process, written every 30 seconds."""
 
-    name = models.CharField(_("process"), max_length=40, primary_key=True)
+    class Process(models.TextChoices):
+        WEB = "web", _("web server")
+        WORKER = "worker", _("worker")
+
+    name = models.CharField(_("process"), max_length=40, primary_key=True, choices=Process.choices)
     beat_at = models.DateTimeField(_("last sign of life"))
     started_at = models.DateTimeField(_("started at"))
 
@@ -41,7 +57,7 @@ class Heartbeat(models.Model):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.get_name_display())
 
 
 class RateBucket(models.Model):

@@ -16,8 +16,9 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 
 from kikaku import days
 from kikaku.transactions import unit_of_work
@@ -69,39 +70,40 @@ def last_close_time(now: datetime) -> datetime:
 # ── The jobs ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count else ""
+def _counted(text: str, count: int) -> str:
+    """Return a text with its count, "" for none."""
+    return text % {"count": count} if count else ""
 
 
 def process_stripe_events(now: datetime) -> str:
     """Process Stripe events that failed or were never finished."""
-    return _count(inbox.process_pending(now=now, limit=MAX_EVENTS_PER_RUN), "events handled")
+    return _counted(_("%(count)d events handled"), inbox.process_pending(now=now, limit=MAX_EVENTS_PER_RUN))
 
 
 def fetch_balance_transactions(now: datetime) -> str:
     """Fetch and post new balance transactions."""
-    return _count(balance.fetch_new(now=now).posted, "balance transactions posted")
+    return _counted(_("%(count)d balance transactions posted"), balance.fetch_new(now=now).posted)
 
 
 def expire_checkouts(now: datetime) -> str:
     """Ask Stripe about checkouts past their expiry and release their stock."""
-    return _count(checkout.expire_due(now=now), "checkouts ended")
+    return _counted(_("%(count)d checkouts ended"), checkout.expire_due(now=now))
 
 
 def send_refunds(now: datetime) -> str:
     """Send refunds that are not known to have reached Stripe; ask it once a day about those that wait."""
     sent = refunds.send_requested(now=now)
     done = (
-        _count(sent[refunds.Sending.ACCEPTED], "refunds confirmed at Stripe"),
-        _count(sent[refunds.Sending.REFUSED], "refunds refused by Stripe"),
-        _count(refunds.update_waiting(now=now), "waiting refunds updated"),
+        _counted(_("%(count)d refunds confirmed at Stripe"), sent[refunds.Sending.ACCEPTED]),
+        _counted(_("%(count)d refunds refused by Stripe"), sent[refunds.Sending.REFUSED]),
+        _counted(_("%(count)d waiting refunds updated"), refunds.update_waiting(now=now)),
     )
     return ", ".join(filter(None, done))
 
 
 def send_mail(now: datetime) -> str:
     """Send the queued mails that are due."""
-    return _count(mail.send_due(now=now), "mails sent")
+    return _counted(_("%(count)d mails sent"), mail.send_due(now=now))
 
 
 def close_days(now: datetime) -> str:
@@ -117,8 +119,10 @@ def close_days(now: datetime) -> str:
     closed: list[str] = []
     for day in daily_close.open_days(until):
         result = daily_close.close_day(day, now=now)
-        closed.append(f"{day} ({result.summary})")
-    return f"closed {', '.join(closed)}" if closed else ""
+        open_rows = [f"{category.label} {count}" for category, count in result.open.items() if count]
+        found = ", ".join(open_rows) or _("no differences")
+        closed.append(_("%(day)s closed: %(found)s") % {"day": day, "found": found})
+    return "; ".join(closed)
 
 
 def _has_activity(until: date) -> bool:
@@ -135,16 +139,16 @@ def prune(now: datetime) -> str:
 
     Job runs are kept for 3 days, those of the close for 400.
     """
-    old, _ = JobRun.objects.filter(
+    old, _of_each = JobRun.objects.filter(
         Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job="daily_close")
         | Q(scheduled_for__lt=now - CLOSE_RUN_RETENTION, job="daily_close")
     ).delete()
     full = limits.prune(now=now.timestamp())
-    expired, _ = Session.objects.filter(expire_date__lt=now).delete()
+    expired, _of_each = Session.objects.filter(expire_date__lt=now).delete()
     done = (
-        _count(old, "old job runs deleted"),
-        _count(full, "rate-limit buckets deleted"),
-        _count(expired, "expired sessions deleted"),
+        _counted(_("%(count)d old job runs deleted"), old),
+        _counted(_("%(count)d rate-limit buckets deleted"), full),
+        _counted(_("%(count)d expired sessions deleted"), expired),
     )
     return "; ".join(filter(None, done))
 
@@ -258,7 +262,8 @@ def run(name: str, *, now: datetime | None = None) -> bool:
         return False
     forget_account()  # the key, or the database, may be another one since the last job
     try:
-        with _guard() as reason_to_wait:
+        # staff read in the admin what it did
+        with _guard() as reason_to_wait, translation.override(settings.LANGUAGE_CODE):
             message = "" if reason_to_wait else job.work(now)
     except Exception as error:  # a failing job must not end the worker
         logger.exception("job %s failed", name)

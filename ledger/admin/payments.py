@@ -62,6 +62,13 @@ class PaymentAdmin(ReadOnlyAdmin):
     list_filter = ("method", "brand", "captured_at")
     list_select_related = ("order",)
     search_fields = ("payment_intent", "charge", "order__number")
+    exclude = ("amount",)
+    readonly_fields = ("amount_yen",)
+
+    @display(description=gettext_lazy("amount"))
+    def amount_yen(self, payment: Payment) -> str:
+        """Return the amount in yen."""
+        return yen(payment.amount)
 
     @display(description=gettext_lazy("paid by"), ordering="brand")
     def paid_by(self, payment: Payment) -> str:
@@ -168,3 +175,20 @@ class BalanceTransactionAdmin(ReadOnlyAdmin):
     list_filter = ("type", "day")
     search_fields = ("id", "source", "description")
     date_hierarchy = "day"
+    exclude = ("amount", "fee", "net")
+    readonly_fields = ("amount_yen", "fee_yen", "net_yen")
+
+    @display(description=gettext_lazy("gross"))
+    def amount_yen(self, row: BalanceTransaction) -> str:
+        """Return what came in or went out, in yen."""
+        return yen(row.amount)
+
+    @display(description=gettext_lazy("fee"))
+    def fee_yen(self, row: BalanceTransaction) -> str:
+        """Return Stripe's fee in yen."""
+        return yen(row.fee)
+
+    @display(description=gettext_lazy("net"))
+    def net_yen(self, row: BalanceTransaction) -> str:
+        """Return by how much the balance changed, in yen."""
+        return yen(row.net)

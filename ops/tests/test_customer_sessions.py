@@ -72,7 +72,7 @@ def test_a_session_with_an_address_ends_after_four_hours_and_is_then_deleted(
     now = timezone.now()
     schedule.prune(now + timedelta(hours=3, minutes=59))
     assert Session.objects.count() == 1
-    assert "1 expired sessions deleted" in schedule.prune(now + timedelta(hours=4, minutes=1))
+    assert "期限切れのセッション 1 件を削除" in schedule.prune(now + timedelta(hours=4, minutes=1))
     assert Session.objects.count() == 0
 
 

@@ -142,8 +142,12 @@ def test_old_runs_are_deleted_but_closes_are_kept_a_year() -> None:
     for name, age in (("mail", 2), ("mail", 4), ("daily_close", 30), ("daily_close", 401)):
         at = now - timedelta(days=age)
         JobRun.objects.create(job=name, scheduled_for=at, claimed_until=at, started_at=at)
-    assert schedule.prune(now) == "2 old job runs deleted"
+    assert schedule.prune(now) == "古いジョブの記録 2 件を削除"
     assert {(run.job, (now - run.scheduled_for).days) for run in JobRun.objects.all()} == {
         ("mail", 2),
         ("daily_close", 30),
     }
+
+
+def test_every_job_has_a_name_for_staff() -> None:
+    assert set(JobRun.Job.values) == set(schedule.JOBS)

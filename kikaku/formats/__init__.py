@@ -1,0 +1,1 @@
+"""How dates are written by default, for each language (`FORMAT_MODULE_PATH`)."""
