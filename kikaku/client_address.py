@@ -76,6 +76,15 @@ def client_network(address: str) -> str:
     return str(parsed or "")
 
 
+def client_key(address: str) -> str:
+    """Return a keyed hash of the network of an address, to store instead of it; "" without an address."""
+    network = client_network(address)
+    if not network:
+        return ""
+    text = f"client\0{network}".encode()
+    return hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()[:32]
+
+
 class ClientAddressMiddleware:
     """Middleware that puts the client's address into REMOTE_ADDR and into each line of the log."""
 

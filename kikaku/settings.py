@@ -5,6 +5,7 @@
 """
 
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -303,6 +304,10 @@ KONBINI_MINIMUM, KONBINI_MAXIMUM = 120, 300_000  # Stripe's limits at a convenie
 KONBINI_DAYS = 3
 # mails to one address that is of no paid order: anybody may have typed it
 UNSOLICITED_MAILS_A_DAY = 6
+MAX_UNPAID_ORDERS = 3  # at once, of one e-mail and of one client (`ledger.sales.holds`)
+MAX_ORDERS_PER_HOUR = 10  # of one client
+VOUCHER_STOCK_SHARE = Fraction(1, 3)  # of an item's stock, which vouchers may hold in all
+VOUCHER_PIECES = 3  # of an item, which they may always hold
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return

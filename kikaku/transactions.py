@@ -12,6 +12,7 @@ again. Besides its settings, the project uses only the names imported below from
 they add no queries.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -24,6 +25,7 @@ from kikaku.d1 import queued_writes, reserve_ids, retry_on_conflict, serializabl
 __all__ = [
     "forbid_transaction",
     "isolated_transaction",
+    "lock_names",
     "queued_writes",
     "require_transaction",
     "reserve_ids",
@@ -85,6 +87,21 @@ def forbid_transaction() -> None:
     blocks = transaction.get_connection().atomic_blocks
     if any(not block._from_testcase for block in blocks):
         raise RuntimeError("Do not call the network inside a transaction; commit first.")
+
+
+def lock_names(*names: str) -> None:
+    """Lock names until the caller's transaction ends, for what has no row to lock, such as a count of rows.
+
+    Another transaction that locks one of them waits. SQLite and D1 need no lock: they are serializable.
+    """
+    require_transaction()
+    connection = transaction.get_connection()
+    if connection.vendor != "postgresql":
+        return
+    digests = {hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names}
+    with connection.cursor() as cursor:
+        for key in sorted(int.from_bytes(digest, signed=True) for digest in digests):  # so none deadlock
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
 
 def _in_transaction() -> bool:

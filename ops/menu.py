@@ -18,6 +18,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("ledger", "stockitem", "inventory_2"),
             ("ledger", "stockmovement", "swap_vert"),
             ("ledger", "outgoingmail", "mail"),
+            ("ledger", "orderallowance", "person_check"),
             ("ledger", "carrier", "local_shipping"),
             ("ledger", "remotearea", "sailing"),
             ("shop", "contactmessage", "forum"),

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from kikaku.money import MAX_CHARGE, REDUCED_RATE
 from ledger.books import tax
 from shop.cart import MAX_LINES, Cart, CartLine
-from shop.catalogue import IMAGE_FIELDS, Image, image_of
+from shop.catalogue import IMAGE_FIELDS, LOW_STOCK, Image, image_of
 from shop.json_rows import JsonRows, rows
 from shop.models import Picture, Product, Variant, in_language
 from shop.pages.links import product_url
@@ -288,6 +288,9 @@ def line_problems(entry: CartLine, offer: Offer) -> list[Problem]:
     if offer.available < 1:
         text = _("“%(title)s” is sold out. Please remove it to go on; the rest of your cart stays.")
         found.append(Problem(ProblemKind.SOLD_OUT, offer.sku, text % {"title": offer.full_title}))
+    elif entry.quantity > offer.available > LOW_STOCK:  # how many there are is the shop's own affair
+        text = _("We do not have so many of “%(title)s”. Please order fewer, or contact us.")
+        found.append(Problem(ProblemKind.TOO_MANY, offer.sku, text % {"title": offer.full_title}))
     elif entry.quantity > offer.available:
         text = ngettext(
             "Only %(available)s of “%(title)s” is left. Please change the quantity.",

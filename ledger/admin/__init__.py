@@ -1,5 +1,27 @@
 """Admin of the ledger, one module per subject: read-only pages, whose actions call domain functions."""
 
-from ledger.admin import books, closes, delivery, discrepancies, mail, orders, payments, stock, stripe
+from ledger.admin import (
+    allowances,
+    books,
+    closes,
+    delivery,
+    discrepancies,
+    mail,
+    orders,
+    payments,
+    stock,
+    stripe,
+)
 
-__all__ = ["books", "closes", "delivery", "discrepancies", "mail", "orders", "payments", "stock", "stripe"]
+__all__ = [
+    "allowances",
+    "books",
+    "closes",
+    "delivery",
+    "discrepancies",
+    "mail",
+    "orders",
+    "payments",
+    "stock",
+    "stripe",
+]

@@ -7,26 +7,30 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from kikaku.admin.columns import format_local_time, time_column
+from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
-from ledger.sales import stock
+from ledger.models.orders import OrderStatus
+from ledger.sales import holds, stock
 
 CHANGE_STOCK = "ledger.change_stockitem"
 LOW_STOCK = 5  # pieces that can still be sold
 MAX_MOVEMENTS = 50  # shown on an item's page
+MAX_HOLDERS = 100  # orders that hold pieces of it
 
 
 class StockForm(forms.Form):
@@ -88,6 +92,44 @@ class ShelfFilter(admin.SimpleListFilter):
         )
 
 
+def _holders_panel(item: StockItem) -> Panel:
+    """Return the orders that hold pieces of an item, the unpaid ones first, each with a link to its page.
+
+    There an unpaid order can be cancelled, which releases what it holds.
+    """
+    lines = (
+        item.order_lines.filter(reserved__gt=0)
+        .select_related("order")
+        .annotate(
+            is_paid=~Q(order__status=OrderStatus.PENDING),
+            pay_until=Coalesce(
+                Max("order__attempts__voucher_expires_at"), Max("order__attempts__expires_at")
+            ),
+        )
+        .order_by("is_paid", "-reserved", "pk")
+    )
+    return Panel(
+        _("Held for"),
+        [_("order"), _("Deliver to"), _("e-mail"), _("pieces"), _("status"), _("to be paid until")],
+        [
+            [
+                format_html(
+                    '<a class="{}" href="{}">{}</a>',
+                    LINK_CLASSES,
+                    reverse("admin:ledger_order_change", args=[line.order_id]),
+                    line.order.number,
+                ),
+                line.order.name,
+                line.order.email,
+                f"{line.reserved:,}",
+                line.order.get_status_display(),
+                "" if line.is_paid or line.pay_until is None else format_local_time(line.pay_until),
+            ]
+            for line in lines[:MAX_HOLDERS]
+        ],
+    )
+
+
 @admin.register(StockItem)
 class StockItemAdmin(ReadOnlyAdmin):
     """Stock items, with actions that receive and correct."""
@@ -96,8 +138,8 @@ class StockItemAdmin(ReadOnlyAdmin):
     list_filter = (ShelfFilter,)
     search_fields = ("sku",)
     search_help_text = gettext_lazy("SKU")
-    fields = ("sku", "on_hand", "reserved", "available")
-    readonly_fields = ("available",)
+    fields = ("sku", "on_hand", "reserved", "available", "vouchers")
+    readonly_fields = ("available", "vouchers")
     actions_detail = ("receive", "count")
     change_form_outer_after_template = "ledger/admin/order_panels.html"
 
@@ -111,6 +153,12 @@ class StockItemAdmin(ReadOnlyAdmin):
         """Return the pieces that can be sold."""
         return item.available
 
+    @display(description=gettext_lazy("held by vouchers, at most"))
+    def vouchers(self, item: StockItem) -> str:
+        """Return how many pieces vouchers hold, and how many they may hold."""
+        held = holds.voucher_pieces([item.pk]).get(item.pk, 0)
+        return f"{held:,} / {holds.max_voucher_pieces(item.on_hand):,}"
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -118,7 +166,7 @@ class StockItemAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Return the item's page with its latest movements."""
+        """Return the item's page with the orders that hold its pieces, and its latest movements."""
         item = self.get_object(request, object_id or "")
         movements = item.movements.all()[:MAX_MOVEMENTS] if item is not None else []
         panel = Panel(
@@ -136,7 +184,8 @@ class StockItemAdmin(ReadOnlyAdmin):
                 for movement in movements
             ],
         )
-        context = {**(extra_context or {}), "panels": [panel] if panel.rows else []}
+        panels = [_holders_panel(item), panel] if item is not None else []
+        context = {**(extra_context or {}), "panels": [one for one in panels if one.rows]}
         return super().changeform_view(request, object_id, form_url, context)
 
     @action(

@@ -5,7 +5,7 @@ from ledger.models.closing import ClosingBalance, DailyClose, Discrepancy, Evide
 from ledger.models.delivery import Carrier, DeliveryTime, RemoteArea
 from ledger.models.mail import OutgoingMail
 from ledger.models.order_events import OrderEvent
-from ledger.models.orders import CheckoutAttempt, Order, OrderLine, Shipment, ShipmentLine
+from ledger.models.orders import CheckoutAttempt, Order, OrderAllowance, OrderLine, Shipment, ShipmentLine
 from ledger.models.payments import (
     BalanceTransaction,
     Payment,
@@ -30,6 +30,7 @@ __all__ = [
     "JournalEntry",
     "JournalLine",
     "Order",
+    "OrderAllowance",
     "OrderEvent",
     "OrderLine",
     "OutgoingMail",

@@ -96,6 +96,8 @@ class Order(FoldedModel):
     tax_10 = models.PositiveIntegerField(_("tax 10%"))  # contained in the total, rounded once per rate
     tax_8 = models.PositiveIntegerField(_("tax 8%"))
 
+    # hash of the network that it was placed from; null if not placed on the shop's pages
+    client = models.CharField(max_length=32, null=True, editable=False)  # noqa: DJ001
     placed_at = models.DateTimeField(_("placed at"))
     paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
     shipped_at = models.DateTimeField(_("shipped at"), null=True, blank=True)
@@ -123,6 +125,8 @@ class Order(FoldedModel):
             models.Index(fields=["placed_at"], name="order_placed"),
             models.Index(fields=["paid_at"], name="order_paid"),
             models.Index(fields=["cancelled_at"], name="order_cancelled"),
+            # the orders of a client within an hour
+            models.Index(fields=["client", "placed_at"], name="order_client_placed"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -139,6 +143,21 @@ class Order(FoldedModel):
     def name(self) -> str:
         """The full name in the Japanese order."""
         return f"{self.family_name} {self.given_name}"
+
+
+class OrderAllowance(models.Model):
+    """A customer for whom staff have lifted the limits of unpaid orders and of vouchers."""
+
+    email = models.EmailField(_("e-mail"), unique=True)
+    note = models.CharField(_("note"), max_length=200)
+
+    class Meta:
+        verbose_name = _("customer without limits")
+        verbose_name_plural = _("customers without limits")
+        ordering = ["email"]
+
+    def __str__(self) -> str:
+        return self.email
 
 
 class OrderLineQuerySet(FoldedQuerySet[ModelT]):
@@ -250,6 +269,8 @@ class CheckoutAttempt(models.Model):
     created_at = models.DateTimeField(_("created at"))
     expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe unchanged
 
+    # whether its page offers them; null in rows that are older than this column, which do
+    offers_vouchers = models.BooleanField(_("vouchers offered"), null=True)
     # A payment that the customer makes later, with a voucher: see `ledger.stripe.methods`.
     method = models.CharField(_("method"), max_length=30, blank=True)  # konbini; empty without a voucher
     voucher_url = models.TextField(_("voucher"), blank=True)

@@ -24,7 +24,7 @@ from kikaku.transactions import forbid_transaction, require_transaction, unit_of
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, Payment
 from ledger.models.orders import OrderStatus
-from ledger.sales import history, mail, orders, payments
+from ledger.sales import history, holds, mail, orders, payments
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.sales.stock import StockRefused
 from ledger.stripe import captures, client, methods
@@ -152,6 +152,7 @@ def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
         created_at=now,
         # Stripe's timestamps are whole seconds
         expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
+        offers_vouchers=holds.offers_voucher(order),
     )
     history.record(
         order,

@@ -21,7 +21,7 @@ from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderEvent, OrderLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import history, stock
+from ledger.sales import history, holds, stock
 from ledger.sales.stock import SoldOut
 
 __all__ = [
@@ -48,7 +48,17 @@ ALLOWED_TRANSITIONS: dict[str, frozenset[str]] = {
 NUMBER_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: numbers are read out on the telephone
 MAX_NUMBER_ATTEMPTS = 5
 
-RefusalReason = Literal["empty", "quantity", "price", "discount", "address", "below_minimum", "above_maximum"]
+RefusalReason = Literal[
+    "empty",
+    "quantity",
+    "price",
+    "discount",
+    "address",
+    "below_minimum",
+    "above_maximum",
+    "unpaid_orders",
+    "orders_per_hour",
+]
 
 
 class OrderRefused(Exception):
@@ -121,6 +131,20 @@ def _check_address(address: Address) -> None:
         raise OrderRefused("address", _("The name and the address must not contain an address of the web."))
 
 
+def _limit_refusal(exceeded: holds.ExceededLimit) -> OrderRefused:
+    """Return the refusal of an order beyond a limit, which says what to do."""
+    if exceeded == "unpaid":
+        text = _(
+            "%(count)d of your orders are not paid yet. Please pay for one of them or cancel it; then "
+            "you can order again. For a large order please contact us: we keep the goods for you."
+        )
+        return OrderRefused("unpaid_orders", text % {"count": settings.MAX_UNPAID_ORDERS})
+    return OrderRefused(
+        "orders_per_hour",
+        _("Many orders came from your connection within an hour. Please try again later, or contact us."),
+    )
+
+
 @unit_of_work
 def place_order(
     *,
@@ -131,11 +155,13 @@ def place_order(
     discount: int,
     shipping_fee: int,
     now: datetime,
+    client: str | None = None,
 ) -> Order:
     """Place an order with its lines and reserved stock; the same nonce returns the same order.
 
-    `discount` and `shipping_fee` are integer JPY. Raises `SoldOut` (with the SKUs) and `OrderRefused`; then
-    nothing was written.
+    `discount` and `shipping_fee` are integer JPY. `client` is the hash of the customer's network, "" if it is
+    unknown; without it the order does not come from the shop's pages, and has no limits. Raises `SoldOut`
+    (with the SKUs) and `OrderRefused`; then nothing was written.
     """
     placed = Order.objects.filter(nonce=nonce).first()
     if placed is not None:
@@ -154,6 +180,12 @@ def place_order(
         )
     if quote.total > MAX_CHARGE:
         raise OrderRefused("above_maximum", _("Orders are possible up to ¥99,999,999. Please contact us."))
+    exceeded = None if client is None else holds.exceeded_limit(address.email, client, now=now)
+    if exceeded is not None:
+        placed = Order.objects.filter(nonce=nonce).first()  # by another click, while this one waited
+        if placed is not None:
+            return placed
+        raise _limit_refusal(exceeded)
     wanted: dict[int, int] = {}
     for line in lines:
         wanted[line.item_id] = wanted.get(line.item_id, 0) + line.quantity
@@ -175,6 +207,7 @@ def place_order(
                     total=quote.total,
                     tax_10=quote.taxes.get(STANDARD_RATE, 0),
                     tax_8=quote.taxes.get(REDUCED_RATE, 0),
+                    client=client,
                     placed_at=now,
                 )
                 stock.reserve(wanted)

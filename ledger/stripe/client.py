@@ -242,7 +242,7 @@ def create_session(attempt: CheckoutAttempt, *, success_url: str, cancel_url: st
     Stripe's page leads the customer to `success_url` after paying and to `cancel_url` on going back.
     """
     order = attempt.order
-    offered = methods.offered_methods(order.total)
+    offered = methods.offered_methods(order.total, vouchers=attempt.offers_vouchers is not False)
     with translation.override(order.language):
         metadata = {"order": order.number, "attempt": str(attempt.pk)}
         params: SessionCreateParams = {

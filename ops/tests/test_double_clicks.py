@@ -31,6 +31,7 @@ from ledger.models import (
     CheckoutAttempt,
     Discrepancy,
     Order,
+    OrderAllowance,
     OutgoingMail,
     Payment,
     Refund,
@@ -507,6 +508,15 @@ def remotearea_add(world: World) -> Click:
     return _add(world, RemoteArea, data, unique="postal_prefixes")
 
 
+def orderallowance_add(world: World) -> Click:
+    return _add(world, OrderAllowance, {"email": "a@example.jp", "note": "見本市"}, unique="email")
+
+
+def orderallowance_change(world: World) -> Click:
+    OrderAllowance.objects.create(email="a@example.jp", note="見本市")
+    return _change("ledger.orderallowance", "note", world)
+
+
 def contentpage_add(world: World) -> Click:
     data = {
         "slug": "faq",
@@ -548,6 +558,7 @@ def _delete(model: str, world: World) -> Click:
     makers: dict[str, Callable[[], Any]] = {
         "category": lambda: shop_build.category("empty"),
         "contentpage": lambda: shop_build.content_page("old"),
+        "orderallowance": lambda: OrderAllowance.objects.create(email="a@example.jp", note="見本市"),
         "carrier": lambda: Carrier.objects.create(name="西濃運輸"),
         "remotearea": lambda: RemoteArea.objects.create(
             name="粟島", prefecture=15, postal_prefixes="9580061", more_days=1
@@ -624,6 +635,9 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_carrier_change": partial(_change, "ledger.carrier", "name"),
     "admin:ledger_carrier_delete": partial(_delete, "carrier"),
     "admin:ledger_carrier_changelist": carrier_make_usual,
+    "admin:ledger_orderallowance_add": orderallowance_add,
+    "admin:ledger_orderallowance_change": orderallowance_change,
+    "admin:ledger_orderallowance_delete": partial(_delete, "orderallowance"),
     "admin:ledger_remotearea_add": remotearea_add,
     "admin:ledger_remotearea_change": partial(_change, "ledger.remotearea", "name"),
     "admin:ledger_remotearea_delete": partial(_delete, "remotearea"),

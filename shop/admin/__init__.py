@@ -2,7 +2,7 @@
 
 from auditlog.registry import auditlog
 
-from ledger.models import Carrier, DeliveryTime, RemoteArea
+from ledger.models import Carrier, DeliveryTime, OrderAllowance, RemoteArea, SetAside
 from shop.admin import contact, content, products
 from shop.models import Category, ContentPage, Product, Redirect, SearchSynonym, Variant
 
@@ -16,6 +16,8 @@ AUDITED = (
     Carrier,
     DeliveryTime,
     RemoteArea,
+    OrderAllowance,
+    SetAside,
 )
 for audited in AUDITED:
     auditlog.register(

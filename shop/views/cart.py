@@ -8,9 +8,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from kikaku.money import MAX_LINE_QUANTITY
 from shop.cart import CartFull, InvalidQuantity, parse_quantity, read_cart, write_cart
-from shop.catalogue import featured_cards
+from shop.catalogue import LOW_STOCK, featured_cards
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import ProblemKind, load_offers, load_price, load_quote
@@ -45,7 +44,10 @@ def cart_page(request: HttpRequest) -> HttpResponse:
                     "typed": typed[line.offer.sku] or str(line.quantity),
                     "error": errors[line.offer.sku],
                     "problems": line.problems,
-                    "can_take": line.quantity > line.offer.available > 0,
+                    "is_too_many": line.quantity > line.offer.available > 0,
+                    # above a handful it would tell how many there are
+                    "can_take": line.quantity > line.offer.available
+                    and 0 < line.offer.available <= LOW_STOCK,
                 }
                 for line in quote.lines
             ],
@@ -157,8 +159,8 @@ def cart_update(request: HttpRequest) -> HttpResponse:
     quote = load_quote(changed)
     if taken:
         available = {line.offer.sku: line.offer.available for line in quote.lines}
-        if available.get(taken, 0) > 0:
-            changed = changed.change(taken, min(available[taken], MAX_LINE_QUANTITY))
+        if 0 < available.get(taken, 0) <= LOW_STOCK:
+            changed = changed.change(taken, available[taken])
             quote = load_quote(changed)
     # the prices that the page showed when the button was pressed
     shown = {key.removeprefix("p-"): value for key, value in request.POST.items() if key.startswith("p-")}

@@ -12,8 +12,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from kikaku.client_address import client_key
 from ledger.models import Order
-from ledger.sales import orders
+from ledger.sales import holds, orders
 from ledger.sales.checkout import NotPayable, PaymentUnavailable, start_payment
 from ledger.sales.delivery import expected_delivery, load_table
 from ledger.stripe.methods import METHODS, offered_methods
@@ -86,8 +87,11 @@ def render_confirmation(request: HttpRequest, quote: Quote) -> HttpResponse:
     """Return the final confirmation with a new nonce and the fingerprint of the quote."""
     notices = request.session.get(NOTICE_KEY, []) if CHECK in request.GET else []
     problems = [problem.message for problem in quote.problems]
-    offered = offered_methods(quote.totals.total)
     address = request.session[ADDRESS_KEY]
+    by_total = offered_methods(quote.totals.total)
+    wanted = {line.offer.item_id: line.quantity for line in quote.counted_lines}
+    vouchers = len(by_total) == 1 or holds.voucher_fits(wanted, address["email"])
+    offered = offered_methods(quote.totals.total, vouchers=vouchers)
     days = load_table().days(address["prefecture"], address["postal_code"])
     return render_page(
         request,
@@ -101,7 +105,8 @@ def render_confirmation(request: HttpRequest, quote: Quote) -> HttpResponse:
             "problems": list(dict.fromkeys([*notices[1:], *problems])),
             "minutes": settings.CHECKOUT_MINUTES,
             "offered": offered,
-            "not_offered": [method for method in METHODS.values() if method not in offered],
+            "not_offered": [method for method in METHODS.values() if method not in by_total],
+            "held_back": [method for method in by_total if method not in offered],
         },
         private=True,
     )
@@ -148,6 +153,7 @@ def place(request: HttpRequest) -> HttpResponse:
             discount=quote.totals.discount,
             shipping_fee=quote.totals.shipping_fee,
             now=timezone.now(),
+            client=client_key(request.META["REMOTE_ADDR"]),
         )
     except orders.SoldOut:  # another order reserved the pieces after the quote
         quote = load_quote(cart)

@@ -29,9 +29,16 @@ VOUCHER_METHODS = {code: method for code, method in METHODS.items() if isinstanc
 UNKNOWN_METHOD = PaymentMethod()  # of a payment whose method is not ours, such as Link, or not yet known
 
 
-def offered_methods(total: int) -> list[PaymentMethod]:
-    """Return the methods with which an order of `total` JPY can be paid."""
-    return [method for method in METHODS.values() if method.is_offered(total)]
+def offered_methods(total: int, *, vouchers: bool = True) -> list[PaymentMethod]:
+    """Return the methods with which an order of `total` JPY can be paid.
+
+    Without `vouchers` only those that are paid at once.
+    """
+    return [
+        method
+        for method in METHODS.values()
+        if method.is_offered(total) and (vouchers or not isinstance(method, VoucherMethod))
+    ]
 
 
 def method_named(code: str) -> PaymentMethod:

@@ -28,6 +28,7 @@ from ledger.sales.orders import NewOrderLine
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
 from ledger.testing.build import ADDRESS
+from ledger.testing.histories import checks
 from ledger.testing.histories.foreign import CloseAhead, ForeignKey
 from ledger.testing.histories.world import JOBS, RATES, SKUS, World
 from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
@@ -119,6 +120,7 @@ def go_to_payment_page(world: World, order: Order) -> None:
     session = url.rsplit("/", 1)[-1]
     if session not in world.pages:
         world.pages.append(session)
+        checks.assert_voucher_cap(world, session)
 
 
 @dataclass(frozen=True)

@@ -282,6 +282,33 @@ def _stock() -> Iterator[str]:
             yield f"{item}: {item.reserved} reserved of {item.on_hand}"
 
 
+def assert_voucher_cap(world: "World", session_id: str) -> None:
+    """Check that a new page offers vouchers only while all of them hold a third of each item at most.
+
+    Computed from Stripe's sessions and the order lines, without our columns and functions for it.
+    """
+    offering = {
+        session["id"]
+        for session in stripe_objects(world.sandbox.state_path, "checkout.session")
+        if "konbini" in session["payment_method_types"]
+    }
+    if session_id not in offering:
+        return
+    orders = CheckoutAttempt.objects.filter(
+        session_id__in=offering, status__in=("created", "open", "waiting"), order__status=OrderStatus.PENDING
+    ).values("order")
+    held = (
+        OrderLine.objects.filter(order__in=orders)
+        .values_list("item")
+        .annotate(sum=Sum("reserved"))
+        .order_by()
+    )
+    own = set(OrderLine.objects.filter(order__attempts__session_id=session_id).values_list("item", flat=True))
+    for item_id, pieces in held:
+        on_hand = StockItem.objects.get(pk=item_id).on_hand
+        assert item_id not in own or pieces <= max(3, on_hand // 3), f"vouchers hold {pieces} of {on_hand}"
+
+
 # ── Mail ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
