@@ -16,9 +16,9 @@ from unfold.widgets import (
 )
 
 from kikaku.money import MAX_CHARGE
-from ledger.models import Order, OrderLine, Shipment
+from ledger.models import Carrier, Order, OrderLine, Shipment
 from ledger.sales.refunds import RefundRequest
-from ledger.sales.shipping import CARRIERS
+from ledger.sales.tracking import is_doubtful, normalise_tracking_number
 
 OTHER = "other"
 
@@ -80,7 +80,66 @@ class LinesForm(OrderForm):
         return [field for field in self.visible_fields() if not field.name.startswith("line_")]
 
 
-class ShipForm(LinesForm):
+class ParcelFields(forms.Form):
+    """Carrier and tracking number of a parcel, as the forms that ask for them have them."""
+
+    carrier = forms.ChoiceField(label=gettext_lazy("Carrier"), widget=UnfoldAdminSelectWidget)
+    other_carrier = forms.CharField(
+        label=gettext_lazy("Other carrier"), max_length=40, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    tracking_number = forms.CharField(
+        label=gettext_lazy("Tracking number"),
+        max_length=60,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+    # the doubtful number that was asked about: the same number sent once more is taken
+    sure = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def offer_carriers(self, chosen: str) -> None:
+        """Offer the carriers of the shop, and another one; fill in the `chosen` one."""
+        names = list(Carrier.objects.values_list("name", flat=True))
+        field = self.fields["carrier"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101  (tells mypy, true by the class above)
+        field.choices = [*((name, name) for name in names), (OTHER, gettext_lazy("other"))]
+        if chosen in names:
+            self.initial["carrier"] = chosen
+        elif chosen:
+            self.initial.update(carrier=OTHER, other_carrier=chosen)
+
+    def clean_tracking_number(self) -> str:
+        """Return the number, normalised. A doubtful one is asked about once: some contracts have such."""
+        number = normalise_tracking_number(self.cleaned_data["tracking_number"])
+        if number and is_doubtful(number) and self.data.get("sure") != number:
+            self.data = {**dict(self.data.items()), "sure": number}
+            text = _(
+                "%(number)s has a wrong check digit or an unusual form. If it is right, send it once more."
+            )
+            raise forms.ValidationError(text % {"number": number})
+        return number
+
+    def clean(self) -> dict[str, Any]:
+        """Require the name of another carrier."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("carrier") == OTHER and not cleaned.get("other_carrier"):
+            self.add_error("other_carrier", _("Write the name of the carrier."))
+        return cleaned
+
+    def carrier_name(self) -> str:
+        """Return the name of the carrier that was chosen or entered."""
+        chosen = self.cleaned_data["carrier"]
+        return str(self.cleaned_data["other_carrier"] if chosen == OTHER else chosen)
+
+
+class ParcelForm(ParcelFields):
+    """Carrier and tracking number of a parcel that has left."""
+
+    def __init__(self, shipment: Shipment, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial={"tracking_number": shipment.tracking_number})
+        self.offer_carriers(shipment.carrier)
+
+
+class ShipForm(ParcelFields, LinesForm):
     """Pieces and carrier of a parcel; `carrier` is filled in. Without money left it asks about a gift."""
 
     def __init__(
@@ -94,25 +153,7 @@ class ShipForm(LinesForm):
         super().__init__(order, data)
         if has_money:
             del self.fields["gift"]
-        if carrier in CARRIERS:
-            self.initial["carrier"] = carrier
-        elif carrier:
-            self.initial.update(carrier=OTHER, other_carrier=carrier)
-
-    carrier = forms.ChoiceField(
-        label=gettext_lazy("Carrier"),
-        choices=[*((name, name) for name in CARRIERS), (OTHER, gettext_lazy("other"))],
-        widget=UnfoldAdminSelectWidget,
-    )
-    other_carrier = forms.CharField(
-        label=gettext_lazy("Other carrier"), max_length=40, required=False, widget=UnfoldAdminTextInputWidget
-    )
-    tracking_number = forms.CharField(
-        label=gettext_lazy("Tracking number"),
-        max_length=60,
-        required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": True}),
-    )
+        self.offer_carriers(carrier)
 
     gift = forms.ChoiceField(
         label=gettext_lazy("as a gift: the money was refunded"),
@@ -122,18 +163,11 @@ class ShipForm(LinesForm):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Require the name of another carrier, and at least one piece."""
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("carrier") == OTHER and not cleaned.get("other_carrier"):
-            self.add_error("other_carrier", _("Write the name of the carrier."))
+        """Require at least one piece."""
+        cleaned = super().clean()
         if not self.errors and not self.quantities():
             raise forms.ValidationError(_("Choose at least one piece to ship."))
         return cleaned
-
-    def carrier_name(self) -> str:
-        """Return the name of the carrier that was chosen or entered."""
-        chosen = self.cleaned_data["carrier"]
-        return str(self.cleaned_data["other_carrier"] if chosen == OTHER else chosen)
 
 
 class RefundForm(LinesForm):

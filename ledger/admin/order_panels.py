@@ -22,6 +22,7 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.models.orders import OrderStatus
+from ledger.sales.tracking import tracking_urls
 from ledger.templatetags.ledger_money import format_deadline
 
 
@@ -119,6 +120,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
     returns = list(order.refunds.order_by("pk"))
     parts = ShipmentLine.objects.select_related("order_line")
     shipments = list(order.shipments.order_by("pk").prefetch_related(Prefetch("lines", queryset=parts)))
+    pages = tracking_urls([(shipment.carrier, shipment.tracking_number) for shipment in shipments])
     accounts = JournalLine.objects.select_related("account").order_by("position")
     entries = list(order.entries.order_by("pk").prefetch_related(Prefetch("lines", queryset=accounts)))
     mails = list(order.mails.order_by("pk").defer("text", "html"))
@@ -131,11 +133,11 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                 [
                     format_local_time(shipment.shipped_at),
                     shipment.carrier,
-                    shipment.tracking_number or "–",
+                    _tracking(shipment, url),
                     _content(shipment),
                     shipment.actor,
                 ]
-                for shipment in shipments
+                for shipment, url in zip(shipments, pages, strict=True)
             ],
         ),
         Panel(
@@ -233,6 +235,16 @@ def _link(model: str, pk: Any, text: str) -> str:
 def _refund_state(refund: Refund) -> str:
     state = refund.get_status_display()
     return f"{state}: {refund.failure_reason}" if refund.failure_reason else state
+
+
+def _tracking(shipment: Shipment, url: str) -> str:
+    """Return the tracking number with a link to the carrier, and one to correct it."""
+    number: str = shipment.tracking_number or "–"
+    if url:
+        link = '<a class="{}" href="{}" target="_blank" rel="noopener noreferrer">{}</a>'
+        number = format_html(link, LINK_CLASSES, url, number)
+    correct = reverse("admin:ledger_shipment_correct", args=[shipment.pk])
+    return format_html('{} <a class="{}" href="{}">{}</a>', number, LINK_CLASSES, correct, _("Correct"))
 
 
 def _content(shipment: Shipment) -> str:

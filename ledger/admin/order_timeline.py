@@ -36,6 +36,7 @@ EVENT_TEXTS: dict[str, Any] = {
         "Paid after the cancellation: %(amount)s. The money is sent back."
     ),
     Kind.SHIPPED: gettext_lazy("A parcel left: %(content)s"),
+    Kind.PARCEL_CORRECTED: gettext_lazy("Carrier or tracking number of a parcel was corrected:"),
     Kind.CANCELLED: gettext_lazy("The order was cancelled: %(reason)s"),
     Kind.REST_CANCELLED: gettext_lazy("What was left was cancelled: %(content)s"),
     Kind.REFUND_REQUESTED: gettext_lazy("A refund of %(amount)s was requested."),
@@ -70,7 +71,7 @@ def timeline(order: Order, lines: Sequence[OrderLine]) -> tuple[str, list[list[s
 def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
     data = event.data
     text = str(EVENT_TEXTS.get(event.kind, "")) % _values(data, titles)
-    if event.kind == Kind.SHIPPED:
+    if event.kind in (Kind.SHIPPED, Kind.PARCEL_CORRECTED):
         text = " ".join(part for part in (text, data.get("carrier"), data.get("tracking_number")) if part)
     if data.get("gift"):
         gift = dict(Shipment.Gift.choices).get(data["gift"], data["gift"])

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
-from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.admin.search import AmountRangeFilter, DayRangeFilter, FoldedSearch, typed_amount, typed_day
 from kikaku.days import day_bounds
 from kikaku.folded import contains_folded
@@ -197,28 +196,3 @@ class OrderAdmin(FoldedSearch, OrderActions):
             summary = Summary.of(order)
             context.update(order=order, summary=summary, panels=build_panels(order, summary.lines))
         return super().changeform_view(request, object_id, form_url, context)
-
-
-@admin.register(Shipment)
-class ShipmentAdmin(ReadOnlyAdmin):
-    """Parcels."""
-
-    list_display = (
-        time_column(Shipment, "shipped_at"),
-        "order",
-        "carrier",
-        "tracking_number",
-        "gift",
-        "actor",
-    )
-    list_filter = ("carrier", "gift", "shipped_at")
-    list_select_related = ("order",)
-    search_fields = ("tracking_number", "order__number")
-    fields = ("order", "carrier", "tracking_number", "gift", "shipped_at", "actor", "content")
-    readonly_fields = ("content",)
-
-    @display(description=gettext_lazy("content"))
-    def content(self, shipment: Shipment) -> str:
-        """Return the titles and quantities of the parcel's lines."""
-        lines = shipment.lines.select_related("order_line")
-        return "\n".join(f"{line.order_line.title} × {line.quantity}" for line in lines)

@@ -40,6 +40,7 @@ class OutgoingMail(models.Model):
         VOUCHER_EXPIRED = "voucher_lapsed", _("not paid at the counter")
         ORDER_CONFIRMATION = "order_confirmation", _("order confirmation")
         SHIPPED = "shipped", _("shipped")
+        PARCEL_CORRECTED = "parcel_corrected", _("tracking number corrected")
         REFUND_WAITS = "refund_waits", _("refund waits for the bank account")
         REFUNDED = "refunded", _("refunded")
         REFUND_FAILED = "refund_failed", _("refund failed")

@@ -28,6 +28,7 @@ class OrderEvent(models.Model):
         PAID_TWICE = "paid_twice", _("paid twice")
         PAID_AFTER_CANCELLATION = "paid_after_cancellation", _("paid after cancellation")
         SHIPPED = "shipped", _("parcel shipped")
+        PARCEL_CORRECTED = "parcel_corrected", _("parcel corrected")
         CANCELLED = "cancelled", _("order cancelled")
         REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
         REFUND_REQUESTED = "refund_requested", _("refund requested")

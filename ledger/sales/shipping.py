@@ -23,7 +23,6 @@ from ledger.sales.seen import require_unchanged
 from ledger.sales.tracking import normalise_tracking_number, tracking_url
 
 GIVEN_AWAY = gettext_lazy("The rest was given away.")
-CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
 
 
 class ShipRefused(Exception):

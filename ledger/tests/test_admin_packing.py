@@ -51,7 +51,12 @@ def ship(client: Client, order: Order, **typed: str) -> str:
     nonce = re.search(r'name="nonce" value="([^"]+)"', form)
     assert nonce
     line = order.lines.get()
-    data = {"nonce": nonce[1], f"line_{line.pk}": "2", "carrier": "ヤマト運輸", "tracking_number": "1"}
+    data = {
+        "nonce": nonce[1],
+        f"line_{line.pk}": "2",
+        "carrier": "ヤマト運輸",
+        "tracking_number": "4000-0000-0013",
+    }
     return client.post(address, {**data, **typed}, follow=True).content.decode()
 
 

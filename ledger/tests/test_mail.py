@@ -20,6 +20,7 @@ from kikaku.transactions import unit_of_work
 from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
 from ledger.sales.delivery import expected_arrival
+from ledger.sales.parcels import correct_parcel
 from ledger.sales.tracking import tracking_url
 from ledger.templatetags.ledger_money import format_day
 from ledger.templatetags.ledger_terms import seller, terms
@@ -128,7 +129,9 @@ def test_mails_of_an_order_placed_in_english_are_in_english(sandbox: Sandbox) ->
 def test_mails_of_an_order_placed_in_japanese_are_in_japanese(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("W", price=1_080, rate=8)])
     first = order.lines.order_by("position")[0]
-    build.ship(order, {first.pk: 1})
+    shipment = build.ship(order, {first.pk: 1})
+    correction = {"carrier": "佐川急便", "tracking_number": "4000-0000-0013", "actor": "staff"}
+    correct_parcel(shipment, **correction, now=timezone.now())
     build.refund(order, 500)
     other = build.paid_order(sandbox, [build.line("B")])
     cancellation.cancel(order=other, reason="staff", actor="staff", now=timezone.now())

@@ -488,6 +488,18 @@ def category_add(world: World) -> Click:
     return _add(world, Category, data)
 
 
+def correct(world: World) -> Click:
+    order = build.paid_order(world.sandbox)
+    shipment = build.ship(order, tracking_number="1234-5678-9013")
+    return Click(
+        world.staff,
+        address_of("ledger_shipment_correct", shipment.pk),
+        {"carrier": "佐川急便", "tracking_number": "4000-0000-0010", "sure": "4000-0000-0010"},
+        order.mails.filter(kind="parcel_corrected").count,
+        1,
+    )
+
+
 def carrier_add(world: World) -> Click:
     return _add(world, Carrier, {"name": "西濃運輸", "tracking_url": "", "position": "9"}, unique="name")
 
@@ -631,6 +643,7 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_stripeevent_changelist": events_process_again,
     "admin:ledger_account_add": account_add,
     "admin:ledger_account_change": partial(_change, "ledger.account", "name_ja"),
+    "admin:ledger_shipment_correct": correct,
     "admin:ledger_carrier_add": carrier_add,
     "admin:ledger_carrier_change": partial(_change, "ledger.carrier", "name"),
     "admin:ledger_carrier_delete": partial(_delete, "carrier"),

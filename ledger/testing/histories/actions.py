@@ -288,7 +288,7 @@ class Ship:
             shipping.ship(
                 order=order,
                 quantities=quantities,
-                carrier=shipping.CARRIERS[0],
+                carrier="ヤマト運輸",
                 tracking_number="",
                 nonce=nonce,
                 actor="test",

@@ -1,0 +1,90 @@
+"""Parcels in the admin: a list, and the correction of what was typed wrongly."""
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from kikaku.admin.columns import time_column
+from kikaku.admin.readonly import ReadOnlyAdmin
+from ledger.admin.order_actions import CHANGE_ORDER
+from ledger.admin.order_forms import ParcelForm
+from ledger.admin.order_panels import payment_totals
+from ledger.models import Shipment
+from ledger.sales.parcels import correct_parcel
+
+
+@admin.register(Shipment)
+class ShipmentAdmin(ReadOnlyAdmin):
+    """Parcels."""
+
+    list_display = (
+        time_column(Shipment, "shipped_at"),
+        "order",
+        "carrier",
+        "tracking_number",
+        "gift",
+        "actor",
+    )
+    list_filter = ("carrier", "gift", "shipped_at")
+    list_select_related = ("order",)
+    search_fields = ("tracking_number", "order__number")
+    fields = ("order", "carrier", "tracking_number", "gift", "shipped_at", "arrives_on", "actor", "content")
+    readonly_fields = ("content",)
+    actions_detail = ("correct",)
+
+    @display(description=gettext_lazy("content"))
+    def content(self, shipment: Shipment) -> str:
+        """Return the titles and quantities of the parcel's lines."""
+        lines = shipment.lines.select_related("order_line")
+        return "\n".join(f"{line.order_line.title} × {line.quantity}" for line in lines)
+
+    @action(
+        description=gettext_lazy("Correct the tracking number"),
+        url_path="correct",
+        icon="edit",
+        permissions=[CHANGE_ORDER],
+    )
+    def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the form with carrier and number, or store them and queue the mail. Raises `Http404`."""
+        shipment = self.get_object(request, object_id)
+        if not isinstance(shipment, Shipment):
+            raise Http404
+        if not request.user.has_perm(CHANGE_ORDER):
+            raise PermissionDenied
+        back = reverse("admin:ledger_order_change", args=[shipment.order_id])
+        form = ParcelForm(shipment, request.POST if request.method == "POST" else None)
+        if form.is_bound and form.is_valid():
+            corrected = correct_parcel(
+                shipment,
+                carrier=form.carrier_name(),
+                tracking_number=form.cleaned_data["tracking_number"],
+                actor=request.user.get_username(),
+                now=timezone.now(),
+            )
+            if corrected:
+                messages.success(request, _("The parcel is corrected; the customer gets a mail."))
+            else:
+                messages.info(request, _("Nothing is different from what was stored."))
+            return HttpResponseRedirect(back)
+        return TemplateResponse(
+            request,
+            "ledger/admin/order_action.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": f"{_('Correct the tracking number')}: {shipment}",
+                "opts": self.opts,
+                "order": shipment.order,
+                "money": payment_totals(shipment.order),
+                "form": form,
+                "button": _("Correct it and write to the customer"),
+                "parcel": True,
+                "back": back,
+            },
+            status=422 if form.errors else 200,
+        )
