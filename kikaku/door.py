@@ -86,7 +86,7 @@ class Exchange(Protocol):
         """Send the response; any thread may do it."""
 
 
-# The shop's own pages need Django, which a refused request does not reach.
+# for a path that has no page of its own (`Door.refusal_page`), such as that of the webhooks
 REFUSALS = {
     400: "送信が途中で切れました。もう一度お試しください。\nThe request broke off. Please try again.\n",
     408: "送信に時間がかかりすぎました。もう一度お試しください。\nSending took too long. Please try again.\n",
@@ -97,6 +97,12 @@ REFUSALS = {
 }
 
 
+REFUSAL_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; font-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
 class Refused(Exception):
     """A request is answered with `status` by the door itself."""
 
@@ -104,17 +110,21 @@ class Refused(Exception):
         self.status = status
 
 
-def refusal(status: int) -> tuple[int, Headers, bytes]:
-    """Return status, headers and body of a refusal; it closes the connection, whose body may not be read."""
+def refusal(status: int, page: bytes = b"") -> tuple[int, Headers, bytes]:
+    """Return status, headers and body of a refusal: a page of HTML, or a plain text if there is none.
+
+    It closes the connection, whose body may not be read.
+    """
     headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Type", f"text/{'html' if page else 'plain'}; charset=utf-8"),
+        ("Content-Security-Policy", REFUSAL_POLICY),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
         ("Connection", "close"),
     ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", "10"))
-    return status, headers, REFUSALS[status].encode()
+    return status, headers, page or REFUSALS[status].encode()
 
 
 @lru_cache(maxsize=512)
@@ -195,12 +205,12 @@ class _Request:
             response = answer(self.door.application, self.environ)
         except BaseException:  # Django answers its own errors: this is a WSGI layer's, or SystemExit
             logger.exception("the application failed")
-            response = refusal(500)
+            response = self.door.refusal(500, self.environ["PATH_INFO"])
         self._send(*response)
 
     def refuse(self) -> None:
         """Send that it has waited too long."""
-        self._send(*refusal(503))
+        self._send(*self.door.refusal(503, self.environ["PATH_INFO"]))
 
     def _send(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a response from any thread, and let the request's coroutine end."""
@@ -217,7 +227,8 @@ class _Request:
 class Door:
     """The RSGI application around a WSGI application.
 
-    `patience` is in seconds; `clock` returns seconds, for the queues. The environment of each request has the
+    `patience` is in seconds; `refusal_page` returns the HTML for a status and a path, or nothing; it must not
+    wait. `clock` returns seconds, for the queues. The environment of each request has the
     door at `kikaku.door`, so that a view can ask whether a pool hangs.
     """
 
@@ -226,10 +237,12 @@ class Door:
         application: "WSGIApplication",
         *,
         patience: float,
+        refusal_page: Callable[[int, str], bytes] = lambda status, path: b"",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.application = application
         self.patience = patience
+        self.refusal_page = refusal_page
         self.clock = clock
         self.held = 0  # bytes of bodies in memory
         self.pools = {name: Pool(name, threads, clock=clock) for name, threads in THREADS.items()}
@@ -246,6 +259,14 @@ class Door:
         for pool in self.pools.values():
             pool.refuse_stale()
         self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def refusal(self, status: int, path: str) -> tuple[int, Headers, bytes]:
+        """Return the response that refuses a request for `path`."""
+        try:
+            return refusal(status, self.refusal_page(status, path))
+        except Exception:  # a template that does not render
+            logger.exception("the page for %d could not be rendered", status)
+            return refusal(status)
 
     def hung_pools(self) -> list[str]:
         """Return the names of the pools with a request that came more than `HUNG_SECONDS` ago."""
@@ -266,7 +287,7 @@ class Door:
             self.pools[rule.pool].put(request)
             await request.done
         except Refused as refused:
-            exchange.response_bytes(*refusal(refused.status))
+            exchange.response_bytes(*self.refusal(refused.status, scope.path))
         finally:
             self.held -= sum(map(len, parts))
 

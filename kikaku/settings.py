@@ -102,6 +102,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "kikaku.urls"
 ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
 WSGI_APPLICATION = "kikaku.wsgi.application"
+REFUSAL_PAGE = "ops.errors.refusal_page"  # the page for a request that the front door refuses
 # around Django's application; the last is the outermost
 WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]
 TEMPLATES = [

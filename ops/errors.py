@@ -4,6 +4,7 @@ import errno
 import math
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 from django.conf import settings
 from django.contrib import admin
@@ -19,6 +20,7 @@ from ops.audit import ADMIN_PATH
 from shop.views import errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work
+MACHINE_PATHS = ("/webhooks/", "/health", "/api/")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # status → title, text
@@ -26,6 +28,8 @@ ADMIN_TEXTS = {
     400: (_("The request was not understood"), _("It was incomplete or too large. Nothing was changed.")),
     403: (_("You may not do this"), _("Your account has no right to do this. Nothing was changed.")),
     404: (_("No such page"), _("The address is wrong, or what it showed no longer exists.")),
+    408: (_("Sending took too long"), _("It did not arrive completely. Nothing was changed.")),
+    413: (_("Too large"), _("What you sent is too large. Nothing was changed.")),
     500: (_("Something failed"), _("The log has the reason. Nothing was stored unless a page says so.")),
     503: (
         _("Out of order for a moment"),
@@ -71,6 +75,22 @@ def too_many_logins(request: HttpRequest, *, seconds: int) -> HttpResponse:
     return _plain(request, "ops/too_many.html", 429, minutes=math.ceil(seconds / 60))
 
 
+@cache
+def _refusal_page(status: int, language: str, *, of_admin: bool) -> bytes:
+    if not of_admin:
+        return errors.refusal(status, language).encode()
+    title, text = ADMIN_TEXTS[status]
+    return _plain_text("ops/plain_error.html", language, title=title, text=text).encode()
+
+
+def refusal_page(status: int, path: str) -> bytes:
+    """Return the page for a request that the front door refuses; nothing for one of a machine."""
+    if path.startswith(MACHINE_PATHS):
+        return b""
+    language = get_language_from_path(path) or settings.LANGUAGE_CODE
+    return _refusal_page(status, language, of_admin=ADMIN_PATH.match(path) is not None)
+
+
 def in_admin(request: HttpRequest) -> bool:
     """Return whether a request is for the admin."""
     return ADMIN_PATH.match(request.path) is not None
@@ -105,8 +125,13 @@ def _admin_page(request: HttpRequest, status: int, *, text: object = "") -> Http
 def _plain(request: HttpRequest, template: str, status: int, **context: object) -> HttpResponse:
     # the path decides: the error may have come before the request's language was made the active one
     language = get_language_from_path(request.path_info) or settings.LANGUAGE_CODE
+    return _response(_plain_text(template, language, **context), status)
+
+
+def _plain_text(template: str, language: str, **context: object) -> str:
     with override(language):
-        return _response(get_template(template).render({"language": language, **context}), status)
+        text: str = get_template(template).render({"language": language, **context})
+    return text
 
 
 def _response(body: str, status: int) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.testing.database import engine
-from ops.errors import is_passing
+from ops.errors import is_passing, refusal_page
 from ops.testing.disk import full_disk
 from shop.models import ContactMessage
 from shop.testing import build
@@ -119,6 +119,21 @@ def test_a_post_that_is_too_large_is_400_in_the_shops_look(client: Client) -> No
         "/contact/", "message=" + "x" * 3_000_000, content_type="application/x-www-form-urlencoded"
     )
     assert answer.status_code == 400 and SHOP in answer.content.decode()
+
+
+@pytest.mark.parametrize("status", [400, 408, 413, 500, 503])
+def test_what_the_front_door_refuses_has_a_page_in_the_look_of_its_place(
+    status: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(0):
+        japanese, english, admins, api = (
+            refusal_page(status, path).decode()
+            for path in ("/contact/", "/en/contact/", "/admin/ledger/order/", "/webhooks/stripe")
+        )
+    assert '<html lang="ja">' in japanese and SHOP in japanese
+    assert '<html lang="en">' in english and 'href="/en/cart/"' in english
+    assert 'href="/admin/"' in admins and SHOP not in admins
+    assert api == ""  # a machine gets the plain text
 
 
 # ── The admin ────────────────────────────────────────────────────────────────────────────────────────────

@@ -215,7 +215,9 @@ def test_a_client_that_sends_3_megabytes_to_a_form_reads_that_it_is_too_large(se
     for _try in range(5):
         with server.connect() as connection:
             connection.sendall(head("POST", "/contact/", length=3_000_000, body=b"x" * 3_000_000))
-            assert read_response(connection)[0] == 413
+            status, page = read_response(connection)
+            assert status == 413
+            assert "送信された内容が大きすぎます" in page.decode() and 'href="/cart/"' in page.decode()
     assert get(server) == 200
 
 

@@ -42,11 +42,23 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     return _without_database(request, "shop/errors/503.html", status=503)
 
 
+def refusal(status: int, language: str) -> str:
+    """Return the page for a request that never reached a view: broken off, too slow or too large."""
+    return _page(f"shop/errors/{status}.html", language)
+
+
 def _without_database(request: HttpRequest, template: str, *, status: int, **context: object) -> HttpResponse:
     # the path decides: the error may have come before the request's language was made the active one
     language = get_language_from_path(request.path_info) or settings.LANGUAGE_CODE
+    response = HttpResponse(_page(template, language, **context), status=status)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _page(template: str, language: str, **context: object) -> str:
+    """Return a page of the shop that needs no query."""
     with override(language):
-        body = get_template(template).render(
+        text: str = get_template(template).render(
             {
                 "navigation": Navigation((), ()),
                 "links": links(language),
@@ -55,6 +67,4 @@ def _without_database(request: HttpRequest, template: str, *, status: int, **con
                 **context,
             }
         )
-    response = HttpResponse(body, status=status)
-    response["Cache-Control"] = "no-store"
-    return response
+    return text
