@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.sitemaps",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_q",
@@ -177,6 +178,7 @@ LOCALE_PATHS = [BASE_DIR / "kikaku" / "locale"]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_ROOT = BASE_DIR / "public"  # files that browsers look for at /, such as favicon.ico
 MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"

@@ -7,6 +7,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("ops.urls")),
     path("webhooks/", include("ledger.urls")),
+    path("", include("shop.machine_urls")),
     *i18n_patterns(
         path("admin/", admin.site.urls),
         path("", include("shop.urls")),

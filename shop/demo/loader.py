@@ -1,6 +1,5 @@
 """Writer of the demo goods and content pages: deterministic; existing rows are left unchanged."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from django.core.files.storage import default_storage
 from kikaku.transactions import unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
-from shop.demo import catalogue, drawing, pages
+from shop.demo import catalogue, drawing, pages, rasters
 from shop.demo.canvas import Drawing
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 from shop.search_index import gathering
@@ -80,10 +79,16 @@ def _ensure_categories() -> dict[str, Category]:
     return {category.slug: category for category in Category.objects.all()}
 
 
-def _store_drawing(picture: Drawing) -> str:
-    """Store a drawing in the media storage under a hash of its content, unless it exists; return its name."""
-    content = drawing.draw(picture).encode()
-    name = f"products/{hashlib.sha256(content).hexdigest()[:20]}.svg"
+def _store_drawing(picture: Drawing) -> tuple[str, str]:
+    """Store a drawing and its JPEG in the media storage, unless they exist; return their names, or ""."""
+    svg = drawing.draw(picture)
+    jpeg = rasters.raster(svg)
+    name = f"products/{rasters.stem(svg)}"
+    return _store(f"{name}.svg", svg.encode()), _store(f"{name}.jpg", jpeg) if jpeg else ""
+
+
+def _store(name: str, content: bytes) -> str:
+    """Store a file under a hash of its content, unless it exists; return its name."""
     return name if default_storage.exists(name) else default_storage.save(name, ContentFile(content))
 
 
@@ -91,7 +96,7 @@ def _store_drawing(picture: Drawing) -> str:
 def _write_batch(
     new: Sequence[tuple[int, catalogue.Product]],
     categories: dict[str, Category],
-    files: dict[Drawing, str],
+    files: dict[Drawing, tuple[str, str]],
     *,
     now: datetime,
 ) -> tuple[int, int]:
@@ -103,7 +108,7 @@ def _write_batch(
 def _write_goods(
     new: Sequence[tuple[int, catalogue.Product]],
     categories: dict[str, Category],
-    files: dict[Drawing, str],
+    files: dict[Drawing, tuple[str, str]],
     *,
     now: datetime,
 ) -> tuple[int, int]:
@@ -189,7 +194,7 @@ def _write_variants(
 def _write_pictures(
     pairs: list[tuple[Product, catalogue.Product]],
     variants: list[tuple[Variant, catalogue.Variant]],
-    files: dict[Drawing, str],
+    files: dict[Drawing, tuple[str, str]],
 ) -> int:
     """Write the pictures of products; return how many."""
     users: dict[tuple[int, int], list[Variant]] = {}  # (product, position of the picture) → its variants
@@ -200,7 +205,8 @@ def _write_pictures(
             product=product,
             # a picture of one variant belongs to it; one of several variants belongs to the product
             variant=shown_by[0] if len(shown_by) == 1 and len(good.variants) > 1 else None,
-            file=files[picture.drawing],
+            file=files[picture.drawing][0],
+            raster=files[picture.drawing][1],
             width=DRAWING_SIDE,
             height=DRAWING_SIDE,
             alt_ja=picture.alt.ja,

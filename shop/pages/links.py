@@ -56,3 +56,8 @@ def category_url(slug: str) -> str:
 def page_url(slug: str) -> str:
     """Return a content page's URL in the active language."""
     return f"{active_links()['page_prefix']}{slug}/"
+
+
+def absolute(url: str) -> str:
+    """Return a URL under the shop's address; files on R2 have a host already."""
+    return url if "://" in url else settings.STOREFRONT_BASE_URL + url

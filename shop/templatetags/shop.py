@@ -9,11 +9,13 @@ from django.utils.translation import get_language
 from kikaku.money import yen
 from ledger.stripe.methods import METHODS
 from shop.pages import fragments
+from shop.pages.links import absolute
 
 register = template.Library()
 
 
 register.filter("yen", yen)
+register.filter("absolute", absolute)
 
 
 @register.filter

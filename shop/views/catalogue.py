@@ -1,6 +1,5 @@
 """Home, lists, search and the product page: the same bytes for every visitor, at most three queries."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from ledger.sales.delivery import expected_delivery, load_table
+from shop import structured_data
 from shop.catalogue import (
     LOW_STOCK,
-    Choice,
-    ProductDetail,
     load_home,
     load_product,
 )
@@ -22,7 +20,7 @@ from shop.delivery import honshu, parse_destination
 from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number, read_sku
 from shop.listing import NoSuchPage, load_listing, load_near
 from shop.models import Category, Product
-from shop.pages.links import active_links, category_url, product_url, variant_url
+from shop.pages.links import active_links, category_url, product_url
 from shop.pages.navigation import load_navigation
 from shop.pages.render import PUBLIC_CACHE_CONTROL, render_page
 from shop.scales import kelvin_scale, known_marks, lumen_scale
@@ -130,6 +128,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     found = load_product(slug, read_sku(request.GET.dict()))
     if found is None:
         return moved(Product, slug, product_url)
+    table = load_table()
     return render_page(
         request,
         "shop/product.html",
@@ -139,7 +138,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "prices_differ": found.prices_differ,
             "lumens_differ": found.lumens_differ,
             "switching": 1 < len(found.choices) <= MAX_SWITCHED_VARIANTS,
-            "delivery": expected_delivery(timezone.now(), load_table().honshu_days),
+            "delivery": expected_delivery(timezone.now(), table.honshu_days),
             "place": honshu(),
             "low_stock": LOW_STOCK,
             "shipping_fee": settings.SHIPPING_FEE,
@@ -147,7 +146,8 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
             "lumen_scale": lumen_scale([c.lumens for c in found.choices if c.lumens]),
             "known_marks": known_marks(),
             "kelvin_scale": kelvin_scale([c.kelvin for c in found.choices if c.kelvin]),
-            "json_ld": structured_data(found),
+            "json_ld": [] if found.archived else structured_data.of_product(found, table),
+            "og_image": next(iter(found.rasters), ""),
             "noindex": found.archived,
         },
     )
@@ -175,45 +175,3 @@ def arrival(request: HttpRequest) -> HttpResponse:
     response["Cache-Control"] = PUBLIC_CACHE_CONTROL
     response["X-Robots-Tag"] = "noindex"
     return response
-
-
-def structured_data(found: ProductDetail) -> str:
-    """Return the product as JSON-LD: a schema.org Product with an Offer for each variant."""
-    base = settings.STOREFRONT_BASE_URL
-    data = {
-        "@context": "https://schema.org",
-        "@type": "Product",
-        "name": found.title,
-        "description": found.description,
-        "category": found.category_name,
-        "brand": {"@type": "Brand", "name": "LED企画"},
-        "image": [absolute(url) for url in found.rasters],
-        "offers": []
-        if found.archived
-        else [offer(choice, base + variant_url(found.slug, choice.sku)) for choice in found.choices],
-    }
-    # characters that could end the script element
-    return (
-        json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-    )
-
-
-def offer(choice: Choice, url: str) -> dict[str, object]:
-    """Return a variant's price and stock as a schema.org Offer."""
-    return {
-        "@type": "Offer",
-        "sku": choice.sku,
-        "url": url,
-        "price": choice.price,
-        "priceCurrency": "JPY",
-        "itemCondition": "https://schema.org/NewCondition",
-        "availability": f"https://schema.org/{'InStock' if choice.available else 'OutOfStock'}",
-    }
-
-
-def absolute(url: str) -> str:
-    """Return an absolute URL; files on R2 have one already."""
-    return url if "://" in url else settings.STOREFRONT_BASE_URL + url

@@ -1,0 +1,7 @@
+"""Addresses for search engines; they have no language."""
+
+from django.urls import path
+
+from shop.views import machines
+
+urlpatterns = [path("robots.txt", machines.robots), path("sitemap.xml", machines.sitemap)]
