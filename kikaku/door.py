@@ -256,9 +256,10 @@ class Door:
         self._sweep()
 
     def _sweep(self) -> None:
+        """Refuse what has waited too long, now and every `SWEEP_SECONDS`."""
+        self.loop.call_later(SWEEP_SECONDS, self._sweep)
         for pool in self.pools.values():
             pool.refuse_stale()
-        self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def refusal(self, status: int, path: str) -> tuple[int, Headers, bytes]:
         """Return the response that refuses a request for `path`."""
@@ -310,6 +311,9 @@ class Door:
                     if size <= limit:
                         parts.append(part)
                         self.held += len(part)
+                    elif parts:  # it is refused: what was read of it is not needed
+                        self.held -= sum(map(len, parts))
+                        parts.clear()
                     if size > DRAINED_BYTES or size == length:
                         break  # not read to its end: saves waiting for the empty part
                     if size > SMALL_BYTES and self.held > HELD_BYTES:
