@@ -36,6 +36,7 @@ class Offer:
     price: int  # JPY, tax included
     tax_rate: int  # 10 or 8
     available: int
+    full_title_ja: str = ""  # for those who pack
 
     @property
     def full_title(self) -> str:
@@ -158,6 +159,7 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             price=row["price"],
             tax_rate=row["tax_rate"],
             available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
+            full_title_ja=japanese_title(row["product__title_ja"], row["option_ja"]),
         )
         for row in offers_statement(len(wanted)).records(**wanted)
     }
@@ -231,7 +233,12 @@ def full_title(title: str, option: str) -> str:
     """Return a title with the option, as the order line has it."""
     if not option:
         return title
-    return in_language(f"{title}（{option}）", f"{title} ({option})")
+    return in_language(japanese_title(title, option), f"{title} ({option})")
+
+
+def japanese_title(title: str, option: str) -> str:
+    """Return a title with the option in Japanese, in whichever language the page is."""
+    return f"{title}（{option}）" if option else title
 
 
 def make_quote(

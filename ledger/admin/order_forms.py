@@ -43,13 +43,13 @@ class LinesForm(OrderForm):
             maximum = self.max_quantity(line)
             if maximum:
                 self.fields[f"line_{line.pk}"] = forms.IntegerField(
-                    label=line.title,
+                    label=line.packing_title,
                     min_value=0,
                     max_value=maximum,
                     initial=self.initial_quantity(line),
                     required=False,
                     widget=UnfoldAdminIntegerFieldWidget(
-                        attrs={"inputmode": "numeric", "aria-label": line.title}
+                        attrs={"inputmode": "numeric", "aria-label": line.packing_title}
                     ),
                 )
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -97,9 +98,9 @@ class OrderAdmin(FoldedSearch, OrderActions):
         return found
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        """Return the columns: the time of payment for orders to be shipped, else of the order."""
+        """Return the columns: for orders to be shipped what their packer needs, on few lines."""
         if request.GET.get(TaskFilter.parameter_name) == TaskFilter.SHIP:
-            return (*self.list_display[:-1], time_column(Order, "paid_at"))
+            return ("number", "paid", "destination", "to_pack", "remark")
         return self.list_display
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -130,7 +131,8 @@ class OrderAdmin(FoldedSearch, OrderActions):
             )
         ]
         tasks.append({"title": _("all orders"), "query": "?", "count": None, "chosen": not request.GET})
-        return super().changelist_view(request, {**(extra_context or {}), "tasks": tasks})
+        context = {"tasks": tasks, "packing": chosen == TaskFilter.SHIP}
+        return super().changelist_view(request, {**(extra_context or {}), **context})
 
     @display(
         description=gettext_lazy("status"),
@@ -156,6 +158,33 @@ class OrderAdmin(FoldedSearch, OrderActions):
         if len(lines) == 1:
             return first
         return _("%(first)s and %(count)d more") % {"first": first, "count": len(lines) - 1}
+
+    @display(description=gettext_lazy("paid at"), ordering="paid_at")
+    def paid(self, order: Order) -> str:
+        """Return the time of payment without its year: 11-30 19:38."""
+        return format_local_time(order.paid_at)[5:]
+
+    @display(description=gettext_lazy("Deliver to"), ordering="family_name_kana")
+    def destination(self, order: Order) -> str:
+        """Return name and city of the recipient on one line."""
+        return f"{order.name} 様（{join_places(order.prefecture, order.city)}）"
+
+    @display(description=gettext_lazy("to pack"))
+    def to_pack(self, order: Order) -> str:
+        """Return the pieces that are still to be shipped, in Japanese."""
+        lines = sorted(order.lines.all(), key=lambda line: line.position)
+        return "、".join(
+            f"{line.packing_title}\u00a0×\u00a0{line.shippable}" for line in lines if line.shippable
+        )
+
+    @display(description=gettext_lazy("remark"))
+    def remark(self, order: Order) -> str:
+        """Return what the packer has to know besides: a rest, a note from the customer."""
+        partly = order.status == OrderStatus.PARTIALLY_SHIPPED
+        found = [_("the rest of the order")] if partly else []
+        if order.note:
+            found.append(_("note: %(note)s") % {"note": Truncator(" ".join(order.note.split())).chars(40)})
+        return "、".join(found)
 
     @display(description=gettext_lazy("total"), ordering="total")
     def amount(self, order: Order) -> str:

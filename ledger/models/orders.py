@@ -178,6 +178,8 @@ class OrderLine(FoldedModel):
     )
     sku = models.CharField(_("SKU"), max_length=64)
     title = models.CharField(_("title"), max_length=200)  # in the order's language, options included
+    # for those who pack, if the order's language is another one
+    title_ja = models.CharField(_("title (Japanese)"), max_length=200, blank=True)
     unit_price = models.PositiveIntegerField(_("unit price"))
     quantity = models.PositiveIntegerField(_("quantity"))
     # this line's share of the order's discount
@@ -191,7 +193,7 @@ class OrderLine(FoldedModel):
     cancelled = models.PositiveIntegerField(_("cancelled"), default=0)  # never to be shipped
     returned = models.PositiveIntegerField(_("returned"), default=0)  # of the shipped: refunded by quantity
 
-    search_text = FoldedField("{title}", "{sku}")
+    search_text = FoldedField("{title}", "{title_ja}", "{sku}")
 
     objects = OrderLineQuerySet.as_manager()
 
@@ -220,6 +222,11 @@ class OrderLine(FoldedModel):
 
     def __str__(self) -> str:
         return f"{self.title} × {self.quantity}"
+
+    @property
+    def packing_title(self) -> str:
+        """The title in Japanese, if it is known."""
+        return self.title_ja or self.title
 
     @property
     def shippable(self) -> int:

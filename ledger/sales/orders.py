@@ -79,6 +79,7 @@ class NewOrderLine:
     unit_price: int  # JPY, tax included
     quantity: int
     tax_rate: int  # percent: 10 or 8
+    title_ja: str = ""  # for those who pack, if the order's language is another one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +219,7 @@ def place_order(
                         item_id=line.item_id,
                         sku=line.sku,
                         title=line.title,
+                        title_ja=line.title_ja if line.title_ja != line.title else "",
                         unit_price=line.unit_price,
                         quantity=line.quantity,
                         discount=share,

@@ -52,6 +52,7 @@ def line(
     quantity: int = 1,
     rate: int = 10,
     title: str = "",
+    title_ja: str = "",
     on_hand: int = 100,
 ) -> NewOrderLine:
     """Return a line to order; its stock item is created with `on_hand` pieces unless it exists."""
@@ -60,6 +61,7 @@ def line(
         item_id=found.pk,
         sku=sku,
         title=title or f"シーリングライト {sku}",
+        title_ja=title_ja,
         unit_price=price,
         quantity=quantity,
         tax_rate=rate,

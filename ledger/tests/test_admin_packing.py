@@ -208,3 +208,34 @@ def test_a_shipping_form_that_is_reopened_after_the_parcel_left_redirects_with_a
     answer = clerk.post(reverse("admin:ledger_order_ship", args=[order.pk]), late, follow=True)
     assert "この注文に出荷待ちの商品はありません" in answer.content.decode()
     assert order.shipments.count() == 1
+
+
+def test_the_list_of_orders_to_ship_says_in_japanese_what_their_packer_needs(
+    clerk: Client, sandbox: Sandbox
+) -> None:
+    english = build.line(
+        "A", quantity=3, title="Ceiling light (daylight)", title_ja="シーリングライト（昼白色）"
+    )
+    order = build.paid_order(
+        sandbox,
+        [english, build.line("B", title="LED 電球")],
+        language="en",
+        city="Shibuya-ku",
+        street="Jingumae 1",
+        note="玄関前に\n置いてください",
+    )
+    build.ship(order, {order.lines.get(sku="A").pk: 1})
+    for number in range(44):
+        paid(sandbox, later=number + 1)
+    content = clerk.get(reverse(LIST), {"todo": "ship"}).content.decode()
+    table = content.split('id="result_list"', 1)[1].split("</table>", 1)[0]
+    assert table.count("field-to_pack") == 45  # all on one page
+    assert "シーリングライト（昼白色）\u00a0×\u00a02、LED 電球\u00a0×\u00a01" in table
+    assert "Ceiling light" not in table
+    assert "東京都 Shibuya-ku" in table
+    assert "分納の残り、ご要望：玄関前に 置いてください" in table
+    for empty in ("field-counter", "field-state", "field-amount"):
+        assert empty not in table
+    assert "シーリングライト（昼白色）" in page(clerk, order, "ship")
+    slip = slips(clerk, order).content.decode()
+    assert "Ceiling light (daylight)" in slip and "シーリングライト（昼白色）" in slip

@@ -255,6 +255,7 @@ class _History:
             item_id=item.pk,
             sku=variant.sku,
             title=f"{title} {option}".strip(),
+            title_ja=f"{variant.product.title_ja} {variant.option_ja}".strip(),
             unit_price=variant.price,
             quantity=quantity,
             tax_rate=variant.tax_rate,

@@ -119,6 +119,17 @@ def test_an_english_customer_reads_the_address_in_english(shopper: Client) -> No
     assert "Jingumae 1-2-3, Shibuya-ku, Tokyo 150-0001" in page
 
 
+def test_an_order_in_english_keeps_the_japanese_titles_for_those_who_pack(
+    shopper: Client, sandbox: Sandbox
+) -> None:
+    assert shopper.post("/en/checkout/", build.TYPED_ADDRESS).status_code == 303
+    page = shopper.get("/en/checkout/confirm/").content.decode()
+    fields = {name: build.hidden(page, name) for name in ("nonce", "fingerprint")}
+    assert shopper.post("/en/checkout/place/", fields).status_code == 303
+    line = Order.objects.get().lines.get()
+    assert (line.title, line.packing_title) == ("madoka light", "シーリングライト まどか")
+
+
 def test_the_confirmation_shows_everything_that_the_law_requires(shopper: Client) -> None:
     page = confirmation(shopper)
     for text in (

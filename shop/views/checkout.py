@@ -143,6 +143,7 @@ def place(request: HttpRequest) -> HttpResponse:
                     item_id=line.offer.item_id,
                     sku=line.offer.sku,
                     title=line.offer.full_title,
+                    title_ja=line.offer.full_title_ja,
                     unit_price=line.offer.price,
                     quantity=line.quantity,
                     tax_rate=line.offer.tax_rate,
