@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,7 +22,7 @@ from kikaku.money import yen
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
 from ledger.admin.order_panels import payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
-from ledger.models import Order, Refund, Shipment
+from ledger.models import Order, OrderLine, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
@@ -56,7 +56,22 @@ class OrderActions(ReadOnlyAdmin):
         """Return the order, loaded once for a request that needs it in several places."""
         loaded = request.__dict__.setdefault("_orders", {})
         if object_id not in loaded:
-            loaded[object_id] = super().get_object(request, object_id, from_field)
+            lines = self.lines_of(request, object_id)
+            loaded[object_id] = (
+                lines[0].order if lines else super().get_object(request, object_id, from_field)
+            )
+        return loaded[object_id]
+
+    def lines_of(self, request: HttpRequest, object_id: str) -> list[OrderLine]:
+        """Return the lines of an order, loaded once for a request, and in the same query as the order."""
+        loaded = request.__dict__.setdefault("_order_lines", {})
+        if object_id not in loaded:
+            try:
+                pk = Order._meta.pk.to_python(object_id)
+            except ValidationError:
+                pk = None  # the id comes from the URL
+            lines = OrderLine.objects.filter(order=pk).select_related("order").order_by("position")
+            loaded[object_id] = list(lines)
         return loaded[object_id]
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
@@ -212,7 +227,7 @@ class OrderActions(ReadOnlyAdmin):
                 refunds.RefundRefused,
                 OrderChanged,
             ),
-            counter=voucher_note(order),
+            counter=voucher_note(order, order.attempts.all()),
         )
 
     @action(
@@ -322,7 +337,7 @@ class OrderActions(ReadOnlyAdmin):
                 "title": f"{title}: {order.number}",
                 "opts": self.opts,
                 "order": order,
-                "money": payment_totals(order),
+                "money": payment_totals(order.payments.all(), order.refunds.all()),
                 "form": form,
                 "seen": state_of(order),
                 "button": button,

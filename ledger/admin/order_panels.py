@@ -1,10 +1,9 @@
 """Content of an order's page: a summary of lines and money, then tables of everything that belongs to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Prefetch
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -13,10 +12,11 @@ from kikaku.admin.columns import LINK_CLASSES, format_local_time
 from kikaku.money import yen
 from ledger.admin.order_timeline import timeline
 from ledger.models import (
-    JournalEntry,
+    CheckoutAttempt,
     JournalLine,
     Order,
     OrderLine,
+    Payment,
     Refund,
     Shipment,
     ShipmentLine,
@@ -24,6 +24,9 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 from ledger.sales.tracking import tracking_urls
 from ledger.templatetags.ledger_money import format_deadline
+
+Owner = TypeVar("Owner")
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,24 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class OrderRows:
+    """What is read of an order once, for its summary and its tables."""
+
+    order: Order
+    lines: Sequence[OrderLine]
+    attempts: Sequence[CheckoutAttempt]
+    payments: Sequence[Payment]
+    refunds: Sequence[Refund]
+
+    @classmethod
+    def of(cls, order: Order, lines: Sequence[OrderLine]) -> "OrderRows":
+        """Return the rows of an order and its `lines`; three queries, two without a payment."""
+        payments = list(order.payments.order_by("captured_at"))
+        refunds = list(order.refunds.order_by("pk")) if payments else []
+        return cls(order, lines, list(order.attempts.order_by("pk")), payments, refunds)
+
+
+@dataclass(frozen=True)
 class Summary:
     """Top of an order's page: lines, amounts, money and voucher."""
 
@@ -51,8 +72,9 @@ class Summary:
     voucher_note: str  # empty without a voucher that may be paid
 
     @classmethod
-    def of(cls, order: Order) -> "Summary":
-        """Return the summary of an order; takes four queries."""
+    def of(cls, rows: OrderRows) -> "Summary":
+        """Return the summary of an order, without a query."""
+        order = rows.order
         amounts = [(_("goods"), yen(order.goods_total))]
         if order.discount:
             amounts.append((_("discount"), yen(-order.discount)))
@@ -63,11 +85,11 @@ class Summary:
             if tax
         ]
         return cls(
-            list(order.lines.order_by("position")),
+            rows.lines,
             amounts,
-            payment_totals(order),
+            payment_totals(rows.payments, rows.refunds),
             STATUS_COLOURS[order.status],
-            voucher_note(order),
+            voucher_note(order, rows.attempts),
         )
 
     @property
@@ -86,9 +108,9 @@ STATUS_COLOURS: dict[str, str] = {
 }
 
 
-def voucher_note(order: Order) -> str:
+def voucher_note(order: Order, attempts: Iterable[CheckoutAttempt]) -> str:
     """Return until when an order's voucher can be paid; an empty text without one."""
-    attempt = order.attempts.waiting().first()
+    attempt = next((one for one in attempts if one.status == CheckoutAttempt.Status.WAITING), None)
     if attempt is None:
         return ""
     until = format_deadline(attempt.voucher_expires_at) if attempt.voucher_expires_at else "–"
@@ -99,10 +121,9 @@ def voucher_note(order: Order) -> str:
     return text % {"until": until}
 
 
-def payment_totals(order: Order) -> list[tuple[str, str]]:
+def payment_totals(payments: Iterable[Payment], refunds: Collection[Refund]) -> list[tuple[str, str]]:
     """Return what was paid, refunded, is on its way back and can still be refunded, each with its label."""
-    captured = sum(payment.amount for payment in order.payments.all())
-    refunds = list(order.refunds.all())
+    captured = sum(payment.amount for payment in payments)
     refunded = sum(refund.amount for refund in refunds if refund.status == Refund.Status.SUCCEEDED)
     on_its_way = sum(refund.amount for refund in refunds if refund.status in Refund.IN_PROGRESS_STATUSES)
     return [
@@ -113,18 +134,19 @@ def payment_totals(order: Order) -> list[tuple[str, str]]:
     ]
 
 
-def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
-    """Return all that belongs to an order and its `lines`; the number of queries does not grow with it."""
-    attempts = list(order.attempts.order_by("pk"))
-    payments = list(order.payments.order_by("captured_at"))
-    returns = list(order.refunds.order_by("pk"))
-    parts = ShipmentLine.objects.select_related("order_line")
-    shipments = list(order.shipments.order_by("pk").prefetch_related(Prefetch("lines", queryset=parts)))
-    pages = tracking_urls([(shipment.carrier, shipment.tracking_number) for shipment in shipments])
-    accounts = JournalLine.objects.select_related("account").order_by("position")
-    entries = list(order.entries.order_by("pk").prefetch_related(Prefetch("lines", queryset=accounts)))
+def build_panels(rows: OrderRows) -> list[Panel]:
+    """Return all that belongs to an order; four queries before a shipment, then six."""
+    order = rows.order
+    titles = {line.pk: line.title for line in rows.lines}
+    # every parcel and every entry has a line
+    parts = ShipmentLine.objects.filter(shipment__order=order).select_related("shipment")
+    is_shipped = any(line.shipped for line in rows.lines)
+    parcels = _by(lambda part: part.shipment, parts.order_by("shipment", "pk") if is_shipped else ())
+    pages = tracking_urls([(shipment.carrier, shipment.tracking_number) for shipment in parcels])
+    booked = JournalLine.objects.filter(entry__order=order).select_related("entry", "account")
+    entries = _by(lambda line: line.entry, booked.order_by("entry", "position"))
     mails = list(order.mails.order_by("pk").defer("text", "html"))
-    title, acts = timeline(order, lines)
+    title, acts = timeline(order, rows.lines)
     found = [
         Panel(
             _("Shipments"),
@@ -134,10 +156,10 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                     format_local_time(shipment.shipped_at),
                     shipment.carrier,
                     _tracking(shipment, url),
-                    _content(shipment),
+                    "、".join(f"{titles[part.order_line_id]} × {part.quantity}" for part in content),
                     shipment.actor,
                 ]
-                for shipment, url in zip(shipments, pages, strict=True)
+                for (shipment, content), url in zip(parcels.items(), pages, strict=True)
             ],
         ),
         Panel(
@@ -152,7 +174,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                     _link("refund", refund.pk, refund.stripe_id or f"#{refund.pk}"),
                     refund.actor,
                 ]
-                for refund in returns
+                for refund in rows.refunds
             ],
         ),
         Panel(title, [_("time"), _("what happened"), _("by")], acts),
@@ -180,7 +202,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                     _link("payment", payment.pk, payment.payment_intent),
                     payment.charge or "–",
                 ]
-                for payment in payments
+                for payment in rows.payments
             ],
         ),
         Panel(
@@ -190,10 +212,10 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                 [
                     str(entry.day),
                     _link("journalentry", entry.pk, entry.description),
-                    _side(entry, "debit"),
-                    _side(entry, "credit"),
+                    _side(lines, "debit"),
+                    _side(lines, "credit"),
                 ]
-                for entry in entries
+                for entry, lines in entries.items()
             ],
         ),
         Panel(
@@ -215,7 +237,7 @@ def build_panels(order: Order, lines: Sequence[OrderLine]) -> list[Panel]:
                     attempt.session_id or "–",
                     attempt.last_error or "–",
                 ]
-                for attempt in attempts
+                for attempt in rows.attempts
             ],
         ),
     ]
@@ -247,13 +269,17 @@ def _tracking(shipment: Shipment, url: str) -> str:
     return format_html('{} <a class="{}" href="{}">{}</a>', number, LINK_CLASSES, correct, _("Correct"))
 
 
-def _content(shipment: Shipment) -> str:
-    return "、".join(f"{part.order_line.title} × {part.quantity}" for part in shipment.lines.all())
+def _by(owner: Callable[[Line], Owner], lines: Iterable[Line]) -> dict[Owner, list[Line]]:
+    """Return lines by their owner, in order."""
+    found: dict[Owner, list[Line]] = {}
+    for line in lines:
+        found.setdefault(owner(line), []).append(line)
+    return found
 
 
-def _side(entry: JournalEntry, side: str) -> str:
+def _side(lines: Iterable[JournalLine], side: str) -> str:
     return " / ".join(
         f"{line.account_id} {line.account.name_ja} {yen(getattr(line, side))}"
-        for line in entry.lines.all()
+        for line in lines
         if getattr(line, side)
     )

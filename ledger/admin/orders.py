@@ -18,7 +18,7 @@ from kikaku.folded import contains_folded
 from kikaku.money import yen
 from kikaku.text import fold_number
 from ledger.admin.order_actions import OrderActions
-from ledger.admin.order_panels import STATUS_COLOURS, Summary, build_panels
+from ledger.admin.order_panels import STATUS_COLOURS, OrderRows, Summary, build_panels
 from ledger.models import CheckoutAttempt, Order, OrderLine, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales.order_pages import order_pages
@@ -222,6 +222,6 @@ class OrderAdmin(FoldedSearch, OrderActions):
         order = self.get_object(request, object_id or "")
         context = {**(extra_context or {})}
         if order is not None:
-            summary = Summary.of(order)
-            context.update(order=order, summary=summary, panels=build_panels(order, summary.lines))
+            rows = OrderRows.of(order, self.lines_of(request, object_id or ""))
+            context.update(order=order, summary=Summary.of(rows), panels=build_panels(rows))
         return super().changeform_view(request, object_id, form_url, context)
