@@ -72,7 +72,8 @@ class OrderActions(ReadOnlyAdmin):
                 pk = None  # the id comes from the URL
             lines = OrderLine.objects.filter(order=pk).select_related("order").order_by("position")
             loaded[object_id] = list(lines)
-        return loaded[object_id]
+        found: list[OrderLine] = loaded[object_id]
+        return found
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Return the actions that the order's status allows."""

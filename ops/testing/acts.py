@@ -63,8 +63,8 @@ class Acts:
             Act("product page, after its price changed", 2, self._changed_page),
             Act("order of two goods placed and sent to pay", 25, self._order),
             Act("Stripe event of a payment", None, self._event),
-            Act("admin: change page of an order", 30, self._admin_order),
-            Act("admin: change page of a product", 30, self._admin_product),
+            Act("admin: change page of an order", 10, self._admin_order),
+            Act("admin: change page of a product", 10, self._admin_product),
             Act("admin: product of 4 variants saved", None, self._save_product),
         ]
 

@@ -11,6 +11,8 @@ from kikaku.admin.resubmission import repeat_on_conflict, retry_on_duplicate
 class EditableAdmin(ModelAdmin):
     """Rows that staff edit and delete, possibly two of them at the same time."""
 
+    warn_unsaved_form = True  # the browser asks before it leaves a page with changes
+
     @retry_on_duplicate
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show or save the form."""

@@ -1,5 +1,7 @@
 """What is edited on a product's page: its variants, pictures and specifications."""
 
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -8,9 +10,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import StackedInline, TabularInline
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from ledger.models import OrderLine, StockItem, StockMovement
 from shop.models import Picture, Specification, Variant
@@ -23,6 +28,9 @@ if TYPE_CHECKING:  # Django's classes are generic for type checkers only
 else:
     VariantModelForm = PictureModelForm = forms.ModelForm
     InlineFormSet = BaseInlineFormSet
+
+TYPED_SKU = re.compile(r"variants-\d+-sku")
+DELETED_VARIANT = re.compile(r"variants-\d+-DELETE")
 
 
 class FreshFormSet(InlineFormSet):
@@ -47,7 +55,11 @@ class VariantForm(VariantModelForm):
     """A variant; a new one can be saved with its initial stock."""
 
     initial_stock = forms.IntegerField(
-        label=gettext_lazy("initial stock"), min_value=0, max_value=999_999, required=False
+        label=gettext_lazy("initial stock"),
+        min_value=0,
+        max_value=999_999,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,  # a declared field has no style of unfold by itself
     )
 
     class Meta:
@@ -135,11 +147,23 @@ class VariantInline(StackedInline):
 
 
 class PictureForm(PictureModelForm):
-    """A picture; a new file is checked."""
+    """A picture; a new file is checked. Its variant is named by the SKU, so that it may be a new one."""
+
+    variant_sku = forms.CharField(
+        label=gettext_lazy("variant"), required=False, widget=UnfoldAdminSelectWidget, max_length=64
+    )
+    known_skus: Collection[str] = ()  # of the product's variants, those of the same page included
 
     class Meta:
         model = Picture
-        fields = ("file", "variant", "alt_ja", "alt_en", "position")
+        fields = ("file", "alt_ja", "alt_en", "position")
+
+    def clean_variant_sku(self) -> str:
+        """Refuse a SKU that no variant of the product has."""
+        sku: str = self.cleaned_data["variant_sku"]
+        if sku and sku not in self.known_skus:
+            raise forms.ValidationError(_("No variant of this product has this SKU."))
+        return sku
 
     def clean_file(self) -> Any:
         """Encode a new upload in the sizes that pages need, under a random name."""
@@ -153,23 +177,67 @@ class PictureForm(PictureModelForm):
         return SimpleUploadedFile(picture.name, picture.jpeg, "image/jpeg")
 
 
+class PictureFormSet(FreshFormSet):
+    """The pictures of a product, each with a choice of its variants: one query for all of them."""
+
+    @cached_property
+    def variants(self) -> list[Variant]:
+        """Return the product's variants before this page is saved."""
+        return list(self.instance.variants.all()) if self.instance.pk else []
+
+    @cached_property
+    def skus(self) -> dict[str, str]:
+        """Return {SKU to choose: what is shown of it}, with those that were typed on this page."""
+        found = {variant.sku: f"{variant.sku} {variant.option_ja}".strip() for variant in self.variants}
+        for name, value in self.data.items():
+            if TYPED_SKU.fullmatch(name) and value.strip():
+                found.setdefault(value.strip(), value.strip())
+        return found
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        """Offer the variants."""
+        super().add_fields(form, index)
+        form.known_skus = self.skus
+        field = form.fields["variant_sku"]
+        field.widget.choices = [("", "–"), *self.skus.items()]
+        chosen = form.instance.variant_id
+        field.initial = next((variant.sku for variant in self.variants if variant.pk == chosen), "")
+
+    def assign_variants(self) -> None:
+        """Give each picture its variant, after the variants were saved; one query if that may change any."""
+        may_change = any("variant_sku" in form.changed_data for form in self.forms)
+        if not may_change and not any(map(DELETED_VARIANT.fullmatch, self.data)):
+            return
+        saved = {variant.pk: variant for variant in self.instance.variants.all()}
+        by_sku = {variant.sku: saved.get(variant.pk) for variant in self.variants}  # the page showed these
+        by_sku |= {variant.sku: variant for variant in saved.values()}
+        for form in self.forms:
+            if "variant_sku" in form.changed_data:
+                form.instance.variant = by_sku.get(form.cleaned_data["variant_sku"])
+            elif form.instance.variant_id not in saved:
+                form.instance.variant = None  # deleted on this page
+
+
 class PictureInline(TabularInline):
     """The pictures of a product."""
 
     model = Picture
     form = PictureForm
-    formset = FreshFormSet
+    formset = PictureFormSet
     extra = 0
+    fields = ("thumbnail", "file", "variant_sku", "alt_ja", "alt_en", "position")
+    readonly_fields = ("thumbnail",)
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer only the variants of this product."""
-        if db_field.name == "variant":
-            match = request.resolver_match
-            product = match.kwargs.get("object_id") if match else None
-            kwargs["queryset"] = (
-                Variant.objects.filter(product_id=product) if product else Variant.objects.none()
-            )
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+    @admin.display(description=gettext_lazy("preview"))
+    def thumbnail(self, picture: Picture) -> str:
+        """Return the picture, small."""
+        if not picture.file:
+            return "–"
+        return format_html(
+            '<img src="{}" alt="{}" width="72" height="72" loading="lazy" class="shop-thumbnail">',
+            picture.file.url,
+            picture.alt_ja,
+        )
 
 
 class SpecificationInline(TabularInline):

@@ -19,7 +19,13 @@ from kikaku.transactions import isolated_transaction, unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
 from shop.admin.editable import EditableAdmin
-from shop.admin.product_forms import PictureInline, SpecificationInline, VariantInline, has_history
+from shop.admin.product_forms import (
+    PictureFormSet,
+    PictureInline,
+    SpecificationInline,
+    VariantInline,
+    has_history,
+)
 from shop.filters import normalise_query
 from shop.models import Product, Variant
 from shop.search_index import contains_all, gathering
@@ -44,6 +50,14 @@ class ProductAdmin(EditableAdmin):
     prepopulated_fields = {"slug": ("title_en",)}
     inlines = (VariantInline, PictureInline, SpecificationInline)
     actions = ("activate", "archive")
+
+    class Media:
+        js = ("shop/product-form.js",)
+        css = {"all": ("kikaku/admin.css",)}
+
+    def view_on_site(self, product: Product) -> str | None:
+        """Return the product's page in the shop; a draft has none."""
+        return None if product.status == Product.Status.DRAFT else reverse("product", args=[product.slug])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Product]:
         """Return the products with their range of prices and their stock, without a query for each row."""
@@ -151,6 +165,8 @@ class ProductAdmin(EditableAdmin):
         self, request: HttpRequest, form: Any, formset: "BaseInlineFormSet[Any, Any, Any]", change: bool
     ) -> None:
         """Save new variants with their stock item; retire deleted variants that have a history."""
+        if isinstance(formset, PictureFormSet):  # comes after the variants
+            formset.assign_variants()
         if formset.model is not Variant:
             super().save_formset(request, form, formset, change)
             return

@@ -42,8 +42,10 @@ def form(product: Product | None, **changes: Any) -> dict[str, Any]:
             fields |= {
                 f"{prefix}-{place}-{name}": value
                 for name, value in model_to_dict(one).items()
-                if name != "file" and value is not None
+                if name not in ("file", "variant") and value is not None
             }
+    for place, picture in enumerate(pictures):
+        fields[f"pictures-{place}-variant_sku"] = picture.variant.sku if picture.variant else ""
     return fields | changes
 
 
