@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from kikaku.admin.columns import LINK_CLASSES, format_local_time
 from kikaku.money import yen
 from ledger.admin.order_timeline import timeline
 from ledger.models import (
+    Carrier,
     CheckoutAttempt,
     JournalLine,
     Order,
@@ -22,7 +24,7 @@ from ledger.models import (
     ShipmentLine,
 )
 from ledger.models.orders import OrderStatus
-from ledger.sales.tracking import tracking_urls
+from ledger.sales.tracking import tracking_page
 from ledger.templatetags.ledger_money import format_deadline
 
 Owner = TypeVar("Owner")
@@ -135,14 +137,15 @@ def payment_totals(payments: Iterable[Payment], refunds: Collection[Refund]) -> 
 
 
 def build_panels(rows: OrderRows) -> list[Panel]:
-    """Return all that belongs to an order; four queries before a shipment, then six."""
+    """Return all that belongs to an order; four queries, three before a shipment."""
     order = rows.order
     titles = {line.pk: line.title for line in rows.lines}
     # every parcel and every entry has a line
+    carrier = Carrier.objects.filter(name=OuterRef("shipment__carrier")).values("tracking_url")[:1]
     parts = ShipmentLine.objects.filter(shipment__order=order).select_related("shipment")
+    parts = parts.annotate(tracking_url=Subquery(carrier)).order_by("shipment", "pk")
     is_shipped = any(line.shipped for line in rows.lines)
-    parcels = _by(lambda part: part.shipment, parts.order_by("shipment", "pk") if is_shipped else ())
-    pages = tracking_urls([(shipment.carrier, shipment.tracking_number) for shipment in parcels])
+    parcels = _by(lambda part: part.shipment, parts if is_shipped else ())
     booked = JournalLine.objects.filter(entry__order=order).select_related("entry", "account")
     entries = _by(lambda line: line.entry, booked.order_by("entry", "position"))
     mails = list(order.mails.order_by("pk").defer("text", "html"))
@@ -155,11 +158,11 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 [
                     format_local_time(shipment.shipped_at),
                     shipment.carrier,
-                    _tracking(shipment, url),
+                    _tracking(shipment, content[0].tracking_url),
                     "、".join(f"{titles[part.order_line_id]} × {part.quantity}" for part in content),
                     shipment.actor,
                 ]
-                for (shipment, content), url in zip(parcels.items(), pages, strict=True)
+                for shipment, content in parcels.items()
             ],
         ),
         Panel(
@@ -259,10 +262,10 @@ def _refund_state(refund: Refund) -> str:
     return f"{state}: {refund.failure_reason}" if refund.failure_reason else state
 
 
-def _tracking(shipment: Shipment, url: str) -> str:
-    """Return the tracking number with a link to the carrier, and one to correct it."""
+def _tracking(shipment: Shipment, address: str | None) -> str:
+    """Return the tracking number with a link to the carrier's `address`, and one to correct it."""
     number: str = shipment.tracking_number or "–"
-    if url:
+    if url := tracking_page(address, number):
         link = '<a class="{}" href="{}" target="_blank" rel="noopener noreferrer">{}</a>'
         number = format_html(link, LINK_CLASSES, url, number)
     correct = reverse("admin:ledger_shipment_correct", args=[shipment.pk])

@@ -80,7 +80,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
                 "title": f"{_('Correct the tracking number')}: {shipment}",
                 "opts": self.opts,
                 "order": shipment.order,
-                "money": payment_totals(shipment.order),
+                "money": payment_totals(shipment.order.payments.all(), shipment.order.refunds.all()),
                 "form": form,
                 "button": _("Correct it and write to the customer"),
                 "parcel": True,

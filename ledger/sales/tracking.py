@@ -37,9 +37,13 @@ def tracking_url(carrier: str, number: str) -> str:
 
 def tracking_urls(parcels: Sequence[tuple[str, str]]) -> list[str]:
     """Return the page of each parcel, given by carrier and number, with one query; empty if not known."""
+    if not parcels:
+        return []
     pages = dict(Carrier.objects.values_list("name", "tracking_url"))
-    found = []
-    for carrier, number in parcels:
-        signs = re.sub(r"[^0-9A-Z]", "", number)  # nothing else gets into the address
-        found.append(pages.get(carrier, "").replace("{number}", signs) if signs else "")
-    return found
+    return [tracking_page(pages.get(carrier), number) for carrier, number in parcels]
+
+
+def tracking_page(address: str | None, number: str) -> str:
+    """Return a carrier's address with the number of a parcel; empty if one of them is not known."""
+    signs = re.sub(r"[^0-9A-Z]", "", number)  # nothing else gets into the address
+    return (address or "").replace("{number}", signs) if signs else ""
