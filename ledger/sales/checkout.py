@@ -339,7 +339,7 @@ def record_voucher(attempt: CheckoutAttempt, voucher: Voucher | None, *, now: da
     )
     if order.status == OrderStatus.PENDING:
         attempt.refresh_from_db()
-        kind = methods.method_of_voucher(attempt).voucher_mail
+        kind = methods.VOUCHER_METHODS[voucher.method].voucher_mail
         mail.queue(kind, order, f"attempt:{attempt.pk}", {"attempt": attempt}, now=now)
 
 
@@ -354,8 +354,9 @@ def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     _mark_expired(attempt, actor=history.STRIPE, now=now)
     cancelled = _cancel_unpaid(order, now=now)
     if cancelled:
-        kind = methods.method_of_voucher(attempt).expired_mail
-        mail.queue(kind, order, f"order:{order.pk}", {}, now=now)
+        method = methods.method_of_voucher(attempt)
+        if method is not None:  # otherwise no mail of ours has told the customer how to pay
+            mail.queue(method.expired_mail, order, f"order:{order.pk}", {}, now=now)
     return cancelled
 
 
@@ -441,7 +442,9 @@ def _payable_until(attempt: CheckoutAttempt) -> datetime:
         return attempt.voucher_expires_at
     if attempt.status != CheckoutAttempt.Status.WAITING:
         return attempt.expires_at
-    return attempt.expires_at + timedelta(days=methods.method_of_voucher(attempt).days_to_pay() + 1)
+    method = methods.method_of_voucher(attempt)
+    days = methods.days_to_pay_later() if method is None else method.days_to_pay()
+    return attempt.expires_at + timedelta(days=days + 1)
 
 
 @unit_of_work

@@ -79,5 +79,6 @@ def _money_of(order: Order, refunds: list[Refund]) -> dict[str, Any]:
         "to_bank_account": any(
             method_named(refund.payment.method).refunds_to_bank_account for refund in refunds
         ),
+        "may_be_paid": voucher_attempt is not None,
         "voucher_method": method_of_voucher(voucher_attempt) if voucher_attempt else None,
     }

@@ -102,6 +102,22 @@ def test_a_voucher_of_a_new_method_is_found_stored_and_mailed(
     assert order.mails.get().kind == bank_transfer.voucher_mail
 
 
+@pytest.mark.django_db
+def test_a_voucher_that_stripe_has_not_reported_is_not_taken_for_one_of_a_convenience_store(
+    sandbox: Sandbox, bank_transfer: BankTransfer
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    attempt = order.attempts.get()
+    unit_of_work(checkout.record_voucher)(attempt, None, now=timezone.now())
+    attempt.refresh_from_db()
+    assert attempt.status == CheckoutAttempt.Status.WAITING
+    assert methods.method_of_voucher(attempt) is None
+    text = build.cancel(order).mails.get().text
+    assert "コンビニ" not in text
+    assert "お支払いにならないよう" in text
+
+
 # ── Attempts that are older than their column `method` ───────────────────────────────────────────────────
 
 

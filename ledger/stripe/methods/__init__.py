@@ -16,6 +16,7 @@ __all__ = [
     "PaymentMethod",
     "Voucher",
     "VoucherMethod",
+    "days_to_pay_later",
     "find_voucher",
     "has_expired_voucher",
     "method_named",
@@ -46,9 +47,18 @@ def method_named(code: str) -> PaymentMethod:
     return METHODS.get(code, UNKNOWN_METHOD)
 
 
-def method_of_voucher(attempt: CheckoutAttempt) -> VoucherMethod:
-    """Return the method of an attempt that is paid later; Konbini until Stripe has reported the voucher."""
-    return VOUCHER_METHODS.get(attempt.method, KONBINI)
+def method_of_voucher(attempt: CheckoutAttempt) -> VoucherMethod | None:
+    """Return the method of an attempt that is paid later.
+
+    Until Stripe has reported its voucher it is the only method that we offer of this sort; None with several.
+    """
+    only = next(iter(VOUCHER_METHODS.values())) if len(VOUCHER_METHODS) == 1 else None
+    return VOUCHER_METHODS.get(attempt.method, only)
+
+
+def days_to_pay_later() -> int:
+    """Return for how many days a voucher can be paid of which Stripe has not reported the method."""
+    return max(method.days_to_pay() for method in VOUCHER_METHODS.values())
 
 
 def find_voucher(intent: Mapping[str, Any]) -> Voucher | None:

@@ -124,6 +124,40 @@ def go_to_payment_page(world: World, order: Order) -> None:
 
 
 @dataclass(frozen=True)
+class OpenSecondPage:
+    """A second payment page of an order is open at Stripe, beside ours: the customer may pay twice."""
+
+    page: int = 0
+
+    def __call__(self, world: World) -> None:
+        session = choose(world.pages, self.page)
+        if session is None:
+            return
+        with world.sandbox._transaction(write=False) as tx:
+            first = tx.load("checkout.session", session)
+        second = call_as_dashboard(
+            world,
+            "/v1/checkout/sessions",
+            **{
+                "mode": "payment",
+                "success_url": first["success_url"],
+                "payment_method_types[0]": "card",
+                "line_items[0][quantity]": 1,
+                "line_items[0][price_data][currency]": "jpy",
+                "line_items[0][price_data][unit_amount]": first["amount_total"],
+                "line_items[0][price_data][product_data][name]": "the same goods",
+                "payment_intent_data[capture_method]": "automatic",
+                **{f"metadata[{name}]": value for name, value in first["metadata"].items()},
+                **{
+                    f"payment_intent_data[metadata][{name}]": value
+                    for name, value in first["metadata"].items()
+                },
+            },
+        )
+        world.pages.append(second["id"])
+
+
+@dataclass(frozen=True)
 class Pay:
     """A customer submits a card on an open payment page; `late`: Stripe captures a little later."""
 
@@ -347,8 +381,8 @@ class RefundAtStripe:
             )
 
 
-def call_as_dashboard(world: World, path: str, **fields: Any) -> None:
-    """Send a request to Stripe that does not come from our code."""
+def call_as_dashboard(world: World, path: str, **fields: Any) -> dict[str, Any]:
+    """Send a request to Stripe that does not come from our code, and return its answer."""
     answer = world.sandbox.handle(
         Request(
             method="POST",
@@ -362,6 +396,8 @@ def call_as_dashboard(world: World, path: str, **fields: Any) -> None:
         )
     )
     assert answer.status == 200, answer.body
+    answered: dict[str, Any] = json.loads(answer.body)
+    return answered
 
 
 @dataclass(frozen=True)
@@ -589,6 +625,7 @@ actions_of_people = st.one_of(
     pay,
     pay,
     st.builds(ReturnToPay, order=small_numbers),
+    st.builds(OpenSecondPage, page=small_numbers),
     st.builds(Authenticate, succeeds=st.booleans(), page=small_numbers),
     st.builds(ChooseKonbini, page=small_numbers),
     st.builds(ChooseKonbini, page=small_numbers),

@@ -11,15 +11,19 @@ from ledger.testing.histories.actions import (
     Action,
     AnswerLost,
     AnswerRefund,
+    Cancel,
     ChooseKonbini,
     Close,
     Deliver,
     LoseEvent,
+    OpenSecondPage,
     Pay,
     PayVoucher,
     Place,
     Refund,
     RefundAtStripe,
+    Run,
+    Ship,
     Wait,
     WaitForMidnight,
 )
@@ -101,3 +105,63 @@ def test_a_cancelled_refund_without_event_is_posted_on_the_day_on_which_the_clos
 
 def test_a_refund_booked_before_its_charge_is_posted_to_its_order(template_folder: Path) -> None:
     check_history(template_folder, [Place(((0, 11_000, 1),)), Pay(late=True), RefundAtStripe(), Close()])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param([RefundAtStripe(), Deliver(), Ship()], id="the whole money goes back in the dashboard"),
+        pytest.param([Refund(thousandths=1000), Ship()], id="the whole money goes back as an amount"),
+        pytest.param(
+            [Ship(pieces=(1,)), RefundAtStripe(), Deliver(), Ship(), Cancel()], id="the rest is cancelled"
+        ),
+        pytest.param(
+            [Ship(pieces=(1,)), Refund(thousandths=1000), Ship(pieces=(1,), gift=True), Ship(gift=True)],
+            id="the rest is a gift",
+        ),
+        pytest.param(
+            [OpenSecondPage(), Pay(), Pay(), Deliver(), RefundAtStripe(), Deliver(), Run(), Ship()],
+            id="the second payment goes back in the dashboard",
+        ),
+        pytest.param([RefundAtStripe(500), Refund(), Deliver(), Ship()], id="a refund is refused"),
+    ],
+)
+def test_money_that_goes_back_before_its_goods_leave_nothing_behind(
+    template_folder: Path, history: list[Action]
+) -> None:
+    order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
+    paid = [] if isinstance(history[0], OpenSecondPage) else [Pay()]
+    check_history(template_folder, [order, *paid, Deliver(), *history])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param([Refund(thousandths=500), Ship(), AnswerRefund("given up")], id="shipped meanwhile"),
+        pytest.param(
+            [Refund(thousandths=500), AnswerRefund("given up"), Deliver(), Ship()], id="shipped later"
+        ),
+        pytest.param(
+            [Refund(pieces=(1,)), AnswerRefund("given up"), Deliver(), Ship(), Refund(thousandths=100)],
+            id="pieces were released",
+        ),
+        pytest.param([Refund(), AnswerRefund("given up"), Deliver(), Refund()], id="the order had ended"),
+        pytest.param(
+            [
+                Ship(pieces=(2,)),
+                Refund(pieces=(1,), restock=True),
+                Refund(thousandths=7),
+                AnswerRefund("given up", refund=1),
+                Deliver(),
+                Close(),
+                Refund(thousandths=500),
+            ],
+            id="pieces came back",
+        ),
+    ],
+)
+def test_a_refund_that_is_cancelled_before_its_money_moved_is_taken_back(
+    template_folder: Path, history: list[Action]
+) -> None:
+    order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
+    check_history(template_folder, [order, ChooseKonbini(), PayVoucher(), Deliver(), *history])
