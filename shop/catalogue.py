@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal
 
 from django.core.files.storage import default_storage
-from django.db.models import Case, F, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.template.loader import get_template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -312,7 +312,7 @@ def featured(limit: int) -> QuerySet[Product]:
 
 
 def load_home(limit: int) -> tuple[list[HomeCategory], list[SafeString]]:
-    """Return the categories with a picture of an active product, and cards of `limit` products. One query."""
+    """Return the categories with an active product, and cards of `limit` products. One query."""
     found = home_statement(limit).records()
     rooms = [
         HomeCategory(
@@ -322,7 +322,6 @@ def load_home(limit: int) -> tuple[list[HomeCategory], list[SafeString]]:
             image=image_of(rows(row["pictures_json"])),
         )
         for row in found
-        if row["pictures_json"] != "[]"
     ]
     return rooms, render_json_cards(found[0]["cards_json"]) if found else []
 
@@ -333,8 +332,11 @@ def home_statement(limit: int) -> Statement:
     picture = Picture.objects.filter(
         product__category=OuterRef("pk"), product__status=Product.Status.ACTIVE
     ).order_by("product__position", "product_id", "position", "id")[:1]
+    goods = Product.objects.filter(status=Product.Status.ACTIVE, category=OuterRef("pk"))
     return prepare(
-        Category.objects.order_by("position", "id").values(
+        Category.objects.filter(Exists(goods))
+        .order_by("position", "id")
+        .values(
             "slug",
             "name_ja",
             "name_en",

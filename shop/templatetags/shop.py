@@ -8,6 +8,7 @@ from django.utils.translation import get_language
 
 from kikaku.money import yen
 from ledger.stripe.methods import METHODS
+from ledger.templatetags.ledger_terms import seller
 from shop.pages import fragments
 from shop.pages.links import absolute
 
@@ -16,6 +17,7 @@ register = template.Library()
 
 register.filter("yen", yen)
 register.filter("absolute", absolute)
+register.simple_tag(seller)
 
 
 @register.filter

@@ -1,5 +1,6 @@
 """Every public page, on phone and desktop: no error, no request to another host, no serious axe finding."""
 
+import re
 from typing import Any
 
 import pytest
@@ -101,3 +102,23 @@ def test_back_after_a_corrected_error_shows_the_form_again(visit: Opener) -> Non
     page.goto("/categories/ceiling-lights/")
     page.locator("main a[href*='/products/']:has(img)").first.click()
     expect(page.locator(".arrival")).to_contain_text("沖縄県へ")  # the visitor's prefecture, once it is known
+
+
+def test_the_buy_button_is_in_reach_on_a_telephone_wherever_the_page_stands(visit: Opener) -> None:
+    page = visit(PHONE)
+    for product in ("/products/madoka-8/", "/products/motion-sensor/", "/en/products/tsuru-arm/"):
+        page.goto(product)
+        button = page.locator(".buy-row button")
+        for share in (0, 0.5, 1):
+            page.evaluate("share => scrollTo(0, document.documentElement.scrollHeight * share)", share)
+            box = button.bounding_box()
+            assert box and box["y"] >= 0 and box["y"] + box["height"] <= PHONE[1], (product, share, box)
+        # what stands last is not covered by the bar
+        last = page.locator("footer .imprint").bounding_box()
+        bar = page.locator(".buy-row").bounding_box()
+        assert last and bar and last["y"] + last["height"] <= bar["y"]
+        if page.locator("input[name=sku][type=radio]").count() > 1:
+            page.locator("input[name=sku]:not(:disabled)").nth(1).check(force=True)
+            assert page.locator(".buy-price .of:visible").count() == 1
+    page.locator(".buy-row button").click()
+    expect(page).to_have_url(re.compile("/cart/"))
