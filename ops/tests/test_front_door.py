@@ -49,11 +49,11 @@ FORM = HOST + "Content-Type: application/x-www-form-urlencoded\r\n"
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the shop with half a second of patience for a body, and a second for a head."""
+    """Serve the shop with three seconds of patience for a body and for a head."""
     with served(
         tmp_path_factory.mktemp("door"),
         settings="ops.testing.front_door_settings",
-        options=["--head-seconds", "1"],
+        options=["--head-seconds", "3"],
     ) as server:
         yield server
 
@@ -166,9 +166,9 @@ def test_a_genuine_picture_of_2_megabytes_may_come_slowly(server: Server) -> Non
         connection.sendall(
             head("POST", f"/admin/shop/product/{product.pk}/change/", headers=headers, length=len(body))
         )
-        for at in range(0, len(body), 100_000):  # four times as long as the door's patience
+        for at in range(0, len(body), 100_000):  # twice as long as the door's patience
             connection.sendall(body[at : at + 100_000])
-            time.sleep(0.1)
+            time.sleep(0.3)
         status, page = read_response(connection)
     assert status == 302, page.decode()
     assert product.pictures.count() == 1
