@@ -11,12 +11,15 @@ import datetime
 import decimal
 import json
 import math
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db import DataError, NotSupportedError
+
+from .tokens import tokenize
 
 MAX_SQL = 100_000  # bytes of a statement, D1's limit
 MAX_BOUND = 100  # parameters of a statement, D1's limit
@@ -29,6 +32,11 @@ EXACT_FLOATS = (1e-5, 1e15)  # between these, 17 digits give back a float exactl
 
 MAX_JSON_GROWTH = 6  # of a text's characters: \u0001
 SIZED = (str, bytes, bytearray, memoryview)
+
+_PLACEHOLDER = re.compile(r"%%|%s|%\(([^)]*)\)s")
+# a placeholder after BY or, beyond it, after a comma
+_MAY_BE_TERM = re.compile(r"\bBY\b(?:\s+|.*,\s*)%[s(]", re.IGNORECASE | re.DOTALL)
+AFTER_LIST = ("LIMIT", "HAVING", "WINDOW", "ROWS", "RANGE", "GROUPS", "UNION", "INTERSECT", "EXCEPT", "ORDER")
 
 Bound = str | float | bytes
 Row: TypeAlias = tuple[Any, ...]
@@ -65,34 +73,49 @@ def render(sql: str, parameters: Any) -> Statement:
     if parameters is None:
         return Statement(str(sql))
     bound: list[Bound] = []
+    terms = _terms(sql) if _MAY_BE_TERM.search(sql) else set()
     try:
         if isinstance(parameters, Mapping):
-            filled = sql % {name: render_value(value, bound) for name, value in parameters.items()}
-        else:
-            filled = sql % tuple([render_value(value, bound) for value in parameters])
+            # one name may stand in several places
+            places = [found for found in _PLACEHOLDER.finditer(sql) if found[1]]
+            sql = re.sub(_PLACEHOLDER, lambda found: "%s" if found[1] else found[0], sql)
+            parameters = [parameters[found[1]] for found in places]
+        filled = sql % tuple(
+            [
+                f"({render_value(value, bound)}+0)"
+                if number in terms and type(value) is int
+                else render_value(value, bound)
+                for number, value in enumerate(parameters)
+            ]
+        )
     except UnicodeEncodeError:
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise sqlite3.ProgrammingError(f"The parameters do not fit the placeholders: {error}.") from error
-    if " BY " in sql and not isinstance(parameters, Mapping):
-        filled = _without_ordinals(sql, parameters, bound) or filled
     return Statement(filled, tuple(bound))
 
 
-def _without_ordinals(sql: str, parameters: Sequence[Any], bound: list[Bound]) -> str | None:
-    """Return SQL in which an integer after ORDER BY or GROUP BY is cast, so that it is no column number."""
-    pieces = sql.replace("%%", "\0").split("%s")
-    if not any(piece.endswith(" BY ") for piece in pieces[:-1]):
-        return None
-    bound.clear()
-    filled = [pieces[0]]
-    for before, value, after in zip(pieces[:-1], parameters, pieces[1:], strict=True):
-        placed = render_value(value, bound)
-        filled.append(
-            f"CAST({placed} AS INTEGER)" if before.endswith(" BY ") and type(value) is int else placed
-        )
-        filled.append(after)
-    return "".join(part.replace("\0", "%") if index % 2 == 0 else part for index, part in enumerate(filled))
+def _terms(sql: str) -> set[int]:
+    """Return the numbers of the placeholders with which a term of ORDER BY or GROUP BY begins.
+
+    There an integer is the number of a column, while one that SQLite binds is a constant, as `(5+0)` is.
+    """
+    starts = [found.start() for found in _PLACEHOLDER.finditer(sql) if found[0] != "%%"]
+    numbers = {start: number for number, start in enumerate(starts)}
+    terms: set[int] = set()
+    begins: dict[int, bool] = {}  # in a list at this depth of parentheses: whether a term begins here
+    for token in tokenize(sql):
+        if token.keyword == "BY" or (token.source == "," and token.depth in begins):
+            begins[token.depth] = True
+        elif token.keyword in AFTER_LIST:
+            begins.pop(token.depth, None)
+        elif token.source == ")":
+            begins.pop(token.depth + 1, None)
+        elif begins.get(token.depth):
+            begins[token.depth] = False
+            if token.start in numbers:
+                terms.add(numbers[token.start])
+    return terms
 
 
 def literal(value: Any) -> str:

@@ -409,6 +409,41 @@ def test_python_values_are_adapted_as_for_sqlite(d1: DatabaseWrapper) -> None:
         run("SELECT %s", uuid.uuid4())
 
 
+@both
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT v FROM loose order by %s, id DESC",
+        "SELECT v FROM loose ORDER BY\n%s , id DESC",
+        "SELECT v FROM loose ORDER BY -id, %s",
+        "SELECT v FROM loose GROUP BY id, %s ORDER BY -id",
+        "SELECT v FROM (SELECT id, v FROM loose ORDER BY %s) AS x ORDER BY -id",
+        "SELECT v FROM loose ORDER BY %s COLLATE NOCASE, id DESC",
+    ],
+)
+def test_an_integer_that_is_a_parameter_never_is_the_number_of_a_column(
+    table: models.QuerySet[Thing], way: Way, sql: str
+) -> None:
+    with way():
+        run("INSERT INTO loose (v) VALUES (1), (2), (3)")
+        for number in (1, 7):  # there is one column
+            assert run(sql, number) == [(3,), (2,), (1,)]
+        with connections["d1"].cursor() as cursor:
+            cursor.execute(sql.replace("%s", "%(number)s"), {"number": 1})
+            assert cursor.fetchall() == [(3,), (2,), (1,)]
+
+
+@both
+def test_a_name_may_stand_in_several_places_and_a_percent_sign_in_a_text(
+    table: models.QuerySet[Thing], way: Way
+) -> None:
+    with way(), connections["d1"].cursor() as cursor:
+        cursor.execute(
+            "SELECT %(a)s, '100 %%', %(b)s || %(a)s ORDER BY %(c-d)s", {"a": "x", "b": "%s", "c-d": 9}
+        )
+        assert cursor.fetchall() == [("x", "100 %", "%sx")]
+
+
 # ── Sizes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 LARGE = {
