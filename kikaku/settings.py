@@ -374,6 +374,8 @@ Q_CLUSTER: dict[str, object] = {
 }
 
 WORKER_HEARTBEAT_FILE = env_str("WORKER_HEARTBEAT_FILE")
+# Gets a mail of each daily close, with the SHA-256 that anchors the chain of evidence outside the database.
+BOOKS_EMAIL = env_str("BOOKS_EMAIL")
 SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog
@@ -389,6 +391,7 @@ SWITCHED_OFF = [
         ),
         ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
         ("sending mail (EMAIL_URL): it is printed in the log", _mail.scheme != "console"),
+        ("the mail of each daily close (BOOKS_EMAIL)", BOOKS_EMAIL),
         ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
         ("error reports to Sentry (SENTRY_DSN)", SENTRY_DSN),
         ("Stripe itself (STRIPE_SECRET_KEY): the stand-in answers", not SANDBOX),

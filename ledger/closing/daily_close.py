@@ -17,6 +17,7 @@ the same. It stays open when Stripe does not answer, when its balance keeps chan
 balance, when entries keep being posted to it, or when the evidence cannot be stored.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from kikaku.days import business_day, yesterday
 from kikaku.transactions import unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import checks, evidence, report
+from ledger.closing import checks, close_mail, evidence, report
 from ledger.closing.evidence import EvidenceContent
 from ledger.closing.reconciliation import Difference, compare
 from ledger.ingest import balance, inbox
@@ -49,6 +50,8 @@ from ledger.models import (
 )
 from ledger.stripe import client
 from ledger.stripe.client import ForeignAccount, StripeRefused, StripeUnavailable
+
+logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5  # to lock a day, when entries are posted to it or its run folder is taken meanwhile
 MANY_ENTRIES = 500  # posted by the close itself: the database's statistics are refreshed
@@ -242,6 +245,8 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
             if other is None:
                 raise
             return _already_closed(other)  # by another process
+        if not dry_run:
+            _mark(prepared, run)
         return CloseResult(
             day=snapshot.day,
             state=DRY_RUN if dry_run else CLOSED,
@@ -416,6 +421,20 @@ def _store_evidence(prepared: PreparedDay) -> int:
     return run
 
 
+def _mark(prepared: PreparedDay, run: int) -> None:
+    """Mark the run in the storage as the one of the close, and the day before if a crash prevented it.
+
+    The day is closed: a storage that fails now is logged, and the next close tries again.
+    """
+    try:
+        evidence.mark_closed(prepared.day, run, prepared.files[evidence.MANIFEST].sha256)
+        before = DailyClose.objects.filter(day__lt=prepared.day).order_by("-day").first()
+        if before is not None:
+            evidence.mark_closed(before.day, before.run, before.manifest_sha256)
+    except Exception:  # any error of a disk or of a storage library
+        logger.exception("the evidence of %s could not be marked as closed", prepared.day)
+
+
 @unit_of_work
 def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
     """Write the close in one transaction.
@@ -469,3 +488,4 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
         )
         for name, content in prepared.files.items()
     )
+    close_mail.queue(prepared.report, folder=evidence.folder(day, run), head=close.manifest_sha256, now=now)

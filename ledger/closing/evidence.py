@@ -18,12 +18,14 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from django.core.files import File
+from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 
 from ledger.ingest.snapshot import StripeSnapshot
 from ledger.models import Account, JournalEntry, JournalLine
 
 MANIFEST = "manifest.json"
+CLOSED_MARK = "closed.json"  # of the run that a close refers to; written after its transaction
 EVIDENCE_FORMAT = 1
 MAX_BYTES_IN_MEMORY = 1_000_000  # of a file that is being built; a longer one is kept on disk
 ENTRIES_PER_QUERY = 100  # whose lines are read together: Cloudflare D1 binds no more parameters
@@ -273,6 +275,30 @@ def store(day: date, run: int, files: Mapping[str, EvidenceContent]) -> None:
         if saved != wanted:  # another process was faster, and the storage gave our file another name
             storage().delete(saved)
             raise RunTaken(wanted)
+
+
+def mark_closed(day: date, run: int, manifest_sha256: str) -> None:
+    """Store beside a run that it is the one of the close: a database can lose a close, the storage keeps it.
+
+    Does nothing when the mark is there.
+    """
+    wanted = path(day, run, CLOSED_MARK)
+    if not storage().exists(wanted):
+        content = canonical_json({"day": day.isoformat(), "run": run, "manifest_sha256": manifest_sha256})
+        storage().save(wanted, ContentFile(content))
+
+
+def closed_marks() -> Iterator[tuple[str, str]]:
+    """Yield day and run of each mark in the storage."""
+    try:
+        days, _files = storage().listdir("daily-close")
+    except FileNotFoundError:
+        return
+    for day in sorted(days):
+        runs, _files = storage().listdir(f"daily-close/{day}")
+        for run in sorted(runs):
+            if storage().exists(f"daily-close/{day}/{run}/{CLOSED_MARK}"):
+                yield day, run
 
 
 def read(path: str) -> bytes:

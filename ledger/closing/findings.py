@@ -43,6 +43,11 @@ class Check(models.TextChoices):
     PARCEL_ENTRY = "parcel_entry", _("entry of a parcel")
     UNPAID_REFUND_ENTRY = "unpaid_refund_entry", _("entry of an unpaid refund")
     STOCK = "stock", _("stock")
+    ORDER_STATUS = "order_status", _("status of an order")
+    REFUND_STATUS = "refund_status", _("status of a refund")
+    LINE_PIECES = "line_pieces", _("pieces of an order line")
+    ACCOUNT_TYPE = "account_type", _("type of an account")
+    EMPTIED_EVENT = "emptied_event", _("content of a Stripe event")
     # of the closed days and their evidence
     APPEND_ONLY = "append_only", _("append-only")
     CONSECUTIVE_DAYS = "consecutive_days", _("days close without gaps")
@@ -56,6 +61,11 @@ class Check(models.TextChoices):
     CLOSING_BALANCE = "closing_balance", _("closing balance")
     CLOSED_REPORT = "closed_report", _("report of a closed day")
     CLOSED_JOURNAL = "closed_journal", _("journal of a closed day")
+    CLOSED_DISCREPANCIES = "closed_discrepancies", _("discrepancies of a closed day")
+    CLOSED_PAYMENTS = "closed_payments", _("payments of a closed day")
+    CLOSED_RECORDS = "closed_records", _("records of a closed day")
+    CLOSED_DAY = "closed_day", _("a day that was closed")
+    ANCHOR = "anchor", _("manifest kept elsewhere")
     CLOSED_TRANSACTIONS = "closed_transactions", _("transaction of a closed day")
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from django.apps import apps
 from django.db.models import Count, Q, Sum
 from django.template.loader import render_to_string
 from django.utils.translation import override
@@ -26,8 +27,10 @@ from ledger.models import (
     Discrepancy,
     JournalLine,
     Order,
+    OrderEvent,
     Payment,
     ShipmentLine,
+    StripeEvent,
 )
 from ledger.stripe.methods import method_named
 
@@ -91,10 +94,24 @@ def build(
             code: _sub_ledger(balances.get(code, AccountBalance()))
             for code in accounts.CUSTOMER_LIABILITY_ACCOUNTS
         },
+        "records": count_records(day),
         "checks": [
             {"check": check.english_label, "findings": checked[check]} for check in checks.DAILY_CHECKS
         ],
     }
+
+
+def count_records(day: date) -> dict[str, int]:
+    """Return how many rows of the day the records have that the books do not hold themselves."""
+    start, end = day_bounds(day)
+    found = {
+        "stripe_events": StripeEvent.objects.filter(created__gte=start, created__lt=end).count(),
+        "order_events": OrderEvent.objects.filter(at__gte=start, at__lt=end).count(),
+    }
+    if apps.is_installed("auditlog"):
+        audit = apps.get_model("auditlog", "LogEntry")._default_manager
+        found["audit"] = audit.filter(timestamp__gte=start, timestamp__lt=end).count()
+    return found
 
 
 def counts(report: dict[str, Any]) -> dict[Discrepancy.Category, int]:

@@ -2,28 +2,44 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
 
-from ledger.books import accounts, trial_balance, triggers
+from ledger.books import accounts, discrepancies, trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, evidence
+from ledger.closing import report as report_module
 from ledger.closing.findings import Check, Finding
-from ledger.models import BalanceTransaction, ClosingBalance, DailyClose, EvidenceFile, JournalLine
+from ledger.models import (
+    BalanceTransaction,
+    ClosingBalance,
+    DailyClose,
+    Discrepancy,
+    EvidenceFile,
+    JournalLine,
+    Payment,
+)
 
+IDS_PER_QUERY = 80  # Cloudflare D1 binds a hundred parameters
+CAPTURE_TOLERANCE = timedelta(hours=1)  # an event of an intent comes a little after its charge
 NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account
 
 
-def verify() -> Iterator[Finding]:
-    """Yield everything that is wrong, by table and id; nothing in clean books. Changes nothing."""
+def verify(heads: Sequence[tuple[date, str]] = ()) -> Iterator[Finding]:
+    """Yield everything that is wrong, by table and id; nothing in clean books. Changes nothing.
+
+    `heads` are days with the SHA-256 of their manifests as they were kept outside the database.
+    """
     yield from _database()
     yield from checks.check_everything()
     yield from _closed_days()
+    yield from _marks()
+    yield from _heads(heads)
     yield from _sub_ledgers()
 
 
@@ -54,6 +70,7 @@ def _closed_days() -> Iterator[Finding]:
     )
     sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     added = 0
+    carries = False  # since which day balances are carried forward
     previous: DailyClose | None = None
     for close in DailyClose.objects.order_by("day").iterator(200):
         if previous is not None and close.day != previous.day + timedelta(days=1):
@@ -77,7 +94,8 @@ def _closed_days() -> Iterator[Finding]:
             _day, account, debit, credit = day_sums[added]
             sums[account] = (sums[account][0] + debit, sums[account][1] + credit)
             added += 1
-        yield from _closing_balances(close, sums)
+        carries = carries or _report_format(close) > 1 or ClosingBalance.objects.filter(close=close).exists()
+        yield from _closing_balances(close, sums, is_carried=carries)
         balance = sums[STRIPE_BALANCE][0] - sums[STRIPE_BALANCE][1]
         if balance != close.book_balance:
             yield Finding(
@@ -91,11 +109,102 @@ def _closed_days() -> Iterator[Finding]:
         previous = close
 
 
-def _closing_balances(close: DailyClose, sums: dict[str, tuple[int, int]]) -> Iterator[Finding]:
+def _report_format(close: DailyClose) -> int:
+    """Return the format of a day's report; 0 when it cannot be read, which `_evidence` reports."""
+    return int(evidence.read_report(f"{evidence.folder(close.day, close.run)}/report.json").get("format", 0))
+
+
+def _marks() -> Iterator[Finding]:
+    """Check that each run that the storage marks as closed is the one of a closed day."""
+    runs = {str(day): str(run) for day, run in DailyClose.objects.values_list("day", "run")}
+    for day, run in evidence.closed_marks():
+        if runs.get(day) != run:
+            yield Finding(
+                Check.CLOSED_DAY,
+                "DailyClose",
+                day,
+                f"closed with run {run}",
+                f"run {runs[day]}" if day in runs else "not closed",
+            )
+
+
+def _heads(heads: Sequence[tuple[date, str]]) -> Iterator[Finding]:
+    """Check that the manifests that were kept elsewhere are those of the closed days."""
+    for day, kept in heads:
+        close = DailyClose.objects.filter(day=day).first()
+        found = "not closed" if close is None else close.manifest_sha256
+        if found != kept:
+            yield Finding(Check.ANCHOR, "DailyClose", str(day), kept, found)
+
+
+def _records(close: DailyClose, reported: dict[str, int]) -> Iterator[Finding]:
+    """Check that the records of a closed day have lost no row; late events may have been added."""
+    counted = report_module.count_records(close.day) if reported else {}
+    for name, expected in sorted(reported.items()):
+        if counted.get(name, 0) < expected:
+            yield Finding(
+                Check.CLOSED_RECORDS,
+                name,
+                str(close.day),
+                f"{expected} rows or more",
+                f"{counted.get(name, 0)} rows",
+            )
+
+
+def _discrepancies(close: DailyClose, reported: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Check that each discrepancy that a report names is still recorded."""
+    if not reported:
+        return
+    names = [row["object"][:120] for row in reported]
+    stored: set[tuple[str, str]] = set()
+    for start in range(0, len(names), IDS_PER_QUERY):
+        stored.update(
+            Discrepancy.objects.filter(object_id__in=names[start : start + IDS_PER_QUERY]).values_list(
+                "kind", "object_id"
+            )
+        )
+    objects = {object_id for kind, object_id in stored if kind in discrepancies.KINDS_OF_OBJECTS}
+    for row, name in zip(reported, names, strict=True):
+        is_stored = (row["kind"], name) in stored or (
+            row["kind"] in discrepancies.KINDS_OF_OBJECTS and name in objects
+        )
+        if not is_stored:
+            yield Finding(
+                Check.CLOSED_DISCREPANCIES,
+                "Discrepancy",
+                f"{close.day} {row['kind']} {name}",
+                "a row",
+                "none",
+            )
+
+
+def _payments(close: DailyClose, charges: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Check when our payments of a closed day were captured, and how much, against what Stripe said."""
+    listed = {row["id"]: row for row in charges if row["status"] == "succeeded" and row.get("captured", True)}
+    names = sorted(listed)
+    for start in range(0, len(names), IDS_PER_QUERY):
+        for charge, amount, captured_at in Payment.objects.filter(
+            charge__in=names[start : start + IDS_PER_QUERY]
+        ).values_list("charge", "amount", "captured_at"):
+            row = listed[str(charge)]
+            created = datetime.fromisoformat(row["created"].replace("Z", "+00:00"))
+            if amount != row["amount_captured"] or abs(captured_at - created) > CAPTURE_TOLERANCE:
+                yield Finding(
+                    Check.CLOSED_PAYMENTS,
+                    "Payment",
+                    str(charge),
+                    f"{row['amount_captured']} at {row['created']}",
+                    f"{amount} at {evidence.format_instant(captured_at)}",
+                )
+
+
+def _closing_balances(
+    close: DailyClose, sums: dict[str, tuple[int, int]], *, is_carried: bool
+) -> Iterator[Finding]:
     """Check that the balances carried forward from a closed day are the sums of every line up to it."""
     carried = {row.account_id: (row.debit, row.credit) for row in ClosingBalance.objects.filter(close=close)}
-    if not carried:
-        return  # closed before balances were carried forward, or without any entry so far
+    if not carried and not is_carried:
+        return  # closed before balances were carried forward
     for account in sorted(carried.keys() | sums.keys()):
         if (found := carried.get(account, (0, 0))) != (expected := sums.get(account, (0, 0))):
             yield Finding(
@@ -151,9 +260,14 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
     if "journal.csv" in contents:
         yield from _journal(close, contents["journal.csv"])
     if "report.json" in contents:
-        yield from _report(close, json.loads(contents["report.json"]))
+        report = json.loads(contents["report.json"])
+        yield from _report(close, report)
+        yield from _discrepancies(close, report.get("discrepancies", []))
+        yield from _records(close, report.get("records", {}))
     if "stripe-evidence.json" in contents:
-        yield from _transactions(close, json.loads(contents["stripe-evidence.json"]))
+        stored = json.loads(contents["stripe-evidence.json"])
+        yield from _transactions(close, stored)
+        yield from _payments(close, stored["charges"])
 
 
 def _manifest(

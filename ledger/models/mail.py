@@ -46,6 +46,7 @@ class OutgoingMail(models.Model):
         REFUND_FAILED = "refund_failed", _("refund failed")
         CANCELLED = "cancelled", _("cancelled")
         REST_CANCELLED = "rest_cancelled", _("what was left cancelled")
+        DAILY_CLOSE = "daily_close", _("daily close")  # to the merchant
         MESSAGE_RECEIVED = "message_received", _("message received")
 
     class Status(models.TextChoices):

@@ -361,7 +361,7 @@ def test_closing_takes_a_bounded_number_of_queries(
     for number in range(12):
         build.paid_order(sandbox, [build.line(f"S{number % 3}", price=3_000)], now=now)
     build.fetch(sandbox)
-    with django_assert_max_num_queries(75):
+    with django_assert_max_num_queries(78):
         assert close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).differences == 0
 
 

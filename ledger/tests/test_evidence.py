@@ -71,6 +71,7 @@ def test_the_stripe_evidence_has_the_listed_fields_only(folder: str) -> None:
         "id",
         "amount",
         "amount_captured",
+        "captured",
         "currency",
         "status",
         "payment_intent",

@@ -12,7 +12,7 @@ from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing.checks import entries, orders, sources, stock
+from ledger.closing.checks import entries, history, orders, sources, stock
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, Order
 
@@ -78,7 +78,12 @@ def check_everything() -> Iterator[Finding]:
         yield from orders.shipped_pieces(some)
         yield from orders.parcel_entries(some)
         yield from orders.unpaid_refund_entries(some)
+        yield from history.order_statuses(some)
+        yield from history.refund_statuses(some)
+        yield from history.line_pieces(some)
     yield from stock.stock_items()
+    yield from history.account_types()
+    yield from history.emptied_events()
 
 
 def _portions(rows: QuerySet[Row]) -> Iterator[QuerySet[Row]]:
