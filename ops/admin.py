@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from auditlog.models import LogEntry
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -154,7 +155,7 @@ class AuditAdmin(ReadOnlyAdmin):
         name = f"{entry.content_type.name}: {entry.object_repr}"
         kind = f"{entry.content_type.app_label}_{entry.content_type.model}"
         try:
-            page = reverse(f"admin:{kind}_change", args=[entry.object_pk])
+            page = reverse(f"admin:{kind}_change", args=[quote(entry.object_pk)])
         except NoReverseMatch:
             return name
         return format_html('<a class="{}" href="{}">{}</a>', LINK_CLASSES, page, name)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
@@ -54,7 +55,8 @@ def test_every_page_of_the_admin_is_japanese_with_one_style_of_dates_and_amounts
     for model in admin.site._registry:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         pages = [reverse(f"admin:{name}_changelist")]
-        pages += [reverse(f"admin:{name}_change", args=[row.pk]) for row in model._default_manager.all()[:3]]
+        rows = model._default_manager.all()[:3]
+        pages += [reverse(f"admin:{name}_change", args=[quote(row.pk)]) for row in rows]
         for page in pages:
             answer = admin_client.get(page)
             assert answer.status_code == 200, page
