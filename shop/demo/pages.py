@@ -81,9 +81,9 @@ PAGES: tuple[Page, ...] = (
             ),
             (
                 "申込みの有効期限",
-                "決済の画面は、表示から 35 分で期限が切れます。コンビニ払いの期限は、お手続きの 3 日後の 23 時 59 分です。期限を過ぎると注文は成立せず、請求もされません。",
+                "決済の画面は、表示から 35 分で期限が切れます。コンビニ払いの期限は、お手続きの 3 日後の 23 時 59 分です。期限までにお支払いがない場合、ご注文は自動的にキャンセルされ、請求はありません。",
             ),
-            ("販売数量の制限", "在庫の数までとします。在庫は商品ページでご確認いただけます。"),
+            ("販売数量の制限", "在庫数を上限とします。在庫の状況は商品ページでご確認いただけます。"),
         ),
         _table(
             ("Seller", "{{販売業者}}"),
@@ -140,7 +140,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>Cookie</h2><p>カートの中身、ご注文の手続き、お届け日の表示（都道府県のみ）のためだけに使います。広告や行動の追跡には使いません。</p>"
         "<h2>保存期間</h2><p>取引の記録は、税法に従い最長 10 年間保存します。お問い合わせの記録は、対応の終了から 1 年で消去します。</p>"
         "<h2>開示・訂正・削除の請求</h2><p>ご本人からの請求には、本人確認のうえ遅滞なく応じます。窓口：shop@example.jp（個人情報保護管理者 見本 太郎）</p>"
-        "<h2>安全管理</h2><p>通信は暗号化し、個人情報を扱う人と権限を限っています。</p>",
+        "<h2>安全管理</h2><p>通信を暗号化し、個人情報を取り扱う者とその権限を限定しています。</p>",
         "<p>We handle personal data under Japan’s Act on the Protection of Personal Information.</p>"
         "<h2>What we collect</h2><ul><li>With an order: name, reading, address, telephone, e-mail, what was ordered</li>"
         "<li>With an inquiry: name, e-mail, what was asked</li><li>While browsing: access records (time, IP address, kind of browser)</li></ul>"
@@ -162,8 +162,8 @@ PAGES: tuple[Page, ...] = (
         "<h2>第4条（引渡しと所有権）</h2><p>商品は、ご指定の住所への配達をもって引き渡されたものとし、所有権はその時に移ります。</p>"
         "<h2>第5条（返品・返金）</h2><p>返品と返金は、「返品・交換について」のとおりとします。</p>"
         "<h2>第6条（禁止事項）</h2><ul><li>虚偽の情報による注文</li><li>サイトの運営を妨げる行為</li><li>法令に反する行為</li></ul>"
-        "<h2>第7条（責任の範囲）</h2><p>当店の責任は、当店に故意または重大な過失がある場合を除き、商品の代金を上限とします。消費者契約法その他の法令により認められない範囲では、この限りではありません。</p>"
-        "<h2>第8条（規約の変更）</h2><p>規約を変えるときは、効力の生じる日を定め、その前にサイトで知らせます。</p>"
+        "<h2>第7条（責任の範囲）</h2><p>当店の軽過失（重大な過失を除く過失をいいます）による債務不履行または不法行為によってお客様に損害が生じた場合、当店は、その注文の商品の代金を上限として賠償します。当店に故意または重大な過失がある場合、生命または身体に損害が生じた場合、および製造物責任法による責任には、この上限を適用しません。</p>"
+        "<h2>第8条（規約の変更）</h2><p>規約を変更するときは、変更の内容と効力発生日を、あらかじめサイトでお知らせします。</p>"
         "<h2>第9条（準拠法と裁判所）</h2><p>日本法を準拠法とし、東京地方裁判所を第一審の合意管轄裁判所とします。</p>",
         "<h2>1. Scope</h2><p>These terms apply to purchases on this site. By ordering, the customer agrees to them.</p>"
         "<h2>2. When a contract is made</h2><p>The contract of sale is made when the customer has placed the order and the payment is complete. An order that is not paid lapses with its time limit.</p>"
@@ -171,7 +171,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>4. Delivery and title</h2><p>Goods are handed over when they are delivered to the address given; title passes at that time.</p>"
         "<h2>5. Returns and refunds</h2><p>As the page “Returns and exchange” says.</p>"
         "<h2>6. What is not allowed</h2><ul><li>Orders with false information</li><li>Disturbing the operation of the site</li><li>Acts against the law</li></ul>"
-        "<h2>7. Liability</h2><p>Except in cases of intent or gross negligence our liability is limited to the price of the goods. This does not apply where the Consumer Contract Act or another law does not permit it.</p>"
+        "<h2>7. Liability</h2><p>For damage that we cause by slight negligence (negligence that is not gross) our liability is limited to the price of the goods of the order. The limit applies neither to intent or gross negligence, nor to harm to life or body, nor to liability under the Product Liability Act.</p>"
         "<h2>8. Changes</h2><p>Changes are announced on the site before the day on which they take effect.</p>"
         "<h2>9. Law and court</h2><p>Japanese law applies; the Tokyo District Court is the agreed court of first instance. The Japanese text prevails.</p>",
     ),
@@ -203,7 +203,7 @@ PAGES: tuple[Page, ...] = (
         + "<h2>お届け日数の目安</h2>{{お届け日数表}}<p>天候や交通の状況により、遅れることがあります。ご注文の確認画面とメールで、ご住所へのお届け予定日をお知らせします。</p>"
         "<h2>分けてお届けするとき</h2><p>一部の商品を先に発送することがあります。送料は注文ごとに一度だけです。</p>"
         "<h2>お受け取りになれなかったとき</h2><p>不在票の案内に従って再配達をご依頼ください。保管期限を過ぎて当店に戻った場合は、ご連絡のうえ再発送または返金します。</p>"
-        "<h2>直管ランプと大型の器具</h2><p>割れないよう専用の箱で送ります。到着時に破損がないかご確認ください。</p>",
+        "<h2>直管ランプと大型の器具</h2><p>破損を防ぐため、専用の箱でお送りします。到着時に破損がないかご確認ください。</p>",
         _table(
             ("Cost", "{{送料}}"),
             ("Dispatch", "{{発送}}"),
@@ -228,15 +228,15 @@ PAGES: tuple[Page, ...] = (
                 "部屋の畳数と同じか、一つ大きいものをお選びください。天井が高い部屋や壁の色が濃い部屋では、一つ大きいものをおすすめします。",
             ),
             (
-                "取り付けに工事は要りますか",
+                "取り付けに工事は必要ですか",
                 "引掛シーリング用の器具は工具なしで取り付けられます。商品ページの「取り付け」に電気工事士と書かれたものは、資格のある方に依頼してください。",
             ),
             (
-                "いまの調光器で使えますか",
+                "今お使いの調光器で使えますか",
                 "「調光器対応」と書かれた電球だけがお使いいただけます。対応しない電球をつなぐと、ちらつきや故障の原因になります。",
             ),
             (
-                "領収書や請求書はもらえますか",
+                "領収書や請求書は発行してもらえますか",
                 "適格請求書に対応しています。必要な方は、注文番号と宛名を添えてお問い合わせください。",
             ),
             (

@@ -65,7 +65,7 @@ def test_the_page_shows_the_vouchers_deadline_and_codes(client: Client, sandbox:
         assert "23:59" in page
         assert "¥11,500" in page
         assert attempt.voucher_url in page
-        assert "支払わなかった場合は？" in page
+        assert "お支払いがない場合はどうなりますか" in page
         for chain, name in (("familymart", "ファミリーマート"), ("seicomart", "セイコーマート")):
             assert name in page
             assert attempt.voucher_codes[chain]["payment_code"] in page
@@ -145,7 +145,7 @@ def test_a_customer_who_cancels_is_asked_not_to_pay(client: Client, sandbox: San
     order.refresh_from_db()
     assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "customer")
     page = page_of(client, order)
-    assert "お支払い受付番号でのお支払いは行わないでください" in page
+    assert "お支払い受付番号でのお支払いはお控えください" in page
     assert "この注文をキャンセルする" not in page
     assert not order.mails.filter(kind="cancelled").exists()  # its address may be a stranger's
     sandbox.pay_voucher(session_of(order))

@@ -38,7 +38,7 @@ def test_a_page_of_another_site_cannot_fill_a_cart(
     assert answer.status_code == status
     if status == 403:
         assert "cart" not in answer.cookies
-        assert "他のウェブサイトから" in answer.content.decode()
+        assert "ほかのウェブサイトから" in answer.content.decode()
 
 
 def test_the_storefront_url_is_allowed_behind_a_proxy(client: Client, settings: Settings) -> None:

@@ -28,7 +28,7 @@ PRODUCTS = (
         title=Text("LED 電球 E26 60形 広配光", "LED bulb E26, 60 W type, wide"),
         lead=Text("E26・60形・810lm", "E26 · 60 W type · 810 lm"),
         text=Text(
-            "白熱電球 60 形の代わりになる、いちばんよく使われる電球です。光が後ろへも回る広配光で、シェードの上まで明るくなります。密閉型の器具にも使えます。",
+            "白熱電球 60 形の代わりになる、使う場所を選ばない電球です。光が後ろへも回る広配光で、シェードの上まで明るくなります。密閉型の器具にも使えます。",
             "The everyday bulb in place of 60 W incandescent. Its wide distribution also lights the upper part of the shade. It may be used in closed fittings.",
         ),
         drawing=Drawing("bulb-pear", finish="black", width=60, height=110, count=3),
@@ -102,7 +102,7 @@ PRODUCTS = (
         title=Text("クリアフィラメント電球 E26", "Clear filament bulb, E26"),
         lead=Text("E26・透明ガラス・調光・485lm", "E26 · clear glass · dimmable · 485 lm"),
         text=Text(
-            "透明なガラスの中に、細い LED フィラメントを張った電球です。点いていないときも美しく、裸で吊り下げられます。キャンドル色は、ろうそくに近い 2,200 K です。",
+            "透明なガラスの中に、細い LED フィラメントを張った電球です。消えているときも美しく、シェードなしで吊り下げられます。キャンドル色は、ろうそくに近い 2,200 K です。",
             "Thin LED filaments in clear glass, handsome when off and made to hang bare. The candle colour, 2,200 K, is close to a flame.",
         ),
         drawing=Drawing("bulb-filament", kelvin=2200, finish="brass", width=64, height=118, count=1),
@@ -148,7 +148,7 @@ PRODUCTS = (
         title=Text("ボール電球 E26 G95", "Globe bulb E26, G95"),
         lead=Text("E26・φ95・760lm", "E26 · φ95 · 760 lm"),
         text=Text(
-            "直径 95 mm の、むらなく光る球です。洗面台や玄関に、シェードなしで使えます。影がやわらかく、顔を照らすのに向いています。",
+            "直径 95 mm の、全体がむらなく光る電球です。洗面台や玄関に、シェードなしで使えます。影がやわらかく、顔を照らすのに向いています。",
             "An evenly glowing sphere of 95 mm, for washstand and entrance, without a shade. Its soft shadows are kind to faces.",
         ),
         drawing=Drawing("bulb-globe", finish="walnut", width=95, height=138, count=1),

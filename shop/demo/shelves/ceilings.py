@@ -127,7 +127,7 @@ PRODUCTS = (
         title=Text("布シェードのシーリングライト 鼓 6畳", "Tsuzumi fabric ceiling light, 6 tatami"),
         lead=Text("6畳・布シェード・3,100lm", "10 m² · fabric shade · 3,100 lm"),
         text=Text(
-            "麻の混じった布を張った筒形のシェードです。光は下へ強く、上へもれて天井を明るくします。寝室や和室の、少し低めの明るさに向いています。",
+            "麻の混じった布を張った筒形のシェードです。光は下へ強く広がり、上にも漏れて天井を照らします。寝室や和室の、少し低めの明るさに向いています。",
             "A drum of linen blend. The light goes down strongly and up softly, which brightens the ceiling. Made for bedrooms and for rooms that want a little less.",
         ),
         drawing=Drawing("ceiling-drum", finish="linen", width=450, height=260),

@@ -26,7 +26,7 @@ PRODUCTS = (
         title=Text("アームデスクライト 鶴", "Tsuru arm desk lamp"),
         lead=Text("二関節アーム・500lx・620lm", "Two joints · 500 lx · 620 lm"),
         text=Text(
-            "二つの関節が、手を離した位置で止まるアームライトです。円錐のシェードが光をひとところに集め、隣の人の邪魔をしません。関節の固さは付属の六角レンチで調整できます。",
+            "二つの関節が、手を離した位置で止まるアームライトです。円錐のシェードが光を手元に集め、隣の席にまぶしさを感じさせません。関節の固さは付属の六角レンチで調整できます。",
             "An arm lamp whose two joints stay where the hand leaves them. The cone keeps the light on the page and out of the eyes of others. The joints are set with the hex key in the box.",
         ),
         drawing=Drawing("desk-arm", kelvin=2700, finish="brass", width=450, height=520, depth=180),
@@ -146,7 +146,7 @@ PRODUCTS = (
         title=Text("充電式ランタン ともしび", "Tomoshibi rechargeable lantern"),
         lead=Text("充電式・最長40時間・300lm", "Rechargeable · up to 40 h · 300 lm"),
         text=Text(
-            "持ち手のついた、コードのない灯りです。いちばん暗くすれば 40 時間、いちばん明るくて 6 時間灯ります。防滴なので、ベランダでも使えます。",
+            "持ち手のついた、コードのない灯りです。最も暗くすれば 40 時間、最も明るくしても 6 時間灯ります。防滴なので、ベランダでも使えます。",
             "A lamp without a cord and with a handle. It burns 40 hours at its lowest and 6 at its brightest. Splash-proof, so it may go out on the balcony.",
         ),
         drawing=Drawing("desk-lantern", kelvin=2700, finish="white", width=130, height=290),

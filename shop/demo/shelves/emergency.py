@@ -162,7 +162,7 @@ PRODUCTS = (
         title=Text("手回し充電ライト", "Hand-crank torch"),
         lead=Text("手回し・USB充電・150lm", "Crank or USB · 150 lm"),
         text=Text(
-            "一分回せば約 15 分灯る、電池のいらないライトです。USB からも充電でき、携帯電話への給電もできます。水しぶきに耐える作りです。",
+            "一分回せば約 15 分灯る、電池交換のいらないライトです。USB からも充電でき、携帯電話への給電もできます。水しぶきに耐える作りです。",
             "A minute of cranking gives about 15 minutes of light, without cells. It also charges by USB, feeds a telephone, and stands splashes.",
         ),
         drawing=Drawing("emergency-torch", kelvin=5000, finish="clay", width=190, height=58, depth=58),

@@ -27,7 +27,7 @@ PRODUCTS = (
         title=Text("グリッド天井用パネル 白 600角", "Shiro grid panel, 600 × 600"),
         lead=Text("600角・UGR19・4,000lm", "600 × 600 · UGR 19 · 4,000 lm"),
         text=Text(
-            "システム天井の枠にそのまま載せる 600 mm 角のパネルです。プリズム板がまぶしさを抑え、画面作業の基準 UGR19 を満たします。四枚入りの箱は一枚ごとに梱包しています。",
+            "システム天井の枠にそのまま載せる 600 mm 角のパネルです。プリズム板がまぶしさを抑え、画面作業の基準 UGR19 を満たします。四枚入りの箱でも、一枚ずつ梱包しています。",
             "Rests in the frame of a grid ceiling. A prismatic sheet keeps glare to UGR 19, the measure for screen work. In boxes of four each is packed for itself.",
         ),
         drawing=Drawing("panel-grid", finish="white", width=595, height=32, count=4),
@@ -157,7 +157,7 @@ PRODUCTS = (
         title=Text("ベースライト きび 40形", "Kibi base light, 40 type"),
         lead=Text("40形2灯相当・6,900lm", "Replaces two 40-type tubes · 6,900 lm"),
         text=Text(
-            "工場、倉庫、教室の蛍光灯器具に置き換わる、一体型のベースライトです。吊りボルトの間隔は従来の器具と同じで、天井の穴を開け直しません。ライトバーだけを外して交換できます。",
+            "工場、倉庫、教室の蛍光灯器具に置き換わる、一体型のベースライトです。吊りボルトの間隔は従来の器具と同じで、天井の穴を開け直す必要がありません。ライトバーだけを外して交換できます。",
             "A one-piece base light that takes the place of fluorescent fittings in workshops and classrooms. The bolts are spaced as before, so the ceiling needs no new holes. The light bar alone can be replaced.",
         ),
         drawing=Drawing("panel-base", finish="white", width=1250, height=55, depth=150),

@@ -105,7 +105,7 @@ PRODUCTS = (
         title=Text("天井付け人感センサー", "Ceiling motion sensor"),
         lead=Text("検知φ6m・照度連動・100V", "Range φ6 m · daylight switch · 100 V"),
         text=Text(
-            "人の動きを見つけて、廊下や玄関の灯りを点けるセンサーです。明るいうちは働かず、消えるまでの時間は 10 秒から 10 分まで選べます。",
+            "人の動きを見つけて、廊下や玄関の灯りを点けるセンサーです。明るい間は作動せず、消えるまでの時間は 10 秒から 10 分まで選べます。",
             "It sees movement and switches the light of a corridor or entrance. It rests while there is daylight; the delay runs from 10 seconds to 10 minutes.",
         ),
         drawing=Drawing("power-sensor", kelvin=3500, finish="white", width=86, height=52),
