@@ -17,6 +17,8 @@ SCHEMA = "https://schema.org/"
 
 def of_product(found: ProductDetail, table: DeliveryTable) -> list[str]:
     """Return the JSON-LD texts of a product's page: the product with its offers, and the way to it."""
+    summary = table.summary
+    transit = days(min(low for _name, low, _high in summary), max(high for _name, _low, high in summary))
     product = {
         "@context": SCHEMA,
         "@type": "Product",
@@ -25,7 +27,7 @@ def of_product(found: ProductDetail, table: DeliveryTable) -> list[str]:
         "category": found.category_name,
         "brand": {"@type": "Brand", "name": "LED企画"},
         "image": [absolute(url) for url in found.rasters],
-        "offers": [offer(found, choice, table) for choice in found.choices],
+        "offers": [offer(found, choice, transit) for choice in found.choices],
     }
     trail = [
         (_("Home"), active_links()["home"]),
@@ -35,7 +37,7 @@ def of_product(found: ProductDetail, table: DeliveryTable) -> list[str]:
     return [write(product), write(breadcrumbs(trail))]
 
 
-def offer(found: ProductDetail, choice: Choice, table: DeliveryTable) -> dict[str, Any]:
+def offer(found: ProductDetail, choice: Choice, transit: dict[str, Any]) -> dict[str, Any]:
     """Return a variant's price, stock, shipping and returns as an Offer."""
     return {
         "@type": "Offer",
@@ -45,16 +47,14 @@ def offer(found: ProductDetail, choice: Choice, table: DeliveryTable) -> dict[st
         "priceCurrency": "JPY",
         "itemCondition": f"{SCHEMA}NewCondition",
         "availability": f"{SCHEMA}{'InStock' if choice.available else 'OutOfStock'}",
-        "shippingDetails": shipping(choice.price, table),
+        "shippingDetails": shipping(choice.price, transit),
         "hasMerchantReturnPolicy": returns(food=choice.tax_rate == REDUCED_RATE),
     }
 
 
-def shipping(price: int, table: DeliveryTable) -> dict[str, Any]:
+def shipping(price: int, transit: dict[str, Any]) -> dict[str, Any]:
     """Return what the delivery of one piece costs (JPY), and how long it takes."""
     fee = 0 if price >= settings.FREE_SHIPPING_FROM else settings.SHIPPING_FEE
-    fewest = min(low for _name, low, _high in table.summary)
-    most = max(high for _name, _low, high in table.summary)
     return {
         "@type": "OfferShippingDetails",
         "shippingRate": {"@type": "MonetaryAmount", "value": fee, "currency": "JPY"},
@@ -62,7 +62,7 @@ def shipping(price: int, table: DeliveryTable) -> dict[str, Any]:
         "deliveryTime": {
             "@type": "ShippingDeliveryTime",
             "handlingTime": days(0, 1),
-            "transitTime": days(fewest, most),
+            "transitTime": transit,
         },
     }
 

@@ -33,7 +33,14 @@ SHOWN_TABLES = (
     "ledger_deliverytime",
     "ledger_remotearea",
 )
-NAVIGATION_TABLES = ("shop_category", "shop_contentpage")  # linked in the header and footer of every page
+# What many pages share and prices do not change: the links in header and footer, the days of delivery.
+NAVIGATION_TABLES = (
+    "shop_category",
+    "shop_contentpage",
+    "ledger_carrier",
+    "ledger_deliverytime",
+    "ledger_remotearea",
+)
 # Pages show the number of pieces up to this one (`shop.catalogue.LOW_STOCK`). Above it all stocks look the
 # same, so most orders change no page. A test checks that the two are equal: a change needs a migration.
 MAX_COUNTED_PIECES = 5
@@ -44,7 +51,7 @@ class Version:
     """The version of everything that pages show."""
 
     token: str
-    navigation: str  # the token of the navigation alone, which prices and stock do not change
+    navigation: str  # the token of `NAVIGATION_TABLES` alone, which prices and stock do not change
 
 
 # The version of the page that the page store is having rendered; None outside the page store.

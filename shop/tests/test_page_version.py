@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kikaku.testing.database import examples
 from kikaku.transactions import retry_on_conflict
-from ledger.models import StockItem
+from ledger.models import DeliveryTime, StockItem
 from ledger.sales import stock
 from shop.catalogue import LOW_STOCK
 from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
@@ -58,9 +58,11 @@ def test_every_change_of_a_page_changes_the_version() -> None:
         "only few left": lambda: StockItem.objects.update(reserved=F("on_hand") - LOW_STOCK),
         "sold out": lambda: StockItem.objects.update(reserved=F("on_hand")),
         "a variant that is no longer sold": lambda: Variant.objects.update(retired=True),
+        "days of delivery": lambda: DeliveryTime.objects.update(days=F("days") + 1),
         "one product less": lambda: Product.objects.filter(slug="madoka").delete(),
     }
     linked = {"a category", "another category", "a text", "another text", "one text less, on the console"}
+    linked.add("days of delivery")
     versions = [version.current_version()]
     for name, change in changes.items():
         change()

@@ -20,6 +20,7 @@ from shop.delivery import honshu, parse_destination
 from shop.filters import FILTER_OPTIONS, LIGHTS, PRICES, Filters, page_number, read_sku
 from shop.listing import NoSuchPage, load_listing, load_near
 from shop.models import Category, Product
+from shop.pages.delivery_table import load_delivery_table
 from shop.pages.links import active_links, category_url, product_url
 from shop.pages.navigation import load_navigation
 from shop.pages.render import PUBLIC_CACHE_CONTROL, render_page
@@ -128,7 +129,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     found = load_product(slug, read_sku(request.GET.dict()))
     if found is None:
         return moved(Product, slug, product_url)
-    table = load_table()
+    table = load_delivery_table()
     return render_page(
         request,
         "shop/product.html",

@@ -1,0 +1,18 @@
+"""Days of delivery change the version of the navigation, under which pages keep them."""
+
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
+
+from shop.pages import version
+
+
+def forwards(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Create the triggers of all tables anew."""
+    version.install(schema_editor)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0008_picture_sizes")]
+
+    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
