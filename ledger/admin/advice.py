@@ -25,6 +25,10 @@ def advice(row: Discrepancy) -> str:
         if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
             return _link(order, "change", _("Cancel the rest, or ship it as a gift"))
         return _("Nothing is to be done any more.")
+    if row.kind == Kind.PAYMENT_MISSING:
+        if order.status == OrderStatus.PENDING:
+            return _link(order, "change", _("Look for the payment at Stripe; without one, cancel the order"))
+        return _("Nothing is to be done any more.")
     amount = unsettled_money(order)
     if amount:
         text = _("Refund %(amount)s again, which belong to the customer") % {"amount": yen(amount)}
@@ -40,7 +44,7 @@ def advice(row: Discrepancy) -> str:
 
 
 def _order_of(row: Discrepancy) -> Order | None:
-    if row.kind == Kind.MONEY_GONE:
+    if row.kind in (Kind.MONEY_GONE, Kind.PAYMENT_MISSING):
         return Order.objects.filter(number=row.object_id).first()
     if row.kind in PAYMENT_KINDS:
         payment = Payment.objects.filter(payment_intent=row.object_id).select_related("order").first()

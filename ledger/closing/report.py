@@ -170,6 +170,7 @@ KIND_LABELS = {
     Discrepancy.Kind.REFUND_WITHDRAWN: "返金の取消（資金移動前）",
     Discrepancy.Kind.WITHDRAWN_TO_DECIDE: "返金の取消（代金の扱いを要判断）",
     Discrepancy.Kind.MONEY_GONE: "返金済みで未発送の注文",
+    Discrepancy.Kind.PAYMENT_MISSING: "支払いの見当たらない完了",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
 

@@ -28,7 +28,7 @@ PAGE_SIZE = 200  # readings, at most; smaller where the engine binds fewer param
 TRANSACTION_COLUMNS = tuple(field.attname for field in BalanceTransaction._meta.concrete_fields)
 ROW_VALUES = attrgetter(*TRANSACTION_COLUMNS)
 REFETCH_OVERLAP = timedelta(hours=2)  # fetched again: Stripe may show a transaction after a younger one
-WEBHOOK_GRACE_PERIOD = timedelta(hours=1)  # how long a charge may wait for the event of its payment
+WEBHOOK_GRACE_PERIOD = timedelta(minutes=2)  # how long a charge may wait for the event of its payment
 CLOCK_TOLERANCE = timedelta(days=1)  # our clock may be behind Stripe's
 FIRST_FETCH = timedelta(days=30)
 

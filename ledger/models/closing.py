@@ -124,6 +124,10 @@ class Discrepancy(models.Model):
         REFUND_WITHDRAWN = "refund_withdrawn", _("refund cancelled before its money moved")
         WITHDRAWN_TO_DECIDE = "withdrawn_to_decide", _("refund cancelled: decide about its money")
         MONEY_GONE = "money_gone", _("money refunded, goods not shipped: decide about the order")
+        PAYMENT_MISSING = (
+            "payment_missing",
+            _("payment page complete, no payment: decide about the order"),
+        )
         INVARIANT = "invariant", _("an invariant of the books is broken")
 
         @property
@@ -178,6 +182,7 @@ CATEGORIES: dict[Discrepancy.Kind, Discrepancy.Category] = {
     Discrepancy.Kind.REFUND_FAILED: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.WITHDRAWN_TO_DECIDE: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.MONEY_GONE: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.PAYMENT_MISSING: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.REFUND_REPLACED: Discrepancy.Category.NOTICE,
     Discrepancy.Kind.REFUND_WITHDRAWN: Discrepancy.Category.NOTICE,
     Discrepancy.Kind.LATE: Discrepancy.Category.NOTICE,  # posted on the first open day

@@ -275,6 +275,8 @@ class CheckoutAttempt(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True)  # Stripe's words on a decline
     created_at = models.DateTimeField(_("created at"))
     expires_at = models.DateTimeField(_("expires at"))  # sent to Stripe unchanged
+    # when the thank-you page asked Stripe about it, because its event had not arrived
+    asked_at = models.DateTimeField(_("last asked at Stripe"), null=True, blank=True)
 
     # whether its page offers them; null in rows that are older than this column, which do
     offers_vouchers = models.BooleanField(_("vouchers offered"), null=True)

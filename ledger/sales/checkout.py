@@ -61,6 +61,7 @@ class Outcome(StrEnum):
     VOUCHER_EXPIRED = "voucher_expired"  # it cannot be paid any more, and this call cancelled the order
     PAID = "paid"
     WAITING = "waiting"  # a voucher may still be paid
+    UNCLEAR = "unclear"  # Stripe says that it is paid and names no payment: a person decides
 
 
 def start_payment(order: Order, *, now: datetime) -> str:
@@ -272,21 +273,23 @@ def close(attempt: CheckoutAttempt, *, now: datetime) -> Outcome:
     if session["status"] == "expired":
         _expire_in_transaction(attempt, now=now)
         return Outcome.EXPIRED
-    return _store_completed_session(attempt, session, now=now)
+    return store_completed_session(attempt, session, now=now)
 
 
 @unit_of_work
-def _store_completed_session(attempt: CheckoutAttempt, session: dict[str, Any], *, now: datetime) -> Outcome:
+def store_completed_session(attempt: CheckoutAttempt, session: dict[str, Any], *, now: datetime) -> Outcome:
+    """Record a retrieved session that is complete, in a transaction of its own."""
     return record_completed_session(attempt, session, occurred_at=now, now=now)
 
 
 def record_completed_session(
     attempt: CheckoutAttempt, session: dict[str, Any], *, occurred_at: datetime, now: datetime
 ) -> Outcome:
-    """Record a session that is complete at Stripe: its payment when it is paid, else its voucher.
+    """Record a session that is complete at Stripe: its payment when it is paid, its voucher when it is not.
 
-    Part of the caller's transaction. A retrieved session has its PaymentIntent expanded, which shows the
-    state of the voucher; the session in an event has only the intent's id.
+    A session that names no payment, or needed none, is no voucher: a person looks at it. Part of the caller's
+    transaction. A retrieved session has its PaymentIntent expanded, which shows the state of the voucher; the
+    session in an event has only the intent's id.
     """
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
@@ -296,6 +299,17 @@ def record_completed_session(
         _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
         payments.record_payment(captured, now=now)
         return Outcome.PAID
+    if session["payment_status"] == "no_payment_required":
+        payments.note_missing_payment(attempt, now=now)
+        _mark_expired(attempt, actor=history.STRIPE, now=now)  # it cannot be paid any more
+        return Outcome.EXPIRED
+    if session["payment_status"] != "unpaid":
+        payments.note_missing_payment(attempt, now=now)
+        _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
+        return Outcome.UNCLEAR
+    if code := methods.voucher_method_among(session["payment_method_types"] or []):
+        CheckoutAttempt.objects.filter(pk=attempt.pk, method="").update(method=code)
+        attempt.method = attempt.method or code
     intent = session["payment_intent"]
     if intent is None or isinstance(intent, str):
         record_voucher(attempt, None, now=now)

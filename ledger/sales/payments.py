@@ -13,13 +13,15 @@ from django.utils.translation import gettext as _
 from kikaku.days import business_day
 from kikaku.money import yen
 from kikaku.transactions import require_transaction
-from ledger.books.discrepancies import note_discrepancy, note_unknown_money
+from ledger.books.discrepancies import note_discrepancy, note_unknown_money, resolve_automatically
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OutgoingMail, Payment
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
 from ledger.sales.delivery import expected_arrival
 from ledger.sales.refund_requests import store_payment_refund
 from ledger.stripe.captures import CapturedPayment
+
+PAYMENT_FOUND = "支払いを確認しました"  # resolution of a missing payment that Stripe has named since
 
 
 def find_attempt(metadata: Mapping[str, str]) -> CheckoutAttempt | None:
@@ -113,6 +115,9 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
     """Mark the locked order paid, or refund or report a new payment that it cannot use."""
     if order.status == OrderStatus.PENDING and payment.amount == order.total:
         if orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
+            resolve_automatically(
+                Discrepancy.Kind.PAYMENT_MISSING, [order.number], resolution=PAYMENT_FOUND, now=now
+            )
             _record_event(OrderEvent.Kind.PAID, payment, now=now)
             values = {"payment": payment, "arrival": expected_arrival(order)}
             mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", values, now=now)
@@ -131,6 +136,19 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
         detail = "paid a second time; the money is sent back"
         _note(Discrepancy.Kind.PAID_TWICE, order, payment, payment.amount, detail, now=now)
         store_payment_refund(payment, reason=_("paid twice"), now=now)
+
+
+def note_missing_payment(attempt: CheckoutAttempt, *, now: datetime) -> None:
+    """Ask a person about an order whose page is complete at Stripe without a payment that Stripe names."""
+    order = attempt.order
+    note_discrepancy(
+        Discrepancy.Kind.PAYMENT_MISSING,
+        order.number,
+        day=business_day(now),
+        now=now,
+        amount=-order.total,
+        detail=f"{attempt.session_id}：支払いページは完了、支払いが見当たりません",
+    )
 
 
 def _note(

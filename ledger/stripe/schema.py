@@ -66,6 +66,7 @@ SHAPES: dict[str, dict[str, FieldCheck]] = {
         "currency": or_null(is_word),
         "url": or_null(is_url),
         "payment_intent": or_null(expandable("payment_intent")),
+        "payment_method_types": or_null(list_of(is_word)),
         "metadata": or_null(is_metadata),
     },
     "payment_intent": {

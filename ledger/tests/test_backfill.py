@@ -107,7 +107,7 @@ def test_a_dry_run_fetches_the_same_and_stores_nothing(sandbox: Sandbox) -> None
 def test_the_job_asks_stripe_after_the_waiting_time(sandbox: Sandbox) -> None:
     set_clock(sandbox, at(MONDAY, 10))
     order = pay_without_webhooks(sandbox)
-    assert balance.fetch_new(now=at(MONDAY, 10, 30)).waiting
+    assert balance.fetch_new(now=at(MONDAY, 10, 1)).waiting
     assert not Payment.objects.exists()
-    assert balance.fetch_new(now=at(MONDAY, 11, 1)).posted == 1
+    assert balance.fetch_new(now=at(MONDAY, 10, 5)).posted == 1
     assert JournalEntry.objects.get().order == order

@@ -143,7 +143,7 @@ def test_a_page_is_posted_in_few_statements(
 
 def test_the_job_waits_for_the_event_of_a_young_charge_for_a_limited_time() -> None:
     waiting = balance.record_transactions(
-        [reading()], now=NOW + timedelta(minutes=5), grace_period=balance.WEBHOOK_GRACE_PERIOD
+        [reading()], now=NOW + timedelta(minutes=1), grace_period=balance.WEBHOOK_GRACE_PERIOD
     )
     assert (waiting.posted, waiting.waiting) == (0, ["txn_1"])
     assert not BalanceTransaction.objects.exists()

@@ -118,6 +118,11 @@ def test_a_voucher_that_stripe_has_not_reported_is_not_taken_for_one_of_a_conven
     assert "お支払いにならないよう" in text
 
 
+def test_the_method_of_a_page_that_offers_several_vouchers_is_not_known(bank_transfer: BankTransfer) -> None:
+    assert methods.voucher_method_among(["card", "konbini"]) == "konbini"
+    assert methods.voucher_method_among(["card", "konbini", bank_transfer.code]) == ""
+
+
 # ── Attempts that are older than their column `method` ───────────────────────────────────────────────────
 
 

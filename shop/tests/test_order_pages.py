@@ -46,8 +46,9 @@ def test_the_thank_you_page_refreshes_until_the_payment_event_arrives(
     waiting = page_of(client, order, "thanks/")
     assert "お支払いを確認しています" in waiting
     assert '<meta http-equiv="refresh" content="3;url=?n=1">' in waiting
-    assert 'http-equiv="refresh"' not in page_of(client, order, "thanks/?n=40")
     assert 'content="3;url=?n=1"' in page_of(client, order, "thanks/?n=x")
+    CheckoutAttempt.objects.update(asked_at=timezone.now())  # Stripe did not say
+    assert 'http-equiv="refresh"' not in page_of(client, order, "thanks/?n=40")
     build.deliver(sandbox)
     done = page_of(client, order, "thanks/")
     assert "ご注文ありがとうございます" in done
@@ -99,6 +100,31 @@ def test_a_customer_who_cancels_before_payment_is_told_that_nothing_was_charged(
     page = page_of(client, order)
     assert "このご注文はキャンセルされました" in page
     assert "<p>請求はありません。</p>" in page
+
+
+def test_the_thank_you_page_asks_stripe_once_when_the_event_does_not_arrive(
+    client: Client, sandbox: Sandbox
+) -> None:
+    order = build.order()
+    sandbox.pay(build.session_of(order))
+    for delivery in sandbox.pending_deliveries():
+        sandbox.mark_delivered(delivery.event_id, 200)  # lost
+    for refreshes in range(2):
+        assert "お支払いを確認しています" in page_of(client, order, f"thanks/?n={refreshes}")
+    assert "¥11,500 のお支払いを確認しました" in page_of(client, order, "thanks/?n=2")
+
+
+def test_the_thank_you_page_of_an_open_page_asks_once_and_goes_on_waiting(
+    client: Client, sandbox: Sandbox
+) -> None:
+    order = build.order()
+    build.session_of(order)
+    seen: list[str] = []
+    handle = sandbox.handle
+    sandbox.handle = lambda request: (seen.append(request.target), handle(request))[1]  # type: ignore[assignment, func-returns-value]
+    for refreshes in range(8):
+        assert "お支払いを確認しています" in page_of(client, order, f"thanks/?n={refreshes}")
+    assert len(seen) == 1
 
 
 def test_the_lines_of_a_cancelled_order_are_added_to_the_cart_once_at_current_prices(

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from kikaku.money import REDUCED_RATE
 from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
-from ledger.sales import cancellation, history
+from ledger.sales import cancellation, confirmation, history
 from ledger.sales.checkout import PaymentUnavailable
 from ledger.sales.delivery import expected_arrival
 from ledger.sales.refund_failure import unsettled_money
@@ -35,6 +35,7 @@ from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
 MAX_REFRESHES = 40  # of the thank-you page, every three seconds
+REFRESHES_BEFORE_ASKING = 2  # then Stripe is asked, once
 TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 VOUCHER_STATUSES = (OrderStatus.PENDING, OrderStatus.CANCELLED)  # of orders that may have a voucher
@@ -117,6 +118,10 @@ def order_thanks(request: HttpRequest, token: str) -> HttpResponse:
     order = load_order(token)
     count = request.GET.get("n", "0")
     times = int(count) + 1 if count.isascii() and count.isdigit() and len(count) < 4 else 1
+    waiting = order.status == OrderStatus.PENDING and open_voucher(order) is None
+    # the event may be lost; the door has a place of its own for this page, which may wait for Stripe
+    if waiting and times > REFRESHES_BEFORE_ASKING and confirmation.ask_once(order, now=timezone.now()):
+        order = load_order(token)
     voucher = open_voucher(order)
     waiting = order.status == OrderStatus.PENDING and voucher is None
     return render_page(

@@ -1,6 +1,6 @@
 """The payment methods that the shop offers: one class each, listed in `METHODS`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.models import CheckoutAttempt
@@ -22,6 +22,7 @@ __all__ = [
     "method_named",
     "method_of_voucher",
     "offered_methods",
+    "voucher_method_among",
 ]
 
 CARD, KONBINI = Card(), Konbini()
@@ -45,6 +46,12 @@ def offered_methods(total: int, *, vouchers: bool = True) -> list[PaymentMethod]
 def method_named(code: str) -> PaymentMethod:
     """Return the method with Stripe's name `code`; `UNKNOWN_METHOD` when it is not in `METHODS`."""
     return METHODS.get(code, UNKNOWN_METHOD)
+
+
+def voucher_method_among(codes: Sequence[str]) -> str:
+    """Return the voucher method among Stripe's names of methods; "" if there is none, or more than one."""
+    found = [code for code in codes if code in VOUCHER_METHODS]
+    return found[0] if len(found) == 1 else ""
 
 
 def method_of_voucher(attempt: CheckoutAttempt) -> VoucherMethod | None:

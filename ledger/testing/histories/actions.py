@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from kikaku.days import business_day, day_bounds
 from kikaku.sandbox import CARDS, MethodNotOffered, NothingToAuthenticate, NoVoucher, Request, SessionNotOpen
+from kikaku.sandbox.events import record_event
 from ledger.closing import daily_close
 from ledger.models import Order, Shipment, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
+from ledger.sales import cancellation, checkout, confirmation, orders, refunds, shipping, stock
 from ledger.sales.orders import NewOrderLine
 from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
@@ -224,6 +225,40 @@ class ChooseKonbini:
         else:
             world.pages.remove(session)
             world.vouchers.append(session)
+
+
+@dataclass(frozen=True)
+class CompleteWithoutPayment:
+    """An open page is complete at Stripe, paid or with nothing to pay, and names no payment."""
+
+    status: Literal["paid", "no_payment_required"] = "no_payment_required"
+    page: int = 0
+
+    def __call__(self, world: World) -> None:
+        session_id = choose(world.pages, self.page)
+        if session_id is None:
+            return
+        world.pages.remove(session_id)
+        with world.sandbox._transaction(write=True) as tx:
+            session = tx.load("checkout.session", session_id)
+            if session["status"] != "open":
+                return
+            complete = {**session, "status": "complete", "payment_status": self.status, "url": None}
+            tx.save({**complete, "payment_intent": None})
+            tx.unschedule(session_id)
+            record_event(tx, "checkout.session.completed", {**complete, "payment_intent": None})
+
+
+@dataclass(frozen=True)
+class ReturnToThanks:
+    """A customer's browser shows the thank-you page, which asks Stripe once."""
+
+    order: int = 0
+
+    def __call__(self, world: World) -> None:
+        order = choose_order(self.order, OrderStatus.PENDING)
+        if order is not None:
+            confirmation.ask_once(order, now=world.now)
 
 
 @dataclass(frozen=True)
@@ -629,6 +664,12 @@ actions_of_people = st.one_of(
     st.builds(Authenticate, succeeds=st.booleans(), page=small_numbers),
     st.builds(ChooseKonbini, page=small_numbers),
     st.builds(ChooseKonbini, page=small_numbers),
+    st.builds(
+        CompleteWithoutPayment,
+        status=st.sampled_from(["paid", "no_payment_required"]),
+        page=small_numbers,
+    ),
+    st.builds(ReturnToThanks, order=small_numbers),
     st.builds(PayVoucher, voucher=small_numbers),
     st.builds(ExpireVoucher, voucher=small_numbers),
     st.builds(

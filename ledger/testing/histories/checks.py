@@ -114,6 +114,8 @@ def _is_explained(row: Discrepancy) -> bool:
     if row.kind == kinds.PAID_TWICE:
         paid = Payment.objects.filter(payment_intent=row.object_id).first()
         return paid is not None and paid.order.payments.count() > 1
+    if row.kind == kinds.PAYMENT_MISSING:
+        return Order.objects.filter(number=row.object_id, status=OrderStatus.CANCELLED).exists()
     if row.kind == kinds.MONEY_GONE:
         return Refund.objects.filter(order__number=row.object_id, actor="Stripe").exists()
     if row.kind in (kinds.REFUND_FAILED, kinds.REFUND_REPLACED, *WITHDRAWN):

@@ -24,8 +24,8 @@ from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed
-from ledger.models import Account, JournalEntry, StockItem
-from ledger.sales import checkout, mail, refunds, stock
+from ledger.models import Account, Discrepancy, JournalEntry, Order, StockItem
+from ledger.sales import cancellation, checkout, mail, refunds, stock
 from ledger.testing.histories import checks
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
@@ -120,6 +120,7 @@ class World:
             for delivery in self.sandbox.pending_deliveries():
                 self.deliver(delivery)
             self.run(*JOBS)
+            self._cancel_orders_without_payment()
             unfinished = checks.unfinished_work(self.sandbox.state_path, self.now)
             if not unfinished:
                 break
@@ -131,6 +132,12 @@ class World:
         if JournalEntry.objects.filter(day__gt=max(self.closed)).exists():
             self._wait_for_night_and_close()
         self.run("mail")  # the close records facts without events, which customers are notified of
+
+    def _cancel_orders_without_payment(self) -> None:
+        """Do as staff who find no payment at Stripe for a page that is complete."""
+        asked = Discrepancy.objects.filter(kind=Discrepancy.Kind.PAYMENT_MISSING).values("object_id")
+        for order in Order.objects.pending().filter(number__in=asked):
+            cancellation.cancel(order=order, reason=Order.CancelReason.STAFF, actor="test", now=self.now)
 
     def _wait_for_night_and_close(self) -> None:
         self.now = day_bounds(business_day(self.now))[1] + timedelta(hours=1)
