@@ -142,7 +142,7 @@ def test_a_negative_price_is_refused_as_what_it_is() -> None:
     assert refused.value.reason == "price"
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_broken_constraint_is_not_taken_for_a_taken_order_number() -> None:
     build.order([build.line("A")])
     with connection.cursor() as cursor:
