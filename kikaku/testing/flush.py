@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 COLUMNS_PER_QUERY = 90  # of one question; D1 returns at most 100
-COMPARED_ROWS = 100  # a table that migrations filled with more rows is compared by its number of rows alone
+COMPARED_ROWS = 150  # a table that migrations filled with more rows is compared by its number of rows alone
 
 Rows = list[tuple[Any, ...]]
 
