@@ -12,6 +12,7 @@ from kikaku.admin.columns import day_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import retry_on_duplicate
 from kikaku.money import yen
+from ledger.admin.references import source_link
 from ledger.books import posting
 from ledger.models import Account, JournalEntry, JournalLine
 
@@ -110,12 +111,12 @@ class JournalEntryAdmin(ReadOnlyAdmin):
         "description",
         "order",
         "source",
-        "source_id",
+        "source_name",
         "reverses",
         "occurred_at",
         "created_at",
     )
-    readonly_fields = ("source",)
+    readonly_fields = ("source", "source_name")
     inlines = (JournalLineInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -127,6 +128,11 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     def source(self, entry: JournalEntry) -> str:
         """Return the type of the entry's source in words."""
         return str(SOURCES.get(entry.source_type, entry.source_type))
+
+    @display(description=gettext_lazy("source id"))
+    def source_name(self, entry: JournalEntry) -> str:
+        """Return the id of the source, linked to its page and, for a balance transaction, to Stripe."""
+        return source_link(entry)
 
     @display(description=gettext_lazy("amount"))
     def amount(self, entry: Any) -> str:

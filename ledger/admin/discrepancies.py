@@ -19,6 +19,7 @@ from kikaku.admin.columns import day_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.admin.advice import advice
+from ledger.admin.references import links_of
 from ledger.books import discrepancies
 from ledger.models import Discrepancy
 
@@ -90,6 +91,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "category_name",
         "kind",
         "object_id",
+        "links",
         "amount_yen",
         "detail",
         "to_be_done",
@@ -99,13 +101,18 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "resolved_at",
         "created_at",
     )
-    readonly_fields = ("to_be_done", "category_name", "amount_yen", "progress")
+    readonly_fields = ("to_be_done", "category_name", "links", "amount_yen", "progress")
     actions_detail = ("resolve",)
 
     @display(description=gettext_lazy("to be done now"))
     def to_be_done(self, row: Discrepancy) -> str:
         """Return what it asks of staff by what has happened since; a dash when we cannot know."""
         return advice(row) or "–"
+
+    @display(description=gettext_lazy("belongs to"))
+    def links(self, row: Discrepancy) -> str:
+        """Return links to order, payment, refund, entries and Stripe."""
+        return links_of(row.object_id)
 
     @display(description=gettext_lazy("difference"), ordering="amount")
     def amount_yen(self, row: Discrepancy) -> str:

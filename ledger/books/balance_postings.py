@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
+from kikaku.money import yen
 from kikaku.transactions import require_transaction
 from ledger.books import accounts, journal, posting
 from ledger.books.discrepancies import KINDS_OF_OBJECTS, note_discrepancy, note_object
@@ -115,7 +116,7 @@ def _note_problems(
                 txn.id,
                 day=day,
                 amount=txn.net,
-                detail=f"{txn.type} {txn.source}: of {txn.day}, posted on {entry.day}",
+                detail=f"{txn.type} {txn.source}：{txn.day} の取引、{entry.day} に計上",
                 now=now,
             )
 
@@ -138,7 +139,7 @@ def _draft(
         if order is None:
             return posting.capture(change, order_id=None, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
-                f"charge {txn.source} has no payment of ours",
+                f"入金 {txn.source} に対応する当方の入金がない",
             )
         order_id, number = order
         return posting.capture(change, order_id=order_id, reference=number), None
@@ -147,12 +148,12 @@ def _draft(
         if refund is None:
             return posting.unknown_refund(change, reference=txn.source), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
-                f"refund {txn.source} is not in our books",
+                f"返金 {txn.source} が帳簿にない",
             )
         if refund.amount != -txn.amount:
             return posting.suspense(change, order_id=refund.order_id, reference=refund.order.number), (
                 Discrepancy.Kind.AMOUNT,
-                f"refund {txn.source}: ours {refund.amount}, Stripe's {-txn.amount}",
+                f"返金 {txn.source}：当方 {yen(refund.amount)}、Stripe {yen(-txn.amount)}",
             )
         return posting.refund(
             change,
@@ -163,7 +164,7 @@ def _draft(
     if is_refund_failure(txn.type, txn.amount):
         problem = None
         if refund is None:
-            problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"refund {txn.source} is not in our books")
+            problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"返金 {txn.source} が帳簿にない")
         return posting.refund_failure(
             change,
             order_id=refund.order_id if refund else None,

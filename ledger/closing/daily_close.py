@@ -29,6 +29,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
 
 from kikaku.days import business_day, yesterday
+from kikaku.money import yen
 from kikaku.transactions import unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
 from ledger.books.trial_balance import AccountBalance
@@ -326,8 +327,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
                 Discrepancy.Kind.BALANCE,
                 accounts.STRIPE_BALANCE,
                 snapshot.balance - book_balance,
-                f"Stripe's balance at the end of {day} was {snapshot.balance}, "
-                f"account 1150 says {book_balance}",
+                f"{day} の終わりの Stripe 残高 {yen(snapshot.balance)}、勘定 1150 {yen(book_balance)}",
             )
         )
     differences += [
@@ -335,7 +335,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
             Discrepancy.Kind.INVARIANT,
             f"{finding.check.english_label}: {finding.object_id}"[:120],
             0,
-            str(finding),
+            finding.in_japanese(),
         )
         for finding in findings
     ]

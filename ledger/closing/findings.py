@@ -100,3 +100,8 @@ class Finding:
             f"{self.check.english_label}: {self.table} {self.object_id}: "
             f"expected {self.expected}, found {self.found}"
         )
+
+    def in_japanese(self) -> str:
+        """Return the finding as discrepancies and reports have it, whatever language is active."""
+        with override("ja"):
+            return f"{self.check.label}：{self.table} {self.object_id}　正 {self.expected}／現 {self.found}"

@@ -52,19 +52,31 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 Discrepancy.Kind.MISSING_AT_STRIPE,
                 pk,
                 -net,
-                f"{kind} {source} is not in Stripe's list of the day",
+                f"{kind} {source} が Stripe のその日の一覧にない",
             )
         elif ours != (theirs := _fields(reading, with_taxed=fee_taxed is not None)):
             yield Difference(
                 Discrepancy.Kind.AMOUNT,
                 pk,
                 reading.net - net,
-                f"Stripe says {theirs}, our books {ours}",
+                _written(theirs, ours),
             )
     for reading in listed.values():
         yield Difference(
             Discrepancy.Kind.MISSING_IN_BOOKS, reading.id, reading.net, f"{reading.type} {reading.source}"
         )
+
+
+FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "純額", "作成")
+
+
+def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
+    """Return the fields in which a transaction differs from ours, in words."""
+    return "、".join(
+        f"{name}：Stripe {their}／帳簿 {our}"
+        for name, their, our in zip(FIELD_NAMES, theirs, ours, strict=True)
+        if their != our
+    )
 
 
 def _fields(
@@ -122,7 +134,7 @@ def _payments(snapshot: StripeSnapshot) -> Iterator[Difference]:
             Discrepancy.Kind.MISSING_AT_STRIPE,
             charge or intent,
             -amount,
-            f"payment {intent} has no succeeded charge at Stripe",
+            f"入金 {intent} に対応する成立した決済が Stripe にない",
         )
 
 
@@ -137,7 +149,7 @@ def _paid_orders(snapshot: StripeSnapshot) -> Iterator[Difference]:
             Discrepancy.Kind.MISSING_AT_STRIPE,
             order.number,
             -order.total,
-            f"order {order.number} is paid, but has no payment of {order.total}",
+            f"注文 {order.number} は支払い済みだが、{yen(order.total)} の入金がない",
         )
 
 
@@ -182,5 +194,5 @@ def _own_refunds(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 Discrepancy.Kind.MISSING_AT_STRIPE,
                 refund.stripe_id or f"refund {refund.pk}",
                 refund.amount,
-                f"refund {refund.pk} is not at Stripe",
+                f"返金 {refund.pk} が Stripe にない",
             )

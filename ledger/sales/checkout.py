@@ -475,8 +475,8 @@ def _cancel_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: da
         attempt.session_id or f"attempt {attempt.pk}",
         day=business_day(now),
         detail=(
-            f"{order.number}: its payment page is not known at Stripe "
-            f"(another account, another key?); {refusal}"
+            f"{order.number}: Stripe がこの注文の支払いページを知らない"
+            f"（別のアカウントか別のキー？）{refusal}"
         ),
         now=now,
     )

@@ -123,17 +123,17 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
             mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", values, now=now)
     elif order.status == OrderStatus.PENDING:
         _record_event(OrderEvent.Kind.PAID_OTHER_AMOUNT, payment, now=now)
-        detail = f"¥{payment.amount} paid instead of ¥{order.total}; the order is not marked paid"
+        detail = f"{yen(order.total)} ではなく {yen(payment.amount)} の入金。注文は未払いのまま"
         difference = payment.amount - order.total
         _note(Discrepancy.Kind.PAID_OTHER_AMOUNT, order, payment, difference, detail, now=now)
     elif order.status == OrderStatus.CANCELLED:
         _record_event(OrderEvent.Kind.PAID_AFTER_CANCELLATION, payment, now=now)
-        detail = "paid after it was cancelled; the money is sent back"
+        detail = "キャンセル後の入金。自動で返金"
         _note(Discrepancy.Kind.PAID_AFTER_CANCELLATION, order, payment, payment.amount, detail, now=now)
         store_payment_refund(payment, reason=_("paid after cancellation"), now=now)
     else:
         _record_event(OrderEvent.Kind.PAID_TWICE, payment, now=now)
-        detail = "paid a second time; the money is sent back"
+        detail = "二重の入金。自動で返金"
         _note(Discrepancy.Kind.PAID_TWICE, order, payment, payment.amount, detail, now=now)
         store_payment_refund(payment, reason=_("paid twice"), now=now)
 
