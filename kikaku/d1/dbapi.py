@@ -195,9 +195,8 @@ class Connection:
         locked_keys = getattr(sql, "locks", None)
         is_serializable, is_affected = self.isolation == "serializable", log.may_affect(query.sql)
         varying = nondeterministic(query.sql)
-        # at read committed, and without a lock, `order_by("?")` is not guarded
-        is_lottery = isinstance(sql, SQL) and locked_keys is None and not is_serializable
-        if varying and not is_lottery and (locked_keys is not None or is_serializable or is_affected):
+        is_raw_and_affected = is_affected and not isinstance(sql, SQL)  # `order_by("?")` is left unguarded
+        if varying and (locked_keys is not None or is_serializable or is_raw_and_affected):
             raise NotSupportedError(f"{varying} in a read that a guard must repeat: {WITHOUT_VARYING}")
         if locked_keys:
             query = with_lock_versions(query, columns, locked_keys)
