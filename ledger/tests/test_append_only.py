@@ -172,8 +172,9 @@ def test_the_triggers_know_every_unique_key_of_the_models() -> None:
         if table not in APPEND_ONLY_TABLES:
             continue
         keys = {(field.column,) for field in model._meta.concrete_fields if field.unique}
+        columns = {field.name: field.column for field in model._meta.concrete_fields}
         keys |= {
-            tuple(model._meta.get_field(name).column for name in constraint.fields)
+            tuple(columns[name] for name in constraint.fields)
             for constraint in model._meta.constraints
             if isinstance(constraint, UniqueConstraint)
         }

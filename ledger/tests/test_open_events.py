@@ -41,7 +41,7 @@ def receive_invalid(settings: Settings, *, now: datetime = NOW) -> StripeEvent:
 
 def test_an_event_that_fails_is_tried_with_growing_pauses(settings: Settings) -> None:
     stored = receive_invalid(settings)
-    attempts = []
+    attempts: list[int] = []
     for minute in range(24 * 60):
         inbox.process_pending(now=NOW + timedelta(minutes=minute))
         stored.refresh_from_db()
