@@ -65,7 +65,7 @@ def order_goods(page: Page, *categories: str) -> None:
     page.locator("form[action$='/checkout/'] button.primary").click()
 
     expect(page.locator("h1")).to_contain_text("注文")
-    expect(page.locator("address")).to_contain_text("150-0001")
+    expect(page.locator("main address")).to_contain_text("150-0001")
     page.locator("form[action$='/checkout/place/'] button.primary").click()
 
     page.wait_for_url(re.compile(r"/c/pay/"))
