@@ -6,7 +6,7 @@ candidates. Refusals of the domain are ignored; every other exception ends the h
 
 import errno
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,7 +30,7 @@ from ledger.sales.refunds import RefundRequest
 from ledger.stripe.client import StripeUnavailable
 from ledger.testing.build import ADDRESS
 from ledger.testing.histories import checks
-from ledger.testing.histories.foreign import CloseAhead, ForeignKey
+from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
 from ledger.testing.histories.world import JOBS, RATES, SKUS, World
 from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
 
@@ -402,7 +402,7 @@ class RefundAtStripe:
 
     def __call__(self, world: World) -> None:
         with world.sandbox._transaction(write=False) as tx:
-            charges = [charge for charge in reversed(tx.page("charge").data) if charge["paid"]]
+            charges = [charge for charge in reversed(tx.page("charge").data) if _is_ours(charge)]
         charge = choose(charges, self.charge)
         if charge is None:
             return
@@ -414,6 +414,11 @@ class RefundAtStripe:
                 charge=charge["id"],
                 amount=max(1, min(left, left * self.thousandths // 1000)),
             )
+
+
+def _is_ours(charge: Mapping[str, Any]) -> bool:
+    """Return whether a charge has money of an order of the shop."""
+    return bool(charge["paid"] and charge["metadata"].get("order"))
 
 
 def call_as_dashboard(world: World, path: str, **fields: Any) -> dict[str, Any]:
@@ -709,6 +714,11 @@ fault = st.one_of(
     st.builds(NoMailServer, action=st.builds(Run)),
     st.builds(ForeignKey, action=action),
     st.builds(CloseAhead, days=st.sampled_from([1, 2, 30])),
+    st.builds(ForeignCharge, kind=st.sampled_from(["yen", "dollars", "authorised"])),
+    st.builds(HoldReserve, amount=st.sampled_from([1, 3_000])),
+    st.sampled_from(
+        [ForgeEntry(), ForgeEntry("refund", "failed"), ForgeEntry("entry", "reversal"), ForgeEntry("x", "y")]
+    ),
     st.builds(LoseEvent, event=small_numbers),
 )
 

@@ -1,14 +1,21 @@
-"""Acts of others: another account's key, a wrong clock."""
+"""Acts of others: another account's key, a wrong clock, other integrations, a reserve, forged entries."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Literal
 
-from kikaku.days import yesterday
+from django.db import transaction
+
+from kikaku.days import business_day, yesterday
+from kikaku.sandbox import balance, events
+from kikaku.sandbox.state import new_id
+from ledger.books import journal
 from ledger.closing import daily_close
-from ledger.models import DailyClose
+from ledger.closing.checks import sources
+from ledger.models import DailyClose, JournalEntry, JournalLine
 from ledger.sales import checkout
 from ledger.stripe import client
 from ledger.stripe.client import StripeUnavailable
@@ -69,3 +76,75 @@ class CloseAhead:
             assert not DailyClose.objects.filter(day__gt=last).exists()
         else:
             raise AssertionError("a day was closed that is not over at Stripe")
+
+
+@dataclass(frozen=True)
+class ForeignCharge:
+    """Another integration on the account charges: yen, dollars, or an authorisation that is not captured."""
+
+    kind: Literal["yen", "dollars", "authorised"]
+    amount: int = 1_999
+
+    def __call__(self, world: "World") -> None:
+        with world.sandbox._transaction(write=True) as tx:
+            known = [charge for charge in tx.page("charge").data if charge["status"] == "succeeded"]
+            if not known:
+                return  # a charge of ours is the pattern
+            is_captured = self.kind != "authorised"
+            charge = {
+                **known[0],
+                "id": new_id("ch"),
+                "payment_intent": new_id("pi"),
+                "created": tx.second,
+                "metadata": {},
+                "amount": self.amount,
+                "amount_refunded": 0,
+                "refunded": False,
+                "captured": is_captured,
+                "amount_captured": self.amount if is_captured else 0,
+                "currency": "usd" if self.kind == "dollars" else "jpy",
+                "balance_transaction": None,
+            }
+            tx.insert("charge", charge)
+            if is_captured:
+                events.record_event(tx, "charge.succeeded", charge)
+                booked = balance.book_charge(tx, charge)
+                if self.kind == "dollars":  # kept in dollars: Stripe's balance in yen stays as it is
+                    body = json.dumps({**booked, "currency": "usd"})
+                    tx.db.execute("UPDATE objects SET body = ?, net = 0 WHERE id = ?", (body, booked["id"]))
+        world.foreign.add(charge["id"])
+
+
+@dataclass(frozen=True)
+class HoldReserve:
+    """Stripe moves a part of the balance into its risk reserve."""
+
+    amount: int = 3_000
+
+    def __call__(self, world: "World") -> None:
+        world.sandbox.hold_reserve(self.amount)
+
+
+@dataclass(frozen=True)
+class ForgeEntry:
+    """Somebody with a database console writes an entry into the open day: the checks name it, and it goes."""
+
+    source_type: str = "shipment"
+    purpose: str = "recognition"
+
+    def __call__(self, world: "World") -> None:
+        day = max(business_day(world.now), (journal.last_closed_day() or date.min) + timedelta(days=1))
+        with transaction.atomic():
+            entry = JournalEntry.objects.create(
+                day=day,
+                occurred_at=world.now,
+                source_type=self.source_type,
+                source_id="99999",
+                purpose=self.purpose,
+                created_at=world.now,
+            )
+            for position, side in enumerate(("debit", "credit"), start=1):
+                JournalLine.objects.create(entry=entry, position=position, account_id="9990", **{side: 1})
+            found = list(sources.entry_sources(JournalEntry.objects.filter(pk=entry.pk)))
+            transaction.set_rollback(True)
+        assert found, f"an entry of {self.source_type} 99999 is no finding"

@@ -58,6 +58,7 @@ class World:
         self.closed: dict[date, frozenset[int]] = {}  # entries of each day when it was closed
         self.mails_in_doubt = 0  # sent right before a power cut: they may be sent again
         self.forms = 0
+        self.foreign: set[str] = set()  # charges of another integration
         sandbox.clock = lambda: self.now.timestamp()
         for sku in SKUS:
             made = StockItem.objects.create(sku=sku)

@@ -27,6 +27,7 @@ from ledger.testing.histories.actions import (
     Wait,
     WaitForMidnight,
 )
+from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
 from ledger.testing.histories.runner import check_history, check_random_histories
 from ledger.testing.histories.world import prepared_template
 
@@ -165,3 +166,26 @@ def test_a_refund_that_is_cancelled_before_its_money_moved_is_taken_back(
 ) -> None:
     order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
     check_history(template_folder, [order, ChooseKonbini(), PayVoucher(), Deliver(), *history])
+
+
+def test_acts_of_others_leave_the_books_right(template_folder: Path) -> None:
+    check_history(
+        template_folder,
+        [
+            Place(((3, 150_000, 4), (2, 1, 2)), shipping_fee=500),
+            Pay(card="3566002020360505"),
+            Deliver(),
+            ForeignCharge("dollars"),
+            ForeignCharge("authorised"),
+            ForeignCharge("yen"),
+            HoldReserve(),
+            Deliver(),
+            ForgeEntry(),
+            CloseAhead(),
+            WaitForMidnight(3_600),
+            ForeignKey(Close()),
+            Close(),
+            HoldReserve(),
+            ForgeEntry("entry", "reversal"),
+        ],
+    )
