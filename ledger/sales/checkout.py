@@ -293,14 +293,15 @@ def record_completed_session(
     """
     require_transaction()
     # everywhere the order is locked before anything else is written: two transactions cannot deadlock
-    Order.objects.lock(attempt.order_id)
+    order = Order.objects.lock(attempt.order_id)
     captured = captures.read_session(session, occurred_at=occurred_at)
     if captured is not None:
         _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
         payments.record_payment(captured, now=now)
         return Outcome.PAID
     if session["payment_status"] == "no_payment_required":
-        payments.note_missing_payment(attempt, now=now)
+        if order.status == OrderStatus.PENDING:  # not paid on another page
+            payments.note_missing_payment(attempt, now=now)
         _mark_expired(attempt, actor=history.STRIPE, now=now)  # it cannot be paid any more
         return Outcome.EXPIRED
     if session["payment_status"] != "unpaid":

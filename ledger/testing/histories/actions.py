@@ -241,8 +241,8 @@ class CompleteWithoutPayment:
         world.pages.remove(session_id)
         with world.sandbox._transaction(write=True) as tx:
             session = tx.load("checkout.session", session_id)
-            if session["status"] != "open":
-                return
+            if session["status"] != "open" or session["payment_intent"] is not None:
+                return  # what was begun on it may still be paid
             complete = {**session, "status": "complete", "payment_status": self.status, "url": None}
             tx.save({**complete, "payment_intent": None})
             tx.unschedule(session_id)

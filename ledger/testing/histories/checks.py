@@ -128,7 +128,8 @@ def _is_explained(row: Discrepancy) -> bool:
         paid = Payment.objects.filter(payment_intent=row.object_id).first()
         return paid is not None and paid.order.payments.count() > 1
     if row.kind == kinds.PAYMENT_MISSING:
-        return Order.objects.filter(number=row.object_id, status=OrderStatus.CANCELLED).exists()
+        cancelled = Order.objects.filter(number=row.object_id, status=OrderStatus.CANCELLED)
+        return row.resolved_at is not None or cancelled.exists()  # paid on another page, or cancelled
     if row.kind == kinds.MONEY_GONE:
         return Refund.objects.filter(order__number=row.object_id, actor="Stripe").exists()
     if row.kind in (kinds.REFUND_FAILED, kinds.REFUND_REPLACED, *WITHDRAWN):
