@@ -121,7 +121,7 @@ def test_the_thank_you_page_of_an_open_page_asks_once_and_goes_on_waiting(
     build.session_of(order)
     seen: list[str] = []
     handle = sandbox.handle
-    sandbox.handle = lambda request: (seen.append(request.target), handle(request))[1]  # type: ignore[assignment, func-returns-value]
+    sandbox.handle = lambda request: (seen.append(request.target), handle(request))[1]  # type: ignore[method-assign, func-returns-value]
     for refreshes in range(8):
         assert "お支払いを確認しています" in page_of(client, order, f"thanks/?n={refreshes}")
     assert len(seen) == 1

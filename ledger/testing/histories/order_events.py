@@ -52,10 +52,10 @@ def _expected(found: set[Fact]) -> Iterator[Fact]:
             yield order.pk, Kind.CANCELLED, ""
     paying: dict[int, list[Fact]] = {}  # two pages may be paid in the same second: one of them made it paid
     for payment in Payment.objects.filter(captured_at=F("order__paid_at")):
-        fact = (payment.order_id, Kind.PAID, f"payment:{payment.payment_intent}")
-        paying.setdefault(payment.order_id, []).append(fact)
+        paid = (payment.order_id, Kind.PAID, f"payment:{payment.payment_intent}")
+        paying.setdefault(payment.order_id, []).append(paid)
     for facts in paying.values():
-        yield next((fact for fact in facts if fact in found), facts[0])
+        yield next((paid for paid in facts if paid in found), facts[0])
     for attempt in CheckoutAttempt.objects.all():
         fact = f"attempt:{attempt.pk}"
         yield attempt.order_id, Kind.PAYMENT_STARTED, fact
