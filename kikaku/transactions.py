@@ -99,9 +99,9 @@ def lock_names(*names: str) -> None:
     if connection.vendor != "postgresql":
         return
     digests = {hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names}
+    keys = sorted(int.from_bytes(digest, signed=True) for digest in digests)  # in this order none deadlock
     with connection.cursor() as cursor:
-        for key in sorted(int.from_bytes(digest, signed=True) for digest in digests):  # so none deadlock
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
 
 
 def _in_transaction() -> bool:

@@ -10,17 +10,18 @@ attempt waits until Stripe reports that it was paid or has expired.
 
 import logging
 import secrets
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import translation
 
 from kikaku.days import business_day
-from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
+from kikaku.transactions import forbid_transaction, queued_writes, require_transaction, unit_of_work
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import CheckoutAttempt, Discrepancy, Order, OrderEvent, OrderLine, Payment
 from ledger.models.orders import OrderStatus
@@ -134,27 +135,34 @@ def _insert_attempt(order_id: int, *, now: datetime) -> CheckoutAttempt:
         raise NotPayable(f"order {order.number} is {order.status}")
     completed = (CheckoutAttempt.Status.WAITING, CheckoutAttempt.Status.COMPLETE)
     # under the order's lock, in one query
-    has_payment, has_completed_page, lacks_stock = (
-        Order.objects.filter(pk=order_id)
+    lines = list(
+        OrderLine.objects.filter(order=order_id)
+        .order_by()
         .values_list(
-            Exists(Payment.objects.filter(order=OuterRef("pk"))),
-            Exists(CheckoutAttempt.objects.filter(order=OuterRef("pk"), status__in=completed)),
-            Exists(OrderLine.objects.filter(order=OuterRef("pk")).exclude(quantity=F("reserved"))),
+            "item_id",
+            "quantity",
+            "reserved",
+            Exists(Payment.objects.filter(order=OuterRef("order"))),
+            Exists(CheckoutAttempt.objects.filter(order=OuterRef("order"), status__in=completed)),
         )
-        .get()
     )
-    if has_payment or has_completed_page:
-        raise NotPayable(f"order {order.number} has a completed payment page")
-    if lacks_stock:
-        raise NotPayable(f"order {order.number} no longer holds its stock")
-    attempt = CheckoutAttempt.objects.create(
-        order=order,
-        idempotency_key=secrets.token_urlsafe(24),
-        created_at=now,
-        # Stripe's timestamps are whole seconds
-        expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
-        offers_vouchers=holds.offers_voucher(order),
-    )
+    wanted: Counter[int] = Counter()
+    for item_id, quantity, reserved, has_payment, has_completed_page in lines:
+        if has_payment or has_completed_page:
+            raise NotPayable(f"order {order.number} has a completed payment page")
+        if quantity != reserved:
+            raise NotPayable(f"order {order.number} no longer holds its stock")
+        wanted[item_id] += quantity
+    offers_vouchers = holds.offers_voucher(order, wanted)
+    with queued_writes():  # a second live attempt fails at the commit
+        attempt = CheckoutAttempt.objects.create(
+            order=order,
+            idempotency_key=secrets.token_urlsafe(24),
+            created_at=now,
+            # Stripe's timestamps are whole seconds
+            expires_at=now.replace(microsecond=0) + timedelta(minutes=settings.CHECKOUT_MINUTES),
+            offers_vouchers=offers_vouchers,
+        )
     history.record(
         order,
         OrderEvent.Kind.PAYMENT_STARTED,
@@ -297,7 +305,7 @@ def record_completed_session(
     captured = captures.read_session(session, occurred_at=occurred_at)
     if captured is not None:
         _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
-        payments.record_payment(captured, now=now)
+        payments.record_payment(captured, now=now, locked=order)
         return Outcome.PAID
     if session["payment_status"] == "no_payment_required":
         if order.status == OrderStatus.PENDING:  # not paid on another page

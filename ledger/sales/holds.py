@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from kikaku.transactions import lock_names, require_transaction
 from ledger.models import CheckoutAttempt, Order, OrderAllowance, OrderLine, StockItem
@@ -58,37 +59,36 @@ def voucher_fits(wanted: Mapping[int, int], email: str, *, order: Order | None =
 
     `order` is the one that wants them, if it is placed: what it holds itself does not count.
     """
-    return _fits(StockItem.objects.filter(pk__in=wanted), wanted, email, order)
+    lines = _voucher_lines()
+    if order is not None:
+        lines = lines.exclude(order=order)
+    held = lines.filter(item=OuterRef("pk")).values("item").annotate(sum=Sum("reserved")).values("sum")
+    items = StockItem.objects.filter(pk__in=wanted).values_list("pk", "on_hand", Coalesce(Subquery(held), 0))
+    free = {pk: max_voucher_pieces(on_hand) - pieces for pk, on_hand, pieces in items.order_by()}
+    return all(quantity <= free.get(pk, 0) for pk, quantity in wanted.items()) or _is_allowed(email)
 
 
-def offers_voucher(order: Order) -> bool:
+def offers_voucher(order: Order, wanted: Mapping[int, int]) -> bool:
     """Return whether a locked order's next payment page may offer vouchers, inside the caller's transaction.
 
-    The page that offers one counts as a voucher while it is open, because it cannot be refused afterwards.
-    The items are locked until the transaction ends.
+    `wanted` are its pieces (stock item id → quantity). The page that offers one counts as a voucher while it
+    is open, because it cannot be refused afterwards. Until the transaction ends, no other one counts the
+    vouchers of these items.
     """
     require_transaction()
-    lines = order.lines.values_list("item_id").annotate(sum=Sum("quantity")).order_by()
-    wanted: dict[int, int] = dict(lines)
-    items = StockItem.objects.select_for_update().filter(pk__in=wanted).order_by("pk")
-    return _fits(items, wanted, order.email, order)
+    lock_names(*(f"vouchers of item {pk}" for pk in wanted))
+    return voucher_fits(wanted, order.email, order=order)
 
 
-def _fits(items: QuerySet[StockItem], wanted: Mapping[int, int], email: str, order: Order | None) -> bool:
-    stock = {item.pk: item.on_hand for item in items}
-    held = voucher_pieces(wanted, without=order)
-    return all(
-        held.get(pk, 0) + quantity <= max_voucher_pieces(stock.get(pk, 0)) for pk, quantity in wanted.items()
-    ) or _is_allowed(email)
-
-
-def voucher_pieces(items: Iterable[int], *, without: Order | None = None) -> dict[int, int]:
+def voucher_pieces(items: Iterable[int]) -> dict[int, int]:
     """Return how many pieces of items (ids) vouchers hold, and pages on which one may be chosen."""
-    lines = OrderLine.objects.filter(Exists(voucher_attempts()), order__status=OrderStatus.PENDING)
-    lines = lines.filter(item__in=list(items), reserved__gt=0)
-    if without is not None:
-        lines = lines.exclude(order=without)
+    lines = _voucher_lines().filter(item__in=list(items))
     return dict(lines.values_list("item_id").annotate(sum=Sum("reserved")).order_by())
+
+
+def _voucher_lines() -> QuerySet[OrderLine]:
+    lines = OrderLine.objects.filter(Exists(voucher_attempts()), order__status=OrderStatus.PENDING)
+    return lines.filter(reserved__gt=0).order_by()
 
 
 def voucher_attempts() -> QuerySet[CheckoutAttempt]:

@@ -19,12 +19,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import translation
 
 from kikaku.transactions import forbid_transaction, require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OutgoingMail
+from ledger.models.orders import OrderStatus
 from ledger.sales import history
 from ledger.sales.order_pages import absolute, order_pages
 from ledger.stripe.methods import VOUCHER_METHODS
@@ -88,7 +90,8 @@ def queue(
     existing = OutgoingMail.objects.filter(kind=kind, source=source).first()
     if existing is not None:
         return existing
-    if _has_had_enough(order.email, now=now) and not order.payments.exists():
+    may_be_unpaid = order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
+    if may_be_unpaid and _has_had_enough(order.email, now=now) and not order.payments.exists():
         fact, mail_kind = f"{kind.value} {source}", str(kind)
         history.record(
             order,
@@ -122,19 +125,20 @@ def _has_had_enough(to: str, *, now: datetime) -> bool:
 def _store(
     kind: OutgoingMail.Kind, source: str, rendered: RenderedMail, fields: Mapping[str, Any], *, now: datetime
 ) -> OutgoingMail:
-    mail, _created = OutgoingMail.objects.get_or_create(
-        kind=kind,
-        source=source,
-        defaults={
-            **fields,
-            "subject": rendered.subject[:200],
-            "text": rendered.text,
-            "html": rendered.html,
-            "next_attempt_at": now,
-            "created_at": now,
-        },
-    )
-    return mail
+    try:
+        with transaction.atomic():
+            return OutgoingMail.objects.create(
+                kind=kind,
+                source=source,
+                **fields,
+                subject=rendered.subject[:200],
+                text=rendered.text,
+                html=rendered.html,
+                next_attempt_at=now,
+                created_at=now,
+            )
+    except IntegrityError:  # another transaction has stored it at this moment
+        return OutgoingMail.objects.get(kind=kind, source=source)
 
 
 def send_due(*, now: datetime, limit: int = 100) -> int:

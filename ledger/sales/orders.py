@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE, MAX_LINE_QUANTITY, REDUCED_RATE, STANDARD_RATE
 from kikaku.text import has_link, has_web_address
-from kikaku.transactions import require_transaction, unit_of_work
+from kikaku.transactions import queued_writes, require_transaction, unit_of_work
 from ledger.books import tax
 from ledger.models import Order, OrderEvent, OrderLine
 from ledger.models.orders import OrderStatus
@@ -212,25 +212,26 @@ def place_order(
                     placed_at=now,
                 )
                 stock.reserve(wanted)
-                OrderLine.objects.bulk_create(
-                    OrderLine(
-                        order=order,
-                        position=position,
-                        item_id=line.item_id,
-                        sku=line.sku,
-                        title=line.title,
-                        title_ja=line.title_ja if line.title_ja != line.title else "",
-                        unit_price=line.unit_price,
-                        quantity=line.quantity,
-                        discount=share,
-                        total=line.unit_price * line.quantity - share,
-                        tax_rate=line.tax_rate,
-                        reserved=line.quantity,
+                with queued_writes():  # the lines of a new order whose items exist cannot fail
+                    OrderLine.objects.bulk_create(
+                        OrderLine(
+                            order=order,
+                            position=position,
+                            item_id=line.item_id,
+                            sku=line.sku,
+                            title=line.title,
+                            title_ja=line.title_ja if line.title_ja != line.title else "",
+                            unit_price=line.unit_price,
+                            quantity=line.quantity,
+                            discount=share,
+                            total=line.unit_price * line.quantity - share,
+                            tax_rate=line.tax_rate,
+                            reserved=line.quantity,
+                        )
+                        for position, (line, share) in enumerate(
+                            zip(lines, quote.line_discounts, strict=True), start=1
+                        )
                     )
-                    for position, (line, share) in enumerate(
-                        zip(lines, quote.line_discounts, strict=True), start=1
-                    )
-                )
                 history.record(
                     order,
                     OrderEvent.Kind.PLACED,

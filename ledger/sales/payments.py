@@ -32,9 +32,12 @@ def find_attempt(metadata: Mapping[str, str]) -> CheckoutAttempt | None:
     return CheckoutAttempt.objects.filter(pk=int(raw), order__number=metadata.get("order", "")).first()
 
 
-def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | None:
+def record_payment(
+    captured: CapturedPayment, *, now: datetime, locked: Order | None = None
+) -> Payment | None:
     """Record captured money inside the caller's transaction; return its payment.
 
+    `locked` is an order that the caller has locked, most likely the payment's own, and not changed since.
     A pending order becomes paid when the amount is its total. Any other amount becomes a discrepancy, and the
     order stays as it is. Money for a cancelled order and a second payment are recorded and refunded. Returns
     None, with a discrepancy, for money that belongs to no order of ours or is not in yen.
@@ -46,7 +49,11 @@ def record_payment(captured: CapturedPayment, *, now: datetime) -> Payment | Non
         if payment is None:
             _note_foreign(captured, "当店の注文に属さない入金", now=now)
         return payment
-    order = Order.objects.lock(attempt.order_id)
+    order = (
+        locked
+        if locked is not None and locked.pk == attempt.order_id
+        else Order.objects.lock(attempt.order_id)
+    )
     if captured.currency != "jpy":
         _note_foreign(captured, f"注文 {order.number}（{yen(order.total)}）への外貨の入金", now=now)
         return None

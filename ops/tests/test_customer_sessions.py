@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import CreateError
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
@@ -11,6 +12,7 @@ from django.utils import timezone
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
 from ops import schedule
+from shop.sessions import SessionStore
 from shop.testing import build
 from shop.testing.checkout import confirmation, place
 
@@ -82,3 +84,26 @@ def test_staff_who_buy_a_lamp_stay_signed_in(client: Client, shop: None) -> None
     build.type_address(client)
     assert client.cookies["sessionid"]["max-age"] == 14 * 24 * 3600
     assert client.get("/admin/").status_code == 200
+
+
+def test_a_renewed_session_is_stored_once_and_ends_the_old_row() -> None:
+    session = SessionStore()
+    session["typed"] = "白鳥"
+    session.save()
+    old = session.session_key
+    session.cycle_key()
+    session["address"] = "東京都"
+    assert [row.session_key for row in Session.objects.all()] == [old]  # a page that fails changes nothing
+    session.save()
+    (row,) = Session.objects.all()
+    assert row.session_key == session.session_key != old
+    assert row.get_decoded() == {"typed": "白鳥", "address": "東京都"}
+
+
+def test_a_key_that_is_taken_is_not_written_over() -> None:
+    theirs = SessionStore()
+    theirs["address"] = "東京都"
+    theirs.save()
+    with pytest.raises(CreateError):
+        SessionStore(theirs.session_key).save(must_create=True)
+    assert SessionStore(theirs.session_key)["address"] == "東京都"
