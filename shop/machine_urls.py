@@ -4,4 +4,7 @@ from django.urls import path
 
 from shop.views import machines
 
-urlpatterns = [path("robots.txt", machines.robots), path("sitemap.xml", machines.sitemap)]
+urlpatterns = [
+    path("robots.txt", machines.robots, name="robots"),
+    path("sitemap.xml", machines.sitemap, name="sitemap"),
+]

@@ -342,6 +342,7 @@ class SearchSynonym(models.Model):
     words = models.CharField(
         _("words of one meaning"),
         max_length=300,
+        unique=True,
         validators=[RegexValidator(r"\S\s+\S", _("Please write at least two words, with a blank between."))],
         help_text=_("separated by blanks, such as 照明 ライト ランプ"),
     )

@@ -46,7 +46,17 @@ from ledger.sales import checkout, mail
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.processes import WaitForAll, run_in_processes
-from shop.models import Category, ContactMessage, ContentPage, Picture, Product, Specification, Variant
+from shop.models import (
+    Category,
+    ContactMessage,
+    ContentPage,
+    Picture,
+    Product,
+    Redirect,
+    SearchSynonym,
+    Specification,
+    Variant,
+)
 from shop.testing import build as shop_build
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -520,6 +530,24 @@ def remotearea_add(world: World) -> Click:
     return _add(world, RemoteArea, data, unique="postal_prefixes")
 
 
+def redirect_add(world: World) -> Click:
+    return _add(world, Redirect, {"kind": "product", "old": "lamp", "new": "downlight"}, unique="old")
+
+
+def redirect_change(world: World) -> Click:
+    Redirect.objects.create(kind="product", old="lamp", new="downlight")
+    return _change("shop.redirect", "new", world, value="ceiling")
+
+
+def searchsynonym_add(world: World) -> Click:
+    return _add(world, SearchSynonym, {"words": "行灯 あんどん"}, unique="words")
+
+
+def searchsynonym_change(world: World) -> Click:
+    SearchSynonym.objects.create(words="行灯 あんどん")
+    return _change("shop.searchsynonym", "words", world, value="行灯 提灯")
+
+
 def orderallowance_add(world: World) -> Click:
     return _add(world, OrderAllowance, {"email": "a@example.jp", "note": "見本市"}, unique="email")
 
@@ -552,7 +580,7 @@ def _add(world: World, model: Any, data: FormData, *, unique: str = "slug") -> C
     )
 
 
-def _change(model: str, field: str, world: World) -> Click:
+def _change(model: str, field: str, world: World, value: str = "新しい名前") -> Click:
     app, _dot, name = model.partition(".")
     kind: Any = apps.get_model(model)
     row = kind.objects.order_by("pk").first()
@@ -560,8 +588,8 @@ def _change(model: str, field: str, world: World) -> Click:
     return Click(
         world.staff,
         url,
-        form_of(world.staff, url) | {field: "新しい名前"},
-        lambda: kind.objects.filter(**{field: "新しい名前"}).count(),
+        form_of(world.staff, url) | {field: value},
+        lambda: kind.objects.filter(**{field: value}).count(),
         1,
     )
 
@@ -572,6 +600,8 @@ def _delete(model: str, world: World) -> Click:
         "contentpage": lambda: shop_build.content_page("old"),
         "orderallowance": lambda: OrderAllowance.objects.create(email="a@example.jp", note="見本市"),
         "carrier": lambda: Carrier.objects.create(name="西濃運輸"),
+        "redirect": lambda: Redirect.objects.create(kind="product", old="lamp", new="downlight"),
+        "searchsynonym": lambda: SearchSynonym.objects.create(words="行灯 あんどん"),
         "remotearea": lambda: RemoteArea.objects.create(
             name="粟島", prefecture=15, postal_prefixes="9580061", more_days=1
         ),
@@ -648,6 +678,12 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_carrier_change": partial(_change, "ledger.carrier", "name"),
     "admin:ledger_carrier_delete": partial(_delete, "carrier"),
     "admin:ledger_carrier_changelist": carrier_make_usual,
+    "admin:shop_redirect_add": redirect_add,
+    "admin:shop_redirect_change": redirect_change,
+    "admin:shop_redirect_delete": partial(_delete, "redirect"),
+    "admin:shop_searchsynonym_add": searchsynonym_add,
+    "admin:shop_searchsynonym_change": searchsynonym_change,
+    "admin:shop_searchsynonym_delete": partial(_delete, "searchsynonym"),
     "admin:ledger_orderallowance_add": orderallowance_add,
     "admin:ledger_orderallowance_change": orderallowance_change,
     "admin:ledger_orderallowance_delete": partial(_delete, "orderallowance"),
@@ -680,6 +716,8 @@ READ_ONLY = {
         "cart_badge",
         "page",
         "media",
+        "robots",
+        "sitemap",
     ),
     *("checkout_confirm", "order", "order_thanks", "contact_sent"),
     *("admin:ledger_order_slip", "admin:ledger_dailyclose_evidence"),
