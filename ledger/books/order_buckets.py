@@ -5,7 +5,7 @@ here.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Q, Sum
@@ -24,11 +24,11 @@ IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1
 # withdrawn.
 IS_OF_RELEASED_PIECES = Q(order_line__isnull=False, quantity=0)
 
-IS_SHIPMENT_ENTRY = Q(entry__source_type=posting.SHIPMENT_SOURCE)
+Credits = defaultdict[tuple[int, str], int]  # credit − debit (JPY) by order and account
 
 
 def tax_buckets(order: Order) -> dict[int, TaxBucket]:
-    """Return the bucket of each rate, by posted shipments and requested refunds. Four queries.
+    """Return the bucket of each rate, by posted shipments and requested refunds. Three queries.
 
     A refund counts from its request on: one that fails is owed in 2120. Only one that was cancelled before
     its money moved counts no more.
@@ -37,7 +37,13 @@ def tax_buckets(order: Order) -> dict[int, TaxBucket]:
 
 
 def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
-    """Return the buckets of several orders by order id, like `tax_buckets`. Four queries for all of them."""
+    """Return the buckets of several orders by order id, like `tax_buckets`. Three queries for all of them."""
+    return _buckets(orders, *_posted_by_shipments(order.pk for order in orders))
+
+
+def _buckets(
+    orders: Sequence[Order], shipped: Credits, reversed_: Credits
+) -> dict[int, dict[int, TaxBucket]]:
     gross = {order.pk: dict.fromkeys(TAX_RATES, 0) for order in orders}
     for order_id, rate, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
         "order_id", "tax_rate", "total"
@@ -45,8 +51,6 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
         gross[order_id][rate] += total
     for order in orders:
         gross[order.pk][SHIPPING_RATE] += order.shipping_fee
-    shipped = _posted_credit(gross.keys(), IS_SHIPMENT_ENTRY)
-    reversed_ = _posted_credit(gross.keys(), ~IS_SHIPMENT_ENTRY)
     counts = Q(refund__withdrawn=False)
     refunded = {
         (order_id, rate): [amount or 0 for amount in amounts]
@@ -98,7 +102,7 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
 
 def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
     """Return the buckets by order id with posted instead of requested refunds, for cumulative tax."""
-    posted = _posted_credit([order.pk for order in orders], ~IS_SHIPMENT_ENTRY)
+    shipped, posted = _posted_by_shipments(order.pk for order in orders)
     return {
         order_id: {
             rate: replace(
@@ -108,13 +112,29 @@ def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBuc
             )
             for rate, bucket in by_rate.items()
         }
-        for order_id, by_rate in tax_buckets_of(orders).items()
+        for order_id, by_rate in _buckets(orders, shipped, posted).items()
     }
 
 
-def _posted_credit(orders: Collection[int], condition: Q) -> defaultdict[tuple[int, str], int]:
+def _posted_by_shipments(orders: Iterable[int]) -> tuple[Credits, Credits]:
+    """Return what entries of shipments, and all other entries, posted to orders; see `_posted_credit`."""
+    shipped: Credits = defaultdict(int)
+    others: Credits = defaultdict(int)
+    for order_id, source, account, debit, credit in (
+        JournalLine.objects.filter(entry__order__in=list(orders))
+        .values_list("entry__order_id", "entry__source_type", "account_id")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .order_by()
+        .values_list("entry__order_id", "entry__source_type", "account_id", "debits", "credits")
+    ):
+        found = shipped if source == posting.SHIPMENT_SOURCE else others
+        found[order_id, account] += credit - debit
+    return shipped, others
+
+
+def _posted_credit(orders: Collection[int], condition: Q) -> Credits:
     """Return credit − debit by order and account over the orders' entries that meet a condition, else 0."""
-    credit_by_account: defaultdict[tuple[int, str], int] = defaultdict(int)
+    credit_by_account: Credits = defaultdict(int)
     for order_id, account, debit, credit in (
         JournalLine.objects.filter(condition, entry__order__in=orders)
         .values_list("entry__order_id", "account_id")

@@ -91,7 +91,7 @@ def unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
 def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
     """Return the parts of refunds with their tax by refund id; each tax builds on the refunds before it.
 
-    Locks the orders, so that no concurrent refund computes their tax. Nine queries, however many refunds.
+    Locks the orders, so that no concurrent refund computes their tax. Seven queries, however many refunds.
     """
     if not refunds:
         return {}

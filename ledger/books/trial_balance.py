@@ -4,10 +4,11 @@ A closed day gains no entry (database triggers), so its closing balances stay va
 everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from ledger.books.accounts import CUSTOMER_LIABILITY_ACCOUNTS
@@ -37,12 +38,14 @@ class AccountBalance:
 
 def account_balances(day: date) -> dict[str, AccountBalance]:
     """Return the balance at the end of `day` of every account that has lines, by account code."""
-    return _carry_forward(last_carried_day(day), day)
+    closed = ClosingBalance.objects.filter(close__lte=day).order_by("-close")
+    last = ClosingBalance.objects.filter(close=Subquery(closed.values("close")[:1]))
+    return _carry_forward(list(last), day)
 
 
 def recompute_account_balances(day: date) -> dict[str, AccountBalance]:
     """Return the same as `account_balances`, computed from every line without the carried balances."""
-    return _carry_forward(BEGINNING_OF_BOOKS, day)
+    return _carry_forward([], day)
 
 
 def net_balance(account: str, *, until: date | None = None, order: Order | None = None) -> int:
@@ -52,18 +55,20 @@ def net_balance(account: str, *, until: date | None = None, order: Order | None 
         if until is not None:
             lines = lines.filter(entry__day__lte=until)
         return int(lines.aggregate(sum=NET_DEBIT)["sum"] or 0)
-    since = last_carried_day(until)
-    carried = ClosingBalance.objects.filter(close=since, account=account).aggregate(sum=NET_DEBIT)
+    # a close carries every account that ever had a line
+    closed = ClosingBalance.objects.filter(account=account)
+    if until is not None:
+        closed = closed.filter(close__lte=until)
+    last = closed.order_by("-close").first()
+    since = BEGINNING_OF_BOOKS if last is None else last.close_id
+    carried = 0 if last is None else last.debit - last.credit
     moved = _lines_between(since, until).filter(account_id=account).aggregate(sum=NET_DEBIT)
-    return int(carried["sum"] or 0) + int(moved["sum"] or 0)
+    return carried + int(moved["sum"] or 0)
 
 
-def last_carried_day(until: date | None) -> date:
-    """Return the latest closed day with balances, not after `until`, or `BEGINNING_OF_BOOKS`."""
-    closed = (
-        ClosingBalance.objects.all() if until is None else ClosingBalance.objects.filter(close__lte=until)
-    )
-    day: date | None = closed.aggregate(day=Max("close_id"))["day"]
+def last_carried_day() -> date:
+    """Return the latest closed day with balances, or `BEGINNING_OF_BOOKS`."""
+    day: date | None = ClosingBalance.objects.aggregate(day=Max("close_id"))["day"]
     return day or BEGINNING_OF_BOOKS
 
 
@@ -73,23 +78,25 @@ def _lines_between(since: date, until: date | None) -> QuerySet[JournalLine]:
     return lines if until is None else lines.filter(entry__day__lte=until)
 
 
-def _carry_forward(since: date, day: date) -> dict[str, AccountBalance]:
-    """Return the closing balances of the day `since` plus the movements of the days after it, up to `day`."""
+def _carry_forward(carried: Sequence[ClosingBalance], day: date) -> dict[str, AccountBalance]:
+    """Return the closing balances of a day plus the movements of the days after it, up to `day`."""
+    since = carried[0].close_id if carried else BEGINNING_OF_BOOKS
     balances = {
         row.account_id: AccountBalance(row.debit, row.credit, row.open_orders, row.without_order)
-        for row in ClosingBalance.objects.filter(close=since)
+        for row in carried
     }
-    for code, debit, credit in (
+    owed = Sum(F("credit") - F("debit"), filter=Q(entry__order=None))
+    for code, debit, credit, owed_without_order in (
         _lines_between(since, day)
         .values_list("account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .annotate(debits=Sum("debit"), credits=Sum("credit"), owed=owed)
         .order_by()
-        .values_list("account_id", "debits", "credits")
+        .values_list("account_id", "debits", "credits", "owed")
     ):
         before = balances.get(code, AccountBalance())
-        opened, without_order = (
-            _sub_ledger_movement(code, since, day) if code in CUSTOMER_LIABILITY_ACCOUNTS else (0, 0)
-        )
+        is_liability = code in CUSTOMER_LIABILITY_ACCOUNTS
+        opened = _newly_open_orders(code, since, day) if is_liability else 0
+        without_order = (owed_without_order or 0) if is_liability else 0
         balances[code] = AccountBalance(
             debit=before.debit + debit,
             credit=before.credit + credit,
@@ -99,13 +106,8 @@ def _carry_forward(since: date, day: date) -> dict[str, AccountBalance]:
     return balances
 
 
-def _sub_ledger_movement(code: str, since: date, day: date) -> tuple[int, int]:
-    """Return the change after `since` of the number of open orders, and of what is owed without order."""
-    without_order = (
-        _lines_between(since, day)
-        .filter(account_id=code, entry__order=None)
-        .aggregate(owed=NET_CREDIT)["owed"]
-    )
+def _newly_open_orders(code: str, since: date, day: date) -> int:
+    """Return the change after `since` of the number of open orders."""
     touched = JournalEntry.objects.filter(day__gt=since, day__lte=day, order__isnull=False).values("order")
     opened = (
         JournalLine.objects.filter(account_id=code, entry__day__lte=day, entry__order__in=touched)
@@ -120,4 +122,4 @@ def _sub_ledger_movement(code: str, since: date, day: date) -> tuple[int, int]:
             after=Count("entry__order", filter=~Q(owed_after=0)),
         )
     )
-    return opened["after"] - opened["before"], without_order or 0
+    return int(opened["after"] - opened["before"])

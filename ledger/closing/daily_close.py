@@ -26,11 +26,11 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 
 from kikaku.days import business_day, yesterday
 from kikaku.money import yen
-from kikaku.transactions import unit_of_work
+from kikaku.transactions import queued_writes, unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, close_mail, evidence, report
@@ -115,7 +115,7 @@ class PreparedDay:
     report: dict[str, Any]
     balances: Mapping[str, AccountBalance]  # at the end of the day, by account
     files: Mapping[str, EvidenceContent]  # by name, the manifest included
-    previous_sha256: str  # of the manifest of the day before
+    previous: DailyClose | None  # of the day before
     entries_seen: tuple[int, int]  # count and highest key
 
 
@@ -127,7 +127,11 @@ def open_days(until: date) -> list[date]:
 
     The books begin on the day of the first order, entry or balance transaction; empty books begin on `until`.
     """
-    last = journal.last_closed_day()
+    return _open_days(until, journal.last_closed_day())
+
+
+def _open_days(until: date, last: date | None) -> list[date]:
+    """Return the days after `last`, the latest closed one, up to and including `until`."""
     first = until if last is None else last + timedelta(days=1)
     if last is None:
         placed = Order.objects.aggregate(first=Min("placed_at"))["first"]
@@ -153,7 +157,7 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
     last = journal.last_closed_day()
     if last is not None and days[0] <= last:
         raise DayRefused(f"{days[0]} cannot be closed: later days, up to {last}, are closed already.")
-    expected = open_days(days[0])
+    expected = _open_days(days[0], last)
     if expected[0] != days[0]:
         raise DayRefused(
             f"{expected[0]} is still open: days close in order. "
@@ -362,21 +366,26 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         report=content,
         balances=balances,
         files=files,
-        previous_sha256="" if previous is None else previous.manifest_sha256,
+        previous=previous,
         entries_seen=entries_seen,
     )
 
 
 def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:
     """Return the differences found now or noted earlier for this day that are not resolved."""
-    noted = {(row.kind, row.object_id): row for row in Discrepancy.objects.filter(day=day)}
-    resolved = set(  # of these kinds there is one row for each object, perhaps of another day
-        Discrepancy.objects.filter(
-            kind__in=discrepancies.KINDS_OF_OBJECTS,
-            day__gte=day - timedelta(days=1),
-            resolved_at__isnull=False,
-        ).values_list("object_id", flat=True)
+    # of some kinds there is one row for each object, perhaps of another day
+    is_resolved_object = Q(
+        kind__in=discrepancies.KINDS_OF_OBJECTS,
+        day__gte=day - timedelta(days=1),
+        resolved_at__isnull=False,
     )
+    rows = list(Discrepancy.objects.filter(Q(day=day) | is_resolved_object))
+    noted = {(row.kind, row.object_id): row for row in rows if row.day == day}
+    resolved = {
+        row.object_id
+        for row in rows
+        if row.kind in discrepancies.KINDS_OF_OBJECTS and row.resolved_at is not None
+    }
     of_objects = {row.object_id for row in noted.values() if row.kind in discrepancies.KINDS_OF_OBJECTS}
     new = {
         (difference.kind, difference.object_id): difference
@@ -428,8 +437,7 @@ def _mark(prepared: PreparedDay, run: int) -> None:
     """
     try:
         evidence.mark_closed(prepared.day, run, prepared.files[evidence.MANIFEST].sha256)
-        before = DailyClose.objects.filter(day__lt=prepared.day).order_by("-day").first()
-        if before is not None:
+        if (before := prepared.previous) is not None:
             evidence.mark_closed(before.day, before.run, before.manifest_sha256)
     except Exception:  # any error of a disk or of a storage library
         logger.exception("the evidence of %s could not be marked as closed", prepared.day)
@@ -454,7 +462,7 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
         book_balance=prepared.report["proof"]["account_1150"],
         differences=prepared.report["differences"],
         manifest_sha256=prepared.files[evidence.MANIFEST].sha256,
-        previous_sha256=prepared.previous_sha256,
+        previous_sha256="" if prepared.previous is None else prepared.previous.manifest_sha256,
         closed_at=now,
     )
     close.save(force_insert=True)
@@ -471,21 +479,22 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
             detail=difference.detail,
             now=now,
         )
-    ClosingBalance.objects.bulk_create(
-        ClosingBalance(
-            close=close,
-            account_id=code,
-            debit=account.debit,
-            credit=account.credit,
-            open_orders=account.open_orders,
-            without_order=account.without_order,
+    with queued_writes():  # these rows of a new close cannot fail
+        ClosingBalance.objects.bulk_create(
+            ClosingBalance(
+                close=close,
+                account_id=code,
+                debit=account.debit,
+                credit=account.credit,
+                open_orders=account.open_orders,
+                without_order=account.without_order,
+            )
+            for code, account in prepared.balances.items()
         )
-        for code, account in prepared.balances.items()
-    )
-    EvidenceFile.objects.bulk_create(
-        EvidenceFile(
-            close=close, path=evidence.path(day, run, name), sha256=content.sha256, size=content.size
+        EvidenceFile.objects.bulk_create(
+            EvidenceFile(
+                close=close, path=evidence.path(day, run, name), sha256=content.sha256, size=content.size
+            )
+            for name, content in prepared.files.items()
         )
-        for name, content in prepared.files.items()
-    )
     close_mail.queue(prepared.report, folder=evidence.folder(day, run), head=close.manifest_sha256, now=now)

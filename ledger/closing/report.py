@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Count, Q, Sum
+from django.db.models import Aggregate, CharField, Count, Q, QuerySet, Sum, Value
 from django.template.loader import render_to_string
 from django.utils.translation import override
 
@@ -104,14 +104,21 @@ def build(
 def count_records(day: date) -> dict[str, int]:
     """Return how many rows of the day the records have that the books do not hold themselves."""
     start, end = day_bounds(day)
-    found = {
-        "stripe_events": StripeEvent.objects.filter(created__gte=start, created__lt=end).count(),
-        "order_events": OrderEvent.objects.filter(at__gte=start, at__lt=end).count(),
+    records: dict[str, QuerySet[Any]] = {
+        "stripe_events": StripeEvent.objects.filter(created__gte=start, created__lt=end),
+        "order_events": OrderEvent.objects.filter(at__gte=start, at__lt=end),
     }
     if apps.is_installed("auditlog"):
         audit = apps.get_model("auditlog", "LogEntry")._default_manager
-        found["audit"] = audit.filter(timestamp__gte=start, timestamp__lt=end).count()
-    return found
+        records["audit"] = audit.filter(timestamp__gte=start, timestamp__lt=end)
+    first, *others = (
+        rows.order_by()
+        .values(record=Value(name, CharField()))
+        .annotate(count=Count("pk"))
+        .values_list("record", "count")
+        for name, rows in records.items()
+    )
+    return {**dict.fromkeys(records, 0), **dict(first.union(*others, all=True))}
 
 
 def counts(report: dict[str, Any]) -> dict[Discrepancy.Category, int]:
@@ -205,15 +212,19 @@ def _orders(day: date) -> dict[str, dict[str, int]]:
         name: Q(**{f"{field}__gte": start, f"{field}__lt": end})
         for name, field in (("placed", "placed_at"), ("paid", "paid_at"), ("cancelled", "cancelled_at"))
     }
-    counted = {
-        name: Order.objects.filter(condition).aggregate(count=Count("pk"), total=Sum("total"))
-        for name, condition in within.items()
-    }
+    sums: dict[str, Aggregate] = {}
+    for name, condition in within.items():
+        sums[f"{name}_count"] = Count("pk", filter=condition)
+        sums[f"{name}_total"] = Sum("total", filter=condition)
+    counted = Order.objects.filter(within["placed"] | within["paid"] | within["cancelled"]).aggregate(**sums)
     shipped = ShipmentLine.objects.filter(
         shipment__shipped_at__gte=start, shipment__shipped_at__lt=end
     ).aggregate(parcels=Count("shipment", distinct=True), pieces=Sum("quantity"))
     return {
-        **{name: {"count": sums["count"], "total": sums["total"] or 0} for name, sums in counted.items()},
+        **{
+            name: {"count": counted[f"{name}_count"], "total": counted[f"{name}_total"] or 0}
+            for name in within
+        },
         "shipped": {"parcels": shipped["parcels"], "pieces": shipped["pieces"] or 0},
     }
 

@@ -218,7 +218,7 @@ def _closing_balances(
 
 def _sub_ledgers() -> Iterator[Finding]:
     """Check the number of open orders at the last closed day against a count over every line."""
-    day = trial_balance.last_carried_day(None)
+    day = trial_balance.last_carried_day()
     if day == trial_balance.BEGINNING_OF_BOOKS:
         return
     recomputed = trial_balance.recompute_account_balances(day)

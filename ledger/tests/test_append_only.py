@@ -171,7 +171,9 @@ def test_the_triggers_know_every_unique_key_of_the_models() -> None:
         table = model._meta.db_table
         if table not in APPEND_ONLY_TABLES:
             continue
-        keys = {(field.column,) for field in model._meta.concrete_fields if field.unique}
+        keys: set[tuple[str | None, ...]] = {
+            (field.column,) for field in model._meta.concrete_fields if field.unique
+        }
         columns = {field.name: field.column for field in model._meta.concrete_fields}
         keys |= {
             tuple(columns[name] for name in constraint.fields)

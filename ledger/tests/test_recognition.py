@@ -504,11 +504,11 @@ def test_any_shipments_and_refunds_of_any_order_pass_every_check(
                 assert case.owed(OUTPUT_TAX_ACCOUNTS[rate]) == 0
 
 
-def test_the_tax_buckets_of_an_order_are_read_in_four_queries(django_assert_num_queries: object) -> None:
+def test_the_tax_buckets_of_an_order_are_read_in_three_queries(django_assert_num_queries: object) -> None:
     case = worked()
     case.ship([1, 1])
     case.settle(case.request(500))
-    with django_assert_num_queries(4):  # type: ignore[operator]
+    with django_assert_num_queries(3):  # type: ignore[operator]
         tax_buckets(case.order)
 
 

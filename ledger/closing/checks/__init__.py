@@ -47,7 +47,6 @@ def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
         findings += entries.unbalanced_entries(portion)
-        findings += entries.stripe_balance_sources(portion)
         findings += entries.transaction_entries(portion)
         findings += sources.entry_sources(portion)
         findings += entries.entry_days(portion.exclude(occurred_at__gte=start, occurred_at__lt=end))
@@ -63,7 +62,6 @@ def check_everything() -> Iterator[Finding]:
     yield from entries.trial_balance(None)
     for portion in _portions(JournalEntry.objects.all()):
         yield from entries.unbalanced_entries(portion)
-        yield from entries.stripe_balance_sources(portion)
         yield from entries.transaction_entries(portion)
         yield from sources.entry_sources(portion)
         yield from entries.entry_days(portion)

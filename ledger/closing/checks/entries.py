@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from kikaku.days import business_day
@@ -48,30 +48,28 @@ def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         )
 
 
-def stripe_balance_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
-    """Check that only balance transactions move account 1150 and those of Stripe's other balances."""
-    for entry_id, source in (
-        JournalLine.objects.filter(entry__in=entries, account_id__in=accounts.STRIPE_BALANCES)
-        .exclude(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
-        .values_list("entry_id", "entry__source_type")
-    ):
-        yield Finding(
-            Check.STRIPE_BALANCE_SOURCE, "JournalEntry", str(entry_id), "balance_transaction", source
-        )
-
-
 def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
-    """Check that the entry of a balance transaction has its net, its fee and its fee tax."""
+    """Check that the entry of a balance transaction has its net, its fee and its fee tax.
+
+    Only such entries move account 1150 and those of Stripe's other balances.
+    """
     of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
+    is_of_stripe = Q(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
     posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for source_id, account, debit, credit in (
-        JournalLine.objects.filter(entry__in=of_stripe)
-        .values_list("entry__source_id", "account_id")
+    for entry_id, source, source_id, account, debit, credit in (
+        JournalLine.objects.filter(
+            is_of_stripe | Q(account_id__in=accounts.STRIPE_BALANCES), entry__in=entries
+        )
+        .values_list("entry_id", "entry__source_type", "entry__source_id", "account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("entry__source_id", "account_id", "debits", "credits")
+        .order_by("entry_id")
+        .values_list("entry_id", "entry__source_type", "entry__source_id", "account_id", "debits", "credits")
     ):
-        posted[source_id][account] = debit - credit
+        if source == posting.BALANCE_TRANSACTION_SOURCE:
+            posted[source_id][account] = posted[source_id].get(account, 0) + debit - credit
+        else:
+            name = str(entry_id)
+            yield Finding(Check.STRIPE_BALANCE_SOURCE, "JournalEntry", name, "balance_transaction", source)
     for txn_id, amount, fee, fee_tax, fee_taxed, net, other_balance in (
         BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
         .order_by("pk")

@@ -77,8 +77,9 @@ class _Rows:
 
 def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     """Check that each entry has its row, its purpose, its order and its amounts; a reversal its original."""
-    rows = _read(entries)
-    for entry in entries.select_related("reverses").order_by("pk"):
+    found = list(entries.select_related("reverses").order_by("pk"))
+    rows = _read(entries, reverse_others=any(entry.reverses_id for entry in found))
+    for entry in found:
         if _purpose(entry) not in PURPOSES.get(entry.source_type, ()):
             known = ", ".join(f"{source}: {' '.join(sorted(them))}" for source, them in PURPOSES.items())
             yield _finding(Check.ENTRY_SOURCE, entry, known, f"{entry.source_type} {entry.purpose}")
@@ -230,14 +231,17 @@ def _of_reversal(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(entries: QuerySet[JournalEntry]) -> _Rows:
-    """Read the rows behind a portion of entries. A dozen queries."""
+def _read(entries: QuerySet[JournalEntry], *, reverse_others: bool) -> _Rows:
+    """Read the rows behind a portion of entries. A dozen queries.
+
+    `reverse_others` is whether any of them reverses an entry.
+    """
     of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
     transactions = BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
     of_orders = entries.filter(order__isnull=False).values("order")
     refunds = list(Refund.objects.filter(order__in=of_orders))
     return _Rows(
-        amounts=_amounts(entries),
+        amounts=_amounts(entries, reverse_others=reverse_others),
         transactions={txn.pk: txn for txn in transactions},
         payments={
             str(charge): order_id
@@ -265,11 +269,12 @@ def _read(entries: QuerySet[JournalEntry]) -> _Rows:
     )
 
 
-def _amounts(entries: QuerySet[JournalEntry]) -> defaultdict[int, Amounts]:
-    """Return debit − credit by account of each entry, and of the entries that they reverse."""
+def _amounts(entries: QuerySet[JournalEntry], *, reverse_others: bool) -> defaultdict[int, Amounts]:
+    """Return debit − credit by account of each entry, and of the entries that they reverse, if they do."""
     amounts: defaultdict[int, Amounts] = defaultdict(dict)
     originals = JournalEntry.objects.filter(reversed_by__in=entries)
-    for some in (entries, originals):  # together, PostgreSQL would read the whole journal
+    # together, PostgreSQL would read the whole journal
+    for some in (entries, originals) if reverse_others else (entries,):
         for entry_id, account, debit, credit in (
             JournalLine.objects.filter(entry__in=some)
             .values_list("entry_id", "account_id")
