@@ -24,24 +24,19 @@ from ledger.models import (
 )
 from ledger.sales import cancellation, shipping
 from ledger.testing import build
-from ledger.testing.histories.actions import (
-    Action,
+from ledger.testing.histories.actions import Action
+from ledger.testing.histories.at_stripe import Deliver, ExpireVoucher, LoseEvent
+from ledger.testing.histories.checks import stripe_objects
+from ledger.testing.histories.customers import (
     AnswerRefund,
     ChooseKonbini,
-    Close,
-    Deliver,
-    ExpireVoucher,
-    LoseEvent,
     Pay,
     PayVoucher,
     Place,
-    Run,
-    StripeUnreachable,
-    Wait,
-    WaitForMidnight,
     go_to_payment_page,
 )
-from ledger.testing.histories.checks import stripe_objects
+from ledger.testing.histories.faults import StripeUnreachable
+from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import World
 
 

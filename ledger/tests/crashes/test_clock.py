@@ -18,7 +18,9 @@ from ledger.testing.crashes.operations import (
     ship,
 )
 from ledger.testing.crashes.scenarios import Scenarios, settled_summary
-from ledger.testing.histories.actions import Close, Pay, RefundAtStripe, WaitForMidnight
+from ledger.testing.histories.at_stripe import RefundAtStripe
+from ledger.testing.histories.customers import Pay
+from ledger.testing.histories.time_and_jobs import Close, WaitForMidnight
 from ledger.testing.histories.world import JOBS, World, temporary_world
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,7 +15,7 @@ from ledger.models import DailyClose, EvidenceFile, Order, OrderLine
 from ledger.testing.crashes.operations import Operation, operation_named, operations_to_try
 from ledger.testing.crashes.power import run_in_child
 from ledger.testing.crashes.scenarios import Scenarios, settled_summary
-from ledger.testing.histories.actions import Place
+from ledger.testing.histories.customers import Place
 from ledger.testing.histories.world import World
 from ledger.testing.steps import Step, observe_steps
 

@@ -7,28 +7,14 @@ from typing import Any
 import pytest
 
 from kikaku.testing.database import engine
-from ledger.testing.histories.actions import (
-    Action,
-    AnswerLost,
-    AnswerRefund,
-    Cancel,
-    ChooseKonbini,
-    Close,
-    Deliver,
-    LoseEvent,
-    OpenSecondPage,
-    Pay,
-    PayVoucher,
-    Place,
-    Refund,
-    RefundAtStripe,
-    Run,
-    Ship,
-    Wait,
-    WaitForMidnight,
-)
+from ledger.testing.histories.actions import Action
+from ledger.testing.histories.at_stripe import Deliver, LoseEvent, OpenSecondPage, RefundAtStripe
+from ledger.testing.histories.customers import AnswerRefund, Cancel, ChooseKonbini, Pay, PayVoucher, Place
+from ledger.testing.histories.faults import AnswerLost
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
 from ledger.testing.histories.runner import check_history, check_random_histories
+from ledger.testing.histories.staff import Refund, Ship
+from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import prepared_template
 
 pytestmark = [

@@ -1,0 +1,106 @@
+"""Faults during an action: power, Stripe, the disk or the mail server fails at one of its steps."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from smtplib import SMTPServerDisconnected
+
+import stripe
+
+from ledger.closing import daily_close
+from ledger.sales import checkout
+from ledger.stripe.client import StripeUnavailable
+from ledger.testing.histories.actions import Action
+from ledger.testing.histories.world import World
+from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
+
+NO_ANSWER = stripe.APIConnectionError("no answer")  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class PowerCut:
+    """The power is cut at the n-th step of an action, from 0; then the process restarts."""
+
+    action: Action
+    step: int = 0
+
+    def __call__(self, world: World) -> None:
+        crash = CrashAt(self.step + 1)
+        try:
+            with observe_steps(crash):
+                self.action(world)
+        except Crash:
+            world.restart()
+            world.mails_in_doubt += any(
+                step.kind == "mail" and step.when == "after" for step in crash.observed[-2:]
+            )
+
+
+@dataclass(frozen=True)
+class StripeUnreachable:
+    """Stripe is unreachable from the n-th request of an action on, counted from 0."""
+
+    action: Action
+    request: int = 0
+
+    def __call__(self, world: World) -> None:
+        with _failing("stripe", "before", NO_ANSWER, first=self.request):
+            self.action(world)
+
+
+@dataclass(frozen=True)
+class AnswerLost:
+    """Stripe executes the n-th request of an action, counted from 0, and its answer is lost."""
+
+    action: Action
+    request: int = 0
+
+    def __call__(self, world: World) -> None:
+        with _failing("stripe", "after", NO_ANSWER, first=self.request, times=1):
+            self.action(world)
+
+
+@dataclass(frozen=True)
+class DiskFull:
+    """The disk is full from the n-th file of an action on, counted from 0."""
+
+    action: Action
+    file: int = 0
+
+    def __call__(self, world: World) -> None:
+        with _failing("file", "before", OSError(errno.ENOSPC, "the disk is full"), first=self.file):
+            self.action(world)
+
+
+@dataclass(frozen=True)
+class NoMailServer:
+    """The mail server is unreachable during an action."""
+
+    action: Action
+
+    def __call__(self, world: World) -> None:
+        with _failing("mail", "before", SMTPServerDisconnected()):
+            self.action(world)
+
+
+@contextmanager
+def _failing(
+    kind: str, when: str, error: Exception, *, first: int = 0, times: int | None = None
+) -> Iterator[None]:
+    """Raise an error at the steps of a kind, and suppress the errors that our code reports for it."""
+    count = 0
+
+    def on_step(step: Step) -> None:
+        nonlocal count
+        if (step.kind, step.when) == (kind, when):
+            count += 1
+            if count > first and (times is None or count <= first + times):
+                raise error
+
+    try:
+        with observe_steps(on_step):
+            yield
+    except (checkout.PaymentUnavailable, StripeUnavailable, daily_close.CloseFailed, OSError):
+        if count <= first:
+            raise  # no step was made to fail yet

@@ -1,0 +1,86 @@
+"""Acts of staff: they ship, refund and change the stock."""
+
+from dataclasses import dataclass
+
+from ledger.models import Shipment, StockItem
+from ledger.models.orders import OrderStatus
+from ledger.sales import refunds, shipping, stock
+from ledger.sales.refunds import RefundRequest
+from ledger.testing.histories.actions import choose_order
+from ledger.testing.histories.world import World
+
+
+@dataclass(frozen=True)
+class Ship:
+    """Staff ship all unshipped pieces, or these quantities of the lines, sold or as a gift."""
+
+    pieces: tuple[int, ...] = ()
+    order: int = 0
+    clicks: int = 1
+    gift: bool = False
+
+    def __call__(self, world: World) -> None:
+        order = choose_order(self.order, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
+        if order is None:
+            return
+        quantities = None
+        if self.pieces:
+            lines = order.lines.order_by("position")
+            quantities = {
+                line.pk: min(pieces, line.shippable) for line, pieces in zip(lines, self.pieces, strict=False)
+            }
+        nonce = world.new_nonce("parcel")
+        for _click in range(self.clicks):
+            shipping.ship(
+                order=order,
+                quantities=quantities,
+                carrier="ヤマト運輸",
+                tracking_number="",
+                nonce=nonce,
+                actor="test",
+                now=world.now,
+                gift=Shipment.Gift.COURTESY if self.gift else "",
+            )
+
+
+@dataclass(frozen=True)
+class Refund:
+    """Staff refund everything left, thousandths of the total, or these quantities of the lines."""
+
+    thousandths: int = 0
+    pieces: tuple[int, ...] = ()
+    shipping: bool = False
+    restock: bool = False
+    order: int = 0
+    clicks: int = 1
+
+    def __call__(self, world: World) -> None:
+        order = choose_order(self.order, *OrderStatus.values)
+        if order is None:
+            return
+        lines = order.lines.order_by("position")
+        request = RefundRequest(
+            amount=max(1, order.total * self.thousandths // 1000) if self.thousandths else None,
+            quantities={line.pk: pieces for line, pieces in zip(lines, self.pieces, strict=False)},
+            include_shipping=self.shipping,
+            restock=self.restock,
+        )
+        nonce = world.new_nonce("refund")
+        for _click in range(self.clicks):
+            refunds.request_refund(order=order, request=request, nonce=nonce, actor="test", now=world.now)
+
+
+@dataclass(frozen=True)
+class ChangeStock:
+    """Staff receive pieces, or correct the stock."""
+
+    delta: int
+    item: int = 0
+
+    def __call__(self, world: World) -> None:
+        item = StockItem.objects.get(pk=world.items[self.item].pk)
+        source = world.new_nonce("count")
+        if self.delta > 0:
+            stock.receive(item, self.delta, source=source, actor="test", now=world.now)
+        else:
+            stock.adjust(item, delta=self.delta, source=source, actor="test", note="", now=world.now)
