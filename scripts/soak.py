@@ -6,6 +6,7 @@ and reproduces them. A batch ends at its first failing history; the shortened hi
 command that repeats it. Exit status: 0 all passed, 1 some failed, 2 wrong arguments.
 """
 
+import argparse
 import atexit
 import contextlib
 import multiprocessing
@@ -100,6 +101,8 @@ def run_crash_tests() -> bool:
 
 def main() -> int:
     """Run the tests of crashes unless a seed is given, then check the batches in parallel."""
+    description = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=description).parse_args()
     count, jobs, max_actions = (
         read_number("COUNT", 10_000),
         read_number("JOBS", os.cpu_count() or 1),
