@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +18,7 @@ from kikaku import postgresql
 from kikaku.d1 import address as d1_address
 from kikaku.door import THREADS
 from kikaku.environment import env_choice, env_int, env_list, env_secret, env_str, env_url
+from kikaku.sqlite import address as sqlite_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -130,37 +130,25 @@ WEB_THREADS = sum(THREADS.values())
 if not DATABASE_URL:
     VAR_DIR.mkdir(exist_ok=True)
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'kikaku.sqlite3'}"
+_scheme = urlsplit(DATABASE_URL).scheme
 try:
-    if urlsplit(DATABASE_URL).scheme in d1_address.SCHEMES:
+    if _scheme in d1_address.SCHEMES:
         VAR_DIR.mkdir(parents=True, exist_ok=True)
-        DATABASES = {
-            "default": d1_address.database(
-                DATABASE_URL,
-                gateway_secret=D1_GATEWAY_SECRET,
-                api_token=env_str("CLOUDFLARE_API_TOKEN"),
-            )
-        }
-        DATABASES["default"]["OPTIONS"].setdefault("pool_size", WEB_THREADS)
-    elif urlsplit(DATABASE_URL).scheme in ("postgres", "postgresql"):
-        DATABASES = {"default": postgresql.database(DATABASE_URL)}
-    elif urlsplit(DATABASE_URL).scheme == "sqlite":
-        DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL))}
+        _database = d1_address.database(
+            DATABASE_URL, gateway_secret=D1_GATEWAY_SECRET, api_token=env_str("CLOUDFLARE_API_TOKEN")
+        )
+        _database["OPTIONS"].setdefault("pool_size", WEB_THREADS)
+    elif _scheme in ("postgres", "postgresql"):
+        _database = postgresql.database(DATABASE_URL)
+    elif _scheme == "sqlite":
+        _database = sqlite_address.database(DATABASE_URL)
     else:
         raise ImproperlyConfigured(
             "DATABASE_URL must begin with sqlite:///, postgres://, d1:// or d1-rest://."
         )
 except ValueError as error:
     raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from None
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["ENGINE"] = "kikaku.sqlite"  # Django's backend with a queue of writers
-    DATABASES["default"]["CONN_MAX_AGE"] = None
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 20,  # seconds a writer waits for another
-        # a transaction takes the write lock at its start: no deadlock when it would upgrade from a read lock
-        "transaction_mode": "IMMEDIATE",
-        # synchronous=FULL: a paid order survives a power cut
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-    }
+DATABASES = {"default": _database}
 
 # ── Language and time ────────────────────────────────────────────────────────────────────────────────────
 
