@@ -102,6 +102,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "kikaku.urls"
 ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
+OTHER_TRIGGERS = ["shop.pages.version.broken_triggers"]  # `verify_books` reports them beside the books' own
 WSGI_APPLICATION = "kikaku.wsgi.application"
 REFUSAL_PAGE = "ops.errors.refusal_page"  # the page for a request that the front door refuses
 # around Django's application; the last is the outermost

@@ -11,6 +11,8 @@ else. SQLite drops the triggers of a table that a later migration rebuilds: end 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+import kikaku.triggers
+
 TEST_DATABASE_TABLE = "ledger_test_database"
 
 APPEND_ONLY_TABLES: dict[str, tuple[tuple[str, ...], ...]] = {  # table → its unique keys, the primary first
@@ -152,7 +154,7 @@ POSTGRESQL_FUNCTION_NAMES = [
 
 
 def postgresql_triggers() -> list[tuple[str, str, str]]:
-    """Return (name, table, SQL) of each trigger for PostgreSQL."""
+    """Return (name, table, SQL) of each trigger for PostgreSQL, worded as `pg_get_triggerdef` words it."""
     triggers = []
     for table in APPEND_ONLY_TABLES:
         for name, event, level in (
@@ -219,30 +221,12 @@ def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 def broken_triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Return the triggers that do not match this module: name → "missing", "disabled" or "altered"."""
-    problems = {}
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal")
-            installed = dict(cursor.fetchall())
-            for name, _table, _sql in triggers(connection):
-                if name not in installed:
-                    problems[name] = "missing"
-                elif installed[name] not in ("O", "A"):
-                    problems[name] = "disabled"
-            cursor.execute(
-                "SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [POSTGRESQL_FUNCTION_NAMES]
-            )
-            sources = dict(cursor.fetchall())
-            for name, function in zip(POSTGRESQL_FUNCTION_NAMES, POSTGRESQL_FUNCTIONS, strict=True):
-                if sources.get(name) != function.split("$$")[1]:
-                    problems[name] = "altered" if name in sources else "missing"
-        else:
-            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-            installed = dict(cursor.fetchall())
-            for name, _table, sql in triggers(connection):
-                if installed.get(name) != sql:
-                    problems[name] = "altered" if name in installed else "missing"
-    return problems
+    bodies = (function.split("$$")[1] for function in POSTGRESQL_FUNCTIONS)
+    return kikaku.triggers.broken_triggers(
+        connection,
+        {name: sql for name, _table, sql in triggers(connection)},
+        dict(zip(POSTGRESQL_FUNCTION_NAMES, bodies, strict=True)),
+    )
 
 
 def is_test_database(connection: BaseDatabaseWrapper) -> bool:

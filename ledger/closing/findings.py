@@ -67,6 +67,8 @@ class Check(models.TextChoices):
     CLOSED_DAY = "closed_day", _("a day that was closed")
     ANCHOR = "anchor", _("manifest kept elsewhere")
     CLOSED_TRANSACTIONS = "closed_transactions", _("transaction of a closed day")
+    # of the database
+    OTHER_TRIGGER = "other_trigger", _("trigger of the database")
 
     @property
     def fatal(self) -> bool:

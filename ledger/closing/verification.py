@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
+from django.utils.module_loading import import_string
 
 from ledger.books import accounts, discrepancies, trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
@@ -47,6 +49,9 @@ def _database() -> Iterator[Finding]:
     """Check that the triggers are in place and that the database is not marked as a test database."""
     for name, wrong in sorted(triggers.broken_triggers(connection).items()):
         yield Finding(Check.APPEND_ONLY, "trigger", name, "in place", wrong)
+    for path in settings.OTHER_TRIGGERS:
+        for name, wrong in sorted(import_string(path)(connection).items()):
+            yield Finding(Check.OTHER_TRIGGER, "trigger", name, "in place", wrong)
     name = str(connection.settings_dict["NAME"])
     file = name.rsplit("/", 1)[-1]
     named_as_test = file.startswith(("test_", "test.")) or ":memory:" in name or "mode=memory" in name

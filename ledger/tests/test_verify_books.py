@@ -226,20 +226,20 @@ def test_a_missing_day_between_closes_is_reported(books: None) -> None:
 @pytest.mark.django_db(transaction=False)  # the rollback restores them
 def test_a_missing_and_an_altered_trigger_are_reported() -> None:
     table = "ledger_journalline"
+    altered = f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table}"
+    expected = [(f"{table}_no_delete", "altered"), (f"{table}_no_update", "missing")]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"DROP TRIGGER {table}_no_update ON {table}")
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_delete")
-            wrong = "disabled"
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
+            cursor.execute(f"DROP TRIGGER {table}_no_delete ON {table}")
+            cursor.execute(f"{altered} FOR EACH ROW WHEN (false) EXECUTE FUNCTION ledger_append_only()")
+            expected.insert(1, (f"{table}_no_truncate", "disabled"))
         else:
             cursor.execute(f"DROP TRIGGER {table}_no_update")
             cursor.execute(f"DROP TRIGGER {table}_no_delete")
-            cursor.execute(f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} BEGIN SELECT 1; END")
-            wrong = "altered"
-    assert [(row[1], row[3]) for row in finding_rows()] == [
-        (f"{table}_no_delete", wrong),
-        (f"{table}_no_update", "missing"),
-    ]
+            cursor.execute(f"{altered} BEGIN SELECT 1; END")
+    assert [(row[1], row[3]) for row in finding_rows()] == expected
 
 
 def test_the_test_database_table_is_reported_in_another_database() -> None:

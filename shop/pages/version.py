@@ -21,6 +21,8 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+import kikaku.triggers
+
 TABLE = "shop_page_version"
 SHOWN_TABLES = (
     "shop_category",
@@ -76,13 +78,13 @@ END
 """
 
 
-def stock_looks_different(least: str) -> str:
+def stock_looks_different(least: str, old: str, new: str) -> str:
     """Return the SQL condition under which a stock item's update changes a page; `least` is MIN or LEAST."""
     # available pieces
-    old, new = (
-        f"{least}({row}.on_hand - {row}.reserved, {MAX_COUNTED_PIECES + 1})" for row in ("OLD", "NEW")
+    before, after = (
+        f"{least}({row}.on_hand - {row}.reserved, {MAX_COUNTED_PIECES + 1})" for row in (old, new)
     )
-    return f"{old} <> {new}"
+    return f"{before} <> {after}"
 
 
 def sqlite_triggers() -> dict[str, tuple[str, str]]:
@@ -101,18 +103,18 @@ def sqlite_triggers() -> dict[str, tuple[str, str]]:
     found["ledger_stockitem_shown"] = (
         "ledger_stockitem",
         "CREATE TRIGGER ledger_stockitem_shown AFTER UPDATE ON ledger_stockitem "
-        f"WHEN {stock_looks_different('MIN')} BEGIN {change}; END",
+        f"WHEN {stock_looks_different('MIN', 'OLD', 'NEW')} BEGIN {change}; END",
     )
     return found
 
 
 def postgresql_triggers() -> dict[str, tuple[str, str]]:
-    """Return trigger name → (table, SQL) for PostgreSQL."""
+    """Return trigger name → (table, SQL) for PostgreSQL, worded as `pg_get_triggerdef` words it."""
     deferred = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
     found = {
         f"{table}_shown": (
             table,
-            f"CREATE CONSTRAINT TRIGGER {table}_shown AFTER INSERT OR UPDATE OR DELETE ON {table} "
+            f"CREATE CONSTRAINT TRIGGER {table}_shown AFTER INSERT OR DELETE OR UPDATE ON {table} "
             f"{deferred} EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
         )
         for table in SHOWN_TABLES
@@ -120,7 +122,7 @@ def postgresql_triggers() -> dict[str, tuple[str, str]]:
     found["ledger_stockitem_shown"] = (
         "ledger_stockitem",
         f"CREATE CONSTRAINT TRIGGER ledger_stockitem_shown AFTER UPDATE ON ledger_stockitem {deferred} "
-        f"WHEN ({stock_looks_different('LEAST')}) EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
+        f"WHEN ({stock_looks_different('LEAST', 'old', 'new')}) EXECUTE FUNCTION {TRIGGER_FUNCTION}()",
     )
     for table in SHOWN_TABLES:
         found[f"{table}_shown_truncate"] = (
@@ -170,21 +172,13 @@ def remove(editor: BaseDatabaseSchemaEditor) -> None:
     editor.execute(f"DROP TABLE {TABLE}")
 
 
-def broken_triggers(database: BaseDatabaseWrapper) -> list[str]:
-    """Return the names of the triggers that are missing, disabled or altered."""
-    wanted = triggers(database)
-    with database.cursor() as cursor:
-        if database.vendor == "postgresql":
-            cursor.execute("SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')")
-            enabled = {row[0] for row in cursor.fetchall()}
-            wrong = [name for name in wanted if name not in enabled]
-            cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", [TRIGGER_FUNCTION])
-            if cursor.fetchall() != [(FUNCTION_BODY,)]:
-                wrong.append(TRIGGER_FUNCTION)
-            return wrong
-        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        installed = dict(cursor.fetchall())
-        return [name for name, (_table, sql) in wanted.items() if installed.get(name) != sql]
+def broken_triggers(database: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return the triggers that do not match this module: name → "missing", "disabled" or "altered"."""
+    return kikaku.triggers.broken_triggers(
+        database,
+        {name: sql for name, (_table, sql) in triggers(database).items()},
+        {TRIGGER_FUNCTION: FUNCTION_BODY},
+    )
 
 
 def current_version() -> Version:

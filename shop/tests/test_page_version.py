@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kikaku.testing.database import examples
 from kikaku.transactions import retry_on_conflict
+from ledger.closing import verification
 from ledger.models import DeliveryTime, StockItem
 from ledger.sales import stock
 from shop.catalogue import LOW_STOCK
@@ -177,19 +178,43 @@ def test_concurrent_orders_and_edits_cause_no_deadlock() -> None:
 
 def test_all_triggers_are_installed_after_all_migrations() -> None:
     """A migration that rebuilds one of the tables on SQLite must end with `shop.pages.version.install`."""
-    assert version.broken_triggers(connection) == []
+    assert version.broken_triggers(connection) == {}
 
 
-def test_a_missing_or_altered_trigger_is_reported() -> None:
-    on_table = " ON shop_variant" if connection.vendor == "postgresql" else ""
-    name = "shop_variant_shown" + ("" if on_table else "_update")
+def test_verify_books_names_a_missing_a_disabled_and_an_altered_trigger_of_the_pages() -> None:
+    on_product, on_variant = "shop_product_shown_insert", "shop_variant_shown_update"
+    statements = [
+        f"DROP TRIGGER {on_variant}",
+        f"DROP TRIGGER {on_product}",
+        f"CREATE TRIGGER {on_product} AFTER INSERT ON shop_product BEGIN SELECT 1; END",
+    ]
+    expected = {on_product: "altered", on_variant: "missing"}
+    if connection.vendor == "postgresql":
+        call = "FOR EACH ROW EXECUTE FUNCTION shop_new_page_version()"
+        statements = [
+            "DROP TRIGGER shop_variant_shown ON shop_variant",
+            "ALTER TABLE shop_picture DISABLE TRIGGER shop_picture_shown",
+            "DROP TRIGGER shop_product_shown ON shop_product",
+            f"CREATE TRIGGER shop_product_shown AFTER UPDATE ON shop_product {call}",
+        ]
+        expected = {
+            "shop_picture_shown": "disabled",
+            "shop_product_shown": "altered",
+            "shop_variant_shown": "missing",
+        }
+    assert list(verification.verify()) == []
     try:
-        sql(f"DROP TRIGGER {name}{on_table}")()
-        assert version.broken_triggers(connection) == [name]
+        for statement in statements:
+            sql(statement)()
+        assert version.broken_triggers(connection) == expected
+        assert [str(finding) for finding in verification.verify()] == [
+            f"trigger of the database: trigger {name}: expected in place, found {wrong}"
+            for name, wrong in expected.items()
+        ]
     finally:
         with connection.schema_editor() as editor:
             version.install(editor)
-    assert version.broken_triggers(connection) == []
+    assert version.broken_triggers(connection) == {}
 
 
 def test_triggers_and_pages_count_pieces_up_to_the_same_number() -> None:
@@ -205,4 +230,4 @@ def test_the_migration_is_reversible() -> None:
     finally:
         executor = MigrationExecutor(connection)
         executor.migrate(executor.loader.graph.leaf_nodes("shop"))
-    assert version.broken_triggers(connection) == []
+    assert version.broken_triggers(connection) == {}

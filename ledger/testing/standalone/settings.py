@@ -13,6 +13,7 @@ MIDDLEWARE = [path for path in MIDDLEWARE if not path.startswith("ops.")]
 ROOT_URLCONF = "ledger.testing.standalone.urls"
 WSGI_LAYERS = []
 ORDER_PAGES = "ledger.testing.standalone.urls.ExamplePages"
+OTHER_TRIGGERS = []
 UNFOLD = {"SITE_TITLE": UNFOLD["SITE_TITLE"]}
 STORAGES = {
     **STORAGES,
