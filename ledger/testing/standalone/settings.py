@@ -14,6 +14,7 @@ ROOT_URLCONF = "ledger.testing.standalone.urls"
 WSGI_LAYERS = []
 ORDER_PAGES = "ledger.testing.standalone.urls.ExamplePages"
 OTHER_TRIGGERS = []
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 UNFOLD = {"SITE_TITLE": UNFOLD["SITE_TITLE"]}
 STORAGES = {
     **STORAGES,
