@@ -15,7 +15,7 @@ from kikaku.sandbox.state import new_id
 from ledger.books import journal
 from ledger.closing import daily_close
 from ledger.closing.checks import sources
-from ledger.models import DailyClose, JournalEntry, JournalLine
+from ledger.models import DailyClose, JournalEntry, JournalLine, Order
 from ledger.sales import checkout
 from ledger.stripe import client
 from ledger.stripe.client import StripeUnavailable
@@ -117,12 +117,13 @@ class ForeignCharge:
 
 @dataclass(frozen=True)
 class HoldReserve:
-    """Stripe moves a part of the balance into its risk reserve."""
+    """Stripe moves a part of the balance into its risk reserve, once the books have begun."""
 
     amount: int = 3_000
 
     def __call__(self, world: "World") -> None:
-        world.sandbox.hold_reserve(self.amount)
+        if Order.objects.exists():  # the books begin with the first order
+            world.sandbox.hold_reserve(self.amount)
 
 
 @dataclass(frozen=True)
