@@ -144,7 +144,7 @@ def test_the_lines_of_a_cancelled_order_are_added_to_the_cart_once_at_current_pr
     for _click in range(2):
         assert client.post(f"/orders/{order.token}/again/")["Location"] == "/cart/"
     cart = client.get("/cart/").content.decode()
-    assert 'name="q-SKU-lamp" value="2"' in cart
+    assert 'name="q-SKU-lamp" id="line-1" value="2"' in cart
     assert "¥19,980" in cart
     assert "SKU-gone" not in cart
     assert client.get(f"/orders/{order.token}/again/").status_code == 405
