@@ -8,7 +8,7 @@ from functools import cache
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
@@ -115,11 +115,19 @@ def _admin_page(request: HttpRequest, status: int, *, text: object = "") -> Http
     """Return an error page with the admin's menu for signed-in staff; else a plain one without a query."""
     title, usual = ADMIN_TEXTS[status]
     context = {"title": title, "text": text or usual}
-    user = getattr(request, "user", None) if status in (403, 404) else None
+    user = getattr(request, "user", None) if status in (403, 404) and _has_readable_query(request) else None
     if user is None or not (user.is_active and user.is_staff):
         return _plain(request, "ops/plain_error.html", status, **context)
     body = get_template("ops/error.html").render({**admin.site.each_context(request), **context}, request)
     return _response(body, status)
+
+
+def _has_readable_query(request: HttpRequest) -> bool:
+    """Return whether Django takes the query: the admin's menu looks into it."""
+    try:
+        return request.GET is not None
+    except TooManyFieldsSent:
+        return False
 
 
 def _plain(request: HttpRequest, template: str, status: int, **context: object) -> HttpResponse:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from kikaku.sandbox import Sandbox
 from ledger.models import OutgoingMail
 from ledger.sales import mail
+from ledger.sales.delivery import expected_arrival
 from ledger.templatetags.ledger_address import address_lines
 from ledger.testing import build
 
@@ -33,12 +35,13 @@ def test_an_address_is_written_as_its_language_does(
 
 
 @pytest.mark.django_db
-def test_the_mail_to_an_english_customer_has_an_english_address() -> None:
-    order = build.order()
+def test_the_mail_to_an_english_customer_has_an_english_address(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox)
     order.language = "en"
     for name, value in ENGLISH.items():
         setattr(order, name, value)
-    rendered = mail.render(OutgoingMail.Kind.ORDER_CONFIRMATION, order, {})
+    values = {"payment": order.payments.get(), "arrival": expected_arrival(order)}
+    rendered = mail.render(OutgoingMail.Kind.ORDER_CONFIRMATION, order, values)
     for text in (rendered.text, rendered.html):
         assert "Jingumae 1-2-3, Shibuya-ku, Tokyo 150-0001" in text
         assert "東京都" not in text

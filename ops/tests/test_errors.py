@@ -150,6 +150,11 @@ def test_the_admins_404_has_the_admins_menu(admin_client: Client, path: str, pre
     assert ("No such page" if prefix else "ページが見つかりません") in page
 
 
+def test_a_missing_page_of_the_admin_is_404_with_a_thousand_fields_too(admin_client: Client) -> None:
+    query = "&".join(f"f{number}=1" for number in range(1200))
+    assert admin_client.get(f"/admin/ledger/balancetransaction/%0D%0A/?{query}").status_code == 404
+
+
 def test_the_admins_403_has_the_admins_menu_and_says_what_is_missing(client: Client) -> None:
     client.force_login(User.objects.create_user("clerk", password="x", is_staff=True))
     answer = client.get("/admin/ledger/order/")

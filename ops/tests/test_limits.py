@@ -202,7 +202,7 @@ def test_too_many_requests_get_429_with_the_time_to_wait(
     assert 110 <= int(answer["Retry-After"]) <= 120
     assert "no-store" in answer["Cache-Control"]
     page = answer.content.decode()
-    assert ("2 minutes" if prefix else "2分ほど") in page
+    assert ("2 minutes" if prefix else "2 分ほど") in page
     assert f'<html lang="{"en" if prefix else "ja"}">' in page
     assert "noindex" in page
     assert client.get(prefix + "/cart/").status_code == 200  # the rest of the shop stays open

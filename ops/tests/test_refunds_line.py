@@ -25,4 +25,4 @@ def test_a_refused_refund_is_not_counted_as_sent_in_the_line_of_the_job(
     settings.STRIPE_API_BASE = ""
     Payment.objects.filter(order=bad).update(payment_intent="pi_unknown")
     line = schedule.send_refunds(timezone.now() + timedelta(minutes=5))
-    assert line == "1 refunds confirmed at Stripe, 1 refunds refused by Stripe"
+    assert line == "返金 1 件をStripeが受付, 返金 1 件をStripeが拒否"

@@ -234,7 +234,7 @@ class PictureInline(TabularInline):
         if not picture.file:
             return "–"
         return format_html(
-            '<img src="{}" alt="{}" width="72" height="72" loading="lazy" class="shop-thumbnail">',
+            '<img src="{}" alt="{}" width="72" height="72" loading="lazy" class="thumbnail">',
             picture.file.url,
             picture.alt_ja,
         )

@@ -201,6 +201,7 @@ def test_the_day_closes_without_differences(shop: RunningShop, closed_day: tuple
         "stripe-evidence.json",
         "journal.csv",
         "manifest.json",
+        "closed.json",
     }
     journal = (evidence / "journal.csv").read_text()
     assert "4110" in journal and "4111" in journal and "6110" in journal and "4190" in journal
