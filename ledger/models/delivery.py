@@ -113,6 +113,7 @@ class RemoteArea(models.Model):
             models.CheckConstraint(
                 condition=Q(prefecture__range=(1, 47)), name="remote_area_prefecture_known"
             ),
+            models.UniqueConstraint(fields=["prefecture", "name"], name="remote_area_once"),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,9 @@ def forwards(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("shop", "0008_picture_sizes")]
+    dependencies = [
+        ("shop", "0008_picture_sizes"),
+        ("ledger", "0028_remote_area_once"),  # makes a table anew on SQLite, whose triggers go with it
+    ]
 
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
