@@ -40,8 +40,8 @@ pytestmark = pytest.mark.django_db
 
 MAX_EXAMPLES = int(os.environ.get("KIKAKU_FUZZ", "30"))
 WRITE_STATEMENT = re.compile(r"^\s*(INSERT|UPDATE|DELETE|REPLACE|ALTER|DROP|CREATE)\b", re.IGNORECASE)
-# what a GET may write: the count of a rate limit, and a session whose message was shown
-ALLOWED_WRITES = re.compile(r'"?(ops_ratebucket|django_session)"?')
+# what a GET may write: a rate limit's count, a session whose message was shown, the web server's heartbeat
+ALLOWED_WRITES = re.compile(r'"?(ops_ratebucket|ops_heartbeat|django_session)"?')
 
 HOSTILE_VALUES = (
     "",

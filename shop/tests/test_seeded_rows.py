@@ -1,0 +1,20 @@
+"""Rows that migrations wrote are there for the next test, whatever a test that commits did to them."""
+
+import pytest
+
+from kikaku.testing import flush
+from ledger.models import Carrier, DeliveryTime
+from shop.models import SearchSynonym
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_test_changed_in_the_rows_of_migrations_is_undone() -> None:
+    seeded = (SearchSynonym, Carrier, DeliveryTime)
+    before = [list(model.objects.order_by("pk").values()) for model in seeded]
+    assert all(before)
+    baseline = flush.read_baseline()
+    SearchSynonym.objects.create(words="行灯 あんどん")
+    Carrier.objects.order_by("pk")[0].delete()
+    DeliveryTime.objects.update(days=9)
+    assert flush.restore(baseline)
+    assert [list(model.objects.order_by("pk").values()) for model in seeded] == before
