@@ -1,4 +1,4 @@
-"""Whether a statement reads the clock or a random number: it then has another result when it runs again."""
+"""Find the clock and random numbers in a statement, which give another result when it runs again."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The names of a raw SELECT's columns stand on the right values, whoever changed the table."""
+"""The names of a raw SELECT's columns fit their values after any process has changed the table."""
 
 from functools import partial
 from typing import Any
