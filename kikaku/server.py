@@ -17,7 +17,7 @@ from granian.log import LogLevels
 HEAD_SECONDS = 15.0  # until a request's head is whole; also how long a kept connection may be idle
 MAX_CONNECTIONS = 4_096  # open ones; further ones wait to be accepted
 OPEN_FILES = MAX_CONNECTIONS + 1_000  # connections, databases, logs
-STOP_SECONDS = 5  # for requests in progress, once the server is told to end
+STOP_SECONDS = 5  # for requests in progress, after SIGTERM
 
 
 def raise_open_files_limit() -> None:

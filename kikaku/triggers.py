@@ -1,4 +1,4 @@
-"""Whether a database still has the triggers that migrations created in it."""
+"""Compare the triggers of a database with those that migrations created in it."""
 
 from collections.abc import Mapping
 

@@ -39,7 +39,7 @@ class OrderQuerySet(FoldedQuerySet[ModelT]):
     def lock(self, pk: int) -> ModelT:
         """Return the order, read again and locked until the caller's transaction ends.
 
-        On D1 nobody waits for the lock: of two units of work that take it the second to commit runs again.
+        On D1 the lock is not waited for: of two units of work that take it the second to commit runs again.
         """
         require_transaction()
         return self.select_for_update().get(pk=pk)
@@ -329,7 +329,7 @@ class Shipment(FoldedModel):
     tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
     gift = models.CharField(_("as a gift"), max_length=12, choices=Gift.choices, blank=True)  # empty: sold
     shipped_at = models.DateTimeField(_("shipped at"))
-    # JST, as the customer was told; empty for parcels of earlier versions
+    # JST, the day in the customer's mail; empty for parcels of earlier versions
     arrives_on = models.DateField(_("expected on"), null=True, blank=True)
     actor = models.CharField(_("by"), max_length=150, blank=True)
     search_text = FoldedField("{tracking_number}")

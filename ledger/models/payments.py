@@ -298,5 +298,5 @@ class BalanceTransaction(models.Model):
 
     @property
     def is_fee_taxed(self) -> bool:
-        """Whether the fee is a taxable one, even if its tax is ¥0."""
+        """Return whether the fee is a taxable one, even if its tax is ¥0."""
         return bool(self.fee_tax) if self.fee_taxed is None else self.fee_taxed

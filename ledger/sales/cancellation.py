@@ -84,7 +84,7 @@ def _cancel_and_store_refunds(
             store_payment_refund(payment, reason=_("The order was cancelled."), now=now)
             for payment in refundable
         ]
-    if actor != history.CUSTOMER or order.payments.exists():  # its buyer knows, and nobody else has to
+    if actor != history.CUSTOMER or order.payments.exists():  # the buyer knows of it already
         queue_cancelled_mail(order, refunds, now=now)
     return refunds
 
