@@ -186,6 +186,15 @@ def test_more_than_is_left_is_asked_about_as_the_checkout_does(client: Client) -
     assert 'value="checkout"' in page
 
 
+@pytest.mark.parametrize("quantity", [1, 9])
+def test_the_first_button_of_the_cart_changes_nothing_but_quantities(client: Client, quantity: int) -> None:
+    build.product(on_hand=2)
+    build.fill_cart(client, ("SKU-madoka", quantity))
+    buttons = re.findall(r"<button\b[^>]*>", page_of(client))  # the first is what Enter in a field presses
+    assert any('name="remove"' in button for button in buttons)
+    assert 'form="cart"' in buttons[0] and "name=" not in buttons[0]
+
+
 def test_a_retired_variant_is_named_by_title_and_option_and_a_deleted_one_without_its_sku(
     client: Client,
 ) -> None:

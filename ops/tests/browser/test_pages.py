@@ -122,3 +122,14 @@ def test_the_buy_button_is_in_reach_on_a_telephone_wherever_the_page_stands(visi
             assert page.locator(".buy-price .of:visible").count() == 1
     page.locator(".buy-row button").click()
     expect(page).to_have_url(re.compile("/cart/"))
+
+
+def test_enter_in_a_quantity_of_the_cart_updates_it_and_removes_nothing(visit: Opener) -> None:
+    page = visit(PHONE)
+    page.goto("/products/madoka-8/")
+    page.locator(".buy-row button").click()
+    for typed in ("9999", "2"):  # more than there are, then from the page that says so
+        page.locator("#line-1").fill(typed)
+        page.locator("#line-1").press("Enter")
+        expect(page.locator(".cart-link .badge")).to_have_text("999+" if typed == "9999" else typed)
+        expect(page.locator("#line-1")).to_have_value(typed)
