@@ -41,6 +41,16 @@ def test_categories_and_content_pages_lead_on_as_well(client: Client) -> None:
     assert leads_to(client, "/products/terms/") == ""
 
 
+def test_what_an_old_address_asks_for_is_asked_of_the_new_one(client: Client) -> None:
+    made = build.product("one")
+    made.slug = "two"
+    made.save()
+    Category.objects.update(slug="lights")
+    assert leads_to(client, "/products/one/?sku=SKU-one&utm=1%202") == "/products/two/?sku=SKU-one&utm=1%202"
+    assert leads_to(client, "/categories/ceiling-lights/?light=cool") == "/categories/lights/?light=cool"
+    assert leads_to(client, "/en/products/one/?//evil.example") == "/en/products/two/?//evil.example"
+
+
 def test_a_name_that_is_taken_back_or_given_to_another_leads_nowhere_else(client: Client) -> None:
     made = build.product("one")
     for slug in ("two", "one"):

@@ -48,7 +48,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
     """List the products of a category."""
     found = Category.objects.filter(slug=slug).first()
     if found is None:
-        return moved(Category, slug, category_url)
+        return moved(request, Category, slug, category_url)
     return render_list(request, Filters.read(request.GET.dict(), category=slug), found)
 
 
@@ -128,7 +128,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     """Show a product, opened with the variant `sku`; an archived one with a notice and similar products."""
     found = load_product(slug, read_sku(request.GET.dict()))
     if found is None:
-        return moved(Product, slug, product_url)
+        return moved(request, Product, slug, product_url)
     table = load_delivery_table()
     return render_page(
         request,

@@ -15,5 +15,5 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     """Show a content page; its HTML was sanitised when it was saved (`shop.sanitise`)."""
     found = ContentPage.objects.filter(slug=slug).first()
     if found is None:
-        return moved(ContentPage, slug, page_url)
+        return moved(request, ContentPage, slug, page_url)
     return render_page(request, "shop/page.html", {"page": found, "body": fill_marks(found.body)})

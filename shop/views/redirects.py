@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.db.models import Model
-from django.http import Http404, HttpResponsePermanentRedirect, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponsePermanentRedirect, HttpResponseRedirect
 
 from shop.renaming import new_slug
 
@@ -18,8 +18,10 @@ class SeeOther(HttpResponseRedirect):
         self["Cache-Control"] = "no-store, private"
 
 
-def moved(model: type[Model], slug: str, address: Callable[[str], str]) -> HttpResponsePermanentRedirect:
-    """Return the 301 to the page that had a slug before.
+def moved(
+    request: HttpRequest, model: type[Model], slug: str, address: Callable[[str], str]
+) -> HttpResponsePermanentRedirect:
+    """Return the 301 to the page that had a slug before, with the request's query (variant, filters).
 
     Raises:
         Http404: no page had it.
@@ -27,6 +29,7 @@ def moved(model: type[Model], slug: str, address: Callable[[str], str]) -> HttpR
     current = new_slug(model, slug)
     if current is None or current == slug:
         raise Http404
-    response = HttpResponsePermanentRedirect(address(current))
+    query = request.META.get("QUERY_STRING", "")
+    response = HttpResponsePermanentRedirect(f"{address(current)}?{query}" if query else address(current))
     response["Cache-Control"] = "public, max-age=3600"  # without it, browsers keep a 301 for good
     return response
