@@ -46,7 +46,7 @@ _NUMBER_AND_UNIT = re.compile(
     rf"(\d)\s+(?=(?:{_COUNTERS}|[WKVL]|lm|mm|cm|m)(?:\s|$|[^A-Za-z]))", re.IGNORECASE
 )
 _POSSESSIVE = re.compile(r"(?:^|(?<=[一-鿿]))の(?=[一-鿿]|$)")  # 和室の照明, but not きのこ
-_PURPOSE = re.compile(r"(?:用|向け|対応)(?![品途])")  # 玄関用
+_PURPOSE = re.compile(r"(?:用|向け|対応|付きの?|できる|可能な?)(?![品途])")  # 玄関用, 調光できる
 _HEADS = re.compile("(.+)(照明器具|照明|電球|電源|器具|ライト|ランプ|スタンド|らいと|らんぷ)")
 _FOUR_KANJI = re.compile("([一-鿿]{2})([一-鿿]{2})")
 
