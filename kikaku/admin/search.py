@@ -42,10 +42,14 @@ def typed_amount(word: str) -> int | None:
 def typed_day(word: str) -> date | None:
     """Return the day of a word such as 2026-11-29, 2026/11/29 or 2026年11月29日; None if it is none."""
     found = re.fullmatch(r"(\d{4})[/年.-](\d{1,2})[/月.-](\d{1,2})日?", re.sub("[‐－−]", "-", word))
-    try:
-        return date(*map(int, found.groups())) if found else None
-    except ValueError:
+    if found is None:
         return None
+    try:
+        day = date(*map(int, found.groups()))
+        day_bounds(day)
+    except (ValueError, OverflowError):  # the first and the last day of the calendar have no bounds in UTC
+        return None
+    return day
 
 
 class NamedEnds:

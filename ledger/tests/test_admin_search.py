@@ -1,6 +1,6 @@
 """The search of the admin: orders are found as staff type them, and their folded text stays true."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -45,6 +45,7 @@ def orders() -> tuple[Order, Order]:
         city="北区",
         street="梅田4-5-6",
         number="K261130-AAAAA",
+        placed_at=PLACED + timedelta(days=1),
     )
     OrderLine.objects.filter(order=wanted).update(
         title="シーリングライト まどか 8畳（電球色）", sku="CL-08-L"
@@ -78,6 +79,15 @@ def test_an_order_is_found_as_staff_type_it(
     assert other.number not in page
 
 
+@pytest.mark.parametrize("typed", ["9999-12-31", "0001-01-01", "2026-02-30", "99999999999"])
+def test_a_day_or_an_amount_that_cannot_be_finds_nothing(
+    admin_client: Client, orders: tuple[Order, Order], typed: str
+) -> None:
+    answer = admin_client.get(LIST, {"q": typed})
+    assert answer.status_code == 200
+    assert not any(order.number in answer.content.decode() for order in orders)
+
+
 def test_an_order_is_found_by_its_amount(admin_client: Client, orders: tuple[Order, Order]) -> None:
     wanted, other = orders
     Order.objects.filter(pk=other.pk).update(
@@ -97,6 +107,7 @@ def test_an_order_is_found_by_its_amount(admin_client: Client, orders: tuple[Ord
         ({"total_from": "90000"}, (False, True)),
         ({"total_from": "1", "total_to": "89,999"}, (True, False)),
         ({"total_from": "x", "placed_at_from": "yesterday"}, (True, True)),
+        ({"placed_at_from": "0001-01-01", "placed_at_to": "9999-12-31"}, (True, True)),  # no bounds in UTC
     ],
 )
 def test_orders_are_filtered_by_ranges_of_days_and_amounts(
