@@ -286,6 +286,7 @@ def test_a_server_that_is_told_to_end_answers_what_it_has_begun(tmp_path: Path) 
         database.execute("BEGIN IMMEDIATE")
         begun.sendall(head("POST", "/contact/", length=len(message()), body=message()))
         half_sent.sendall(head("POST", "/contact/", length=len(message()), body=message()[:20]))
+        assert get(server) == 200  # the server is up, and has read what came before
         time.sleep(0.5)  # the first waits for the database
         server.process.terminate()
         time.sleep(0.5)
@@ -343,7 +344,7 @@ def test_pages_are_served_while_all_that_writes_waits_for_the_database(server: S
         waiting = [stack.enter_context(server.connect()) for _request in requests]
         for one, request in zip(waiting, requests, strict=True):
             one.sendall(request)
-        for _round in range(20):
+        for _round in range(10):  # within the 15 seconds after which the waiting ones would be refused
             assert get(server) == get(server, "/products/madoka/") == get(server, "/cart/") == 200
             time.sleep(0.05)
         assert select.select(waiting, [], [], 0)[0] == []  # an order of events: all of them still wait

@@ -116,7 +116,7 @@ def test_a_database_that_another_process_writes_for_long_is_healthy_and_answered
     with locked_by_another_process():
         began = time.monotonic()
         answer = client.get("/health")
-    assert answer.status_code == 200 and time.monotonic() - began < 1
+    assert answer.status_code == 200 and time.monotonic() - began < 5  # a writer would wait for 20 seconds
 
 
 def test_the_probe_leaves_no_file(client: Client, settings: Settings) -> None:

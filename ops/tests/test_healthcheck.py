@@ -1,6 +1,7 @@
 """The image's HEALTHCHECK tells a worker from a web server, and whether it works."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -45,7 +46,7 @@ def test_a_worker_is_healthy_while_its_heartbeat_is_recent(settings: Settings, t
     old = time.time() - 121
     os.utime(file, (old, old))
     status, error = healthcheck(file, free_port())
-    assert status == 1 and "heartbeat is 121 s old" in error
+    assert status == 1 and re.search(r"heartbeat is 1[2-4]\d s old", error)  # the check takes its time
     worker.beat(started_at=now, now=now + timedelta(seconds=30))
     assert healthcheck(file, free_port())[0] == 0
 
