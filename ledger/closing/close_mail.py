@@ -27,5 +27,6 @@ def queue(report: Mapping[str, Any], *, folder: str, head: str, now: datetime) -
                 "folder": folder,
                 "head": f"{report['day']}:{head}",
             },
+            unsolicited=False,
             now=now,
         )

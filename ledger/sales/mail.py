@@ -107,11 +107,22 @@ def queue(
 
 
 def queue_without_order(
-    kind: OutgoingMail.Kind, to: str, language: str, source: str, context: Mapping[str, Any], *, now: datetime
+    kind: OutgoingMail.Kind,
+    to: str,
+    language: str,
+    source: str,
+    context: Mapping[str, Any],
+    *,
+    unsolicited: bool,
+    now: datetime,
 ) -> OutgoingMail | None:
-    """Store a mail that is about no order, as `queue` does for one that is not paid."""
+    """Store a mail that is about no order.
+
+    If it is `unsolicited` (anybody may have typed the address) it is limited as `queue` limits one about an
+    unpaid order. A mail to the merchant is not.
+    """
     require_transaction()
-    if _has_had_enough(to, now=now):
+    if unsolicited and _has_had_enough(to, now=now):
         return None
     return _store(kind, source, _render(kind, language, context), {"to": to, "language": language}, now=now)
 

@@ -74,7 +74,7 @@ def test_a_mail_about_no_order_counts_like_one_of_an_unpaid_order(settings: Sett
 
     def received(source: str) -> OutgoingMail | None:
         queue = unit_of_work(mail.queue_without_order)
-        return queue(kind, "v@example.jp", "ja", source, {"message": None}, now=now)
+        return queue(kind, "v@example.jp", "ja", source, {"message": None}, unsolicited=True, now=now)
 
     assert received("message:1")
     assert received("message:2") is None

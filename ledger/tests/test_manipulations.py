@@ -19,6 +19,7 @@ from ledger.testing import build
 from ledger.testing.closing import (
     MONDAY,
     TUESDAY,
+    WEDNESDAY,
     at,
     create_foreign_charge,
     night_after,
@@ -150,6 +151,19 @@ def test_the_mail_of_a_close_carries_the_head_that_verification_compares(
         f"manifest kept elsewhere: DailyClose {MONDAY}: expected {result.manifest_sha256}"
         in capsys.readouterr().out
     )
+
+
+def test_days_that_are_closed_together_have_a_mail_each_however_many_mails_the_address_got(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    settings.BOOKS_EMAIL, settings.UNSOLICITED_MAILS_A_DAY = "books@example.jp", 1
+    run_business_day(sandbox, MONDAY)
+    now = set_clock(sandbox, night_after(WEDNESDAY))
+    results = list(close_days([MONDAY, TUESDAY, WEDNESDAY], now=now))
+    mails = OutgoingMail.objects.filter(kind=OutgoingMail.Kind.DAILY_CLOSE).order_by("pk")
+    assert len(mails) == 3
+    for row, result in zip(mails, results, strict=True):
+        assert result.manifest_sha256 in row.text
 
 
 def test_no_mail_is_queued_without_an_address_and_none_by_a_dry_run(

@@ -106,7 +106,8 @@ def acknowledge(message: ContactMessage, *, now: datetime) -> None:
     """
     kind = OutgoingMail.Kind.MESSAGE_RECEIVED
     since = now - timedelta(days=1)
-    if OutgoingMail.objects.filter(kind=kind, to=message.email, created_at__gt=since).count() >= DAILY_MAILS:
+    confirmed = OutgoingMail.objects.filter(kind=kind, to__iexact=message.email, created_at__gt=since)
+    if confirmed.count() >= DAILY_MAILS:
         return
     order = Order.objects.filter(number=message.order_number.upper()).first()
     with override(message.language):
@@ -115,7 +116,8 @@ def acknowledge(message: ContactMessage, *, now: datetime) -> None:
             "product": message.product.title if message.product else "",
             "order_number": order.number if order else "",
         }
-    mail.queue_without_order(kind, message.email, message.language, f"message:{message.pk}", context, now=now)
+    to, source = message.email, f"message:{message.pk}"
+    mail.queue_without_order(kind, to, message.language, source, context, unsolicited=True, now=now)
 
 
 def render_form(request: HttpRequest, form: ContactForm, nonce: str, product: Product | None) -> HttpResponse:
