@@ -2,6 +2,12 @@
 
 import errno
 import re
+import secrets
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,8 +16,10 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.testing.database import engine
+from kikaku.testing.serving import served
 from ops.errors import is_passing, refusal_page
 from ops.testing.disk import full_disk
+from ops.testing.events import signed_event
 from shop.models import ContactMessage
 from shop.testing import build
 
@@ -52,6 +60,41 @@ def test_a_database_that_is_away_is_503_in_the_admin(admin_client: Client, path:
     page = answer.content.decode()
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert "一時的に利用できません" in page and SHOP not in page
+
+
+def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, str, str]:
+    """Send a request; return status, Retry-After and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=30) as answer:
+            return answer.status, answer.headers.get("Retry-After", ""), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers.get("Retry-After", ""), error.read().decode()
+
+
+@pytest.mark.engine_independent
+@pytest.mark.parametrize("address", ["postgres://shop:x@127.0.0.1:{port}/shop", "d1://127.0.0.1:{port}/shop"])
+def test_a_shop_whose_database_server_is_away_says_so_at_each_address(tmp_path: Path, address: str) -> None:
+    with socket.socket() as unused:  # bound and not listening: the port refuses connections and stays ours
+        unused.bind(("127.0.0.1", 0))
+        url = address.format(port=unused.getsockname()[1])
+        variables = {"DATABASE_URL": url, "D1_GATEWAY_SECRET": secrets.token_hex()}
+        settings = "ops.testing.unprepared_settings"
+        with served(tmp_path, settings=settings, variables=variables) as server:
+            for path in ("/", "/products/madoka/", "/search/?q=x"):
+                status, retry, page = ask(server.address + path)
+                assert (path, status, retry) == (path, 503, "30")
+                assert SHOP in page and "一時的にご利用いただけません" in page
+            status, retry, page = ask(server.address + "/contact/", urllib.parse.urlencode(MESSAGE).encode())
+            assert (status, retry) == (503, "30") and SHOP in page
+            status, retry, page = ask(f"{server.address}/admin/", Cookie="sessionid=" + "x" * 32)
+            assert (status, retry) == (503, "30") and SHOP not in page
+            body, signature = signed_event()
+            status, _retry, page = ask(f"{server.address}/webhooks/stripe", body, Stripe_Signature=signature)
+            assert status == 500 and "send it again" in page
+            status, _retry, page = ask(f"{server.address}/health")
+            assert status == 503 and '"database": "error"' in page and '"threads": "ok"' in page
 
 
 @pytest.mark.skipif(engine() != "sqlite", reason="the test cannot fill the disk of a database server")

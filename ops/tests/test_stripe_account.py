@@ -1,7 +1,11 @@
 """The books belong to one Stripe account; days are closed by Stripe's clock, too."""
 
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -162,19 +166,31 @@ def test_a_day_that_is_not_over_by_stripes_clock_is_not_closed(sandbox: Sandbox,
     assert close_day(MONDAY, now=two_days_ahead, dry_run=dry_run).differences == 0
 
 
-def test_an_answer_without_a_date_closes_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def answering_without_a_date(account: str) -> Iterator[str]:
+    """Serve an account to every request, without a Date header; yield the address."""
+    body = json.dumps({"object": "account", "id": account}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)  # alone it adds no date
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_an_answer_without_a_date_closes_nothing(sandbox: Sandbox, settings: Settings) -> None:
     run_business_day(sandbox, MONDAY)
     set_clock(sandbox, night_after(MONDAY))
-    handle: Callable[..., object] = sandbox.handle
-
-    def without_date(request: object) -> object:
-        answer = handle(request)
-        answer.headers.pop("Date")  # type: ignore[attr-defined]
-        return answer
-
-    monkeypatch.setattr(sandbox, "handle", without_date)
-    with pytest.raises(CloseFailed, match="Date header"):
-        close_day(MONDAY, now=night_after(MONDAY))
+    with answering_without_a_date(client.ask_account().id) as settings.STRIPE_API_BASE:
+        with pytest.raises(CloseFailed, match="Date header"):
+            close_day(MONDAY, now=night_after(MONDAY))
+    assert not DailyClose.objects.exists()
 
 
 def test_stripes_clock_is_read_from_the_answer(sandbox: Sandbox) -> None:
