@@ -22,7 +22,6 @@ from ledger.models import (
     Discrepancy,
     Order,
     OutgoingMail,
-    Refund,
     StripeEvent,
 )
 from ledger.models.orders import OrderStatus
@@ -57,7 +56,7 @@ class Row:
 def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return the context of the admin's first page with the tiles and lists that this user may see."""
     user = request.user
-    models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail", "refund")
+    models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail")
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
     tiles: list[Tile] = []
     if "order" in viewable:
@@ -66,7 +65,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         tiles.append(_discrepancies_tile())
     if "dailyclose" in viewable:
         tiles.append(_close_tile())
-    if {"stripeevent", "outgoingmail", "refund"} <= viewable:
+    if {"stripeevent", "outgoingmail"} <= viewable:
         tiles += [_failures_tile(), *_unhandled_tile()]
     if user.has_perm("shop.view_contactmessage"):
         tiles.append(_messages_tile())
@@ -170,22 +169,15 @@ def _close_tile() -> Tile:
 
 
 def _failures_tile() -> Tile:
-    events = StripeEvent.objects.failed().count()
-    mails = OutgoingMail.objects.failed().count()
-    refunds = Refund.objects.filter(status=Refund.Status.FAILED).count()
-    counts = {"events": events, "mails": mails, "refunds": refunds}
-    changelists = (
-        (events, "admin:ledger_stripeevent_changelist"),
-        (refunds, "admin:ledger_order_changelist"),
-        (mails, "admin:ledger_outgoingmail_changelist"),
-    )
-    changelist = next((name for count, name in changelists if count), "admin:ledger_stripeevent_changelist")
+    """Return the tile of events and mails that failed; a failed refund is a discrepancy."""
+    events, mails = StripeEvent.objects.failed().count(), OutgoingMail.objects.failed().count()
+    changelist = "outgoingmail" if mails and not events else "stripeevent"
     return Tile(
         _("Failed"),
-        str(events + mails + refunds),
-        _("events %(events)s, mails %(mails)s, refunds %(refunds)s") % counts,
-        reverse(changelist),
-        "alarm" if events + mails + refunds else "calm",
+        str(events + mails),
+        _("events %(events)s, mails %(mails)s") % {"events": events, "mails": mails},
+        reverse(f"admin:ledger_{changelist}_changelist") + "?status__exact=failed",
+        "alarm" if events + mails else "calm",
     )
 
 

@@ -1,9 +1,14 @@
-"""What staff do in Stripe's dashboard, without the shop; and customers who pay twice."""
+"""What happens at Stripe without the shop: acts in its dashboard, a second payment, a refund that fails."""
+
+from datetime import timedelta
 
 from kikaku.sandbox import Sandbox
 from ledger.models import CheckoutAttempt, Order, Payment, Refund
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
+from ledger.testing.closing import set_clock
+
+FAILS_LATER = "4000000000005126"  # a card whose refunds fail later
 
 
 def refund_in_dashboard(payment: Payment, amount: int | None = None) -> str:
@@ -29,3 +34,16 @@ def order_paid_twice(sandbox: Sandbox, *, second_card: str = "4242424242424242")
         build.deliver(sandbox)
     order.refresh_from_db()
     return order
+
+
+def failed_later(sandbox: Sandbox, amount: int) -> Refund:
+    """Return a refund that Stripe accepted and that failed at the bank days later."""
+    order = build.paid_order(sandbox, card=FAILS_LATER)
+    build.ship(order)
+    refund = build.refund(order, amount)
+    build.deliver(sandbox)
+    set_clock(sandbox, build.now_of(sandbox) + timedelta(days=10))
+    build.deliver(sandbox)
+    refund.refresh_from_db()
+    assert refund.status == Refund.Status.FAILED
+    return refund

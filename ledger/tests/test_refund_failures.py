@@ -15,11 +15,9 @@ from ledger.models import Discrepancy, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import refunds
 from ledger.testing import build
-from ledger.testing.closing import set_clock
-from ledger.testing.dashboard import order_paid_twice, refund_in_dashboard
+from ledger.testing.dashboard import failed_later, order_paid_twice, refund_in_dashboard
 from ledger.testing.konbini import assert_no_findings
 
-FAILS_LATER = "4000000000005126"
 Kind = Discrepancy.Kind
 
 
@@ -32,19 +30,6 @@ def auditor(client: Client) -> Client:
     )
     client.force_login(user)
     return client
-
-
-def failed_later(sandbox: Sandbox, amount: int) -> Refund:
-    """Return a refund that Stripe accepted and that failed at the bank days later."""
-    order = build.paid_order(sandbox, card=FAILS_LATER)
-    build.ship(order)
-    refund = build.refund(order, amount)
-    build.deliver(sandbox)
-    set_clock(sandbox, build.now_of(sandbox) + timedelta(days=10))
-    build.deliver(sandbox)
-    refund.refresh_from_db()
-    assert refund.status == Refund.Status.FAILED
-    return refund
 
 
 def page_of(client: Client, row: Discrepancy) -> str:

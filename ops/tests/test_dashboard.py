@@ -9,13 +9,17 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku import days
+from kikaku.sandbox import Sandbox
 from ledger.books.discrepancies import note_discrepancy, resolve
 from ledger.models import Discrepancy, StripeEvent
 from ledger.models.closing import DailyClose
 from ledger.testing import build
+from ledger.testing.dashboard import failed_later
 from ops.models import Heartbeat
 
 pytestmark = pytest.mark.django_db
+
+FAILED_EVENTS = "/admin/ledger/stripeevent/?status__exact=failed"
 
 
 @pytest.fixture
@@ -99,6 +103,33 @@ def test_tiles_count_what_is_open_and_only_a_difference_is_an_alarm(staff: Clien
     resolve(difference, resolution="a typo", actor="staff", now=timezone.now())
     shown = tiles(staff.get("/admin/"))
     assert (shown[open_rows], shown[closed_day][1]) == (("1", "todo"), "todo")
+
+
+def test_a_failed_refund_waits_among_the_discrepancies_until_its_money_was_refunded_again(
+    staff: Client, sandbox: Sandbox
+) -> None:
+    refund = failed_later(sandbox, 2_000)
+    for open_rows in (("1", "todo"), ("0", "calm")):
+        shown = tiles(staff.get("/admin/"))
+        assert shown["/admin/ledger/discrepancy/?state=open"] == open_rows
+        assert shown[FAILED_EVENTS] == ("0", "calm")
+        build.refund(refund.order, 2_000)
+
+
+def test_failed_mails_and_events_are_an_alarm_that_leads_to_them(staff: Client) -> None:
+    mail = build.order().mails.create(
+        kind="cancelled", source="x", to="a@example.jp", language="ja", subject="x", text="x", html="x",
+        status="failed", created_at=timezone.now(), next_attempt_at=timezone.now(),
+    )  # fmt: skip
+    url = "/admin/ledger/outgoingmail/?status__exact=failed"
+    assert tiles(staff.get("/admin/"))[url] == ("1", "alarm")
+    assert f"/admin/ledger/outgoingmail/{mail.pk}/" in staff.get(url).content.decode()
+    StripeEvent.objects.create(
+        id="evt_1", type="charge.succeeded", created=timezone.now(), received_at=timezone.now(),
+        payload={}, status=StripeEvent.Status.FAILED,
+    )  # fmt: skip
+    assert tiles(staff.get("/admin/"))[FAILED_EVENTS] == ("2", "alarm")
+    assert "evt_1" in staff.get(FAILED_EVENTS).content.decode()
 
 
 def test_events_that_the_shop_does_not_handle_are_counted_until_they_are_set_aside(staff: Client) -> None:

@@ -187,9 +187,12 @@ def answering_without_a_date(account: str) -> Iterator[str]:
 def test_an_answer_without_a_date_closes_nothing(sandbox: Sandbox, settings: Settings) -> None:
     run_business_day(sandbox, MONDAY)
     set_clock(sandbox, night_after(MONDAY))
-    with answering_without_a_date(client.ask_account().id) as settings.STRIPE_API_BASE:
-        with pytest.raises(CloseFailed, match="Date header"):
-            close_day(MONDAY, now=night_after(MONDAY))
+    account = client.ask_account().id
+    with (
+        answering_without_a_date(account) as settings.STRIPE_API_BASE,
+        pytest.raises(CloseFailed, match="Date header"),
+    ):
+        close_day(MONDAY, now=night_after(MONDAY))
     assert not DailyClose.objects.exists()
 
 
