@@ -29,7 +29,8 @@ def cart_page(request: HttpRequest) -> HttpResponse:
     cart = read_cart(request)
     quote = load_quote(cart)
     typed = {line.sku: request.GET.get(f"q-{line.sku}", "")[:20] for line in cart}
-    blocked = {problem.sku for problem in quote.problems if problem.blocks_order}
+    blocking = [problem for problem in quote.problems if problem.blocks_order]
+    blocked = {problem.sku for problem in blocking}
     errors = {sku: quantity_error(text) for sku, text in typed.items()}
     free_from = settings.FREE_SHIPPING_FROM
     response = render_page(
@@ -52,6 +53,9 @@ def cart_page(request: HttpRequest) -> HttpResponse:
                 for line in quote.lines
             ],
             "to_mend": bool(blocked or any(errors.values())),
+            # what is no longer sold is out of the cart with this answer, so it keeps nobody from going on
+            "orderable": bool(quote.counted_lines)
+            and all(problem.kind is ProblemKind.UNKNOWN for problem in blocking),
             "total_known": all(problem.kind is not ProblemKind.TOO_MANY for problem in quote.problems),
             "general": [problem for problem in quote.problems if problem.kind in GENERAL_PROBLEMS],
             "added": next(
