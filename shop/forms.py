@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.text import has_link, has_web_address
@@ -129,8 +130,9 @@ class ShopForm(forms.Form):
 
         Messages about missing values name their field; the others get its label in front.
         """
+        colon = gettext(": ")
         return [
-            (bound.id_for_label, message if error.code == "required" else f"{bound.label}: {message}")
+            (bound.id_for_label, message if error.code == "required" else f"{bound.label}{colon}{message}")
             for bound in self
             for error in bound.errors.as_data()
             for message in error.messages

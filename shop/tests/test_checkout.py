@@ -68,7 +68,7 @@ def test_errors_are_at_the_fields_and_in_a_summary_and_typed_values_are_kept(
     page = followed(shopper, shopper.post("/checkout/", typed))
     assert "4 か所ご確認ください" in page
     assert 'tabindex="-1" data-focus' in page
-    assert '<a href="#id_postal_code">郵便番号: 7 桁の数字で' in page
+    assert '<a href="#id_postal_code">郵便番号：7 桁の数字で' in page
     for name, value in (
         ("postal_code", "１５０"),
         ("phone", "12345"),
@@ -102,6 +102,20 @@ def test_the_message_of_a_missing_field_has_its_name(shopper: Client) -> None:
         assert re.search(rf'<p class="field-error" id="id_\w+_error">{asked}', page), asked
     assert page.count('aria-invalid="true"') == 10
     assert "このフィールド" not in page
+
+
+def test_a_confirmed_postal_code_is_not_asked_about_again(shopper: Client) -> None:
+    typed = build.TYPED_ADDRESS | {"prefecture": "大阪府", "email": "hanako"}
+    page = followed(shopper, shopper.post("/checkout/", typed))
+    [value] = re.findall(r'type="checkbox" name="sure" value="([^"]+)"', page)
+    page = followed(shopper, shopper.post("/checkout/", typed | {"sure": value}))  # the e-mail is still wrong
+    assert "id_postal_code_error" not in page
+    typed["email"] = "hanako@example.jp"
+    answer = shopper.post("/checkout/", typed | {"sure": build.hidden(page, "sure")})
+    assert answer["Location"] == "/checkout/confirm/"
+    page = shopper.get("/checkout/").content.decode()  # to change something else
+    answer = shopper.post("/checkout/", typed | {"city": "大阪市", "sure": build.hidden(page, "sure")})
+    assert answer["Location"] == "/checkout/confirm/"
 
 
 def test_english_customers_need_no_kana(client: Client) -> None:
