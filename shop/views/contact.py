@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +21,7 @@ from shop.models import ContactMessage, Product
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.sessions import renew_session
+from shop.templatetags.shop import format_time
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
@@ -112,7 +112,7 @@ def acknowledge(message: ContactMessage, *, now: datetime) -> None:
     order = Order.objects.filter(number=message.order_number.upper()).first()
     with override(message.language):
         context = {
-            "received": date_format(localtime(message.received_at), "Y-m-d H:i"),
+            "received": format_time(localtime(message.received_at)),
             "product": message.product.title if message.product else "",
             "order_number": order.number if order else "",
         }
