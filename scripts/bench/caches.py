@@ -51,11 +51,12 @@ def without_fragments() -> None:
 
 
 def without_navigation() -> None:
-    """Read the navigation from the database for every page that is rendered."""
+    """Read the navigation and the days of delivery from the database for every page that is rendered."""
     navigation = import_module("shop.pages.navigation")
     for name in ("shop.pages.navigation", "shop.pages.render", "shop.views.catalogue"):
         module: Any = import_module(name)
         module.load_navigation = navigation.read_navigation
+    _uncache(import_module("shop.pages.delivery_table"), "table_of_version")
 
 
 CACHES: dict[str, Callable[[], None]] = {
