@@ -20,8 +20,10 @@ MAX_FOUND = 8  # of each kind; the lists behind the links show all
 
 
 def find(request: HttpRequest, text: str) -> list[SearchResult]:
-    """Return orders, customers and products that contain the words of a text; three queries."""
-    return [*_orders(request, text), *_customers(request, text), *_products(request, text)]
+    """Return orders, customers and products that contain the words of a text; four queries."""
+    orders = _found(request, Order, text)
+    of_orders = [] if orders is None else [*_orders(orders), *_customers(orders)]
+    return [*of_orders, *_products(request, text)]
 
 
 def _found(request: HttpRequest, model: type[Any], text: str) -> QuerySet[Any] | None:
@@ -33,10 +35,7 @@ def _found(request: HttpRequest, model: type[Any], text: str) -> QuerySet[Any] |
     return rows
 
 
-def _orders(request: HttpRequest, text: str) -> list[SearchResult]:
-    found = _found(request, Order, text)
-    if found is None:
-        return []
+def _orders(found: QuerySet[Order]) -> list[SearchResult]:
     return [
         SearchResult(
             title=f"{order.number}　{order.name}",
@@ -50,11 +49,8 @@ def _orders(request: HttpRequest, text: str) -> list[SearchResult]:
     ]
 
 
-def _customers(request: HttpRequest, text: str) -> list[SearchResult]:
+def _customers(found: QuerySet[Order]) -> list[SearchResult]:
     """Return the customers of the orders that are found: a customer is an e-mail address."""
-    found = _found(request, Order, text)
-    if found is None:
-        return []
     customers = (
         found.order_by()
         .values("email")

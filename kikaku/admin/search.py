@@ -19,6 +19,8 @@ MAX_WORDS = 8  # of a search; the rest is ignored
 class FoldedSearch:
     """An admin whose search finds rows with all words, however these are written."""
 
+    list_per_page: int
+
     def word_condition(self, word: str) -> Q:
         """Return the condition that a row has a word."""
         raise NotImplementedError
@@ -26,11 +28,18 @@ class FoldedSearch:
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return the rows with all words; a row is there once."""
-        for word in search_term.replace("\x00", "").split()[:MAX_WORDS]:
-            if fold(word):
-                queryset = queryset.filter(self.word_condition(word))
-        return queryset, False
+        """Return the rows with all words; a row is there once.
+
+        A search reads whole tables. What fits on one page is found once, then counted and shown by its keys.
+        """
+        words = [word for word in search_term.replace("\x00", "").split()[:MAX_WORDS] if fold(word)]
+        if not words:
+            return queryset, False
+        found = queryset
+        for word in words:
+            found = found.filter(self.word_condition(word))
+        keys = list(found.order_by().values_list("pk", flat=True)[: self.list_per_page + 1])
+        return (queryset.filter(pk__in=keys) if len(keys) <= self.list_per_page else found), False
 
 
 def typed_amount(word: str) -> int | None:

@@ -16,7 +16,7 @@ from kikaku.admin.search import AmountRangeFilter, DayRangeFilter, FoldedSearch,
 from kikaku.days import day_bounds
 from kikaku.folded import contains_folded
 from kikaku.money import yen
-from kikaku.text import fold_number
+from kikaku.text import fold, fold_number
 from ledger.admin.order_actions import OrderActions
 from ledger.admin.order_panels import STATUS_COLOURS, OrderRows, Summary, build_panels
 from ledger.models import CheckoutAttempt, Order, OrderLine, Shipment
@@ -88,7 +88,7 @@ class OrderAdmin(FoldedSearch, OrderActions):
         lines = OrderLine.objects.filter(contains_folded(word)).values("order")
         parcels = Shipment.objects.filter(contains_folded(word)).values("order")
         found = contains_folded(word) | Q(pk__in=lines) | Q(pk__in=parcels)
-        if number := fold_number(word):
+        if (number := fold_number(word)) and number != fold(word):  # +81
             found |= contains_folded(number)
         if (amount := typed_amount(word)) is not None:
             found |= Q(total=amount)

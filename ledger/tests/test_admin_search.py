@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.folded import refold
 from kikaku.text import fold_number
+from ledger.admin.orders import OrderAdmin
 from ledger.models import Order, OrderLine, Shipment
 from ledger.testing import build
 
@@ -96,6 +98,31 @@ def test_an_order_is_found_by_its_amount(admin_client: Client, orders: tuple[Ord
     for typed in ("99000", "99,000", "¥99,000", "９９，０００円"):
         page = admin_client.get(LIST, {"q": typed}).content.decode()
         assert other.number in page and wanted.number not in page
+
+
+@pytest.mark.parametrize("typed", ["高木", "09000006915", "zzz"])
+def test_a_search_whose_rows_fit_on_one_page_reads_the_tables_once(
+    admin_client: Client, orders: tuple[Order, Order], typed: str
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(LIST, {"q": typed})
+    searches = [
+        one["sql"] for one in queries.captured_queries if "search_text" in one["sql"].split("WHERE")[-1]
+    ]
+    assert [sql.count("LIKE") for sql in searches] == [3]  # orders, lines and parcels
+
+
+def test_a_search_with_more_rows_than_a_page_shows_them_page_by_page(
+    admin_client: Client, orders: tuple[Order, Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OrderAdmin, "list_per_page", 1)
+    wanted, other = orders
+    Order.objects.filter(pk=other.pk).update(placed_at=PLACED + timedelta(days=1))
+    for page, shown, hidden in (("1", other, wanted), ("2", wanted, other)):
+        answer = admin_client.get(LIST, {"q": "example.jp", "p": page})
+        assert [order.number for order in answer.context["cl"].result_list] == [shown.number]
+        assert answer.context["cl"].result_count == 2
+        assert hidden.number not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
