@@ -10,7 +10,7 @@ from kikaku.days import business_day
 from kikaku.transactions import require_transaction
 from ledger.books.discrepancies import note_unknown_money
 from ledger.models import CheckoutAttempt, OrderEvent, StripeEvent
-from ledger.sales import checkout, history, payments, refund_status
+from ledger.sales import checkout_status, history, payments, refund_status
 from ledger.stripe import captures, methods, schema
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def _session_completed(event: StripeEvent, session: Any, now: datetime) -> None:
     """
     attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None:
-        checkout.record_completed_session(attempt, session, occurred_at=event.created, now=now)
+        checkout_status.record_completed_session(attempt, session, occurred_at=event.created, now=now)
     else:
         captured = captures.read_session(session, occurred_at=event.created)
         if captured is not None:
@@ -67,7 +67,7 @@ def _session_expired(event: StripeEvent, session: Any, now: datetime) -> None:
     """Expire the attempt and, when its time is over, cancel its order."""
     attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None and attempt.session_id in (None, session["id"]):
-        checkout.expire_attempt(attempt, now=now)
+        checkout_status.expire_attempt(attempt, now=now)
 
 
 def _intent_succeeded(event: StripeEvent, intent: Any, now: datetime) -> None:
@@ -80,7 +80,7 @@ def _session_failed(event: StripeEvent, session: Any, now: datetime) -> None:
     """End an attempt whose voucher was not paid in time."""
     attempt = payments.find_attempt(captures.read_metadata(session["metadata"]))
     if attempt is not None:
-        checkout.expire_voucher(attempt, now=now)
+        checkout_status.expire_voucher(attempt, now=now)
 
 
 def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> None:
@@ -88,7 +88,7 @@ def _intent_requires_action(event: StripeEvent, intent: Any, now: datetime) -> N
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     voucher = methods.find_voucher(intent)
     if attempt is not None and voucher is not None:
-        checkout.record_voucher(attempt, voucher, now=now)
+        checkout_status.record_voucher(attempt, voucher, now=now)
 
 
 def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
@@ -99,7 +99,7 @@ def _intent_failed(event: StripeEvent, intent: Any, now: datetime) -> None:
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     error = intent["last_payment_error"] or {}
     if attempt is not None and methods.has_expired_voucher(intent):
-        checkout.expire_voucher(attempt, now=now)
+        checkout_status.expire_voucher(attempt, now=now)
     elif attempt is not None:
         message = str(error.get("message") or error.get("code") or "")[:300]
         history.record(
@@ -118,7 +118,7 @@ def _intent_canceled(event: StripeEvent, intent: Any, now: datetime) -> None:
     """End an attempt whose voucher was cancelled at Stripe; other intents are cancelled with their page."""
     attempt = payments.find_attempt(captures.read_metadata(intent["metadata"]))
     if attempt is not None and attempt.status == CheckoutAttempt.Status.WAITING:
-        checkout.expire_voucher(attempt, now=now)
+        checkout_status.expire_voucher(attempt, now=now)
 
 
 def _charge_changed(event: StripeEvent, charge: Any, now: datetime) -> None:

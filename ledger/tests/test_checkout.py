@@ -14,6 +14,7 @@ from kikaku.sandbox import Request, Response, Sandbox
 from ledger.models import CheckoutAttempt, Discrepancy, Order, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout
+from ledger.sales.checkout_status import Outcome
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.threads import run_in_threads
@@ -269,7 +270,7 @@ def test_a_session_whose_creation_was_not_stored_is_closed_too(sandbox: Sandbox)
     order = build.order()
     session = build.session_of(order)
     CheckoutAttempt.objects.update(status=CheckoutAttempt.Status.CREATED, session_id=None, url="")
-    assert checkout.close(order.attempts.get(), now=timezone.now()) == checkout.Outcome.EXPIRED
+    assert checkout.close(order.attempts.get(), now=timezone.now()) == Outcome.EXPIRED
     assert order.attempts.get().session_id == session
     assert stripe_client.retrieve_session(session)["status"] == "expired"
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from kikaku.sandbox import Sandbox
 from kikaku.transactions import unit_of_work
 from ledger.models import CheckoutAttempt, OutgoingMail, Payment
-from ledger.sales import checkout
+from ledger.sales import checkout_status
 from ledger.stripe import methods
 from ledger.stripe.methods import METHODS, VOUCHER_METHODS, PaymentMethod, Voucher, VoucherMethod
 from ledger.testing import build
@@ -95,7 +95,7 @@ def test_a_voucher_of_a_new_method_is_found_stored_and_mailed(
     build.session_of(order)
     attempt = order.attempts.get()
     voucher = methods.find_voucher({"next_action": {bank_transfer.next_action: {"type": "jp"}}})
-    unit_of_work(checkout.record_voucher)(attempt, voucher, now=timezone.now())
+    unit_of_work(checkout_status.record_voucher)(attempt, voucher, now=timezone.now())
     attempt.refresh_from_db()
     assert (attempt.method, attempt.voucher_expires_at) == (bank_transfer.code, DEADLINE)
     assert methods.method_of_voucher(attempt) is bank_transfer
@@ -109,7 +109,7 @@ def test_a_voucher_that_stripe_has_not_reported_is_not_taken_for_one_of_a_conven
     order = build.order()
     build.session_of(order)
     attempt = order.attempts.get()
-    unit_of_work(checkout.record_voucher)(attempt, None, now=timezone.now())
+    unit_of_work(checkout_status.record_voucher)(attempt, None, now=timezone.now())
     attempt.refresh_from_db()
     assert attempt.status == CheckoutAttempt.Status.WAITING
     assert methods.method_of_voucher(attempt) is None
