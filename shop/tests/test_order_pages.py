@@ -1,18 +1,18 @@
 """The order page and the thank-you page in every state of an order."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from kikaku.sandbox import Sandbox
-from ledger.models import CheckoutAttempt, Order
+from kikaku.sandbox import Request, Response, Sandbox
+from ledger.models import CheckoutAttempt, Order, OutgoingMail, StockItem
+from ledger.models.orders import OrderStatus
 from ledger.sales.cancellation import cancel
-from ledger.sales.refund_plan import RefundRefused
 from ledger.testing import build
+from ledger.testing.dashboard import refund_in_dashboard
 from shop.testing import build as goods
 from shop.testing.orders import page_of
 
@@ -190,14 +190,27 @@ def test_the_page_says_what_could_not_be_sent_back_until_it_is_on_its_way_again(
     assert "返金がまだ完了しておりません" not in page_of(client, order)
 
 
-def test_a_cancellation_that_a_refund_in_the_dashboard_overtakes_is_answered_without_an_error(
-    client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def test_a_cancellation_that_a_payment_and_its_refund_overtake_ends_without_an_error(
+    client: Client, sandbox: Sandbox
 ) -> None:
     order = build.order()
+    session = build.session_of(order)
+    unpaid = [session]
 
-    def overtaken(**_arguments: Any) -> Order:
-        raise RefundRefused("Nothing is left to be refunded.")
+    def pay_and_refund(request: Request, _response: Response) -> None:
+        """Pay and refund while the cancellation asks for the state of the payment page."""
+        if session in request.target and unpaid:
+            sandbox.pay(unpaid.pop())
+            build.deliver(sandbox)
+            refund_in_dashboard(order.payments.get())
+            build.deliver(sandbox)
 
-    monkeypatch.setattr("ledger.sales.cancellation.cancel", overtaken)
+    sandbox.observer = pay_and_refund
     answer = client.post(f"/orders/{order.token}/cancel/")
-    assert (answer.status_code, answer["Location"]) == (303, f"/orders/{order.token}/?cancel=unavailable")
+    assert not unpaid
+    assert (answer.status_code, answer["Location"]) == (303, f"/orders/{order.token}/")
+    order.refresh_from_db()
+    assert (order.status, order.cancel_reason) == (OrderStatus.CANCELLED, "refunded")
+    assert order.refunds.get().amount == order.total
+    assert order.mails.filter(kind=OutgoingMail.Kind.CANCELLED).count() == 1
+    assert StockItem.objects.get().reserved == 0
