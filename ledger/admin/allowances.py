@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from ledger.admin.delivery import EditableAdmin
+from kikaku.admin.editable import EditableAdmin
 from ledger.models import OrderAllowance
 
 

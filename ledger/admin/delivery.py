@@ -7,26 +7,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
-from kikaku.admin.resubmission import repeat_on_conflict, retry_on_duplicate
+from kikaku.admin.editable import EditableAdmin
 from ledger.models import Carrier, DeliveryTime, RemoteArea
 from ledger.models.delivery import PREFECTURE_NUMBERS
 from ledger.sales.delivery import load_table, make_usual
-
-
-class EditableAdmin(ModelAdmin):
-    """Rows that staff edit and delete, possibly two of them at the same time."""
-
-    @retry_on_duplicate
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Return the form of a row, or save it."""
-        return super().changeform_view(request, *args, **kwargs)
-
-    @repeat_on_conflict
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Return the question before a row is deleted, or delete it."""
-        return super().delete_view(request, *args, **kwargs)
 
 
 class DeliveryTimeInline(TabularInline):

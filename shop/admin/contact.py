@@ -14,8 +14,8 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, override
 from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import LINK_CLASSES, format_local_time
+from kikaku.admin.editable import EditableAdmin
 from ledger.models import Order
-from shop.admin.editable import EditableAdmin
 from shop.models import ContactMessage
 
 MAX_QUOTED = 600  # characters of a message that a reply quotes: mail programs take about 2,000 of a link

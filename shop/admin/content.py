@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from kikaku.admin.columns import time_column
-from shop.admin.editable import EditableAdmin
+from kikaku.admin.editable import EditableAdmin
 from shop.models import Category, ContentPage, Redirect, SearchSynonym
 from shop.pages.marks import offered_marks, unknown_marks
 

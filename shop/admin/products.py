@@ -13,12 +13,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from kikaku.admin.editable import EditableAdmin
 from kikaku.admin.resubmission import repeat_on_conflict
 from kikaku.money import yen
 from kikaku.transactions import isolated_transaction, unit_of_work
 from ledger.models import StockItem
 from ledger.sales import stock
-from shop.admin.editable import EditableAdmin
 from shop.admin.product_forms import (
     PictureFormSet,
     PictureInline,

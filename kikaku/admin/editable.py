@@ -1,4 +1,4 @@
-"""The base of the shop's admin: pages on which staff write."""
+"""The base of admin pages on which staff write."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ class EditableAdmin(ModelAdmin):
 
     @retry_on_duplicate
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Show or save the form."""
+        """Return the form of a row, or save it."""
         return super().changeform_view(request, *args, **kwargs)
 
     @repeat_on_conflict
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask, then delete."""
+        """Return the question before a row is deleted, or delete it."""
         return super().delete_view(request, *args, **kwargs)
