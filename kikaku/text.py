@@ -26,6 +26,7 @@ _KATAKANA = {ord("ァ") + place: chr(ord("ぁ") + place) for place in range(ord(
 _FOLDED = str.maketrans({**_KANJI, **_KATAKANA, ord("〜"): "~", ord("・"): " ", ord("〒"): " "})
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
 _DASH = "-‐‑‒–—―−─━ー"
+HYPHENS_IN_NUMBERS = re.compile(f"[{_DASH}~〜]")  # what keyboards and programs have for one, in NFKC
 _LONG_VOWEL = re.compile(f"(?<=[ぁ-ゖ])[{_DASH}]+(?=[ぁ-ゖ一-鿿\\s]|$)")
 _OTHER_DASH = re.compile(f"(?<![ぁ-ゖ])ー|[{_DASH.replace('ー', '')}]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")

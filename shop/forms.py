@@ -9,9 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kikaku.text import has_link, has_web_address
+from kikaku.text import HYPHENS_IN_NUMBERS, has_link, has_web_address
 
-HYPHEN_SIGNS = re.compile("[‐‑‒–—―−ーｰ－~〜]")
 HYPHEN_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
 TOO_LONG_MESSAGE = _("Please keep this to %(limit_value)d characters at most.")
 KATAKANA_LINE = re.compile(r"[ァ-ヺー・＝.'’‐-― -]+")
@@ -30,7 +29,7 @@ def normalise_line(text: str) -> str:
 
 def normalise_number(text: str) -> str:
     """Return a typed number in ASCII digits and hyphens; blanks, brackets and dots become hyphens."""
-    plain = HYPHEN_SIGNS.sub("-", unicodedata.normalize("NFKC", text).strip())
+    plain = HYPHENS_IN_NUMBERS.sub("-", unicodedata.normalize("NFKC", text).strip())
     return re.sub(r"-+", "-", re.sub(r"[\s().]+", "-", plain)).strip("-")
 
 

@@ -4,16 +4,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from kikaku.text import HYPHENS_IN_NUMBERS
 from ledger.models import Carrier
 
-# as in shop.forms: whatever a keyboard or another program has for a hyphen
-HYPHENS = re.compile("[‐‑‒–—―−ーｰ－─~〜]")
 CHECKED = re.compile(r"[0-9]{12}")  # ヤマト, 佐川 and 日本郵便: the last digit is the first eleven modulo 7
 
 
 def normalise_tracking_number(text: str) -> str:
     """Return a typed number in ASCII capitals, digits and hyphens; twelve digits become 1234-5678-9012."""
-    plain = HYPHENS.sub("-", unicodedata.normalize("NFKC", text)).upper()
+    plain = HYPHENS_IN_NUMBERS.sub("-", unicodedata.normalize("NFKC", text)).upper()
     plain = re.sub(r"-+", "-", re.sub(r"\s+", "-", plain.strip())).strip("-")
     digits = plain.replace("-", "")
     return "-".join((digits[:4], digits[4:8], digits[8:])) if CHECKED.fullmatch(digits) else plain
