@@ -9,7 +9,7 @@ from kikaku.money import yen
 from ledger.models import Discrepancy, Order, Payment, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales.order_end import has_money_for_goods
-from ledger.sales.refund_failure import unsettled_money
+from ledger.sales.refund_failure import refund_named, unsettled_money
 
 Kind = Discrepancy.Kind
 REFUND_KINDS = (Kind.REFUND_FAILED, Kind.REFUND_REPLACED, Kind.REFUND_WITHDRAWN, Kind.WITHDRAWN_TO_DECIDE)
@@ -50,11 +50,8 @@ def _order_of(row: Discrepancy) -> Order | None:
         payment = Payment.objects.filter(payment_intent=row.object_id).select_related("order").first()
         return payment.order if payment else None
     if row.kind in REFUND_KINDS:
-        pk = row.object_id.removeprefix("refund ")
-        refunds = Refund.objects.select_related("order")
-        refund = refunds.filter(pk=pk) if pk.isdecimal() else refunds.filter(stripe_id=row.object_id)
-        found = refund.first()
-        return found.order if found else None
+        refund = refund_named(row.object_id)
+        return refund.order if refund else None
     return None
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from kikaku.admin.columns import LINK_CLASSES
 from ledger.books import posting
 from ledger.models import BalanceTransaction, CheckoutAttempt, JournalEntry, Order, Payment, Refund, Shipment
+from ledger.sales.refund_failure import refund_named
 
 STRIPE_ID = re.compile(r"(txn|ch|py|pi|re|pyr|cs|evt|po)_[A-Za-z0-9_]+")
 MAX_ENTRIES = 10
@@ -46,7 +47,7 @@ def links_of(object_id: str) -> SafeString | str:
 def _links(object_id: str) -> Iterator[SafeString]:
     txn = BalanceTransaction.objects.filter(pk=object_id).first()
     source = txn.source if txn is not None else object_id
-    refund = _refund(source)
+    refund = refund_named(source)
     payments = Payment.objects.filter(Q(charge=source) | Q(payment_intent=source)).select_related("order")
     payment = payments.first() if refund is None else refund.payment
     attempt = CheckoutAttempt.objects.filter(session_id=source).select_related("order").first()
@@ -76,13 +77,6 @@ def _links(object_id: str) -> Iterator[SafeString]:
         yield stripe_link(object_id)
 
 
-def _refund(name: str) -> Refund | None:
-    """Return a refund by its id at Stripe, or by a name such as "refund 12"."""
-    pk = name.removeprefix("refund ")
-    which = Q(pk=int(pk)) if name != pk and pk.isdecimal() else Q(stripe_id=name)
-    return Refund.objects.filter(which).select_related("order", "payment__order").first()
-
-
 def source_link(entry: JournalEntry) -> SafeString | str:
     """Return the source of an entry, linked to its row where it has one."""
     row: Model | None = None
@@ -95,8 +89,6 @@ def source_link(entry: JournalEntry) -> SafeString | str:
             posting.ENTRY_SOURCE: JournalEntry,
         }.get(entry.source_type)
         row = model._default_manager.filter(pk=int(entry.source_id)).first() if model else None
-    if isinstance(row, Shipment):  # which has no page of its own
-        return row_link(row.order, f"{entry.source_id} ({row.order.number})")
     if row is None:
         return entry.source_id
     shown = row_link(row, entry.source_id)

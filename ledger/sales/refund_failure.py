@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 
+from django.db.models import Q
 from django.utils.translation import gettext_lazy, override
 
 from kikaku.money import yen
@@ -20,6 +21,13 @@ REFUNDED_AGAIN = gettext_lazy("The money was refunded again.")
 def object_id(refund: Refund) -> str:
     """Return how discrepancies name a refund: by its id at Stripe, or ours when it has none."""
     return refund.stripe_id or f"refund {refund.pk}"
+
+
+def refund_named(name: str) -> Refund | None:
+    """Return the refund that a discrepancy names, see `object_id`, with its order and payment."""
+    pk = name.removeprefix("refund ")
+    is_named = Q(pk=int(pk)) if pk != name and pk.isdecimal() else Q(stripe_id=name)
+    return Refund.objects.filter(is_named).select_related("order", "payment__order").first()
 
 
 def record_failure(refund: Refund, *, has_moved_money: bool, day: date, now: datetime) -> None:

@@ -75,6 +75,8 @@ def test_the_source_of_an_entry_is_a_link(order: Order, admin_client: Client) ->
             assert address(txn, "balancetransaction") in page and f"search?query={txn.pk}" in page
         else:
             assert address(order, "order") in page
+        if entry.source_type == "shipment":
+            assert address(order.shipments.get(), "shipment") in page
 
 
 def test_ids_in_breadcrumbs_stay_as_they_are(order: Order, admin_client: Client) -> None:
