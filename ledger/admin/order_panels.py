@@ -139,7 +139,7 @@ def payment_totals(payments: Iterable[Payment], refunds: Collection[Refund]) -> 
 def build_panels(rows: OrderRows) -> list[Panel]:
     """Return all that belongs to an order; four queries, three before a shipment."""
     order = rows.order
-    titles = {line.pk: line.title for line in rows.lines}
+    titles = {line.pk: line.packing_title for line in rows.lines}
     # every parcel and every entry has a line
     carrier = Carrier.objects.filter(name=OuterRef("shipment__carrier")).values("tracking_url")[:1]
     parts = ShipmentLine.objects.filter(shipment__order=order).select_related("shipment")

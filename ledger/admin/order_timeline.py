@@ -57,7 +57,7 @@ CLOCK_DIFFERENCE = timedelta(minutes=1)  # below it, Stripe's instant is not sho
 
 def timeline(order: Order, lines: Sequence[OrderLine]) -> tuple[str, list[list[str]]]:
     """Return a title, and time, text and actor of each act on an order with these `lines`; one query."""
-    titles = {str(line.position): line.title for line in lines}
+    titles = {str(line.position): line.packing_title for line in lines}
     events = list(order.events.all())
     rows = [
         [format_local_time(event.at), _text(event, titles), str(ACTORS.get(event.actor, event.actor))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 
 from ledger.models import Order, OrderLine
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def packing_slips(orders: QuerySet[Order]) -> tuple[list[PackingSlip], int]:
     chosen = orders.order_by("paid_at", "id").prefetch_related(None)
     for order in chosen.prefetch_related(Prefetch("lines", queryset=lines)):
         to_ship = [line for line in order.lines.all() if line.shippable]
-        if to_ship and order.status in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
+        if to_ship and order.status in SHIPPABLE_STATUSES:
             slips.append(PackingSlip(order, to_ship))
         else:
             left_out += 1

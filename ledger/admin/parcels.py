@@ -42,7 +42,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
     def content(self, shipment: Shipment) -> str:
         """Return the titles and quantities of the parcel's lines."""
         lines = shipment.lines.select_related("order_line")
-        return "\n".join(f"{line.order_line.title} × {line.quantity}" for line in lines)
+        return "\n".join(f"{line.order_line.packing_title} × {line.quantity}" for line in lines)
 
     @action(
         description=gettext_lazy("Correct the tracking number"),

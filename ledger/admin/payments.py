@@ -143,7 +143,7 @@ class RefundAdmin(ReadOnlyAdmin):
                 filter(
                     None,
                     [
-                        line.order_line.title if line.order_line else "",
+                        line.order_line.packing_title if line.order_line else "",
                         f"{line.tax_rate}%" if line.tax_rate else "",
                         _("before shipment %(amount)s") % {"amount": yen(line.prepaid)}
                         if line.prepaid

@@ -237,7 +237,7 @@ def require_refundable(line: OrderLine, pieces: int, *, minimum: int) -> None:
     if not minimum <= pieces <= line.refundable:
         raise RefundRefused(
             _("%(title)s: %(left)d pieces can be refunded at most.")
-            % {"title": line.title, "left": line.refundable}
+            % {"title": line.packing_title, "left": line.refundable}
         )
 
 

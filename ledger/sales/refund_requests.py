@@ -52,7 +52,7 @@ def preview(*, order: Order, request: RefundRequest) -> RefundPreview:
     order = Order.objects.lock(order.pk)
     lines = _lines_of(order)
     plan, payment = _plan_for(order, request, lines)
-    named = [(lines[part.order_line_id].title, part) for part in plan if part.order_line_id]
+    named = [(lines[part.order_line_id].packing_title, part) for part in plan if part.order_line_id]
     return RefundPreview(
         amount=sum(part.amount for part in plan),
         cancelled=[(title, part.unshipped) for title, part in named if part.unshipped],

@@ -169,7 +169,7 @@ def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]], *,
             reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
         )
         if not shipped:
-            raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": line.title})
+            raise ShipRefused(_("%(title)s is no longer reserved.") % {"title": line.packing_title})
     for part in stored:
         stock.commit(
             part.order_line.item_id,
@@ -192,7 +192,7 @@ def _pieces_to_ship(lines: Mapping[int, OrderLine], quantities: Mapping[int, int
         if not 0 <= quantity <= line.shippable:
             raise ShipRefused(
                 _("%(title)s: %(left)d pieces can be shipped at most.")
-                % {"title": line.title, "left": line.shippable}
+                % {"title": line.packing_title, "left": line.shippable}
             )
         if quantity:
             pieces[line_id] = quantity

@@ -239,3 +239,28 @@ def test_the_list_of_orders_to_ship_says_in_japanese_what_their_packer_needs(
     assert "シーリングライト（昼白色）" in page(clerk, order, "ship")
     slip = slips(clerk, order).content.decode()
     assert "Ceiling light (daylight)" in slip and "シーリングライト（昼白色）" in slip
+
+
+def test_staff_read_the_titles_of_an_english_order_in_japanese(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    lamp = build.line("A", quantity=2, title="Ceiling light", title_ja="シーリングライト")
+    order = build.paid_order(sandbox, [lamp], language="en")
+    line = order.lines.get()
+    parcel = build.ship(order, {line.pk: 1})
+    refund = reverse("admin:ledger_order_refund", args=[order.pk])
+    choice = {"nonce": "n", "what": "pieces", f"line_{line.pk}": "2"}
+    preview = admin_client.post(refund, choice).content.decode()
+    assert "シーリングライト × 1" in preview
+    refused = admin_client.post(
+        reverse("admin:ledger_order_ship", args=[order.pk]), choice | {"carrier": "ヤマト運輸"}
+    )
+    assert refused.status_code == 422
+    pages = [
+        page(admin_client, order),
+        preview,
+        refused.content.decode(),
+        admin_client.get(reverse("admin:ledger_shipment_change", args=[parcel.pk])).content.decode(),
+    ]
+    for content in pages:
+        assert "シーリングライト" in content and "Ceiling light" not in content
