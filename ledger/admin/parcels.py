@@ -2,6 +2,7 @@
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -12,15 +13,17 @@ from unfold.decorators import action, display
 
 from kikaku.admin.columns import time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.admin.search import FoldedSearch
+from kikaku.folded import contains_folded
 from ledger.admin.order_actions import CHANGE_ORDER
 from ledger.admin.order_forms import ParcelForm
 from ledger.admin.order_panels import payment_totals
-from ledger.models import Shipment
+from ledger.models import Order, Shipment
 from ledger.sales.parcels import correct_parcel
 
 
 @admin.register(Shipment)
-class ShipmentAdmin(ReadOnlyAdmin):
+class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
     """Parcels."""
 
     list_display = (
@@ -33,10 +36,15 @@ class ShipmentAdmin(ReadOnlyAdmin):
     )
     list_filter = ("carrier", "gift", "shipped_at")
     list_select_related = ("order",)
-    search_fields = ("tracking_number", "order__number")
+    search_fields = ("search_text",)  # see `word_condition`
+    search_help_text = gettext_lazy("tracking number, order number")
     fields = ("order", "carrier", "tracking_number", "gift", "shipped_at", "arrives_on", "actor", "content")
     readonly_fields = ("content",)
     actions_detail = ("correct",)
+
+    def word_condition(self, word: str) -> Q:
+        """Return the condition that a word is in a parcel's tracking number or its order's number."""
+        return contains_folded(word) | Q(order__in=Order.objects.filter(number__icontains=word))
 
     @display(description=gettext_lazy("content"))
     def content(self, shipment: Shipment) -> str:

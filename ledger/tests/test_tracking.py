@@ -131,3 +131,18 @@ def test_who_may_only_look_corrects_nothing(client: Client, sandbox: Sandbox) ->
     shipment = build.ship(build.paid_order(sandbox), tracking_number="1234-5678-9013")
     address = reverse("admin:ledger_shipment_correct", args=[shipment.pk])
     assert client.post(address, {"carrier": "佐川急便", "tracking_number": "1"}).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "typed", ["1234-5678-9013", "123456789013", "１２３４－５６７８", "number", "NUMBER"]
+)
+def test_a_parcel_is_found_in_the_list_as_staff_type_its_number(
+    clerk: Client, sandbox: Sandbox, typed: str
+) -> None:
+    wanted = build.ship(build.paid_order(sandbox), tracking_number="1234-5678-9013")
+    build.ship(build.paid_order(sandbox), tracking_number="4000-0000-0012")
+    number = wanted.order.number
+    typed = {"number": number.lower(), "NUMBER": number}.get(typed, typed)
+    answer = clerk.get(reverse("admin:ledger_shipment_changelist"), {"q": typed})
+    assert list(answer.context["cl"].result_list) == [wanted]
