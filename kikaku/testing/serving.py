@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kikaku.testing.database import database_environment
+from kikaku.testing.ports import find_free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -36,13 +37,6 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
 
 
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def served(
     folder: Path,
@@ -56,7 +50,7 @@ def served(
 
     Its log is in `folder`, which is on the path, so the settings may be there.
     """
-    port = free_port()
+    port = find_free_ports()
     log = folder / "web.log"
     own = {name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")}
     with log.open("wb") as output:

@@ -13,7 +13,8 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from kikaku.testing.serving import ROOT, free_port, served
+from kikaku.testing.ports import find_free_ports
+from kikaku.testing.serving import ROOT, served
 from ops.management.commands import worker
 from ops.models import Heartbeat
 
@@ -42,14 +43,14 @@ def test_a_worker_is_healthy_while_its_heartbeat_is_recent(settings: Settings, t
     settings.WORKER_HEARTBEAT_FILE = str(file)
     now = timezone.now()
     worker.beat(started_at=now, now=now)
-    assert healthcheck(file, free_port()) == (0, "")
+    assert healthcheck(file, find_free_ports()) == (0, "")
     assert Heartbeat.objects.get().beat_at == now
     old = time.time() - 121
     os.utime(file, (old, old))
-    status, error = healthcheck(file, free_port())
+    status, error = healthcheck(file, find_free_ports())
     assert status == 1 and re.search(r"heartbeat is 1[2-4]\d s old", error)  # the check takes its time
     worker.beat(started_at=now, now=now + timedelta(seconds=30))
-    assert healthcheck(file, free_port())[0] == 0
+    assert healthcheck(file, find_free_ports())[0] == 0
 
 
 def test_a_heartbeat_that_the_database_does_not_take_is_none(settings: Settings, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_heartbeat_that_the_database_does_not_take_is_none(settings: Settings,
 
 def test_a_container_without_a_heartbeat_is_asked_for_its_health(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
-    status, error = healthcheck(file, free_port())
+    status, error = healthcheck(file, find_free_ports())
     assert status == 1 and "refused" in error
     with served(tmp_path, settings="ops.testing.unprepared_settings") as server:
         assert healthcheck(file, server.port) == (0, "")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from ops.testing.running import ROOT, RunningShop, find_free_ports, wait_until_gone
+from kikaku.testing.ports import find_free_ports
+from ops.testing.running import ROOT, RunningShop, wait_until_gone
 
 pytestmark = pytest.mark.xdist_group("make run")  # groups run first: these tests take long
 

@@ -18,9 +18,10 @@ from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
 from kikaku.testing.database import database_environment
+from kikaku.testing.ports import find_free_ports
 from ops import queue, schedule
 from ops.models import JobRun
-from ops.testing.running import ROOT, find_free_ports
+from ops.testing.running import ROOT
 
 pytestmark = pytest.mark.django_db
 
