@@ -11,6 +11,7 @@ unexpectedly, its last lines are printed and the others are ended.
 """
 
 import contextlib
+import io
 import os
 import signal
 import socket
@@ -149,15 +150,12 @@ def drop_output_to_a_closed_terminal() -> None:
 # ── D1 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def d1_environment(dotenv: Path) -> dict[str, str]:
+def d1_environment(port: int) -> dict[str, str]:
     """Return the variables of the engine, which listens two ports above the shop, with a new secret."""
     from d1 import new_secret  # beside this file
-    from dotenv import dotenv_values
 
-    port = (os.environ.get("PORT") or dotenv_values(dotenv).get("PORT") or "").strip() or "8000"
-    above = int(port) + 2 if port.isdigit() else 0  # the settings refuse an invalid port
     return {
-        "DATABASE_URL": f"d1://127.0.0.1:{above}/{D1_DATABASE}",
+        "DATABASE_URL": f"d1://127.0.0.1:{port + 2}/{D1_DATABASE}",
         "D1_GATEWAY_SECRET": os.environ.get("D1_GATEWAY_SECRET") or new_secret(),
     }
 
@@ -270,13 +268,24 @@ def tell_second_terminal(
     return {name: value for values in variables.values() for name, value in values.items()}
 
 
-def port_variables(dotenv: Path) -> dict[str, str]:
-    """Return the port that was asked for, unless `.env` names it anyway."""
+def usual_port(dotenv: Path) -> str:
+    """Return the port that `.env` names, but for the blocks of an earlier run, which may still be running."""
     from dotenv import dotenv_values
 
-    usual = dotenv_values(dotenv).get("PORT") or "8000"
-    asked = os.environ.get("PORT", "").strip()
-    return {"PORT": asked} if asked not in ("", usual) else {}
+    text = dotenv.read_text() if dotenv.exists() else ""
+    for block in (D1_BLOCK, PORT_BLOCK):
+        text = without_block(text, block)
+    return dotenv_values(stream=io.StringIO(text)).get("PORT") or "8000"
+
+
+def asked_port() -> str:
+    """Return the port that the environment names, "" for none."""
+    return os.environ.get("PORT", "").strip()
+
+
+def port_variables(dotenv: Path) -> dict[str, str]:
+    """Return the port that was asked for, unless `.env` names it anyway."""
+    return {"PORT": asked_port()} if asked_port() not in ("", usual_port(dotenv)) else {}
 
 
 def read_settings() -> Any:
@@ -359,17 +368,20 @@ def main() -> int:
     dotenv = ROOT / ".env"
     module = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kikaku.settings")
     may_write = module == "kikaku.settings" and os.environ.get("ENVIRONMENT") == "development"
+    named = asked_port() or usual_port(dotenv)
+    wanted = int(named) if named.isdecimal() and int(named) <= 65535 else 0  # the settings refuse any other
+    # before `.env` is changed: its blocks may be those of a shop that is running on this port
+    check_port(wanted, what="the shop", base=wanted)
     prepare_dotenv(dotenv, may_write=may_write)
     variables = {PORT_BLOCK: found} if (found := port_variables(dotenv)) else {}
     if use_d1:
-        variables[D1_BLOCK] = d1_environment(dotenv)
+        variables[D1_BLOCK] = d1_environment(wanted)
         os.environ.update(variables[D1_BLOCK])  # before the settings: a shop on D1 has its own folder
 
     settings = read_settings()
     port = int(settings.PORT)
     address = f"http://127.0.0.1:{port}"
     stand_in = f"http://127.0.0.1:{port + 1}" if settings.SANDBOX else None
-    check_port(port, what="the shop", base=port)
     if stand_in:
         check_port(port + 1, what="the Stripe stand-in", base=port)
     engines: list[Child] = []

@@ -170,6 +170,32 @@ def test_another_port_stands_in_env_for_the_second_terminal_until_the_next_run(
     assert file.read_text() == "ENVIRONMENT=development\nPORT=9000\n"
 
 
+@pytest.mark.parametrize("block", ["PORT_BLOCK", "D1_BLOCK"])
+def test_a_second_start_on_the_same_port_leaves_what_the_first_wrote_into_env(
+    tmp_path: Path, block: str
+) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "run.py"))
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "run.py").write_text((ROOT / "scripts" / "run.py").read_text())
+    file = tmp_path / ".env"
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        first.listen()
+        taken = str(first.getsockname()[1])
+        file.write_text(f"{script['DOTENV']}PORT={taken}\n")
+        script["write_block"](file, script[block], {"DATABASE_URL": "d1://127.0.0.1:8002/kikaku"})
+        written = file.read_text()
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "scripts" / "run.py")],
+            env={"ENVIRONMENT": "development", "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1 and f"Port {taken}" in done.stderr
+    assert file.read_text() == written
+
+
 @pytest.mark.parametrize("target", ["run", "test", "lint", "types", "lock", "clean"])
 def test_make_help_explains_each_target(target: str) -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
