@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import AbstractBaseUser
@@ -134,9 +135,9 @@ class ProductAdmin(EditableAdmin):
                 return super().changeform_view(request, object_id, *args, **kwargs)
         except UnreadablePostError:
             raise
-        except OSError as error:
+        except (OSError, BotoCoreError, ClientError) as error:  # of a disk, of R2
             logger.exception("a picture could not be stored")
-            reason = error.strerror or type(error).__name__
+            reason = getattr(error, "strerror", None) or type(error).__name__
             text = _(
                 "Nothing was saved: the picture could not be stored (%(reason)s). Please try again later."
             )

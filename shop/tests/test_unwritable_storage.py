@@ -2,10 +2,13 @@
 
 import io
 import resource
+import socket
 
 import pytest
+from botocore.config import Config
 from django.test import Client
 from PIL import Image
+from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import on_d1
@@ -78,3 +81,32 @@ def test_a_picture_that_does_not_fit_on_the_disk_saves_nothing_and_is_reported(a
     assert product.title_ja != "別の灯り" and not Picture.objects.exists()
     assert admin_client.post(page, form(product) | with_picture("a.jpg", heavy)).status_code == 302
     assert Picture.objects.count() == 1
+
+
+@pytest.mark.engine_independent
+def test_a_picture_that_r2_does_not_take_saves_nothing_and_is_reported(
+    admin_client: Client, settings: Settings
+) -> None:
+    product = build.product(picture=False)
+    page = f"/admin/shop/product/{product.pk}/change/"
+    written = io.BytesIO()
+    Image.new("RGB", (50, 50)).save(written, "JPEG")
+    with socket.socket() as unused:  # bound and not listening: the port refuses connections and stays ours
+        unused.bind(("127.0.0.1", 0))
+        r2 = {
+            "endpoint_url": f"http://127.0.0.1:{unused.getsockname()[1]}",
+            "bucket_name": "pictures",
+            "access_key": "x",
+            "secret_key": "x",
+            "region_name": "auto",
+            "client_config": Config(retries={"max_attempts": 0}),
+        }
+        storage = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": r2}
+        settings.STORAGES = {**settings.STORAGES, "default": storage}
+        answer = admin_client.post(
+            page, form(product, title_ja="別の灯り") | with_picture("a.jpg", written.getvalue())
+        )
+        assert answer.status_code == 302
+        assert "画像を保管できませんでした" in admin_client.get(page).content.decode()
+    product.refresh_from_db()
+    assert product.title_ja != "別の灯り" and not Picture.objects.exists()
