@@ -1,9 +1,9 @@
 """The front door: reads a request whole, with a cap and a deadline, before a thread is taken for it.
 
-Granian calls it through RSGI, in an event loop. A slow or silent client costs a coroutine and at most
-`HELD_BYTES` of memory together with all others, never a thread. The whole request then goes to the WSGI
-application in a thread of its kind (`RULES`), so requests that wait for Stripe or for the database's lock
-delay no page.
+Granian calls it through RSGI, in an event loop. A slow or silent client costs a coroutine and what it has
+sent, never a thread; all bodies above `SMALL_BYTES` together take at most `HELD_BYTES`. The whole request
+then goes to the WSGI application in a thread of its kind (`RULES`), so requests that wait for Stripe or for
+the database's lock delay no page.
 
 What it relies on in granian is pinned by `ops/tests/test_front_door.py`: a body ends with one empty
 part, and with two if it broke off.
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 PIECE_BYTES = 10_000  # of a body that must come within `settings.BODY_PATIENCE_SECONDS`, or its end
 TOTAL_SECONDS = 300.0  # for a whole body
 SMALL_BYTES = 64_000  # a body up to this size is always taken
-HELD_BYTES = 64_000_000  # of all bodies in memory; beyond it larger ones than SMALL_BYTES are refused
+HELD_BYTES = 64_000_000  # of all bodies in memory; beyond it those larger than SMALL_BYTES are refused
 DRAINED_BYTES = (
     16_000_000  # read and dropped of a body that is too large: a client that sends reads no answer
 )
@@ -282,7 +282,8 @@ class Door:
         try:
             if length not in (None, "0") or "transfer-encoding" in scope.headers:
                 await self._read(exchange, parts, int(length) if length else None, rule.limit)
-            environ = make_environ(scope, b"".join(parts))
+            parts[:] = [b"".join(parts)]  # the pieces are not kept beside the whole
+            environ = make_environ(scope, parts[0])
             environ["kikaku.door"] = self
             request = _Request(self, environ, exchange)
             self.pools[rule.pool].put(request)

@@ -4,6 +4,7 @@ import asyncio
 import selectors
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -283,6 +284,24 @@ def test_an_endless_body_is_refused_after_16_megabytes_and_costs_no_memory(door:
     assert client.sent <= 16_064_000
     assert max(held) <= 256_000 and held[-1] == 0
     assert serve(door, Client(parts=endless(), length=1_000_000_000)).sent == 0
+
+
+def test_a_body_is_in_memory_once_while_it_is_answered(door: Door) -> None:
+    taken = []
+
+    def measure(environ: Any, start: Any) -> list[bytes]:
+        taken.append(tracemalloc.get_traced_memory()[0])
+        start("200 OK", [])
+        return []
+
+    door.application = measure
+    tracemalloc.start()
+    try:
+        parts = ((0.0, b"p" * 20_000) for _part in range(100))
+        assert serve(door, Client(path=UPLOAD, parts=parts, length=2_000_000)).status == 200
+    finally:
+        tracemalloc.stop()
+    assert 2_000_000 < taken[0] < 3_000_000
 
 
 def test_stalled_uploads_leave_room_for_small_forms(door: Door, application: Application) -> None:
