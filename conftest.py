@@ -11,6 +11,8 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils import timezone, translation
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker, Settings
 
 from kikaku.d1.engine import temporary_engine
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite(
     "kikaku.d1.testing", "kikaku.sandbox.testing", "ledger.testing", "shop.testing", "ops.testing"
 )
+
+# an example may take long on a busy machine, or when it is the first to load something
+hypothesis_settings.register_profile("kikaku", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("kikaku")
 
 
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
