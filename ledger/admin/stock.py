@@ -68,6 +68,8 @@ class CountForm(StockForm):
         widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
     )
     note = forms.CharField(label=gettext_lazy("note"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    # the quantity on hand that the page shows; the template writes it
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 
 class ShelfFilter(admin.SimpleListFilter):
@@ -223,6 +225,7 @@ class StockItemAdmin(ReadOnlyAdmin):
             stock.adjust(
                 item,
                 on_hand=form.cleaned_data["quantity"],
+                seen=form.cleaned_data["seen"],
                 source=f"admin:{form.cleaned_data['nonce']}",
                 actor=request.user.get_username(),
                 now=timezone.now(),
@@ -251,6 +254,7 @@ class StockItemAdmin(ReadOnlyAdmin):
             try:
                 act(item, form)
             except stock.StockRefused as refusal:
+                item.refresh_from_db()
                 form.add_error(None, str(refusal))
             else:
                 messages.success(request, _("The stock movement of %(sku)s is recorded.") % {"sku": item.sku})

@@ -100,10 +100,12 @@ def adjust(
     note: str,
     on_hand: int | None = None,
     delta: int | None = None,
+    seen: int | None = None,
 ) -> None:
     """Correct the quantity on hand, to the counted `on_hand` or by `delta` pieces (exactly one of the two).
 
-    The same `source` adjusts once. Raises `StockRefused` when fewer pieces than are reserved would be left.
+    The same `source` adjusts once. `seen` is the quantity on hand that a person saw before counting. Raises
+    `StockRefused` when it is another one now, and when fewer pieces than are reserved would be left.
     """
     if (on_hand is None) == (delta is None):
         raise ValueError("Give either on_hand or delta.")
@@ -113,6 +115,11 @@ def adjust(
         item_id=item.pk, kind=StockMovement.Kind.ADJUSTMENT, source=source
     ).exists():
         return
+    if seen is not None and seen != current.on_hand:
+        raise StockRefused(
+            _("The stock changed since this page was opened: now %(count)d. Please count once more.")
+            % {"count": current.on_hand}
+        )
     change = delta if delta is not None else (on_hand or 0) - current.on_hand
     if change == 0:
         return

@@ -2,10 +2,11 @@
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger.models import Order, Refund
+from ledger.models import Order, Refund, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.testing import build
 from ledger.testing.admin import fields_of, page_of
@@ -128,3 +129,24 @@ def test_cancelling_a_konbini_order_says_that_stripe_asks_for_the_account(
     page = page_of(order, "cancel")
     answer = staff.post(page, fields_of(staff.get(page)), follow=True).content.decode()
     assert f"Stripeから {order.email} へ" in answer
+
+
+def test_a_count_that_a_parcel_has_overtaken_is_asked_for_again(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    order = build.paid_order(sandbox, [build.line("A", quantity=2, on_hand=10)])
+    item = StockItem.objects.get()
+    page = reverse("admin:ledger_stockitem_count", args=[item.pk])
+    data = fields_of(admin_client.get(page)) | {"quantity": "9", "note": "棚卸"}  # one of the ten is missing
+    build.ship(order)
+    again = admin_client.post(page, data)
+    assert again.status_code == 422
+    assert "在庫数が 8 に変わりました" in again.content.decode()
+    item.refresh_from_db()
+    assert item.on_hand == 8
+    counted = fields_of(again) | {"quantity": "7", "note": "棚卸"}
+    for _click in range(2):
+        assert admin_client.post(page, counted).status_code == 302
+    item.refresh_from_db()
+    assert item.on_hand == 7
+    assert item.movements.filter(kind="adjustment").get().quantity == -1
