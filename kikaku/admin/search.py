@@ -1,6 +1,7 @@
 """The admin's search over folded texts, and its filters for ranges of days and amounts."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -11,7 +12,7 @@ from django.utils.translation import pgettext
 from unfold.contrib.filters.admin import RangeDateFilter, RangeNumericFilter
 
 from kikaku.days import day_bounds
-from kikaku.text import fold
+from kikaku.text import HYPHENS_IN_NUMBERS, fold
 
 MAX_WORDS = 8  # of a search; the rest is ignored
 
@@ -50,7 +51,8 @@ def typed_amount(word: str) -> int | None:
 
 def typed_day(word: str) -> date | None:
     """Return the day of a word such as 2026-11-29, 2026/11/29 or 2026年11月29日; None if it is none."""
-    found = re.fullmatch(r"(\d{4})[/年.-](\d{1,2})[/月.-](\d{1,2})日?", re.sub("[‐－−]", "-", word))
+    plain = HYPHENS_IN_NUMBERS.sub("-", unicodedata.normalize("NFKC", word))
+    found = re.fullmatch(r"(\d{4})[/年.-](\d{1,2})[/月.-](\d{1,2})日?", plain)
     if found is None:
         return None
     try:
