@@ -25,7 +25,7 @@ def correct_parcel(
         return False
     stored.carrier, stored.tracking_number = after
     stored.arrives_on = arrival_of_parcel(order, stored.carrier, stored.shipped_at)
-    stored.save(update_fields=["carrier", "tracking_number", "arrives_on", "search_text"])
+    stored.save(update_fields=["carrier", "tracking_number", "arrives_on"])
     history.record(
         order,
         OrderEvent.Kind.PARCEL_CORRECTED,

@@ -1,7 +1,5 @@
 """Tracking numbers: folded, asked about when doubtful, corrected with a new mail."""
 
-import re
-
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -13,6 +11,7 @@ from ledger.models import OrderEvent, Shipment
 from ledger.sales.parcels import correct_parcel
 from ledger.sales.tracking import is_doubtful, normalise_tracking_number
 from ledger.testing import build
+from ledger.testing.admin import fields_of
 
 
 @pytest.mark.parametrize(
@@ -58,32 +57,16 @@ def clerk(client: Client) -> Client:
     return client
 
 
-def hidden(page: str, name: str) -> str:
-    """Return the value of a hidden field; empty if it has none."""
-    tag = re.search(rf'<input type="hidden" name="{name}"[^>]*>', page)
-    assert tag
-    value = re.search(r'value="([^"]*)"', tag[0])
-    return value[1] if value else ""
-
-
 @pytest.mark.django_db
 def test_a_doubtful_number_is_asked_about_once_and_then_taken(clerk: Client, sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox)
     address = reverse("admin:ledger_order_ship", args=[order.pk])
-    page = clerk.get(address).content.decode()
-    form = {
-        "nonce": hidden(page, "nonce"),
-        f"line_{order.lines.get().pk}": "1",
-        "carrier": "ヤマト運輸",
-        "tracking_number": "１２３４－５６７８－９０１Ａ",
-    }
-    if 'name="seen"' in page:
-        form["seen"] = hidden(page, "seen")
+    form = fields_of(clerk.get(address)) | {"tracking_number": "１２３４－５６７８－９０１Ａ"}
     asked = clerk.post(address, form)
     assert asked.status_code == 422
     assert not order.shipments.exists()
     assert "1234-5678-901A は検査数字が合わないか" in asked.content.decode()
-    sure = hidden(asked.content.decode(), "sure")
+    sure = fields_of(asked)["sure"]
     assert sure == "1234-5678-901A"
     other = clerk.post(address, form | {"sure": sure, "tracking_number": "1234-5678-9012"})
     assert other.status_code == 422  # another doubtful one is asked about anew
