@@ -3,9 +3,6 @@
 import hashlib
 import hmac
 import io
-import json
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,14 +14,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.client_address import client_address, client_network, edge_proof
-from kikaku.d1.engine import EngineUnavailable, node_and_npm
 from ops import logs
-from ops.testing.running import ROOT
+from ops.testing.node import run_edge_module
 from shop.testing import build
 
 SECRET = "s3cret-of-the-worker-" + "0123456789abcdef"
 ADDRESS = "203.0.113.7"
-HEADERS_JS = ROOT / "kikaku" / "edge" / "headers.js"
 
 
 def proof(address: str = ADDRESS, *, age: float = 0, secret: str = SECRET, text: str = "") -> str:
@@ -112,26 +107,12 @@ def test_an_address_put_beside_the_genuine_one_makes_no_new_client(
 
 
 def passed_on_by_the_worker(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """Return what `headers.js` makes of a visitor's headers, run by Node."""
-    try:
-        node, _npm = node_and_npm()
-    except EngineUnavailable as reason:
-        if os.environ.get("KIKAKU_REQUIRE") == "all":
-            raise
-        pytest.skip(str(reason))
-    script = f"""
-        import {{ passedOn }} from {json.dumps(HEADERS_JS.as_uri())};
-        const [headers, secret] = JSON.parse(process.argv[1]);
-        console.log(JSON.stringify([...await passedOn(new Headers(headers), secret)]));
+    """Return what `headers.js` makes of a visitor's headers."""
+    script = """
+        const passed = await edge.passedOn(new Headers(given.headers), given.secret);
+        console.log(JSON.stringify([...passed]));
     """
-    done = subprocess.run(
-        [node, "--input-type=module", "--no-warnings", "--eval", script, json.dumps([headers, SECRET])],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return dict(json.loads(done.stdout))
+    return dict(run_edge_module("headers.js", script, {"headers": headers, "secret": SECRET}))
 
 
 def test_the_workers_headers_prove_the_address_and_drop_what_a_visitor_forges(edge_secret: None) -> None:
