@@ -39,12 +39,13 @@ _COUNTERS = (
 _PIECE = re.compile(
     f"(?P<compound>{_COMPOUND.pattern})"
     f"|[^ァ-ヺーぁ-ゖ一-鿿々〆]+(?:{_COUNTERS})?"
-    r"|[ァ-ヺー－−-]+"
+    r"|[ァ-ヺー]+"
     r"|(?P<native>[ぁ-ゖ一-鿿々〆ー]+?(?=[^ぁ-ゖ一-鿿々〆ー]|$|" + _COMPOUND.pattern + "))"
 )
 _NUMBER_AND_UNIT = re.compile(
     rf"(\d)\s+(?=(?:{_COUNTERS}|[WKVL]|lm|mm|cm|m)(?:\s|$|[^A-Za-z]))", re.IGNORECASE
 )
+_LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−－─━]+(?=[ぁ-ゖァ-ヺ一-鿿\\s]|$)")  # typed as a hyphen
 _POSSESSIVE = re.compile(r"(?:^|(?<=[一-鿿]))の(?=[一-鿿]|$)")  # 和室の照明, but not きのこ
 _PURPOSE = re.compile(r"(?:用|向け|対応|付きの?|できる|可能な?)(?![品途])")  # 玄関用, 調光できる
 _HEADS = re.compile("(.+)(照明器具|照明|電球|電源|器具|ライト|ランプ|スタンド|らいと|らんぷ)")
@@ -78,7 +79,8 @@ def term(text: str) -> str:
 def terms(query: str) -> tuple[str, ...]:
     """Return what a product must contain, all of it, to be found by a query."""
     found: list[str] = []
-    for word in _NUMBER_AND_UNIT.sub(r"\1", query).split():
+    query = _LONG_VOWEL.sub("ー", _NUMBER_AND_UNIT.sub(r"\1", query))
+    for word in query.split():
         for piece in _PIECE.finditer(word):
             parts = [piece[0]] if piece["compound"] else _parts(piece[0], alone=piece[0] == word)
             found += (term(part) for part in parts)
