@@ -25,6 +25,7 @@ def test_the_footer_names_company_telephone_and_hours(
     for value in settings.SELLER[language].values():
         assert value in foot
     assert f'href="tel:{settings.SELLER[language]["telephone"]}"' in foot
+    assert ("（平日" if language == "ja" else " (weekdays") in foot
 
 
 def test_a_category_without_pictures_is_on_the_home_page(client: Client) -> None:

@@ -52,7 +52,8 @@ def test_home_returns_page_legal_notice_and_confirmation_tell_one_rule_of_return
     for slug in ("returns", "tokushoho"):
         assert rule in shopper.get(f"/pages/{slug}/").content.decode(), slug
     short = escape(terms("returns", "short"))
-    assert "未使用の商品は、到着から 14 日以内" in short
+    assert "未使用の商品（飲料・食品を除く）は、到着から 14 日以内" in short
+    assert "飲料・食品の返品は、不良品・誤配送の場合に限ります" in rule
     for path in ("/", "/products/madoka/"):
         assert short in shopper.get(path).content.decode(), path
 
