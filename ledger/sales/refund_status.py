@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
 from kikaku.transactions import require_transaction
-from ledger.books import refunds_payable
+from ledger.books import journal, refunds_payable
 from ledger.books.discrepancies import note_discrepancy
 from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Payment, Refund
 from ledger.models.orders import OrderStatus
@@ -61,6 +61,7 @@ def apply_stripe_refund(
     """
     require_transaction()
     refund, is_new = _find_or_create(stripe_refund, now=now)
+    day = day or business_day(now)
     Refund.objects.filter(pk=refund.pk, stripe_id=None).update(stripe_id=stripe_refund["id"])
     _move_to(
         refund,
@@ -68,15 +69,15 @@ def apply_stripe_refund(
         created=from_timestamp(stripe_refund["created"]),
         failure_reason=stripe_refund.get("failure_reason") or "",
         has_moved_money=stripe_refund.get("balance_transaction") is not None,
-        day=day or business_day(now),
+        day=day,
         now=now,
     )
     if is_new:
-        _apply_to_order(refund, now=now)
+        _apply_to_order(refund, day=day, now=now)
     return refund
 
 
-def _apply_to_order(refund: Refund, *, now: datetime) -> None:
+def _apply_to_order(refund: Refund, *, day: date, now: datetime) -> None:
     """End the order of a new dashboard refund that leaves no money for its goods, or ask staff about it."""
     order = Order.objects.get(pk=refund.order_id)
     resolve_settled(order, now=now)
@@ -86,7 +87,7 @@ def _apply_to_order(refund: Refund, *, now: datetime) -> None:
         note_discrepancy(
             Discrepancy.Kind.MONEY_GONE,
             order.number,
-            day=business_day(now),
+            day=journal.first_open_day(day, last_closed=journal.last_closed_day()),
             amount=refund.amount,
             detail="Stripe の管理画面で返金されました。未発送の商品の代金は残っていません。",
             now=now,

@@ -19,6 +19,7 @@ from ledger.testing.closing import (
     run_business_day,
     set_clock,
 )
+from ledger.testing.dashboard import refund_in_dashboard
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +84,22 @@ def test_a_failed_refund_found_by_the_close_of_its_day_belongs_to_that_day(
     noted = Discrepancy.objects.get()
     assert (noted.kind, noted.day) == (Kind.REFUND_FAILED, MONDAY)
     assert [row["kind"] for row in result.report["discrepancies"]] == ["refund_failed"]
+    assert (result.open[Category.TO_DO], result.exit_code) == (1, 0)
+
+
+def test_money_gone_that_the_close_of_its_day_finds_belongs_to_that_day(sandbox: Sandbox) -> None:
+    lines = [build.line(price=1_000, quantity=3)]
+    order = build.paid_order(sandbox, lines, now=set_clock(sandbox, at(MONDAY, 10)))
+    build.fetch(sandbox)
+    build.ship(order, {order.lines.get().pk: 1}, now=at(MONDAY, 11))
+    set_clock(sandbox, at(MONDAY, 20))
+    refund_in_dashboard(order.payments.get())
+    for delivery in sandbox.pending_deliveries():
+        sandbox.mark_delivered(delivery.event_id, 200)  # lost
+    result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    noted = Discrepancy.objects.get()
+    assert (noted.kind, noted.object_id, noted.day) == (Kind.MONEY_GONE, order.number, MONDAY)
+    assert [row["kind"] for row in result.report["discrepancies"]] == ["money_gone"]
     assert (result.open[Category.TO_DO], result.exit_code) == (1, 0)
 
 
