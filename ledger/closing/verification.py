@@ -161,19 +161,19 @@ def _discrepancies(close: DailyClose, reported: list[dict[str, Any]]) -> Iterato
     if not reported:
         return
     names = [row["object"][:120] for row in reported]
-    stored: set[tuple[str, str]] = set()
+    of_day: set[tuple[str, str]] = set()
+    objects: set[str] = set()  # of which one row is enough, whatever its day
     for start in range(0, len(names), IDS_PER_QUERY):
-        stored.update(
-            Discrepancy.objects.filter(object_id__in=names[start : start + IDS_PER_QUERY]).values_list(
-                "kind", "object_id"
-            )
-        )
-    objects = {object_id for kind, object_id in stored if kind in discrepancies.KINDS_OF_OBJECTS}
+        for kind, object_id, day in Discrepancy.objects.filter(
+            object_id__in=names[start : start + IDS_PER_QUERY]
+        ).values_list("kind", "object_id", "day"):
+            if kind in discrepancies.KINDS_OF_OBJECTS:
+                objects.add(object_id)
+            elif day == close.day:
+                of_day.add((kind, object_id))
     for row, name in zip(reported, names, strict=True):
-        is_stored = (row["kind"], name) in stored or (
-            row["kind"] in discrepancies.KINDS_OF_OBJECTS and name in objects
-        )
-        if not is_stored:
+        is_of_object = row["kind"] in discrepancies.KINDS_OF_OBJECTS
+        if not (name in objects if is_of_object else (row["kind"], name) in of_day):
             yield Finding(
                 Check.CLOSED_DISCREPANCIES,
                 "Discrepancy",
@@ -378,13 +378,14 @@ def _transactions(close: DailyClose, stored: dict[str, Any]) -> Iterator[Finding
             "available_on": evidence.format_instant(txn.available_on),
             "balance": txn.other_balance or "payments",
         }
+        expected = {"fee_taxed": bool(row["fee_tax"]), "balance": "payments"} | row  # the first evidence
         for field, value in found.items():
-            if row.get(field, "payments") != value:  # the first evidence names no balance
+            if expected[field] != value:
                 yield Finding(
                     Check.CLOSED_TRANSACTIONS,
                     "BalanceTransaction",
                     f"{txn.id} {field}",
-                    str(row[field]),
+                    str(expected[field]),
                     str(value),
                 )
     for missing in sorted(listed):

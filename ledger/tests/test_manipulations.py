@@ -1,5 +1,6 @@
 """`verify_books` names each manipulation of rows that may change, and each loss of rows that may not."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -11,9 +12,11 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
+from ledger.books.discrepancies import note_discrepancy
 from ledger.closing import evidence, verification
 from ledger.closing.daily_close import close_day, close_days
-from ledger.models import DailyClose, Discrepancy, OutgoingMail, Payment
+from ledger.ingest.snapshot import StripeSnapshot
+from ledger.models import DailyClose, Discrepancy, OutgoingMail, Payment, StripeEvent
 from ledger.sales import mail
 from ledger.testing import build
 from ledger.testing.closing import (
@@ -97,12 +100,60 @@ def test_deleted_closing_balances_of_a_day_are_named(books: None) -> None:
         ),
         ("DELETE FROM ledger_account WHERE code = '1180'", "type of an account: Account 1180"),
         ("UPDATE ledger_stripeevent SET payload = '{}'", "content of a Stripe event: StripeEvent evt_"),
+        ("UPDATE ledger_stripeevent SET payload = 'null'", "content of a Stripe event: StripeEvent evt_"),
         ("DELETE FROM ledger_stripeevent", f"records of a closed day: stripe_events {MONDAY}"),
         ("DELETE FROM ledger_orderevent", f"records of a closed day: order_events {MONDAY}"),
     ],
 )
 def test_a_manipulation_is_named(books: None, statement: str, named: str) -> None:
     tamper(statement)
+    assert named in findings()
+
+
+def test_an_event_that_has_lost_its_object_is_named(books: None) -> None:
+    event = StripeEvent.objects.earliest("pk")
+    event.payload["data"]["object"] = {}
+    event.save()
+    assert findings() == (
+        f"content of a Stripe event: StripeEvent {event.pk}: expected what Stripe sent, found not that"
+    )
+
+
+def test_a_discrepancy_that_is_deleted_from_one_of_two_days_is_named(sandbox: Sandbox) -> None:
+    for day in (MONDAY, TUESDAY):
+        run_business_day(sandbox, day)
+        note_discrepancy(Discrepancy.Kind.BALANCE, "1150", day=day, now=at(day))
+    list(close_days([MONDAY, TUESDAY], now=set_clock(sandbox, night_after(TUESDAY))))
+    assert findings() == ""
+    Discrepancy.objects.get(day=TUESDAY).delete()
+    assert f"discrepancies of a closed day: Discrepancy {TUESDAY} balance 1150" in findings()
+    assert f"Discrepancy {MONDAY}" not in findings()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("fee_taxed = NOT COALESCE(fee_taxed, fee_tax > 0)", "fee_taxed: expected"),
+        ("other_balance = 'issuing'", "balance: expected payments, found issuing"),
+    ],
+)
+def test_a_changed_transaction_of_a_day_whose_evidence_is_older_than_the_column_is_named(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, change: str, named: str
+) -> None:
+    run_business_day(sandbox, MONDAY)
+    write = evidence.stripe_evidence
+
+    def first_format(snapshot: StripeSnapshot) -> Iterator[bytes]:
+        stored = json.loads(b"".join(write(snapshot)))
+        for row in stored["balance_transactions"]:
+            del row["fee_taxed"], row["balance"]
+        yield json.dumps(stored).encode()
+
+    monkeypatch.setattr(evidence, "stripe_evidence", first_format)
+    close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert findings() == ""
+    tamper(f"UPDATE ledger_balancetransaction SET {change}")
+    assert "transaction of a closed day: BalanceTransaction txn_" in findings()
     assert named in findings()
 
 
