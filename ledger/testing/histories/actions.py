@@ -25,6 +25,14 @@ def choose(candidates: Sequence[T], which: int) -> T | None:
     return candidates[-1 - which % len(candidates)] if candidates else None
 
 
+def take(candidates: list[T], which: int) -> T | None:
+    """Return what `choose` returns, and remove it from the candidates."""
+    chosen = choose(candidates, which)
+    if chosen is not None:
+        candidates.remove(chosen)
+    return chosen
+
+
 def choose_order(which: int, *states: str) -> Order | None:
     """Return one of the orders in these states, as `choose` does."""
     return choose(list(Order.objects.filter(status__in=states).order_by("pk")), which)

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from kikaku.sandbox import NoVoucher, Request
 from kikaku.sandbox.events import record_event
-from ledger.testing.histories.actions import choose
+from ledger.testing.histories.actions import choose, take
 from ledger.testing.histories.world import World
 
 
@@ -57,10 +57,9 @@ class CompleteWithoutPayment:
     page: int = 0
 
     def __call__(self, world: World) -> None:
-        session_id = choose(world.pages, self.page)
+        session_id = take(world.pages, self.page)
         if session_id is None:
             return
-        world.pages.remove(session_id)
         with world.sandbox._transaction(write=True) as tx:
             session = tx.load("checkout.session", session_id)
             if session["status"] != "open" or session["payment_intent"] is not None:
@@ -78,9 +77,8 @@ class ExpireVoucher:
     voucher: int = 0
 
     def __call__(self, world: World) -> None:
-        session = choose(world.vouchers, self.voucher)
+        session = take(world.vouchers, self.voucher)
         if session is not None:
-            world.vouchers.remove(session)
             with suppress(NoVoucher):
                 world.sandbox.expire_voucher(session)
 

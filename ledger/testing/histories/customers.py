@@ -12,7 +12,7 @@ from ledger.sales import cancellation, checkout, confirmation, orders
 from ledger.sales.orders import NewOrderLine
 from ledger.testing.build import ADDRESS
 from ledger.testing.histories import checks
-from ledger.testing.histories.actions import choose, choose_order
+from ledger.testing.histories.actions import choose, choose_order, take
 from ledger.testing.histories.at_stripe import call_as_dashboard
 from ledger.testing.histories.world import RATES, SKUS, World
 
@@ -107,10 +107,9 @@ class Authenticate:
     page: int = 0
 
     def __call__(self, world: World) -> None:
-        session = choose(world.challenged, self.page)
+        session = take(world.challenged, self.page)
         if session is None:
             return
-        world.challenged.remove(session)
         try:
             outcome = world.sandbox.authenticate(session, succeeds=self.succeeds).outcome
         except (SessionNotOpen, NothingToAuthenticate):
@@ -159,9 +158,8 @@ class PayVoucher:
     voucher: int = 0
 
     def __call__(self, world: World) -> None:
-        session = choose(world.vouchers, self.voucher)
+        session = take(world.vouchers, self.voucher)
         if session is not None:
-            world.vouchers.remove(session)
             with suppress(NoVoucher):
                 world.sandbox.pay_voucher(session)
 

@@ -8,10 +8,12 @@ from smtplib import SMTPServerDisconnected
 
 import stripe
 
+from ledger import models
 from ledger.closing import daily_close
-from ledger.sales import checkout
+from ledger.sales import checkout, refunds
 from ledger.stripe.client import StripeUnavailable
 from ledger.testing.histories.actions import Action
+from ledger.testing.histories.staff import Refund
 from ledger.testing.histories.world import World
 from ledger.testing.steps import Crash, CrashAt, Step, observe_steps
 
@@ -47,6 +49,28 @@ class StripeUnreachable:
     def __call__(self, world: World) -> None:
         with _failing("stripe", "before", NO_ANSWER, first=self.request):
             self.action(world)
+
+
+@dataclass(frozen=True)
+class PaymentUnknown:
+    """Staff refund while Stripe is unreachable; when the job sends it, Stripe does not know the payment."""
+
+    action: Refund
+
+    def __call__(self, world: World) -> None:
+        StripeUnreachable(self.action)(world)
+        stored = models.Refund.objects.filter(
+            nonce=world.last_nonce("refund"), status=models.Refund.Status.REQUESTED
+        ).first()
+        if stored is None or stored.payment.refunds.filter(status=stored.status).count() > 1:
+            return  # of another one Stripe may know the payment, and have sent the money
+        payment, intent = models.Payment.objects.filter(pk=stored.payment_id), stored.payment.payment_intent
+        world.wait(refunds.RESEND_DELAY)
+        payment.update(payment_intent="pi_of_another_account")
+        try:
+            world.run("refunds")
+        finally:
+            payment.update(payment_intent=intent)
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,16 @@ from ledger.testing.histories.customers import (
     ReturnToPay,
     ReturnToThanks,
 )
-from ledger.testing.histories.faults import AnswerLost, DiskFull, NoMailServer, PowerCut, StripeUnreachable
+from ledger.testing.histories.faults import (
+    AnswerLost,
+    DiskFull,
+    NoMailServer,
+    PaymentUnknown,
+    PowerCut,
+    StripeUnreachable,
+)
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
-from ledger.testing.histories.staff import ChangeStock, Refund, Ship
+from ledger.testing.histories.staff import ChangeStock, Refund, RefundOnOldPage, Ship
 from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import JOBS
 
@@ -45,6 +52,12 @@ order = st.builds(
 pay = st.builds(
     Pay, card=st.sampled_from(["4242424242424242", *CARDS]), page=small_numbers, late=st.booleans()
 )
+whole_refund = st.builds(Refund, order=small_numbers, clicks=clicks, restock=st.booleans())
+part_refund = st.builds(Refund, thousandths=thousandths, order=small_numbers)
+pieces_refund = st.builds(
+    Refund, pieces=pieces, shipping=st.booleans(), restock=st.booleans(), order=small_numbers
+)
+refund = st.one_of(whole_refund, part_refund, pieces_refund)
 actions_of_people = st.one_of(
     order,
     pay,
@@ -70,9 +83,9 @@ actions_of_people = st.one_of(
     st.builds(Cancel, order=small_numbers, by_customer=st.booleans()),
     st.builds(Ship, order=small_numbers, clicks=clicks),
     st.builds(Ship, pieces=pieces, order=small_numbers, gift=st.booleans()),
-    st.builds(Refund, order=small_numbers, clicks=clicks, restock=st.booleans()),
-    st.builds(Refund, thousandths=thousandths, order=small_numbers),
-    st.builds(Refund, pieces=pieces, shipping=st.booleans(), restock=st.booleans(), order=small_numbers),
+    whole_refund,
+    part_refund,
+    pieces_refund,
     st.builds(RefundAtStripe, thousandths=thousandths, charge=small_numbers),
     st.builds(ChangeStock, delta=st.sampled_from([5, -1, -3]), item=small_numbers),
 )
@@ -92,6 +105,8 @@ time = st.one_of(
 without_faults = st.one_of(actions_of_people, actions_of_people, actions_of_machines, time)
 action = actions_of_people | actions_of_machines
 fault = st.one_of(
+    st.builds(RefundOnOldPage, action=action, refund=refund),
+    st.builds(PaymentUnknown, action=refund),
     st.builds(PowerCut, action=action, step=st.integers(0, 40)),
     st.builds(StripeUnreachable, action=action, request=small_numbers),
     st.builds(AnswerLost, action=action, request=small_numbers),

@@ -1,12 +1,14 @@
 """Acts of staff: they ship, refund and change the stock."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ledger.models import Shipment, StockItem
+from ledger.models import Order, Shipment, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.sales import refunds, shipping, stock
+from ledger.sales import refund_requests, refunds, shipping, stock
 from ledger.sales.refunds import RefundRequest
-from ledger.testing.histories.actions import choose_order
+from ledger.sales.seen import OrderChanged
+from ledger.testing.histories.actions import Action, choose_order
 from ledger.testing.histories.world import World
 
 
@@ -58,16 +60,55 @@ class Refund:
         order = choose_order(self.order, *OrderStatus.values)
         if order is None:
             return
+        request = self.request(order)
+        nonce = world.new_nonce("refund")
+        for _click in range(self.clicks):
+            refunds.request_refund(order=order, request=request, nonce=nonce, actor="test", now=world.now)
+
+    def request(self, order: Order) -> RefundRequest:
+        """Return what is asked for of an order."""
         lines = order.lines.order_by("position")
-        request = RefundRequest(
+        return RefundRequest(
             amount=max(1, order.total * self.thousandths // 1000) if self.thousandths else None,
             quantities={line.pk: pieces for line, pieces in zip(lines, self.pieces, strict=False)},
             include_shipping=self.shipping,
             restock=self.restock,
         )
-        nonce = world.new_nonce("refund")
-        for _click in range(self.clicks):
-            refunds.request_refund(order=order, request=request, nonce=nonce, actor="test", now=world.now)
+
+
+@dataclass(frozen=True)
+class RefundOnOldPage:
+    """Staff confirm a refund that a page showed before an action: it is the one that was shown, or none."""
+
+    action: Action
+    refund: Refund = Refund()
+
+    def __call__(self, world: World) -> None:
+        order = choose_order(self.refund.order, *OrderStatus.values)
+        if order is None:
+            return
+        request = self.refund.request(order)
+        try:
+            shown = refund_requests.preview(order=order, request=request)
+        except refunds.RefundRefused:
+            return
+        self.action(world)
+        returned = _returned_pieces(order)
+        with suppress(refunds.RefundRefused, OrderChanged):
+            made = refunds.request_refund(
+                order=order,
+                request=request,
+                nonce=world.new_nonce("refund"),
+                actor="test",
+                now=world.now,
+                confirmed=shown.plan,
+            )
+            assert made.amount == shown.amount, f"{made.amount} refunded, {shown.amount} shown"
+            assert _returned_pieces(order) - returned == sum(pieces for _title, pieces in shown.returned)
+
+
+def _returned_pieces(order: Order) -> int:
+    return sum(order.lines.values_list("returned", flat=True))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,10 @@ class World:
     def new_nonce(self, what: str) -> str:
         """Return the nonce of a newly opened form."""
         self.forms += 1
+        return self.last_nonce(what)
+
+    def last_nonce(self, what: str) -> str:
+        """Return the nonce of the form that was opened last."""
         return f"{what}-{self.forms}"
 
     def deliver(self, delivery: Delivery) -> bool:

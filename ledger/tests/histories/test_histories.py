@@ -10,10 +10,10 @@ from kikaku.testing.database import engine
 from ledger.testing.histories.actions import Action
 from ledger.testing.histories.at_stripe import Deliver, LoseEvent, OpenSecondPage, RefundAtStripe
 from ledger.testing.histories.customers import AnswerRefund, Cancel, ChooseKonbini, Pay, PayVoucher, Place
-from ledger.testing.histories.faults import AnswerLost
+from ledger.testing.histories.faults import AnswerLost, PaymentUnknown
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
 from ledger.testing.histories.runner import check_history, check_random_histories
-from ledger.testing.histories.staff import Refund, Ship
+from ledger.testing.histories.staff import Refund, RefundOnOldPage, Ship
 from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import prepared_template
 
@@ -152,6 +152,27 @@ def test_a_refund_that_is_cancelled_before_its_money_moved_is_taken_back(
 ) -> None:
     order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
     check_history(template_folder, [order, ChooseKonbini(), PayVoucher(), Deliver(), *history])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param(
+            [RefundOnOldPage(Ship(), Refund(pieces=(1, 1)))], id="shipped since the page was opened"
+        ),
+        pytest.param([RefundOnOldPage(Wait(60), Refund(pieces=(1,)))], id="nothing changed"),
+        pytest.param([RefundOnOldPage(Cancel(), Refund())], id="cancelled since the page was opened"),
+        pytest.param(
+            [PaymentUnknown(Refund(thousandths=300)), Refund(thousandths=300), Ship()],
+            id="of a payment that Stripe does not know, then once more",
+        ),
+    ],
+)
+def test_a_refund_is_done_as_it_was_shown_and_each_of_them_ends(
+    template_folder: Path, history: list[Action]
+) -> None:
+    order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
+    check_history(template_folder, [order, Pay(), Deliver(), *history])
 
 
 def test_acts_of_others_leave_the_books_right(template_folder: Path) -> None:
