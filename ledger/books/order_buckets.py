@@ -5,7 +5,7 @@ here.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Q, Sum
@@ -117,7 +117,7 @@ def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBuc
 
 
 def _posted_by_shipments(orders: Iterable[int]) -> tuple[Credits, Credits]:
-    """Return what entries of shipments, and all other entries, posted to orders; see `_posted_credit`."""
+    """Return credit − debit by order and account of the entries of shipments, and of all other entries."""
     shipped: Credits = defaultdict(int)
     others: Credits = defaultdict(int)
     for order_id, source, account, debit, credit in (
@@ -130,20 +130,6 @@ def _posted_by_shipments(orders: Iterable[int]) -> tuple[Credits, Credits]:
         found = shipped if source == posting.SHIPMENT_SOURCE else others
         found[order_id, account] += credit - debit
     return shipped, others
-
-
-def _posted_credit(orders: Collection[int], condition: Q) -> Credits:
-    """Return credit − debit by order and account over the orders' entries that meet a condition, else 0."""
-    credit_by_account: Credits = defaultdict(int)
-    for order_id, account, debit, credit in (
-        JournalLine.objects.filter(condition, entry__order__in=orders)
-        .values_list("entry__order_id", "account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("entry__order_id", "account_id", "debits", "credits")
-    ):
-        credit_by_account[order_id, account] = credit - debit
-    return credit_by_account
 
 
 @dataclass(frozen=True)
@@ -163,8 +149,13 @@ def unallocated_money(order: Order) -> UnallocatedMoney:
     failed: int = Refund.objects.owed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     lines = RefundLine.objects.filter(refund__order=order, refund__withdrawn=False)
     taken = lines.filter(tax_rate__isnull=True).aggregate(excess=Sum("prepaid"), payable=Sum("payable"))
-    is_settlement = Q(entry__source_type=posting.REFUND_SOURCE, entry__purpose=posting.SETTLEMENT_PURPOSE)
-    settled = -_posted_credit([order.pk], is_settlement)[order.pk, accounts.REFUNDS_PAYABLE]
+    settlements = JournalLine.objects.filter(
+        entry__order=order,
+        entry__source_type=posting.REFUND_SOURCE,
+        entry__purpose=posting.SETTLEMENT_PURPOSE,
+        account=accounts.REFUNDS_PAYABLE,
+    )
+    settled: int = settlements.aggregate(sum=Sum("debit"))["sum"] or 0
     given_back = (taken["excess"] or 0) - settled
     overdrawn = max(0, given_back - (captured - order.total if captured >= order.total else captured))
     kept = captured - given_back + overdrawn  # what was refunded outside the buckets was never for the order
