@@ -2,9 +2,9 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 
 import pytest
+from django.core.files.storage import FileSystemStorage
 from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -451,14 +451,20 @@ def test_a_balance_that_keeps_changing_fails_the_close_with_a_reason(sandbox: Sa
     assert not DailyClose.objects.exists()
 
 
-def test_a_folder_that_is_always_taken_is_named_as_the_reason(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Renaming(FileSystemStorage):
+    """A storage that gives each file another name than it is asked to."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        return f"{name}.1"
+
+
+def test_a_folder_that_is_always_taken_is_named_as_the_reason(sandbox: Sandbox, settings: Settings) -> None:
     run_business_day(sandbox, MONDAY)
-
-    def taken(day: date, run: int, files: object) -> None:
-        raise evidence.RunTaken(evidence.path(day, run, "journal.csv"))
-
-    monkeypatch.setattr(evidence, "store", taken)
-    with pytest.raises(CloseFailed, match=r"taken 5 times, last daily-close/2026-11-16/1/journal\.csv"):
+    disk = settings.STORAGES["evidence"]
+    renaming = disk | {"BACKEND": f"{Renaming.__module__}.{Renaming.__name__}"}
+    settings.STORAGES = settings.STORAGES | {"evidence": renaming}
+    with pytest.raises(CloseFailed, match=r"taken 5 times, last daily-close/2026-11-16/5/journal\.csv"):
         close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
+    assert not DailyClose.objects.exists()
+    settings.STORAGES = settings.STORAGES | {"evidence": disk}
+    assert close_day(MONDAY, now=night_after(MONDAY)).state == "closed"
