@@ -71,6 +71,9 @@ class PaymentUnknown:
             world.run("refunds")
         finally:
             payment.update(payment_intent=intent)
+        stored.refresh_from_db()
+        is_due = stored.requested_at <= world.now - refunds.RESEND_DELAY  # the clock may have ended
+        assert not is_due or stored.status == models.Refund.Status.FAILED, stored.status
 
 
 @dataclass(frozen=True)
