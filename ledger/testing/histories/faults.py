@@ -1,7 +1,7 @@
 """Faults during an action: power, Stripe, the disk or the mail server fails at one of its steps."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from smtplib import SMTPServerDisconnected
@@ -34,9 +34,13 @@ class PowerCut:
                 self.action(world)
         except Crash:
             world.restart()
-            world.mails_in_doubt += any(
-                step.kind == "mail" and step.when == "after" for step in crash.observed[-2:]
-            )
+            world.mails_in_doubt += _has_sent_without_storing(crash.observed)
+
+
+def _has_sent_without_storing(steps: Sequence[Step]) -> bool:
+    """Return whether a mail was sent after the last commit."""
+    last = next((s for s in reversed(steps) if s.when == "after" and s.kind in ("mail", "commit")), None)
+    return last is not None and last.kind == "mail"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from kikaku.testing.database import engine
 from ledger.testing.histories.actions import Action
 from ledger.testing.histories.at_stripe import Deliver, LoseEvent, OpenSecondPage, RefundAtStripe
 from ledger.testing.histories.customers import AnswerRefund, Cancel, ChooseKonbini, Pay, PayVoucher, Place
-from ledger.testing.histories.faults import AnswerLost, PaymentUnknown
+from ledger.testing.histories.faults import AnswerLost, PaymentUnknown, PowerCut
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
 from ledger.testing.histories.runner import check_history, check_random_histories
 from ledger.testing.histories.staff import Refund, RefundOnOldPage, Ship
@@ -173,6 +173,14 @@ def test_a_refund_is_done_as_it_was_shown_and_each_of_them_ends(
 ) -> None:
     order = Place(((0, 11_000, 3), (2, 1_080, 2)), shipping_fee=500)
     check_history(template_folder, [order, Pay(), Deliver(), *history])
+
+
+@pytest.mark.parametrize("step", range(4, 12))  # from the sending to the commit that stores it
+def test_a_mail_is_sent_twice_only_after_a_power_cut_before_it_was_stored_as_sent(
+    template_folder: Path, step: int
+) -> None:
+    history = [Place(((0, 11_000, 1),)), ChooseKonbini(), Deliver(), PowerCut(Run(), step=step)]
+    check_history(template_folder, history)
 
 
 def test_acts_of_others_leave_the_books_right(template_folder: Path) -> None:
