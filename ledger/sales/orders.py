@@ -137,9 +137,11 @@ def _limit_refusal(exceeded: holds.ExceededLimit) -> OrderRefused:
     if exceeded == "unpaid":
         text = _(
             "%(count)d of your orders are not paid yet. Please pay for one of them or cancel it; then "
-            "you can order again. For a large order please contact us: we keep the goods for you."
+            "you can order again. An order whose payment page was left ends by itself after %(minutes)d "
+            "minutes. For a large order please contact us: we keep the goods for you."
         )
-        return OrderRefused("unpaid_orders", text % {"count": settings.MAX_UNPAID_ORDERS})
+        values = {"count": settings.MAX_UNPAID_ORDERS, "minutes": settings.CHECKOUT_MINUTES}
+        return OrderRefused("unpaid_orders", text % values)
     return OrderRefused(
         "orders_per_hour",
         _("Many orders came from your connection within an hour. Please try again later, or contact us."),

@@ -32,6 +32,7 @@ def test_the_fourth_unpaid_order_is_refused_with_what_to_do(client: Client, sand
         assert "/c/pay/" in place(client)["Location"]
     page = client.get(place(client)["Location"]).content.decode()
     assert "お支払い前のご注文が 3 件あります" in page
+    assert "35 分で自動的に取り消されます" in page  # they have no mail with a link to the other orders
     assert "大口のご注文はお問い合わせください" in page
     assert Order.objects.count() == 3
     assert not Order.objects.exclude(client=Order.objects.earliest("pk").client).exists()
