@@ -21,7 +21,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
+from kikaku.admin.columns import format_local_time, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ops.models import Heartbeat, JobRun
 
@@ -158,7 +158,7 @@ class AuditAdmin(ReadOnlyAdmin):
             page = reverse(f"admin:{kind}_change", args=[quote(entry.object_pk)])
         except NoReverseMatch:
             return name
-        return format_html('<a class="{}" href="{}">{}</a>', LINK_CLASSES, page, name)
+        return link(page, name)
 
     @display(description=gettext_lazy("changes"))
     def names(self, entry: Any) -> str:

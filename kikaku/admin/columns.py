@@ -6,11 +6,22 @@ from typing import Any
 
 from django.db.models import Model
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from kikaku.money import yen
 
 LINK_CLASSES = "text-primary-600 hover:underline dark:text-primary-500"
+
+
+def link(address: str, text: str, *, new_tab: bool = False) -> SafeString:
+    """Return a link in the style of the admin."""
+    if new_tab:
+        tag = '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>'
+    else:
+        tag = '<a class="{}" href="{}">{}</a>'
+    return format_html(tag, LINK_CLASSES, address, text)
 
 
 def format_local_time(instant: datetime | None) -> str:

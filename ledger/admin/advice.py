@@ -1,10 +1,9 @@
 """What a discrepancy asks staff to do now, by what has happened to its order since it was written."""
 
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from kikaku.admin.columns import LINK_CLASSES
+from kikaku.admin.columns import link
 from kikaku.money import yen
 from ledger.models import Discrepancy, Order, Payment, Refund
 from ledger.models.orders import OrderStatus
@@ -57,4 +56,4 @@ def _order_of(row: Discrepancy) -> Order | None:
 
 def _link(order: Order, page: str, text: str) -> str:
     address = reverse(f"admin:ledger_order_{page}", args=[order.pk])
-    return format_html('<a class="{}" href="{}">{}: {}</a>', LINK_CLASSES, address, order.number, text)
+    return link(address, f"{order.number}: {text}")

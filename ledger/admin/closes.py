@@ -8,13 +8,13 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import FileResponse, Http404, HttpRequest
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from kikaku.admin.columns import LINK_CLASSES, day_column, time_column
+from kikaku.admin.columns import LINK_CLASSES, day_column, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.closing import evidence
@@ -104,12 +104,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("report"))
     def report(self, close: DailyClose) -> str:
         """Return a link to the report."""
-        return format_html(
-            '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
-            LINK_CLASSES,
-            self._address(close, "report.html"),
-            _("Open the report"),
-        )
+        return link(self._address(close, "report.html"), _("Open the report"), new_tab=True)
 
     @display(description=gettext_lazy("evidence files"))
     def files(self, close: DailyClose) -> SafeString:

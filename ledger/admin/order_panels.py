@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from kikaku.admin.columns import LINK_CLASSES, format_local_time
+from kikaku.admin.columns import format_local_time, link
 from kikaku.money import yen
 from ledger.admin.order_timeline import timeline
 from ledger.models import (
@@ -249,12 +249,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
 
 def _link(model: str, pk: Any, text: str) -> str:
     """Return a link to the page of a row in the ledger's admin."""
-    return format_html(
-        '<a class="{}" href="{}">{}</a>',
-        LINK_CLASSES,
-        reverse(f"admin:ledger_{model}_change", args=[pk]),
-        text,
-    )
+    return link(reverse(f"admin:ledger_{model}_change", args=[pk]), text)
 
 
 def _refund_state(refund: Refund) -> str:
@@ -266,10 +261,9 @@ def _tracking(shipment: Shipment, address: str | None) -> str:
     """Return the tracking number with a link to the carrier's `address`, and one to correct it."""
     number: str = shipment.tracking_number or "–"
     if url := tracking_page(address, number):
-        link = '<a class="{}" href="{}" target="_blank" rel="noopener noreferrer">{}</a>'
-        number = format_html(link, LINK_CLASSES, url, number)
+        number = link(url, number, new_tab=True)
     correct = reverse("admin:ledger_shipment_correct", args=[shipment.pk])
-    return format_html('{} <a class="{}" href="{}">{}</a>', number, LINK_CLASSES, correct, _("Correct"))
+    return format_html("{} {}", number, link(correct, _("Correct")))
 
 
 def _by(owner: Callable[[Line], Owner], lines: Iterable[Line]) -> dict[Owner, list[Line]]:

@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
+from kikaku.admin.columns import format_local_time, link, time_column
 from kikaku.admin.search import AmountRangeFilter, DayRangeFilter, FoldedSearch, typed_amount, typed_day
 from kikaku.days import day_bounds
 from kikaku.folded import contains_folded
@@ -204,12 +203,7 @@ class OrderAdmin(FoldedSearch, OrderActions):
     @display(description=gettext_lazy("the customer's page"))
     def customer_page(self, order: Order) -> str:
         """Return a link to the customer's page of the order."""
-        return format_html(
-            '<a class="{}" href="{}" target="_blank" rel="noopener">{}</a>',
-            LINK_CLASSES,
-            order_pages().order(order),
-            _("Open the page"),
-        )
+        return link(order_pages().order(order), _("Open the page"), new_tab=True)
 
     def changeform_view(
         self,

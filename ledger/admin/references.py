@@ -11,18 +11,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from kikaku.admin.columns import LINK_CLASSES
+from kikaku.admin.columns import link
 from ledger.books import posting
 from ledger.models import BalanceTransaction, CheckoutAttempt, JournalEntry, Order, Payment, Refund, Shipment
 from ledger.sales.refund_failure import refund_named
 
 STRIPE_ID = re.compile(r"(txn|ch|py|pi|re|pyr|cs|evt|po)_[A-Za-z0-9_]+")
 MAX_ENTRIES = 10
-
-
-def link(address: str, text: str) -> SafeString:
-    """Return a link in the style of the admin."""
-    return format_html('<a class="{}" href="{}">{}</a>', LINK_CLASSES, address, text)
 
 
 def row_link(row: Model, text: str) -> SafeString:
@@ -34,9 +29,7 @@ def stripe_link(object_id: str) -> SafeString:
     """Return a link to Stripe's dashboard, which finds an object by its id."""
     mode = "" if settings.PRODUCTION else "test/"
     address = f"https://dashboard.stripe.com/{mode}search?query={quote(object_id)}"
-    return format_html(
-        '<a class="{}" href="{}" target="_blank" rel="noopener">Stripe</a>', LINK_CLASSES, address
-    )
+    return link(address, "Stripe", new_tab=True)
 
 
 def links_of(object_id: str) -> SafeString | str:

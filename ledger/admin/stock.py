@@ -13,14 +13,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from kikaku.admin.columns import LINK_CLASSES, format_local_time, time_column
+from kikaku.admin.columns import format_local_time, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
@@ -115,12 +114,7 @@ def _holders_panel(item: StockItem) -> Panel:
         [_("order"), _("Deliver to"), _("e-mail"), _("pieces"), _("status"), _("to be paid until")],
         [
             [
-                format_html(
-                    '<a class="{}" href="{}">{}</a>',
-                    LINK_CLASSES,
-                    reverse("admin:ledger_order_change", args=[line.order_id]),
-                    line.order.number,
-                ),
+                link(reverse("admin:ledger_order_change", args=[line.order_id]), line.order.number),
                 line.order.name,
                 line.order.email,
                 f"{line.reserved:,}",
