@@ -125,7 +125,7 @@ def _ship(
         **({"gift": gift} if gift else {}),
     )
     recognition.post_shipment(shipment, buckets=buckets, now=now)
-    if gift and order.status == OrderStatus.SHIPPED:
+    if order.status == OrderStatus.SHIPPED and not unspent_money(buckets.values()):
         resolve_automatically(Discrepancy.Kind.MONEY_GONE, [order.number], resolution=GIVEN_AWAY, now=now)
     parts = shipment.lines.select_related("order_line").order_by("order_line__position")
     mail.queue(

@@ -11,7 +11,16 @@ from django.utils import timezone
 from kikaku.sandbox import Sandbox
 from ledger.books.accounts import PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.books.trial_balance import net_balance
-from ledger.models import JournalEntry, Order, OrderEvent, OutgoingMail, Refund, Shipment, StockItem
+from ledger.models import (
+    Discrepancy,
+    JournalEntry,
+    Order,
+    OrderEvent,
+    OutgoingMail,
+    Refund,
+    Shipment,
+    StockItem,
+)
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, shipping
 from ledger.testing import build
@@ -35,10 +44,12 @@ def cancel(order: Order) -> Order:
     return cancellation.cancel(order=order, reason=reason, actor="sato", now=timezone.now())
 
 
-def give(order: Order, gift: str = Shipment.Gift.COURTESY) -> Shipment:
+def give(
+    order: Order, gift: str = Shipment.Gift.COURTESY, quantities: dict[int, int] | None = None
+) -> Shipment:
     return shipping.ship(
         order=order,
-        quantities=None,
+        quantities=quantities,
         carrier="ヤマト運輸",
         tracking_number="",
         nonce=secrets.token_hex(8),
@@ -177,6 +188,24 @@ def test_a_free_piece_is_shipped_after_the_paid_ones_without_being_a_gift(sandbo
     assert order.status == OrderStatus.SHIPPED
     build.fetch(sandbox)
     assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_the_task_about_gone_money_ends_with_the_last_parcel_though_that_holds_free_pieces_only(
+    sandbox: Sandbox,
+) -> None:
+    order = build.paid_order(sandbox, [build.line(price=1_000, quantity=2), build.line("FREE", price=0)])
+    sold, free = order.lines.get(sku="CL-08").pk, order.lines.get(sku="FREE").pk
+    build.ship(order, {sold: 1})
+    refund_in_dashboard(order.payments.get())
+    build.deliver(sandbox)
+    assert Discrepancy.objects.unresolved().get().kind == Discrepancy.Kind.MONEY_GONE
+    give(order, quantities={sold: 1})
+    assert Discrepancy.objects.unresolved().exists()
+    build.ship(order, {free: 1})
+    order.refresh_from_db()
+    assert order.status == OrderStatus.SHIPPED
+    assert not Discrepancy.objects.unresolved().exists()
 
 
 @pytest.mark.django_db
