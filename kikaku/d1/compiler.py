@@ -139,7 +139,9 @@ class SQLCompiler(compiler.SQLCompiler):
         query: Any = self.query
         joins = (query.alias_map[alias] for alias, count in query.alias_refcount.items() if count)
         fields = [join.join_field for join in joins if join.parent_alias]
-        return bool(query.extra_tables) or any(field.one_to_many or field.many_to_many for field in fields)
+        # of other relations, a generic one calls itself many_to_one, too
+        to_one = (field.one_to_one or (field.many_to_one and field.concrete) for field in fields)
+        return bool(query.extra_tables) or not all(to_one)
 
     def column_count(self) -> int | None:
         """Return the number of columns of the rows; None where only D1 knows it."""

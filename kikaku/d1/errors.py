@@ -26,7 +26,7 @@ LIMITS = {
 
 
 class TooBig(sqlite3.DataError):
-    """A value is over D1's limit, or a result does not fit into the text of an error."""
+    """A value is over D1's limit, or a result does not fit into one answer or the text of an error."""
 
 
 def is_missing_setup(text: str) -> bool:
@@ -82,7 +82,7 @@ def as_sqlite_error(text: str) -> Exception:
     if limit is not None:
         return sqlite3.OperationalError(f"{message} ({limit})")
     if ANSWER_TOO_LARGE in lower:
-        return sqlite3.DataError(
+        return TooBig(
             "These rows are over 32 MB as JSON, more than the D1 gateway returns at once. Use "
             "iterator(), which reads in pages by the primary key, or slices"
         )

@@ -7,6 +7,7 @@ skipped nor repeated, unless their key changes.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from .errors import TooBig
 from .guards import as_cte
 from .values import Row, Statement, render_value
 
@@ -37,7 +38,13 @@ def read_pages(read: Read, query: Statement, columns: int, key: int, descends: b
     sign, direction = ("<", " DESC") if descends else (">", "")
     while True:
         page = f"{cte} SELECT * FROM _p {after} ORDER BY c{key}{direction} LIMIT {rows}"
-        answer = read(Statement(page, tuple(bound)), columns)
+        try:
+            answer = read(Statement(page, tuple(bound)), columns)
+        except TooBig:  # these rows are larger than those before
+            if rows == 1:
+                raise
+            rows = max(1, rows // MAX_GROWTH)
+            continue
         yield answer
         if len(answer.rows) < rows:
             return

@@ -83,7 +83,7 @@ def render(sql: str, parameters: Any) -> Statement:
         filled = sql % tuple(
             [
                 f"({render_value(value, bound)}+0)"
-                if number in terms and type(value) is int
+                if number in terms and isinstance(value, int)
                 else render_value(value, bound)
                 for number, value in enumerate(parameters)
             ]

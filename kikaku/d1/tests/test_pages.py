@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
 from django.db import DataError, connections, models
 from django.db.models import Count, F
@@ -49,6 +50,31 @@ class Word(models.Model):
         app_label = "d1_pages"
         managed = False
         db_table = "word"
+
+
+class Label(models.Model):
+    """A label on any row."""
+
+    text = models.CharField(max_length=20)
+    content_type = models.ForeignKey(ContentType, models.CASCADE)
+    object_id = models.IntegerField()
+    labelled = GenericForeignKey()
+
+    class Meta:
+        app_label = "d1_pages"
+        managed = False
+        db_table = "label"
+
+
+class Labelled(models.Model):
+    """A book as one with labels."""
+
+    labels = GenericRelation(Label)
+
+    class Meta:
+        app_label = "d1_pages"
+        managed = False
+        db_table = "book"
 
 
 books = Book._default_manager.using("d1")
@@ -190,19 +216,33 @@ def test_the_first_page_is_small_and_a_page_is_only_fetched_when_it_is_needed() 
     assert count_round_trips(first) == 1
 
 
+def test_rows_that_grow_from_page_to_page_are_read_in_smaller_pages() -> None:
+    books.filter(pk__gt=1_800).delete()
+    books.filter(pk__gt=300).update(text="x" * 80_000)  # 500 rows, as the second page is planned, are 40 MB
+    seen = [(book.pk, len(book.text)) for book in books.iterator()]
+    assert seen == [(pk, 2_000 if pk <= 300 else 80_000) for pk in range(3, 1_801, 3)]
+
+
 def test_an_answer_that_is_too_large_names_the_limit_and_what_to_do() -> None:
     with pytest.raises(DataError, match=r"32 MB.*iterator\(\)"):
         run("SELECT hex(zeroblob(500000)) FROM book LIMIT 40")
     assert run("SELECT count(*) FROM (SELECT hex(zeroblob(500000)) FROM book LIMIT 40)") == [(40,)]
 
 
-def test_rows_that_a_relation_to_many_may_repeat_are_not_paged_by_their_key() -> None:
+def test_rows_that_a_relation_to_many_may_repeat_are_not_paged_by_their_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manager: Any = ContentType.objects
+    known = ContentType(pk=1, app_label="d1_pages", model="labelled")
+    # else a generic relation reads it there
+    monkeypatch.setitem(manager._cache, "default", {("d1_pages", "labelled"): known})
     types = ContentType._default_manager.using("d1")
     for queryset, pages in (
         (types.all(), True),
         (types.filter(permission__codename="add_group"), False),
         (types.annotate(Count("permission")), False),
         (types.extra(tables=["auth_permission"]), False),
+        (Labelled._default_manager.using("d1").values("pk", "labels__text"), False),
         (Permission._default_manager.using("d1").filter(content_type__model="group").order_by("pk"), True),
     ):
         sql, _parameters = queryset.query.get_compiler("d1").as_sql()

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, ClassVar, Self
 
 import pytest
@@ -426,7 +427,7 @@ def test_an_integer_that_is_a_parameter_never_is_the_number_of_a_column(
 ) -> None:
     with way():
         run("INSERT INTO loose (v) VALUES (1), (2), (3)")
-        for number in (1, 7):  # there is one column
+        for number in (1, 7, True, HTTPStatus(200)):  # there is one column
             assert run(sql, number) == [(3,), (2,), (1,)]
         with connections["d1"].cursor() as cursor:
             cursor.execute(sql.replace("%s", "%(number)s"), {"number": 1})
