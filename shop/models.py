@@ -21,7 +21,7 @@ from kikaku.days import business_day
 from kikaku.money import MAX_UNIT_PRICE, REDUCED_RATE, STANDARD_RATE, TAX_RATES
 from shop.renaming import RenameableModel, RenameableQuerySet
 from shop.sanitise import sanitise
-from shop.search_index import IndexedQuerySet
+from shop.search_index import IndexedQuerySet, PartOfProduct
 
 
 def in_language(japanese: str, english: str) -> str:
@@ -137,7 +137,7 @@ class Product(RenameableModel):
         return in_language(self.title_ja, self.title_en)
 
 
-class Specification(models.Model):
+class Specification(PartOfProduct):
     """A row of the specification table."""
 
     product = models.ForeignKey(
@@ -168,7 +168,7 @@ class VariantQuerySet(IndexedQuerySet["Variant"]):
         return self.filter(retired=False)
 
 
-class Variant(models.Model):
+class Variant(PartOfProduct):
     """A SKU with its price (JPY, tax included)."""
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="variants", verbose_name=_("product"))

@@ -8,7 +8,7 @@ the transaction of the write. Only raw SQL goes past them: `refresh()` mends tha
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.apps import apps
 from django.apps.registry import Apps
@@ -186,13 +186,15 @@ class IndexedQuerySet(models.QuerySet[ModelT]):
         """Update the rows, and the texts of their products."""
         if READ_FIELDS[str(self.model._meta.model_name)].isdisjoint(values):
             return super().update(**values)
+        moves = not values.keys().isdisjoint({"product", "product_id"})
         with transaction.atomic(savepoint=False):
-            before = self._products()
+            products = self._products()
+            keys = list(self.order_by().values_list("pk", flat=True)) if moves else []
             changed = super().update(**values)
-            moved = values.get("product", values.get("product_id"))
-            if moved is not None and before is not ALL:
-                before.add(getattr(moved, "pk", moved))
-            _changed(before)
+            if moves and products is not ALL:
+                moved = self.model._base_manager.filter(pk__in=keys)
+                products.update(moved.values_list("product", flat=True))
+            _changed(products)
         return changed
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
@@ -216,6 +218,25 @@ class IndexedQuerySet(models.QuerySet[ModelT]):
         return {pk for pk in found if pk is not None}
 
 
+class PartOfProduct(models.Model):
+    """A row that is part of its product's text; it remembers the product that it had when it was read."""
+
+    product_id: int
+    _read_product_id: int | None = None
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Self:
+        """Return the row, which remembers its product."""
+        row = super().from_db(db, field_names, values, **options)
+        row._read_product_id = row.__dict__.get("product_id")
+        return row
+
+
 def _products_of(written: Sequence[models.Model]) -> Products:
     """Return the products whose texts rows that were just written or deleted are part of."""
     if not written:
@@ -235,7 +256,12 @@ def _on_save(sender: type[models.Model], instance: models.Model, created: bool, 
     name, fields = str(sender._meta.model_name), more["update_fields"]
     if (fields is not None and READ_FIELDS[name].isdisjoint(fields)) or (created and name == "category"):
         return
-    _changed(_products_of([instance]))
+    products = _products_of([instance])
+    if products is not ALL and isinstance(instance, PartOfProduct):
+        if instance._read_product_id is not None:  # the row may have been moved
+            products.add(instance._read_product_id)
+        instance._read_product_id = instance.product_id
+    _changed(products)
 
 
 def _on_delete(sender: type[models.Model], instance: models.Model, origin: Any, **more: Any) -> None:

@@ -175,6 +175,15 @@ def test_the_text_of_a_product_is_true_however_its_rows_are_written(client: Clie
     other = build.product("other", title="別")
     Variant.objects.filter(pk=red.pk).update(retired=False, product=other)
     assert found(client, "赤") == ["other"]
+    for wanted in (made, other):
+        moved = Variant.objects.get(pk=red.pk)
+        moved.product = wanted
+        moved.save()
+        assert found(client, "赤") == [wanted.slug]
+    for wanted in (made, other):
+        moved.product = wanted
+        Variant.objects.bulk_update([moved], ["product"])
+        assert found(client, "赤") == [wanted.slug]
     other.delete()
     assert refresh() == 0
 
