@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from kikaku.text import HYPHENS_IN_NUMBERS, has_link, has_web_address
 
 HYPHEN_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[‐‑‒–—―−ー](?=[0-9])")
+CHECK = "check"  # query parameter of the page that shows what was wrong with the last post
+NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")  # of a form: two clicks are one order or message
 TOO_LONG_MESSAGE = _("Please keep this to %(limit_value)d characters at most.")
 KATAKANA_LINE = re.compile(r"[ァ-ヺー・＝.'’‐-― -]+")
 # between parts of a foreign name, as in ジョン＝スミス; NFKC makes the first two an ASCII sign

@@ -1,6 +1,5 @@
 """Checkout in three steps: the address, the final confirmation that the law requires, Stripe's page."""
 
-import re
 import secrets
 from datetime import timedelta
 
@@ -21,6 +20,7 @@ from ledger.stripe.methods import METHODS, offered_methods
 from shop.address import AddressForm
 from shop.cart import Cart, read_cart, write_cart
 from shop.delivery import destination_of, remember_destination
+from shop.forms import CHECK, NONCE_PATTERN
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import Quote, load_quote
@@ -32,8 +32,6 @@ TYPED_KEY = "checkout_typed"  # session key: the typed values, not checked
 ADDRESS_KEY = "checkout_address"  # session key: the checked address
 PLACED_KEY = "checkout_placed"  # session key: token of the last order
 NOTICE_KEY = "checkout_notice"  # session key: why an order was not placed, as texts
-CHECK = "check"  # query parameter of a page that shows what was wrong with the last post
-NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 @same_origin_only

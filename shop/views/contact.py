@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from kikaku.transactions import unit_of_work
 from ledger.models import Order, OutgoingMail
 from ledger.sales import mail
-from shop.forms import LineField, MultilineField, NormalisedEmailField, ShopForm
+from shop.forms import CHECK, NONCE_PATTERN, LineField, MultilineField, NormalisedEmailField, ShopForm
 from shop.models import ContactMessage, Product
 from shop.pages.links import active_links
 from shop.pages.render import render_page
@@ -28,8 +28,6 @@ from shop.views.redirects import SeeOther
 DAILY_MAILS = 3  # confirmations to one address within a day
 SLUG_PATTERN = re.compile(r"[-a-zA-Z0-9_]{1,100}")
 TYPED_KEY = "contact_typed"  # session key: the typed values of a message that was refused
-CHECK = "check"  # query parameter of the page that shows what was wrong with it
-NONCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 class ContactForm(ShopForm):
