@@ -53,7 +53,7 @@ PAGES: tuple[Page, ...] = (
             ("適格請求書発行事業者登録番号", "T0000000000000（見本）"),
             (
                 "販売価格",
-                "各商品ページに、消費税を含む総額で表示しています。飲料・食品には軽減税率 8 %、その他の商品と送料には 10 % が適用されます。",
+                "各商品ページに、消費税を含む総額で表示しています。飲料・食品には軽減税率 8%、その他の商品と送料には 10% が適用されます。",
             ),
             (
                 "商品代金以外に必要な料金",
@@ -94,7 +94,7 @@ PAGES: tuple[Page, ...] = (
             ("Qualified invoice issuer number", "T0000000000000 (sample)"),
             (
                 "Prices",
-                "Shown on each product page including consumption tax. Drinks and food carry the reduced rate of 8 %, all other goods and shipping 10 %.",
+                "Shown on each product page including consumption tax. Drinks and food carry the reduced rate of 8%, all other goods and shipping 10%.",
             ),
             (
                 "Further charges",
@@ -137,7 +137,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>利用の目的</h2><ul><li>商品の発送、代金の決済、返品・返金の手続き</li><li>ご注文に関する連絡と、お問い合わせへの回答</li>"
         "<li>法令が定める帳簿・書類の保存</li><li>不正な注文の防止と、サイトの安全の維持</li></ul>"
         "<h2>第三者への提供と委託</h2><p>法令に基づく場合を除き、ご本人の同意なく第三者に提供しません。発送を宅配会社に、決済を Stripe に委託し、業務に必要な範囲の情報を渡します。これらの委託先には、国外でデータを扱うものが含まれます。</p>"
-        "<h2>Cookie</h2><p>カートの中身、ご注文の手続き、お届け日の表示（都道府県のみ）のためだけに使います。広告や行動の追跡には使いません。</p>"
+        "<h2>Cookie</h2><p>カートの中身、ご注文の手続き、お届け日の表示（都道府県と、離島の場合はその地域のみ）のためだけに使います。広告や行動の追跡には使いません。</p>"
         "<h2>保存期間</h2><p>取引の記録は、税法に従い最長 10 年間保存します。お問い合わせの記録は、対応の終了から 1 年で消去します。</p>"
         "<h2>開示・訂正・削除の請求</h2><p>ご本人からの請求には、本人確認のうえ遅滞なく応じます。窓口：shop@example.jp（個人情報保護管理者 見本 太郎）</p>"
         "<h2>安全管理</h2><p>通信を暗号化し、個人情報を取り扱う者とその権限を限定しています。</p>",
@@ -148,7 +148,7 @@ PAGES: tuple[Page, ...] = (
         "<h2>What for</h2><ul><li>To ship goods, take payment, and handle returns and refunds</li><li>To write about the order and to answer inquiries</li>"
         "<li>To keep the books and documents that the law asks for</li><li>To prevent fraud and keep the site safe</li></ul>"
         "<h2>Others who receive data</h2><p>Nobody without your consent, except where the law demands it. Carriers ship and Stripe takes payments on our behalf; they receive what the task needs. Some of them process data outside Japan.</p>"
-        "<h2>Cookies</h2><p>Only for the cart, the checkout and the delivery day (your prefecture); none for advertising or tracking.</p>"
+        "<h2>Cookies</h2><p>Only for the cart, the checkout and the delivery day (your prefecture, or your islands); none for advertising or tracking.</p>"
         "<h2>How long</h2><p>Records of sales are kept for up to ten years under tax law. Inquiries are erased one year after they are settled.</p>"
         "<h2>Access, correction, deletion</h2><p>We answer requests without delay once we know who asks: shop@example.jp (data protection officer: Taro Mihon).</p>"
         "<h2>Security</h2><p>Connections are encrypted; few people may see personal data.</p>",
@@ -244,8 +244,8 @@ PAGES: tuple[Page, ...] = (
                 "発送の前であればキャンセルできます。数量や届け先の変更は、一度キャンセルのうえ、改めてご注文ください。",
             ),
             (
-                "価格に※や 8 % と書かれているのはなぜですか",
-                "飲料と食品には軽減税率 8 % が適用されます。表示価格はどれも税込です。",
+                "価格に※や 8% と書かれているのはなぜですか",
+                "飲料と食品には軽減税率 8% が適用されます。表示価格はどれも税込です。",
             ),
         ),
         _questions(
@@ -271,8 +271,8 @@ PAGES: tuple[Page, ...] = (
                 "It can be cancelled until it is shipped. To change quantity or address, please cancel and order anew.",
             ),
             (
-                "Why do some prices say ※ or 8 %?",
-                "Drinks and food carry the reduced tax rate of 8 %. All prices include tax.",
+                "Why do some prices say ※ or 8%?",
+                "Drinks and food carry the reduced tax rate of 8%. All prices include tax.",
             ),
         ),
     ),
