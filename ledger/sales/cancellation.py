@@ -9,7 +9,12 @@ from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, Payment, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, history, orders
-from ledger.sales.order_end import cancel_rest, has_money_for_goods, queue_cancelled_mail
+from ledger.sales.order_end import (
+    cancel_rest,
+    has_money_for_goods,
+    is_rest_cancelled,
+    queue_cancelled_mail,
+)
 from ledger.sales.refund_plan import RefundRequest
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
@@ -63,7 +68,7 @@ def _cancel_and_store_refunds(
 ) -> list[Refund]:
     """Cancel an order in one transaction; return the refunds that are to be sent after its commit."""
     order = Order.objects.lock(order_id)
-    if order.status == OrderStatus.CANCELLED:
+    if order.status == OrderStatus.CANCELLED or is_rest_cancelled(order):
         return []
     require_unchanged(order, seen)
     if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):

@@ -63,6 +63,12 @@ def cancel_rest(order: Order, *, actor: str, now: datetime) -> None:
     mail.queue(OutgoingMail.Kind.REST_CANCELLED, order, f"order:{order.pk}", {"rest": lines}, now=now)
 
 
+def is_rest_cancelled(order: Order) -> bool:
+    """Return whether `cancel_rest` has ended the order."""
+    is_ended = order.status == OrderStatus.SHIPPED
+    return is_ended and order.events.filter(kind=OrderEvent.Kind.REST_CANCELLED).exists()
+
+
 def queue_cancelled_mail(order: Order, refunds: Iterable[Refund], *, now: datetime) -> None:
     """Queue the mail of a cancelled order, which says what happens to its money."""
     mail.queue(

@@ -24,6 +24,7 @@ from ledger.models import (
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, shipping
 from ledger.testing import build
+from ledger.testing.admin import fields_of
 from ledger.testing.closing import set_clock
 from ledger.testing.dashboard import order_paid_twice, refund_in_dashboard
 from ledger.testing.konbini import assert_no_findings, lose_events
@@ -229,8 +230,11 @@ def test_staff_cancel_the_rest_or_give_it_away_on_the_pages_of_the_order(
     assert order.shipments.latest("pk").gift == "courtesy"
     assert "無償提供（お客様へのお詫び・お礼）" in staff.get(page).content.decode()
     assert "代金は返金済みのため" in staff.get(stop).content.decode()
-    form = staff.get(stop).context["form"]
-    staff.post(stop, {"nonce": form["nonce"].value(), "reason": "staff"})
+    confirmed = fields_of(staff.get(stop))
+    for _click in range(2):
+        answer = staff.post(stop, confirmed, follow=True)
+        assert "未発送分をキャンセルしました" in answer.content.decode()
+    assert order.mails.filter(kind=OutgoingMail.Kind.REST_CANCELLED).count() == 1
     order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
     assert order.lines.get().cancelled == 1
