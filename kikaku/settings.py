@@ -431,7 +431,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # for a login that names no page to go to
 AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stores
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
-BODY_PATIENCE_SECONDS = 20.0  # for a request's body, or its next 10,000 bytes; see `kikaku.door`
+BODY_PATIENCE_SECONDS, STALL_SECONDS = 20.0, 60.0  # for 10,000 bytes of a body, for any of a response
 
 # Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared
 # connection (an office, a mobile carrier) is one client.

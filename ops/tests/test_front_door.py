@@ -321,6 +321,40 @@ def test_silent_connections_are_closed_and_hold_no_one_up(server: Server) -> Non
     assert get(server) == 200
 
 
+def open_connections(server: Server) -> int:
+    """Return how many connections the server holds (Linux)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = "01"
+    return sum(line[1].endswith(f":{server.port:04X}") and line[3] == established for line in lines)
+
+
+def test_clients_that_take_nothing_of_a_response_lose_their_connection_and_slow_ones_do_not(
+    server: Server,
+) -> None:
+    picture = server.log.parent / "media" / "large.png"
+    picture.parent.mkdir(exist_ok=True)
+    picture.write_bytes(os.urandom(8_000_000))  # more than the system takes from the server by itself
+    request = head("GET", "/media/large.png", headers=HOST + "Connection: close\r\n")
+    with ExitStack() as stack:
+        for _client in range(10):
+            stalled = stack.enter_context(socket.socket())
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+            stalled.connect(("127.0.0.1", server.port))
+            stalled.sendall(request)
+        slow = stack.enter_context(server.connect())
+        slow.sendall(request)
+        received = 0
+        while part := slow.recv(1_000_000):  # eight seconds, and the limit is five
+            received += len(part)
+            time.sleep(len(part) / 1_000_000)
+        assert received > 8_000_000
+        deadline = time.monotonic() + 30
+        while open_connections(server):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert get(server) == 200
+
+
 def test_http_2_without_tls_is_off(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000"))
