@@ -1,6 +1,7 @@
 """Rows that migrations wrote are there for the next test, whatever a test that commits did to them."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from kikaku.testing import flush
 from ledger.models import Carrier, DeliveryTime
@@ -18,3 +19,10 @@ def test_what_a_test_changed_in_the_rows_of_migrations_is_undone() -> None:
     DeliveryTime.objects.update(days=9)
     assert flush.restore(baseline)
     assert [list(model.objects.order_by("pk").values()) for model in seeded] == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("_once_more", range(2))
+def test_rows_of_migrations_are_there_after_a_flush_of_everything(_once_more: int) -> None:
+    assert all(model.objects.exists() for model in (SearchSynonym, Carrier, DeliveryTime))
+    Permission.objects.latest("pk").delete()  # only the usual flush mends that
