@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from ops.testing.running import RunningShop
 
 PHONE, DESK = (390, 844), (1280, 900)
+TIMEOUT_MS = 20_000  # of an act, and of what is expected after it
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Opener:
             color_scheme="dark" if dark else "light",
             base_url=self.shop.url,
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
         stripe = f"http://127.0.0.1:{self.shop.port + 1}"
         visit = Visit(context, page, {self.shop.url, stripe})

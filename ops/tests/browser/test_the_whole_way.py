@@ -80,7 +80,7 @@ def pay(page: Page, card: str) -> None:
 def follow_to_order(page: Page) -> str:
     """Wait for the payment to arrive and open the order's page; return the order's number."""
     page.wait_for_url(re.compile(r"/orders/[^/]+/thanks/"))
-    expect(page.get_by_role("heading", name="ご注文ありがとうございます")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("heading", name="ご注文ありがとうございます")).to_be_visible()
     page.locator("main a[href*='/orders/']").first.click()
     number = re.search(r"K\d{6}-[0-9A-Z]{5}", page.locator("main").inner_text())
     assert number
