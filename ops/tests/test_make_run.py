@@ -37,6 +37,7 @@ def test_a_wrong_setting_is_reported_by_name(tmp_path: Path) -> None:
         env={
             **os.environ,
             "ENVIRONMENT": "development",
+            "PORT": str(find_free_ports()),
             "DATABASE_URL": "mysql://localhost/shop",
             "DJANGO_SETTINGS_MODULE": "ops.testing.settings",
             "KIKAKU_TEST_ROOT": str(tmp_path),
