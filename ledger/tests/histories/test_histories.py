@@ -179,7 +179,7 @@ def test_a_refund_is_done_as_it_was_shown_and_each_of_them_ends(
 def test_a_mail_is_sent_twice_only_after_a_power_cut_before_it_was_stored_as_sent(
     template_folder: Path, step: int
 ) -> None:
-    history = [Place(((0, 11_000, 1),)), ChooseKonbini(), Deliver(), PowerCut(Run(), step=step)]
+    history: list[Action] = [Place(((0, 11_000, 1),)), ChooseKonbini(), Deliver(), PowerCut(Run(), step=step)]
     check_history(template_folder, history)
 
 
