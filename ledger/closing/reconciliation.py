@@ -42,10 +42,10 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Compare the listed transactions with the stored ones, field by field."""
     listed = {reading.id: reading for reading in snapshot.transactions if reading.currency == "jpy"}
     stored = BalanceTransaction.objects.filter(day=snapshot.day).order_by("created", "id")
-    for pk, kind, source, amount, fee, fee_tax, fee_taxed, net, created in stored.values_list(
-        "id", "type", "source", "amount", "fee", "fee_tax", "fee_taxed", "net", "created"
+    for pk, kind, source, amount, fee, fee_tax, fee_taxed, net, other_balance, created in stored.values_list(
+        "id", "type", "source", "amount", "fee", "fee_tax", "fee_taxed", "net", "other_balance", "created"
     ).iterator(ROWS_AT_ONCE):
-        ours = (kind, source, amount, fee, fee_tax, fee_taxed, net, created)
+        ours = (kind, source, amount, fee, fee_tax, fee_taxed, net, other_balance or "payments", created)
         reading = listed.pop(pk, None)
         if reading is None:
             yield Difference(
@@ -67,7 +67,7 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
         )
 
 
-FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "純額", "作成")
+FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "純額", "残高", "作成")
 
 
 def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
@@ -81,7 +81,7 @@ def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
 
 def _fields(
     reading: TransactionReading, *, with_taxed: bool
-) -> tuple[str, str, int, int, int, bool | None, int, datetime]:
+) -> tuple[str, str, int, int, int, bool | None, int, str, datetime]:
     return (
         reading.type,
         reading.source,
@@ -90,6 +90,7 @@ def _fields(
         reading.fee_tax,
         reading.fee_taxed if with_taxed else None,
         reading.net,
+        reading.other_balance or "payments",
         reading.created,
     )
 

@@ -28,6 +28,7 @@ from ledger.testing.closing import (
     run_business_day,
     set_clock,
 )
+from ledger.testing.tampering import tamper
 
 pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
 
@@ -180,6 +181,19 @@ def test_each_other_balance_has_its_account(sandbox: Sandbox, balance: str, acco
     result = close(sandbox)
     assert net_balance(account) == 3_000
     assert (result.exit_code, result.report["proof"]["difference"]) == (0, 0)
+
+
+def test_a_reserve_that_was_stored_before_balances_were_told_apart_is_named(sandbox: Sandbox) -> None:
+    run_business_day(sandbox, MONDAY)
+    set_clock(sandbox, at(MONDAY, 18))
+    sandbox.hold_reserve(3_000)
+    build.fetch(sandbox)
+    leg = BalanceTransaction.objects.get(other_balance="risk_reserved")
+    tamper(f"UPDATE ledger_balancetransaction SET other_balance = NULL WHERE id = '{leg.pk}'")
+    result = close(sandbox)
+    (row,) = [row for row in result.report["discrepancies"] if row["kind"] == Kind.AMOUNT]
+    assert (row["object"], row["amount"], result.exit_code) == (leg.pk, 0, 2)
+    assert row["detail"] == "残高：Stripe risk_reserved／帳簿 payments"
 
 
 # ── Authorisations ───────────────────────────────────────────────────────────────────────────────────────
