@@ -1,5 +1,6 @@
 """Recognise sales: what is posted when a shipment leaves."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from ledger.books import journal, posting
 from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
 from ledger.books.tax import SHIPPING_RATE, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, recognise
-from ledger.models import JournalEntry, OrderLine, RefundLine, Shipment, ShipmentLine
+from ledger.models import JournalEntry, Order, OrderLine, RefundLine, Shipment, ShipmentLine
 
 
 def post_shipment(
@@ -73,11 +74,36 @@ def _shipped_value(shipment: Shipment) -> tuple[dict[int, int], dict[int, bool]]
     return goods, is_last
 
 
+def sold_values(order: Order) -> dict[int, int]:
+    """Return by rate the value (JPY) of what was shipped and is no gift, with the shipping fee."""
+    values = dict.fromkeys(TAX_RATES, 0)
+    before: defaultdict[int, int] = defaultdict(int)  # pieces of a line in earlier parcels
+    has_sold = False
+    for part in (
+        ShipmentLine.objects.filter(shipment__order=order)
+        .select_related("shipment", "order_line")
+        .order_by("shipment_id", "pk")
+    ):
+        line = part.order_line
+        if not part.shipment.gift:
+            has_sold = True
+            values[line.tax_rate] += value_of_pieces(
+                line.total, line.quantity, before[line.pk], part.quantity
+            )
+        before[line.pk] += part.quantity
+    if has_sold:
+        values[SHIPPING_RATE] += _shipping_fee_left(order)
+    return values
+
+
 def _shipping_fee_to_recognise(shipment: Shipment) -> int:
     """Return the part of the shipping fee (JPY) that this shipment recognises: what is not refunded, or 0."""
     order = shipment.order
-    if order.shipments.filter(pk__lt=shipment.pk).exists():
-        return 0
+    return 0 if order.shipments.filter(pk__lt=shipment.pk).exists() else _shipping_fee_left(order)
+
+
+def _shipping_fee_left(order: Order) -> int:
+    """Return what refunds left of the shipping fee (JPY) before it was recognised."""
     lines = RefundLine.objects.filter(IS_SHIPPING_LINE, refund__order=order, refund__withdrawn=False)
     refunded = lines.aggregate(sum=Sum("prepaid"))
     return order.shipping_fee - (refunded["sum"] or 0)

@@ -9,11 +9,11 @@ from datetime import datetime
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, tax_buckets
+from ledger.books.recognition import sold_values
 from ledger.books.refunds_payable import unpaid_refund_entries
 from ledger.books.tax import tax_of
 from ledger.books.tax_buckets import recognise
 from ledger.models import Refund
-from ledger.models.orders import OrderStatus
 
 
 def withdraw(refund: Refund, *, now: datetime) -> None:
@@ -50,19 +50,18 @@ def _correct_tax_of_later_refunds(refund: Refund, *, now: datetime) -> None:
 
 
 def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
-    """Recognise the money of pieces that were sold and shipped while the refund had reserved it.
+    """Recognise what pieces lack that were sold and shipped while the refund had reserved their money.
 
-    Only of rates whose pieces were all shipped: otherwise the next parcel takes it, or a person decides.
+    What is left then is the money of pieces that are still to be shipped, or a person decides about it.
     """
     order = refund.order
-    last = order.shipments.order_by("pk").last()
-    if last is None or order.status != OrderStatus.SHIPPED:
+    last = order.shipments.filter(gift="").order_by("pk").last()
+    if last is None:
         return
-    incomplete = set(order.lines.filter(cancelled__gt=0).values_list("tax_rate", flat=True))
+    sold = sold_values(order)
     sales = [
-        recognise(bucket, goods=0, shipping=0, is_last=True)[1]
+        recognise(bucket, goods=max(0, sold[rate] - bucket.recognised), shipping=0, is_last=False)[1]
         for rate, bucket in tax_buckets(order).items()
-        if rate not in incomplete
     ]
     draft = posting.shipment(
         str(last.pk),

@@ -160,6 +160,7 @@ def ship(
     *,
     carrier: str = "ヤマト運輸",
     tracking_number: str = "1234-5678-9012",
+    gift: str = "",
     now: datetime | None = None,
 ) -> Shipment:
     """Ship an order, or some pieces of it."""
@@ -168,6 +169,7 @@ def ship(
         quantities=quantities,
         carrier=carrier,
         tracking_number=tracking_number,
+        gift=gift,
         nonce=secrets.token_hex(8),
         actor="staff",
         now=now or timezone.now(),

@@ -21,7 +21,7 @@ from ledger.books.accounts import (
     SHIPPING_INCOME,
 )
 from ledger.books.trial_balance import net_balance
-from ledger.models import Discrepancy, JournalEntry, Order, OutgoingMail, Refund
+from ledger.models import Discrepancy, JournalEntry, Order, OutgoingMail, Refund, Shipment
 from ledger.models.orders import OrderStatus
 from ledger.sales.refunds import RefundRefused
 from ledger.sales.shipping import ShipRefused
@@ -85,6 +85,53 @@ def test_goods_that_were_shipped_while_the_refund_waited_are_sold_for_their_pric
     withdraw(sandbox, refund)
     assert sale(order) == (3_228, 322)
     assert net_balance(PREPAYMENTS, order=order) == 0
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_a_part_that_was_shipped_meanwhile_is_sold_for_its_price_whatever_becomes_of_the_rest(
+    sandbox: Sandbox,
+) -> None:
+    order = paid(sandbox)
+    line = order.lines.get()
+    refund = build.refund(order, 3_000, now=at(TUESDAY, 10))
+    build.ship(order, {line.pk: 1}, now=at(TUESDAY, 11))
+    assert sum(sale(order)) == 550
+    withdraw(sandbox, refund)
+    assert sale(order) == (1_410, 140)  # ¥1,000 and the fee of ¥550, with a tenth of tax
+    build.refund(order, quantities={line.pk: 2}, now=at(TUESDAY, 13))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.SHIPPED
+    assert (net_balance(PREPAYMENTS, order=order), net_balance(REFUNDS_PAYABLE, order=order)) == (0, -2_000)
+    assert not Discrepancy.objects.unresolved().exists()
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_the_pieces_that_were_shipped_are_sold_also_when_others_were_refunded_before(
+    sandbox: Sandbox,
+) -> None:
+    order = paid(sandbox)
+    build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10))
+    refund = build.refund(order, 500, now=at(TUESDAY, 11))
+    build.ship(order, now=at(TUESDAY, 12))
+    withdraw(sandbox, refund)
+    assert sum(sale(order)) == 2_550
+    assert (net_balance(PREPAYMENTS, order=order), net_balance(REFUNDS_PAYABLE, order=order)) == (0, -1_000)
+    assert Discrepancy.objects.get().kind == Kind.REFUND_WITHDRAWN
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_a_person_decides_about_the_money_of_pieces_that_were_given_away(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    build.ship(order, {order.lines.get().pk: 1}, now=at(TUESDAY, 10))
+    refund = build.refund(order, 2_000, now=at(TUESDAY, 11))
+    build.ship(order, now=at(TUESDAY, 12), gift=Shipment.Gift.COURTESY)
+    withdraw(sandbox, refund)
+    assert sum(sale(order)) == 1_550
+    assert net_balance(PREPAYMENTS, order=order) == -2_000
+    assert Discrepancy.objects.get().kind == Kind.WITHDRAWN_TO_DECIDE
     assert_no_findings()
 
 

@@ -135,6 +135,16 @@ def test_money_that_goes_back_before_its_goods_leave_nothing_behind(
         pytest.param([Refund(), AnswerRefund("given up"), Deliver(), Refund()], id="the order had ended"),
         pytest.param(
             [
+                Refund(thousandths=900),
+                Ship(pieces=(1,)),
+                AnswerRefund("given up"),
+                Deliver(),
+                Refund(pieces=(2, 2)),
+            ],
+            id="a part was shipped meanwhile and the rest is refunded",
+        ),
+        pytest.param(
+            [
                 Ship(pieces=(2,)),
                 Refund(pieces=(1,), restock=True),
                 Refund(thousandths=7),
