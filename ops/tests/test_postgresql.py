@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
 from kikaku import postgresql
 from kikaku.testing.database import database_environment, engine
+from kikaku.wsgi import application
 from shop.testing import build, wsgi
 
 SERVER = pytest.mark.skipif(engine() != "postgresql", reason="needs PostgreSQL")
@@ -88,13 +88,13 @@ def test_a_statement_ends_after_a_minute() -> None:
 @SERVER
 @pytest.mark.django_db(transaction=True)
 def test_after_a_restart_of_the_server_no_request_fails() -> None:
-    application = get_wsgi_application()
     build.product()
     together = threading.Barrier(THREADS)
 
-    def look(_number: int) -> int:
+    def look(number: int) -> int:
         together.wait(timeout=30)  # so that each thread asks once
-        return wsgi.ask(application, "/products/").status
+        path = "/search/?q=x" if number % 2 else "/products/"  # from Django, from the page store
+        return wsgi.ask(application, path).status
 
     with ThreadPoolExecutor(THREADS) as threads:
         assert list(threads.map(look, range(THREADS))) == [200] * THREADS
