@@ -141,9 +141,9 @@ class RunningShop:
         return self.process.wait(timeout=30)
 
 
-def wait_until_gone(pids: list[int], *, seconds: float = 5.0) -> list[int]:
-    """Wait for processes to end; return those that still run."""
-    deadline = time.monotonic() + seconds
+def wait_until_gone(pids: list[int]) -> list[int]:
+    """Wait up to 40 seconds for processes to end (a lifeline gives 12); return those that still run."""
+    deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         pids = [pid for pid in pids if (Path("/proc") / str(pid)).exists()]
         if not pids:

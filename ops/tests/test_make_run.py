@@ -76,7 +76,7 @@ def test_it_leaves_no_process_however_it_ends(tmp_path: Path, end: str) -> None:
         started = shop.children()
         assert len(started) >= 6  # web and worker have children of their own
         os.kill(shop.process.pid, signal.SIGKILL)
-        assert wait_until_gone(started, seconds=20) == []
+        assert wait_until_gone(started) == []
     finally:
         shop.stop(signal.SIGKILL)
         for pid in started:
