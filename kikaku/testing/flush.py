@@ -119,6 +119,9 @@ def _rewrite(tables: Mapping[str, Rows]) -> None:
         for table in order:
             for row in tables[table]:
                 cursor.execute(f"INSERT INTO {_quoted(table)} VALUES ({', '.join(['%s'] * len(row))})", row)
+        # the rows have their old ids, also after a test that began counting anew
+        for statement in connection.ops.sequence_reset_sql(no_style(), [models[table] for table in order]):
+            cursor.execute(statement)
 
 
 def _empty(tables: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.management.color import no_style
+from django.db import connection
 
 from kikaku.testing import flush
 from ledger.models import Carrier, DeliveryTime
@@ -26,3 +28,12 @@ def test_what_a_test_changed_in_the_rows_of_migrations_is_undone() -> None:
 def test_rows_of_migrations_are_there_after_a_flush_of_everything(_once_more: int) -> None:
     assert all(model.objects.exists() for model in (SearchSynonym, Carrier, DeliveryTime))
     Permission.objects.latest("pk").delete()  # only the usual flush mends that
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_of_migrations_keep_their_ids_from_later_rows_though_a_test_counted_anew() -> None:
+    baseline = flush.read_baseline()
+    tables = [SearchSynonym._meta.db_table]
+    connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables, reset_sequences=True))
+    assert flush.restore(baseline)
+    SearchSynonym.objects.create(words="行灯 あんどん")  # would have the id of an older row

@@ -24,7 +24,16 @@ from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
 from ledger.ingest.inbox import AlreadyClaimed
-from ledger.models import Account, Discrepancy, JournalEntry, Order, StockItem
+from ledger.models import (
+    Account,
+    Carrier,
+    DeliveryTime,
+    Discrepancy,
+    JournalEntry,
+    Order,
+    RemoteArea,
+    StockItem,
+)
 from ledger.sales import cancellation, checkout, mail, refunds, stock
 from ledger.testing.histories import checks
 
@@ -33,6 +42,7 @@ MAX_DURATION = timedelta(days=9)  # each day takes a daily close
 SKUS = ("LAMP", "SCREW", "WATER", "TEA")
 RATES = (10, 10, 8, 8)  # of the goods, in percent
 INITIAL_STOCK = 12
+WRITTEN_BY_MIGRATIONS = (Account, Carrier, DeliveryTime, RemoteArea)
 
 JOBS: dict[str, Callable[..., Any]] = {
     "events": inbox.process_pending,
@@ -205,9 +215,8 @@ def temporary_world(template_folder: Path) -> Iterator[World]:
 
 
 def _empty_tables() -> None:
-    tables = [
-        model._meta.db_table for model in apps.get_app_config("ledger").get_models() if model is not Account
-    ]
+    models = apps.get_app_config("ledger").get_models()
+    tables = [model._meta.db_table for model in models if model not in WRITTEN_BY_MIGRATIONS]
     if engine() == "d1":
         connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables, reset_sequences=True))
         return
