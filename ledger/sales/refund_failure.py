@@ -34,12 +34,15 @@ def record_failure(refund: Refund, *, has_moved_money: bool, day: date, now: dat
     """Post and note that a refund has failed or was cancelled, and tell the customer, who was promised it.
 
     Part of the transaction that set the status, with the order locked. Without any money moved, a cancelled
-    refund is taken back; every other one is owed to the customer. `day` is the business day in whose close
-    the discrepancy counts.
+    refund is taken back, unless a dashboard refund has used its money; every other one is owed to the
+    customer. `day` is the business day in whose close the discrepancy counts.
     """
     require_transaction()
     order = Order.objects.get(pk=refund.order_id)
-    if refund.status == Refund.Status.CANCELED and not (has_moved_money or refunds_payable.has_moved(refund)):
+    has_moved_money = has_moved_money or refunds_payable.has_moved(refund)
+    # what a dashboard refund took of the money that was reserved for this one can no longer be taken back
+    is_taken = unallocated_money(order).overdrawn > 0
+    if refund.status == Refund.Status.CANCELED and not (has_moved_money or is_taken):
         before = unsettled_money(order) - refund.amount  # which counts as owed until it is withdrawn
         withdrawn_refunds.withdraw(refund, now=now)
         kind = Kind.WITHDRAWN_TO_DECIDE if unsettled_money(order) > before else Kind.REFUND_WITHDRAWN

@@ -107,11 +107,15 @@ def session_of(placed: Order, *, now: datetime | None = None) -> str:
     return str(attempt.session_id)
 
 
-def deliver(sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3) -> int:
+def deliver(
+    sandbox: Sandbox, *, now: datetime | None = None, rounds: int = 3, newest_first: bool = False
+) -> int:
     """Receive and process the waiting webhooks, with retries; return how many were processed."""
     done = 0
     for _round in range(rounds):
         deliveries = sandbox.pending_deliveries()
+        if newest_first:
+            deliveries.reverse()
         if not deliveries:
             break
         for delivery in deliveries:

@@ -27,7 +27,7 @@ from ledger.sales.refunds import RefundRefused
 from ledger.sales.shipping import ShipRefused
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
-from ledger.testing.dashboard import cancel_refund_in_dashboard
+from ledger.testing.dashboard import cancel_refund_in_dashboard, refund_in_dashboard
 from ledger.testing.konbini import assert_no_findings, order_with_voucher, pay
 
 Kind = Discrepancy.Kind
@@ -187,6 +187,33 @@ def test_an_order_that_ended_keeps_its_money_for_a_person_who_refunds_it_again(
     row.refresh_from_db()
     assert row.resolved_at
     assert page not in staff.get(reverse("admin:ledger_order_change", args=[order.pk])).content.decode()
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("amount", [3_550, 3_000])
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("ships", [False, True])
+def test_a_dashboard_refund_takes_the_place_of_a_stopped_one_whose_money_it_used(
+    sandbox: Sandbox, ships: bool, pieces: int, amount: int
+) -> None:
+    order = paid(sandbox)
+    if ships:
+        build.ship(order, now=at(TUESDAY, 10))
+    stopped = build.refund(
+        order, quantities={order.lines.get().pk: pieces}, include_shipping=pieces == 3, now=at(TUESDAY, 11)
+    )
+    cancel_refund_in_dashboard(stopped)
+    refund_in_dashboard(stopped.payment, amount)
+    build.deliver(sandbox, newest_first=True)  # the new refund is heard of before the end of the other
+    build.fetch(sandbox)
+    stopped.refresh_from_db()
+    assert (stopped.status, stopped.withdrawn) == (Refund.Status.CANCELED, False)
+    rest = max(0, stopped.amount - amount)  # was promised as well: a person sees to it
+    assert -net_balance(REFUNDS_PAYABLE, order=order) == amount + rest  # all waits for bank accounts
+    assert sum(sale(order)) - net_balance(PREPAYMENTS, order=order) == 3_550 - amount - rest
+    told = Discrepancy.objects.get(object_id=stopped.stripe_id)
+    assert told.kind == (Kind.REFUND_FAILED if rest else Kind.REFUND_REPLACED)
     assert_no_findings()
 
 

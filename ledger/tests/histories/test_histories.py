@@ -155,6 +155,16 @@ def test_money_that_goes_back_before_its_goods_leave_nothing_behind(
             ],
             id="pieces came back",
         ),
+        pytest.param(
+            [
+                PaymentUnknown(Refund(restock=True)),
+                Refund(thousandths=342),
+                RefundAtStripe(thousandths=246),
+                AnswerRefund("given up", refund=1),
+                Refund(),  # reserves what is left, also what the dashboard took
+            ],
+            id="a refund in the dashboard used its money",
+        ),
     ],
 )
 def test_a_refund_that_is_cancelled_before_its_money_moved_is_taken_back(
