@@ -46,12 +46,11 @@ def record_completed_session(
         payments.record_payment(captured, now=now, locked=order)
         return Outcome.PAID
     if session["payment_status"] == "no_payment_required":
-        if order.status == OrderStatus.PENDING:  # not paid on another page
-            payments.note_missing_payment(attempt, now=now)
+        payments.note_missing_payment(order, session["id"], now=now)
         mark_expired(attempt, actor=history.STRIPE, now=now)  # it cannot be paid any more
         return Outcome.EXPIRED
     if session["payment_status"] != "unpaid":
-        payments.note_missing_payment(attempt, now=now)
+        payments.note_missing_payment(order, session["id"], now=now)
         _if_payable(attempt).update(status=CheckoutAttempt.Status.COMPLETE)
         return Outcome.UNCLEAR
     if code := methods.voucher_method_among(session["payment_method_types"] or []):

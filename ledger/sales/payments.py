@@ -145,16 +145,20 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
         store_payment_refund(payment, reason=_("paid twice"), now=now)
 
 
-def note_missing_payment(attempt: CheckoutAttempt, *, now: datetime) -> None:
-    """Ask a person about an order whose page is complete at Stripe without a payment that Stripe names."""
-    order = attempt.order
+def note_missing_payment(order: Order, session_id: str, *, now: datetime) -> None:
+    """Ask a person about an unpaid order, a page of which is complete at Stripe and names no payment.
+
+    Of an order that was paid or cancelled nobody is asked: if there is a second payment, its charge tells.
+    """
+    if order.status != OrderStatus.PENDING:
+        return
     note_discrepancy(
         Discrepancy.Kind.PAYMENT_MISSING,
         order.number,
         day=business_day(now),
         now=now,
         amount=-order.total,
-        detail=f"{attempt.session_id}：支払いページは完了、支払いが見当たりません",
+        detail=f"{session_id}：支払いページは完了、支払いが見当たりません",
     )
 
 

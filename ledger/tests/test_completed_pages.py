@@ -142,6 +142,15 @@ def test_a_payment_that_stripe_names_later_pays_the_order_and_ends_the_task(
     assert not Discrepancy.objects.unresolved().exists()
 
 
+def test_nobody_is_asked_about_a_silent_page_of_a_paid_order(sandbox: Sandbox, order: Order) -> None:
+    sandbox.pay(session_of(order))
+    build.deliver(sandbox, now=NOW)
+    attempt = order.attempts.get()
+    silent = {"id": "cs_test_other", "payment_status": "paid", "payment_intent": None, "amount_total": 11_500}
+    checkout.store_completed_session(attempt, silent, now=NOW)
+    assert not Discrepancy.objects.exists()
+
+
 def test_a_page_that_needed_no_payment_pays_nothing_and_the_order_ends_in_time(
     sandbox: Sandbox, order: Order
 ) -> None:
