@@ -121,9 +121,10 @@ def _is_explained(row: Discrepancy) -> bool:
     """Return whether a discrepancy is correct: the actions of the history caused it."""
     kinds = Discrepancy.Kind
     if row.kind == kinds.PAID_AFTER_CANCELLATION:
-        return Order.objects.filter(
-            payments__payment_intent=row.object_id, status=OrderStatus.CANCELLED, paid_at=None
-        ).exists()
+        paid = Payment.objects.filter(
+            payment_intent=row.object_id, order__status=OrderStatus.CANCELLED
+        ).first()
+        return paid is not None and (paid.order.paid_at is None or paid.order.payments.count() > 1)
     if row.kind == kinds.PAID_TWICE:
         paid = Payment.objects.filter(payment_intent=row.object_id).first()
         return paid is not None and paid.order.payments.count() > 1
