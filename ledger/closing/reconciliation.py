@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
+from django.db.models import CharField, Exists, F, OuterRef, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from kikaku.days import day_bounds
 from kikaku.money import in_currency, yen
 from ledger.ingest.backfill import unmatched_charges, unmatched_refunds
 from ledger.ingest.readings import ChargeReading, RefundReading, TransactionReading
 from ledger.ingest.snapshot import StripeSnapshot
-from ledger.models import BalanceTransaction, Discrepancy, Order, Payment, Refund
+from ledger.models import BalanceTransaction, Discrepancy, Order, OrderEvent, Payment, Refund
 
 ROWS_AT_ONCE = 2000  # read from the database at once
 
@@ -183,14 +184,22 @@ def _refunds(refunds: Sequence[RefundReading]) -> Iterator[Difference]:
 
 
 def _own_refunds(snapshot: StripeSnapshot) -> Iterator[Difference]:
-    """Find each refund that our rows call succeeded, or a transaction of it on any day."""
+    """Find each refund that our rows call succeeded, or a transaction of it on any day.
+
+    It belongs to the day on which we heard of its success: one that was asked for while Stripe or the worker
+    was down is made later.
+    """
     start, end = day_bounds(snapshot.day)
     listed = {refund.id for refund in snapshot.refunds}
-    ours = Refund.objects.filter(
-        requested_at__gte=start, requested_at__lt=end, status=Refund.Status.SUCCEEDED
-    ).annotate(moved=Exists(BalanceTransaction.objects.filter(source=OuterRef("stripe_id"))))
-    for refund in ours.order_by("pk").iterator(ROWS_AT_ONCE):
-        if refund.stripe_id not in listed and not refund.moved:
+    fact = Concat(Value("refund:"), Cast(OuterRef("pk"), CharField()))
+    success = OrderEvent.objects.filter(
+        order=OuterRef("order"), kind=OrderEvent.Kind.REFUND_SUCCEEDED, fact=fact
+    )
+    moved = BalanceTransaction.objects.filter(source=OuterRef("stripe_id"))
+    unmoved = Refund.objects.filter(~Exists(moved), status=Refund.Status.SUCCEEDED, requested_at__lt=end)
+    ours = unmoved.annotate(heard_at=Coalesce(Subquery(success.values("at")[:1]), F("requested_at")))
+    for refund in ours.filter(heard_at__gte=start, heard_at__lt=end).order_by("pk").iterator(ROWS_AT_ONCE):
+        if refund.stripe_id not in listed:
             yield Difference(
                 Discrepancy.Kind.MISSING_AT_STRIPE,
                 refund.stripe_id or f"refund {refund.pk}",

@@ -12,7 +12,7 @@ from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.books import accounts, balance_postings
 from ledger.books.trial_balance import net_balance
-from ledger.closing import daily_close, evidence
+from ledger.closing import daily_close, evidence, reconciliation
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
 from ledger.ingest.snapshot import fetch_snapshots
@@ -24,6 +24,7 @@ from ledger.models import (
     JournalEntry,
     JournalLine,
     Payment,
+    Refund,
 )
 from ledger.sales import refunds
 from ledger.stripe import client as stripe_client
@@ -216,6 +217,35 @@ def test_a_payment_that_stripe_does_not_know_is_a_difference(sandbox: Sandbox) -
     assert [(row["kind"], row["object"]) for row in result.report["discrepancies"]] == [
         ("missing_at_stripe", "ch_forged")
     ]
+
+
+def test_a_refund_that_stripe_does_not_know_is_a_difference(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY)))
+    Refund.objects.create(
+        order=order,
+        payment=order.payments.get(),
+        stripe_id="re_forged",
+        amount=1,
+        status=Refund.Status.SUCCEEDED,
+        requested_at=at(MONDAY),
+    )
+    difference = reconciliation.Difference(
+        Discrepancy.Kind.MISSING_AT_STRIPE, "re_forged", 1, f"返金 {order.refunds.get().pk} が Stripe にない"
+    )
+    (snapshot,) = fetch_snapshots([MONDAY], now=set_clock(sandbox, night_after(MONDAY)))
+    assert difference in reconciliation.compare(snapshot)
+
+
+def test_a_refund_that_was_sent_days_after_its_request_is_no_difference(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    order = build.paid_order(sandbox, now=set_clock(sandbox, at(MONDAY, 10)))
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+    build.refund(order, 500, now=at(MONDAY, 11))
+    settings.STRIPE_API_BASE = ""
+    refunds.send_requested(now=set_clock(sandbox, at(WEDNESDAY, 9)))
+    closed = close_days([MONDAY, TUESDAY, WEDNESDAY], now=set_clock(sandbox, night_after(WEDNESDAY)))
+    assert [result.report["discrepancies"] for result in closed] == [[], [], []]
 
 
 def pay_after_the_close(sandbox: Sandbox) -> None:
