@@ -6,9 +6,7 @@ process, and every connection inherits the option from it. Linux only; elsewhere
 """
 
 import asyncio
-import os
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,28 +14,23 @@ OPEN_FILES = Path("/proc/self/fd")
 LOOK_SECONDS = 0.05  # between two looks for it at the start
 
 
-def listening_sockets() -> Iterator[socket.socket]:
-    """Yield a duplicate of each TCP socket of this process that accepts connections, open until the next."""
+def limit_stalls(seconds: float) -> int:
+    """Let connections end whose client takes nothing for so long; return how many sockets accept them.
+
+    No open file is duplicated and none is closed: a process that closes one of the files of a SQLite database
+    loses its locks on it, and the database is corrupted (SQLite, "How To Corrupt", 2.2).
+    """
+    count = 0
     for number in [int(file.name) for file in OPEN_FILES.iterdir()]:
         with suppress(OSError):  # closed meanwhile, or no socket
-            duplicate = os.dup(number)
+            found = socket.socket(fileno=number)
             try:
-                found = socket.socket(fileno=duplicate)
-            except OSError:
-                os.close(duplicate)
-                raise
-            with found:
                 internet = found.family in (socket.AF_INET, socket.AF_INET6)
                 if internet and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    yield found
-
-
-def limit_stalls(seconds: float) -> int:
-    """Let connections end whose client takes nothing for so long; return how many sockets accept them."""
-    count = 0
-    for listener in listening_sockets():
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
-        count += 1
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+                    count += 1
+            finally:
+                found.detach()
     return count
 
 
