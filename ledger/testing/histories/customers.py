@@ -66,9 +66,11 @@ class ReturnToPay:
 def go_to_payment_page(world: World, order: Order) -> None:
     url = checkout.start_payment(order, now=world.now)
     session = url.rsplit("/", 1)[-1]
+    if session not in world.opened:
+        world.opened.add(session)
+        checks.assert_voucher_cap(world, session)
     if session not in world.pages:
         world.pages.append(session)
-        checks.assert_voucher_cap(world, session)
 
 
 @dataclass(frozen=True)

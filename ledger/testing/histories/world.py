@@ -61,6 +61,7 @@ class World:
         self.folder = folder
         self.sandbox = sandbox
         self.now = START
+        self.opened: set[str] = set()  # sessions that a customer was ever sent to
         self.pages: list[str] = []  # sessions that a customer may still pay, the newest last
         self.challenged: list[str] = []  # of these: waiting for the bank's authentication
         self.vouchers: list[str] = []  # sessions that may be paid at a counter
