@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -68,6 +69,18 @@ def test_every_page_of_the_admin_is_japanese_with_one_style_of_dates_and_amounts
             if found and name != "ledger_remotearea":  # its numbers are the beginnings of postal codes
                 wrong[page] = found
     assert wrong == {}
+
+
+def test_months_and_days_above_a_list_are_written_as_its_dates(
+    sandbox: Sandbox, admin_client: Client
+) -> None:
+    for day in (MONDAY, MONDAY + timedelta(days=1), MONDAY + timedelta(days=30)):
+        build.paid_order(sandbox, now=set_clock(sandbox, at(day)))
+    build.fetch(sandbox)
+    journal = "/admin/ledger/journalentry/"
+    assert {"2026-11", "2026-12"} <= set(texts(admin_client.get(journal).content.decode()))
+    november = texts(admin_client.get(f"{journal}?day__year=2026&day__month=11").content.decode())
+    assert {"11-16", "11-17"} <= set(november)
 
 
 def test_the_audit_log_names_what_was_changed_in_japanese(busy_shop: None, admin_client: Client) -> None:
