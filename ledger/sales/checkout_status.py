@@ -115,7 +115,7 @@ def expire_voucher(attempt: CheckoutAttempt, *, now: datetime) -> bool:
     cancelled = cancel_unpaid(order, now=now)
     if cancelled:
         method = methods.method_of_voucher(attempt)
-        if method is not None:  # otherwise no mail of ours has told the customer how to pay
+        if method is not None:  # else the customer had no mail that says how to pay
             mail.queue(method.expired_mail, order, f"order:{order.pk}", {}, now=now)
     return cancelled
 

@@ -148,7 +148,7 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
 def note_missing_payment(order: Order, session_id: str, *, now: datetime) -> None:
     """Ask a person about an unpaid order, a page of which is complete at Stripe and names no payment.
 
-    Of an order that was paid or cancelled nobody is asked: if there is a second payment, its charge tells.
+    An order that was paid or cancelled needs no person: a second payment is found by its charge.
     """
     if order.status != OrderStatus.PENDING:
         return

@@ -53,7 +53,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
                 for line in quote.lines
             ],
             "to_mend": bool(blocked or any(errors.values())),
-            # what is no longer sold is out of the cart with this answer, so it keeps nobody from going on
+            # what is no longer sold leaves the cart with this response, so the customer may go on
             "orderable": bool(quote.counted_lines)
             and all(problem.kind is ProblemKind.UNKNOWN for problem in blocking),
             "total_known": all(problem.kind is not ProblemKind.TOO_MANY for problem in quote.problems),
