@@ -48,17 +48,20 @@ DEVICE_COOKIE = (
 DEVICE_SALT = "ops.limits"
 DEVICE_SECONDS = 90 * 24 * 3600
 MAX_REMEMBERED_BUCKETS = 20_000  # per process, about 100 bytes each
+LONGEST_WAIT = 60_000  # ms between the arrival of a request and its count, when the database is busy
 
 # A token bucket in one number (GCRA): `due` is when the bucket will be full again. A refused request leaves
 # the row unchanged and returns no row, so that refusals do not extend the wait. A `due` beyond the bucket's
-# size was written before the clock was set back.
+# size was written by a request that arrived later and was counted earlier, or before the clock was set back
+# if it is further away than a request waits.
 COUNT_REQUEST_SQL = """
 INSERT INTO ops_ratebucket (key, due) VALUES (%(key)s, %(now)s + %(cost)s)
 ON CONFLICT (key) DO UPDATE SET due = CASE
     WHEN ops_ratebucket.due BETWEEN %(now)s AND %(now)s + %(size)s THEN ops_ratebucket.due + %(cost)s
     ELSE %(now)s + %(cost)s
 END
-WHERE ops_ratebucket.due + %(cost)s <= %(now)s + %(size)s OR ops_ratebucket.due > %(now)s + %(size)s
+WHERE ops_ratebucket.due + %(cost)s <= %(now)s + %(size)s
+    OR ops_ratebucket.due > %(now)s + %(size)s + %(longest_wait)s
 RETURNING due
 """
 
@@ -126,7 +129,13 @@ def count_request(limit: Limit, key: str, *, now: float) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
                 COUNT_REQUEST_SQL,
-                {"key": key, "now": at, "cost": min(requests * limit.step, size), "size": size},
+                {
+                    "key": key,
+                    "now": at,
+                    "cost": min(requests * limit.step, size),
+                    "size": size,
+                    "longest_wait": LONGEST_WAIT,
+                },
             )
             row = cursor.fetchone()
     except DatabaseError:

@@ -1,14 +1,12 @@
 """Rate limits: per client, shared by all processes, kept over restarts; a client cannot lock out another."""
 
 import math
-import multiprocessing
 import time
-from multiprocessing.queues import Queue
 
 import pytest
 from django.conf import settings as project
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
@@ -16,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from ledger.testing.processes import WaitForAll, run_concurrently
 from ops import limits
 from ops.limits import Limit, count_request
 from ops.models import RateBucket
@@ -42,18 +41,18 @@ def test_a_bucket_lets_its_count_pass_at_once_and_then_one_by_one() -> None:
     assert [count_request(limit, "k", now=NOON + 100) for _ in range(6)] == [0, 0, 0, 0, 0, 10]
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20), st.booleans()), max_size=60))
 @hypothesis_settings(max_examples=60, deadline=None)
-def test_no_more_pass_than_the_count_and_what_was_refilled(steps: list[tuple[int, bool]]) -> None:
-    """At any rhythm and with any restarts: small limits are not counted in memory."""
+def test_no_more_pass_than_the_count_and_what_was_refilled(steps: list[tuple[int, int, bool]]) -> None:
+    """At any rhythm, with any delays and restarts: small limits are not counted in memory."""
     RateBucket.objects.all().delete()
     limits.clear_memory()
     limit, passed, now = Limit(6, 60), 0, NOON
-    for seconds, restarted in steps:
+    for seconds, delay, restarted in steps:
         now += seconds
         if restarted:
             limits.clear_memory()
-        wait = count_request(limit, "k", now=now)
+        wait = count_request(limit, "k", now=now - delay)
         passed += not wait
         assert 0 <= wait <= 10
         assert passed <= 6 + (now - NOON) / 10
@@ -78,6 +77,13 @@ def test_a_clock_that_is_set_back_an_hour_refuses_no_client_for_that_hour() -> N
     for _ in range(4):
         count_request(limit, "k", now=NOON)
     assert [count_request(limit, "k", now=NOON - 3600) for _ in range(4)] == [0, 0, 0, 20]
+
+
+def test_a_request_that_waited_for_the_database_does_not_empty_a_full_bucket() -> None:
+    limit = Limit(3, 60)
+    assert [count_request(limit, "k", now=NOON) for _ in range(3)] == [0, 0, 0]
+    limits.clear_memory()  # another process
+    assert count_request(limit, "k", now=NOON - 0.001) == 20
 
 
 def test_a_flood_that_is_refused_costs_no_statement(
@@ -113,25 +119,15 @@ def test_counting_in_memory_lets_at_most_a_tenth_more_pass_for_each_process(proc
     assert 100 <= passed <= 100 + 10 * (processes - 1)
 
 
-def post_messages(number: int, statuses: "Queue[list[int]]") -> None:
-    """Send `number` messages to the shop and put the statuses into the queue; runs in a forked process."""
-    limits.clear_memory()
-    client = Client()
-    statuses.put([client.post("/contact/", MESSAGE).status_code for _ in range(number)])
-    connections.close_all()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_four_processes_share_one_limit() -> None:
-    connections.close_all()
-    fork = multiprocessing.get_context("fork")
-    queue: Queue[list[int]] = fork.Queue()
-    processes = [fork.Process(target=post_messages, args=(8, queue)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    statuses = [status for _ in processes for status in queue.get(timeout=60)]
-    for process in processes:
-        process.join()
+    def post_messages(_number: int, wait_for_all: WaitForAll) -> list[int]:
+        limits.clear_memory()
+        client = Client()
+        wait_for_all()
+        return [client.post("/contact/", MESSAGE).status_code for _ in range(8)]
+
+    statuses = [status for answer in run_concurrently(4, post_messages) for status in answer]
     count = project.RATE_LIMITS["POST contact"][0]
     assert sorted(statuses) == [303] * count + [429] * (32 - count)
     assert ContactMessage.objects.count() == count
