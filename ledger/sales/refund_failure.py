@@ -13,9 +13,11 @@ from ledger.books.order_buckets import tax_buckets, unallocated_money
 from ledger.models import Discrepancy, Order, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import mail
+from ledger.sales.order_end import has_money_for_goods
 
 Kind = Discrepancy.Kind
 REFUNDED_AGAIN = gettext_lazy("The money was refunded again.")
+MONEY_IS_BACK = gettext_lazy("The refund was cancelled: the goods are paid for again.")
 
 
 def object_id(refund: Refund) -> str:
@@ -45,6 +47,8 @@ def record_failure(refund: Refund, *, has_moved_money: bool, day: date, now: dat
     if refund.status == Refund.Status.CANCELED and not (has_moved_money or is_taken):
         before = unsettled_money(order) - refund.amount  # which counts as owed until it is withdrawn
         withdrawn_refunds.withdraw(refund, now=now)
+        if has_money_for_goods(order):
+            resolve_automatically(Kind.MONEY_GONE, [order.number], resolution=MONEY_IS_BACK, now=now)
         kind = Kind.WITHDRAWN_TO_DECIDE if unsettled_money(order) > before else Kind.REFUND_WITHDRAWN
         detail = gettext_lazy("The refund of %(amount)s was cancelled at Stripe before its money moved.")
     else:

@@ -218,6 +218,20 @@ def test_a_dashboard_refund_takes_the_place_of_a_stopped_one_whose_money_it_used
 
 
 @pytest.mark.django_db
+def test_the_task_about_gone_money_ends_when_the_dashboard_refund_is_withdrawn(sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    build.ship(order, {order.lines.get().pk: 1}, now=at(TUESDAY, 10))
+    refund_in_dashboard(order.payments.get())
+    build.deliver(sandbox)
+    assert Discrepancy.objects.unresolved().get().kind == Kind.MONEY_GONE
+    withdraw(sandbox, order.refunds.get())
+    task = Discrepancy.objects.get(kind=Kind.MONEY_GONE)
+    assert task.resolution == "返金が取り消され、商品の代金がまたあります。"
+    build.ship(order, now=at(TUESDAY, 13))
+    assert_no_findings()
+
+
+@pytest.mark.django_db
 def test_the_tax_of_a_later_refund_is_right_after_an_earlier_one_was_withdrawn(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     build.ship(order, now=at(TUESDAY, 10))
