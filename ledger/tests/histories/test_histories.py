@@ -203,6 +203,21 @@ def test_a_mail_is_sent_twice_only_after_a_power_cut_before_it_was_stored_as_sen
     check_history(template_folder, history)
 
 
+def test_a_refund_that_is_posted_after_one_of_a_later_day_is_rounded_after_it(template_folder: Path) -> None:
+    check_history(
+        template_folder,
+        [
+            Place(((1, 60, 1), (2, 11_000, 2), (0, 11_000, 4)), discount=500),
+            Pay(),
+            Deliver(),
+            Ship(),
+            Refund(thousandths=1),  # not heard of before the next one, which fails and is posted first
+            Wait(86_400),
+            PaymentUnknown(Refund()),
+        ],
+    )
+
+
 def test_acts_of_others_leave_the_books_right(template_folder: Path) -> None:
     check_history(
         template_folder,
