@@ -18,6 +18,8 @@ from django.db import connection
 from django.db.models import Q, Sum
 
 from kikaku.days import day_bounds
+from ledger.books.order_buckets import tax_buckets
+from ledger.books.tax import value_of_pieces
 from ledger.closing import verification
 from ledger.models import (
     CheckoutAttempt,
@@ -277,18 +279,25 @@ def _orders() -> Iterator[str]:
 
 
 def _parcels() -> Iterator[str]:
-    """Check that gifts have no entry, and that an order of which something was sold has sales."""
+    """Check that gifts have no entry, and that what is sold brings sales while money is left for its rate."""
     entries = JournalEntry.objects.filter(source_type="shipment", purpose="recognition")
     posted = set(entries.values_list("source_id", flat=True))
     sales = set(entries.values_list("order_id", flat=True))
-    for parcel in Shipment.objects.prefetch_related("lines__order_line"):
+    shipped: Counter[int] = Counter()  # pieces of a line in earlier parcels
+    for parcel in Shipment.objects.order_by("pk").prefetch_related("lines__order_line"):
+        values: Counter[int] = Counter()  # JPY by rate
+        for part in parcel.lines.all():
+            line = part.order_line
+            values[line.tax_rate] += value_of_pieces(
+                line.total, line.quantity, shipped[line.pk], part.quantity
+            )
+            shipped[line.pk] += part.quantity
         if parcel.gift and str(parcel.pk) in posted:
             yield f"parcel {parcel.pk} is a gift and has an entry"
-        if (
-            not parcel.gift
-            and parcel.order_id not in sales
-            and any(p.order_line.total for p in parcel.lines.all())
-        ):
+        if parcel.gift or parcel.order_id in sales:
+            continue
+        buckets = tax_buckets(parcel.order)
+        if any(value and buckets[rate].deliverable for rate, value in values.items()):
             yield f"parcel {parcel.pk} was sold, and its order has no sales"
 
 

@@ -218,6 +218,22 @@ def test_a_refund_that_is_posted_after_one_of_a_later_day_is_rounded_after_it(te
     )
 
 
+def test_goods_of_a_rate_that_was_refunded_bring_no_sale_though_the_order_has_money(
+    template_folder: Path,
+) -> None:
+    check_history(
+        template_folder,
+        [
+            Place(((2, 1, 3), (1, 60, 4), (3, 333, 4)), shipping_fee=500, discount=500),
+            Pay(),
+            Deliver(),
+            Refund(thousandths=500),
+            Refund(pieces=(2, 0, 0), shipping=True),  # nothing is left of 10 %
+            Ship(pieces=(2, 2)),
+        ],
+    )
+
+
 def test_acts_of_others_leave_the_books_right(template_folder: Path) -> None:
     check_history(
         template_folder,
