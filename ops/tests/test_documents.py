@@ -46,6 +46,10 @@ PROVED_ELSEWHERE = {
     ".venv/bin/pre-commit install": ("ops/tests/test_pre_commit.py", 'pre_commit("install"'),
     ".venv/bin/python scripts/d1.py": ("ops/tests/test_make_run_d1.py", '"scripts" / "d1.py"'),
     "manage.py worker": ("ops/tests/test_make_run.py", "worker is running"),
+    "manage.py verify_books --head": (
+        "ledger/tests/test_manipulations.py",
+        'call_command("verify_books", "--head", head)',
+    ),
     "manage.py d1_selftest": ("kikaku/d1/tests/test_selftest.py", "d1_selftest"),
 }
 # They change files that are committed: only what `make` would run is looked at.
