@@ -16,7 +16,7 @@ from django.db.models import F, Model
 from kikaku.days import day_bounds
 from kikaku.sandbox import Sandbox
 from kikaku.sandbox.state import StateFile, Transaction
-from ledger.books import journal
+from ledger.books import bulk, journal
 from ledger.books.posting import SHIPMENT_SOURCE, Draft
 from ledger.models import (
     JournalEntry,
@@ -94,6 +94,10 @@ def fill(
             StateFile(sandbox.state_path), f"{day:%y%m%d}", copies, api_version=sandbox.api_version
         )
         say(f"{begin + len(copies) + len(KINDS):,} of {payments:,} payments of {day}")
+    # in a shop autovacuum has done so during the day
+    bulk.refresh_statistics(
+        Order, OrderLine, Payment, Refund, RefundLine, Shipment, ShipmentLine, StockMovement
+    )
     closing = start + CLOSE_AT
     sandbox.clock = closing.timestamp
     return closing
