@@ -47,7 +47,7 @@ def test_no_more_pass_than_the_count_and_what_was_refilled(steps: list[tuple[int
     """At any rhythm, with any delays and restarts: small limits are not counted in memory."""
     RateBucket.objects.all().delete()
     limits.clear_memory()
-    limit, passed, now = Limit(6, 60), 0, NOON
+    limit, passed, now = Limit(6, 60), 0, NOON + 20  # no request arrives before noon
     for seconds, delay, restarted in steps:
         now += seconds
         if restarted:
