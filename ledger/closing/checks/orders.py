@@ -1,7 +1,8 @@
 """Checks of the orders: their sums, their sub-ledgers and tax, their payments, refunds and parcels."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 
 from django.db.models import CharField, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
@@ -95,8 +96,7 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
     ):
         booked[order_id][source == posting.SHIPMENT_SOURCE, account] += credit - debit
     prepaid, payable = _expected(orders, until=until)
-    later = _changed_after(orders, until)
-    taxes = _tax_as_posted(orders, until)
+    across = _across_cut(orders, until)
     numbers = dict(orders.order_by("pk").values_list("pk", "number"))
     for order_id in sorted(booked.keys() | prepaid.keys() | payable.keys()):
         lines = booked[order_id]
@@ -105,47 +105,28 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
             lines,
             prepaid=prepaid[order_id] + lines[True, accounts.PREPAYMENTS],
             payable=payable[order_id],
-            later={
-                account: later.get((order_id, account), 0) for account in accounts.CUSTOMER_LIABILITY_ACCOUNTS
-            },
-            taxes=taxes.get(order_id, {}),
+            across=across.get(order_id, _AcrossCut()),
         )
 
 
-def _changed_after(orders: QuerySet[Order], until: date | None) -> dict[tuple[int, str], int]:
-    """Return by how much entries after the cut changed 2130 and 2120, per order and account.
+@dataclass
+class _AcrossCut:
+    """What an order with entries after the cut needs to be judged by those before it (JPY)."""
 
-    A refund in Stripe's dashboard may take the money before midnight that one of our refunds was to pay
-    out, and Stripe refuses ours after midnight. One of the two accounts is below zero at the cut then, and
-    not on the next day.
-    """
+    # by account, 2130 and 2120: how much the later entries change it. A refund in Stripe's dashboard may take
+    # the money before midnight that one of our refunds was to pay out, and Stripe refuses ours after that:
+    # one of the two accounts is below zero at the cut then, and not on the next day.
+    later: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    # by (whether of parcels, rate): the tax up to the cut. That of an entry is rounded over what was posted
+    # before it, perhaps of a later day: Stripe reports a refund of yesterday after one of today was posted.
+    taxes: defaultdict[tuple[bool, int], int] = field(default_factory=lambda: defaultdict(int))
+
+
+def _across_cut(orders: QuerySet[Order], until: date | None) -> defaultdict[int, _AcrossCut]:
+    """Return by order what its entries before and after the cut tell, of orders that have some after it."""
+    across: defaultdict[int, _AcrossCut] = defaultdict(_AcrossCut)
     if until is None:
-        return {}
-    later = JournalLine.objects.filter(
-        entry__order__in=orders,
-        entry__day__gt=until,
-        account_id__in=accounts.CUSTOMER_LIABILITY_ACCOUNTS,
-    )
-    return {
-        (order_id, account): credit - debit
-        for order_id, account, debit, credit in later.values_list("entry__order_id", "account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("entry__order_id", "account_id", "debits", "credits")
-    }
-
-
-def _tax_as_posted(
-    orders: QuerySet[Order], until: date | None
-) -> defaultdict[int, defaultdict[tuple[bool, int], int]]:
-    """Return the tax up to the cut, by order and (whether of parcels, rate), of orders with entries after it.
-
-    The tax of an entry is rounded over what was posted before it. That may be of a later day: Stripe reports
-    a refund of yesterday after one of today was posted.
-    """
-    taxes: defaultdict[int, defaultdict[tuple[bool, int], int]] = defaultdict(lambda: defaultdict(int))
-    if until is None:
-        return taxes
+        return across
     gross: defaultdict[tuple[int, bool, int], int] = defaultdict(int)
     later = JournalEntry.objects.filter(order__in=orders, day__gt=until)
     for order_id, source, day, account, debit, credit in (
@@ -153,6 +134,9 @@ def _tax_as_posted(
         .order_by("entry_id")
         .values_list("entry__order_id", "entry__source_type", "entry__day", "account_id", "debit", "credit")
     ):
+        order = across[order_id]
+        if day > until and account in accounts.CUSTOMER_LIABILITY_ACCOUNTS:
+            order.later[account] += credit - debit
         is_parcel = source == posting.SHIPMENT_SOURCE
         rate = RATE_OF_TAXED_ACCOUNT.get((is_parcel, account))
         if rate is None:
@@ -161,8 +145,8 @@ def _tax_as_posted(
         before = tax_of(max(gross[key], 0), rate)
         gross[key] += credit - debit if is_parcel else debit - credit
         if day <= until:
-            taxes[order_id][is_parcel, rate] += tax_of(max(gross[key], 0), rate) - before
-    return taxes
+            order.taxes[is_parcel, rate] += tax_of(max(gross[key], 0), rate) - before
+    return across
 
 
 def _order_findings(
@@ -171,12 +155,11 @@ def _order_findings(
     *,
     prepaid: int,
     payable: int,
-    later: Mapping[str, int],
-    taxes: Mapping[tuple[bool, int], int],
+    across: _AcrossCut,
 ) -> Iterator[Finding]:
     for account, expected in zip(accounts.CUSTOMER_LIABILITY_ACCOUNTS, (prepaid, payable), strict=True):
         found = lines[True, account] + lines[False, account]
-        if found != expected or max(found, found + later[account]) < 0:
+        if found != expected or max(found, found + across.later[account]) < 0:
             yield Finding(
                 SUB_LEDGER_CHECKS[account], "Order", number, f"{max(expected, 0)} owed", f"{found} owed"
             )
@@ -186,10 +169,10 @@ def _order_findings(
         gross = lines[True, accounts.SALES_ACCOUNTS[rate]] + shipping + tax
         reversed_tax = -lines[False, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
         reversed_gross = -lines[False, accounts.RETURNS_ACCOUNTS[rate]] + reversed_tax
-        expected = taxes.get((True, rate), tax_of(max(gross, 0), rate))
+        expected = across.taxes.get((True, rate), tax_of(max(gross, 0), rate))
         if tax != expected:
             yield Finding(TAX_POSTED_CHECKS[rate], "Order", number, str(expected), str(tax))
-        expected = taxes.get((False, rate), tax_of(max(reversed_gross, 0), rate))
+        expected = across.taxes.get((False, rate), tax_of(max(reversed_gross, 0), rate))
         if reversed_tax != expected or not 0 <= reversed_tax <= tax:
             yield Finding(
                 TAX_REVERSED_CHECKS[rate],
