@@ -171,6 +171,13 @@ def wait_for_d1(engine: Child, stopping: threading.Event) -> None:
             exit_with("The D1 engine did not start:\n" + "\n".join(engine.last_lines))
 
 
+def wait_for_stand_in(child: Child, port: int, stopping: threading.Event) -> None:
+    """Wait until the Stripe stand-in listens, has ended, or `stopping` is set."""
+    while not child.has_ended() and not stopping.wait(0.05):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+
+
 def web_command(port: int) -> list[str]:
     """Return the arguments of Python for the web server; the Dockerfile's differ in host and log only."""
     return ["-m", "kikaku.server", "--port", str(port), "--log-level", "error"]
@@ -413,15 +420,18 @@ def main() -> int:
         children = [python_child("setup", "2", "manage.py", "prepare")]
         if not prepare_shop(children[0], environment, stopping):
             return 0 if stopping.is_set() else 1
-        children = [
-            python_child("web", "36", *web_command(port)),
-            python_child("work", "33", "manage.py", "worker"),
-        ]
+        web = python_child("web", "36", *web_command(port))
+        worker = python_child("work", "33", "manage.py", "worker")
+        children = [web, worker]
         if stand_in:
             environment["STRIPE_API_BASE"] = stand_in
-            children.append(python_child("stripe", "35", "manage.py", "stripe_sandbox"))
-        for child in children:
-            child.start(environment)
+            stripe = python_child("stripe", "35", "manage.py", "stripe_sandbox")
+            children.append(stripe)
+            stripe.start(environment)
+        web.start(environment)
+        if stand_in:
+            wait_for_stand_in(stripe, port + 1, stopping)  # the worker asks it at once
+        worker.start(environment)
         login = settings.VAR_DIR / "staff-login.txt"
         return watch(
             engines + children,

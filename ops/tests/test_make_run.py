@@ -50,13 +50,21 @@ def test_a_wrong_setting_is_reported_by_name(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_it_starts_three_processes_and_ends_them_all_on_sigterm(tmp_path: Path) -> None:
+SLOW_STAND_IN = 'import sys, time\nif "stripe_sandbox" in sys.orig_argv:\n    time.sleep(3)\n'
+
+
+def test_it_starts_three_processes_and_ends_them_all_on_sigterm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_STAND_IN)  # Python runs it at its start
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     shop = RunningShop(tmp_path)
     try:
         shop.wait_until_ready()
+        shop.wait_for("worker is running", seconds=30)
+        assert "webhooks to" in shop.output().partition("worker is running")[0]  # the worker asks at once
         children = shop.children()
         assert len(children) >= 3
-        shop.wait_for("worker is running", seconds=30)
         login = (tmp_path / "staff-login.txt").stat()
         assert login.st_mode & 0o777 == 0o600
         assert shop.login()[1] in shop.output()
