@@ -36,7 +36,8 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     """Mark the database as a test database and create its chart of accounts again.
 
     The append-only triggers allow a DELETE only while `ledger_test_database` holds a row, so that Django can
-    flush between transactional tests; a flush also empties the chart, which every entry needs. Django sends
+    flush between transactional tests; a flush also empties the chart and the tax status, which every entry
+    needs. Django sends
     `post_migrate` after the migrations and after each flush.
     """
     if sender.label != "ledger":
@@ -44,12 +45,14 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     # imported here: the app registry is not ready when this module is loaded
     from ledger.books.accounts import ensure_chart
     from ledger.sales.delivery_days import ensure_delivery_days
+    from ledger.testing.company import ensure_tax_status
 
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM ledger_test_database")
         if cursor.fetchone()[0] == 0:
             cursor.execute("INSERT INTO ledger_test_database VALUES (1)")
     ensure_chart()
+    ensure_tax_status()
     ensure_delivery_days()
 
 

@@ -1,12 +1,13 @@
-"""Money: integer JPY and how it is written, the limits of prices and charges, the consumption tax rates."""
+"""Money: integer JPY and how it is written, the limits of prices and charges, the classes of sales tax."""
 
 MAX_CHARGE = 99_999_999  # JPY: Stripe takes eight digits at most
 MAX_UNIT_PRICE = 9_999_999  # JPY, tax included
 MAX_LINE_QUANTITY = 9_999  # pieces
 
-STANDARD_RATE = 10  # percent
-REDUCED_RATE = 8  # percent: food and drink
-TAX_RATES = (STANDARD_RATE, REDUCED_RATE)
+# classes of goods by consumption tax; the rate of a class changes by law (`ledger.models.TaxRate`)
+STANDARD = "standard"
+REDUCED = "reduced"  # food and drink
+TAX_CLASSES = (STANDARD, REDUCED)
 
 
 # currencies that Stripe does not count in hundredths: https://docs.stripe.com/currencies

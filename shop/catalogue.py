@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from shop.json_rows import JsonRows, rows
+from kikaku.json_rows import JsonRows, rows
 from shop.models import (
     Category,
     Picture,
@@ -81,7 +81,7 @@ class Choice:
     option: str
     price: int  # JPY, tax included
     compare_at_price: int | None
-    tax_rate: int
+    tax_class: str
     kelvin: int | None
     lumens: int | None
     available: int
@@ -387,7 +387,7 @@ def product_statement() -> Statement:
                 "option_en",
                 "price",
                 "compare_at_price",
-                "tax_rate",
+                "tax_class",
                 "kelvin",
                 "lumens",
                 "stock__on_hand",
@@ -466,7 +466,7 @@ def to_choices(
             option=choose(row["option_ja"], row["option_en"]),
             price=row["price"],
             compare_at_price=row["compare_at_price"],
-            tax_rate=row["tax_rate"],
+            tax_class=row["tax_class"],
             kelvin=row["kelvin"],
             lumens=row["lumens"],
             available=stocks[place],

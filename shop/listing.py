@@ -10,9 +10,9 @@ from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySe
 from django.db.models.lookups import GreaterThan, LessThan
 from django.utils.safestring import SafeString
 
+from kikaku.json_rows import CountRows
 from shop.catalogue import render_cards, with_card_columns
 from shop.filters import LIGHTS, PRICES, Filters
-from shop.json_rows import CountRows
 from shop.models import Product, Variant
 from shop.pages.statements import Statement, prepare, slot
 from shop.search_index import END_OF_FACTS, END_OF_NAMES, contains_all, place_of

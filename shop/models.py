@@ -18,7 +18,8 @@ from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.days import business_day
-from kikaku.money import MAX_UNIT_PRICE, REDUCED_RATE, STANDARD_RATE, TAX_RATES
+from kikaku.money import MAX_UNIT_PRICE
+from ledger.models.tax import TaxClass
 from shop.renaming import RenameableModel, RenameableQuerySet
 from shop.sanitise import sanitise
 from shop.search_index import IndexedQuerySet, PartOfProduct
@@ -190,8 +191,8 @@ class Variant(PartOfProduct):
     compare_at_price = models.PositiveIntegerField(
         _("compare-at price"), null=True, blank=True, validators=[MaxValueValidator(MAX_UNIT_PRICE)]
     )
-    tax_rate = models.PositiveSmallIntegerField(
-        _("tax rate"), choices=[(rate, f"{rate}%") for rate in TAX_RATES], default=STANDARD_RATE
+    tax_class = models.CharField(
+        _("tax class"), max_length=10, choices=TaxClass.choices, default=TaxClass.STANDARD
     )
     kelvin = models.PositiveSmallIntegerField(
         _("colour temperature (K)"),
@@ -213,7 +214,7 @@ class Variant(PartOfProduct):
         ordering = ["position", "id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(tax_rate__in=[REDUCED_RATE, STANDARD_RATE]), name="variant_tax_rate_known"
+                condition=Q(tax_class__in=TaxClass.values), name="variant_tax_class_known"
             ),
             models.CheckConstraint(condition=Q(price__gte=1), name="variant_price_positive"),
             models.CheckConstraint(

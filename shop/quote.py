@@ -7,20 +7,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from types import MappingProxyType
+from typing import Any
 
 from django.conf import settings
 from django.db.models import OuterRef
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from kikaku.money import MAX_CHARGE, REDUCED_RATE
+from kikaku.days import business_day
+from kikaku.json_rows import JsonRows, rows
+from kikaku.money import MAX_CHARGE, REDUCED, TAX_CLASSES
 from ledger.books import tax
+from ledger.books.tax_rules import OrderTax, TaxStatusMissing, rate_rows, read_rules, status_rows
 from shop.cart import MAX_LINES, Cart, CartLine
 from shop.catalogue import IMAGE_FIELDS, LOW_STOCK, Image, image_of
-from shop.json_rows import JsonRows, rows
 from shop.models import Picture, Product, Variant, in_language
 from shop.pages.links import product_url
 from shop.pages.statements import Statement, prepare, slot
+
+NO_TAX = OrderTax(dict.fromkeys(TAX_CLASSES), "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,10 @@ class Offer:
     url: str
     image: Image | None
     price: int  # JPY, tax included
-    tax_rate: int  # 10 or 8
+    tax_class: str  # a value of `ledger.models.tax.TaxClass`
     available: int
     full_title_ja: str = ""  # for those who pack
+    tax: OrderTax | None = None  # of an order that is placed now; None: the shop takes none yet
 
     @property
     def full_title(self) -> str:
@@ -53,6 +60,7 @@ class ProblemKind(StrEnum):
     PRICE_CHANGED = "price_changed"  # the only one that does not prevent ordering
     BELOW_MINIMUM = "below_minimum"
     ABOVE_MAXIMUM = "above_maximum"
+    CLOSED = "closed"  # the merchant has not entered what orders need
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ class Quote:
     lines: tuple[QuoteLine, ...]
     problems: tuple[Problem, ...]
     totals: tax.Totals
+    rates: Mapping[str, int | None]  # percent of tax by class; None: exempt
 
     @property
     def counted_lines(self) -> tuple[QuoteLine, ...]:
@@ -113,14 +122,19 @@ class Quote:
         return bool(self.counted_lines) and not any(problem.blocks_order for problem in self.problems)
 
     @property
-    def has_reduced_rate(self) -> bool:
-        """Return whether it has goods at the reduced rate, which are marked with ※."""
-        return any(line.offer.tax_rate == REDUCED_RATE for line in self.counted_lines)
+    def reduced_rate(self) -> int | None:
+        """Return the percent of goods at the reduced rate, which are marked with ※, if it has any."""
+        has_any = any(line.offer.tax_class == REDUCED for line in self.counted_lines)
+        return self.rates[REDUCED] if has_any else None
 
     @property
     def taxes(self) -> list[tuple[int, int, int]]:
-        """Return (rate, gross, contained tax) of each tax rate in the cart."""
-        return [(rate, gross, self.totals.taxes[rate]) for rate, gross in self.totals.gross_by_rate.items()]
+        """Return (rate, gross, contained tax) of each tax class in the cart; nothing when it is exempt."""
+        return [
+            (rate, gross, self.totals.taxes[tax_class])
+            for tax_class, gross in self.totals.gross_by_class.items()
+            if (rate := self.rates[tax_class]) is not None
+        ]
 
     @property
     def missing_for_free_shipping(self) -> int:
@@ -133,7 +147,7 @@ class Quote:
         """Return a hash that changes with every price, quantity, rate, shipping fee and discount."""
         parts = [
             [
-                [line.offer.sku, line.quantity, line.offer.price, line.offer.tax_rate]
+                [line.offer.sku, line.quantity, line.offer.price, self.rates[line.offer.tax_class]]
                 for line in self.counted_lines
             ],
             self.totals.discount,
@@ -148,6 +162,8 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
     wanted = {f"sku{place}": sku for place, sku in enumerate(sorted(set(skus)))}
     if not wanted:
         return {}
+    found = list(offers_statement(len(wanted)).records(**wanted))
+    order_tax = order_tax_of(found[0]) if found else None
     return {
         row["sku"]: Offer(
             item_id=row["stock_id"],
@@ -157,12 +173,21 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
             url=product_url(row["product__slug"]),
             image=image_of(rows(row["own_json"])) or image_of(rows(row["general_json"])),
             price=row["price"],
-            tax_rate=row["tax_rate"],
+            tax_class=row["tax_class"],
             available=max(row["stock__on_hand"] - row["stock__reserved"], 0),
             full_title_ja=japanese_title(row["product__title_ja"], row["option_ja"]),
+            tax=order_tax,
         )
-        for row in offers_statement(len(wanted)).records(**wanted)
+        for row in found
     }
+
+
+def order_tax_of(row: Mapping[str, Any]) -> OrderTax | None:
+    """Return the tax of an order that is placed now, from a row of the offers; None: not set up yet."""
+    try:
+        return read_rules(row["statuses"], row["rates"]).of_orders(business_day(timezone.now()))
+    except TaxStatusMissing:
+        return None
 
 
 @lru_cache(maxsize=MAX_LINES)
@@ -181,7 +206,7 @@ def offers_statement(count: int) -> Statement:
             "option_ja",
             "option_en",
             "price",
-            "tax_rate",
+            "tax_class",
             "stock__on_hand",
             "stock__reserved",
             "product__slug",
@@ -189,6 +214,8 @@ def offers_statement(count: int) -> Statement:
             "product__title_en",
             own_json=JsonRows(own, *IMAGE_FIELDS),
             general_json=JsonRows(general, *IMAGE_FIELDS),
+            statuses=status_rows(),
+            rates=rate_rows(),
         )
     )
 
@@ -263,10 +290,21 @@ def make_quote(
         own = line_problems(entry, offer)
         problems += own
         lines.append(QuoteLine(offer, entry.quantity, entry.price_seen, tuple(own)))
-    amounts = [(line.amount, line.offer.tax_rate) for line in lines if line.is_counted]
-    goods = sum(amount for amount, _rate in amounts)
+    amounts = [(line.amount, line.offer.tax_class) for line in lines if line.is_counted]
+    order_tax = next((line.offer.tax for line in lines), None)
+    if lines and order_tax is None:
+        text = _("We do not take orders yet. Please come back soon.")
+        problems.append(Problem(ProblemKind.CLOSED, "", text))
+    terms = order_tax or NO_TAX
+    goods = sum(amount for amount, _class in amounts)
     discount = min(discount, goods)
-    totals = tax.totals(amounts, discount=discount, shipping_fee=shipping_fee(goods - discount))
+    totals = tax.totals(
+        amounts,
+        discount=discount,
+        shipping_fee=shipping_fee(goods - discount),
+        rates=terms.rates,
+        rounding=terms.rounding,
+    )
     if amounts and totals.total < settings.ORDER_MINIMUM:
         text = _("Orders are possible from ¥%(minimum)s. Please add something.")
         problems.append(Problem(ProblemKind.BELOW_MINIMUM, "", text % {"minimum": settings.ORDER_MINIMUM}))
@@ -277,7 +315,7 @@ def make_quote(
             "This is more than one card payment can carry (¥99,999,999). Please contact us for an offer."
         )
         problems.append(Problem(ProblemKind.ABOVE_MAXIMUM, "", text))
-    return Quote(tuple(lines), tuple(problems), totals)
+    return Quote(tuple(lines), tuple(problems), totals, terms.rates)
 
 
 def no_longer_sold(sku: str, title: str) -> Problem:

@@ -18,7 +18,7 @@ from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 from django.db.models.signals import post_delete, post_save
 
-from shop.json_rows import JsonRows, rows
+from kikaku.json_rows import JsonRows, rows
 from shop.words import expand, readable
 
 # In the text these signs end the names (title, decisive specification), and the facts; descriptions follow.

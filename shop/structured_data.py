@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from kikaku.money import REDUCED_RATE
+from kikaku.money import REDUCED
 from ledger.sales.delivery import DeliveryTable
 from shop.catalogue import Choice, ProductDetail
 from shop.pages.links import absolute, active_links, variant_url
@@ -48,7 +48,7 @@ def offer(found: ProductDetail, choice: Choice, transit: dict[str, Any]) -> dict
         "itemCondition": f"{SCHEMA}NewCondition",
         "availability": f"{SCHEMA}{'InStock' if choice.available else 'OutOfStock'}",
         "shippingDetails": shipping(choice.price, transit),
-        "hasMerchantReturnPolicy": returns(food=choice.tax_rate == REDUCED_RATE),
+        "hasMerchantReturnPolicy": returns(food=choice.tax_class == REDUCED),
     }
 
 

@@ -97,7 +97,7 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     list_display = (
         day_column(JournalEntry, "day"),
         "description",
-        "amount",
+        "amount_yen",
         "order",
         "source",
         time_column(JournalEntry, "occurred_at"),
@@ -135,6 +135,6 @@ class JournalEntryAdmin(ReadOnlyAdmin):
         return source_link(entry)
 
     @display(description=gettext_lazy("amount"))
-    def amount(self, entry: Any) -> str:
-        """Return the sum of the debits, which equals that of the credits."""
-        return yen(entry.debit_total or 0)
+    def amount_yen(self, entry: Any) -> str:
+        """Return what changed hands; in entries of form 1 the sum of the debits."""
+        return yen(entry.debit_total or 0 if entry.amount is None else entry.amount)

@@ -83,7 +83,10 @@ class Summary:
         amounts += [(_("shipping fee"), yen(order.shipping_fee)), (_("total"), yen(order.total))]
         amounts += [
             (name, yen(tax))
-            for name, tax in ((_("tax 10%"), order.tax_10), (_("tax 8%"), order.tax_8))
+            for name, tax in (
+                (_("tax, standard rate"), order.tax_standard),
+                (_("tax, reduced rate"), order.tax_reduced),
+            )
             if tax
         ]
         return cls(

@@ -144,7 +144,7 @@ class RefundAdmin(ReadOnlyAdmin):
                     None,
                     [
                         line.order_line.packing_title if line.order_line else "",
-                        f"{line.tax_rate}%" if line.tax_rate else "",
+                        line.get_tax_class_display(),
                         _("before shipment %(amount)s") % {"amount": yen(line.prepaid)}
                         if line.prepaid
                         else "",

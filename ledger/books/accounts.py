@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS
 
-from kikaku.money import REDUCED_RATE, STANDARD_RATE
+from kikaku.money import REDUCED, STANDARD
 
 BANK = "1110"
 STRIPE_BALANCE = "1150"
@@ -16,30 +16,30 @@ STRIPE_ISSUING = "1154"
 CASH_BALANCE_ASSET = "1155"
 STRIPE_OTHER_BALANCE = "1159"
 DISPUTED = "1160"
-RECEIVABLE = "1180"
 INPUT_TAX = "1410"
 REFUNDS_PAYABLE = "2120"
 PREPAYMENTS = "2130"
 CASH_BALANCE_LIABILITY = "2140"
-OUTPUT_TAX_10 = "2150"
-OUTPUT_TAX_8 = "2151"
+OUTPUT_TAX_STANDARD = "2150"
+OUTPUT_TAX_REDUCED = "2151"
 OPENING_BALANCE = "3900"
-SALES_10 = "4110"
-SALES_8 = "4111"
+SALES_STANDARD = "4110"
+SALES_REDUCED = "4111"
 SHIPPING_INCOME = "4120"
-RETURNS_10 = "4190"
-RETURNS_8 = "4191"
+RETURNS_STANDARD = "4190"
+RETURNS_REDUCED = "4191"
 OTHER_INCOME = "4910"
 FEES_EXEMPT = "6110"
 FEES_TAXABLE = "6111"
 CHARGEBACK_LOSS = "6120"
-ROUNDING_LOSS = "6190"
 SUSPENSE = "9990"
 
-# by tax rate in percent
-SALES_ACCOUNTS = {STANDARD_RATE: SALES_10, REDUCED_RATE: SALES_8}
-RETURNS_ACCOUNTS = {STANDARD_RATE: RETURNS_10, REDUCED_RATE: RETURNS_8}
-OUTPUT_TAX_ACCOUNTS = {STANDARD_RATE: OUTPUT_TAX_10, REDUCED_RATE: OUTPUT_TAX_8}
+# by tax class, whatever its rate
+SALES_ACCOUNTS = {STANDARD: SALES_STANDARD, REDUCED: SALES_REDUCED}
+RETURNS_ACCOUNTS = {STANDARD: RETURNS_STANDARD, REDUCED: RETURNS_REDUCED}
+OUTPUT_TAX_ACCOUNTS = {STANDARD: OUTPUT_TAX_STANDARD, REDUCED: OUTPUT_TAX_REDUCED}
+# of entries of form 1, whose lines do not tell it
+RATES_OF_FORM_1 = {STANDARD: 10, REDUCED: 8}
 
 # Stripe's balances other than that of payments, by `balance_type`; one that we do not know is 1159
 OTHER_STRIPE_BALANCES = {
@@ -72,39 +72,62 @@ class ChartAccount:
     tax_class: str  # in the accounting exports
 
 
+# names as the accounting programs have them: the account, and in brackets the sub-account
 CHART: tuple[ChartAccount, ...] = (
-    ChartAccount(BANK, "普通預金", "Bank", "asset", "対象外"),
-    ChartAccount(STRIPE_BALANCE, "Stripe残高", "Stripe balance", "asset", "対象外"),
-    ChartAccount(PAYOUT_IN_TRANSIT, "Stripe入金中", "Payout in transit", "asset", "対象外"),
-    ChartAccount(STRIPE_RISK_RESERVED, "Stripe留保金", "Stripe risk reserve", "asset", "対象外"),
+    ChartAccount(BANK, "Stripe入金済（銀行へ）", "Paid out by Stripe", "asset", "対象外"),
+    ChartAccount(STRIPE_BALANCE, "未収入金（Stripe残高）", "Stripe balance", "asset", "対象外"),
+    ChartAccount(PAYOUT_IN_TRANSIT, "未収入金（Stripe入金中）", "Payout in transit", "asset", "対象外"),
+    ChartAccount(STRIPE_RISK_RESERVED, "未収入金（Stripe留保金）", "Stripe risk reserve", "asset", "対象外"),
     ChartAccount(
-        STRIPE_PREFUNDING, "Stripe返金・係争準備金", "Stripe refund and dispute prefunding", "asset", "対象外"
+        STRIPE_PREFUNDING,
+        "未収入金（Stripe返金・係争準備金）",
+        "Stripe refund and dispute prefunding",
+        "asset",
+        "対象外",
     ),
-    ChartAccount(STRIPE_ISSUING, "Stripe Issuing残高", "Stripe Issuing balance", "asset", "対象外"),
-    ChartAccount(STRIPE_OTHER_BALANCE, "Stripeその他の残高", "Other Stripe balances", "asset", "対象外"),
-    ChartAccount(CASH_BALANCE_ASSET, "顧客現金残高", "Customer cash balance", "asset", "対象外"),
-    ChartAccount(DISPUTED, "係争中債権", "Disputed", "asset", "対象外"),
-    ChartAccount(RECEIVABLE, "売掛金", "Receivable", "asset", "対象外"),
+    ChartAccount(
+        STRIPE_ISSUING, "未収入金（Stripe Issuing残高）", "Stripe Issuing balance", "asset", "対象外"
+    ),
+    ChartAccount(
+        STRIPE_OTHER_BALANCE, "未収入金（Stripeその他の残高）", "Other Stripe balances", "asset", "対象外"
+    ),
+    ChartAccount(CASH_BALANCE_ASSET, "預け金（顧客現金残高）", "Customer cash balance", "asset", "対象外"),
+    ChartAccount(DISPUTED, "未収入金（係争中）", "Disputed", "asset", "対象外"),
     ChartAccount(INPUT_TAX, "仮払消費税等", "Input tax", "asset", ""),
-    ChartAccount(REFUNDS_PAYABLE, "返金未払金", "Refunds payable", "liability", "対象外"),
+    ChartAccount(REFUNDS_PAYABLE, "未払金（返金）", "Refunds payable", "liability", "対象外"),
     ChartAccount(PREPAYMENTS, "前受金", "Customer prepayments", "liability", "対象外"),
-    ChartAccount(CASH_BALANCE_LIABILITY, "預り金", "Customer cash balance owed", "liability", "対象外"),
-    ChartAccount(OUTPUT_TAX_10, "仮受消費税等 10%", "Output tax 10%", "liability", ""),
-    ChartAccount(OUTPUT_TAX_8, "仮受消費税等 軽減8%", "Output tax 8% (reduced)", "liability", ""),
-    ChartAccount(OPENING_BALANCE, "開始残高", "Opening balance", "equity", "対象外"),
-    ChartAccount(SALES_10, "売上高 10%", "Sales 10%", "revenue", "課税売上10%"),
-    ChartAccount(SALES_8, "売上高 軽減8%", "Sales 8% (reduced)", "revenue", "課税売上軽減8%"),
-    ChartAccount(SHIPPING_INCOME, "送料収入", "Shipping income", "revenue", "課税売上10%"),
-    ChartAccount(RETURNS_10, "売上返品・値引 10%", "Returns and allowances 10%", "revenue", "課税売返10%"),
     ChartAccount(
-        RETURNS_8, "売上返品・値引 軽減8%", "Returns and allowances 8%", "revenue", "課税売返軽減8%"
+        CASH_BALANCE_LIABILITY, "預り金（顧客現金残高）", "Customer cash balance owed", "liability", "対象外"
     ),
-    ChartAccount(OTHER_INCOME, "雑収入", "Other income", "revenue", ""),
-    ChartAccount(FEES_EXEMPT, "支払手数料（非課税）", "Payment fees, exempt", "expense", "非課税仕入"),
-    ChartAccount(FEES_TAXABLE, "支払手数料（課税）", "Payment fees, taxable", "expense", "課税仕入10%"),
-    ChartAccount(CHARGEBACK_LOSS, "チャージバック損失", "Chargeback loss", "expense", "対象外"),
-    ChartAccount(ROUNDING_LOSS, "端数・雑損失", "Rounding and other losses", "expense", "対象外"),
-    ChartAccount(SUSPENSE, "仮勘定", "Suspense", "asset", "対象外"),
+    ChartAccount(
+        OUTPUT_TAX_STANDARD, "仮受消費税等（標準税率）", "Output tax, standard rate", "liability", ""
+    ),
+    ChartAccount(OUTPUT_TAX_REDUCED, "仮受消費税等（軽減税率）", "Output tax, reduced rate", "liability", ""),
+    ChartAccount(OPENING_BALANCE, "開始残高", "Opening balance", "equity", "対象外"),
+    ChartAccount(SALES_STANDARD, "売上高（標準税率）", "Sales, standard rate", "revenue", "課税売上"),
+    ChartAccount(SALES_REDUCED, "売上高（軽減税率）", "Sales, reduced rate", "revenue", "課税売上軽減"),
+    ChartAccount(SHIPPING_INCOME, "売上高（送料）", "Sales, shipping", "revenue", "課税売上"),
+    ChartAccount(
+        RETURNS_STANDARD,
+        "売上戻り高・値引高（標準税率）",
+        "Returns and allowances, standard rate",
+        "revenue",
+        "課税売返",
+    ),
+    ChartAccount(
+        RETURNS_REDUCED,
+        "売上戻り高・値引高（軽減税率）",
+        "Returns and allowances, reduced rate",
+        "revenue",
+        "課税売返軽減",
+    ),
+    ChartAccount(OTHER_INCOME, "雑収入", "Other income", "revenue", "対象外"),
+    ChartAccount(
+        FEES_EXEMPT, "支払手数料（Stripe・非課税）", "Payment fees, exempt", "expense", "非課税仕入"
+    ),
+    ChartAccount(FEES_TAXABLE, "支払手数料（Stripe・課税）", "Payment fees, taxable", "expense", "課税仕入"),
+    ChartAccount(CHARGEBACK_LOSS, "雑損失（チャージバック）", "Chargeback loss", "expense", "対象外"),
+    ChartAccount(SUSPENSE, "仮払金・仮受金（仮勘定）", "Suspense", "asset", "対象外"),
 )
 
 

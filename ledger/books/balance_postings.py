@@ -9,13 +9,14 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from kikaku.money import yen
+from kikaku.money import STANDARD, yen
 from kikaku.transactions import require_transaction
 from ledger.books import accounts, journal, posting
 from ledger.books.discrepancies import KINDS_OF_OBJECTS, note_discrepancy, note_object
-from ledger.books.posting import BalanceChange, Draft, RefundPart
+from ledger.books.posting import BalanceChange, Draft, RefundPart, Subject
 from ledger.books.refunds_payable import refund_parts
-from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
+from ledger.books.tax_rules import TaxRules, load_tax_rules
+from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment, Refund
 
 CHARGE_TYPES = frozenset({"charge", "payment"})
 REFUND_TYPES = frozenset({"refund", "payment_refund"})
@@ -45,7 +46,7 @@ def is_refund_failure(txn_type: str, amount: int) -> bool:
 class LocalRows:
     """Our payments and refunds, by the ids of their Stripe objects."""
 
-    payments: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # charge → order id and number
+    payments: Mapping[str, Order] = field(default_factory=dict)  # by id of the charge
     refunds: Mapping[str, Refund] = field(default_factory=dict)  # by id of the refund at Stripe
 
 
@@ -53,10 +54,8 @@ def load_local_rows(sources: Collection[str]) -> LocalRows:
     """Return our payments and refunds whose Stripe ids (ch_…, re_…) are among the sources. Two queries."""
     return LocalRows(
         payments={
-            str(charge): (order_id, number)
-            for charge, order_id, number in Payment.objects.filter(charge__in=sources).values_list(
-                "charge", "order_id", "order__number"
-            )
+            str(payment.charge): payment.order
+            for payment in Payment.objects.filter(charge__in=sources).select_related("order")
         },
         refunds={
             str(refund.stripe_id): refund
@@ -79,11 +78,17 @@ def post_balance_transactions(
     require_transaction()
     rows = load_local_rows({txn.source for txn in txns}) if rows is None else rows
     moved = [txn for txn in txns if txn.amount or txn.fee]
-    parts = refund_parts(  # how each refund divides over tax rates, only where Stripe's amount is ours
-        [refund for txn in moved if (refund := _refund_of(txn, rows)) and refund.amount == -txn.amount]
+    rules = load_tax_rules()
+    parts = refund_parts(  # how each refund divides over tax classes, only where Stripe's amount is ours
+        [
+            (refund, txn.created)
+            for txn in moved
+            if (refund := _refund_of(txn, rows)) and refund.amount == -txn.amount
+        ],
+        rules,
     )
-    drafts = [_draft(txn, rows, parts) for txn in moved]
-    entries = journal.post_all([draft for draft, _problem in drafts], now=now)
+    drafts = [_draft(txn, rows, parts, rules) for txn in moved]
+    entries = journal.post_all([draft for draft, _problem in drafts], now=now, rules=rules)
     for txn, entry, (_drafted, problem) in zip(moved, entries, drafts, strict=True):
         _note_problems(txn, entry, problem, now=now)
 
@@ -122,56 +127,49 @@ def _note_problems(
 
 
 def _draft(
-    txn: BalanceTransaction, rows: LocalRows, parts: Mapping[int, list[RefundPart]]
+    txn: BalanceTransaction, rows: LocalRows, parts: Mapping[int, list[RefundPart]], rules: TaxRules
 ) -> tuple[Draft, tuple[str, str] | None]:
     """Return the draft of a transaction, and the kind and detail of what is wrong with it, if anything is."""
+    exempt, taxable, tax = txn.fee_parts
     change = BalanceChange(
         id=txn.id,
         amount=txn.amount,
-        fee=txn.fee,
-        fee_tax=txn.fee_tax,
-        is_fee_taxed=txn.is_fee_taxed,
+        fee_exempt=exempt,
+        fee_taxable=taxable,
+        fee_tax=tax,
         occurred_at=txn.created,
         account=accounts.stripe_balance_account(txn.other_balance),
+        fee_rate=rules.charged_rate(STANDARD, txn.day),
     )
+    at_stripe = Subject(txn.source)
     if txn.type in CHARGE_TYPES:
         order = rows.payments.get(txn.source)
         if order is None:
-            return posting.capture(change, order_id=None, reference=txn.source), (
+            return posting.capture(change, at_stripe), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 f"入金 {txn.source} に対応する当方の入金がない",
             )
-        order_id, number = order
-        return posting.capture(change, order_id=order_id, reference=number), None
+        return posting.capture(change, Subject.of(order)), None
     refund = rows.refunds.get(txn.source)
     if is_refund(txn.type, txn.amount):
         if refund is None:
-            return posting.unknown_refund(change, reference=txn.source), (
+            return posting.unknown_refund(change, at_stripe), (
                 Discrepancy.Kind.MISSING_IN_BOOKS,
                 f"返金 {txn.source} が帳簿にない",
             )
         if refund.amount != -txn.amount:
-            return posting.suspense(change, order_id=refund.order_id, reference=refund.order.number), (
+            return posting.suspense(change, Subject.of(refund.order)), (
                 Discrepancy.Kind.AMOUNT,
                 f"返金 {txn.source}：当方 {yen(refund.amount)}、Stripe {yen(-txn.amount)}",
             )
-        return posting.refund(
-            change,
-            order_id=refund.order_id,
-            reference=refund.order.number,
-            parts=parts[refund.pk],
-        ), None
+        return posting.refund(change, Subject.of(refund.order), parts[refund.pk]), None
     if is_refund_failure(txn.type, txn.amount):
         problem = None
         if refund is None:
             problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"返金 {txn.source} が帳簿にない")
-        return posting.refund_failure(
-            change,
-            order_id=refund.order_id if refund else None,
-            reference=refund.order.number if refund else txn.source,
-        ), problem
+        return posting.refund_failure(change, Subject.of(refund.order) if refund else at_stripe), problem
     kind, detail = Discrepancy.Kind.UNKNOWN_TYPE, f"{txn.type} {txn.source}"
     if txn.other_balance:
         kind = Discrepancy.Kind.OTHER_BALANCE
         detail += f"：Stripe の残高 {txn.other_balance}（勘定 {change.account}）"
-    return posting.suspense(change, order_id=None, reference=f"{txn.type} {txn.source}"), (kind, detail)
+    return posting.suspense(change, Subject(f"{txn.type} {txn.source}")), (kind, detail)

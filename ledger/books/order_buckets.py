@@ -4,31 +4,42 @@ Order lines, refund lines and journal entries decide; `ledger.books.tax_buckets`
 here.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from django.db.models import Q, Sum
+from django.db.models import Min, Q, Sum
 
-from kikaku.money import TAX_RATES
+from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
-from ledger.books.tax import SHIPPING_RATE
-from ledger.books.tax_buckets import TaxBucket
+from ledger.books.tax import SHIPPING_CLASS
+from ledger.books.tax_buckets import SoldPortion, TaxBucket
 from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
+from ledger.models.books import LineTaxClass
 
-# A refund line of the shipping fee has no order line and a quantity of 1; a refund line of a part of a rate
+IN_BUCKETS = ~Q(tax_class="")  # refund lines that take from a tax bucket
+
+# A refund line of the shipping fee has no order line and a quantity of 1; a refund line of a part of a class
 # has 0.
-IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_rate=SHIPPING_RATE, quantity=1)
+IS_SHIPPING_LINE = Q(order_line__isnull=True, tax_class=SHIPPING_CLASS, quantity=1)
 
 # One of an order line without pieces repays pieces that had gone back on the shelf when their refund was
 # withdrawn.
 IS_OF_RELEASED_PIECES = Q(order_line__isnull=False, quantity=0)
 
-Credits = defaultdict[tuple[int, str], int]  # credit − debit (JPY) by order and account
+# the class of goods whose sale or return an account holds, with its tax
+CLASS_OF_ACCOUNT = {
+    accounts.SHIPPING_INCOME: SHIPPING_CLASS,
+    **{code: tax_class for tax_class, code in accounts.SALES_ACCOUNTS.items()},
+    **{code: tax_class for tax_class, code in accounts.RETURNS_ACCOUNTS.items()},
+    **{code: tax_class for tax_class, code in accounts.OUTPUT_TAX_ACCOUNTS.items()},
+}
+TAX_ACCOUNTS = frozenset(accounts.OUTPUT_TAX_ACCOUNTS.values())
+
+Portions = dict[int | None, SoldPortion]  # by rate, the first sold first
 
 
-def tax_buckets(order: Order) -> dict[int, TaxBucket]:
-    """Return the bucket of each rate, by posted shipments and requested refunds. Three queries.
+def tax_buckets(order: Order) -> dict[str, TaxBucket]:
+    """Return the bucket of each tax class, by posted shipments and requested refunds. Three queries.
 
     A refund counts from its request on: one that fails is owed in 2120. Only one that was cancelled before
     its money moved counts no more.
@@ -36,100 +47,108 @@ def tax_buckets(order: Order) -> dict[int, TaxBucket]:
     return tax_buckets_of([order])[order.pk]
 
 
-def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
+def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
     """Return the buckets of several orders by order id, like `tax_buckets`. Three queries for all of them."""
-    return _buckets(orders, *_posted_by_shipments(order.pk for order in orders))
-
-
-def _buckets(
-    orders: Sequence[Order], shipped: Credits, reversed_: Credits
-) -> dict[int, dict[int, TaxBucket]]:
-    gross = {order.pk: dict.fromkeys(TAX_RATES, 0) for order in orders}
-    for order_id, rate, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
-        "order_id", "tax_rate", "total"
+    gross = {order.pk: dict.fromkeys(TAX_CLASSES, 0) for order in orders}
+    for order_id, tax_class, total in OrderLine.objects.filter(order__in=gross.keys()).values_list(
+        "order_id", "tax_class", "total"
     ):
-        gross[order_id][rate] += total
-    for order in orders:
-        gross[order.pk][SHIPPING_RATE] += order.shipping_fee
+        gross[order_id][tax_class] += total
     counts = Q(refund__withdrawn=False)
     refunded = {
-        (order_id, rate): [amount or 0 for amount in amounts]
-        for order_id, rate, *amounts in RefundLine.objects.filter(
-            refund__order__in=gross.keys(), tax_rate__isnull=False
+        (order_id, tax_class): [amount or 0 for amount in amounts]
+        for order_id, tax_class, *amounts in RefundLine.objects.filter(
+            IN_BUCKETS, refund__order__in=gross.keys()
         )
-        .values_list("refund__order_id", "tax_rate")
+        .values_list("refund__order_id", "tax_class")
         .annotate(
             from_prepaid=Sum("prepaid", filter=counts),
             from_recognised=Sum("recognised", filter=counts),
             released=Sum("prepaid", filter=~counts & Q(order_line__isnull=False)),
             released_back=Sum("prepaid", filter=counts & IS_OF_RELEASED_PIECES),
-            returned=Sum("recognised", filter=~counts & Q(order_line__isnull=False, refund__restock=True)),
+            taken_back=Sum("recognised", filter=~counts & Q(order_line__isnull=False, refund__restock=True)),
             returned_back=Sum("recognised", filter=counts & IS_OF_RELEASED_PIECES),
         )
         .order_by()
         .values_list(
             "refund__order_id",
-            "tax_rate",
+            "tax_class",
             "from_prepaid",
             "from_recognised",
             "released",
             "released_back",
-            "returned",
+            "taken_back",
             "returned_back",
         )
     }
-    buckets: dict[int, dict[int, TaxBucket]] = {order_id: {} for order_id in gross}
-    for order_id, gross_by_rate in gross.items():
-        for rate in TAX_RATES:
+    sold = sold_portions(gross.keys())
+    buckets: dict[int, dict[str, TaxBucket]] = {order_id: {} for order_id in gross}
+    for order in orders:
+        gross[order.pk][SHIPPING_CLASS] += order.shipping_fee
+        for tax_class in TAX_CLASSES:
             from_prepaid, from_recognised, released, released_back, returned, returned_back = refunded.get(
-                (order_id, rate), [0] * 6
+                (order.pk, tax_class), [0] * 6
             )
-            shipping = shipped[order_id, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
-            tax = shipped[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
-            buckets[order_id][rate] = TaxBucket(
-                rate=rate,
-                gross=gross_by_rate[rate],
-                recognised=shipped[order_id, accounts.SALES_ACCOUNTS[rate]] + shipping + tax,
-                tax=tax,
+            buckets[order.pk][tax_class] = TaxBucket(
+                tax_class=tax_class,
+                gross=gross[order.pk][tax_class],
+                sold=tuple(sold.get((order.pk, tax_class), {}).values()),
                 refunded_prepaid=from_prepaid,
                 refunded_recognised=from_recognised,
-                tax_reversed=-reversed_[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
+                rounding=order.tax_rounding,
                 held=max(0, released - released_back),
                 held_sales=max(0, returned - returned_back),
             )
     return buckets
 
 
-def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[int, TaxBucket]]:
+def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
     """Return the buckets by order id with posted instead of requested refunds, for cumulative tax."""
-    shipped, posted = _posted_by_shipments(order.pk for order in orders)
     return {
         order_id: {
-            rate: replace(
-                bucket,
-                refunded_recognised=-posted[order_id, accounts.RETURNS_ACCOUNTS[rate]]
-                - posted[order_id, accounts.OUTPUT_TAX_ACCOUNTS[rate]],
-            )
-            for rate, bucket in by_rate.items()
+            tax_class: replace(bucket, refunded_recognised=sum(portion.refunded for portion in bucket.sold))
+            for tax_class, bucket in of_order.items()
         }
-        for order_id, by_rate in _buckets(orders, shipped, posted).items()
+        for order_id, of_order in tax_buckets_of(orders).items()
     }
 
 
-def _posted_by_shipments(orders: Iterable[int]) -> tuple[Credits, Credits]:
-    """Return credit − debit by order and account of the entries of shipments, and of all other entries."""
-    shipped: Credits = defaultdict(int)
-    others: Credits = defaultdict(int)
-    for order_id, source, account, debit, credit in (
-        JournalLine.objects.filter(entry__order__in=list(orders))
-        .values_list("entry__order_id", "entry__source_type", "account_id")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
-        .order_by()
-        .values_list("entry__order_id", "entry__source_type", "account_id", "debits", "credits")
+def sold_portions(orders: Iterable[int]) -> dict[tuple[int, str], Portions]:
+    """Return what was sold and returned by order id and tax class, as it is posted. One query."""
+    portions: dict[tuple[int, str], Portions] = {}
+    for order_id, source, account, line_class, rate, debit, credit, _first in (
+        JournalLine.objects.filter(entry__order__in=list(orders), account__in=list(CLASS_OF_ACCOUNT))
+        .values_list("entry__order_id", "entry__source_type", "account_id", "tax_class", "tax_rate")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"), first=Min("entry_id"))
+        .order_by("first")
+        .values_list(
+            "entry__order_id",
+            "entry__source_type",
+            "account_id",
+            "tax_class",
+            "tax_rate",
+            "debits",
+            "credits",
+            "first",
+        )
     ):
-        found = shipped if source == posting.SHIPMENT_SOURCE else others
-        found[order_id, account] += credit - debit
-    return shipped, others
+        tax_class = CLASS_OF_ACCOUNT[account]
+        if line_class is None:
+            rate = accounts.RATES_OF_FORM_1[tax_class]
+        of_class = portions.setdefault((order_id, tax_class), {})
+        portion = of_class.get(rate, SoldPortion(rate))
+        tax = (credit - debit) * (account in TAX_ACCOUNTS)
+        if source == posting.SHIPMENT_SOURCE:
+            of_class[rate] = replace(portion, gross=portion.gross + credit - debit, tax=portion.tax + tax)
+        else:
+            taxed = (debit - credit) * (line_class != LineTaxClass.OUTSIDE)
+            of_class[rate] = replace(
+                portion,
+                refunded=portion.refunded + debit - credit,
+                refunded_taxed=portion.refunded_taxed + taxed,
+                tax_reversed=portion.tax_reversed - tax,
+            )
+    return portions
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,7 @@ def unallocated_money(order: Order) -> UnallocatedMoney:
     captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     failed: int = Refund.objects.owed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     lines = RefundLine.objects.filter(refund__order=order, refund__withdrawn=False)
-    taken = lines.filter(tax_rate__isnull=True).aggregate(excess=Sum("prepaid"), payable=Sum("payable"))
+    taken = lines.exclude(IN_BUCKETS).aggregate(excess=Sum("prepaid"), payable=Sum("payable"))
     settlements = JournalLine.objects.filter(
         entry__order=order,
         entry__source_type=posting.REFUND_SOURCE,

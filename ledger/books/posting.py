@@ -1,4 +1,4 @@
-"""Drafts of journal entries for each kind of source: pure functions that know accounts and sides only.
+"""Drafts of journal entries for each kind of source: pure functions of accounts, sides and tax classes.
 
 `ledger.books.recognition`, `balance_postings` and `refunds_payable` read the amounts from the rows, and
 `ledger.books.journal` writes the draft. Lines of ¥0 are omitted. The tax that a refund reverses is the
@@ -6,12 +6,15 @@ tax on everything refunded so far less what earlier refunds reversed, so that a 
 the tax that was posted (`ledger.books.tax_buckets`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from kikaku.money import REDUCED, STANDARD
 from ledger.books import accounts
-from ledger.books.tax_buckets import RecognisedSale
+from ledger.books.tax_buckets import RecognisedSale, ReturnedSale
+from ledger.models import JournalEntry, Order
+from ledger.models.books import LineTaxClass
 
 # values of `JournalEntry.source_type`
 BALANCE_TRANSACTION_SOURCE = "balance_transaction"
@@ -35,13 +38,50 @@ FAILED_PURPOSE = "failed"
 UNPAID_REFUND_PURPOSES = {WAITING_PURPOSE: "返金待ち", FAILED_PURPOSE: "返金未了"}
 
 
+STRIPE = "Stripe"  # the counterparty of fees, and of money that we know no order of
+
+SALE_CLASSES = {STANDARD: LineTaxClass.SALE_STANDARD, REDUCED: LineTaxClass.SALE_REDUCED}
+RETURN_CLASSES = {STANDARD: LineTaxClass.RETURN_STANDARD, REDUCED: LineTaxClass.RETURN_REDUCED}
+
+
 @dataclass(frozen=True)
 class Line:
-    """One line of an entry: an account with exactly one positive side (JPY)."""
+    """One line of an entry: an account with exactly one positive side (JPY), and what it is for the tax.
+
+    `tax` is contained in no side: it lies beside the net amount, and a line of the class `TAX` posts it.
+    """
 
     account: str
     debit: int = 0
     credit: int = 0
+    tax_class: str | None = LineTaxClass.OUTSIDE  # None: in an entry of form 1
+    tax_rate: int | None = None  # percent
+    tax: int | None = 0  # on the side of the line; negative on the other one; None: in an entry of form 1
+
+    @property
+    def amount(self) -> int:
+        """Debit − credit."""
+        return self.debit - self.credit
+
+    @property
+    def tax_debit(self) -> int:
+        """The tax that this line asks other lines to post, as debit − credit."""
+        tax = self.tax or 0
+        return tax if self.debit else -tax
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an entry is about: an order and its customer, or an object at Stripe."""
+
+    reference: str  # the order's number, or the id at Stripe
+    order_id: int | None = None
+    counterparty: str = STRIPE  # the name of the customer, as of the order
+
+    @classmethod
+    def of(cls, order: Order) -> "Subject":
+        """Return the subject of an order's entry."""
+        return cls(order.number, order.pk, order.name)
 
 
 @dataclass(frozen=True)
@@ -54,6 +94,8 @@ class Draft:
     description: str
     occurred_at: datetime
     order_id: int | None
+    counterparty: str
+    amount: int  # what changed hands (取引金額), JPY
     lines: tuple[Line, ...]
 
 
@@ -63,80 +105,107 @@ class BalanceChange:
 
     id: str  # txn_…
     amount: int  # gross: positive when it adds to the balance
-    fee: int  # including its tax; the net is amount − fee
-    fee_tax: int  # tax in the fee by `fee_details`
-    is_fee_taxed: bool  # a taxable fee (6111), even if its tax is ¥0; else an exempt one (6110)
+    # the fee in three parts: the net is amount − their sum
+    fee_exempt: int
+    fee_taxable: int  # without its tax
+    fee_tax: int
     occurred_at: datetime
     account: str = accounts.STRIPE_BALANCE  # of the balance that changed
+    fee_rate: int | None = None  # percent of the tax on fees; None: the merchant is exempt
+
+    @property
+    def fee(self) -> int:
+        """The whole fee."""
+        return self.fee_exempt + self.fee_taxable + self.fee_tax
 
 
 @dataclass(frozen=True)
 class RefundPart:
     """The share of a refund that comes from one tax bucket, or from none; gross JPY."""
 
-    rate: int | None  # None: from no bucket (an excess payment, or owed since a refund failed)
+    tax_class: str  # empty: from no bucket (an excess payment, or owed since a refund failed)
     prepaid: int = 0  # out of 2130
-    recognised: int = 0  # out of sales, including tax
-    tax: int = 0  # the output tax contained in `recognised`
+    returned: tuple[ReturnedSale, ...] = ()  # out of sales
     payable: int = 0  # out of 2120
 
+    @property
+    def recognised(self) -> int:
+        """The amount out of sales, including tax."""
+        return sum(sale.gross for sale in self.returned)
 
-def _debit(account: str, amount: int) -> Line:
-    """Return a line with the amount on the debit side; a negative amount becomes a credit."""
-    return Line(account, debit=amount) if amount >= 0 else Line(account, credit=-amount)
+
+def _debit(
+    account: str,
+    amount: int,
+    tax_class: str = LineTaxClass.OUTSIDE,
+    tax_rate: int | None = None,
+    tax: int = 0,
+) -> Line:
+    """Return a line with the amount, and the tax beside it, on the debit side; negative ones are credits."""
+    if amount >= 0:
+        return Line(account, debit=amount, tax_class=tax_class, tax_rate=tax_rate, tax=tax)
+    return Line(account, credit=-amount, tax_class=tax_class, tax_rate=tax_rate, tax=-tax)
 
 
-def _credit(account: str, amount: int) -> Line:
-    return _debit(account, -amount)
+def _credit(
+    account: str,
+    amount: int,
+    tax_class: str = LineTaxClass.OUTSIDE,
+    tax_rate: int | None = None,
+    tax: int = 0,
+) -> Line:
+    return _debit(account, -amount, tax_class, tax_rate, -tax)
+
+
+def _with_tax(lines: Sequence[Line], account: str, tax: int, rate: int | None) -> list[Line]:
+    """Return lines and the one that posts their tax, debit positive.
+
+    It carries itself what no line beside it can: a yen of tax on a net amount of ¥0, which is no line.
+    """
+    beside = sum(line.tax_debit for line in lines if line.amount)
+    return [*lines, _debit(account, tax, LineTaxClass.TAX, rate, tax - beside)]
 
 
 def _without_zeros(lines: Iterable[Line]) -> tuple[Line, ...]:
-    return tuple(line for line in lines if line.debit or line.credit)
-
-
-def fee_lines(
-    fee: int, fee_tax: int, *, is_taxed: bool, account: str = accounts.STRIPE_BALANCE
-) -> list[Line]:
-    """Return the lines of a fee: exempt from tax (6110), or taxable (6111) with its input tax (1410)."""
-    if is_taxed:
-        return [
-            _debit(accounts.FEES_TAXABLE, fee - fee_tax),
-            _debit(accounts.INPUT_TAX, fee_tax),
-            _credit(account, fee),
-        ]
-    return [_debit(accounts.FEES_EXEMPT, fee), _credit(account, fee)]
+    """Leave out the lines of ¥0, and put the debit side first."""
+    return tuple(sorted((line for line in lines if line.amount), key=lambda line: line.credit > 0))
 
 
 def _balance_change_draft(
-    change: BalanceChange, purpose: str, description: str, order_id: int | None, lines: Sequence[Line]
+    change: BalanceChange, purpose: str, description: str, subject: Subject, lines: Sequence[Line]
 ) -> Draft:
+    """Draft a change of a balance: one line with its net, the fee in its parts, and the other side."""
+    taxable = LineTaxClass.OUTSIDE if change.fee_rate is None else LineTaxClass.PURCHASE
+    net, tax = change.fee_taxable, change.fee_tax
+    if change.fee_rate is None:  # an exempt merchant has no input tax: the fee is an expense with its tax
+        net, tax = net + tax, 0
+    fee = _with_tax(
+        [_debit(accounts.FEES_TAXABLE, net, taxable, change.fee_rate, tax)],
+        accounts.INPUT_TAX,
+        tax,
+        change.fee_rate,
+    )
+    exempt = _debit(accounts.FEES_EXEMPT, change.fee_exempt, LineTaxClass.EXEMPT_PURCHASE)
     return Draft(
         source_type=BALANCE_TRANSACTION_SOURCE,
         source_id=change.id,
         purpose=purpose,
-        description=description,
+        description=f"{description} {subject.reference}",
         occurred_at=change.occurred_at,
-        order_id=order_id,
-        lines=_without_zeros(
-            [
-                *lines,
-                *fee_lines(change.fee, change.fee_tax, is_taxed=change.is_fee_taxed, account=change.account),
-            ]
-        ),
+        order_id=subject.order_id,
+        counterparty=subject.counterparty,
+        amount=abs(change.amount or change.fee),
+        lines=_without_zeros([_debit(change.account, change.amount - change.fee), exempt, *fee, *lines]),
     )
 
 
-def capture(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
-    """Draft a captured payment: the gross amount is the customer's prepayment (2130), the fee our expense."""
+def capture(change: BalanceChange, subject: Subject) -> Draft:
+    """Draft a captured payment: the gross amount is the customer's prepayment (2130), the fee our expense.
+
+    Posted net, so that the entry's amount is the transaction's and 1150 ties to Stripe line by line.
+    """
     return _balance_change_draft(
-        change,
-        CAPTURE_PURPOSE,
-        f"入金 {reference}",
-        order_id,
-        [
-            _debit(change.account, change.amount),
-            _credit(accounts.PREPAYMENTS, change.amount),
-        ],
+        change, CAPTURE_PURPOSE, "入金", subject, [_credit(accounts.PREPAYMENTS, change.amount)]
     )
 
 
@@ -147,100 +216,111 @@ def _refund_debits(parts: Sequence[RefundPart]) -> list[Line]:
         _debit(accounts.PREPAYMENTS, sum(part.prepaid for part in parts)),
     ]
     for part in parts:
-        if part.recognised:
-            if part.rate is None:
-                raise ValueError("A refund of recognised sales needs its tax rate.")
-            lines += [
-                _debit(accounts.RETURNS_ACCOUNTS[part.rate], part.recognised - part.tax),
-                _debit(accounts.OUTPUT_TAX_ACCOUNTS[part.rate], part.tax),
-            ]
+        for sale in part.returned:
+            lines += _return_lines(sale.tax_class, sale.rate, sale.gross, sale.tax, is_taxed=sale.is_taxed)
     return lines
 
 
-def refund(
-    change: BalanceChange, *, order_id: int | None, reference: str, parts: Sequence[RefundPart]
-) -> Draft:
+def _return_lines(
+    tax_class: str, rate: int | None, gross: int, tax: int, *, is_taxed: bool = True
+) -> list[Line]:
+    """Return the lines that take a gross amount, and the tax in it, out of the sales of a rate."""
+    kind = RETURN_CLASSES[tax_class] if is_taxed and rate is not None else LineTaxClass.OUTSIDE
+    returned = _debit(accounts.RETURNS_ACCOUNTS[tax_class], gross - tax, kind, rate, tax)
+    return _with_tax([returned], accounts.OUTPUT_TAX_ACCOUNTS[tax_class], tax, rate)
+
+
+def refund(change: BalanceChange, subject: Subject, parts: Sequence[RefundPart]) -> Draft:
     """Draft a refund that left Stripe's balance. Stripe keeps the payment's fee: it has no line."""
-    return _balance_change_draft(
-        change,
-        REFUND_PURPOSE,
-        f"返金 {reference}",
-        order_id,
-        [*_refund_debits(parts), _debit(change.account, change.amount)],  # negative: a credit
-    )
+    return _balance_change_draft(change, REFUND_PURPOSE, "返金", subject, _refund_debits(parts))
 
 
-def refund_failure(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
+def refund_failure(change: BalanceChange, subject: Subject) -> Draft:
     """Draft the return of a failed refund's money: it is still owed to the customer (2120)."""
-    return _balance_change_draft(
-        change,
-        REFUND_FAILURE_PURPOSE,
-        f"返金失敗 {reference}",
-        order_id,
-        [
-            _debit(change.account, change.amount),
-            _credit(accounts.REFUNDS_PAYABLE, change.amount),
-        ],
+    owed = _credit(accounts.REFUNDS_PAYABLE, change.amount)
+    return _balance_change_draft(change, REFUND_FAILURE_PURPOSE, "返金失敗", subject, [owed])
+
+
+def _draft(
+    source_type: str,
+    source_id: str,
+    purpose: str,
+    description: str,
+    *,
+    occurred_at: datetime,
+    subject: Subject,
+    lines: Iterable[Line],
+) -> Draft:
+    """Draft an entry of one of our own documents; its amount is one of its sides."""
+    kept = _without_zeros(lines)
+    return Draft(
+        source_type=source_type,
+        source_id=source_id,
+        purpose=purpose,
+        description=f"{description} {subject.reference}",
+        occurred_at=occurred_at,
+        order_id=subject.order_id,
+        counterparty=subject.counterparty,
+        amount=sum(line.debit for line in kept),
+        lines=kept,
     )
 
 
 def unpaid_refund(
-    refund_id: str,
-    purpose: str,
-    *,
-    occurred_at: datetime,
-    order_id: int,
-    reference: str,
-    parts: Sequence[RefundPart],
+    refund_id: str, purpose: str, *, occurred_at: datetime, subject: Subject, parts: Sequence[RefundPart]
 ) -> Draft:
     """Draft a refund that waits or failed before its money moved: it is owed to the customer (2120)."""
     debits = _refund_debits([replace(part, payable=0) for part in parts])  # what was owed before stays owed
     owed = sum(part.prepaid + part.recognised for part in parts)
-    return Draft(
-        source_type=REFUND_SOURCE,
-        source_id=refund_id,
-        purpose=purpose,
-        description=f"{UNPAID_REFUND_PURPOSES[purpose]} {reference}",
+    return _draft(
+        REFUND_SOURCE,
+        refund_id,
+        purpose,
+        UNPAID_REFUND_PURPOSES[purpose],
         occurred_at=occurred_at,
-        order_id=order_id,
-        lines=_without_zeros([*debits, _credit(accounts.REFUNDS_PAYABLE, owed)]),
+        subject=subject,
+        lines=[*debits, _credit(accounts.REFUNDS_PAYABLE, owed)],
     )
 
 
-def settlement(refund_id: str, *, amount: int, occurred_at: datetime, order_id: int, reference: str) -> Draft:
+def settlement(refund_id: str, *, amount: int, occurred_at: datetime, subject: Subject) -> Draft:
     """Draft the transfer from 2120 to 2130 of what a failed refund left owed and another refund has paid.
 
     The other refund took the money out of 2130.
     """
-    return Draft(
-        source_type=REFUND_SOURCE,
-        source_id=refund_id,
-        purpose=SETTLEMENT_PURPOSE,
-        description=f"返金未払充当 {reference}",
+    return _draft(
+        REFUND_SOURCE,
+        refund_id,
+        SETTLEMENT_PURPOSE,
+        "返金未払充当",
         occurred_at=occurred_at,
-        order_id=order_id,
-        lines=(Line(accounts.REFUNDS_PAYABLE, debit=amount), Line(accounts.PREPAYMENTS, credit=amount)),
+        subject=subject,
+        lines=[_debit(accounts.REFUNDS_PAYABLE, amount), _credit(accounts.PREPAYMENTS, amount)],
     )
 
 
 def tax_correction(
-    refund_id: str, *, occurred_at: datetime, order_id: int, reference: str, differences: Mapping[int, int]
+    refund_id: str,
+    *,
+    occurred_at: datetime,
+    subject: Subject,
+    differences: Iterable[tuple[str, int | None, int]],
 ) -> Draft:
-    """Draft what the tax of an order's other refunds changes by when this one is withdrawn, by rate."""
+    """Draft what the tax of an order's other refunds changes by when this one is withdrawn.
+
+    `differences` are JPY by tax class and rate.
+    """
     lines: list[Line] = []
-    for rate, difference in differences.items():
-        lines += [
-            _debit(accounts.OUTPUT_TAX_ACCOUNTS[rate], difference),
-            _credit(accounts.RETURNS_ACCOUNTS[rate], difference),
-        ]
-    return Draft(
-        source_type=REFUND_SOURCE,
-        source_id=refund_id,
-        purpose=TAX_CORRECTION_PURPOSE,
-        description=f"返金取消に伴う税額調整 {reference}",
+    for tax_class, rate, difference in differences:
+        lines += _return_lines(tax_class, rate, 0, difference)
+    return _draft(
+        REFUND_SOURCE,
+        refund_id,
+        TAX_CORRECTION_PURPOSE,
+        "返金取消に伴う税額調整",
         occurred_at=occurred_at,
-        order_id=order_id,
-        lines=_without_zeros(lines),
+        subject=subject,
+        lines=lines,
     )
 
 
@@ -248,74 +328,61 @@ def shipment(
     shipment_id: str,
     *,
     occurred_at: datetime,
-    order_id: int,
-    reference: str,
+    subject: Subject,
     sales: Sequence[RecognisedSale],
     withdrawn_refund: str = "",
 ) -> Draft:
-    """Draft a shipment: prepayments become sales, shipping income and output tax, per rate.
+    """Draft a shipment: prepayments become sales, shipping income and output tax, per tax class.
 
     With `withdrawn_refund` it is what the parcel lacked because that refund had reserved it.
     """
     lines = [_debit(accounts.PREPAYMENTS, sum(sale.gross for sale in sales))]
     for sale in sales:
-        lines += [
-            _credit(accounts.SALES_ACCOUNTS[sale.rate], sale.goods),
-            _credit(accounts.SHIPPING_INCOME, sale.shipping),
-            _credit(accounts.OUTPUT_TAX_ACCOUNTS[sale.rate], sale.tax),
+        kind = LineTaxClass.OUTSIDE if sale.rate is None else SALE_CLASSES[sale.tax_class]
+        goods_tax = sale.tax - sale.shipping_tax
+        sold = [
+            _credit(accounts.SALES_ACCOUNTS[sale.tax_class], sale.goods, kind, sale.rate, goods_tax),
+            _credit(accounts.SHIPPING_INCOME, sale.shipping, kind, sale.rate, sale.shipping_tax),
         ]
-    purpose, description = RECOGNITION_PURPOSE, f"出荷 {reference}"
+        lines += _with_tax(sold, accounts.OUTPUT_TAX_ACCOUNTS[sale.tax_class], -sale.tax, sale.rate)
+    purpose, description = RECOGNITION_PURPOSE, "出荷"
     if withdrawn_refund:
-        purpose, description = f"{RECOGNITION_PURPOSE} {withdrawn_refund}", f"出荷（返金取消分） {reference}"
-    return Draft(
-        source_type=SHIPMENT_SOURCE,
-        source_id=shipment_id,
-        purpose=purpose,
-        description=description,
+        purpose, description = f"{RECOGNITION_PURPOSE} {withdrawn_refund}", "出荷（返金取消分）"
+    return _draft(
+        SHIPMENT_SOURCE,
+        shipment_id,
+        purpose,
+        description,
         occurred_at=occurred_at,
-        order_id=order_id,
-        lines=_without_zeros(lines),
+        subject=subject,
+        lines=lines,
     )
 
 
-def suspense(change: BalanceChange, *, order_id: int | None, reference: str) -> Draft:
+def suspense(change: BalanceChange, subject: Subject) -> Draft:
     """Draft an unexplained change against 9990, so that 1150 stays correct; a person explains it later."""
     return _balance_change_draft(
-        change,
-        SUSPENSE_PURPOSE,
-        f"仮勘定 {reference}",
-        order_id,
-        [
-            _debit(change.account, change.amount),
-            _credit(accounts.SUSPENSE, change.amount),
-        ],
+        change, SUSPENSE_PURPOSE, "仮勘定", subject, [_credit(accounts.SUSPENSE, change.amount)]
     )
 
 
-def unknown_refund(change: BalanceChange, *, reference: str) -> Draft:
+def unknown_refund(change: BalanceChange, subject: Subject) -> Draft:
     """Draft a refund without a row of ours against prepayments (2130), until a person assigns it."""
     return _balance_change_draft(
-        change,
-        REFUND_PURPOSE,
-        f"返金 {reference}",
-        None,
-        [
-            _credit(accounts.PREPAYMENTS, change.amount),
-            _debit(change.account, change.amount),
-        ],
+        change, REFUND_PURPOSE, "返金", subject, [_credit(accounts.PREPAYMENTS, change.amount)]
     )
 
 
-def reversal(
-    entry_id: str, *, occurred_at: datetime, order_id: int | None, description: str, lines: Sequence[Line]
-) -> Draft:
+def reversal(entry: JournalEntry, lines: Sequence[Line], *, occurred_at: datetime) -> Draft:
     """Draft an entry with the sides exchanged: a correction is a reversal plus a new entry, never an edit."""
     return Draft(
         source_type=ENTRY_SOURCE,
-        source_id=entry_id,
+        source_id=str(entry.pk),
         purpose=REVERSAL_PURPOSE,
-        description=f"反対仕訳 {description}"[:200],
+        description=f"反対仕訳 {entry.description}"[:200],
         occurred_at=occurred_at,
-        order_id=order_id,
-        lines=tuple(Line(line.account, debit=line.credit, credit=line.debit) for line in lines),
+        order_id=entry.order_id,
+        counterparty=entry.counterparty or STRIPE,
+        amount=sum(line.debit for line in lines) if entry.amount is None else entry.amount,
+        lines=tuple(replace(line, debit=line.credit, credit=line.debit) for line in lines),
     )

@@ -6,24 +6,28 @@ from datetime import datetime
 
 from django.db.models import Sum
 
-from kikaku.money import TAX_RATES
+from kikaku.days import business_day
+from kikaku.money import TAX_CLASSES
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
-from ledger.books.tax import SHIPPING_RATE, value_of_pieces
+from ledger.books.posting import Subject
+from ledger.books.tax import SHIPPING_CLASS, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, recognise
+from ledger.books.tax_rules import load_tax_rules
 from ledger.models import JournalEntry, Order, OrderLine, RefundLine, Shipment, ShipmentLine
 
 
 def post_shipment(
-    shipment: Shipment, *, now: datetime, buckets: Mapping[int, TaxBucket] | None = None
+    shipment: Shipment, *, now: datetime, buckets: Mapping[str, TaxBucket] | None = None
 ) -> JournalEntry | None:
     """Post a shipment inside the transaction that writes it, with the order locked; return its entry.
 
-    Each rate recognises the value of the shipped pieces, at most what refunds left of the bucket. The last
-    shipment of a rate takes all that is left. The shipping fee goes with the first shipment. A shipment that
-    was posted before returns its entry; None means that nothing was left to recognise. `buckets` are those
-    of its order, where the caller has read them.
+    Each tax class recognises the value of the shipped pieces, at most what refunds left of the bucket, at the
+    rate of the day of the shipment. The last shipment of a class takes all that is left. The shipping fee
+    goes with the first shipment. A shipment that was posted before returns its entry; None means that nothing
+    was left to recognise. `buckets` are those of its order, where the caller has read them. Raises
+    `TaxStatusMissing`.
     """
     require_transaction()
     posted = JournalEntry.objects.filter(
@@ -36,27 +40,25 @@ def post_shipment(
     order = shipment.order
     goods, is_last = _shipped_value(shipment)
     shipping = _shipping_fee_to_recognise(shipment)
+    rules = load_tax_rules()
     sales = []
-    for rate, bucket in (buckets or tax_buckets(order)).items():
+    for tax_class, bucket in (buckets or tax_buckets(order)).items():
         _bucket, sale = recognise(
             bucket,
-            goods=goods[rate],
-            shipping=shipping if rate == SHIPPING_RATE else 0,
-            is_last=is_last[rate],
+            goods=goods[tax_class],
+            shipping=shipping if tax_class == SHIPPING_CLASS else 0,
+            is_last=is_last[tax_class],
+            rate=rules.charged_rate(tax_class, business_day(shipment.shipped_at)),
         )
         sales.append(sale)
     draft = posting.shipment(
-        str(shipment.pk),
-        occurred_at=shipment.shipped_at,
-        order_id=order.pk,
-        reference=order.number,
-        sales=sales,
+        str(shipment.pk), occurred_at=shipment.shipped_at, subject=Subject.of(order), sales=sales
     )
-    return journal.post(draft, now=now) if draft.lines else None
+    return journal.post(draft, now=now, rules=rules) if draft.lines else None
 
 
-def _shipped_value(shipment: Shipment) -> tuple[dict[int, int], dict[int, bool]]:
-    """Return by rate the value of the shipment's pieces (JPY), and whether they are the rate's last."""
+def _shipped_value(shipment: Shipment) -> tuple[dict[str, int], dict[str, bool]]:
+    """Return by tax class the value of the shipment's pieces (JPY), and whether they are its last."""
     shipped_before: dict[int, int] = {}
     in_shipment: dict[int, int] = {}
     for line_id, shipment_id, quantity in ShipmentLine.objects.filter(
@@ -64,19 +66,19 @@ def _shipped_value(shipment: Shipment) -> tuple[dict[int, int], dict[int, bool]]
     ).values_list("order_line_id", "shipment_id", "quantity"):
         pieces = in_shipment if shipment_id == shipment.pk else shipped_before
         pieces[line_id] = pieces.get(line_id, 0) + quantity
-    goods = dict.fromkeys(TAX_RATES, 0)
-    is_last = dict.fromkeys(TAX_RATES, True)
+    goods = dict.fromkeys(TAX_CLASSES, 0)
+    is_last = dict.fromkeys(TAX_CLASSES, True)
     for line in OrderLine.objects.filter(order=shipment.order):
         before, shipped = shipped_before.get(line.pk, 0), in_shipment.get(line.pk, 0)
-        goods[line.tax_rate] += value_of_pieces(line.total, line.quantity, before, shipped)
+        goods[line.tax_class] += value_of_pieces(line.total, line.quantity, before, shipped)
         if before + shipped + line.cancelled < line.quantity:
-            is_last[line.tax_rate] = False
+            is_last[line.tax_class] = False
     return goods, is_last
 
 
-def sold_values(order: Order) -> dict[int, int]:
-    """Return by rate the value (JPY) of what was shipped and is no gift, with the shipping fee."""
-    values = dict.fromkeys(TAX_RATES, 0)
+def sold_values(order: Order) -> dict[str, int]:
+    """Return by tax class the value (JPY) of what was shipped and is no gift, with the shipping fee."""
+    values = dict.fromkeys(TAX_CLASSES, 0)
     before: defaultdict[int, int] = defaultdict(int)  # pieces of a line in earlier parcels
     has_sold = False
     for part in (
@@ -87,12 +89,12 @@ def sold_values(order: Order) -> dict[int, int]:
         line = part.order_line
         if not part.shipment.gift:
             has_sold = True
-            values[line.tax_rate] += value_of_pieces(
+            values[line.tax_class] += value_of_pieces(
                 line.total, line.quantity, before[line.pk], part.quantity
             )
         before[line.pk] += part.quantity
     if has_sold:
-        values[SHIPPING_RATE] += _shipping_fee_left(order)
+        values[SHIPPING_CLASS] += _shipping_fee_left(order)
     return values
 
 

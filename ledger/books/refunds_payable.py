@@ -6,11 +6,13 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from kikaku.days import business_day
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, unallocated_money
-from ledger.books.posting import RefundPart
-from ledger.books.tax_buckets import refund_recognised
+from ledger.books.posting import RefundPart, Subject
+from ledger.books.tax_buckets import ReturnedSale, refund_recognised
+from ledger.books.tax_rules import TaxRules, load_tax_rules
 from ledger.models import BalanceTransaction, JournalEntry, Order, Refund, RefundLine
 
 
@@ -47,15 +49,15 @@ def _post_unpaid_refund(
     posted = unpaid_refund_entries([refund]).first()
     if posted is not None:
         return posted
+    rules = load_tax_rules()
     draft = posting.unpaid_refund(
         str(refund.pk),
         purpose,
         occurred_at=occurred_at,
-        order_id=refund.order_id,
-        reference=refund.order.number,
-        parts=refund_parts([refund])[refund.pk],
+        subject=Subject.of(refund.order),
+        parts=refund_parts([(refund, occurred_at)], rules)[refund.pk],
     )
-    return journal.post(draft, now=now) if draft.lines else None
+    return journal.post(draft, now=now, rules=rules) if draft.lines else None
 
 
 def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
@@ -73,8 +75,7 @@ def settle_overdrawn(failed: Refund, *, now: datetime) -> None:
             str(failed.pk),
             amount=amount,
             occurred_at=now,
-            order_id=failed.order_id,
-            reference=failed.order.number,
+            subject=Subject.of(failed.order),
         )
         journal.post(draft, now=now)
 
@@ -88,57 +89,45 @@ def unpaid_refund_entries(refunds: Iterable[Refund]) -> QuerySet[JournalEntry]:
     )
 
 
-def refund_parts(refunds: Sequence[Refund]) -> dict[int, list[RefundPart]]:
+def refund_parts(made: Sequence[tuple[Refund, datetime]], rules: TaxRules) -> dict[int, list[RefundPart]]:
     """Return the parts of refunds with their tax by refund id; each tax builds on the refunds before it.
 
-    Locks the orders, so that no concurrent refund computes their tax. Seven queries, however many refunds.
+    `made` are refunds and when each happened: an exempt merchant reverses no tax. Locks the orders, so that
+    no concurrent refund computes their tax. Seven queries, however many refunds.
     """
-    if not refunds:
+    if not made:
         return {}
+    refunds = [refund for refund, _at in made]
     orders = Order.objects.select_for_update().filter(pk__in={refund.order_id for refund in refunds})
     locked = {order.pk: order for order in orders.order_by("pk")}
     posted_as_owed = set(unpaid_refund_entries(refunds).values_list("source_id", flat=True))
-    lines: defaultdict[int, list[RefundLine]] = defaultdict(list)
+    lines: defaultdict[int, defaultdict[str, list[RefundLine]]] = defaultdict(lambda: defaultdict(list))
     taxed_orders = set()
     for line in RefundLine.objects.filter(refund__in=refunds).select_related("refund").order_by("pk"):
-        lines[line.refund_id].append(line)
-        if line.recognised and line.tax_rate is not None:
+        lines[line.refund_id][line.tax_class].append(line)
+        if line.recognised and line.tax_class:
             taxed_orders.add(line.refund.order_id)
     buckets = posted_tax_buckets_of([locked[pk] for pk in sorted(taxed_orders)]) if taxed_orders else {}
-    parts_by_refund = {}
-    for refund in refunds:
+    parts: dict[int, list[RefundPart]] = {}
+    for refund, at in made:
         if str(refund.pk) in posted_as_owed:
-            parts_by_refund[refund.pk] = [RefundPart(rate=None, payable=refund.amount)]
+            parts[refund.pk] = [RefundPart("", payable=refund.amount)]
             continue
-        parts = []
-        for line in lines[refund.pk]:
-            tax = 0
-            if line.recognised and line.tax_rate is not None:
+        parts[refund.pk] = []
+        for tax_class, of_class in lines[refund.pk].items():
+            recognised = sum(line.recognised for line in of_class)
+            returned: list[ReturnedSale] = []
+            if recognised and tax_class:
                 of_order = buckets[refund.order_id]
-                of_order[line.tax_rate], tax = refund_recognised(of_order[line.tax_rate], line.recognised)
-            parts.append(
+                of_order[tax_class], returned = refund_recognised(
+                    of_order[tax_class], recognised, is_exempt=rules.status_on(business_day(at)).is_exempt
+                )
+            parts[refund.pk].append(
                 RefundPart(
-                    rate=line.tax_rate,
-                    prepaid=line.prepaid,
-                    recognised=line.recognised,
-                    tax=tax,
-                    payable=line.payable,
+                    tax_class,
+                    prepaid=sum(line.prepaid for line in of_class),
+                    returned=tuple(returned),
+                    payable=sum(line.payable for line in of_class),
                 )
             )
-        parts_by_refund[refund.pk] = _merged_by_rate(parts)
-    return parts_by_refund
-
-
-def _merged_by_rate(parts: list[RefundPart]) -> list[RefundPart]:
-    """Return one part per rate, so that an entry shows each account once."""
-    by_rate: dict[int | None, RefundPart] = {}
-    for part in parts:
-        merged = by_rate.get(part.rate, RefundPart(rate=part.rate))
-        by_rate[part.rate] = RefundPart(
-            rate=part.rate,
-            prepaid=merged.prepaid + part.prepaid,
-            recognised=merged.recognised + part.recognised,
-            tax=merged.tax + part.tax,
-            payable=merged.payable + part.payable,
-        )
-    return list(by_rate.values())
+    return parts

@@ -1,22 +1,30 @@
 """Consumption tax and the division of amounts: pure arithmetic on integer JPY.
 
-Prices include their tax. It is rounded down once per rate of an order, never per line: a qualified invoice
+Prices include their tax. It is rounded once per rate of an order, never per line: a qualified invoice
 (適格請求書) must not sum taxes that were rounded per line.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kikaku.money import STANDARD_RATE, TAX_RATES
+from kikaku.money import STANDARD, TAX_CLASSES
 
-SHIPPING_RATE = STANDARD_RATE  # shipping is taxed at 10 % even with reduced-rate goods
+SHIPPING_CLASS = STANDARD  # shipping has the standard rate even with reduced-rate goods
 
 
-def tax_of(gross: int, rate: int) -> int:
-    """Return the tax contained in a tax-inclusive amount: ⌊gross × rate / (100 + rate)⌋, in JPY."""
+def tax_of(gross: int, rate: int | None, rounding: str = "down") -> int:
+    """Return the tax (JPY) contained in a tax-inclusive amount: gross × rate / (100 + rate), rounded.
+
+    `rate` is in percent, None without tax; `rounding` is down, nearest or up. Any of the three is lawful
+    (消費税法施行令70条の10, 基通1-8-15).
+    """
     if gross < 0:
         raise ValueError(f"A gross amount cannot be negative: {gross}.")
-    return gross * rate // (100 + rate)
+    if rate is None:
+        return 0
+    if rounding == "nearest":
+        return (2 * gross * rate + 100 + rate) // (2 * (100 + rate))
+    return -(-gross * rate // (100 + rate)) if rounding == "up" else gross * rate // (100 + rate)
 
 
 def spread(amount: int, weights: Sequence[int]) -> list[int]:
@@ -60,14 +68,22 @@ class Totals:
     line_discounts: tuple[int, ...]  # one share per line, in the order of the lines
     shipping_fee: int
     total: int  # what is charged
-    gross_by_rate: Mapping[int, int]  # shipping at 10 %; only rates that occur
-    taxes: Mapping[int, int]  # by rate: the tax contained in its gross amount, rounded down once
+    gross_by_class: Mapping[str, int]  # shipping is of the standard class; only classes that occur
+    taxes: Mapping[str, int]  # by class: the tax contained in its gross amount, rounded once
 
 
-def totals(lines: Sequence[tuple[int, int]], *, discount: int, shipping_fee: int) -> Totals:
-    """Return the totals of lines of (amount, rate), with the discount divided over them by value.
+def totals(
+    lines: Sequence[tuple[int, str]],
+    *,
+    discount: int,
+    shipping_fee: int,
+    rates: Mapping[str, int | None],
+    rounding: str = "down",
+) -> Totals:
+    """Return the totals of lines of (amount, tax class), with the discount divided over them by value.
 
-    Raises ValueError for a negative number, an unknown rate, or a discount above the goods.
+    `rates` are in percent, by class. Raises ValueError for a negative number, an unknown class, or a discount
+    above the goods.
     """
     goods_total = sum(amount for amount, _ in lines)
     if shipping_fee < 0 or not 0 <= discount <= goods_total:
@@ -75,19 +91,22 @@ def totals(lines: Sequence[tuple[int, int]], *, discount: int, shipping_fee: int
             f"Discount {discount} or shipping fee {shipping_fee} does not fit goods of {goods_total}."
         )
     line_discounts = spread(discount, [amount for amount, _ in lines])
-    gross_by_rate = dict.fromkeys(TAX_RATES, 0)
-    for (amount, rate), share in zip(lines, line_discounts, strict=True):
-        if rate not in gross_by_rate:
-            raise ValueError(f"{rate} is not a known tax rate.")
-        gross_by_rate[rate] += amount - share
-    gross_by_rate[SHIPPING_RATE] += shipping_fee
-    gross_by_rate = {rate: gross for rate, gross in gross_by_rate.items() if gross}
+    gross_by_class = dict.fromkeys(TAX_CLASSES, 0)
+    for (amount, tax_class), share in zip(lines, line_discounts, strict=True):
+        if tax_class not in gross_by_class:
+            raise ValueError(f"{tax_class} is not a known tax class.")
+        gross_by_class[tax_class] += amount - share
+    gross_by_class[SHIPPING_CLASS] += shipping_fee
+    gross_by_class = {tax_class: gross for tax_class, gross in gross_by_class.items() if gross}
     return Totals(
         goods_total=goods_total,
         discount=discount,
         line_discounts=tuple(line_discounts),
         shipping_fee=shipping_fee,
         total=goods_total - discount + shipping_fee,
-        gross_by_rate=gross_by_rate,
-        taxes={rate: tax_of(gross, rate) for rate, gross in gross_by_rate.items()},
+        gross_by_class=gross_by_class,
+        taxes={
+            tax_class: tax_of(gross, rates[tax_class], rounding)
+            for tax_class, gross in gross_by_class.items()
+        },
     )

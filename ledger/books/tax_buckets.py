@@ -1,29 +1,61 @@
-"""The tax bucket of a rate: how much of an order's money is prepaid, recognised as sales and refunded.
+"""The tax bucket of a class: how much of an order's money is prepaid, recognised as sales and refunded.
 
-The amount charged for an order is divided into one bucket per tax rate, with the shipping fee in the 10 %
-bucket. A shipment recognises a part of each bucket. A refund takes from what is still prepaid or from what
-was recognised. Pure arithmetic; all amounts are integer JPY including tax.
+The amount charged for an order is divided into one bucket per tax class, with the shipping fee in that of the
+standard rate. A shipment recognises a part of each bucket, at the rate of its day. A refund takes from what
+is still prepaid or from what was recognised. Pure arithmetic; all amounts are integer JPY including tax.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ledger.books.tax import tax_of
 
 
 @dataclass(frozen=True)
-class TaxBucket:
-    """The share of one tax rate in an order, after the shipments and refunds so far."""
+class SoldPortion:
+    """What shipments sold at one rate; an order has several when the rate or the tax status changed."""
 
-    rate: int  # percent
+    rate: int | None  # percent; None: sold while the merchant was exempt
+    gross: int = 0
+    tax: int = 0  # output tax posted by the shipments
+    refunded: int = 0  # of the gross
+    refunded_taxed: int = 0  # of what is refunded: while the merchant was not exempt
+    tax_reversed: int = 0  # output tax reversed by refunds
+
+    @property
+    def left(self) -> int:
+        """What is not refunded."""
+        return self.gross - self.refunded
+
+
+@dataclass(frozen=True)
+class TaxBucket:
+    """The share of one tax class in an order, after the shipments and refunds so far."""
+
+    tax_class: str
     gross: int  # charged
-    recognised: int = 0  # moved from prepayments to sales by shipments
-    tax: int = 0  # output tax posted by these shipments
+    sold: tuple[SoldPortion, ...] = ()  # moved from prepayments to sales by shipments, the first sold first
     refunded_prepaid: int = 0  # refunded out of what was prepaid
     refunded_recognised: int = 0  # refunded out of what was recognised
-    tax_reversed: int = 0  # output tax reversed by refunds
+    rounding: str = "down"  # of the order's tax
     # of pieces that their refund released or took back to stock, before it was withdrawn:
     held: int = 0  # of what is prepaid
     held_sales: int = 0  # of what was recognised
+
+    @property
+    def recognised(self) -> int:
+        """What shipments moved from prepayments to sales."""
+        return sum(portion.gross for portion in self.sold)
+
+    @property
+    def tax(self) -> int:
+        """The output tax that shipments posted."""
+        return sum(portion.tax for portion in self.sold)
+
+    @property
+    def tax_reversed(self) -> int:
+        """The output tax that refunds reversed."""
+        return sum(portion.tax_reversed for portion in self.sold)
 
     @property
     def prepaid_left(self) -> int:
@@ -48,12 +80,14 @@ class TaxBucket:
 
 @dataclass(frozen=True)
 class RecognisedSale:
-    """The amounts of one rate that a shipment moves from prepayments (2130) to sales."""
+    """The amounts of one class that a shipment moves from prepayments (2130) to sales."""
 
-    rate: int
+    tax_class: str
+    rate: int | None  # percent; None: exempt
     goods: int  # net of tax
     shipping: int  # net of tax
     tax: int
+    shipping_tax: int = 0  # of the tax
 
     @property
     def gross(self) -> int:
@@ -61,49 +95,97 @@ class RecognisedSale:
         return self.goods + self.shipping + self.tax
 
 
-def recognise(
-    bucket: TaxBucket, *, goods: int, shipping: int, is_last: bool
-) -> tuple[TaxBucket, RecognisedSale]:
-    """Recognise a shipment's share of a bucket, at most what refunds left of it.
+@dataclass(frozen=True)
+class ReturnedSale:
+    """What a refund takes out of one portion of sales; gross JPY and the tax in it."""
 
-    `goods` and `shipping` are the gross shares of this shipment. The last shipment of a rate takes all that
-    is left. The tax is cumulative: ⌊recognised including this shipment × r / (100 + r)⌋ less what was posted,
-    so that all shipments together carry the tax of the whole. The tax of the shipping fee is rounded down by
-    itself; the goods carry the rest.
+    tax_class: str
+    rate: int | None  # at which it was sold; None: exempt
+    is_taxed: bool  # false: the refund is made while the merchant is exempt
+    gross: int
+    tax: int
+
+
+def recognise(
+    bucket: TaxBucket, *, goods: int, shipping: int, is_last: bool, rate: int | None
+) -> tuple[TaxBucket, RecognisedSale]:
+    """Recognise a shipment's share of a bucket at a rate, at most what refunds left of it.
+
+    `goods` and `shipping` are the gross shares of this shipment. The last shipment of a class takes all that
+    is left. The tax is cumulative: that on everything sold at the rate including this shipment, less what was
+    posted, so that all shipments together carry the tax of the whole. The tax of the shipping fee is rounded
+    by itself; the goods carry the rest.
     """
     amount = bucket.deliverable if is_last else min(goods + shipping, bucket.deliverable)
     shipping = min(shipping, amount)
-    tax = tax_of(bucket.recognised + amount, bucket.rate) - bucket.tax
-    shipping_tax = min(tax_of(shipping, bucket.rate), tax)
+    portions = {portion.rate: portion for portion in bucket.sold}
+    before = portions.get(rate, SoldPortion(rate))
+    tax = tax_of(before.gross + amount, rate, bucket.rounding) - before.tax
+    shipping_tax = min(tax_of(shipping, rate, bucket.rounding), tax)
     sale = RecognisedSale(
-        rate=bucket.rate,
+        tax_class=bucket.tax_class,
+        rate=rate,
         goods=amount - shipping - (tax - shipping_tax),
         shipping=shipping - shipping_tax,
         tax=tax,
+        shipping_tax=shipping_tax,
     )
-    return replace(bucket, recognised=bucket.recognised + amount, tax=bucket.tax + tax), sale
+    if amount:
+        portions[rate] = replace(before, gross=before.gross + amount, tax=before.tax + tax)
+    return replace(bucket, sold=tuple(portions.values())), sale
 
 
-def refund_recognised(bucket: TaxBucket, gross: int) -> tuple[TaxBucket, int]:
-    """Refund `gross` out of sales: return the bucket afterwards and the tax in the refund.
+def refund_recognised(
+    bucket: TaxBucket, gross: int, *, is_exempt: bool = False
+) -> tuple[TaxBucket, list[ReturnedSale]]:
+    """Refund `gross` out of sales: return the bucket afterwards and what is taken from each portion.
 
-    For buckets of *posted* refunds; to plan a refund, see `take`. The tax is ⌊refunded out of sales including
-    this refund × r / (100 + r)⌋ less what was reversed, so when everything is refunded, the reversed tax
-    equals the posted tax. Raises ValueError beyond what was recognised.
+    For buckets of *posted* refunds; to plan a refund, see `take`. What was sold first is refunded first. The
+    tax is that on everything refunded of the portion including this refund, less what was reversed. So when
+    everything is refunded, the reversed tax equals the posted tax, and it never exceeds it: what was sold
+    while the merchant was exempt reverses none (消費税法基本通達14-1-6). Nor does a refund made while the
+    merchant is exempt (14-1-7). Raises ValueError beyond what was recognised.
     """
-    if not 0 <= gross <= bucket.recognised_left:
-        raise ValueError(
-            f"{gross} exceeds the {bucket.recognised_left} that the {bucket.rate}% bucket has recognised."
+    left_to_take = sum(portion.left for portion in bucket.sold)
+    if not 0 <= gross <= left_to_take:
+        raise ValueError(f"{gross} exceeds the {left_to_take} that the {bucket.tax_class} bucket has sold.")
+    sold: list[SoldPortion] = []
+    returned: list[ReturnedSale] = []
+    for portion in bucket.sold:
+        taken = min(gross, portion.left)
+        gross -= taken
+        taxed = portion.refunded_taxed + (0 if is_exempt else taken)
+        tax = tax_of(taxed, portion.rate, bucket.rounding) - portion.tax_reversed if taken else 0
+        tax = 0 if is_exempt else tax
+        sold.append(
+            replace(
+                portion,
+                refunded=portion.refunded + taken,
+                refunded_taxed=taxed,
+                tax_reversed=portion.tax_reversed + tax,
+            )
         )
-    tax = tax_of(bucket.refunded_recognised + gross, bucket.rate) - bucket.tax_reversed
+        if taken:
+            returned.append(ReturnedSale(bucket.tax_class, portion.rate, not is_exempt, taken, tax))
     return (
         replace(
             bucket,
-            refunded_recognised=bucket.refunded_recognised + gross,
-            tax_reversed=bucket.tax_reversed + tax,
+            sold=tuple(sold),
+            refunded_recognised=bucket.refunded_recognised + sum(sale.gross for sale in returned),
         ),
-        tax,
+        returned,
     )
+
+
+def tax_to_correct(bucket: TaxBucket) -> Sequence[tuple[int | None, int]]:
+    """Return by rate how much more tax (JPY) refunds should have reversed; for a bucket of posted refunds.
+
+    After a refund was withdrawn: the tax of those after it was rounded over it, too.
+    """
+    return [
+        (portion.rate, tax_of(portion.refunded_taxed, portion.rate, bucket.rounding) - portion.tax_reversed)
+        for portion in bucket.sold
+    ]
 
 
 def take(bucket: TaxBucket, *, prepaid: int, recognised: int) -> tuple[TaxBucket, int, int]:

@@ -25,6 +25,7 @@ APPEND_ONLY_TABLES: dict[str, tuple[tuple[str, ...], ...]] = {  # table → its 
     "ledger_evidencefile": (("id",), ("path",)),
     "ledger_orderevent": (("id",),),  # and (order, kind, fact): see `ledger_orderevent_once`
     "ledger_stripeaccount": (("row",),),
+    "ledger_taxstatus": (("id",),),
 }
 
 # The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,

@@ -6,13 +6,15 @@ the tax of later refunds built on it, and what was shipped in between was sold f
 
 from datetime import datetime
 
+from kikaku.days import business_day
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, tax_buckets
+from ledger.books.posting import Subject
 from ledger.books.recognition import sold_values
 from ledger.books.refunds_payable import unpaid_refund_entries
-from ledger.books.tax import tax_of
-from ledger.books.tax_buckets import recognise
+from ledger.books.tax_buckets import recognise, tax_to_correct
+from ledger.books.tax_rules import load_tax_rules
 from ledger.models import Refund
 
 
@@ -34,15 +36,15 @@ def withdraw(refund: Refund, *, now: datetime) -> None:
 def _correct_tax_of_later_refunds(refund: Refund, *, now: datetime) -> None:
     """Post the yen by which the tax of other refunds changes, since it is rounded over all of them."""
     buckets = posted_tax_buckets_of([refund.order])[refund.order_id]
-    differences = {
-        rate: tax_of(bucket.refunded_recognised, rate) - bucket.tax_reversed
-        for rate, bucket in buckets.items()
-    }
+    differences = [
+        (tax_class, rate, difference)
+        for tax_class, bucket in buckets.items()
+        for rate, difference in tax_to_correct(bucket)
+    ]
     draft = posting.tax_correction(
         str(refund.pk),
         occurred_at=now,
-        order_id=refund.order_id,
-        reference=refund.order.number,
+        subject=Subject.of(refund.order),
         differences=differences,
     )
     if draft.lines:
@@ -52,6 +54,7 @@ def _correct_tax_of_later_refunds(refund: Refund, *, now: datetime) -> None:
 def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
     """Recognise what pieces lack that were sold and shipped while the refund had reserved their money.
 
+    They were sold at the rate of the day when the last of them left.
     What is left then is the money of pieces that are still to be shipped, or a person decides about it.
     """
     order = refund.order
@@ -59,15 +62,21 @@ def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
     if last is None:
         return
     sold = sold_values(order)
+    rules = load_tax_rules()
     sales = [
-        recognise(bucket, goods=max(0, sold[rate] - bucket.recognised), shipping=0, is_last=False)[1]
-        for rate, bucket in tax_buckets(order).items()
+        recognise(
+            bucket,
+            goods=max(0, sold[tax_class] - bucket.recognised),
+            shipping=0,
+            is_last=False,
+            rate=rules.charged_rate(tax_class, business_day(last.shipped_at)),
+        )[1]
+        for tax_class, bucket in tax_buckets(order).items()
     ]
     draft = posting.shipment(
         str(last.pk),
         occurred_at=now,
-        order_id=order.pk,
-        reference=order.number,
+        subject=Subject.of(order),
         sales=sales,
         withdrawn_refund=str(refund.pk),
     )

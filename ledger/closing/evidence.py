@@ -111,6 +111,7 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
                 "fee": reading.fee,
                 "fee_tax": reading.fee_tax,
                 "fee_taxed": reading.fee_taxed,
+                "taxable_fee": reading.taxable_fee,
                 "net": reading.net,
                 "currency": reading.currency,
                 "balance": reading.other_balance or "payments",

@@ -27,13 +27,17 @@ class Check(models.TextChoices):
     PREPAYMENTS = "prepayments", _("sub-ledger of 2130")
     REFUNDS_PAYABLE = "refunds_payable", _("sub-ledger of 2120")
     SHIPPED_PREPAYMENT = "shipped_prepayment", _("2130 of a shipped order")
-    TAX_10_POSTED = "tax_10_posted", format_lazy(_("tax {rate} posted"), rate="10%")
-    TAX_10_REVERSED = "tax_10_reversed", format_lazy(_("tax {rate} reversed"), rate="10%")
-    TAX_8_POSTED = "tax_8_posted", format_lazy(pgettext_lazy("reduced rate", "tax {rate} posted"), rate="8%")
-    TAX_8_REVERSED = (
+    TAX_STANDARD_POSTED = "tax_10_posted", format_lazy(_("tax {rate} posted"), rate="10%")
+    TAX_STANDARD_REVERSED = "tax_10_reversed", format_lazy(_("tax {rate} reversed"), rate="10%")
+    TAX_REDUCED_POSTED = (
+        "tax_8_posted",
+        format_lazy(pgettext_lazy("reduced rate", "tax {rate} posted"), rate="8%"),
+    )
+    TAX_REDUCED_REVERSED = (
         "tax_8_reversed",
         format_lazy(pgettext_lazy("reduced rate", "tax {rate} reversed"), rate="8%"),
     )
+    LINE_TAX = "line_tax", _("tax of the lines of an entry")
     # of the whole books
     ORDER_TOTAL = "order_total", _("order adds up")
     PAID_ORDER = "paid_order", _("paid order")

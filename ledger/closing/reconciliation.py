@@ -43,10 +43,20 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Compare the listed transactions with the stored ones, field by field."""
     listed = {reading.id: reading for reading in snapshot.transactions if reading.currency == "jpy"}
     stored = BalanceTransaction.objects.filter(day=snapshot.day).order_by("created", "id")
-    for pk, kind, source, amount, fee, fee_tax, fee_taxed, net, other_balance, created in stored.values_list(
-        "id", "type", "source", "amount", "fee", "fee_tax", "fee_taxed", "net", "other_balance", "created"
-    ).iterator(ROWS_AT_ONCE):
-        ours = (kind, source, amount, fee, fee_tax, fee_taxed, net, other_balance or "payments", created)
+    for txn in stored.iterator(ROWS_AT_ONCE):
+        pk, kind, source, net = txn.pk, txn.type, txn.source, txn.net
+        ours = (
+            kind,
+            source,
+            txn.amount,
+            txn.fee,
+            txn.fee_tax,
+            txn.fee_taxed,
+            txn.taxable_fee,
+            net,
+            txn.other_balance or "payments",
+            txn.created,
+        )
         reading = listed.pop(pk, None)
         if reading is None:
             yield Difference(
@@ -55,7 +65,7 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 -net,
                 f"{kind} {source} が Stripe のその日の一覧にない",
             )
-        elif ours != (theirs := _fields(reading, with_taxed=fee_taxed is not None)):
+        elif ours != (theirs := _fields(reading, txn)):
             yield Difference(
                 Discrepancy.Kind.AMOUNT,
                 pk,
@@ -68,7 +78,7 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
         )
 
 
-FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "純額", "残高", "作成")
+FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "課税分", "純額", "残高", "作成")
 
 
 def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
@@ -81,15 +91,17 @@ def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
 
 
 def _fields(
-    reading: TransactionReading, *, with_taxed: bool
-) -> tuple[str, str, int, int, int, bool | None, int, str, datetime]:
+    reading: TransactionReading, stored: BalanceTransaction
+) -> tuple[str, str, int, int, int, bool | None, int | None, int, str, datetime]:
+    """Return what is compared of a reading; older rows do not know everything."""
     return (
         reading.type,
         reading.source,
         reading.amount,
         reading.fee,
         reading.fee_tax,
-        reading.fee_taxed if with_taxed else None,
+        None if stored.fee_taxed is None else reading.fee_taxed,
+        None if stored.taxable_fee is None else reading.taxable_fee,
         reading.net,
         reading.other_balance or "payments",
         reading.created,

@@ -14,9 +14,9 @@ from django.template.loader import render_to_string
 from django.utils.translation import override
 
 from kikaku.days import day_bounds
-from kikaku.money import TAX_RATES
+from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
-from ledger.books.tax import SHIPPING_RATE
+from ledger.books.tax import SHIPPING_CLASS
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks
 from ledger.closing.findings import Check, Finding
@@ -178,6 +178,7 @@ KIND_LABELS = {
     Discrepancy.Kind.WITHDRAWN_TO_DECIDE: "返金の取消（代金の扱いを要判断）",
     Discrepancy.Kind.MONEY_GONE: "返金済みで未発送の注文",
     Discrepancy.Kind.PAYMENT_MISSING: "支払いの見当たらない完了",
+    Discrepancy.Kind.FEE_TAX: "手数料の税と内訳の不一致",
     Discrepancy.Kind.INVARIANT: "帳簿の不変条件の違反",
 }
 
@@ -269,8 +270,8 @@ def _stripe(day: date) -> dict[str, Any]:
     return {"types": types, "net": sum(row["net"] for row in types)}
 
 
-def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, int]]:
-    """Return sales and returns per rate: net of tax, the tax, and the sum of both (JPY)."""
+def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, int | str]]:
+    """Return sales and returns per tax class: net of tax, the tax, and the sum of both (JPY)."""
 
     def credit_of(account: str, *, shipped: bool) -> int:
         return sum(
@@ -279,20 +280,20 @@ def _sales(movements: dict[tuple[str, str], tuple[int, int]]) -> list[dict[str, 
             if code == account and (source == posting.SHIPMENT_SOURCE) == shipped
         )
 
-    rows = []
-    for rate in TAX_RATES:
+    rows: list[dict[str, int | str]] = []
+    for tax_class in TAX_CLASSES:
         goods, tax = (
-            credit_of(accounts.SALES_ACCOUNTS[rate], shipped=True),
-            credit_of(accounts.OUTPUT_TAX_ACCOUNTS[rate], shipped=True),
+            credit_of(accounts.SALES_ACCOUNTS[tax_class], shipped=True),
+            credit_of(accounts.OUTPUT_TAX_ACCOUNTS[tax_class], shipped=True),
         )
-        shipping = credit_of(accounts.SHIPPING_INCOME, shipped=True) if rate == SHIPPING_RATE else 0
+        shipping = credit_of(accounts.SHIPPING_INCOME, shipped=True) if tax_class == SHIPPING_CLASS else 0
         returns, returned_tax = (
-            -credit_of(accounts.RETURNS_ACCOUNTS[rate], shipped=False),
-            -credit_of(accounts.OUTPUT_TAX_ACCOUNTS[rate], shipped=False),
+            -credit_of(accounts.RETURNS_ACCOUNTS[tax_class], shipped=False),
+            -credit_of(accounts.OUTPUT_TAX_ACCOUNTS[tax_class], shipped=False),
         )
         rows.append(
             {
-                "rate": rate,
+                "class": tax_class,
                 "goods": goods,
                 "shipping": shipping,
                 "tax": tax,

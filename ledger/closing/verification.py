@@ -373,6 +373,7 @@ def _transactions(close: DailyClose, stored: dict[str, Any]) -> Iterator[Finding
             "fee": txn.fee,
             "fee_tax": txn.fee_tax,
             **({} if txn.fee_taxed is None else {"fee_taxed": txn.fee_taxed}),
+            **({} if txn.taxable_fee is None else {"taxable_fee": txn.taxable_fee}),
             "net": txn.net,
             "created": evidence.format_instant(txn.created),
             "available_on": evidence.format_instant(txn.available_on),

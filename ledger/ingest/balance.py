@@ -15,13 +15,15 @@ from django.db import OperationalError, connection
 from django.db.models import Max
 
 from kikaku.days import business_day
+from kikaku.money import yen
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
-from ledger.books.discrepancies import note_unknown_money
+from ledger.books.discrepancies import note_discrepancy, note_unknown_money
+from ledger.books.journal import first_open_day, last_closed_day
 from ledger.ingest.backfill import ask, backfill
 from ledger.ingest.readings import TransactionReading, read_transaction
-from ledger.models import BalanceTransaction, Refund
+from ledger.models import BalanceTransaction, Discrepancy, Refund
 from ledger.stripe import client
 
 PAGE_SIZE = 200  # readings, at most; smaller where the engine binds fewer parameters
@@ -230,6 +232,7 @@ def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now
             fee=reading.fee,
             fee_tax=reading.fee_tax,
             fee_taxed=reading.fee_taxed,
+            taxable_fee=reading.taxable_fee,
             net=reading.net,
             other_balance=reading.other_balance or None,
             created=reading.created,
@@ -241,4 +244,14 @@ def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now
     ]
     bulk.insert(BalanceTransaction, TRANSACTION_COLUMNS, [ROW_VALUES(txn) for txn in txns])
     balance_postings.post_balance_transactions(txns, now=now, rows=rows)
+    for reading in readings:
+        if reading.is_fee_doubtful:
+            note_discrepancy(
+                Discrepancy.Kind.FEE_TAX,
+                reading.id,
+                day=first_open_day(business_day(reading.created), last_closed=last_closed_day()),
+                detail=f"手数料 {yen(reading.fee)} の税 {yen(reading.fee_tax)} に対応する内訳がない："
+                f"課税分を税額から {yen(reading.taxable_fee)} とした",
+                now=now,
+            )
     return len(txns)

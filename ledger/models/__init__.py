@@ -16,6 +16,7 @@ from ledger.models.payments import (
     StripeEvent,
 )
 from ledger.models.stock import StockItem, StockMovement
+from ledger.models.tax import TaxRate, TaxStatus
 
 __all__ = [
     "Account",
@@ -45,4 +46,6 @@ __all__ = [
     "StockMovement",
     "StripeAccount",
     "StripeEvent",
+    "TaxRate",
+    "TaxStatus",
 ]

@@ -32,8 +32,25 @@ class Account(models.Model):
         return f"{self.code} {self.name_ja}"
 
 
+class LineTaxClass(models.TextChoices):
+    """What a journal line is for consumption tax (税区分); `JournalLine.tax_rate` has the rate."""
+
+    SALE_STANDARD = "sale_standard", _("taxable sale")
+    SALE_REDUCED = "sale_reduced", _("taxable sale, reduced rate")
+    RETURN_STANDARD = "return_standard", _("return of a taxable sale")
+    RETURN_REDUCED = "return_reduced", _("return of a taxable sale, reduced rate")
+    PURCHASE = "purchase", _("taxable purchase")
+    EXEMPT_PURCHASE = "exempt_purchase", _("exempt purchase")
+    OUTSIDE = "outside", _("outside the tax")
+    TAX = "tax", _("the tax of other lines")
+
+
 class JournalEntry(models.Model):
     """One balanced fact of a business day."""
+
+    FORM = (
+        2  # of new entries; 1: without amount and counterparty, lines without tax class, 1150 on both sides
+    )
 
     day = models.DateField(_("business day"))  # JST; the first open day when the fact is late
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -49,6 +66,13 @@ class JournalEntry(models.Model):
         "self", models.PROTECT, related_name="reversed_by", null=True, blank=True, verbose_name=_("reverses")
     )
     created_at = models.DateTimeField(_("written at"))
+    # These four are null in entries of form 1: so the table was not written anew when they were added.
+    form = models.PositiveSmallIntegerField(_("form"), null=True)
+    # what changed hands (取引金額), JPY: of a payment its gross amount, though the fee is a line, too
+    amount = models.BigIntegerField(_("amount"), null=True)
+    # the customer as the order names them, or Stripe
+    counterparty = models.CharField(_("counterparty"), max_length=120, null=True)  # noqa: DJ001  (form 1)
+    fiscal_year = models.PositiveSmallIntegerField(_("fiscal year"), null=True)  # in which it begins
 
     class Meta:
         verbose_name = _("journal entry")
@@ -57,6 +81,7 @@ class JournalEntry(models.Model):
         indexes = [
             models.Index(fields=["day", "order"], name="entry_day_order"),
             models.Index(fields=["day", "id"], name="entry_day_id"),  # portions of a day
+            models.Index(fields=["amount"], name="entry_amount"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -65,7 +90,12 @@ class JournalEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day} {self.description}"
+        return f"{self.voucher} {self.description}"
+
+    @property
+    def voucher(self) -> str:
+        """The voucher number (伝票番号): the fiscal year, and a number that rises in the order of writing."""
+        return f"{self.fiscal_year or self.day.year}-{self.pk}"
 
 
 class JournalLine(models.Model):
@@ -79,6 +109,15 @@ class JournalLine(models.Model):
     )
     debit = models.PositiveBigIntegerField(_("debit"), default=0)
     credit = models.PositiveBigIntegerField(_("credit"), default=0)
+    # All three are null in entries of form 1; the rate also where there is no tax.
+    tax_class = models.CharField(  # noqa: DJ001  (form 1)
+        _("tax class"), max_length=16, choices=LineTaxClass.choices, null=True
+    )
+    # percent; of a return the rate at which the goods were sold
+    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), null=True)
+    # The tax on this line, JPY, beside its net amount and on the same side (negative: on the other one);
+    # lines of the class `TAX` post it.
+    tax = models.BigIntegerField(_("tax"), null=True)
 
     class Meta:
         verbose_name = _("journal line")

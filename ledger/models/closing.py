@@ -128,6 +128,7 @@ class Discrepancy(models.Model):
             "payment_missing",
             _("payment page complete, no payment: decide about the order"),
         )
+        FEE_TAX = "fee_tax", _("tax of a fee that fits no part of it")
         INVARIANT = "invariant", _("an invariant of the books is broken")
 
         @property
@@ -183,6 +184,7 @@ CATEGORIES: dict[Discrepancy.Kind, Discrepancy.Category] = {
     Discrepancy.Kind.WITHDRAWN_TO_DECIDE: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.MONEY_GONE: Discrepancy.Category.TO_DO,
     Discrepancy.Kind.PAYMENT_MISSING: Discrepancy.Category.TO_DO,
+    Discrepancy.Kind.FEE_TAX: Discrepancy.Category.TO_DO,  # the exempt part is posted to 6110
     Discrepancy.Kind.REFUND_REPLACED: Discrepancy.Category.NOTICE,
     Discrepancy.Kind.REFUND_WITHDRAWN: Discrepancy.Category.NOTICE,
     Discrepancy.Kind.LATE: Discrepancy.Category.NOTICE,  # posted on the first open day

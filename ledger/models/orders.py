@@ -7,17 +7,11 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.folded import FoldedField, FoldedModel, FoldedQuerySet
-from kikaku.money import REDUCED_RATE, STANDARD_RATE
+from kikaku.money import REDUCED, STANDARD
 from kikaku.transactions import require_transaction
 from ledger.models.querysets import ModelT
 from ledger.models.stock import StockItem
-
-
-class TaxRate(models.IntegerChoices):
-    """Consumption tax in percent."""
-
-    STANDARD = STANDARD_RATE, "10%"
-    REDUCED = REDUCED_RATE, _("8% (reduced)")
+from ledger.models.tax import TaxClass, TaxRounding
 
 
 class OrderStatus(models.TextChoices):
@@ -93,8 +87,12 @@ class Order(FoldedModel):
     discount = models.PositiveIntegerField(_("discount"), default=0)
     shipping_fee = models.PositiveIntegerField(_("shipping fee"))
     total = models.PositiveIntegerField(_("total"))
-    tax_10 = models.PositiveIntegerField(_("tax 10%"))  # contained in the total, rounded once per rate
-    tax_8 = models.PositiveIntegerField(_("tax 8%"))
+    # by the rules of the day of the order; the books go by the day of shipping
+    tax_standard = models.PositiveIntegerField(_("tax, standard rate"))  # contained in the total
+    tax_reduced = models.PositiveIntegerField(_("tax, reduced rate"))
+    rate_standard = models.PositiveSmallIntegerField(_("standard rate"), null=True)  # percent; null: exempt
+    rate_reduced = models.PositiveSmallIntegerField(_("reduced rate"), null=True)
+    tax_rounding = models.CharField(_("fractions of a yen"), max_length=7, choices=TaxRounding.choices)
 
     # hash of the network that it was placed from; null if not placed on the shop's pages
     client = models.CharField(max_length=32, null=True, editable=False)  # noqa: DJ001
@@ -144,6 +142,16 @@ class Order(FoldedModel):
         """The full name in the Japanese order."""
         return f"{self.family_name} {self.given_name}"
 
+    @property
+    def tax_rates(self) -> dict[str, int | None]:
+        """The rates of the day of the order in percent, by tax class; None: exempt."""
+        return {STANDARD: self.rate_standard, REDUCED: self.rate_reduced}
+
+    @property
+    def taxes(self) -> dict[str, int]:
+        """The tax (JPY) contained in the total, by tax class."""
+        return {STANDARD: self.tax_standard, REDUCED: self.tax_reduced}
+
 
 class OrderAllowance(models.Model):
     """A customer for whom staff have lifted the limits of unpaid orders and of vouchers."""
@@ -185,7 +193,7 @@ class OrderLine(FoldedModel):
     # this line's share of the order's discount
     discount = models.PositiveIntegerField(_("discount"), default=0)
     total = models.PositiveIntegerField(_("amount"))
-    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=TaxRate.choices)
+    tax_class = models.CharField(_("tax class"), max_length=10, choices=TaxClass.choices)
 
     # of `quantity`: reserved + shipped + cancelled ≤ quantity; the rest is unreserved because the order ended
     reserved = models.PositiveIntegerField(_("reserved"), default=0)
@@ -216,7 +224,7 @@ class OrderLine(FoldedModel):
                 condition=Q(returned__lte=F("shipped")), name="order_line_returned_within_shipped"
             ),
             models.CheckConstraint(
-                condition=Q(tax_rate__in=TaxRate.values), name="order_line_tax_rate_known"
+                condition=Q(tax_class__in=TaxClass.values), name="order_line_tax_class_known"
             ),
         ]
 

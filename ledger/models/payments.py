@@ -7,8 +7,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ledger.models.orders import CheckoutAttempt, Order, OrderLine, TaxRate
+from ledger.models.orders import CheckoutAttempt, Order, OrderLine
 from ledger.models.querysets import ModelT
+from ledger.models.tax import TaxClass
 
 
 class StripeEventQuerySet(models.QuerySet[ModelT]):
@@ -217,7 +218,7 @@ class RefundLine(models.Model):
     """
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="lines", verbose_name=_("refund"))
-    # empty: shipping, or a part of a whole rate
+    # empty: shipping, or a part of a whole tax class
     order_line = models.ForeignKey(
         OrderLine,
         models.PROTECT,
@@ -226,8 +227,10 @@ class RefundLine(models.Model):
         blank=True,
         verbose_name=_("order line"),
     )
-    tax_rate = models.PositiveSmallIntegerField(_("tax rate"), choices=TaxRate.choices, null=True, blank=True)
+    # empty: from no tax bucket
+    tax_class = models.CharField(_("tax class"), max_length=10, choices=TaxClass.choices, blank=True)
     quantity = models.PositiveIntegerField(_("quantity"), default=0)
+    returned = models.PositiveIntegerField(_("returned"), default=0)  # of the quantity: shipped pieces
     prepaid = models.PositiveIntegerField(_("before shipment"), default=0)
     recognised = models.PositiveIntegerField(_("after shipment"), default=0)
     payable = models.PositiveIntegerField(_("owed from a failed refund"), default=0)
@@ -276,6 +279,8 @@ class BalanceTransaction(models.Model):
     fee_tax = models.IntegerField(_("tax on the fee"), default=0)  # contained in the fee, by `fee_details`
     # whether `fee_details` has a line of tax, be it of ¥0; null in rows that are older than this column
     fee_taxed = models.BooleanField(_("fee is taxed"), null=True)
+    # the part of the fee that is taxed, without its tax; null in rows that are older than this column
+    taxable_fee = models.IntegerField(_("taxable part of the fee"), null=True)
     net = models.IntegerField(_("net"))
     # such as risk_reserved; null: the balance of payments, which account 1150 is
     other_balance = models.CharField(_("other balance"), max_length=80, null=True, blank=True)  # noqa: DJ001  (older rows)
@@ -297,6 +302,12 @@ class BalanceTransaction(models.Model):
         return self.id
 
     @property
-    def is_fee_taxed(self) -> bool:
-        """Return whether the fee is a taxable one, even if its tax is ¥0."""
-        return bool(self.fee_tax) if self.fee_taxed is None else self.fee_taxed
+    def fee_parts(self) -> tuple[int, int, int]:
+        """Return the fee (JPY) as its exempt part, its taxable part without tax, and the tax."""
+        net = self.fee - self.fee_tax
+        if self.taxable_fee is not None:
+            taxable = self.taxable_fee
+        else:
+            is_taxed = bool(self.fee_tax) if self.fee_taxed is None else self.fee_taxed
+            taxable = net if is_taxed else 0
+        return net - taxable, taxable, self.fee_tax

@@ -15,10 +15,11 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day
-from kikaku.money import MAX_CHARGE, MAX_LINE_QUANTITY, REDUCED_RATE, STANDARD_RATE
+from kikaku.money import MAX_CHARGE, MAX_LINE_QUANTITY, REDUCED, STANDARD
 from kikaku.text import has_link, has_web_address
 from kikaku.transactions import queued_writes, require_transaction, unit_of_work
 from ledger.books import tax
+from ledger.books.tax_rules import TaxStatusMissing, load_tax_rules
 from ledger.models import Order, OrderEvent, OrderLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, holds, stock
@@ -58,6 +59,7 @@ RefusalReason = Literal[
     "above_maximum",
     "unpaid_orders",
     "orders_per_hour",
+    "closed",
 ]
 
 
@@ -78,7 +80,7 @@ class NewOrderLine:
     title: str  # in the order's language, options included
     unit_price: int  # JPY, tax included
     quantity: int
-    tax_rate: int  # percent: 10 or 8
+    tax_class: str  # a value of `ledger.models.tax.TaxClass`
     title_ja: str = ""  # for those who pack, if the order's language is another one
 
 
@@ -171,10 +173,16 @@ def place_order(
         return placed
     _check_lines(lines, discount)
     _check_address(address)
+    try:
+        order_tax = load_tax_rules().of_orders(business_day(now))
+    except TaxStatusMissing:
+        raise OrderRefused("closed", _("We do not take orders yet. Please come back soon.")) from None
     quote = tax.totals(
-        [(line.unit_price * line.quantity, line.tax_rate) for line in lines],
+        [(line.unit_price * line.quantity, line.tax_class) for line in lines],
         discount=discount,
         shipping_fee=shipping_fee,
+        rates=order_tax.rates,
+        rounding=order_tax.rounding,
     )
     if quote.total < settings.ORDER_MINIMUM:
         raise OrderRefused(
@@ -208,8 +216,11 @@ def place_order(
                     discount=quote.discount,
                     shipping_fee=quote.shipping_fee,
                     total=quote.total,
-                    tax_10=quote.taxes.get(STANDARD_RATE, 0),
-                    tax_8=quote.taxes.get(REDUCED_RATE, 0),
+                    tax_standard=quote.taxes.get(STANDARD, 0),
+                    tax_reduced=quote.taxes.get(REDUCED, 0),
+                    rate_standard=order_tax.rates[STANDARD],
+                    rate_reduced=order_tax.rates[REDUCED],
+                    tax_rounding=order_tax.rounding,
                     client=client,
                     placed_at=now,
                 )
@@ -227,7 +238,7 @@ def place_order(
                             quantity=line.quantity,
                             discount=share,
                             total=line.unit_price * line.quantity - share,
-                            tax_rate=line.tax_rate,
+                            tax_class=line.tax_class,
                             reserved=line.quantity,
                         )
                         for position, (line, share) in enumerate(

@@ -11,7 +11,7 @@ from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from ledger.books.order_buckets import IS_SHIPPING_LINE, UnallocatedMoney, tax_buckets, unallocated_money
-from ledger.books.tax import SHIPPING_RATE, spread, value_of_pieces
+from ledger.books.tax import SHIPPING_CLASS, spread, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, take
 from ledger.models import Order, OrderLine, Refund, RefundLine
 
@@ -58,10 +58,10 @@ class PlannedLine:
     """A refund line that is not stored yet: its pieces, and the amounts by account (JPY)."""
 
     order_line_id: int | None = None
-    tax_rate: int | None = None
+    tax_class: str = ""
     quantity: int = 0  # pieces refunded; 1 for the shipping fee
     unshipped: int = 0  # of these pieces: will never be shipped
-    shipped: int = 0  # of these pieces: were shipped
+    returned: int = 0  # of these pieces: were shipped
     prepaid: int = 0
     recognised: int = 0
     payable: int = 0
@@ -112,7 +112,7 @@ def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
 
     It was made in Stripe's dashboard already, or it belongs to a payment that must not be kept. What its
     payment or the order lacks was reserved for refunds in progress, one of which cannot succeed now. That
-    part is taken from prepayments without a tax rate, until `refunds_payable.settle_overdrawn` settles it.
+    part is taken from prepayments without a tax class, until `refunds_payable.settle_overdrawn` settles it.
     """
     order, amount = refund.order, refund.amount
     others = refund.payment.refunds.exclude(pk=refund.pk)
@@ -140,7 +140,7 @@ def _sum_of(refunds: QuerySet[Refund]) -> int:
 
 
 def _plan_amount(
-    order: Order, amount: int, buckets: Mapping[int, TaxBucket], unallocated: UnallocatedMoney
+    order: Order, amount: int, buckets: Mapping[str, TaxBucket], unallocated: UnallocatedMoney
 ) -> list[PlannedLine]:
     available = unallocated.excess + unallocated.owed + sum(bucket.remaining for bucket in buckets.values())
     if amount < 1 or amount > available:
@@ -157,37 +157,39 @@ def _plan_amount(
     remaining = [bucket.remaining for bucket in buckets.values()]
     for bucket, share in zip(buckets.values(), spread(rest, remaining), strict=True):
         _bucket, from_prepaid, from_recognised = take(bucket, prepaid=share, recognised=0)
-        plan.append(PlannedLine(tax_rate=bucket.rate, prepaid=from_prepaid, recognised=from_recognised))
+        plan.append(PlannedLine(tax_class=bucket.tax_class, prepaid=from_prepaid, recognised=from_recognised))
     return [line for line in plan if line.amount]
 
 
 def _plan_released_pieces(
-    order: Order, amount: int, buckets: Mapping[int, TaxBucket]
-) -> tuple[list[PlannedLine], Mapping[int, TaxBucket]]:
+    order: Order, amount: int, buckets: Mapping[str, TaxBucket]
+) -> tuple[list[PlannedLine], Mapping[str, TaxBucket]]:
     """Return the part of an amount that repays pieces released by withdrawn refunds; the buckets after it.
 
     See `IS_OF_RELEASED_PIECES`.
     """
     plan: list[PlannedLine] = []
     left = dict(buckets)
-    for rate, bucket in buckets.items():
+    for tax_class, bucket in buckets.items():
         prepaid = min(amount, bucket.held, bucket.prepaid_left)
         recognised = min(amount - prepaid, bucket.held_sales, bucket.recognised_left)
         if prepaid + recognised:
             withdrawn = RefundLine.objects.filter(
-                refund__order=order, refund__withdrawn=True, order_line__isnull=False, tax_rate=rate
+                refund__order=order, refund__withdrawn=True, order_line__isnull=False, tax_class=tax_class
             )
             line_id = withdrawn.values_list("order_line", flat=True).first()
             plan.append(
-                PlannedLine(order_line_id=line_id, tax_rate=rate, prepaid=prepaid, recognised=recognised)
+                PlannedLine(
+                    order_line_id=line_id, tax_class=tax_class, prepaid=prepaid, recognised=recognised
+                )
             )
-            left[rate], _prepaid, _recognised = take(bucket, prepaid=prepaid, recognised=recognised)
+            left[tax_class], _prepaid, _recognised = take(bucket, prepaid=prepaid, recognised=recognised)
             amount -= prepaid + recognised
     return plan, left
 
 
 def _plan_all(
-    order: Order, lines: Sequence[OrderLine], buckets: dict[int, TaxBucket], unallocated: UnallocatedMoney
+    order: Order, lines: Sequence[OrderLine], buckets: dict[str, TaxBucket], unallocated: UnallocatedMoney
 ) -> list[PlannedLine]:
     plan = [PlannedLine(payable=unallocated.owed)]
     if unallocated.is_funded:
@@ -198,35 +200,37 @@ def _plan_all(
         plan.append(PlannedLine(prepaid=unallocated.excess))
     for bucket in buckets.values():  # what the values of the lines left over
         plan.append(
-            PlannedLine(tax_rate=bucket.rate, prepaid=bucket.prepaid_left, recognised=bucket.recognised_left)
+            PlannedLine(
+                tax_class=bucket.tax_class, prepaid=bucket.prepaid_left, recognised=bucket.recognised_left
+            )
         )
     return [line for line in plan if line.amount or line.quantity]
 
 
-def _plan_pieces(buckets: dict[int, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
+def _plan_pieces(buckets: dict[str, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
     """Return the planned line of some pieces: unshipped ones first, then shipped ones.
 
     Shipments count the value of a line from its first piece on, cancelled pieces from its last piece back. So
     the shipped and the cancelled pieces of a line add up to its total, to the yen.
     """
     require_refundable(line, pieces, minimum=1)
-    bucket = buckets.get(line.tax_rate)
+    bucket = buckets.get(line.tax_class)
     if bucket is None:
         raise RefundRefused(_("The payment does not cover the order: refund an amount instead."))
     unshipped = min(pieces, line.shippable)
     shipped = pieces - unshipped
     first_unshipped = line.quantity - line.cancelled - unshipped
-    buckets[line.tax_rate], from_prepaid, from_recognised = take(
+    buckets[line.tax_class], from_prepaid, from_recognised = take(
         bucket,
         prepaid=value_of_pieces(line.total, line.quantity, first_unshipped, unshipped),
         recognised=value_of_pieces(line.total, line.quantity, line.returned, shipped),
     )
     return PlannedLine(
         order_line_id=line.pk,
-        tax_rate=line.tax_rate,
+        tax_class=line.tax_class,
         quantity=pieces,
         unshipped=unshipped,
-        shipped=shipped,
+        returned=shipped,
         prepaid=from_prepaid,
         recognised=from_recognised,
     )
@@ -241,17 +245,17 @@ def require_refundable(line: OrderLine, pieces: int, *, minimum: int) -> None:
         )
 
 
-def _plan_shipping(order: Order, buckets: dict[int, TaxBucket]) -> PlannedLine:
-    bucket = buckets.get(SHIPPING_RATE)
+def _plan_shipping(order: Order, buckets: dict[str, TaxBucket]) -> PlannedLine:
+    bucket = buckets.get(SHIPPING_CLASS)
     if bucket is None or not order.shipping_fee or is_shipping_refunded(order):
         raise RefundRefused(_("There is no shipping fee left to be refunded."))
     recognised = order.shipments.exists()
-    buckets[SHIPPING_RATE], from_prepaid, from_recognised = take(
+    buckets[SHIPPING_CLASS], from_prepaid, from_recognised = take(
         bucket,
         prepaid=0 if recognised else order.shipping_fee,
         recognised=order.shipping_fee if recognised else 0,
     )
-    return PlannedLine(tax_rate=SHIPPING_RATE, quantity=1, prepaid=from_prepaid, recognised=from_recognised)
+    return PlannedLine(tax_class=SHIPPING_CLASS, quantity=1, prepaid=from_prepaid, recognised=from_recognised)
 
 
 def is_shipping_refunded(order: Order) -> bool:

@@ -56,7 +56,7 @@ def preview(*, order: Order, request: RefundRequest) -> RefundPreview:
     return RefundPreview(
         amount=sum(part.amount for part in plan),
         cancelled=[(title, part.unshipped) for title, part in named if part.unshipped],
-        returned=[(title, part.shipped) for title, part in named if part.shipped],
+        returned=[(title, part.returned) for title, part in named if part.returned],
         restock=request.restock,
         plan=_digest(plan, payment, request),
     )
@@ -157,8 +157,9 @@ def store_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:
         RefundLine(
             refund=refund,
             order_line_id=part.order_line_id,
-            tax_rate=part.tax_rate,
+            tax_class=part.tax_class,
             quantity=part.quantity,
+            returned=part.returned,
             prepaid=part.prepaid,
             recognised=part.recognised,
             payable=part.payable,
@@ -234,15 +235,15 @@ def _move_pieces(
         OrderLine.objects.filter(pk=line.pk).update(
             cancelled=F("cancelled") + part.unshipped,
             reserved=F("reserved") - part.unshipped,
-            returned=F("returned") + part.shipped,
+            returned=F("returned") + part.returned,
         )
     for line, part in sorted(pieces, key=lambda pair: (pair[0].item_id, pair[0].pk)):
         if part.unshipped:
             stock.release({line.item_id: part.unshipped})
-        if part.shipped and refund.restock:
+        if part.returned and refund.restock:
             stock.take_back(
                 line.item_id,
-                part.shipped,
+                part.returned,
                 source=f"refund:{refund.pk}:{line.pk}",
                 actor=refund.actor,
                 now=now,

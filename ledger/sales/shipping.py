@@ -143,7 +143,7 @@ def _ship(
     return shipment
 
 
-def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[int, TaxBucket]) -> None:
+def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[str, TaxBucket]) -> None:
     """Raise `ShipRefused` for goods whose money was refunded, unless they are a gift, and for a paid gift."""
     if gift and gift not in Shipment.Gift.values:
         raise ShipRefused(_("Choose why the goods are given away."))

@@ -9,8 +9,8 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
-from kikaku.money import REDUCED_RATE, STANDARD_RATE, TAX_RATES, yen
-from ledger.books.tax import SHIPPING_RATE
+from kikaku.money import TAX_CLASSES, yen
+from ledger.books.tax import SHIPPING_CLASS
 from ledger.stripe.methods import method_named
 from ledger.stripe.methods.konbini import STORES
 
@@ -22,13 +22,19 @@ register.filter("yen", yen)
 
 @register.filter
 def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, int, int]]:
-    """Return (rate, gross, contained tax) for each rate of an order; without `lines` they are loaded."""
-    gross = dict.fromkeys(TAX_RATES, 0)
-    gross[SHIPPING_RATE] += order.shipping_fee
+    """Return (rate, gross, contained tax) for each class of an order's goods; nothing when it is exempt.
+
+    Without `lines` they are loaded.
+    """
+    gross = dict.fromkeys(TAX_CLASSES, 0)
+    gross[SHIPPING_CLASS] += order.shipping_fee
     for line in order.lines.all() if lines is None else lines:
-        gross[line.tax_rate] += line.total
-    taxes = {STANDARD_RATE: order.tax_10, REDUCED_RATE: order.tax_8}
-    return [(rate, gross[rate], taxes[rate]) for rate in TAX_RATES if gross[rate]]
+        gross[line.tax_class] += line.total
+    return [
+        (rate, gross[tax_class], order.taxes[tax_class])
+        for tax_class, rate in order.tax_rates.items()
+        if gross[tax_class] and rate is not None
+    ]
 
 
 @register.filter

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from kikaku.money import REDUCED, STANDARD
 from kikaku.sandbox import Sandbox
 from ledger.ingest import balance, inbox
 from ledger.ingest.events import PaymentNotYetKnown
@@ -50,7 +51,7 @@ def line(
     *,
     price: int = 11_000,
     quantity: int = 1,
-    rate: int = 10,
+    tax_class: str = STANDARD,
     title: str = "",
     title_ja: str = "",
     on_hand: int = 100,
@@ -64,7 +65,7 @@ def line(
         title_ja=title_ja,
         unit_price=price,
         quantity=quantity,
-        tax_rate=rate,
+        tax_class=tax_class,
     )
 
 
@@ -93,7 +94,7 @@ def order(
 def worked_order(*, now: datetime | None = None) -> Order:
     """Place an order of ¥12,130: ¥11,000 at 10 %, ¥1,080 at 8 %, coupon ¥500, shipping ¥550."""
     return order(
-        [line("CL-08", price=11_000), line("WATER-2L", price=1_080, rate=8, title="保存水 2L")],
+        [line("CL-08", price=11_000), line("WATER-2L", price=1_080, tax_class=REDUCED, title="保存水 2L")],
         discount=500,
         shipping_fee=550,
         now=now,

@@ -107,7 +107,7 @@ def _sell(sandbox: Sandbox, kind: OrderKind, now: datetime) -> SoldOrder:
     """Sell one order of the kind by the real functions, and return everything that it wrote."""
     lines = [
         build.line("BUSY-LAMP", price=11_000),
-        build.line("BUSY-WATER", price=1_080, rate=8, title="保存水 2L"),
+        build.line("BUSY-WATER", price=1_080, tax_class="reduced", title="保存水 2L"),
     ]
     order = build.paid_order(sandbox, lines, card=kind.card, shipping_fee=550, discount=500, now=now)
     if kind.ships:
@@ -144,6 +144,8 @@ def _sell(sandbox: Sandbox, kind: OrderKind, now: datetime) -> SoldOrder:
                 description=entry.description,
                 occurred_at=entry.occurred_at,
                 order_id=order.pk,
+                counterparty=entry.counterparty or "",
+                amount=entry.amount or 0,
                 lines=journal.lines_of(entry),
             )
             for entry in JournalEntry.objects.filter(order=order, source_type=SHIPMENT_SOURCE).order_by("pk")

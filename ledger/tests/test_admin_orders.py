@@ -43,7 +43,7 @@ def test_the_list_is_searched_by_number_mail_and_name_without_a_query_per_row(
 def test_the_page_of_an_order_shows_everything_in_a_bounded_number_of_queries(
     staff: Client, sandbox: Sandbox, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
-    order = build.paid_order(sandbox, [build.line("A", quantity=5), build.line("B", rate=8)])
+    order = build.paid_order(sandbox, [build.line("A", quantity=5), build.line("B", tax_class="reduced")])
     build.fetch(sandbox)
     for _parcel in range(3):
         build.ship(order, {order.lines.order_by("position")[0].pk: 1})
@@ -60,7 +60,7 @@ def test_the_page_of_an_order_shows_everything_in_a_bounded_number_of_queries(
 
 
 def test_the_page_of_an_order_reads_each_of_its_tables_once(admin_client: Client, sandbox: Sandbox) -> None:
-    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("B", rate=8)])
+    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("B", tax_class="reduced")])
     build.fetch(sandbox)
     lines = order.lines.order_by("position")
     build.ship(order, {lines[0].pk: 1})

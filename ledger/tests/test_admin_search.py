@@ -93,7 +93,7 @@ def test_a_day_or_an_amount_that_cannot_be_finds_nothing(
 def test_an_order_is_found_by_its_amount(admin_client: Client, orders: tuple[Order, Order]) -> None:
     wanted, other = orders
     Order.objects.filter(pk=other.pk).update(
-        goods_total=99_000, discount=0, shipping_fee=0, total=99_000, tax_10=9_000
+        goods_total=99_000, discount=0, shipping_fee=0, total=99_000, tax_standard=9_000
     )
     for typed in ("99000", "99,000", "¥99,000", "９９，０００円"):
         page = admin_client.get(LIST, {"q": typed}).content.decode()
@@ -142,7 +142,7 @@ def test_orders_are_filtered_by_ranges_of_days_and_amounts(
 ) -> None:
     wanted, other = orders
     Order.objects.filter(pk=other.pk).update(
-        goods_total=99_000, discount=0, shipping_fee=0, total=99_000, tax_10=9_000,
+        goods_total=99_000, discount=0, shipping_fee=0, total=99_000, tax_standard=9_000,
         placed_at=datetime(2026, 11, 29, 15, 0, tzinfo=UTC),  # midnight, so the 30th
     )  # fmt: skip
     answer = admin_client.get(LIST, query)

@@ -213,6 +213,8 @@ def post_entries(count: int, *, at_once: int) -> None:
             description="",
             occurred_at=NOW,
             order_id=None,
+            counterparty="Stripe",
+            amount=100,
             lines=(Line("1150", debit=1), Line("2130", credit=1)),
         )
         for number in range(count)
@@ -299,9 +301,9 @@ def test_a_test_database_can_be_emptied_but_not_edited(db: None) -> None:
 def test_the_migration_can_be_reversed_and_applied_again(transactional_db: None) -> None:
     leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
     try:
+        entry(DAY)
         MigrationExecutor(connection).migrate([("ledger", "0002_chart_of_accounts")])
         assert "ledger_test_database" not in connection.introspection.table_names()
-        entry(DAY)
         sql("UPDATE ledger_journalentry SET description = 'other'")
     finally:
         MigrationExecutor(connection).migrate(leaves)

@@ -31,6 +31,7 @@ def reading(number: int = 1, **changes: object) -> TransactionReading:
         "fee": 4,
         "fee_tax": 0,
         "fee_taxed": False,
+        "taxable_fee": 0,
         "net": 96,
         "currency": "jpy",
         "created": NOW,
@@ -79,8 +80,8 @@ def test_a_fee_with_a_tax_of_zero_yen_is_a_taxable_one(
 
 
 def test_the_fee_of_a_row_older_than_the_column_is_taxed_by_its_amount() -> None:
-    assert BalanceTransaction(fee=481, fee_tax=44, fee_taxed=None).is_fee_taxed
-    assert not BalanceTransaction(fee=437, fee_tax=0, fee_taxed=None).is_fee_taxed
+    assert BalanceTransaction(fee=481, fee_tax=44, fee_taxed=None).fee_parts == (0, 437, 44)
+    assert BalanceTransaction(fee=437, fee_tax=0, fee_taxed=None).fee_parts == (437, 0, 0)
 
 
 def test_fetching_again_posts_nothing_new(sandbox: Sandbox) -> None:

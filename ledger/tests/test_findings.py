@@ -53,7 +53,7 @@ def test_only_unbalanced_books_keep_a_day_open() -> None:
 
 
 def test_a_finding_is_written_in_english_whatever_language_is_active() -> None:
-    finding = Finding(Check.TAX_8_POSTED, "Order", "LED-1", "80", "75")
+    finding = Finding(Check.TAX_REDUCED_POSTED, "Order", "LED-1", "80", "75")
     with override("ja"):
         assert str(finding) == "tax 8% posted: Order LED-1: expected 80, found 75"
 
@@ -90,7 +90,7 @@ def test_a_broken_invariant_is_noted_and_reported_under_its_name_and_the_day_clo
         created_at=at(MONDAY, 20),
     )
     JournalLine.objects.create(entry=entry, position=1, account_id="1150", debit=5)
-    JournalLine.objects.create(entry=entry, position=2, account_id="6190", credit=5)
+    JournalLine.objects.create(entry=entry, position=2, account_id="6120", credit=5)
     name = f"1150 by balance transactions only: {entry.pk}"
     with override("ja"):
         result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))

@@ -36,5 +36,5 @@ def test_a_missing_permission_is_noticed() -> None:
 
 @pytest.mark.parametrize("_once_more", range(2))
 def test_a_test_does_not_see_what_another_has_changed(_once_more: int) -> None:
-    assert Account.objects.get(code="1150").name_ja == "Stripe残高"
+    assert Account.objects.get(code="1150").name_ja == "未収入金（Stripe残高）"
     Account.objects.filter(code="1150").update(name_ja="別名")

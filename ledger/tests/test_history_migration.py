@@ -13,6 +13,7 @@ from kikaku.sandbox import Sandbox
 from ledger.models import Order, OrderEvent
 from ledger.sales import cancellation, checkout, mail, refunds
 from ledger.testing import build
+from ledger.testing.company import ensure_tax_status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEFORE = [("ledger", "0005_closing_balances")]
@@ -39,6 +40,7 @@ def rebuild() -> None:
     migrate(BEFORE)
     assert "ledger_orderevent" not in connection.introspection.table_names()
     migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
+    ensure_tax_status()
 
 
 def test_the_history_of_older_orders_is_built_in_order(sandbox: Sandbox, migrated: None) -> None:

@@ -26,6 +26,8 @@ def draft(*lines: Line, source: str = "txn_1", occurred_at: datetime = NOW) -> D
         description="入金",
         occurred_at=occurred_at,
         order_id=None,
+        counterparty="Stripe",
+        amount=100,
         lines=lines or (Line("1150", debit=100), Line("2130", credit=100)),
     )
 

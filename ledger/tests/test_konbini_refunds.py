@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from kikaku.money import REDUCED, STANDARD
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import examples
 from ledger.books import accounts
@@ -111,10 +112,10 @@ def test_after_shipment_a_waiting_refund_reverses_the_sale_and_its_tax(
     build.refund(order, now=at(TUESDAY, 11))
     entry = JournalEntry.objects.get(source_type="refund", purpose="waiting")
     assert lines_of(entry) == {
-        RETURNS_ACCOUNTS[10]: 10_087,
-        OUTPUT_TAX_ACCOUNTS[10]: 1_008,
-        RETURNS_ACCOUNTS[8]: 959,
-        OUTPUT_TAX_ACCOUNTS[8]: 76,
+        RETURNS_ACCOUNTS[STANDARD]: 10_087,
+        OUTPUT_TAX_ACCOUNTS[STANDARD]: 1_008,
+        RETURNS_ACCOUNTS[REDUCED]: 959,
+        OUTPUT_TAX_ACCOUNTS[REDUCED]: 76,
         REFUNDS_PAYABLE: -12_130,
     }
     assert_no_findings()

@@ -127,7 +127,9 @@ def test_mails_of_an_order_placed_in_english_are_in_english(sandbox: Sandbox) ->
 
 @pytest.mark.django_db
 def test_mails_of_an_order_placed_in_japanese_are_in_japanese(sandbox: Sandbox) -> None:
-    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("W", price=1_080, rate=8)])
+    order = build.paid_order(
+        sandbox, [build.line("A", quantity=2), build.line("W", price=1_080, tax_class="reduced")]
+    )
     first = order.lines.order_by("position")[0]
     shipment = build.ship(order, {first.pk: 1})
     correction = {"carrier": "佐川急便", "tracking_number": "4000-0000-0013", "actor": "staff"}

@@ -98,7 +98,7 @@ def test_deleted_closing_balances_of_a_day_are_named(books: None) -> None:
             "UPDATE ledger_account SET type = 'expense' WHERE code = '1150'",
             "type of an account: Account 1150",
         ),
-        ("DELETE FROM ledger_account WHERE code = '1180'", "type of an account: Account 1180"),
+        ("DELETE FROM ledger_account WHERE code = '1160'", "type of an account: Account 1160"),
         ("UPDATE ledger_stripeevent SET payload = '{}'", "content of a Stripe event: StripeEvent evt_"),
         ("UPDATE ledger_stripeevent SET payload = 'null'", "content of a Stripe event: StripeEvent evt_"),
         ("DELETE FROM ledger_stripeevent", f"records of a closed day: stripe_events {MONDAY}"),

@@ -19,7 +19,7 @@ from ledger.testing.threads import run_in_threads
 def test_the_worked_order_has_its_exact_totals() -> None:
     order = build.worked_order()
     assert (order.goods_total, order.discount, order.shipping_fee, order.total) == (12_080, 500, 550, 12_130)
-    assert (order.tax_10, order.tax_8) == (1_008, 76)
+    assert (order.tax_standard, order.tax_reduced) == (1_008, 76)
     assert list(order.lines.values_list("discount", "total")) == [(455, 10_545), (45, 1_035)]
 
 

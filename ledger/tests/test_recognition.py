@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from kikaku.money import REDUCED, STANDARD, TAX_CLASSES
 from kikaku.testing.database import examples
 from ledger.books import balance_postings, recognition, refunds_payable
 from ledger.books.accounts import (
@@ -49,14 +50,15 @@ class Case:
     """A paid order in rows, with balance transactions that are given instead of fetched."""
 
     def __init__(
-        self, lines: Sequence[tuple[int, int, int]], *, discount: int = 0, shipping_fee: int = 0
+        self, lines: Sequence[tuple[int, int, str]], *, discount: int = 0, shipping_fee: int = 0
     ) -> None:
-        """Write an order of (unit price, quantity, rate) and its captured payment."""
+        """Write an order of (unit price, quantity, tax class) and its captured payment."""
         number = f"T{next(NUMBERS)}"
         quote = totals(
-            [(price * quantity, rate) for price, quantity, rate in lines],
+            [(price * quantity, tax_class) for price, quantity, tax_class in lines],
             discount=discount,
             shipping_fee=shipping_fee,
+            rates={STANDARD: 10, REDUCED: 8},
         )
         self.order = Order.objects.create(
             number=number,
@@ -68,8 +70,11 @@ class Case:
             discount=discount,
             shipping_fee=shipping_fee,
             total=quote.total,
-            tax_10=quote.taxes.get(10, 0),
-            tax_8=quote.taxes.get(8, 0),
+            tax_standard=quote.taxes.get(STANDARD, 0),
+            tax_reduced=quote.taxes.get(REDUCED, 0),
+            rate_standard=10,
+            rate_reduced=8,
+            tax_rounding="down",
             placed_at=NOW,
             paid_at=NOW,
         )
@@ -85,9 +90,9 @@ class Case:
                 quantity=quantity,
                 discount=share,
                 total=price * quantity - share,
-                tax_rate=rate,
+                tax_class=tax_class,
             )
-            for position, ((price, quantity, rate), share) in enumerate(
+            for position, ((price, quantity, tax_class), share) in enumerate(
                 zip(lines, quote.line_discounts, strict=True)
             )
         ]
@@ -159,7 +164,7 @@ class Case:
                 RefundLine.objects.create(
                     refund=refund,
                     order_line_id=part.order_line_id,
-                    tax_rate=part.tax_rate,
+                    tax_class=part.tax_class,
                     quantity=part.quantity,
                     prepaid=part.prepaid,
                     recognised=part.recognised,
@@ -168,7 +173,7 @@ class Case:
                 for line in self.lines:
                     if line.pk == part.order_line_id:
                         line.cancelled += part.unshipped
-                        line.returned += part.shipped
+                        line.returned += part.returned
                         line.save()
             self._update_status()
         return refund
@@ -217,7 +222,7 @@ class Case:
 
 def worked() -> Case:
     """Return the worked order of ¥12,130."""
-    return Case([(11_000, 1, 10), (1_080, 1, 8)], discount=500, shipping_fee=550)
+    return Case([(11_000, 1, STANDARD), (1_080, 1, REDUCED)], discount=500, shipping_fee=550)
 
 
 def lines_of(entry: JournalEntry | None) -> dict[str, int]:
@@ -258,7 +263,7 @@ def test_goods_of_one_rate_are_refunded_from_that_rate_only() -> None:
 
 
 def test_a_refund_takes_unshipped_pieces_first() -> None:
-    case = Case([(1_100, 3, 10)])
+    case = Case([(1_100, 3, STANDARD)])
     case.ship([1])
     assert lines_of(case.settle(case.request(quantities=[2]))) == {"2130": 2_200, "1150": -2_200}
     assert lines_of(case.settle(case.request(quantities=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
@@ -269,11 +274,11 @@ def test_an_amount_is_spread_in_proportion_to_what_remains_of_each_rate() -> Non
     case = worked()
     case.ship([1, 1])
     refund = case.request(1_000)
-    assert {line.tax_rate: line.recognised for line in refund.lines.all()} == {10: 915, 8: 85}
+    assert {line.tax_class: line.recognised for line in refund.lines.all()} == {STANDARD: 915, REDUCED: 85}
 
 
 def test_shipments_recognise_cumulatively_and_the_last_takes_what_is_left() -> None:
-    case = Case([(100, 3, 10)], discount=1, shipping_fee=500)  # ¥299 in three pieces
+    case = Case([(100, 3, STANDARD)], discount=1, shipping_fee=500)  # ¥299 in three pieces
     first, second, third = case.ship([1]), case.ship([1]), case.ship([1])
     assert [lines_of(entry)["2130"] for entry in (first, second, third)] == [599, 100, 100]
     assert case.owed("2150") == 799 * 10 // 110
@@ -282,7 +287,7 @@ def test_shipments_recognise_cumulatively_and_the_last_takes_what_is_left() -> N
 
 
 def test_an_order_of_reduced_goods_recognises_its_shipping_at_10_percent() -> None:
-    case = Case([(1_080, 2, 8)], shipping_fee=550)
+    case = Case([(1_080, 2, REDUCED)], shipping_fee=550)
     assert lines_of(case.ship([1])) == {
         "2130": 1_630,
         "4120": -500,
@@ -293,7 +298,7 @@ def test_an_order_of_reduced_goods_recognises_its_shipping_at_10_percent() -> No
 
 
 def test_cancelled_and_shipped_pieces_of_a_line_add_up_to_its_total() -> None:
-    case = Case([(100, 3, 10)], discount=200)  # ¥100 in three pieces: 33, 33, 34
+    case = Case([(100, 3, STANDARD)], discount=200)  # ¥100 in three pieces: 33, 33, 34
     case.ship([1])
     refund = case.request(quantities=[2])
     assert refund.amount == 67
@@ -432,7 +437,9 @@ def test_an_unexplained_transaction_is_posted_with_a_discrepancy(
 
 
 LINES = st.lists(
-    st.tuples(st.integers(0, 9_999), st.integers(1, 4), st.sampled_from([10, 8])), min_size=1, max_size=4
+    st.tuples(st.integers(0, 9_999), st.integers(1, 4), st.sampled_from([STANDARD, REDUCED])),
+    min_size=1,
+    max_size=4,
 )
 STEPS = st.lists(
     st.tuples(
@@ -449,13 +456,13 @@ STEPS = st.lists(
 )
 @given(LINES, st.integers(0, 3_000), st.sampled_from([0, 500]), STEPS, st.booleans())
 def test_any_shipments_and_refunds_of_any_order_pass_every_check(
-    lines: list[tuple[int, int, int]],
+    lines: list[tuple[int, int, str]],
     discount: int,
     shipping_fee: int,
     steps: list[tuple[str, int, str]],
     refund_rest: bool,
 ) -> None:
-    goods = sum(price * quantity for price, quantity, _rate in lines)
+    goods = sum(price * quantity for price, quantity, _class in lines)
     if goods - min(discount, goods) + shipping_fee < 50:
         return
     with transaction.atomic():
@@ -498,10 +505,11 @@ def test_any_shipments_and_refunds_of_any_order_pass_every_check(
             case.check()
             assert case.owed(PREPAYMENTS) == case.owed(REFUNDS_PAYABLE) == 0
             assert net_balance("1150", order=case.order) == 0
-            for rate in (10, 8):
-                shipping = case.owed(SHIPPING_INCOME) if rate == 10 else 0
-                assert case.owed(SALES_ACCOUNTS[rate]) + shipping + case.owed(RETURNS_ACCOUNTS[rate]) == 0
-                assert case.owed(OUTPUT_TAX_ACCOUNTS[rate]) == 0
+            for tax_class in TAX_CLASSES:
+                shipping = case.owed(SHIPPING_INCOME) if tax_class == STANDARD else 0
+                sold = case.owed(SALES_ACCOUNTS[tax_class]) + shipping
+                assert sold + case.owed(RETURNS_ACCOUNTS[tax_class]) == 0
+                assert case.owed(OUTPUT_TAX_ACCOUNTS[tax_class]) == 0
 
 
 def test_the_tax_buckets_of_an_order_are_read_in_three_queries(django_assert_num_queries: object) -> None:

@@ -94,7 +94,7 @@ def test_the_details_of_a_close_are_japanese(sandbox: Sandbox) -> None:
         "pk"
     )
     tamper(f"UPDATE ledger_balancetransaction SET fee = fee + 1 WHERE id = '{txn.pk}'")
-    tamper("UPDATE ledger_journalline SET account_id = '1180' WHERE account_id = '1150' AND debit = 437")
+    tamper("UPDATE ledger_journalline SET account_id = '1160' WHERE account_id = '6110' AND debit = 437")
     result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     details = [row["detail"] for row in result.report["discrepancies"]]
     assert {row["kind"] for row in result.report["discrepancies"]} >= {

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from kikaku.money import STANDARD
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.books.accounts import OUTPUT_TAX_ACCOUNTS, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.books.trial_balance import account_balances, net_balance
@@ -49,7 +50,7 @@ def test_an_amount_of_a_shipped_order_is_refunded(sandbox: Sandbox) -> None:
     build.ship(order)
     refund = build.refund(order, 3_000, reason="傷")
     assert (refund.status, refund.amount, refund.reason) == (Refund.Status.SUCCEEDED, 3_000, "傷")
-    assert [(line.tax_rate, line.recognised) for line in refund.lines.all()] == [(10, 3_000)]
+    assert [(line.tax_class, line.recognised) for line in refund.lines.all()] == [(STANDARD, 3_000)]
     assert order.status == OrderStatus.SHIPPED
     assert order.mails.get(kind=OutgoingMail.Kind.REFUNDED).subject
     build.deliver(sandbox)
@@ -395,7 +396,7 @@ def test_a_dashboard_refund_beyond_the_reserved_money_takes_the_rest_from_sales(
     build.fetch(sandbox)
     assert list(checks.check_everything()) == []
     assert net_balance(REFUNDS_PAYABLE) == net_balance(PREPAYMENTS) == 0
-    assert net_balance(OUTPUT_TAX_ACCOUNTS[10]) == 0
+    assert net_balance(OUTPUT_TAX_ACCOUNTS[STANDARD]) == 0
 
 
 @pytest.mark.django_db

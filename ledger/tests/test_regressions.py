@@ -71,7 +71,10 @@ def test_a_day_with_tax_closes(sandbox: Sandbox) -> None:
     sold(sandbox, shipped=True)
     result = close(sandbox)
     assert result.differences == 0
-    assert [(row["rate"], row["tax"]) for row in result.report["sales"]] == [(10, 1_008), (8, 76)]
+    assert [(row["class"], row["tax"]) for row in result.report["sales"]] == [
+        ("standard", 1_008),
+        ("reduced", 76),
+    ]
 
 
 def test_a_failed_close_stores_nothing(sandbox: Sandbox) -> None:
@@ -133,7 +136,7 @@ def test_a_refund_after_shipment_reverses_its_tax(sandbox: Sandbox) -> None:
     build.refund(sold(sandbox, shipped=True), now=at(MONDAY, 11))
     result = close(sandbox)
     assert [row["returned_tax"] for row in result.report["sales"]] == [1_008, 76]
-    assert net_balance(accounts.OUTPUT_TAX_10) == net_balance(accounts.OUTPUT_TAX_8) == 0
+    assert net_balance(accounts.OUTPUT_TAX_STANDARD) == net_balance(accounts.OUTPUT_TAX_REDUCED) == 0
 
 
 def test_the_report_keeps_the_sales_of_a_refunded_order_and_lists_the_refund(sandbox: Sandbox) -> None:
@@ -354,18 +357,18 @@ def test_the_last_piece_is_reserved_once() -> None:
 def test_an_order_line_keeps_title_price_and_rate_as_they_were() -> None:
     order = build.order([build.line(title="シーリングライト まどか", price=11_000)])
     line = order.lines.get()
-    assert (line.title, line.sku, line.unit_price, line.tax_rate) == (
+    assert (line.title, line.sku, line.unit_price, line.tax_class) == (
         "シーリングライト まどか",
         "CL-08",
         11_000,
-        10,
+        "standard",
     )
 
 
 def test_tax_is_rounded_once_per_rate_and_not_per_line() -> None:
     order = build.order([build.line(f"S{number}", price=105) for number in range(3)], shipping_fee=0)
-    assert order.tax_10 == 315 * 10 // 110 == 28
-    assert order.tax_10 != 3 * (105 * 10 // 110)
+    assert order.tax_standard == 315 * 10 // 110 == 28
+    assert order.tax_standard != 3 * (105 * 10 // 110)
 
 
 def test_a_repeated_stock_receipt_counts_once() -> None:

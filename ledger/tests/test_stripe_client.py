@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from kikaku.money import REDUCED, STANDARD
 from kikaku.sandbox import Request, Response, Sandbox, adapter
 from kikaku.testing import engine_missing
 from ledger.models import Refund
@@ -93,22 +94,24 @@ def test_an_english_order_is_paid_in_english(sandbox: Sandbox, traffic: list[Req
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(
-        st.tuples(st.integers(1, 50_000), st.integers(1, 9), st.sampled_from([8, 10])), min_size=1, max_size=5
+        st.tuples(st.integers(1, 50_000), st.integers(1, 9), st.sampled_from([STANDARD, REDUCED])),
+        min_size=1,
+        max_size=5,
     ),
     part=st.integers(0, 100),
     shipping=st.sampled_from([0, 500]),
 )
 def test_stripe_charges_the_orders_total_to_the_yen(
-    sandbox: Sandbox, traffic: list[Request], lines: list[tuple[int, int, int]], part: int, shipping: int
+    sandbox: Sandbox, traffic: list[Request], lines: list[tuple[int, int, str]], part: int, shipping: int
 ) -> None:
-    goods = sum(price * quantity for price, quantity, _rate in lines)
+    goods = sum(price * quantity for price, quantity, _class in lines)
     discount = (goods - 50) * part // 100 if goods > 50 else 0
     if goods + shipping < 50:
         return
     order = build.order(
         [
-            build.line(f"S{at}", price=price, quantity=quantity, rate=rate, on_hand=10_000)
-            for at, (price, quantity, rate) in enumerate(lines)
+            build.line(f"S{at}", price=price, quantity=quantity, tax_class=tax_class, on_hand=10_000)
+            for at, (price, quantity, tax_class) in enumerate(lines)
         ],
         discount=discount,
         shipping_fee=shipping,
@@ -133,7 +136,9 @@ def test_requests_and_answers_conform_to_stripes_openapi_document(sandbox: Sandb
         checked += 1
 
     sandbox.observer = check
-    order = build.paid_order(sandbox, [build.line("A", quantity=2), build.line("B", rate=8)], discount=333)
+    order = build.paid_order(
+        sandbox, [build.line("A", quantity=2), build.line("B", tax_class="reduced")], discount=333
+    )
     refund = build.refund(order, 1_000)
     assert stripe_client.find_refund(refund) is not None
     abandoned = build.order([build.line("C")])

@@ -155,7 +155,7 @@ def test_a_changed_balance_transaction_is_reported_with_its_field(books: None) -
 @engine_independent
 def test_an_order_total_that_was_changed_is_reported(books: None) -> None:
     order = Order.objects.earliest("pk")
-    Order.objects.filter(pk=order.pk).update(tax_10=order.tax_10 + 1)
+    Order.objects.filter(pk=order.pk).update(tax_standard=order.tax_standard + 1)
     assert [row[:2] for row in finding_rows()] == [("Order", order.number)]
 
 

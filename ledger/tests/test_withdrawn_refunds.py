@@ -10,6 +10,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kikaku.money import STANDARD
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import examples
 from ledger.books.accounts import (
@@ -238,7 +239,7 @@ def test_the_tax_of_a_later_refund_is_right_after_an_earlier_one_was_withdrawn(s
     first = build.refund(order, 105, now=at(TUESDAY, 11))  # tax ⌊9.54⌋ = 9
     build.refund(order, 5, now=at(TUESDAY, 12))  # tax ⌊110 / 11⌋ − 9 = 1, and alone ⌊0.45⌋ = 0
     withdraw(sandbox, first)
-    assert net_balance(OUTPUT_TAX_ACCOUNTS[10], order=order) == -322
+    assert net_balance(OUTPUT_TAX_ACCOUNTS[STANDARD], order=order) == -322
     correction = JournalEntry.objects.get(purpose="tax_correction")
     assert sum(line.debit for line in correction.lines.all()) == 1
     assert_no_findings()

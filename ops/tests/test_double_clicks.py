@@ -420,7 +420,7 @@ def product_add(world: World) -> Click:
         "variants-TOTAL_FORMS": "1",
         "variants-0-sku": "AKARI",
         "variants-0-price": "9800",
-        "variants-0-tax_rate": "10",
+        "variants-0-tax_class": "standard",
         "variants-0-position": "0",
         "variants-0-initial_stock": "4",
     }
@@ -447,7 +447,7 @@ def product_change(world: World) -> Click:
         "variants-TOTAL_FORMS": "2",
         "variants-1-sku": "SKU-second",
         "variants-1-price": "9800",
-        "variants-1-tax_rate": "10",
+        "variants-1-tax_class": "standard",
         "variants-1-position": "1",
         "variants-1-product": product.pk,
         "variants-1-initial_stock": "4",

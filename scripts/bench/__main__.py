@@ -113,6 +113,9 @@ def prepare(folder: Path, database: dict[str, str], without: Sequence[str] = ())
     progress("database: migrations")
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
+    from ledger.testing.company import ensure_tax_status
+
+    ensure_tax_status()
     call_command("collectstatic", interactive=False, verbosity=0)
 
 

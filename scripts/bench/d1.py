@@ -103,7 +103,10 @@ def main() -> None:
     turn_off(turned_off())
     call_command("migrate", interactive=False, verbosity=0)
     from kikaku.sandbox import adapter
+    from ledger.testing.company import ensure_tax_status
     from ops.testing.acts import Acts, round_trips
+
+    ensure_tax_status()
 
     acts = Acts(adapter.sandbox()).all()
     print(json.dumps([{"name": act.name, "goal": act.goal} for act in acts]), file=answers, flush=True)

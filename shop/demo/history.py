@@ -258,7 +258,7 @@ class _History:
             title_ja=f"{variant.product.title_ja} {variant.option_ja}".strip(),
             unit_price=variant.price,
             quantity=quantity,
-            tax_rate=variant.tax_rate,
+            tax_class=variant.tax_class,
         )
 
     def _pay(self, order: Order, card: str, now: datetime) -> None:

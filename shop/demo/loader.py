@@ -172,7 +172,7 @@ def _write_variants(
                 option_en=variant.option.en,
                 price=variant.price,
                 compare_at_price=variant.compare_at_price,
-                tax_rate=variant.tax_rate,
+                tax_class=variant.tax_class,
                 kelvin=variant.kelvin,
                 lumens=variant.lumens,
                 position=place,

@@ -53,7 +53,7 @@ class Variant:
     option: Text  # empty when the product has one variant only
     price: int  # JPY, tax included
     compare_at_price: int | None  # JPY, tax included, above the price
-    tax_rate: int  # percent, 10 or 8
+    tax_class: str
     stock: int  # pieces on hand
     kelvin: int | None  # colour temperature
     lumens: int | None  # luminous flux
@@ -280,7 +280,7 @@ def product(
     options: tuple[Option, ...],
     specifications: tuple[Specification, ...],
     watts: float | None = None,
-    tax_rate: int = 10,
+    tax_class: str = "standard",
     status: str = ACTIVE,
     featured: int | None = None,
     views: str = "evening dimensions",
@@ -311,7 +311,7 @@ def product(
                 option=option.name,
                 price=option.price,
                 compare_at_price=option.compare_at,
-                tax_rate=tax_rate,
+                tax_class=tax_class,
                 stock=option.stock,
                 kelvin=option.kelvin,
                 lumens=option.lumens,

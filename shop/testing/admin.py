@@ -51,7 +51,14 @@ def form(product: Product | None, **changes: Any) -> dict[str, Any]:
 
 def row(place: int, sku: str, **values: Any) -> dict[str, Any]:
     """Return the fields of a variant."""
-    defaults = {"sku": sku, "price": 1_000, "tax_rate": 10, "position": 0, "id": "", "product": ""} | values
+    defaults = {
+        "sku": sku,
+        "price": 1_000,
+        "tax_class": "standard",
+        "position": 0,
+        "id": "",
+        "product": "",
+    } | values
     return {f"variants-{place}-{name}": str(value) for name, value in defaults.items()}
 
 

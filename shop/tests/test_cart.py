@@ -229,7 +229,7 @@ def test_a_total_above_eight_digits_is_reported(client: Client) -> None:
 
 def test_the_cart_shows_the_amount_missing_for_free_shipping_and_tax_by_rate(client: Client) -> None:
     build.product("bulb", price=1_100)
-    build.product("water", price=1_080, tax_rate=8)
+    build.product("water", price=1_080, tax_class="reduced")
     build.fill_cart(client, ("SKU-bulb", 1), ("SKU-water", 1))
     page = page_of(client)
     assert "あと ¥2,820 で送料無料" in page

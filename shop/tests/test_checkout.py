@@ -175,7 +175,7 @@ def test_placing_an_order_reserves_stock_empties_the_cart_and_redirects_to_payme
     assert answer.status_code == 303
     assert answer["Location"] == attempt.url
     assert answer["Location"].startswith(settings.SANDBOX_BASE_URL)
-    assert (order.total, order.tax_10, order.family_name_kana) == (12_800, 1_163, "ヤマダ")
+    assert (order.total, order.tax_standard, order.family_name_kana) == (12_800, 1_163, "ヤマダ")
     assert order.lines.get().title == "シーリングライト まどか"
     assert StockItem.objects.get().reserved == 1
     assert answer.cookies["cart"].value == ""

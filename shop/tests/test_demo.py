@@ -46,7 +46,7 @@ def test_the_demo_shop_is_complete(sandbox: Sandbox) -> None:
     assert {"tokushoho", "privacy", "terms", "returns"} <= set(
         ContentPage.objects.values_list("slug", flat=True)
     )
-    assert set(Variant.objects.values_list("tax_rate", flat=True)) == {8, 10}
+    assert set(Variant.objects.values_list("tax_class", flat=True)) == {"standard", "reduced"}
     for picture in Picture.objects.all():
         assert default_storage.exists(str(picture.file.name)) and picture.alt_ja and picture.alt_en
     for item in StockItem.objects.all():

@@ -117,11 +117,12 @@ def test_prices_are_whole_yen_in_range_and_a_compare_at_price_lies_above() -> No
 
 
 def test_only_drink_and_food_carry_the_reduced_rate() -> None:
-    rates = {variant.tax_rate for product in goods() for variant in product.variants}
-    assert rates == {8, 10}
+    classes = {variant.tax_class for product in goods() for variant in product.variants}
+    assert classes == {"standard", "reduced"}
     for product in goods():
         eaten = any(row.name.ja == "原材料名" for row in product.specifications)
-        assert {variant.tax_rate for variant in product.variants} == {8 if eaten else 10}, product.slug
+        expected = "reduced" if eaten else "standard"
+        assert {variant.tax_class for variant in product.variants} == {expected}, product.slug
 
 
 def test_some_goods_are_low_and_some_sold_out() -> None:

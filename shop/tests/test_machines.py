@@ -106,7 +106,7 @@ def test_structured_data_has_the_way_to_the_page_shipping_and_returns(
 ) -> None:
     made = build.product(price=4_000)
     build.variant(made, "DEAR", price=6_000)
-    build.variant(made, "FOOD", price=500, tax_rate=8)
+    build.variant(made, "FOOD", price=500, tax_class="reduced")
     settings.RETURN_DAYS = 21
     product, trail = structured(client.get("/products/madoka/").content.decode())
     assert trail["@type"] == "BreadcrumbList"

@@ -57,7 +57,9 @@ def test_the_thank_you_page_refreshes_until_the_payment_event_arrives(
 
 
 def test_the_page_follows_the_order_through_shipment_and_refund(client: Client, sandbox: Sandbox) -> None:
-    order = build.paid_order(sandbox, [build.line(quantity=2), build.line("WATER", price=1_080, rate=8)])
+    order = build.paid_order(
+        sandbox, [build.line(quantity=2), build.line("WATER", price=1_080, tax_class="reduced")]
+    )
     page = page_of(client, order)
     assert "発送の準備をしています" in page
     assert "8% 対象 ¥1,080" in page

@@ -114,8 +114,8 @@ def test_the_english_page_falls_back_to_japanese_where_english_is_missing(client
 
 
 def test_a_reduced_tax_rate_is_shown_at_the_price(client: Client) -> None:
-    build.product("water", tax_rate=8, price=380)
-    assert "軽減税率 8%" in client.get("/products/water/").content.decode()
+    build.product("water", tax_class="reduced", price=380)
+    assert "（軽減税率）" in client.get("/products/water/").content.decode()
 
 
 def test_a_card_shows_no_price_of_a_sold_out_variant(client: Client) -> None:

@@ -4,20 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from kikaku.money import REDUCED, STANDARD
+from ledger.books.tax_rules import OrderTax
 from shop.cart import CartLine
 from shop.quote import Offer, ProblemKind, make_quote
 
+TAX = OrderTax({STANDARD: 10, REDUCED: 8}, "down")
 
-def offer(sku: str, *, price: int = 1_000, rate: int = 10, available: int = 10) -> Offer:
+
+def offer(sku: str, *, price: int = 1_000, tax_class: str = STANDARD, available: int = 10) -> Offer:
     """Return the offer of a SKU."""
-    return Offer(1, sku, f"灯り {sku}", "", f"/products/{sku}/", None, price, rate, available)
+    return Offer(1, sku, f"灯り {sku}", "", f"/products/{sku}/", None, price, tax_class, available, tax=TAX)
 
 
 offers = st.builds(
     offer,
     st.sampled_from([f"S{n}" for n in range(8)]),
     price=st.integers(1, 200_000),
-    rate=st.sampled_from([8, 10]),
+    tax_class=st.sampled_from([STANDARD, REDUCED]),
     available=st.integers(0, 60),
 )
 carts = st.lists(
@@ -42,7 +46,7 @@ def test_the_totals_add_up_for_every_cart(
     assert totals.discount == min(discount, totals.goods_total)
     assert sum(totals.line_discounts) == totals.discount
     assert totals.total == totals.goods_total - totals.discount + totals.shipping_fee
-    assert sum(totals.gross_by_rate.values()) == totals.total
+    assert sum(totals.gross_by_class.values()) == totals.total
     for rate, gross, tax in quote.taxes:
         assert tax == gross * rate // (100 + rate)
     if quote.is_orderable:
@@ -72,7 +76,11 @@ def test_shipping_is_free_from_the_limit_after_the_discount(settings: Settings) 
 
 
 def test_tax_is_rounded_once_for_each_rate_and_shipping_has_ten_percent() -> None:
-    by_sku = {"A": offer("A", price=105), "B": offer("B", price=105), "C": offer("C", price=107, rate=8)}
+    by_sku = {
+        "A": offer("A", price=105),
+        "B": offer("B", price=105),
+        "C": offer("C", price=107, tax_class=REDUCED),
+    }
     quote = make_quote([CartLine(sku, 1, by_sku[sku].price) for sku in by_sku], by_sku)
     assert quote.taxes == [(10, 710, 64), (8, 107, 7)]  # per line it would be 9 + 9 + 45
 

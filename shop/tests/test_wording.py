@@ -80,7 +80,7 @@ def test_the_limit_of_liability_names_slight_negligence() -> None:
 
 @pytest.mark.django_db
 def test_a_mail_in_japanese_has_japanese_punctuation(sandbox: Sandbox) -> None:
-    order = build.paid_order(sandbox, [build.line("A"), build.line("W", price=1_080, rate=8)])
+    order = build.paid_order(sandbox, [build.line("A"), build.line("W", price=1_080, tax_class="reduced")])
     build.ship(order, tracking_number="1234-5678-9013")
     texts = [mail.text for mail in order.mails.all()]
     assert "10% 対象 ¥11,500（内消費税 ¥1,045）" in "\n".join(texts)

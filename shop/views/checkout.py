@@ -144,7 +144,7 @@ def place(request: HttpRequest) -> HttpResponse:
                     title_ja=line.offer.full_title_ja,
                     unit_price=line.offer.price,
                     quantity=line.quantity,
-                    tax_rate=line.offer.tax_rate,
+                    tax_class=line.offer.tax_class,
                 )
                 for line in quote.counted_lines
             ],

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from kikaku.money import REDUCED_RATE
+from kikaku.money import REDUCED
 from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, confirmation, history
@@ -102,7 +102,9 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             "unavailable": request.GET.get("payment") == "unavailable",
             "not_cancelled": request.GET.get("cancel") == "unavailable",
             "taxes": tax_rows(order),
-            "has_reduced_rate": any(line.tax_rate == REDUCED_RATE for line in order.lines.all()),
+            "reduced_rate": order.rate_reduced
+            if any(line.tax_class == REDUCED for line in order.lines.all())
+            else None,
             "refunds": refunds,
             "unsettled": unsettled_money(order) if len(refunds) < len(order.refunds.all()) else 0,
             "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),

@@ -11,6 +11,7 @@ from typing import TypeVar
 from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
+from ledger.books.tax_rules import load_tax_rules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing.checks import entries, history, orders, sources, stock
 from ledger.closing.findings import Check, Finding
@@ -27,10 +28,11 @@ DAILY_CHECKS = (  # the checks of every close, in the order of its report
     Check.PREPAYMENTS,
     Check.REFUNDS_PAYABLE,
     Check.SHIPPED_PREPAYMENT,
-    Check.TAX_10_POSTED,
-    Check.TAX_10_REVERSED,
-    Check.TAX_8_POSTED,
-    Check.TAX_8_REVERSED,
+    Check.TAX_STANDARD_POSTED,
+    Check.TAX_STANDARD_REVERSED,
+    Check.TAX_REDUCED_POSTED,
+    Check.TAX_REDUCED_REVERSED,
+    Check.LINE_TAX,
     Check.ENTRY_SOURCE,
     Check.ENTRY_AMOUNT,
 )
@@ -44,10 +46,11 @@ def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding
     `balances` are the accounts at the end of the day, by account code.
     """
     findings = list(entries.trial_balance(balances))
+    rules = load_tax_rules()
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
         findings += entries.unbalanced_entries(portion)
-        findings += entries.transaction_entries(portion)
+        findings += entries.transaction_entries(portion, rules)
         findings += sources.entry_sources(portion)
         findings += entries.entry_days(portion.exclude(occurred_at__gte=start, occurred_at__lt=end))
     findings += entries.unposted_transactions(BalanceTransaction.objects.filter(day=day))
@@ -60,9 +63,10 @@ def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding
 def check_everything() -> Iterator[Finding]:
     """Yield the findings about every row of the books, portion by portion."""
     yield from entries.trial_balance(None)
+    rules = load_tax_rules()
     for portion in _portions(JournalEntry.objects.all()):
         yield from entries.unbalanced_entries(portion)
-        yield from entries.transaction_entries(portion)
+        yield from entries.transaction_entries(portion, rules)
         yield from sources.entry_sources(portion)
         yield from entries.entry_days(portion)
     yield from entries.unposted_transactions(BalanceTransaction.objects.all())

@@ -8,9 +8,13 @@ from django.db.models.functions import Coalesce
 
 from kikaku.days import business_day
 from ledger.books import accounts, posting
+from ledger.books.tax_rules import TaxRules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, JournalLine
+from ledger.models.books import LineTaxClass
+
+FEE_ACCOUNTS = (accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX)
 
 
 def trial_balance(balances: Mapping[str, AccountBalance] | None) -> Iterator[Finding]:
@@ -28,17 +32,30 @@ def trial_balance(balances: Mapping[str, AccountBalance] | None) -> Iterator[Fin
 
 
 def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
-    """Check that each entry has two lines or more, and equal sides."""
+    """Check that each entry has two lines or more and equal sides, and that the tax beside them is posted."""
+    is_tax = Q(lines__tax_class=LineTaxClass.TAX)
     wrong = (
         entries.annotate(
             debit=Coalesce(Sum("lines__debit"), 0),
             credit=Coalesce(Sum("lines__credit"), 0),
             count=Count("lines"),
+            tax_posted=Coalesce(Sum(F("lines__debit") - F("lines__credit"), filter=is_tax), 0),
+            tax_beside=Coalesce(Sum("lines__tax", filter=Q(lines__debit__gt=0)), 0)
+            - Coalesce(Sum("lines__tax", filter=Q(lines__credit__gt=0)), 0),
         )
-        .exclude(debit=F("credit"), count__gte=2)
+        .exclude(debit=F("credit"), count__gte=2, tax_posted=F("tax_beside"))
         .order_by("pk")
     )
     for entry in wrong:
+        if entry.debit == entry.credit and entry.count >= 2:
+            yield Finding(
+                Check.LINE_TAX,
+                "JournalEntry",
+                f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})",
+                f"{entry.tax_posted} beside the lines",
+                f"{entry.tax_beside}",
+            )
+            continue
         yield Finding(
             Check.ENTRY_BALANCED,
             "JournalEntry",
@@ -48,7 +65,7 @@ def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         )
 
 
-def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
+def transaction_entries(entries: QuerySet[JournalEntry], rules: TaxRules) -> Iterator[Finding]:
     """Check that the entry of a balance transaction has its net, its fee and its fee tax.
 
     Only such entries move account 1150 and those of Stripe's other balances.
@@ -56,45 +73,54 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
     is_of_stripe = Q(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
     posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for entry_id, source, source_id, account, debit, credit in (
+    forms: dict[str, int | None] = {}  # None: 1
+    for entry_id, form, source, source_id, account, debit, credit in (
         JournalLine.objects.filter(
             is_of_stripe | Q(account_id__in=accounts.STRIPE_BALANCES), entry__in=entries
         )
-        .values_list("entry_id", "entry__source_type", "entry__source_id", "account_id")
+        .values_list("entry_id", "entry__form", "entry__source_type", "entry__source_id", "account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by("entry_id")
-        .values_list("entry_id", "entry__source_type", "entry__source_id", "account_id", "debits", "credits")
+        .values_list(
+            "entry_id",
+            "entry__form",
+            "entry__source_type",
+            "entry__source_id",
+            "account_id",
+            "debits",
+            "credits",
+        )
     ):
         if source == posting.BALANCE_TRANSACTION_SOURCE:
+            forms[source_id] = form
             posted[source_id][account] = posted[source_id].get(account, 0) + debit - credit
         else:
             name = str(entry_id)
             yield Finding(Check.STRIPE_BALANCE_SOURCE, "JournalEntry", name, "balance_transaction", source)
-    for txn_id, amount, fee, fee_tax, fee_taxed, net, other_balance in (
-        BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
-        .order_by("pk")
-        .values_list("pk", "amount", "fee", "fee_tax", "fee_taxed", "net", "other_balance")
-    ):
-        lines = posted.pop(txn_id, {})
-        is_taxed = bool(fee_tax) if fee_taxed is None else fee_taxed
-        fee_account, other = accounts.FEES_EXEMPT, accounts.FEES_TAXABLE
-        if is_taxed:
-            fee_account, other = other, fee_account
-        balance = accounts.stripe_balance_account(other_balance)
-        found = tuple(lines.get(code, 0) for code in (balance, fee_account, other, accounts.INPUT_TAX))
-        expected = (net, fee - fee_tax, 0, fee_tax)
+    for txn in BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id")).order_by("pk"):
+        lines = posted.pop(txn.pk, {})
+        balance = accounts.stripe_balance_account(txn.other_balance)
+        found = tuple(lines.get(code, 0) for code in (balance, *FEE_ACCOUNTS))
+        exempt, taxable, tax = txn.fee_parts
+        if forms.get(txn.pk) is not None and rules.status_on(txn.day).is_exempt:
+            taxable, tax = taxable + tax, 0
+        expected = (txn.net, exempt, taxable, tax)
         elsewhere = sorted((accounts.STRIPE_BALANCES - {balance}) & lines.keys())
-        if net != amount - fee:
-            yield Finding(Check.TRANSACTION_NET, "BalanceTransaction", txn_id, str(amount - fee), str(net))
+        if txn.net != txn.amount - txn.fee:
+            yield Finding(
+                Check.TRANSACTION_NET,
+                "BalanceTransaction",
+                txn.pk,
+                str(txn.amount - txn.fee),
+                str(txn.net),
+            )
         if found != expected or elsewhere:
             yield Finding(
                 Check.TRANSACTION_ENTRY,
                 "BalanceTransaction",
-                txn_id,
-                _fee_text(balance, fee_account, other, *expected),
-                ", ".join([_fee_text(balance, fee_account, other, *found), *elsewhere])
-                if lines
-                else "no entry",
+                txn.pk,
+                _fee_text(balance, *expected),
+                ", ".join([_fee_text(balance, *found), *elsewhere]) if lines else "no entry",
             )
     for source_id in posted:
         yield Finding(
@@ -102,11 +128,10 @@ def transaction_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         )
 
 
-def _fee_text(
-    balance: str, fee_account: str, other: str, net: int, fee: int, other_fee: int, fee_tax: int
-) -> str:
-    wrong = f", {other} {other_fee}" if other_fee else ""
-    return f"{balance} {net}, {fee_account} {fee}{wrong}, 1410 {fee_tax}"
+def _fee_text(balance: str, net: int, *fee_parts: int) -> str:
+    """Write the balance's account and those of the fee that have an amount."""
+    fee = [f"{account} {part}" for account, part in zip(FEE_ACCOUNTS, fee_parts, strict=True) if part]
+    return ", ".join([f"{balance} {net}", *fee])
 
 
 def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterator[Finding]:

@@ -1,18 +1,18 @@
 """Checks of the orders: their sums, their sub-ledgers and tax, their payments, refunds and parcels."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from django.db.models import CharField, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Cast, Coalesce
 
-from kikaku.money import REDUCED_RATE, STANDARD_RATE, TAX_RATES
+from kikaku.money import REDUCED, STANDARD, TAX_CLASSES
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import IS_CHARGE, IS_REFUND, IS_REFUND_FAILURE
-from ledger.books.order_buckets import tax_buckets
-from ledger.books.tax import SHIPPING_RATE, tax_of, value_of_pieces
+from ledger.books.order_buckets import CLASS_OF_ACCOUNT, IN_BUCKETS, TAX_ACCOUNTS, tax_buckets
+from ledger.books.tax import SHIPPING_CLASS, tax_of, value_of_pieces
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
     BalanceTransaction,
@@ -25,51 +25,40 @@ from ledger.models import (
     RefundLine,
     Shipment,
 )
+from ledger.models.books import LineTaxClass
 from ledger.models.orders import OrderStatus
 
 SUB_LEDGER_CHECKS = {
     accounts.PREPAYMENTS: Check.PREPAYMENTS,
     accounts.REFUNDS_PAYABLE: Check.REFUNDS_PAYABLE,
 }
-TAX_POSTED_CHECKS = {STANDARD_RATE: Check.TAX_10_POSTED, REDUCED_RATE: Check.TAX_8_POSTED}
-TAX_REVERSED_CHECKS = {STANDARD_RATE: Check.TAX_10_REVERSED, REDUCED_RATE: Check.TAX_8_REVERSED}
-# (whether a parcel posted it, account) → rate: the tax of parcels and of refunds is rounded apart
-RATE_OF_TAXED_ACCOUNT = {
-    (True, accounts.SHIPPING_INCOME): SHIPPING_RATE,
-    **{(True, accounts.SALES_ACCOUNTS[rate]): rate for rate in TAX_RATES},
-    **{(False, accounts.RETURNS_ACCOUNTS[rate]): rate for rate in TAX_RATES},
-    **{
-        (is_parcel, accounts.OUTPUT_TAX_ACCOUNTS[rate]): rate
-        for is_parcel in (True, False)
-        for rate in TAX_RATES
-    },
-}
+TAX_POSTED_CHECKS = {STANDARD: Check.TAX_STANDARD_POSTED, REDUCED: Check.TAX_REDUCED_POSTED}
+TAX_REVERSED_CHECKS = {STANDARD: Check.TAX_STANDARD_REVERSED, REDUCED: Check.TAX_REDUCED_REVERSED}
 ROWS_AT_ONCE = 2000  # read from the database at once
 
 
 def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that lines, shipping and discount add up to the total, and that tax is rounded once per rate."""
-    gross: defaultdict[int, dict[int, int]] = defaultdict(lambda: dict.fromkeys(TAX_RATES, 0))
+    """Check that lines, shipping and discount add up to the total, and that tax is rounded once per class."""
+    gross: defaultdict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(TAX_CLASSES, 0))
     discounts: defaultdict[int, int] = defaultdict(int)
-    for order_id, rate, total, discount in (
+    for order_id, tax_class, total, discount in (
         OrderLine.objects.filter(order__in=orders)
-        .values_list("order_id", "tax_rate")
+        .values_list("order_id", "tax_class")
         .annotate(total_sum=Sum("total"), discount_sum=Sum("discount"))
         .order_by()
-        .values_list("order_id", "tax_rate", "total_sum", "discount_sum")
+        .values_list("order_id", "tax_class", "total_sum", "discount_sum")
     ):
-        gross[order_id][rate] += total
+        gross[order_id][tax_class] += total
         discounts[order_id] += discount
     for order in orders.order_by("pk").iterator(ROWS_AT_ONCE):
-        by_rate = gross[order.pk]
-        by_rate[SHIPPING_RATE] += order.shipping_fee
+        by_class = gross[order.pk]
+        by_class[SHIPPING_CLASS] += order.shipping_fee
         expected = (
-            sum(by_rate.values()),
+            sum(by_class.values()),
             discounts[order.pk],
-            tax_of(by_rate[STANDARD_RATE], STANDARD_RATE),
-            tax_of(by_rate[REDUCED_RATE], REDUCED_RATE),
+            *(tax_of(by_class[each], order.tax_rates[each], order.tax_rounding) for each in TAX_CLASSES),
         )
-        found = (order.total, order.discount, order.tax_10, order.tax_8)
+        found = (order.total, order.discount, *(order.taxes[each] for each in TAX_CLASSES))
         if expected != found:
             yield Finding(
                 Check.ORDER_TOTAL,
@@ -80,33 +69,71 @@ def order_totals(orders: QuerySet[Order]) -> Iterator[Finding]:
             )
 
 
+@dataclass
+class _Posted:
+    """What is posted of an order, up to the cut (JPY)."""
+
+    # credit − debit by (whether of parcels, account)
+    accounts: defaultdict[tuple[bool, str], int] = field(default_factory=lambda: defaultdict(int))
+    # by (whether of parcels, tax class, rate): the taxed gross amount of sales or returns, and its tax
+    taxed: defaultdict[tuple[bool, str, int], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0, 0])
+    )
+
+
 def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[Finding]:
     """Check that 2130 and 2120 of each order equal its payments, parcels and refunds, and its tax per rate.
 
     With `until`, only entries up to the end of that day count.
     """
     cut = Q() if until is None else Q(entry__day__lte=until)
-    booked: defaultdict[int, defaultdict[tuple[bool, str], int]] = defaultdict(lambda: defaultdict(int))
-    for order_id, source, account, debit, credit in (
+    posted: defaultdict[int, _Posted] = defaultdict(_Posted)
+    for order_id, source, account, line_class, rate, debit, credit in (
         JournalLine.objects.filter(cut, entry__order__in=orders)
-        .values_list("entry__order_id", "entry__source_type", "account_id")
+        .values_list("entry__order_id", "entry__source_type", "account_id", "tax_class", "tax_rate")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by()
-        .values_list("entry__order_id", "entry__source_type", "account_id", "debits", "credits")
+        .values_list(
+            "entry__order_id",
+            "entry__source_type",
+            "account_id",
+            "tax_class",
+            "tax_rate",
+            "debits",
+            "credits",
+        )
     ):
-        booked[order_id][source == posting.SHIPMENT_SOURCE, account] += credit - debit
+        of_order, is_parcel = posted[order_id], source == posting.SHIPMENT_SOURCE
+        of_order.accounts[is_parcel, account] += credit - debit
+        if (key := _taxed_by(is_parcel, account, line_class, rate)) is not None:
+            amount = credit - debit if is_parcel else debit - credit
+            of_order.taxed[key][0] += amount
+            of_order.taxed[key][1] += amount * (account in TAX_ACCOUNTS)
     prepaid, payable = _expected(orders, until=until)
-    across = _across_cut(orders, until)
-    numbers = dict(orders.order_by("pk").values_list("pk", "number"))
-    for order_id in sorted(booked.keys() | prepaid.keys() | payable.keys()):
-        lines = booked[order_id]
+    named = {
+        pk: (number, rounding) for pk, number, rounding in orders.values_list("pk", "number", "tax_rounding")
+    }
+    across = _across_cut(orders, until, {pk: rounding for pk, (_number, rounding) in named.items()})
+    for order_id in sorted(posted.keys() | prepaid.keys() | payable.keys()):
+        of_order = posted[order_id]
         yield from _order_findings(
-            numbers[order_id],
-            lines,
-            prepaid=prepaid[order_id] + lines[True, accounts.PREPAYMENTS],
+            *named[order_id],
+            of_order,
+            prepaid=prepaid[order_id] + of_order.accounts[True, accounts.PREPAYMENTS],
             payable=payable[order_id],
             across=across.get(order_id, _AcrossCut()),
         )
+
+
+def _taxed_by(
+    is_parcel: bool, account: str, line_class: str | None, rate: int | None
+) -> tuple[bool, str, int] | None:
+    """Return what the tax of a line is rounded with: parcels or refunds, tax class, rate. None: no tax."""
+    tax_class = CLASS_OF_ACCOUNT.get(account)
+    if tax_class is None or line_class == LineTaxClass.OUTSIDE:
+        return None
+    rate = accounts.RATES_OF_FORM_1[tax_class] if line_class is None else rate
+    return None if rate is None else (is_parcel, tax_class, rate)
 
 
 @dataclass
@@ -117,69 +144,76 @@ class _AcrossCut:
     # the money before midnight that one of our refunds was to pay out, and Stripe refuses ours after that:
     # one of the two accounts is below zero at the cut then, and not on the next day.
     later: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    # by (whether of parcels, rate): the tax up to the cut. That of an entry is rounded over what was posted
+    # by what it is rounded with: the tax up to the cut. That of an entry is rounded over what was posted
     # before it, perhaps of a later day: Stripe reports a refund of yesterday after one of today was posted.
-    taxes: defaultdict[tuple[bool, int], int] = field(default_factory=lambda: defaultdict(int))
+    taxes: defaultdict[tuple[bool, str, int], int] = field(default_factory=lambda: defaultdict(int))
 
 
-def _across_cut(orders: QuerySet[Order], until: date | None) -> defaultdict[int, _AcrossCut]:
+def _across_cut(
+    orders: QuerySet[Order], until: date | None, rounding: Mapping[int, str]
+) -> defaultdict[int, _AcrossCut]:
     """Return by order what its entries before and after the cut tell, of orders that have some after it."""
     across: defaultdict[int, _AcrossCut] = defaultdict(_AcrossCut)
     if until is None:
         return across
-    gross: defaultdict[tuple[int, bool, int], int] = defaultdict(int)
+    gross: defaultdict[tuple[int, tuple[bool, str, int]], int] = defaultdict(int)
     later = JournalEntry.objects.filter(order__in=orders, day__gt=until)
-    for order_id, source, day, account, debit, credit in (
+    for order_id, source, day, account, line_class, line_rate, debit, credit in (
         JournalLine.objects.filter(entry__order__in=later.values("order"))
         .order_by("entry_id")
-        .values_list("entry__order_id", "entry__source_type", "entry__day", "account_id", "debit", "credit")
+        .values_list(
+            "entry__order_id",
+            "entry__source_type",
+            "entry__day",
+            "account_id",
+            "tax_class",
+            "tax_rate",
+            "debit",
+            "credit",
+        )
     ):
         order = across[order_id]
         if day > until and account in accounts.CUSTOMER_LIABILITY_ACCOUNTS:
             order.later[account] += credit - debit
         is_parcel = source == posting.SHIPMENT_SOURCE
-        rate = RATE_OF_TAXED_ACCOUNT.get((is_parcel, account))
-        if rate is None:
+        key = _taxed_by(is_parcel, account, line_class, line_rate)
+        if key is None:
             continue
-        key = (order_id, is_parcel, rate)
-        before = tax_of(max(gross[key], 0), rate)
-        gross[key] += credit - debit if is_parcel else debit - credit
+        rate = key[2]
+        before = tax_of(max(gross[order_id, key], 0), rate, rounding[order_id])
+        gross[order_id, key] += credit - debit if is_parcel else debit - credit
         if day <= until:
-            order.taxes[is_parcel, rate] += tax_of(max(gross[key], 0), rate) - before
+            after = tax_of(max(gross[order_id, key], 0), rate, rounding[order_id])
+            order.taxes[key] += after - before
     return across
 
 
 def _order_findings(
     number: str,
-    lines: defaultdict[tuple[bool, str], int],
+    rounding: str,
+    posted: _Posted,
     *,
     prepaid: int,
     payable: int,
     across: _AcrossCut,
 ) -> Iterator[Finding]:
     for account, expected in zip(accounts.CUSTOMER_LIABILITY_ACCOUNTS, (prepaid, payable), strict=True):
-        found = lines[True, account] + lines[False, account]
+        found = posted.accounts[True, account] + posted.accounts[False, account]
         if found != expected or max(found, found + across.later[account]) < 0:
             yield Finding(
                 SUB_LEDGER_CHECKS[account], "Order", number, f"{max(expected, 0)} owed", f"{found} owed"
             )
-    for rate in TAX_RATES:
-        tax = lines[True, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
-        shipping = lines[True, accounts.SHIPPING_INCOME] if rate == SHIPPING_RATE else 0
-        gross = lines[True, accounts.SALES_ACCOUNTS[rate]] + shipping + tax
-        reversed_tax = -lines[False, accounts.OUTPUT_TAX_ACCOUNTS[rate]]
-        reversed_gross = -lines[False, accounts.RETURNS_ACCOUNTS[rate]] + reversed_tax
-        expected = across.taxes.get((True, rate), tax_of(max(gross, 0), rate))
-        if tax != expected:
-            yield Finding(TAX_POSTED_CHECKS[rate], "Order", number, str(expected), str(tax))
-        expected = across.taxes.get((False, rate), tax_of(max(reversed_gross, 0), rate))
-        if reversed_tax != expected or not 0 <= reversed_tax <= tax:
+    for key, (gross, tax) in sorted(posted.taxed.items()):
+        is_parcel, tax_class, rate = key
+        expected = across.taxes.get(key, tax_of(max(gross, 0), rate, rounding))
+        if is_parcel:
+            if tax != expected:
+                yield Finding(TAX_POSTED_CHECKS[tax_class], "Order", number, str(expected), str(tax))
+            continue
+        sold = posted.taxed[True, tax_class, rate][1]
+        if tax != expected or not 0 <= tax <= sold:
             yield Finding(
-                TAX_REVERSED_CHECKS[rate],
-                "Order",
-                number,
-                f"{expected}, within 0 and {tax}",
-                str(reversed_tax),
+                TAX_REVERSED_CHECKS[tax_class], "Order", number, f"{expected}, within 0 and {sold}", str(tax)
             )
 
 
@@ -280,9 +314,7 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
         .values("sum")
     )
     refunded = (
-        RefundLine.objects.filter(
-            refund__order=OuterRef("pk"), refund__withdrawn=False, tax_rate__isnull=False
-        )
+        RefundLine.objects.filter(IN_BUCKETS, refund__order=OuterRef("pk"), refund__withdrawn=False)
         .order_by()
         .values("refund__order")
         .annotate(sum=Sum("prepaid"))
@@ -372,7 +404,7 @@ def parcel_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
         buckets = tax_buckets(shipment.order)  # four queries for each; such parcels are rare
         for part in shipment.lines.all():
             line = part.order_line
-            if buckets[line.tax_rate].prepaid_left and value_of_pieces(
+            if buckets[line.tax_class].prepaid_left and value_of_pieces(
                 line.total, line.quantity, 0, part.quantity
             ):
                 yield Finding(

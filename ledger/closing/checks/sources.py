@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Exists, OuterRef, QuerySet, Sum
 
-from kikaku.money import TAX_RATES
+from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import CHARGE_TYPES, REFUND_FAILURE_TYPES, REFUND_TYPES
 from ledger.books.tax import value_of_pieces
@@ -50,11 +50,11 @@ PURPOSES_OF_TYPE = {
 OF_STRIPE = frozenset(  # what `entries.transaction_entries` compares with the balance transaction
     {*accounts.STRIPE_BALANCES, accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX}
 )
-SALES = "sales and tax, {rate}%"  # in what a refund of sales takes: net and tax together
-RATE_OF_REFUND_ACCOUNT = {
-    account: rate
-    for rate in TAX_RATES
-    for account in (accounts.RETURNS_ACCOUNTS[rate], accounts.OUTPUT_TAX_ACCOUNTS[rate])
+SALES = "sales and tax, {tax_class} rate"  # in what a refund of sales takes: net and tax together
+CLASS_OF_REFUND_ACCOUNT = {
+    account: tax_class
+    for tax_class in TAX_CLASSES
+    for account in (accounts.RETURNS_ACCOUNTS[tax_class], accounts.OUTPUT_TAX_ACCOUNTS[tax_class])
 }
 
 Amounts = dict[str, int]  # by account: debit − credit, JPY
@@ -147,7 +147,7 @@ def _of_transaction(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
         order_id = refund.order_id
         is_owed = str(refund.pk) in rows.owed
         expected = {accounts.REFUNDS_PAYABLE: refund.amount} if is_owed else rows.refund_parts[refund.pk]
-        other_side = _by_rate(other_side)
+        other_side = _by_class(other_side)
     elif entry.purpose == posting.REFUND_PURPOSE:  # posted before a row of ours was known
         order_id = None
         expected = {accounts.PREPAYMENTS: -txn.amount}
@@ -160,12 +160,12 @@ def _of_transaction(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     yield from _compare(entry, expected, other_side)
 
 
-def _by_rate(amounts: Amounts) -> Amounts:
-    """Return the amounts with returns and reversed tax of a rate added up: their split is cumulative."""
+def _by_class(amounts: Amounts) -> Amounts:
+    """Return the amounts with returns and reversed tax of a class added up: their split is cumulative."""
     merged: defaultdict[str, int] = defaultdict(int)
     for account, amount in amounts.items():
-        rate = RATE_OF_REFUND_ACCOUNT.get(account)
-        merged[account if rate is None else SALES.format(rate=rate)] += amount
+        tax_class = CLASS_OF_REFUND_ACCOUNT.get(account)
+        merged[account if tax_class is None else SALES.format(tax_class=tax_class)] += amount
     return dict(merged)
 
 
@@ -196,7 +196,7 @@ def _of_refund(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     if refund is None or refund.order_id != entry.order_id:
         yield _finding(Check.ENTRY_SOURCE, entry, f"a refund of order {entry.order_id}", "none")
         return
-    found = _by_rate(rows.amounts[entry.pk])
+    found = _by_class(rows.amounts[entry.pk])
     if entry.purpose == posting.SETTLEMENT_PURPOSE:
         settled = found.get(accounts.REFUNDS_PAYABLE, 0)
         if refund.status not in Refund.FAILED_STATUSES:
@@ -206,7 +206,7 @@ def _of_refund(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     if entry.purpose == posting.TAX_CORRECTION_PURPOSE:
         if not refund.withdrawn:
             yield _finding(Check.ENTRY_SOURCE, entry, "a withdrawn refund", refund.status)
-        yield from _compare(entry, {}, found)  # only between sales and tax of a rate
+        yield from _compare(entry, {}, found)  # only between sales and tax of a class
         return
     parts = {
         account: amount
@@ -287,14 +287,14 @@ def _amounts(entries: QuerySet[JournalEntry], *, reverse_others: bool) -> defaul
 
 
 def _refund_parts(refunds: Iterable[Refund], lines: Iterable[RefundLine]) -> dict[int, Amounts]:
-    """Return what each refund takes by account; sales and their tax of a rate together."""
+    """Return what each refund takes by account; sales and their tax of a class together."""
     parts: dict[int, defaultdict[str, int]] = {refund.pk: defaultdict(int) for refund in refunds}
     for line in lines:
         of_refund = parts[line.refund_id]
         of_refund[accounts.PREPAYMENTS] += line.prepaid
         of_refund[accounts.REFUNDS_PAYABLE] += line.payable
         if line.recognised:
-            of_refund[SALES.format(rate=line.tax_rate)] += line.recognised
+            of_refund[SALES.format(tax_class=line.tax_class)] += line.recognised
     return {pk: dict(of_refund) for pk, of_refund in parts.items()}
 
 

@@ -256,9 +256,9 @@ def _orders() -> Iterator[str]:
             refund.amount for refund in order.refunds.all() if refund.status == Refund.Status.SUCCEEDED
         )
         spent = sum(
-            refund.lines.filter(tax_rate__isnull=False, refund__withdrawn=False).aggregate(s=Sum("prepaid"))[
-                "s"
-            ]
+            refund.lines.exclude(tax_class="")
+            .filter(refund__withdrawn=False)
+            .aggregate(s=Sum("prepaid"))["s"]
             or 0
             for refund in order.refunds.all()
         )
@@ -279,16 +279,16 @@ def _orders() -> Iterator[str]:
 
 
 def _parcels() -> Iterator[str]:
-    """Check that gifts have no entry, and that what is sold brings sales while money is left for its rate."""
+    """Check that gifts have no entry, and that what is sold brings sales while its class has money."""
     entries = JournalEntry.objects.filter(source_type="shipment", purpose="recognition")
     posted = set(entries.values_list("source_id", flat=True))
     sales = set(entries.values_list("order_id", flat=True))
     shipped: Counter[int] = Counter()  # pieces of a line in earlier parcels
     for parcel in Shipment.objects.order_by("pk").prefetch_related("lines__order_line"):
-        values: Counter[int] = Counter()  # JPY by rate
+        values: Counter[str] = Counter()  # JPY by tax class
         for part in parcel.lines.all():
             line = part.order_line
-            values[line.tax_rate] += value_of_pieces(
+            values[line.tax_class] += value_of_pieces(
                 line.total, line.quantity, shipped[line.pk], part.quantity
             )
             shipped[line.pk] += part.quantity
@@ -297,7 +297,7 @@ def _parcels() -> Iterator[str]:
         if parcel.gift or parcel.order_id in sales:
             continue
         buckets = tax_buckets(parcel.order)
-        if any(value and buckets[rate].deliverable for rate, value in values.items()):
+        if any(value and buckets[tax_class].deliverable for tax_class, value in values.items()):
             yield f"parcel {parcel.pk} was sold, and its order has no sales"
 
 

@@ -14,7 +14,7 @@ from ledger.testing.build import ADDRESS
 from ledger.testing.histories import checks
 from ledger.testing.histories.actions import choose, choose_order, take
 from ledger.testing.histories.at_stripe import call_as_dashboard
-from ledger.testing.histories.world import RATES, SKUS, World
+from ledger.testing.histories.world import SKUS, TAX_CLASSES, World
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Place:
                         title=SKUS[item],
                         unit_price=price,
                         quantity=quantity,
-                        tax_rate=RATES[item],
+                        tax_class=TAX_CLASSES[item],
                     )
                     for item, price, quantity in self.lines
                 ],

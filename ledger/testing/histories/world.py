@@ -18,6 +18,7 @@ from django.db import connection
 from django.test import override_settings
 
 from kikaku.days import business_day, day_bounds, yesterday
+from kikaku.money import REDUCED, STANDARD
 from kikaku.sandbox import Delivery, Sandbox, adapter
 from kikaku.testing.database import engine
 from ledger.closing import daily_close
@@ -33,16 +34,18 @@ from ledger.models import (
     Order,
     RemoteArea,
     StockItem,
+    TaxRate,
 )
 from ledger.sales import cancellation, checkout, mail, refunds, stock
+from ledger.testing.company import ensure_tax_status
 from ledger.testing.histories import checks
 
 START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
 MAX_DURATION = timedelta(days=9)  # each day takes a daily close
 SKUS = ("LAMP", "SCREW", "WATER", "TEA")
-RATES = (10, 10, 8, 8)  # of the goods, in percent
+TAX_CLASSES = (STANDARD, STANDARD, REDUCED, REDUCED)  # of the goods
 INITIAL_STOCK = 12
-WRITTEN_BY_MIGRATIONS = (Account, Carrier, DeliveryTime, RemoteArea)
+WRITTEN_BY_MIGRATIONS = (Account, Carrier, DeliveryTime, RemoteArea, TaxRate)
 
 JOBS: dict[str, Callable[..., Any]] = {
     "events": inbox.process_pending,
@@ -71,6 +74,7 @@ class World:
         self.forms = 0
         self.foreign: set[str] = set()  # charges of another integration
         sandbox.clock = lambda: self.now.timestamp()
+        ensure_tax_status()
         for sku in SKUS:
             made = StockItem.objects.create(sku=sku)
             stock.receive(made, INITIAL_STOCK, source="opening", actor="test", now=self.now)

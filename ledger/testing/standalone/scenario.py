@@ -18,11 +18,13 @@ from ledger.sales import mail  # noqa: E402
 from ledger.stripe import client  # noqa: E402
 from ledger.testing import build, webhooks  # noqa: E402
 from ledger.testing.closing import MONDAY, at, night_after, set_clock  # noqa: E402
+from ledger.testing.company import ensure_tax_status  # noqa: E402
 
 
 def main() -> None:
     """Order, pay, ship, refund and close the day, then open pages of the admin."""
     call_command("migrate", interactive=False, verbosity=0)
+    ensure_tax_status()
     sandbox = adapter.sandbox()
     requests: list[Request] = []
     sandbox.observer = lambda request, response: requests.append(request)

@@ -111,6 +111,8 @@ def draft(number: int = 0) -> Draft:
         source_id=str(number),
         purpose="opening",
         description="",
+        counterparty="Stripe",
+        amount=100,
         lines=(Line("1150", debit=100), Line("2130", credit=100)),
     )
 

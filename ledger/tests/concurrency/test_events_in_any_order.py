@@ -33,7 +33,7 @@ def create_events(sandbox: Sandbox, shelf: str) -> list[Delivery]:
         order = build.order(
             [
                 build.line(f"{shelf}-LAMP", price=11_000),
-                build.line(f"{shelf}-WATER", price=1_080, quantity=2, rate=8),
+                build.line(f"{shelf}-WATER", price=1_080, quantity=2, tax_class="reduced"),
             ],
             now=build.now_of(sandbox),
         )

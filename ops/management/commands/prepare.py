@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from ledger.models import TaxStatus
 from ledger.stripe.client import foreign_account
 
 STAFF_USERNAME = "staff"
@@ -74,6 +75,8 @@ class Command(BaseCommand):
             if not get_user_model().objects.filter(is_staff=True).exists():
                 self.report("Staff login: none yet. Make one with: python manage.py createsuperuser")
             return
+        if not TaxStatus.objects.exists():
+            call_command("demo", tax_status=True, stdout=self.stdout)
         if not apps.get_model("shop", "Product")._default_manager.exists():
             self.report("Demo shop: drawing the lamps …")
             call_command("demo")

@@ -43,7 +43,7 @@ PRODUCTS = (
             size="105 × 90 × 310 mm",
             origin=_JAPAN,
         ),
-        tax_rate=8,
+        tax_class="reduced",
         views="detail",
     ),
     product(
@@ -66,7 +66,7 @@ PRODUCTS = (
             weight="12.8 kg",
             origin=_JAPAN,
         ),
-        tax_rate=8,
+        tax_class="reduced",
         views="detail",
     ),
     product(
@@ -98,7 +98,7 @@ PRODUCTS = (
             storage=_DARK,
             origin=_JAPAN,
         ),
-        tax_rate=8,
+        tax_class="reduced",
         views="detail",
     ),
     product(
@@ -127,7 +127,7 @@ PRODUCTS = (
             storage=_DARK,
             origin=_JAPAN,
         ),
-        tax_rate=8,
+        tax_class="reduced",
         views="detail",
     ),
     product(
@@ -152,7 +152,7 @@ PRODUCTS = (
             storage=_DARK,
             origin=_JAPAN,
         ),
-        tax_rate=8,
+        tax_class="reduced",
         views="detail",
     ),
     product(

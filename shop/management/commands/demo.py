@@ -1,4 +1,4 @@
-"""`manage.py demo`: write the demo shop, and with --orders a history of orders."""
+"""`manage.py demo`: write the demo shop and its tax status, and with --orders a history of orders."""
 
 import argparse
 from typing import Any
@@ -20,7 +20,7 @@ def positive_number(text: str) -> int:
 class Command(BaseCommand):
     """Write the demo goods; with --orders also orders of the last days, in the shop and in the stand-in."""
 
-    help = "Write the demo shop: goods, pictures, stock, pages; with --orders and --days a history of orders."
+    help = "Write the demo shop: tax status, goods, pictures, pages; with --orders a history of orders."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --products, --orders and --days."""
@@ -28,6 +28,7 @@ class Command(BaseCommand):
             "--products", type=positive_number, help="how many products (default: about 40, drawn by hand)"
         )
         parser.add_argument("--orders", type=positive_number, help="write a history of this many orders")
+        parser.add_argument("--tax-status", action="store_true", help="enter the tax status, nothing else")
         parser.add_argument(
             "--days",
             type=positive_number,
@@ -37,14 +38,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write what is missing. Raises `CommandError` except in a development shop with the stand-in."""
-        if settings.PRODUCTION or not settings.SANDBOX:
+        if settings.PRODUCTION or not (settings.SANDBOX or options["tax_status"]):
             raise CommandError(
                 "demo is refused here: it writes an invented shop and invented customers, with "
                 "ENVIRONMENT=development and without STRIPE_SECRET_KEY only."
             )
-        from shop.demo import catalogue, history, loader  # production never loads it
+        from shop.demo import catalogue, company, history, loader  # production never loads it
 
         now = timezone.now()
+        if company.ensure_tax_status(now=now):
+            self.stdout.write("Tax status: a registered corporation, fictional, year end in March.")
+        if options["tax_status"]:
+            return
         bar = Progress("products", options["products"] or len(catalogue.goods()))
         loaded = loader.load(options["products"], now=now, progress=bar)
         self.stdout.write(
