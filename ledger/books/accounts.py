@@ -131,6 +131,12 @@ CHART: tuple[ChartAccount, ...] = (
 )
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Return the account and the sub-account (補助) of a name such as 未収入金（Stripe残高）."""
+    account, bracket, rest = name.partition("（")
+    return (account, rest.removesuffix("）")) if bracket and rest.endswith("）") else (name, "")
+
+
 def ensure_chart(apps: Apps | None = None, *, using: str = DEFAULT_DB_ALIAS) -> None:
     """Create the accounts that are missing; existing ones keep the names that staff gave them.
 

@@ -32,8 +32,9 @@ from kikaku.days import business_day, yesterday
 from kikaku.money import yen
 from kikaku.transactions import queued_writes, unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
+from ledger.books.tax_rules import load_tax_rules
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import checks, close_mail, evidence, report
+from ledger.closing import checks, close_mail, evidence, journal_file, report
 from ledger.closing.evidence import EvidenceContent
 from ledger.closing.reconciliation import Difference, compare
 from ledger.ingest import balance, inbox
@@ -319,7 +320,8 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
     day = snapshot.day
     entries_seen = _entries_seen(day)
     balances = trial_balance.account_balances(day)
-    findings = checks.check_day(day, balances)
+    rules = load_tax_rules()
+    findings = checks.check_day(day, balances, rules)
     for finding in findings:
         if finding.check.fatal:
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
@@ -354,7 +356,9 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         "report.json": evidence.build([evidence.canonical_json(content)]),
         "report.html": evidence.build([report.html(content)]),
         "stripe-evidence.json": evidence.build(evidence.stripe_evidence(snapshot)),
-        "journal.csv": evidence.build(evidence.journal_csv(day)),
+        "journal.csv": evidence.build(
+            journal_file.write(day, rules, evidence_format=evidence.EVIDENCE_FORMAT)
+        ),
     }
     previous = DailyClose.objects.filter(day__lt=day).order_by("-day").first()
     files[evidence.MANIFEST] = evidence.manifest(

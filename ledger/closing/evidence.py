@@ -4,16 +4,11 @@ They are stored below `daily-close/<day>/<run>/` on `storages["evidence"]`. Thei
 (sorted keys, no wall clock), so closing the same facts gives the same bytes.
 """
 
-import codecs
-import csv
 import hashlib
-import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -22,30 +17,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 
 from ledger.ingest.snapshot import StripeSnapshot
-from ledger.models import Account, JournalEntry, JournalLine
 
 MANIFEST = "manifest.json"
 CLOSED_MARK = "closed.json"  # of the run that a close refers to; written after its transaction
-EVIDENCE_FORMAT = 1
+EVIDENCE_FORMAT = 2  # 1: another form of journal.csv; see `ledger.closing.journal_file`
 MAX_BYTES_IN_MEMORY = 1_000_000  # of a file that is being built; a longer one is kept on disk
-ENTRIES_PER_QUERY = 100  # whose lines are read together: Cloudflare D1 binds no more parameters
-LINES_PER_CHUNK = 1_000
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 LINE_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
-JOURNAL_COLUMNS = (
-    "day",
-    "occurred_at",
-    "source_type",
-    "source_id",
-    "purpose",
-    "order",
-    "description",
-    "position",
-    "account",
-    "account_name",
-    "debit",
-    "credit",
-)
 
 
 class RunTaken(Exception):
@@ -156,65 +134,6 @@ def stripe_evidence(snapshot: StripeSnapshot) -> Iterator[bytes]:
             separator = ",\n"
         yield b"]"
     yield b"}\n"
-
-
-def journal_rows(day: date) -> Iterator[tuple[str, ...]]:
-    """Yield the journal lines of a day as cells, in an order that depends on the facts alone."""
-    accounts = {
-        code: (escape_formula(code), escape_formula(name))
-        for code, name in Account.objects.values_list("code", "name_ja")
-    }
-    entries = (
-        JournalEntry.objects.filter(day=day)
-        .order_by("occurred_at", "source_type", "source_id", "purpose")
-        .values_list(
-            "pk", "occurred_at", "source_type", "source_id", "purpose", "order__number", "description"
-        )
-        .iterator(ENTRIES_PER_QUERY)
-    )
-    while portion := list(islice(entries, ENTRIES_PER_QUERY)):
-        lines: defaultdict[int, list[tuple[str, ...]]] = defaultdict(list)
-        for entry_id, position, code, debit, credit in (
-            JournalLine.objects.filter(entry__in=[pk for pk, *_rest in portion])
-            .order_by("entry", "position")
-            .values_list("entry_id", "position", "account_id", "debit", "credit")
-        ):
-            lines[entry_id].append((str(position), *accounts[code], str(debit), str(credit)))
-        for pk, occurred_at, kind, source, purpose, number, description in portion:
-            entry = (
-                day.isoformat(),
-                format_instant(occurred_at),
-                escape_formula(kind),
-                escape_formula(source),
-                escape_formula(purpose),
-                escape_formula(number or ""),
-                escape_formula(description),
-            )
-            for line in lines[pk]:
-                yield entry + line
-
-
-def journal_csv(day: date) -> Iterator[bytes]:
-    """Yield the day's journal: UTF-8 with BOM, so that Excel reads it, CRLF."""
-    yield codecs.BOM_UTF8
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(JOURNAL_COLUMNS)
-    rows = journal_rows(day)
-    while True:
-        portion = list(islice(rows, LINES_PER_CHUNK))
-        writer.writerows(portion)
-        yield text.getvalue().encode()
-        if not portion:
-            return
-        text.seek(0)
-        text.truncate()
-
-
-def read_journal_csv(content: bytes) -> list[tuple[str, ...]]:
-    """Return the rows of a journal file, without the header."""
-    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-    return [tuple(row) for row in rows][1:]
 
 
 def manifest(

@@ -13,8 +13,9 @@ from django.utils.module_loading import import_string
 
 from ledger.books import accounts, discrepancies, trial_balance, triggers
 from ledger.books.accounts import STRIPE_BALANCE
+from ledger.books.tax_rules import TaxRules, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import checks, evidence
+from ledger.closing import checks, evidence, journal_file
 from ledger.closing import report as report_module
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
@@ -29,7 +30,6 @@ from ledger.models import (
 
 IDS_PER_QUERY = 80  # Cloudflare D1 binds a hundred parameters
 CAPTURE_TOLERANCE = timedelta(hours=1)  # an event of an intent comes a little after its charge
-NAME_COLUMN = evidence.JOURNAL_COLUMNS.index("account_name")  # staff may rename an account
 
 
 def verify(heads: Sequence[tuple[date, str]] = ()) -> Iterator[Finding]:
@@ -67,6 +67,7 @@ def _database() -> Iterator[Finding]:
 
 def _closed_days() -> Iterator[Finding]:
     """Check the closed days: their order, the chain of their manifests, their balances, their evidence."""
+    rules = load_tax_rules()
     day_sums = list(
         JournalLine.objects.values_list("entry__day", "account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
@@ -110,7 +111,7 @@ def _closed_days() -> Iterator[Finding]:
                 str(close.book_balance),
                 str(balance),
             )
-        yield from _evidence(close, previous)
+        yield from _evidence(close, previous, rules)
         previous = close
 
 
@@ -241,7 +242,7 @@ def _sub_ledgers() -> Iterator[Finding]:
             )
 
 
-def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Finding]:
+def _evidence(close: DailyClose, previous: DailyClose | None, rules: TaxRules) -> Iterator[Finding]:
     """Check the stored files of a closed day, and that the database still says what they say."""
     contents: dict[str, bytes] = {}
     hashes: dict[str, str] = {}
@@ -263,7 +264,13 @@ def _evidence(close: DailyClose, previous: DailyClose | None) -> Iterator[Findin
         contents[name] = content
     yield from _manifest(close, previous, contents, hashes)
     if "journal.csv" in contents:
-        yield from _journal(close, contents["journal.csv"])
+        stored_manifest = json.loads(contents.get(evidence.MANIFEST, b"{}"))
+        yield from _journal(
+            close,
+            contents["journal.csv"],
+            rules,
+            evidence_format=stored_manifest.get("format", evidence.EVIDENCE_FORMAT),
+        )
     if "report.json" in contents:
         report = json.loads(contents["report.json"])
         yield from _report(close, report)
@@ -335,27 +342,24 @@ def _report(close: DailyClose, report: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _journal(close: DailyClose, content: bytes) -> Iterator[Finding]:
+def _journal(
+    close: DailyClose, content: bytes, rules: TaxRules, *, evidence_format: int
+) -> Iterator[Finding]:
     """Check that the journal of a closed day is line for line what was stored as evidence."""
-
-    def without_name(row: tuple[str, ...]) -> tuple[str, ...]:
-        return row[:NAME_COLUMN] + row[NAME_COLUMN + 1 :]
-
-    in_evidence = {without_name(row) for row in evidence.read_journal_csv(content)}
-    in_books = {without_name(row) for row in evidence.journal_rows(close.day)}
-    for rows, expected, found in (
-        (in_evidence - in_books, "as in the evidence", "gone or changed"),
-        (in_books - in_evidence, "as in the evidence", "not in the evidence"),
+    in_evidence = journal_file.stored_lines(content, evidence_format=evidence_format)
+    in_books = journal_file.current_lines(close.day, rules, evidence_format=evidence_format)
+    for lines, found in (
+        (in_evidence - in_books, "gone or changed"),
+        (in_books - in_evidence, "not in the evidence"),
     ):
-        for row in sorted(rows):
-            _day, _at, kind, source, purpose, order, _text, position, account, debit, credit = row
+        for line in sorted(lines):
             yield Finding(
                 Check.CLOSED_JOURNAL,
                 "JournalLine",
-                f"{close.day} {kind} {source} {purpose} line {position}"
-                + (f" of order {order}" if order else ""),
-                expected,
-                f"{found}: {account} debit {debit} credit {credit}",
+                f"{close.day} {line.entry} line {line.position}"
+                + (f" of order {line.order}" if line.order else ""),
+                "as in the evidence",
+                f"{found}: {line.account} debit {line.debit} credit {line.credit}",
             )
 
 

@@ -1,5 +1,7 @@
 """The journal: accounts, entries and lines. Append-only, written by `ledger.books.journal` alone."""
 
+from datetime import date
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -95,7 +97,12 @@ class JournalEntry(models.Model):
     @property
     def voucher(self) -> str:
         """The voucher number (伝票番号): the fiscal year, and a number that rises in the order of writing."""
-        return f"{self.fiscal_year or self.day.year}-{self.pk}"
+        return voucher_number(self.pk, self.fiscal_year, self.day)
+
+
+def voucher_number(key: int, fiscal_year: int | None, day: date) -> str:
+    """Return the voucher number of an entry. One of form 1 has no fiscal year: it takes the calendar's."""
+    return f"{fiscal_year or day.year}-{key}"
 
 
 class JournalLine(models.Model):

@@ -12,7 +12,7 @@ from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.books import accounts, balance_postings
 from ledger.books.trial_balance import net_balance
-from ledger.closing import daily_close, evidence, reconciliation
+from ledger.closing import daily_close, evidence, journal_file, reconciliation
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
 from ledger.ingest.snapshot import fetch_snapshots
@@ -446,7 +446,7 @@ def test_an_entry_posted_while_its_day_is_locked_moves_to_the_next_day_or_is_ref
         states = [run.result(60) for run in [pool.submit(close), pool.submit(ship)]]
     assert states[0] == "closed"
     assert states[1] == "shipped" or "closed" in states[1]
-    stored = evidence.read_journal_csv(
+    stored = journal_file.read(
         evidence.read(f"daily-close/{MONDAY}/{DailyClose.objects.get().run}/journal.csv")
     )
     assert len(stored) == JournalLine.objects.filter(entry__day=MONDAY).count()

@@ -8,7 +8,8 @@ import pytest
 from django.core.files.storage import storages
 
 from kikaku.sandbox import Sandbox
-from ledger.closing import evidence
+from ledger.books.tax_rules import TaxRules
+from ledger.closing import evidence, journal_file
 from ledger.closing.daily_close import close_day
 from ledger.closing.evidence import RunTaken
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile, JournalEntry, JournalLine
@@ -43,26 +44,36 @@ def test_the_manifest_lists_every_file_with_its_hash_and_size(folder: str) -> No
     )
 
 
-def test_the_evidence_holds_no_personal_data(folder: str) -> None:
+def test_the_evidence_names_customers_in_the_journal_and_holds_no_other_personal_data(folder: str) -> None:
     for path in EvidenceFile.objects.values_list("path", flat=True):
         text = evidence.read(path).decode("utf-8-sig")
+        if path.endswith("/journal.csv"):
+            assert "山田 花子" in text  # 取引先, which an audit searches for
+            text = text.replace("山田 花子", "")
         for personal in ("山田", "花子", "hanako", "example.jp", "渋谷区", "03-0000-0000", "4242", "0505"):
             assert personal not in text, path
 
 
 def test_no_file_contains_the_time_of_the_close(folder: str) -> None:
     close = DailyClose.objects.get()
+    utc, jst = f"{close.closed_at:%Y-%m-%dT%H:%M:%S}", journal_file.format_jst(close.closed_at)
     for path in EvidenceFile.objects.values_list("path", flat=True):
         text = evidence.read(path).decode("utf-8-sig")
-        assert close.closed_at.isoformat()[:16] not in text
+        if path.endswith("/journal.csv"):  # but when the entries were written: some of them by this close
+            written = journal_file.COLUMNS.index("入力日時")
+            rows = journal_file.read(evidence.read(path))
+            text = "\n".join(",".join((*row[:written], *row[written + 1 :])) for row in rows)
+        assert not {f"{utc}Z", f"{utc}+00:00", jst} & set(text.replace('"', ",").split(","))
         assert f"{close.closed_at:%Y年}" not in text or "2026年11月16日" in text
 
 
 def test_the_journal_file_holds_every_line_of_the_day(folder: str) -> None:
-    rows = evidence.read_journal_csv(evidence.read(f"{folder}/journal.csv"))
+    content = evidence.read(f"{folder}/journal.csv")
+    rows = [dict(zip(journal_file.COLUMNS, row, strict=True)) for row in journal_file.read(content)]
     assert len(rows) == JournalLine.objects.filter(entry__day=MONDAY).count()
-    assert sum(int(row[-2]) for row in rows) == sum(int(row[-1]) for row in rows) > 0
-    assert evidence.read(f"{folder}/journal.csv").startswith(b"\xef\xbb\xbfday,occurred_at,")
+    sides = [sum(int(row["金額"]) for row in rows if row[f"{side}科目コード"]) for side in ("借方", "貸方")]
+    assert sides[0] == sides[1] > 0
+    assert content.decode().startswith("\ufeff伝票No,計上日,発生日時(JST),入力日時,借方科目コード,")
 
 
 def test_the_stripe_evidence_has_the_listed_fields_only(folder: str) -> None:
@@ -135,10 +146,10 @@ def test_a_text_cell_that_begins_like_a_formula_is_made_harmless(text: str, db: 
         created_at=datetime(2026, 11, 16, 3, 0, tzinfo=UTC),
     )
     JournalLine.objects.create(entry=entry, position=1, account_id="1150", debit=5)
-    row = next(evidence.journal_rows(DAY))
-    assert row[6] == f"'{text}"
-    assert row[-2] == "5"
-    assert evidence.read_journal_csv(b"".join(evidence.journal_csv(DAY))) == [row]
+    rules = TaxRules((), ())
+    for form, position, amount in ((1, 6, 10), (2, 14, 10)):
+        (row,) = journal_file.read(b"".join(journal_file.write(DAY, rules, evidence_format=form)))
+        assert (row[position], row[amount]) == (f"'{text}", "5")
 
 
 def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:

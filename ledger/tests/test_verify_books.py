@@ -71,7 +71,7 @@ def test_a_changed_amount_in_a_closed_day_is_reported(books: None) -> None:
     text = finding_text()
     assert f"entry balanced: JournalEntry {line.entry_id} " in text
     assert "trial balance" in text
-    assert f"journal of a closed day: JournalLine {MONDAY} balance_transaction {line.entry.source_id}" in text
+    assert f"journal of a closed day: JournalLine {MONDAY} voucher {line.entry.voucher} " in text
 
 
 @engine_independent
@@ -79,7 +79,7 @@ def test_a_change_that_keeps_the_entry_balanced_is_reported_too(books: None) -> 
     line = JournalLine.objects.filter(entry__day=MONDAY, account_id="4110").earliest("pk")
     tamper(f"UPDATE ledger_journalline SET account_id = '4111' WHERE id = {line.pk}")
     text = finding_text()
-    assert f"{MONDAY} shipment {line.entry.source_id} recognition line {line.position}" in text
+    assert f"{MONDAY} voucher {line.entry.voucher} 出荷 {line.entry.source_id} line {line.position}" in text
     assert "tax 10% posted: Order" in text
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
-from ledger.books.tax_rules import load_tax_rules
+from ledger.books.tax_rules import TaxRules, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing.checks import entries, history, orders, sources, stock
 from ledger.closing.findings import Check, Finding
@@ -40,13 +40,16 @@ DAILY_CHECKS = (  # the checks of every close, in the order of its report
 Row = TypeVar("Row", bound=Model)
 
 
-def check_day(day: date, balances: Mapping[str, AccountBalance]) -> list[Finding]:
+def check_day(
+    day: date, balances: Mapping[str, AccountBalance], rules: TaxRules | None = None
+) -> list[Finding]:
     """Return the findings about the books at the end of `day`, and about everything that the day touched.
 
-    `balances` are the accounts at the end of the day, by account code.
+    `balances` are the accounts at the end of the day, by account code; `rules` are those of the tax, where
+    the caller has read them.
     """
+    rules = rules or load_tax_rules()
     findings = list(entries.trial_balance(balances))
-    rules = load_tax_rules()
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
         findings += entries.unbalanced_entries(portion)

@@ -16,7 +16,7 @@ from kikaku.testing.database import engine
 from kikaku.transactions import unit_of_work
 from ledger.books import journal
 from ledger.books.posting import Draft, Line
-from ledger.closing import evidence, verification
+from ledger.closing import evidence, journal_file, verification
 from ledger.closing.daily_close import CloseFailed, close_day
 from ledger.ingest import inbox
 from ledger.models import DailyClose, JournalEntry, JournalLine
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def stored_journal_lines(close: DailyClose) -> int:
     """Return the number of journal lines in the stored evidence of a close."""
-    return len(evidence.read_journal_csv(evidence.read(f"daily-close/{close.day}/{close.run}/journal.csv")))
+    return len(journal_file.read(evidence.read(f"daily-close/{close.day}/{close.run}/journal.csv")))
 
 
 def test_two_closes_run_while_others_handle_events_fetch_and_ship(sandbox: Sandbox) -> None:

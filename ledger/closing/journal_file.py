@@ -1,0 +1,286 @@
+"""`journal.csv`: the journal of a closed day, in the form that the format of its evidence asks for.
+
+A format is never changed: `verify_books` compares the file of a closed day with what its writer gives now.
+"""
+
+import codecs
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+from django.db.models import QuerySet
+
+from kikaku.days import JST
+from ledger.books import posting
+from ledger.books.accounts import split_name
+from ledger.books.tax_labels import tax_label
+from ledger.books.tax_rules import TaxRules
+from ledger.closing.evidence import escape_formula, format_instant
+from ledger.models import Account, JournalEntry, JournalLine
+from ledger.models.books import voucher_number
+
+ENTRIES_PER_QUERY = 100  # whose lines are read together: Cloudflare D1 binds no more parameters
+LINES_PER_CHUNK = 1_000
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class FileLine:
+    """A line as a file has it, to be compared with the books."""
+
+    entry: str  # as a finding names it
+    position: int
+    order: str
+    account: str
+    debit: str
+    credit: str
+    cells: Row  # all but the names of accounts, which staff may change
+
+
+@dataclass(frozen=True)
+class JournalFormat:
+    """A form of the file."""
+
+    columns: Row
+    rows: Callable[[date, TaxRules], Iterator[Row]]
+    line: Callable[[Row, Counter[str]], FileLine]  # the counter is that of the lines read so far, by entry
+
+
+def write(day: date, rules: TaxRules, *, evidence_format: int) -> Iterator[bytes]:
+    """Yield the day's journal: UTF-8 with BOM, so that Excel reads it, CRLF."""
+    form = FORMATS[evidence_format]
+    yield codecs.BOM_UTF8
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(form.columns)
+    rows = form.rows(day, rules)
+    while True:
+        portion = list(islice(rows, LINES_PER_CHUNK))
+        writer.writerows(portion)
+        yield text.getvalue().encode()
+        if not portion:
+            return
+        text.seek(0)
+        text.truncate()
+
+
+def read(content: bytes) -> list[Row]:
+    """Return the rows of a file, without the header."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    return [tuple(row) for row in rows][1:]
+
+
+def stored_lines(content: bytes, *, evidence_format: int) -> set[FileLine]:
+    """Return the lines of a file."""
+    return _lines(iter(read(content)), FORMATS[evidence_format])
+
+
+def current_lines(day: date, rules: TaxRules, *, evidence_format: int) -> set[FileLine]:
+    """Return the lines that the books would give to a file of this format."""
+    form = FORMATS[evidence_format]
+    return _lines(form.rows(day, rules), form)
+
+
+def _lines(rows: Iterator[Row], form: JournalFormat) -> set[FileLine]:
+    counted: Counter[str] = Counter()
+    return {form.line(row, counted) for row in rows}
+
+
+def _portions(entries: QuerySet[Any, Row], *fields: str) -> Iterator[tuple[list[Any], dict[int, list[Any]]]]:
+    """Yield entries, whose first value is their key, and the lines of each by this key."""
+    rows = entries.iterator(ENTRIES_PER_QUERY)
+    while portion := list(islice(rows, ENTRIES_PER_QUERY)):
+        lines: defaultdict[int, list[Any]] = defaultdict(list)
+        for entry_id, *values in (
+            JournalLine.objects.filter(entry__in=[pk for pk, *_rest in portion])
+            .order_by("entry", "position")
+            .values_list("entry_id", *fields)
+        ):
+            lines[entry_id].append(values)
+        yield portion, lines
+
+
+# ── Format 2 ─────────────────────────────────────────────────────────────────────────────────────────────
+
+COLUMNS = (
+    "伝票No",
+    "計上日",
+    "発生日時(JST)",
+    "入力日時",
+    "借方科目コード",
+    "借方科目",
+    "借方補助",
+    "貸方科目コード",
+    "貸方科目",
+    "貸方補助",
+    "金額",
+    "税区分",
+    "税額",
+    "取引先",
+    "摘要",
+    "注文番号",
+    "証憑(txn/出荷/返金ID)",
+    "反対仕訳No",
+    "取込バッチNo",
+)
+ENTRY_FIELDS = (
+    "pk",
+    "fiscal_year",
+    "occurred_at",
+    "created_at",
+    "source_type",
+    "source_id",
+    "counterparty",
+    "description",
+    "order__number",
+    "reverses",
+    "reverses__fiscal_year",
+    "reverses__day",
+)
+# how the id of our own documents is written, beside Stripe's ids
+DOCUMENTS: Mapping[str, str] = {
+    posting.SHIPMENT_SOURCE: "出荷 {}",
+    posting.REFUND_SOURCE: "返金 {}",
+    posting.ENTRY_SOURCE: "仕訳 {}",
+}
+NO_ACCOUNT = ("", "", "")
+NOT_EXPORTED = ""  # 取込バッチNo: of the batch in which an entry went to an accounting program
+
+
+def document_of(source_type: str, source_id: str) -> str:
+    """Return the document behind an entry: an id at Stripe, a parcel, a refund, or the entry it reverses."""
+    return DOCUMENTS.get(source_type, "{}").format(source_id)
+
+
+def format_jst(instant: datetime) -> str:
+    """Return an instant in Japanese time with its offset, to the second."""
+    return instant.astimezone(JST).isoformat(timespec="seconds")
+
+
+def _rows(day: date, rules: TaxRules) -> Iterator[Row]:
+    """Yield a row for each line of the day, in the order of the voucher numbers."""
+    accounts = {
+        code: tuple(escape_formula(cell) for cell in (code, *split_name(name)))
+        for code, name in Account.objects.values_list("code", "name_ja")
+    }
+    entries = JournalEntry.objects.filter(day=day).order_by("pk").values_list(*ENTRY_FIELDS)
+    business_type = rules.status_on(day).business_type if rules.statuses else None
+    labels: dict[tuple[str | None, int | None], str] = {}
+    fields = ("account_id", "debit", "credit", "tax_class", "tax_rate", "tax")
+    for portion, lines in _portions(entries, *fields):
+        for pk, year, occurred_at, created_at, source, source_id, party, text, order, *of_reversed in portion:
+            reversed_pk, reversed_year, reversed_day = of_reversed
+            head = (
+                voucher_number(pk, year, day),
+                day.isoformat(),
+                format_jst(occurred_at),
+                format_jst(created_at),
+            )
+            tail = (
+                escape_formula(party or ""),
+                escape_formula(text),
+                escape_formula(order or ""),
+                escape_formula(document_of(source, source_id)),
+                voucher_number(reversed_pk, reversed_year, reversed_day) if reversed_pk else "",
+                NOT_EXPORTED,
+            )
+            for code, debit, credit, tax_class, rate, tax in lines[pk]:
+                if (tax_class, rate) not in labels:
+                    labels[tax_class, rate] = tax_label(tax_class, rate, business_type)
+                sides = (accounts[code], NO_ACCOUNT) if debit else (NO_ACCOUNT, accounts[code])
+                yield (
+                    *head,
+                    *sides[0],
+                    *sides[1],
+                    str(debit or credit),
+                    labels[tax_class, rate],
+                    "" if tax is None else str(tax),
+                    *tail,
+                )
+
+
+def _line(row: Row, counted: Counter[str]) -> FileLine:
+    cells = dict(zip(COLUMNS, row, strict=True))
+    voucher = cells["伝票No"]
+    counted[voucher] += 1
+    debit, credit = cells["借方科目コード"], cells["貸方科目コード"]
+    return FileLine(
+        entry=f"voucher {voucher} {cells['証憑(txn/出荷/返金ID)']}",
+        position=counted[voucher],
+        order=cells["注文番号"],
+        account=debit or credit,
+        debit=cells["金額"] if debit else "0",
+        credit=cells["金額"] if credit else "0",
+        cells=tuple(cell for name, cell in cells.items() if name not in NAMES_OF_ACCOUNTS),
+    )
+
+
+NAMES_OF_ACCOUNTS = {"借方科目", "借方補助", "貸方科目", "貸方補助"}
+
+
+# ── Format 1 ─────────────────────────────────────────────────────────────────────────────────────────────
+
+COLUMNS_1 = (
+    "day",
+    "occurred_at",
+    "source_type",
+    "source_id",
+    "purpose",
+    "order",
+    "description",
+    "position",
+    "account",
+    "account_name",
+    "debit",
+    "credit",
+)
+
+
+def _rows_1(day: date, rules: TaxRules) -> Iterator[Row]:
+    """Yield a row for each line of the day, in an order that depends on the facts alone."""
+    accounts = {
+        code: (escape_formula(code), escape_formula(name))
+        for code, name in Account.objects.values_list("code", "name_ja")
+    }
+    entries = (
+        JournalEntry.objects.filter(day=day)
+        .order_by("occurred_at", "source_type", "source_id", "purpose")
+        .values_list(
+            "pk", "occurred_at", "source_type", "source_id", "purpose", "order__number", "description"
+        )
+    )
+    for portion, lines in _portions(entries, "position", "account_id", "debit", "credit"):
+        for pk, occurred_at, *texts in portion:
+            entry = (
+                day.isoformat(),
+                format_instant(occurred_at),
+                *(escape_formula(text or "") for text in texts),
+            )
+            for position, code, debit, credit in lines[pk]:
+                yield *entry, str(position), *accounts[code], str(debit), str(credit)
+
+
+def _line_1(row: Row, counted: Counter[str]) -> FileLine:
+    _day, _at, kind, source, purpose, order, _text, position, account, _name, debit, credit = row
+    name = COLUMNS_1.index("account_name")
+    return FileLine(
+        entry=f"{kind} {source} {purpose}",
+        position=int(position),
+        order=order,
+        account=account,
+        debit=debit,
+        credit=credit,
+        cells=row[:name] + row[name + 1 :],
+    )
+
+
+FORMATS: Mapping[int, JournalFormat] = {  # by the format of the evidence
+    1: JournalFormat(COLUMNS_1, _rows_1, _line_1),
+    2: JournalFormat(COLUMNS, _rows, _line),
+}
