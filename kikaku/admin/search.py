@@ -91,6 +91,17 @@ class DayRangeFilter(NamedEnds, RangeDateFilter):
         return typed_day(str(self.used_parameters.get(f"{self.parameter_name}_{end}") or ""))
 
 
+class BusinessDayRangeFilter(DayRangeFilter):
+    """The days from and to, both included, of a field that holds a business day."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the days; a bound that is no day counts as empty."""
+        for end, lookup in (("from", "gte"), ("to", "lte")):
+            if day := self._day(end):
+                queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": day})
+        return queryset
+
+
 class AmountRangeFilter(NamedEnds, RangeNumericFilter):
     """The yen from and to, both included."""
 

@@ -1,20 +1,35 @@
 """The chart of accounts and the journal in the admin: accounts may be added, entries are read."""
 
+import re
+import unicodedata
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Concat, Replace
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
-from kikaku.admin.columns import day_column, time_column
+from kikaku.admin.columns import money_column, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import retry_on_duplicate
+from kikaku.admin.search import (
+    MAX_WORDS,
+    AmountRangeFilter,
+    BusinessDayRangeFilter,
+    FoldedSearch,
+    typed_amount,
+    typed_day,
+)
+from kikaku.folded import contains_folded
 from kikaku.money import yen
-from ledger.admin.references import source_link
+from kikaku.text import HYPHENS_IN_NUMBERS
+from ledger.admin.references import row_link, source_link
 from ledger.books import posting
-from ledger.models import Account, JournalEntry, JournalLine
+from ledger.books.tax_labels import tax_label
+from ledger.models import Account, JournalEntry, JournalLine, Order
 
 
 @admin.register(Account)
@@ -48,8 +63,8 @@ class JournalLineInline(ReadOnlyInline):
 
     model = JournalLine
     hide_title = True
-    fields = ("account", "debit_yen", "credit_yen")
-    readonly_fields = ("debit_yen", "credit_yen")
+    fields = ("account", "debit_yen", "credit_yen", "tax_label", "rate", "tax_yen")
+    readonly_fields = ("debit_yen", "credit_yen", "tax_label", "rate", "tax_yen")
     ordering = ("position",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -65,6 +80,21 @@ class JournalLineInline(ReadOnlyInline):
     def credit_yen(self, line: JournalLine) -> str:
         """Return the credit in yen."""
         return yen(line.credit) if line.credit else ""
+
+    @display(description=gettext_lazy("tax class"))
+    def tax_label(self, line: JournalLine) -> str:
+        """Return what the line is for consumption tax; nothing in an entry of form 1."""
+        return tax_label(line.tax_class, line.tax_rate)
+
+    @display(description=gettext_lazy("tax rate"))
+    def rate(self, line: JournalLine) -> str:
+        """Return the percent of the tax, if there is any."""
+        return "" if line.tax_rate is None else f"{line.tax_rate}%"
+
+    @display(description=gettext_lazy("tax"))
+    def tax_yen(self, line: JournalLine) -> str:
+        """Return the tax on the line in yen."""
+        return yen(line.tax) if line.tax else ""
 
 
 SOURCES: dict[str, Any] = {
@@ -90,39 +120,138 @@ class SourceFilter(admin.SimpleListFilter):
         return queryset.filter(source_type=self.value()) if self.value() else queryset
 
 
+CUSTOMER = Concat("order__family_name", "order__given_name")
+# without the space between the names, as it may be typed; of entries of form 1 the customer of the order
+PARTY = Replace(Coalesce("counterparty", CUSTOMER), Value(" "), Value(""))
+
+
+def is_with(name: str) -> Q:
+    """Return the condition that an entry is with a counterparty, by all words of a name or a part of it."""
+    words = unicodedata.normalize("NFKC", name).replace("\x00", "").split()[:MAX_WORDS]
+    condition = Q()
+    for word in words:
+        condition &= Q(party__icontains=word)
+    return condition
+
+
+class CounterpartyFilter(TextFilter):
+    """Filter of entries by the name of the customer, or Stripe."""
+
+    title = gettext_lazy("counterparty")
+    parameter_name = "counterparty"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the entries with a counterparty of this name."""
+        name = self.value()
+        return queryset.annotate(party=PARTY).filter(is_with(name)) if name else queryset
+
+
+def typed_voucher(word: str) -> tuple[int, int] | None:
+    """Return fiscal year and number of a voucher such as 2026-1234; None if it is none."""
+    plain = HYPHENS_IN_NUMBERS.sub("-", unicodedata.normalize("NFKC", word))
+    found = re.fullmatch(r"(\d{4})-(\d{1,18})", plain, re.ASCII)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 @admin.register(JournalEntry)
-class JournalEntryAdmin(ReadOnlyAdmin):
-    """Journal entries with their lines."""
+class JournalEntryAdmin(FoldedSearch, ReadOnlyAdmin):
+    """Journal entries with their lines; an auditor searches by day, amount and counterparty together."""
 
     list_display = (
-        day_column(JournalEntry, "day"),
+        "voucher_number",
+        "posting_day",
+        money_column(JournalEntry, "amount"),
+        "party_name",
         "description",
-        "amount_yen",
         "order",
         "source",
         time_column(JournalEntry, "occurred_at"),
     )
-    list_filter = (SourceFilter,)
+    list_filter = (
+        ("day", BusinessDayRangeFilter),
+        ("amount", AmountRangeFilter),
+        CounterpartyFilter,
+        SourceFilter,
+    )
+    list_filter_submit = True
     list_select_related = ("order",)
-    search_fields = ("source_id", "order__number", "description")
+    search_fields = ("description",)  # see `word_condition`
+    search_help_text = gettext_lazy(
+        "voucher number, counterparty, order number, description, source id, amount, day"
+    )
     date_hierarchy = "day"
     fields = (
-        "day",
+        "voucher_number",
+        "posting_day",
+        "amount_yen",
+        "party_name",
         "description",
         "order",
         "source",
         "source_name",
-        "reverses",
+        "reversed_entry",
+        "reversal",
         "occurred_at",
         "created_at",
     )
-    readonly_fields = ("source", "source_name")
+    readonly_fields = (
+        "voucher_number",
+        "posting_day",
+        "amount_yen",
+        "party_name",
+        "source",
+        "source_name",
+        "reversed_entry",
+        "reversal",
+    )
     inlines = (JournalLineInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the entries with the sum of their debits."""
-        found: QuerySet[Any] = super().get_queryset(request).annotate(debit_total=Sum("lines__debit"))
+        """Return the entries; on the page of one with what it reverses, and what reverses it."""
+        found: QuerySet[Any] = super().get_queryset(request)
+        return (
+            found if self.is_list_page(request) else found.select_related("order", "reverses", "reversed_by")
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return the entries with all words."""
+        searched = queryset.annotate(party=PARTY) if search_term else queryset
+        return super().get_search_results(request, searched, search_term)
+
+    def word_condition(self, word: str) -> Q:
+        """Return the condition that a word is in an entry or its order, or is its amount, day or number."""
+        orders = Order.objects.filter(contains_folded(word)).values("pk")
+        found = is_with(word) | Q(order__in=orders) | Q(description__icontains=word) | Q(source_id=word)
+        if voucher := typed_voucher(word):
+            year, number = voucher
+            found |= Q(pk=number) & (Q(fiscal_year=year) | Q(fiscal_year=None, day__year=year))
+        if (amount := typed_amount(word)) is not None:
+            found |= Q(amount=amount)
+        if day := typed_day(word):
+            found |= Q(day=day)
         return found
+
+    @display(description=gettext_lazy("voucher number"), ordering="pk")
+    def voucher_number(self, entry: JournalEntry) -> str:
+        """Return the number of the entry's voucher."""
+        return entry.voucher
+
+    @display(description=gettext_lazy("posting day"), ordering="day")
+    def posting_day(self, entry: JournalEntry) -> str:
+        """Return the business day of the entry."""
+        return str(entry.day)
+
+    @display(description=gettext_lazy("counterparty"), ordering="counterparty")
+    def party_name(self, entry: JournalEntry) -> str:
+        """Return the customer as the entry names them, or Stripe; of form 1 the customer of the order."""
+        return entry.counterparty or (entry.order.name if entry.order else "–")
+
+    @display(description=gettext_lazy("amount"))
+    def amount_yen(self, entry: JournalEntry) -> str:
+        """Return what changed hands, in yen; an entry of form 1 does not tell it."""
+        return "–" if entry.amount is None else yen(entry.amount)
 
     @display(description=gettext_lazy("source"), ordering="source_type")
     def source(self, entry: JournalEntry) -> str:
@@ -130,11 +259,19 @@ class JournalEntryAdmin(ReadOnlyAdmin):
         return str(SOURCES.get(entry.source_type, entry.source_type))
 
     @display(description=gettext_lazy("source id"))
-    def source_name(self, entry: JournalEntry) -> str:
+    def source_name(self, entry: Any) -> str:
         """Return the id of the source, linked to its page and, for a balance transaction, to Stripe."""
-        return source_link(entry)
+        if not hasattr(entry, "source_link"):  # a page asks for each field several times
+            entry.source_link = source_link(entry)
+        return str(entry.source_link)
 
-    @display(description=gettext_lazy("amount"))
-    def amount_yen(self, entry: Any) -> str:
-        """Return what changed hands; in entries of form 1 the sum of the debits."""
-        return yen(entry.debit_total or 0 if entry.amount is None else entry.amount)
+    @display(description=gettext_lazy("reverses"))
+    def reversed_entry(self, entry: JournalEntry) -> str:
+        """Return a link to the entry that this one reverses."""
+        return row_link(entry.reverses, str(entry.reverses)) if entry.reverses else "–"
+
+    @display(description=gettext_lazy("reversed by"))
+    def reversal(self, entry: JournalEntry) -> str:
+        """Return a link to the entry that reverses this one."""
+        by = getattr(entry, "reversed_by", None)  # Django raises an AttributeError where there is none
+        return row_link(by, str(by)) if by else "–"

@@ -213,11 +213,12 @@ def build_panels(rows: OrderRows) -> list[Panel]:
         ),
         Panel(
             _("Journal entries"),
-            [_("business day"), _("description"), _("debit"), _("credit")],
+            [_("voucher number"), _("business day"), _("description"), _("debit"), _("credit")],
             [
                 [
+                    _link("journalentry", entry.pk, entry.voucher),
                     str(entry.day),
-                    _link("journalentry", entry.pk, entry.description),
+                    entry.description,
                     _side(lines, "debit"),
                     _side(lines, "credit"),
                 ]

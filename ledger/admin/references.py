@@ -84,6 +84,6 @@ def source_link(entry: JournalEntry) -> SafeString | str:
         row = model._default_manager.filter(pk=int(entry.source_id)).first() if model else None
     if row is None:
         return entry.source_id
-    shown = row_link(row, entry.source_id)
+    shown = row_link(row, row.voucher if isinstance(row, JournalEntry) else entry.source_id)
     is_of_stripe = isinstance(row, BalanceTransaction)
     return format_html("{} {}", shown, stripe_link(entry.source_id)) if is_of_stripe else shown

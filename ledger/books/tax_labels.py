@@ -1,7 +1,5 @@
 """Names of the tax classes of lines (税区分), as accounting programs have them."""
 
-from ledger.books.tax_rules import TaxRules
-from ledger.models import JournalLine
 from ledger.models.books import LineTaxClass
 
 # Japanese whatever language is active: they stand in the evidence
@@ -34,9 +32,3 @@ def tax_label(tax_class: str | None, rate: int | None, business_type: int | None
         return ""
     label = LABELS[tax_class].format(rate=rate)
     return f"{label} 第{business_type}種" if business_type and tax_class in OF_SALES else label
-
-
-def label_of(line: JournalLine, rules: TaxRules) -> str:
-    """Return the name of a line's tax class by the status on the day of its entry."""
-    business_type = rules.status_on(line.entry.day).business_type if rules.statuses else None
-    return tax_label(line.tax_class, line.tax_rate, business_type)

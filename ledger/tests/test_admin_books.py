@@ -4,16 +4,18 @@ from datetime import UTC, date, datetime
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from kikaku.money import yen
 from kikaku.sandbox import Sandbox
-from ledger.books import discrepancies
+from ledger.books import discrepancies, journal
 from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
-from ledger.testing.closing import MONDAY, night_after, run_business_day, set_clock
+from ledger.testing import build
+from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -196,3 +198,100 @@ def test_the_history_of_edits_is_linked_only_where_rows_can_be_edited(
     assert "/history/" not in admin_client.get(close).content.decode()
     account = reverse("admin:ledger_account_change", args=["1150"])
     assert "/history/" in admin_client.get(account).content.decode()
+
+
+JOURNAL = "/admin/ledger/journalentry/"
+
+
+def vouchers_found(admin_client: Client, **parameters: str) -> set[str]:
+    """Return the voucher numbers that the list of entries shows."""
+    answer = admin_client.get(JOURNAL, parameters)
+    assert answer.status_code == 200
+    return {entry.voucher for entry in answer.context["cl"].result_list}
+
+
+def test_day_amount_and_customer_together_find_the_capture_and_only_it(
+    sandbox: Sandbox, admin_client: Client
+) -> None:
+    now = set_clock(sandbox, at(MONDAY, 10))
+    order = build.paid_order(sandbox, placed=build.worked_order(now=now), now=now)
+    build.paid_order(sandbox, [build.line(price=11_500)], family_name="小林", now=now)
+    build.fetch(sandbox)
+    build.ship(order, now=set_clock(sandbox, at(TUESDAY, 10)))
+    capture = order.entries.get(purpose="capture")
+    day = {"day_from": "2026-11-16", "day_to": "2026/11/16"}
+    amount = {"amount_from": "12,000", "amount_to": "12200"}
+    customer = {"counterparty": "山田花子"}
+    assert vouchers_found(admin_client, **day, **amount, **customer) == {capture.voucher}
+    assert len(vouchers_found(admin_client, **day, **amount)) == 2  # that of 小林, too
+    assert len(vouchers_found(admin_client, **amount, **customer)) == 2  # the parcel, too
+    assert vouchers_found(admin_client, **day, counterparty="山田　花子") == {capture.voucher}
+    assert vouchers_found(admin_client, day_to="2026-11-15") == set()
+    assert len(vouchers_found(admin_client, day_from="never", amount_from="much")) == 3
+
+
+def test_the_search_finds_voucher_order_customer_and_amount(closed: None, admin_client: Client) -> None:
+    capture = JournalEntry.objects.select_related("order").get(purpose="capture", amount=12_130)
+    assert capture.order is not None
+    of_order = {entry.voucher for entry in capture.order.entries.all()}
+    assert vouchers_found(admin_client, q=capture.voucher) == {capture.voucher}
+    assert vouchers_found(admin_client, q=f"２０２６－{capture.pk}") == {capture.voucher}
+    assert vouchers_found(admin_client, q=f"2025-{capture.pk}") == set()
+    assert vouchers_found(admin_client, q=capture.order.number) == of_order
+    assert vouchers_found(admin_client, q=f"山田 花子 {capture.order.number} ¥12,130") < of_order
+    assert vouchers_found(admin_client, q=f"やまだ {capture.order.number}") == of_order
+    assert vouchers_found(admin_client, q="2026-11-16 Stripe") == set()
+    assert vouchers_found(admin_client, q=capture.source_id) == {capture.voucher}
+
+
+def test_an_entry_shows_amount_customer_and_the_tax_of_its_lines(
+    closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    parcel = JournalEntry.objects.get(source_type="shipment")
+    with django_assert_max_num_queries(6):
+        page = admin_client.get(
+            reverse("admin:ledger_journalentry_change", args=[parcel.pk])
+        ).content.decode()
+    for shown in (
+        parcel.voucher,
+        "¥12,130",
+        "山田 花子",
+        "課税売上10%",
+        "課税売上軽減8%",
+        "¥958",
+        "¥50",
+        "¥76",
+    ):
+        assert shown in page
+    for label in ("伝票番号", "計上日", "取引先", "税区分", "税率", "税額"):
+        assert label in page
+
+
+def test_a_reversal_and_its_original_name_each_other(closed: None, admin_client: Client) -> None:
+    original = JournalEntry.objects.get(source_type="shipment")
+    later = night_after(MONDAY)
+    with transaction.atomic():
+        reversal = journal.reverse(original, occurred_at=later, now=later)
+    for entry, other in ((original, reversal), (reversal, original)):
+        page = admin_client.get(reverse("admin:ledger_journalentry_change", args=[entry.pk])).content.decode()
+        assert f'href="{reverse("admin:ledger_journalentry_change", args=[other.pk])}"' in page
+        assert other.voucher in page
+
+
+def test_an_entry_of_the_first_form_shows_what_it_has(admin_client: Client) -> None:
+    old = JournalEntry.objects.create(
+        day=MONDAY,
+        occurred_at=NOW,
+        source_type="refund",
+        source_id="7",
+        purpose="waiting",
+        description="返金待ち",
+        order=build.order(),
+        created_at=NOW,
+    )
+    old.lines.create(position=1, account_id="4190", debit=5)
+    assert vouchers_found(admin_client, counterparty="山田花子") == {f"2026-{old.pk}"}
+    assert vouchers_found(admin_client, q=f"2026-{old.pk}") == {f"2026-{old.pk}"}
+    assert vouchers_found(admin_client, amount_from="0") == set()
+    page = admin_client.get(reverse("admin:ledger_journalentry_change", args=[old.pk])).content.decode()
+    assert "山田 花子" in page and "¥5" in page
