@@ -9,8 +9,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-# (group, ((app, model, icon), …)); the label is the model's plural name
-MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
+# (group, ((app, model, icon), …)); the label is the model's plural name. A page beside the list of a model
+# is (app, model, icon, the end of its address's name, label); who may see the model may see it.
+MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
     (
         gettext_lazy("Orders and stock"),
         (
@@ -40,6 +41,13 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[str, str, str], ...]], ...] = (
             ("ledger", "dailyclose", "event_available"),
             ("ledger", "discrepancy", "error"),
             ("ledger", "journalentry", "menu_book"),
+            (
+                "ledger",
+                "journalentry",
+                "balance",
+                "trial_balance",
+                gettext_lazy("Trial balance (Stripe and sales)"),
+            ),
             ("ledger", "account", "account_tree"),
             ("ledger", "payment", "payments"),
             ("ledger", "refund", "undo"),
@@ -71,16 +79,17 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     for title, entries in MENU_GROUPS:
         items = []
-        for app, model, icon in entries:
+        for app, model, icon, *page in entries:
             model_admin = registered.get((app, model))
             if model_admin is None or not model_admin.has_view_permission(request):
                 continue
-            label = str(model_admin.model._meta.verbose_name_plural)
+            name, label = page or ("changelist", model_admin.model._meta.verbose_name_plural)
+            label = str(label)
             items.append(
                 {
                     "title": label[:1].upper() + label[1:],
                     "icon": icon,
-                    "link": reverse(f"admin:{app}_{model}_changelist"),
+                    "link": reverse(f"admin:{app}_{model}_{name}"),
                 }
             )
         if items:

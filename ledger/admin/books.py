@@ -26,6 +26,7 @@ from kikaku.admin.search import (
 from kikaku.folded import contains_folded
 from kikaku.money import yen
 from kikaku.text import HYPHENS_IN_NUMBERS
+from ledger.admin.book_pages import BookPages
 from ledger.admin.references import row_link, source_link
 from ledger.books import posting
 from ledger.books.tax_labels import tax_label
@@ -154,7 +155,7 @@ def typed_voucher(word: str) -> tuple[int, int] | None:
 
 
 @admin.register(JournalEntry)
-class JournalEntryAdmin(FoldedSearch, ReadOnlyAdmin):
+class JournalEntryAdmin(FoldedSearch, BookPages):
     """Journal entries with their lines; an auditor searches by day, amount and counterparty together."""
 
     list_display = (

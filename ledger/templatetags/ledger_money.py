@@ -21,6 +21,14 @@ register.filter("yen", yen)
 
 
 @register.filter
+def figure(amount: int | None) -> str:
+    """Write integer JPY as books do: 12,130, △500, and nothing for 0."""
+    if not amount:
+        return ""
+    return f"{amount:,}" if amount > 0 else f"△{-amount:,}"
+
+
+@register.filter
 def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, int, int]]:
     """Return (rate, gross, contained tax) for each class of an order's goods; nothing when it is exempt.
 
