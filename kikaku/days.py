@@ -25,3 +25,13 @@ def day_bounds(day: date) -> tuple[datetime, datetime]:
 def yesterday(now: datetime) -> date:
     """Return the last JST day that has ended at `now`."""
     return business_day(now) - timedelta(days=1)
+
+
+def last_instant(day: date) -> datetime:
+    """Return the last microsecond of a JST day: when a fact happened of which only the day is known."""
+    return day_bounds(day)[1] - timedelta.resolution
+
+
+def is_day_only(instant: datetime) -> bool:
+    """Return whether an instant stands for a whole JST day; see `last_instant`."""
+    return instant == last_instant(business_day(instant))

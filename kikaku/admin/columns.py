@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from kikaku.days import is_day_only
 from kikaku.money import yen
 
 LINK_CLASSES = "text-primary-600 hover:underline dark:text-primary-500"
@@ -25,8 +26,10 @@ def link(address: str, text: str, *, new_tab: bool = False) -> SafeString:
 
 
 def format_local_time(instant: datetime | None) -> str:
-    """Return an instant as text in Japanese time: 2026-11-22 22:47."""
-    return date_format(localtime(instant), "Y-m-d H:i") if instant else "–"
+    """Return an instant as text in Japanese time: 2026-11-22 22:47, or its day where only that is known."""
+    if instant is None:
+        return "–"
+    return date_format(localtime(instant), "Y-m-d" if is_day_only(instant) else "Y-m-d H:i")
 
 
 def money_column(model: type[Model], field: str) -> Callable[[Any], str]:

@@ -121,6 +121,7 @@ class SourceFilter(admin.SimpleListFilter):
         return queryset.filter(source_type=self.value()) if self.value() else queryset
 
 
+OCCURRED_AT = time_column(JournalEntry, "occurred_at")
 CUSTOMER = Concat("order__family_name", "order__given_name")
 # without the space between the names, as it may be typed; of entries of form 1 the customer of the order
 PARTY = Replace(Coalesce("counterparty", CUSTOMER), Value(" "), Value(""))
@@ -166,7 +167,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "description",
         "order",
         "source",
-        time_column(JournalEntry, "occurred_at"),
+        OCCURRED_AT,
     )
     list_filter = (
         ("day", BusinessDayRangeFilter),
@@ -192,7 +193,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "source_name",
         "reversed_entry",
         "reversal",
-        "occurred_at",
+        OCCURRED_AT,
         "created_at",
     )
     readonly_fields = (
@@ -204,6 +205,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "source_name",
         "reversed_entry",
         "reversal",
+        OCCURRED_AT,
     )
     inlines = (JournalLineInline,)
 

@@ -18,6 +18,7 @@ from unfold.enums import ActionVariant
 
 from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.days import business_day
 from kikaku.money import yen
 from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
 from ledger.admin.order_panels import payment_totals, voucher_note
@@ -107,6 +108,7 @@ class OrderActions(ReadOnlyAdmin):
         form = ShipForm(
             order,
             request.POST if request.method == "POST" else None,
+            today=business_day(timezone.now()),
             carrier=_last_carrier(request.user.get_username()),
             has_money=has_money_for_goods(order),
         )
@@ -120,6 +122,7 @@ class OrderActions(ReadOnlyAdmin):
                 nonce=form.cleaned_data["nonce"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
+                shipped_on=form.cleaned_data["shipped_on"],
                 gift=form.cleaned_data.get("gift", ""),
                 seen=request.POST.get("seen", ""),
             )

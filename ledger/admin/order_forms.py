@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -15,6 +16,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE
 from ledger.models import Carrier, Order, OrderLine, Shipment
 from ledger.sales.refunds import RefundRequest
@@ -147,6 +149,7 @@ class ShipForm(ParcelFields, LinesForm):
         order: Order,
         data: Mapping[str, Any] | None = None,
         *,
+        today: date,
         carrier: str = "",
         has_money: bool = True,
     ) -> None:
@@ -154,7 +157,16 @@ class ShipForm(ParcelFields, LinesForm):
         if has_money:
             del self.fields["gift"]
         self.offer_carriers(carrier)
+        # `ledger.sales.shipping` decides; this keeps the browser's calendar within what it allows
+        paid_on = business_day(order.paid_at or order.placed_at)
+        self.initial["shipped_on"] = today
+        self.fields["shipped_on"].widget.attrs |= {"min": str(paid_on), "max": str(today)}
 
+    shipped_on = forms.DateField(
+        label=gettext_lazy("Shipping day"),
+        help_text=gettext_lazy("The day on which the carrier took the parcel: the sale is of this day."),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
+    )
     gift = forms.ChoiceField(
         label=gettext_lazy("as a gift: the money was refunded"),
         choices=[("", gettext_lazy("no: do not ship")), *Shipment.Gift.choices],

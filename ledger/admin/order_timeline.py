@@ -76,6 +76,8 @@ def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
     if data.get("gift"):
         gift = dict(Shipment.Gift.choices).get(data["gift"], data["gift"])
         text = _("%(text)s As a gift: %(reason)s") % {"text": text, "reason": gift}
+    if data.get("shipped_on"):
+        text = _("%(text)s It left on %(day)s.") % {"text": text, "day": data["shipped_on"]}
     if event.kind == Kind.REFUND_REQUESTED and data.get("reason"):
         text = _("%(text)s Reason: %(reason)s") % {"text": text, "reason": data["reason"]}
     if data.get("message"):

@@ -21,13 +21,15 @@ from ledger.admin.order_panels import payment_totals
 from ledger.models import Order, Shipment
 from ledger.sales.parcels import correct_parcel
 
+SHIPPED_AT = time_column(Shipment, "shipped_at")
+
 
 @admin.register(Shipment)
 class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
     """Parcels."""
 
     list_display = (
-        time_column(Shipment, "shipped_at"),
+        SHIPPED_AT,
         "order",
         "carrier",
         "tracking_number",
@@ -38,8 +40,8 @@ class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
     list_select_related = ("order",)
     search_fields = ("search_text",)  # see `word_condition`
     search_help_text = gettext_lazy("tracking number, order number")
-    fields = ("order", "carrier", "tracking_number", "gift", "shipped_at", "arrives_on", "actor", "content")
-    readonly_fields = ("content",)
+    fields = ("order", "carrier", "tracking_number", "gift", SHIPPED_AT, "arrives_on", "actor", "content")
+    readonly_fields = ("content", SHIPPED_AT)
     actions_detail = ("correct",)
 
     def word_condition(self, word: str) -> Q:

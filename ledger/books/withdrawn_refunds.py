@@ -58,7 +58,7 @@ def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
     What is left then is the money of pieces that are still to be shipped, or a person decides about it.
     """
     order = refund.order
-    last = order.shipments.filter(gift="").order_by("pk").last()
+    last = order.shipments.filter(gift="").order_by("shipped_at", "pk").last()
     if last is None:
         return
     sold = sold_values(order)

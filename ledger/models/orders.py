@@ -1,11 +1,13 @@
 """Orders: what was agreed with the customer, as snapshots that no later change of the catalogue affects."""
 
+from datetime import date
 from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from kikaku.days import business_day
 from kikaku.folded import FoldedField, FoldedModel, FoldedQuerySet
 from kikaku.money import REDUCED, STANDARD
 from kikaku.transactions import require_transaction
@@ -336,6 +338,7 @@ class Shipment(FoldedModel):
     carrier = models.CharField(_("carrier"), max_length=40)
     tracking_number = models.CharField(_("tracking number"), max_length=60, blank=True)
     gift = models.CharField(_("as a gift"), max_length=12, choices=Gift.choices, blank=True)  # empty: sold
+    # the end of its day when it was entered on a later one; `kikaku.days.is_day_only`
     shipped_at = models.DateTimeField(_("shipped at"))
     # JST, the day in the customer's mail; empty for parcels of earlier versions
     arrives_on = models.DateField(_("expected on"), null=True, blank=True)
@@ -352,6 +355,11 @@ class Shipment(FoldedModel):
 
     def __str__(self) -> str:
         return f"{self.carrier} {self.tracking_number}".strip()
+
+    @property
+    def shipped_on(self) -> date:
+        """The JST day on which it left (出荷日): the sale's."""
+        return business_day(self.shipped_at)
 
 
 class ShipmentLine(models.Model):

@@ -1,13 +1,18 @@
-"""Shipping: record a shipment, take its pieces out of stock, recognise the sale, notify the customer."""
+"""Shipping: record a shipment, take its pieces out of stock, recognise the sale, notify the customer.
+
+The sale belongs to the day on which the parcel left, which may be before the day on which it is entered. Its
+entry is posted on that day, or on the first open day when that one is closed.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from kikaku.days import business_day, last_instant
 from kikaku.transactions import unit_of_work
 from ledger.books import recognition
 from ledger.books.discrepancies import resolve_automatically
@@ -38,10 +43,13 @@ def ship(
     nonce: str,
     actor: str,
     now: datetime,
+    shipped_on: date | None = None,
     gift: str = "",
     seen: str = "",
 ) -> Shipment:
     """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
+
+    `shipped_on` is the JST day on which the parcel left (None: today), not before the payment's.
 
     Shipment, stock, state of the order, journal entry and mail are one transaction. The same nonce returns
     the same shipment. Goods whose money was refunded leave only as a gift, for one of the reasons in
@@ -57,6 +65,7 @@ def ship(
             nonce=nonce,
             actor=actor,
             now=now,
+            shipped_on=shipped_on,
             gift=gift,
             seen=seen,
         )
@@ -77,6 +86,7 @@ def _ship(
     nonce: str,
     actor: str,
     now: datetime,
+    shipped_on: date | None,
     gift: str,
     seen: str,
 ) -> Shipment:
@@ -92,6 +102,7 @@ def _ship(
             _("Only a paid order can be shipped; this one is “%(state)s”.")
             % {"state": order.get_status_display()}
         )
+    shipped_at = _shipping_instant(order, shipped_on, now)
     lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
     pieces = _pieces_to_ship(lines, quantities)
     buckets = tax_buckets(order)
@@ -102,16 +113,16 @@ def _ship(
         carrier=carrier.strip()[:40],
         tracking_number=normalise_tracking_number(tracking_number)[:60],
         gift=gift,
-        shipped_at=now,
-        arrives_on=arrival_of_parcel(order, carrier.strip(), now),
+        shipped_at=shipped_at,
+        arrives_on=arrival_of_parcel(order, carrier.strip(), shipped_at),
         actor=actor,
     )
-    _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()], now=now)
+    _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()])
     if order.lines.unshipped().exists():
         if order.status == OrderStatus.PAID:
             orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
     else:
-        orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
+        orders.advance(order, OrderStatus.SHIPPED, shipped_at=shipped_at)
     history.record(
         order,
         OrderEvent.Kind.SHIPPED,
@@ -123,6 +134,7 @@ def _ship(
         tracking_number=shipment.tracking_number,
         pieces={str(lines[line_id].position): quantity for line_id, quantity in pieces.items()},
         **({"gift": gift} if gift else {}),
+        **({} if shipped_at == now else {"shipped_on": shipment.shipped_on.isoformat()}),
     )
     recognition.post_shipment(shipment, buckets=buckets, now=now)
     if order.status == OrderStatus.SHIPPED and not unspent_money(buckets.values()):
@@ -143,6 +155,20 @@ def _ship(
     return shipment
 
 
+def _shipping_instant(order: Order, shipped_on: date | None, now: datetime) -> datetime:
+    """Return when a parcel left: now for one of today, else the end of its day. Raises `ShipRefused`."""
+    today = business_day(now)
+    if shipped_on is None or shipped_on == today:
+        return now
+    if shipped_on > today:
+        raise ShipRefused(_("The shipping day is in the future: choose today or an earlier day."))
+    paid_on = business_day(order.paid_at or order.placed_at)
+    if shipped_on < paid_on:
+        text = _("The order was paid on %(day)s: it cannot have been shipped before that day.")
+        raise ShipRefused(text % {"day": paid_on})
+    return last_instant(shipped_on)
+
+
 def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[str, TaxBucket]) -> None:
     """Raise `ShipRefused` for goods whose money was refunded, unless they are a gift, and for a paid gift."""
     if gift and gift not in Shipment.Gift.values:
@@ -160,7 +186,7 @@ def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Map
         )
 
 
-def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]], *, now: datetime) -> None:
+def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]]) -> None:
     """Store the lines of a shipment, then take their pieces out of stock. Raises `ShipRefused`."""
     stored: list[ShipmentLine] = []
     for line, quantity in pieces:
@@ -176,7 +202,7 @@ def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]], *,
             part.quantity,
             source=f"shipment_line:{part.pk}",
             actor=shipment.actor,
-            now=now,
+            now=shipment.shipped_at,
         )
 
 

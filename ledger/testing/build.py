@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -166,6 +166,7 @@ def ship(
     carrier: str = "ヤマト運輸",
     tracking_number: str = "1234-5678-9012",
     gift: str = "",
+    shipped_on: date | None = None,
     now: datetime | None = None,
 ) -> Shipment:
     """Ship an order, or some pieces of it."""
@@ -175,6 +176,7 @@ def ship(
         carrier=carrier,
         tracking_number=tracking_number,
         gift=gift,
+        shipped_on=shipped_on,
         nonce=secrets.token_hex(8),
         actor="staff",
         now=now or timezone.now(),

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
@@ -56,6 +57,7 @@ def ship(client: Client, order: Order, **typed: str) -> str:
         f"line_{line.pk}": "2",
         "carrier": "ヤマト運輸",
         "tracking_number": "4000-0000-0013",
+        "shipped_on": str(timezone.localdate()),
     }
     return client.post(address, {**data, **typed}, follow=True).content.decode()
 

@@ -236,7 +236,12 @@ def ship(world: World) -> Click:
     return Click(
         world.staff,
         url,
-        {"nonce": nonce_of(world.staff, url), f"line_{order.lines.get().pk}": "2", "carrier": "佐川急便"},
+        {
+            "nonce": nonce_of(world.staff, url),
+            f"line_{order.lines.get().pk}": "2",
+            "carrier": "佐川急便",
+            "shipped_on": str(timezone.localdate()),
+        },
         lambda: (Shipment.objects.count(), StockItem.objects.get(sku="CL-08").on_hand),
         (1, 8),
     )

@@ -29,7 +29,7 @@ from shop.cart import CartFull, read_cart, write_cart
 from shop.pages.links import active_links
 from shop.pages.render import render_page
 from shop.quote import load_offers
-from shop.templatetags.shop import format_time, method_page, short_day
+from shop.templatetags.shop import format_time, long_day, method_page, short_day
 from shop.views.checkout import redirect_to_payment
 from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
@@ -259,8 +259,10 @@ def _last_arrival(order: Order) -> date | None:
 
 
 def _time(event: OrderEvent | None) -> str:
-    """Return when an act happened, by the clock of Stripe where it captured the money."""
+    """Return when an act happened: by the clock of Stripe where it captured the money, a past day alone."""
     if event is None:
         return ""
+    if shipped_on := event.data.get("shipped_on"):
+        return long_day(date.fromisoformat(shipped_on))
     captured_at = event.data.get("captured_at")
     return format_time(timezone.localtime(datetime.fromisoformat(captured_at) if captured_at else event.at))

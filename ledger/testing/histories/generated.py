@@ -39,6 +39,7 @@ from ledger.testing.histories.world import JOBS
 
 small_numbers = st.integers(0, 3)
 pieces = st.lists(small_numbers, min_size=1, max_size=4).map(tuple)
+days_ago = st.sampled_from([1, 1, 2, 3, -1])
 clicks = st.sampled_from([1, 1, 1, 2])
 thousandths = st.one_of(st.sampled_from([1000, 500, 1]), st.integers(1, 1100))
 line = st.tuples(small_numbers, st.sampled_from([11_000, 1_080, 333, 60, 1, 150_000]), st.integers(1, 4))
@@ -83,6 +84,7 @@ actions_of_people = st.one_of(
     st.builds(Cancel, order=small_numbers, by_customer=st.booleans()),
     st.builds(Ship, order=small_numbers, clicks=clicks),
     st.builds(Ship, pieces=pieces, order=small_numbers, gift=st.booleans()),
+    st.builds(Ship, pieces=st.just(()) | pieces, order=small_numbers, days_ago=days_ago),
     whole_refund,
     part_refund,
     pieces_refund,

@@ -2,7 +2,9 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
+from kikaku.days import business_day
 from ledger.models import Order, Shipment, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import refund_requests, refunds, shipping, stock
@@ -14,12 +16,16 @@ from ledger.testing.histories.world import World
 
 @dataclass(frozen=True)
 class Ship:
-    """Staff ship all unshipped pieces, or these quantities of the lines, sold or as a gift."""
+    """Staff ship all unshipped pieces, or these quantities of the lines, sold or as a gift.
+
+    The parcel left today, or some days ago (a negative number: in the future, which is refused).
+    """
 
     pieces: tuple[int, ...] = ()
     order: int = 0
     clicks: int = 1
     gift: bool = False
+    days_ago: int = 0
 
     def __call__(self, world: World) -> None:
         order = choose_order(self.order, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
@@ -41,6 +47,7 @@ class Ship:
                 nonce=nonce,
                 actor="test",
                 now=world.now,
+                shipped_on=business_day(world.now) - timedelta(days=self.days_ago),
                 gift=Shipment.Gift.COURTESY if self.gift else "",
             )
 
