@@ -1,12 +1,14 @@
 """What a discrepancy asks staff to do now, by what has happened to its order since it was written."""
 
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import link
 from kikaku.money import yen
 from ledger.models import Discrepancy, Order, Payment, Refund
 from ledger.models.orders import OrderStatus
+from ledger.sales.kept_money import keepable_money
 from ledger.sales.order_end import has_money_for_goods
 from ledger.sales.refund_failure import refund_named, unsettled_money
 
@@ -31,7 +33,10 @@ def advice(row: Discrepancy) -> str:
     amount = unsettled_money(order)
     if amount:
         text = _("Refund %(amount)s again, which belong to the customer") % {"amount": yen(amount)}
-        return _link(order, "refund", text)
+        again = _link(order, "refund", text)
+        if not keepable_money(order):
+            return again
+        return format_html("{}<br>{}", again, _link(order, "keep", _("Or keep it, if it stays with us")))
     in_progress = sum(
         refund.amount for refund in order.refunds.filter(status__in=Refund.IN_PROGRESS_STATUSES)
     )

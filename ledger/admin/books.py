@@ -102,6 +102,7 @@ SOURCES: dict[str, Any] = {
     posting.BALANCE_TRANSACTION_SOURCE: gettext_lazy("balance transaction"),
     posting.SHIPMENT_SOURCE: gettext_lazy("shipment"),
     posting.REFUND_SOURCE: gettext_lazy("refund"),
+    posting.KEPT_MONEY_SOURCE: gettext_lazy("kept money"),
     posting.ENTRY_SOURCE: gettext_lazy("journal entry"),
 }
 

@@ -1,11 +1,11 @@
-"""Actions of an order in the admin: ship, refund, cancel, and print packing slips."""
+"""Actions of an order in the admin: ship, refund, keep money, cancel, and print packing slips."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,12 +20,12 @@ from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.days import business_day
 from kikaku.money import yen
-from ledger.admin.order_forms import CancelForm, RefundForm, ShipForm
-from ledger.admin.order_panels import payment_totals, voucher_note
+from ledger.admin.order_forms import CancelForm, KeepForm, RefundForm, ShipForm
+from ledger.admin.order_panels import kept_of, payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
-from ledger.models import Order, OrderLine, Refund, Shipment
+from ledger.models import Order, OrderLine, Payment, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
-from ledger.sales import cancellation, checkout, refund_requests, refunds, shipping
+from ledger.sales import cancellation, checkout, kept_money, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
 from ledger.sales.refund_failure import unsettled_money
 from ledger.sales.seen import OrderChanged, state_of
@@ -43,6 +43,12 @@ ACTION_STATUSES: dict[str, tuple[str, ...]] = {
         OrderStatus.SHIPPED,
         OrderStatus.CANCELLED,
     ),
+    "keep": (
+        OrderStatus.PAID,
+        OrderStatus.PARTIALLY_SHIPPED,
+        OrderStatus.SHIPPED,
+        OrderStatus.CANCELLED,
+    ),
     "cancel": (OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED),
 }
 
@@ -51,7 +57,7 @@ class OrderActions(ReadOnlyAdmin):
     """The buttons of an order's page: each opens a form, whose post calls one domain function."""
 
     actions = ("print_slips",)
-    actions_detail = ("ship", "slip", "refund", "cancel")
+    actions_detail = ("ship", "slip", "refund", "keep", "cancel")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the order, loaded once for a request that needs it in several places."""
@@ -72,6 +78,12 @@ class OrderActions(ReadOnlyAdmin):
             except ValidationError:
                 pk = None  # the id comes from the URL
             lines = OrderLine.objects.filter(order=pk).select_related("order").order_by("position")
+            paid = Payment.objects.filter(order=OuterRef("order")).order_by().values("order")
+            # for `_may_have_keepable_money`
+            lines = lines.annotate(
+                paid=Subquery(paid.annotate(sum=Sum("amount")).values("sum")),
+                has_failed_refund=Exists(Refund.objects.failed().filter(order=OuterRef("order"))),
+            )
             loaded[object_id] = list(lines)
         found: list[OrderLine] = loaded[object_id]
         return found
@@ -87,6 +99,9 @@ class OrderActions(ReadOnlyAdmin):
             names.discard("cancel")  # the rest is refunded instead
         if order.status == OrderStatus.CANCELLED and not unsettled_money(order):
             names.discard("refund")
+        may_keep = _may_have_keepable_money(self.lines_of(request, str(object_id)), order)
+        if not may_keep or not kept_money.keepable_money(order):
+            names.discard("keep")
         offered = super().get_actions_detail(request, object_id)
         return [one for one in offered if one.action_name.removeprefix("ledger_order_") in names]
 
@@ -190,6 +205,56 @@ class OrderActions(ReadOnlyAdmin):
         return self._run_form(
             request, order, form, act, _("Refund"), button, refusals, done=done, preview=preview
         )
+
+    @action(
+        description=gettext_lazy("Keep as a fee or other income"),
+        url_path="keep",
+        icon="savings",
+        permissions=[CHANGE_ORDER],
+    )
+    def keep(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the form that asks for amount and reason; then its preview; then move the money."""
+        order = self._order(request, object_id)
+        done = order.kept_money.filter(nonce=request.POST.get("nonce", "-"))
+        if done.exists():
+            return self._redirect_repeated(request, order)
+        form = KeepForm(
+            order,
+            request.POST if request.method == "POST" else None,
+            keepable=kept_money.keepable_money(order),
+        )
+        preview: kept_money.KeepPreview | None = None
+        if form.is_bound and form.is_valid():
+            try:
+                preview = kept_money.preview(order=order, amount=form.cleaned_data["amount"])
+            except kept_money.KeepRefused as refusal:
+                form.add_error(None, str(refusal))
+        confirmed = form.cleaned_data.get("confirmed") if preview else ""
+        if preview and confirmed and confirmed != preview.plan:
+            messages.warning(request, str(OrderChanged()))
+
+        def act(form: KeepForm) -> str | None:
+            if preview is None or confirmed != preview.plan:
+                return None
+            kept = kept_money.keep(
+                order=order,
+                amount=form.cleaned_data["amount"],
+                reason=form.cleaned_data["reason"],
+                nonce=form.cleaned_data["nonce"],
+                actor=request.user.get_username(),
+                now=timezone.now(),
+                confirmed=preview.plan,
+            )
+            return _("%(amount)s are moved to other income.") % {"amount": yen(kept.amount)}
+
+        button = (
+            _("Show what is posted")
+            if preview is None
+            else _("Move %(amount)s to other income") % {"amount": yen(preview.amount)}
+        )
+        title = _("Keep as a fee or other income")
+        refusals = (kept_money.KeepRefused, OrderChanged)
+        return self._run_form(request, order, form, act, title, button, refusals, done=done, keeping=preview)
 
     @action(
         description=gettext_lazy("Cancel the order"),
@@ -341,7 +406,7 @@ class OrderActions(ReadOnlyAdmin):
                 "title": f"{title}: {order.number}",
                 "opts": self.opts,
                 "order": order,
-                "money": payment_totals(order.payments.all(), order.refunds.all()),
+                "money": payment_totals(order.payments.all(), order.refunds.all(), kept_of(order)),
                 "form": form,
                 "seen": state_of(order),
                 "button": button,
@@ -355,6 +420,15 @@ class OrderActions(ReadOnlyAdmin):
             },
             status=200 if not form.errors else 422,
         )
+
+
+def _may_have_keepable_money(lines: Sequence[OrderLine], order: Order) -> bool:
+    """Return whether an order may have money that can be kept, by its `lines_of`.
+
+    It has none if its total was paid and no refund failed.
+    """
+    facts = [vars(line) for line in lines]
+    return any(fact["has_failed_refund"] or fact["paid"] not in (None, order.total) for fact in facts)
 
 
 def _last_carrier(actor: str) -> str:

@@ -1,4 +1,4 @@
-"""Forms of an order: ship, refund, cancel. They validate input; domain functions decide what is possible."""
+"""Forms of an order: ship, refund, keep money, cancel. They validate input; domain functions decide."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -261,6 +261,31 @@ class RefundForm(LinesForm):
                 reason=reason,
             )
         return RefundRequest.full(restock=restock, reason=reason)
+
+
+class KeepForm(OrderForm):
+    """Amount that stays with us, and why; `keepable` (JPY) is filled in."""
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, keepable: int = 0) -> None:
+        super().__init__(order, data)
+        if keepable:
+            self.initial["amount"] = keepable
+
+    amount = forms.IntegerField(
+        label=gettext_lazy("Amount that stays with us (¥)"),
+        min_value=1,
+        max_value=MAX_CHARGE,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+        help_text=gettext_lazy(
+            "Paid in excess, not taken by the customer, or paid for what is not shipped. It becomes other "
+            "income, outside the consumption tax, and can no longer be refunded in the shop."
+        ),
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason (for the books)"), max_length=200, widget=UnfoldAdminTextInputWidget
+    )
+    # the plan of the preview that the user has seen; empty before the preview
+    confirmed = forms.CharField(max_length=16, required=False, widget=forms.HiddenInput)
 
 
 class CancelForm(OrderForm):

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from ledger.models import (
     Carrier,
     CheckoutAttempt,
     JournalLine,
+    KeptMoney,
     Order,
     OrderLine,
     Payment,
@@ -54,13 +56,23 @@ class OrderRows:
     attempts: Sequence[CheckoutAttempt]
     payments: Sequence[Payment]
     refunds: Sequence[Refund]
+    kept: int  # JPY
 
     @classmethod
     def of(cls, order: Order, lines: Sequence[OrderLine]) -> "OrderRows":
         """Return the rows of an order and its `lines`; three queries, two without a payment."""
-        payments = list(order.payments.order_by("captured_at"))
+        sums = KeptMoney.objects.filter(order=order).order_by().values("order").annotate(sum=Sum("amount"))
+        kept = Coalesce(Subquery(sums.values("sum")), 0)
+        payments = list(order.payments.annotate(kept=kept).order_by("captured_at"))
         refunds = list(order.refunds.order_by("pk")) if payments else []
-        return cls(order, lines, list(order.attempts.order_by("pk")), payments, refunds)
+        return cls(
+            order,
+            lines,
+            list(order.attempts.order_by("pk")),
+            payments,
+            refunds,
+            vars(payments[0])["kept"] if payments else 0,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ class Summary:
         return cls(
             rows.lines,
             amounts,
-            payment_totals(rows.payments, rows.refunds),
+            payment_totals(rows.payments, rows.refunds, rows.kept),
             STATUS_COLOURS[order.status],
             voucher_note(order, rows.attempts),
         )
@@ -126,8 +138,15 @@ def voucher_note(order: Order, attempts: Iterable[CheckoutAttempt]) -> str:
     return text % {"until": until}
 
 
-def payment_totals(payments: Iterable[Payment], refunds: Collection[Refund]) -> list[tuple[str, str]]:
-    """Return what was paid, refunded, is on its way back and can still be refunded, each with its label."""
+def kept_of(order: Order) -> int:
+    """Return what was kept of an order's money (JPY)."""
+    return order.kept_money.aggregate(sum=Sum("amount"))["sum"] or 0
+
+
+def payment_totals(
+    payments: Iterable[Payment], refunds: Collection[Refund], kept: int
+) -> list[tuple[str, str]]:
+    """Return what was paid, refunded, is on its way back, was kept and can be refunded, with labels."""
     captured = sum(payment.amount for payment in payments)
     refunded = sum(refund.amount for refund in refunds if refund.status == Refund.Status.SUCCEEDED)
     on_its_way = sum(refund.amount for refund in refunds if refund.status in Refund.IN_PROGRESS_STATUSES)
@@ -135,7 +154,8 @@ def payment_totals(payments: Iterable[Payment], refunds: Collection[Refund]) -> 
         (_("paid"), yen(captured)),
         (_("refunded"), yen(refunded)),
         *([(_("refund in progress"), yen(on_its_way))] if on_its_way else []),
-        (_("can still be refunded"), yen(captured - refunded - on_its_way)),
+        *([(_("moved to other income"), yen(kept))] if kept else []),
+        (_("can still be refunded"), yen(captured - refunded - on_its_way - kept)),
     ]
 
 

@@ -45,6 +45,10 @@ EVENT_TEXTS: dict[str, Any] = {
     Kind.REFUND_SUCCEEDED: gettext_lazy("The refund of %(amount)s succeeded."),
     Kind.REFUND_FAILED: gettext_lazy("The refund of %(amount)s failed."),
     Kind.REFUND_CANCELLED: gettext_lazy("The refund of %(amount)s was cancelled."),
+    Kind.MONEY_KEPT: gettext_lazy("%(amount)s were moved to other income: they stay with us."),
+    Kind.KEPT_TAKEN_BACK: gettext_lazy(
+        "%(amount)s were moved back from other income: Stripe refunded them after all."
+    ),
     Kind.MAIL_SENT: gettext_lazy("Mail sent: %(mail)s"),
     Kind.MAIL_FAILED: gettext_lazy("Mail given up: %(mail)s"),
     Kind.MAIL_DROPPED: gettext_lazy("Mail dropped, because it was no longer true: %(mail)s"),
@@ -78,7 +82,7 @@ def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
         text = _("%(text)s As a gift: %(reason)s") % {"text": text, "reason": gift}
     if data.get("shipped_on"):
         text = _("%(text)s It left on %(day)s.") % {"text": text, "day": data["shipped_on"]}
-    if event.kind == Kind.REFUND_REQUESTED and data.get("reason"):
+    if event.kind in (Kind.REFUND_REQUESTED, Kind.MONEY_KEPT) and data.get("reason"):
         text = _("%(text)s Reason: %(reason)s") % {"text": text, "reason": data["reason"]}
     if data.get("message"):
         text = _("%(text)s Stripe: %(message)s") % {"text": text, "message": data["message"]}

@@ -17,7 +17,7 @@ from kikaku.admin.search import FoldedSearch
 from kikaku.folded import contains_folded
 from ledger.admin.order_actions import CHANGE_ORDER
 from ledger.admin.order_forms import ParcelForm
-from ledger.admin.order_panels import payment_totals
+from ledger.admin.order_panels import kept_of, payment_totals
 from ledger.models import Order, Shipment
 from ledger.sales.parcels import correct_parcel
 
@@ -90,7 +90,9 @@ class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
                 "title": f"{_('Correct the tracking number')}: {shipment}",
                 "opts": self.opts,
                 "order": shipment.order,
-                "money": payment_totals(shipment.order.payments.all(), shipment.order.refunds.all()),
+                "money": payment_totals(
+                    shipment.order.payments.all(), shipment.order.refunds.all(), kept_of(shipment.order)
+                ),
                 "form": form,
                 "button": _("Correct it and write to the customer"),
                 "parcel": True,

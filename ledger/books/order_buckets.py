@@ -6,14 +6,15 @@ here.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from django.db.models import Min, Q, Sum
+from django.db.models import IntegerField, Min, Q, QuerySet, Sum, Value
 
 from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
 from ledger.books.tax import SHIPPING_CLASS
 from ledger.books.tax_buckets import SoldPortion, TaxBucket
-from ledger.models import JournalLine, Order, OrderLine, Payment, Refund, RefundLine
+from ledger.models import JournalLine, KeptMoneyLine, Order, OrderLine, Payment, Refund, RefundLine
 from ledger.models.books import LineTaxClass
 
 IN_BUCKETS = ~Q(tax_class="")  # refund lines that take from a tax bucket
@@ -42,7 +43,7 @@ def tax_buckets(order: Order) -> dict[str, TaxBucket]:
     """Return the bucket of each tax class, by posted shipments and requested refunds. Three queries.
 
     A refund counts from its request on: one that fails is owed in 2120. Only one that was cancelled before
-    its money moved counts no more.
+    its money moved counts no more. Money that was kept counts like a refund of what is prepaid.
     """
     return tax_buckets_of([order])[order.pk]
 
@@ -55,11 +56,9 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
     ):
         gross[order_id][tax_class] += total
     counts = Q(refund__withdrawn=False)
-    refunded = {
-        (order_id, tax_class): [amount or 0 for amount in amounts]
-        for order_id, tax_class, *amounts in RefundLine.objects.filter(
-            IN_BUCKETS, refund__order__in=gross.keys()
-        )
+    refunded: dict[tuple[int, str], list[int]] = {}
+    for order_id, tax_class, *amounts in (
+        RefundLine.objects.filter(IN_BUCKETS, refund__order__in=gross.keys())
         .values_list("refund__order_id", "tax_class")
         .annotate(
             from_prepaid=Sum("prepaid", filter=counts),
@@ -80,7 +79,12 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
             "taken_back",
             "returned_back",
         )
-    }
+        .union(_kept_in_buckets(gross.keys()), all=True)
+    ):
+        sums = refunded.setdefault((order_id, tax_class), [0] * 6)
+        refunded[order_id, tax_class] = [
+            sum(pair) for pair in zip(sums, (n or 0 for n in amounts), strict=True)
+        ]
     sold = sold_portions(gross.keys())
     buckets: dict[int, dict[str, TaxBucket]] = {order_id: {} for order_id in gross}
     for order in orders:
@@ -100,6 +104,27 @@ def tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
                 held_sales=max(0, returned - returned_back),
             )
     return buckets
+
+
+def _kept_in_buckets(orders: Iterable[int]) -> QuerySet[KeptMoneyLine, tuple[int, str, int]]:
+    """Return what was kept of prepaid money, in the columns of `tax_buckets_of`.
+
+    It was held for pieces that a withdrawn refund released, unless nothing is to be shipped any more.
+    """
+    nothing = Value(0, IntegerField())
+    return (
+        KeptMoneyLine.objects.filter(IN_BUCKETS, kept__order__in=orders)
+        .values_list("kept__order_id", "tax_class")
+        .annotate(
+            from_prepaid=Sum("prepaid"),
+            from_recognised=nothing,
+            released=nothing,
+            released_back=Sum("prepaid"),
+            taken_back=nothing,
+            returned_back=nothing,
+        )
+        .order_by()
+    )
 
 
 def posted_tax_buckets_of(orders: Sequence[Order]) -> dict[int, dict[str, TaxBucket]]:
@@ -153,10 +178,10 @@ def sold_portions(orders: Iterable[int]) -> dict[tuple[int, str], Portions]:
 
 @dataclass(frozen=True)
 class UnallocatedMoney:
-    """Money of an order that belongs to no tax bucket (JPY)."""
+    """Money of an order that belongs to no tax bucket (JPY), without what was refunded or kept of it."""
 
     is_funded: bool  # whether the payments cover the order; if not, its buckets are empty
-    excess: int  # paid beyond the order's total and not refunded; all that was paid when it is not funded
+    excess: int  # paid beyond the order's total and still here; all that was paid when it is not funded
     owed: int  # of failed refunds, not yet refunded again
     # refunded at Stripe although it was reserved for a refund of ours, which therefore cannot succeed
     overdrawn: int
@@ -166,8 +191,10 @@ def unallocated_money(order: Order) -> UnallocatedMoney:
     """Return what was paid beyond the order's total, and what is owed since refunds failed. Four queries."""
     captured: int = Payment.objects.filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
     failed: int = Refund.objects.owed().filter(order=order).aggregate(sum=Sum("amount"))["sum"] or 0
-    lines = RefundLine.objects.filter(refund__order=order, refund__withdrawn=False)
-    taken = lines.exclude(IN_BUCKETS).aggregate(excess=Sum("prepaid"), payable=Sum("payable"))
+    refunded = RefundLine.objects.filter(refund__order=order, refund__withdrawn=False).exclude(IN_BUCKETS)
+    kept_lines = KeptMoneyLine.objects.filter(kept__order=order).exclude(IN_BUCKETS)
+    taken = list(_taken(refunded).union(_taken(kept_lines), all=True))
+    taken_excess, taken_payable = (sum(sums) for sums in zip(*taken, strict=True)) if taken else (0, 0)
     settlements = JournalLine.objects.filter(
         entry__order=order,
         entry__source_type=posting.REFUND_SOURCE,
@@ -175,13 +202,24 @@ def unallocated_money(order: Order) -> UnallocatedMoney:
         account=accounts.REFUNDS_PAYABLE,
     )
     settled: int = settlements.aggregate(sum=Sum("debit"))["sum"] or 0
-    given_back = (taken["excess"] or 0) - settled
+    given_back = taken_excess - settled
     overdrawn = max(0, given_back - (captured - order.total if captured >= order.total else captured))
     kept = captured - given_back + overdrawn  # what was refunded outside the buckets was never for the order
     is_funded = kept >= order.total
     return UnallocatedMoney(
         is_funded=is_funded,
         excess=kept - (order.total if is_funded else 0),
-        owed=failed - (taken["payable"] or 0) - settled,
+        owed=failed - taken_payable - settled,
         overdrawn=overdrawn,
     )
+
+
+def _taken(lines: QuerySet[Any]) -> QuerySet[Any, tuple[int, int]]:
+    """Return what lines of one order take out of 2130 and 2120; no row without any."""
+    found: QuerySet[Any, tuple[int, int]] = (
+        lines.order_by()
+        .values("tax_class")
+        .annotate(from_prepaid=Sum("prepaid"), from_payable=Sum("payable"))
+        .values_list("from_prepaid", "from_payable")
+    )
+    return found

@@ -21,6 +21,7 @@ BALANCE_TRANSACTION_SOURCE = "balance_transaction"
 SHIPMENT_SOURCE = "shipment"
 REFUND_SOURCE = "refund"
 ENTRY_SOURCE = "entry"
+KEPT_MONEY_SOURCE = "kept_money"
 
 # values of `JournalEntry.purpose`
 CAPTURE_PURPOSE = "capture"
@@ -33,6 +34,7 @@ SUSPENSE_PURPOSE = "suspense"
 REVERSAL_PURPOSE = "reversal"
 WAITING_PURPOSE = "waiting"
 FAILED_PURPOSE = "failed"
+KEPT_PURPOSE = "kept"
 
 # the purposes of `unpaid_refund`, each with its description; a refund has one of them at most
 UNPAID_REFUND_PURPOSES = {WAITING_PURPOSE: "返金待ち", FAILED_PURPOSE: "返金未了"}
@@ -296,6 +298,26 @@ def settlement(refund_id: str, *, amount: int, occurred_at: datetime, subject: S
         occurred_at=occurred_at,
         subject=subject,
         lines=[_debit(accounts.REFUNDS_PAYABLE, amount), _credit(accounts.PREPAYMENTS, amount)],
+    )
+
+
+def kept_money(kept_id: str, *, prepaid: int, payable: int, occurred_at: datetime, subject: Subject) -> Draft:
+    """Draft the transfer of money that stays with us although no goods follow: other income, outside the tax.
+
+    国税庁 No.6253: a cancellation fee is damages, no consideration. Negative amounts are taken back.
+    """
+    return _draft(
+        KEPT_MONEY_SOURCE,
+        kept_id,
+        KEPT_PURPOSE,
+        "雑収入へ振替" if prepaid + payable > 0 else "雑収入振替の取消",
+        occurred_at=occurred_at,
+        subject=subject,
+        lines=[
+            _debit(accounts.PREPAYMENTS, prepaid),
+            _debit(accounts.REFUNDS_PAYABLE, payable),
+            _credit(accounts.OTHER_INCOME, prepaid + payable),
+        ],
     )
 
 

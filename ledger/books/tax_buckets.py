@@ -35,7 +35,7 @@ class TaxBucket:
     tax_class: str
     gross: int  # charged
     sold: tuple[SoldPortion, ...] = ()  # moved from prepayments to sales by shipments, the first sold first
-    refunded_prepaid: int = 0  # refunded out of what was prepaid
+    refunded_prepaid: int = 0  # refunded, or kept as other income, out of what was prepaid
     refunded_recognised: int = 0  # refunded out of what was recognised
     rounding: str = "down"  # of the order's tax
     # of pieces that their refund released or took back to stock, before it was withdrawn:

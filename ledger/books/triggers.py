@@ -26,6 +26,8 @@ APPEND_ONLY_TABLES: dict[str, tuple[tuple[str, ...], ...]] = {  # table → its 
     "ledger_orderevent": (("id",),),  # and (order, kind, fact): see `ledger_orderevent_once`
     "ledger_stripeaccount": (("row",),),
     "ledger_taxstatus": (("id",),),
+    "ledger_keptmoney": (("id",), ("nonce",)),
+    "ledger_keptmoneyline": (("id",), ("kept_id", "tax_class")),
 }
 
 # The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,

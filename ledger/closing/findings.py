@@ -46,6 +46,7 @@ class Check(models.TextChoices):
     SHIPPED_PIECES = "shipped_pieces", _("shipped pieces")
     PARCEL_ENTRY = "parcel_entry", _("entry of a parcel")
     UNPAID_REFUND_ENTRY = "unpaid_refund_entry", _("entry of an unpaid refund")
+    KEPT_MONEY_ENTRY = "kept_money_entry", _("entry of kept money")
     STOCK = "stock", _("stock")
     ORDER_STATUS = "order_status", _("status of an order")
     REFUND_STATUS = "refund_status", _("status of a refund")

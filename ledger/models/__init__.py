@@ -8,6 +8,8 @@ from ledger.models.order_events import OrderEvent
 from ledger.models.orders import CheckoutAttempt, Order, OrderAllowance, OrderLine, Shipment, ShipmentLine
 from ledger.models.payments import (
     BalanceTransaction,
+    KeptMoney,
+    KeptMoneyLine,
     Payment,
     Refund,
     RefundLine,
@@ -30,6 +32,8 @@ __all__ = [
     "EvidenceFile",
     "JournalEntry",
     "JournalLine",
+    "KeptMoney",
+    "KeptMoneyLine",
     "Order",
     "OrderAllowance",
     "OrderEvent",

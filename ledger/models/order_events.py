@@ -37,6 +37,8 @@ class OrderEvent(models.Model):
         REFUND_SUCCEEDED = "refund_succeeded", _("refund succeeded")
         REFUND_FAILED = "refund_failed", _("refund failed")
         REFUND_CANCELLED = "refund_cancelled", _("refund cancelled")
+        MONEY_KEPT = "money_kept", _("money kept")
+        KEPT_TAKEN_BACK = "kept_taken_back", _("kept money refunded after all")
         MAIL_SENT = "mail_sent", _("mail sent")
         MAIL_FAILED = "mail_failed", _("mail given up")
         MAIL_DROPPED = "mail_dropped", _("mail dropped")

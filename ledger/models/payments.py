@@ -152,6 +152,10 @@ class RefundQuerySet(models.QuerySet[ModelT]):
         """Return the refunds that wait at Stripe, for the customer or for the bank."""
         return self.filter(status__in=Refund.WAITING_STATUSES)
 
+    def in_progress(self) -> Self:
+        """Return the refunds that are requested, or wait at Stripe."""
+        return self.filter(status__in=Refund.IN_PROGRESS_STATUSES)
+
     def failed(self) -> Self:
         """Return the refunds whose amount stays with us: failed or canceled."""
         return self.filter(status__in=Refund.FAILED_STATUSES)
@@ -246,6 +250,56 @@ class RefundLine(models.Model):
     def amount(self) -> int:
         """The amount of this part (JPY)."""
         return self.prepaid + self.recognised + self.payable
+
+
+class KeptMoney(models.Model):
+    """Money that stays with us although no goods follow: moved to other income; append-only (triggers).
+
+    A negative amount takes back what was kept before, because Stripe refunded it after all.
+    """
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="kept_money", verbose_name=_("order"))
+    # of the form: two clicks are one act
+    nonce = models.CharField(max_length=64, unique=True, editable=False)
+    amount = models.IntegerField(_("amount"))  # JPY
+    reason = models.CharField(_("reason"), max_length=200)
+    at = models.DateTimeField(_("kept at"))
+    actor = models.CharField(_("by"), max_length=150)
+
+    class Meta:
+        verbose_name = _("kept money")
+        verbose_name_plural = _("kept money")
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=~Q(amount=0), name="kept_money_not_zero")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class KeptMoneyLine(models.Model):
+    """A part of kept money, and the account that it is taken from; append-only (database triggers).
+
+    `prepaid` is taken from 2130, `payable` from 2120 (owed since a refund failed). The lines add up to the
+    amount, and count like those of a refund that takes prepaid money.
+    """
+
+    kept = models.ForeignKey(
+        KeptMoney, models.PROTECT, related_name="lines", db_index=False, verbose_name=_("kept money")
+    )
+    # empty: from no tax bucket
+    tax_class = models.CharField(_("tax class"), max_length=10, choices=TaxClass.choices, blank=True)
+    prepaid = models.IntegerField(_("before shipment"), default=0)
+    payable = models.IntegerField(_("owed from a failed refund"), default=0)
+
+    class Meta:
+        verbose_name = _("line of kept money")
+        verbose_name_plural = _("lines of kept money")
+        constraints = [
+            models.UniqueConstraint(fields=["kept", "tax_class"], name="kept_money_line_once_per_class")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kept_id}: {self.prepaid + self.payable}"
 
 
 class StripeAccount(models.Model):

@@ -42,6 +42,17 @@ class StockMovement(models.Model):
         RETURN = "return", _("return")
         ADJUSTMENT = "adjustment", _("adjustment")
 
+    class Reason(models.TextChoices):
+        """Why the quantity was corrected; for the monthly list. The first five are also `Shipment.Gift`."""
+
+        PROMOTION = "promotion", _("promotion")
+        PRIZE = "prize", _("prize")
+        COURTESY = "courtesy", _("courtesy to a customer")
+        OWN_USE = "own_use", _("own use")
+        OFFICER = "officer", _("for an officer of the company")
+        DISPOSAL = "disposal", _("disposal")
+        COUNT = "count", _("difference found by counting")
+
     item = models.ForeignKey(
         StockItem, models.PROTECT, related_name="movements", verbose_name=_("stock item")
     )
@@ -52,6 +63,8 @@ class StockMovement(models.Model):
     occurred_at = models.DateTimeField(_("occurred at"))
     actor = models.CharField(_("by"), max_length=150, blank=True)
     note = models.CharField(_("note"), max_length=200, blank=True)
+    # of an adjustment; null for the other kinds, and in rows that are older than this column
+    reason = models.CharField(_("reason"), max_length=12, choices=Reason.choices, null=True)  # noqa: DJ001
 
     class Meta:
         verbose_name = _("stock movement")

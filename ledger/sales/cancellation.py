@@ -15,7 +15,7 @@ from ledger.sales.order_end import (
     is_rest_cancelled,
     queue_cancelled_mail,
 )
-from ledger.sales.refund_plan import RefundRequest
+from ledger.sales.refund_plan import RefundRequest, remaining_money
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
 from ledger.sales.seen import require_unchanged
@@ -102,18 +102,19 @@ def _store_refunds_of_everything(
     Only an order that was paid twice, and whose second payment could not be sent back, has more than one.
     """
     reason = _("The order was cancelled.")
-    *smaller, _largest = sorted(refundable, key=refundable_amount)
-    refunds = [
-        store_refund(
-            order=order,
-            request=RefundRequest.of_amount(refundable_amount(payment), reason=reason),
-            nonce=f"cancel-{order.pk}-{payment.pk}",
-            actor=actor,
-            now=now,
-            payment=payment,
-        )
-        for payment in smaller
-    ]
+    *smaller, largest = sorted(refundable, key=refundable_amount)
+    # what was kept of their money is not refunded
+    rest = remaining_money(order) - refundable_amount(largest) if smaller else 0
+    refunds = []
+    for payment in smaller:
+        amount = min(rest, refundable_amount(payment))
+        if amount > 0:
+            request = RefundRequest.of_amount(amount, reason=reason)
+            nonce = f"cancel-{order.pk}-{payment.pk}"
+            refunds.append(
+                store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now, payment=payment)
+            )
+            rest -= amount
     everything = RefundRequest.full(reason=reason)
     nonce = f"cancel-{order.pk}"
     return [*refunds, store_refund(order=order, request=everything, nonce=nonce, actor=actor, now=now)]

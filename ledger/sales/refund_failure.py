@@ -3,6 +3,7 @@
 from datetime import date, datetime
 
 from django.db.models import Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, override
 
 from kikaku.money import yen
@@ -100,13 +101,13 @@ def unsettled_money(order: Order) -> int:
     return stranded + money.owed
 
 
-def resolve_settled(order: Order, *, now: datetime) -> None:
+def resolve_settled(order: Order, *, now: datetime, resolution: str | Promise = REFUNDED_AGAIN) -> None:
     """Resolve what asked staff to refund again, once nothing more is to be refunded.
 
-    Part of the caller's transaction, after a refund was stored or the order has ended.
+    Part of the caller's transaction, after a refund was stored or money was kept.
     """
     require_transaction()
     failed = [object_id(refund) for refund in order.refunds.failed()]
     if failed and not unsettled_money(order):
         for kind in (Kind.REFUND_FAILED, Kind.WITHDRAWN_TO_DECIDE):
-            resolve_automatically(kind, failed, resolution=REFUNDED_AGAIN, now=now)
+            resolve_automatically(kind, failed, resolution=resolution, now=now)

@@ -135,6 +135,29 @@ def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
     return [*plan, PlannedLine(prepaid=amount - available)]
 
 
+def missing_money(refund: Refund) -> int:
+    """Return what the order lacks (JPY) of a stored refund that happens even so: it was kept.
+
+    What was reserved for refunds in progress of the same payment is not missing: one of them cannot succeed.
+    """
+    unallocated = unallocated_money(refund.order)
+    share = refund.amount
+    others = refund.payment.refunds.exclude(pk=refund.pk)
+    if share > refund.payment.amount - _sum_of(others.not_failed()):
+        reserved = _sum_of(others.filter(status__in=Refund.IN_PROGRESS_STATUSES))
+        share -= max(0, reserved - unallocated.overdrawn)
+    return max(0, share - remaining_money(refund.order, unallocated))
+
+
+def remaining_money(order: Order, unallocated: UnallocatedMoney | None = None) -> int:
+    """Return what can still be refunded of an order (JPY). Seven queries, three with `unallocated`."""
+    unallocated = unallocated or unallocated_money(order)
+    left = unallocated.excess + unallocated.owed
+    if unallocated.is_funded:
+        left += sum(bucket.remaining for bucket in tax_buckets(order).values())
+    return left
+
+
 def _sum_of(refunds: QuerySet[Refund]) -> int:
     return refunds.aggregate(sum=Sum("amount"))["sum"] or 0
 

@@ -16,6 +16,7 @@ from kikaku.transactions import require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OrderLine, Payment, Refund, RefundLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, stock
+from ledger.sales.kept_money import take_back
 from ledger.sales.refund_failure import resolve_settled
 from ledger.sales.refund_plan import (
     PlannedLine,
@@ -145,9 +146,15 @@ def store_payment_refund(payment: Payment, *, reason: str, now: datetime) -> Ref
         reason=reason,
         requested_at=now,
     )
-    store_lines(refund, plan_forced_refund(refund))
+    store_forced_lines(refund, now=now)
     record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.SYSTEM, now=now, reason=reason)
     return refund
+
+
+def store_forced_lines(refund: Refund, *, now: datetime) -> None:
+    """Store the lines of a stored refund that happens whatever the order has; see `plan_forced_refund`."""
+    take_back(refund, now=now)
+    store_lines(refund, plan_forced_refund(refund))
 
 
 def store_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:

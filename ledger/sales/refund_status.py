@@ -16,8 +16,7 @@ from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail
 from ledger.sales.order_end import end_after_refund, has_money_for_goods
 from ledger.sales.refund_failure import record_failure, resolve_settled
-from ledger.sales.refund_plan import plan_forced_refund
-from ledger.sales.refund_requests import record_event, store_lines
+from ledger.sales.refund_requests import record_event, store_forced_lines
 from ledger.stripe.methods import method_named
 from ledger.stripe.timestamps import from_timestamp
 
@@ -150,7 +149,7 @@ def _create_from_stripe(
         requested_at=now,
         actor="Stripe",
     )
-    store_lines(refund, plan_forced_refund(refund))
+    store_forced_lines(refund, now=now)
     record_event(
         OrderEvent.Kind.REFUND_REQUESTED, refund, actor=history.STRIPE, now=now, reason=refund.reason
     )

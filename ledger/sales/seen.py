@@ -4,9 +4,10 @@ import hashlib
 import json
 from typing import Any
 
+from django.db.models import Subquery
 from django.utils.translation import gettext as _
 
-from ledger.models import Order
+from ledger.models import KeptMoney, Order
 
 
 class OrderChanged(Exception):
@@ -24,11 +25,13 @@ def digest(facts: Any) -> str:
 def state_of(order: Order) -> str:
     """Return a digest of what decides what shipping or cancelling an order does. Four queries."""
     lines = order.lines.order_by("pk")
+    # in the query of the payments: without one, there is nothing to keep
+    kept = Subquery(KeptMoney.objects.filter(order=order).order_by("-pk").values("pk")[:1])
     return digest(
         [
             order.status,
             list(lines.values_list("pk", "reserved", "shipped", "cancelled", "returned")),
-            list(order.payments.order_by("pk").values_list("pk", "amount")),
+            list(order.payments.order_by("pk").values_list("pk", "amount", kept)),
             list(order.refunds.order_by("pk").values_list("pk", "amount", "withdrawn")),
             order.attempts.waiting().exists(),
         ]

@@ -20,6 +20,8 @@ from ledger.models import (
     EvidenceFile,
     JournalEntry,
     JournalLine,
+    KeptMoney,
+    KeptMoneyLine,
     OrderEvent,
     StockItem,
     StockMovement,
@@ -39,6 +41,8 @@ TABLES = [
     ("ledger_evidencefile", "sha256"),
     ("ledger_orderevent", "actor"),
     ("ledger_stripeaccount", "account"),
+    ("ledger_keptmoney", "amount"),
+    ("ledger_keptmoneyline", "prepaid"),
 ]
 
 
@@ -76,7 +80,10 @@ def books(db: None) -> None:
     )
     ClosingBalance.objects.create(close=close, account_id="1150", debit=1, credit=0)
     EvidenceFile.objects.create(close=close, path="daily-close/report.json", sha256="0" * 64, size=1)
-    OrderEvent.objects.create(order=build.order(), kind=OrderEvent.Kind.SHIPPED, fact="shipment:1", at=NOW)
+    order = build.order()
+    OrderEvent.objects.create(order=order, kind=OrderEvent.Kind.SHIPPED, fact="shipment:1", at=NOW)
+    kept = KeptMoney.objects.create(order=order, nonce="1", amount=1, reason="test", at=NOW, actor="test")
+    KeptMoneyLine.objects.create(kept=kept, prepaid=1)
     StripeAccount.objects.get_or_create(defaults={"account": "acct_1", "live": False, "first_used_at": NOW})
     sql("DELETE FROM ledger_test_database")
 

@@ -228,7 +228,7 @@ def test_staff_cancel_the_rest_or_give_it_away_on_the_pages_of_the_order(
     assert "この商品の代金は返金済み" in refused.content.decode()
     staff.post(ship, {**fields, "gift": "courtesy"})
     assert order.shipments.latest("pk").gift == "courtesy"
-    assert "無償提供（お客様へのお詫び・お礼）" in staff.get(page).content.decode()
+    assert "無償提供（交際）" in staff.get(page).content.decode()
     assert "代金は返金済みのため" in staff.get(stop).content.decode()
     confirmed = fields_of(staff.get(stop))
     for _click in range(2):

@@ -83,6 +83,7 @@ def check_everything() -> Iterator[Finding]:
         yield from orders.shipped_pieces(some)
         yield from orders.parcel_entries(some)
         yield from orders.unpaid_refund_entries(some)
+        yield from orders.kept_money_entries(some)
         yield from history.order_statuses(some)
         yield from history.refund_statuses(some)
         yield from history.line_pieces(some)

@@ -18,6 +18,8 @@ from ledger.models import (
     BalanceTransaction,
     JournalEntry,
     JournalLine,
+    KeptMoney,
+    KeptMoneyLine,
     Order,
     OrderLine,
     Payment,
@@ -233,7 +235,7 @@ def _posted_transaction(which: Q, source: str, until: date | None) -> Exists:
 def _expected(
     orders: QuerySet[Order], *, until: date | None
 ) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
-    """Return what payments and refunds leave in 2130 (before parcels) and in 2120, per order."""
+    """Return what payments, refunds and kept money leave in 2130 (before parcels) and in 2120, per order."""
     prepaid: defaultdict[int, int] = defaultdict(int)
     payable: defaultdict[int, int] = defaultdict(int)
     for order_id, amount in (
@@ -254,21 +256,22 @@ def _expected(
         .exclude(Exists(JournalEntry.objects.filter(_until(until), reverses=OuterRef("pk"))))
         .values_list("source_id", flat=True)
     )
-    for order_id, amount in (
+    is_kept = Q(entry__source_type=posting.KEPT_MONEY_SOURCE)
+    is_settled = Q(entry__source_type=posting.REFUND_SOURCE, entry__purpose=posting.SETTLEMENT_PURPOSE)
+    for order_id, account, amount in (  # `sources` and `kept_money_entries` compare them with their rows
         JournalLine.objects.filter(
+            is_kept | is_settled,
             Q() if until is None else Q(entry__day__lte=until),
             entry__order__in=orders,
-            entry__source_type=posting.REFUND_SOURCE,
-            entry__purpose=posting.SETTLEMENT_PURPOSE,
-            account_id=accounts.REFUNDS_PAYABLE,
+            account_id__in=accounts.CUSTOMER_LIABILITY_ACCOUNTS,
         )
-        .values_list("entry__order_id")
-        .annotate(sum=Sum("debit"))
+        .values_list("entry__order_id", "account_id")
+        .annotate(sum=Sum(F("credit") - F("debit")))
         .order_by()
-        .values_list("entry__order_id", "sum")
+        .values_list("entry__order_id", "account_id", "sum")
     ):
-        prepaid[order_id] += amount
-        payable[order_id] -= amount
+        owed = prepaid if account == accounts.PREPAYMENTS else payable
+        owed[order_id] += amount
     parts = RefundLine.objects.filter(refund=OuterRef("pk")).order_by().values("refund")
 
     def part(column: str) -> Coalesce:
@@ -301,7 +304,7 @@ def _expected(
 
 
 def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that nothing of a shipped order is left in 2130: what was not refunded was recognised."""
+    """Check that nothing of a shipped order is left in 2130: what was not refunded or kept was recognised."""
     recognised = (
         JournalLine.objects.filter(
             entry__order=OuterRef("pk"),
@@ -320,11 +323,19 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
         .annotate(sum=Sum("prepaid"))
         .values("sum")
     )
+    kept = (
+        KeptMoneyLine.objects.filter(IN_BUCKETS, kept__order=OuterRef("pk"))
+        .order_by()
+        .values("kept__order")
+        .annotate(sum=Sum("prepaid"))
+        .values("sum")
+    )
     shipped = (
         orders.filter(status=OrderStatus.SHIPPED)
         .annotate(
             recognised=Coalesce(Subquery(recognised, output_field=IntegerField()), 0),
-            refunded=Coalesce(Subquery(refunded, output_field=IntegerField()), 0),
+            refunded=Coalesce(Subquery(refunded, output_field=IntegerField()), 0)
+            + Coalesce(Subquery(kept, output_field=IntegerField()), 0),
         )
         .exclude(total=F("recognised") + F("refunded"))
         # what a withdrawn refund gave back waits for a person
@@ -411,6 +422,28 @@ def parcel_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
                     Check.PARCEL_ENTRY, "Shipment", f"{shipment.pk} ({shipment.order.number})", "one", "none"
                 )
                 break
+
+
+def kept_money_entries(orders: QuerySet[Order]) -> Iterator[Finding]:
+    """Check that kept money has its entry, and that its lines add up."""
+    entries = JournalEntry.objects.filter(
+        source_type=posting.KEPT_MONEY_SOURCE, source_id=Cast(OuterRef("pk"), CharField(max_length=20))
+    )
+    for kept in (
+        KeptMoney.objects.filter(order__in=orders)
+        .annotate(
+            parts=Coalesce(Sum(F("lines__prepaid") + F("lines__payable")), 0), is_posted=Exists(entries)
+        )
+        .exclude(parts=F("amount"), is_posted=True)
+        .order_by("pk")
+    ):
+        yield Finding(
+            Check.KEPT_MONEY_ENTRY,
+            "KeptMoney",
+            str(kept.pk),
+            f"one of {kept.amount}",
+            f"one of {kept.parts}" if kept.is_posted else "none",
+        )
 
 
 def unpaid_refund_entries(orders: QuerySet[Order]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from ledger.models import (
     BalanceTransaction,
     JournalEntry,
     JournalLine,
+    KeptMoney,
     Payment,
     Refund,
     RefundLine,
@@ -36,6 +37,7 @@ PURPOSES: Mapping[str, frozenset[str]] = {
     posting.REFUND_SOURCE: frozenset(
         {*posting.UNPAID_REFUND_PURPOSES, posting.SETTLEMENT_PURPOSE, posting.TAX_CORRECTION_PURPOSE}
     ),
+    posting.KEPT_MONEY_SOURCE: frozenset({posting.KEPT_PURPOSE}),
     posting.ENTRY_SOURCE: frozenset({posting.REVERSAL_PURPOSE}),
 }
 OF_CHARGE = frozenset({posting.CAPTURE_PURPOSE})
@@ -72,13 +74,18 @@ class _Rows:
     refund_parts: Mapping[int, Amounts]  # what each refund takes
     owed: frozenset[str]  # refunds with an entry that says: owed
     shipments: Mapping[str, Shipment]
+    kept: Mapping[str, KeptMoney]  # with its lines
     values: Mapping[int, int] = field(default_factory=dict)  # shipment → JPY, of orders without refunds
 
 
 def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     """Check that each entry has its row, its purpose, its order and its amounts; a reversal its original."""
     found = list(entries.select_related("reverses").order_by("pk"))
-    rows = _read(entries, reverse_others=any(entry.reverses_id for entry in found))
+    rows = _read(
+        entries,
+        reverse_others=any(entry.reverses_id for entry in found),
+        keep_money=any(entry.source_type == posting.KEPT_MONEY_SOURCE for entry in found),
+    )
     for entry in found:
         if _purpose(entry) not in PURPOSES.get(entry.source_type, ()):
             known = ", ".join(f"{source}: {' '.join(sorted(them))}" for source, them in PURPOSES.items())
@@ -93,6 +100,8 @@ def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
             yield from _of_shipment(entry, rows)
         elif entry.source_type == posting.REFUND_SOURCE:
             yield from _of_refund(entry, rows)
+        elif entry.source_type == posting.KEPT_MONEY_SOURCE:
+            yield from _of_kept_money(entry, rows)
         else:
             yield from _of_reversal(entry, rows)
 
@@ -216,6 +225,20 @@ def _of_refund(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     yield from _compare(entry, {**parts, accounts.REFUNDS_PAYABLE: -sum(parts.values())}, found)
 
 
+def _of_kept_money(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
+    kept = rows.kept.get(entry.source_id)
+    if kept is None or kept.order_id != entry.order_id:
+        yield _finding(Check.ENTRY_SOURCE, entry, f"kept money of order {entry.order_id}", "none")
+        return
+    lines = kept.lines.all()
+    expected = {
+        accounts.PREPAYMENTS: sum(line.prepaid for line in lines),
+        accounts.REFUNDS_PAYABLE: sum(line.payable for line in lines),
+        accounts.OTHER_INCOME: -kept.amount,
+    }
+    yield from _compare(entry, expected, rows.amounts[entry.pk])
+
+
 def _of_reversal(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
     original = entry.reverses
     if original is None or str(original.pk) != entry.source_id:
@@ -231,10 +254,10 @@ def _of_reversal(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(entries: QuerySet[JournalEntry], *, reverse_others: bool) -> _Rows:
+def _read(entries: QuerySet[JournalEntry], *, reverse_others: bool, keep_money: bool) -> _Rows:
     """Read the rows behind a portion of entries. A dozen queries.
 
-    `reverse_others` is whether any of them reverses an entry.
+    `reverse_others` is whether any of them reverses an entry, `keep_money` whether any is of kept money.
     """
     of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
     transactions = BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
@@ -265,6 +288,12 @@ def _read(entries: QuerySet[JournalEntry], *, reverse_others: bool) -> _Rows:
                 order__in=entries.filter(source_type=posting.SHIPMENT_SOURCE).values("order")
             )
         },
+        kept={
+            str(kept.pk): kept
+            for kept in KeptMoney.objects.filter(order__in=of_orders).prefetch_related("lines")
+        }
+        if keep_money
+        else {},
         values=_parcel_values(entries),
     )
 

@@ -26,6 +26,7 @@ from ledger.models import (
     DailyClose,
     Discrepancy,
     JournalEntry,
+    KeptMoney,
     Order,
     OrderLine,
     OutgoingMail,
@@ -77,6 +78,7 @@ def violations(world: "World") -> Iterator[str]:
     yield from _charges(world)
     yield from _refunds(world)
     yield from _orders()
+    yield from _kept_money()
     yield from _parcels()
     yield from _unsettled()
     yield from _stock()
@@ -265,17 +267,33 @@ def _orders() -> Iterator[str]:
         held = sum(line.reserved for line in order.lines.all())
         to_ship = sum(line.shippable for line in order.lines.all())
         withdrawn = sum(refund.amount for refund in order.refunds.all() if refund.withdrawn)
+        kept = order.kept_money.aggregate(sum=Sum("amount"))["sum"] or 0
         if order.status == OrderStatus.CANCELLED:
             if held or to_ship:
                 yield f"{order}: cancelled, holds {held} pieces, would ship {to_ship}"
-            if asked < paid or back > paid:
-                yield f"{order}: cancelled, {paid} paid, {asked} asked back, {back} given back"
+            if asked + kept < paid or back + kept > paid:
+                yield f"{order}: cancelled, {paid} paid, {asked} asked, {back} given back, {kept} kept"
         elif order.status == OrderStatus.PAID and spent >= order.total:
             yield f"{order}: paid, and all of its money was refunded"
         elif paid - (asked - withdrawn) > order.total + withdrawn or back > paid:
             yield f"{order}: {order.status}, {paid} paid, {back} given back, of {order.total}"
         elif held != to_ship or (order.status == OrderStatus.SHIPPED) != (to_ship == 0):
             yield f"{order}: {order.status}, holds {held} pieces, {to_ship} to ship"
+
+
+def _kept_money() -> Iterator[str]:
+    """Check that other income is what was kept, and that nothing was kept beyond what was paid."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE(SUM(credit) - SUM(debit), 0) FROM ledger_journalline WHERE account_id = '4910'"
+        )
+        booked = int(cursor.fetchone()[0])
+    kept = dict(KeptMoney.objects.order_by().values_list("order").annotate(sum=Sum("amount")))
+    if booked != sum(kept.values()):
+        yield f"account 4910 is {booked}, {sum(kept.values())} were kept"
+    for order_id, amount in kept.items():
+        if amount < 0:
+            yield f"order {order_id}: {-amount} more taken back than was kept"
 
 
 def _parcels() -> Iterator[str]:

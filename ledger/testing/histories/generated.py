@@ -33,7 +33,7 @@ from ledger.testing.histories.faults import (
     StripeUnreachable,
 )
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
-from ledger.testing.histories.staff import ChangeStock, Refund, RefundOnOldPage, Ship
+from ledger.testing.histories.staff import ChangeStock, KeepMoney, Refund, RefundOnOldPage, Ship
 from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import JOBS
 
@@ -59,6 +59,7 @@ pieces_refund = st.builds(
     Refund, pieces=pieces, shipping=st.booleans(), restock=st.booleans(), order=small_numbers
 )
 refund = st.one_of(whole_refund, part_refund, pieces_refund)
+keep = st.builds(KeepMoney, thousandths=st.sampled_from([0, 0, 1, 500]), order=small_numbers, clicks=clicks)
 actions_of_people = st.one_of(
     order,
     pay,
@@ -88,6 +89,8 @@ actions_of_people = st.one_of(
     whole_refund,
     part_refund,
     pieces_refund,
+    keep,
+    keep,
     st.builds(RefundAtStripe, thousandths=thousandths, charge=small_numbers),
     st.builds(ChangeStock, delta=st.sampled_from([5, -1, -3]), item=small_numbers),
 )
@@ -131,6 +134,13 @@ beginnings = st.one_of(
     st.tuples(order, st.just(Pay()), st.just(Deliver()), st.builds(Ship, pieces=pieces)),
     st.tuples(order, *map(st.just, (OpenSecondPage(), Pay(), Pay(), Deliver()))),  # paid twice
     st.tuples(order, *map(st.just, (ChooseKonbini(), PayVoucher(), Deliver())), refund),  # which waits
+    st.tuples(
+        order,
+        *map(st.just, (ChooseKonbini(), PayVoucher(), Deliver())),
+        refund,
+        *map(st.just, (AnswerRefund("given up"), Deliver())),  # whose money is to be decided about
+        keep,
+    ),
 )
 
 

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 
 from django.db.models import F
 
-from ledger.models import CheckoutAttempt, Order, OrderEvent, OutgoingMail, Payment, Refund, Shipment
+from ledger.models import (
+    CheckoutAttempt,
+    KeptMoney,
+    Order,
+    OrderEvent,
+    OutgoingMail,
+    Payment,
+    Refund,
+    Shipment,
+)
 from ledger.models.orders import OrderStatus
 
 Kind = OrderEvent.Kind
@@ -21,6 +30,7 @@ OUTCOMES = {
 DERIVABLE_KINDS = (
     *(Kind.PLACED, Kind.PAYMENT_STARTED, Kind.PAGE_EXPIRED, Kind.VOUCHER_ISSUED, Kind.VOUCHER_EXPIRED),
     *(Kind.PAID, Kind.SHIPPED, Kind.CANCELLED, Kind.REFUND_REQUESTED),
+    *(Kind.MONEY_KEPT, Kind.KEPT_TAKEN_BACK),
 )
 
 
@@ -66,6 +76,9 @@ def _expected(found: set[Fact]) -> Iterator[Fact]:
             yield attempt.order_id, kind, fact
     for shipment in Shipment.objects.all():
         yield shipment.order_id, Kind.SHIPPED, f"shipment:{shipment.pk}"
+    for kept in KeptMoney.objects.all():
+        kind = Kind.MONEY_KEPT if kept.amount > 0 else Kind.KEPT_TAKEN_BACK
+        yield kept.order_id, kind, f"kept:{kept.pk}"
     for refund in Refund.objects.all():
         yield refund.order_id, Kind.REFUND_REQUESTED, f"refund:{refund.pk}"
         if outcome := OUTCOMES.get(Refund.Status(refund.status)):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from ledger.sales import cancellation, checkout, orders, refunds, shipping, stock
+from ledger.sales import cancellation, checkout, kept_money, orders, refunds, shipping, stock
 from ledger.testing.histories import checks
 from ledger.testing.histories.actions import Action
 from ledger.testing.histories.customers import Cancel, Place, ReturnToPay
 from ledger.testing.histories.generated import histories
-from ledger.testing.histories.staff import ChangeStock, Refund, Ship
+from ledger.testing.histories.staff import ChangeStock, KeepMoney, Refund, Ship
 from ledger.testing.histories.world import World, temporary_world
 
 REFUSALS = (
@@ -21,9 +21,10 @@ REFUSALS = (
     cancellation.CancelRefused,
     shipping.ShipRefused,
     refunds.RefundRefused,
+    kept_money.KeepRefused,
     stock.StockRefused,
 )
-PEOPLE = (Place, ReturnToPay, Cancel, Ship, Refund, ChangeStock)
+PEOPLE = (Place, ReturnToPay, Cancel, Ship, Refund, KeepMoney, ChangeStock)
 
 
 class HistoryFailed(Exception):

@@ -1,4 +1,4 @@
-"""Acts of staff: they ship, refund and change the stock."""
+"""Acts of staff: they ship, refund, keep money and change the stock."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import timedelta
 from kikaku.days import business_day
 from ledger.models import Order, Shipment, StockItem
 from ledger.models.orders import OrderStatus
-from ledger.sales import refund_requests, refunds, shipping, stock
+from ledger.sales import kept_money, refund_requests, refunds, shipping, stock
 from ledger.sales.refunds import RefundRequest
 from ledger.sales.seen import OrderChanged
 from ledger.testing.histories.actions import Action, choose_order
@@ -81,6 +81,26 @@ class Refund:
             include_shipping=self.shipping,
             restock=self.restock,
         )
+
+
+@dataclass(frozen=True)
+class KeepMoney:
+    """Staff move thousandths of an order's money, or all that may be kept of it, to other income."""
+
+    thousandths: int = 0
+    order: int = 0
+    clicks: int = 1
+
+    def __call__(self, world: World) -> None:
+        order = choose_order(self.order, *OrderStatus.values)
+        if order is None:
+            return
+        amount = order.total * self.thousandths // 1000 or kept_money.keepable_money(order)
+        nonce = world.new_nonce("keep")
+        for _click in range(self.clicks):
+            kept_money.keep(
+                order=order, amount=amount, reason="test", nonce=nonce, actor="test", now=world.now
+            )
 
 
 @dataclass(frozen=True)
