@@ -23,6 +23,7 @@ from ledger.models import (
     Order,
     OutgoingMail,
     StripeEvent,
+    TaxStatus,
 )
 from ledger.models.orders import OrderStatus
 from ledger.templatetags.ledger_money import format_deadline
@@ -58,7 +59,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     user = request.user
     models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail")
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
-    tiles: list[Tile] = []
+    tiles = _tax_status_tile()
     if "order" in viewable:
         tiles += [_orders_tile(), _counter_tile()]
     if "discrepancy" in viewable:
@@ -75,6 +76,21 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     context["to_ship"] = _orders_to_ship() if "order" in viewable else []
     context["open_discrepancies"] = _open_discrepancies() if "discrepancy" in viewable else []
     return context
+
+
+def _tax_status_tile() -> list[Tile]:
+    """Return the tile of a tax status that is not entered; none when it is."""
+    if TaxStatus.objects.exists():
+        return []
+    return [
+        Tile(
+            _("Tax settings"),
+            _("not entered"),
+            _("no orders are taken, and nothing is posted"),
+            reverse("admin:ledger_taxstatus_changelist"),
+            "alarm",
+        )
+    ]
 
 
 def _orders_tile() -> Tile:

@@ -49,6 +49,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
                 gettext_lazy("Trial balance (Stripe and sales)"),
             ),
             ("ledger", "account", "account_tree"),
+            ("ledger", "taxstatus", "percent"),
             ("ledger", "payment", "payments"),
             ("ledger", "refund", "undo"),
             ("ledger", "balancetransaction", "account_balance"),

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from kikaku import days
 from kikaku.transactions import unit_of_work
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.closing import daily_close
 from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
@@ -265,6 +266,10 @@ def run(name: str, *, now: datetime | None = None) -> bool:
         # staff read in the admin what it did
         with _guard() as reason_to_wait, translation.override(settings.LANGUAGE_CODE):
             message = "" if reason_to_wait else job.work(now)
+    except TaxStatusMissing as error:  # a person must act: the next run is the next try
+        logger.warning("%s: %s", name, error)
+        finish(claimed, succeeded=False, message=str(error), now=timezone.now())
+        return False
     except Exception as error:  # a failing job must not end the worker
         logger.exception("job %s failed", name)
         finish(claimed, succeeded=False, message=f"{type(error).__name__}: {error}", now=timezone.now())

@@ -12,6 +12,7 @@ from ledger.admin import (
     payments,
     stock,
     stripe,
+    tax,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "payments",
     "stock",
     "stripe",
+    "tax",
 ]

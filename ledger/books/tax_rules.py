@@ -23,7 +23,12 @@ class TaxStatusMissing(Exception):
     """Nothing can be posted or sold: the merchant's tax status was not entered."""
 
     def __init__(self) -> None:
-        super().__init__(_("Nothing can be posted: enter the tax status first (in the admin)."))
+        super().__init__(
+            _(
+                "The tax status is not entered yet. Until it is, nothing is posted and no order is taken. "
+                "Enter it in the admin, under “Tax settings”."
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The database triggers of the books: rows are append-only, and a closed day gains no entry.
 
+A rate of the tax never changes, and neither begins nor goes where entries are posted on or after its day.
+
 Updating is always refused. Deleting (and truncating) is refused unless the table `ledger_test_database` holds
 a row: the test setup inserts one, so that a test database can be flushed; `verify_books` reports it anywhere
 else. SQLite drops the triggers of a table that a later migration rebuilds: end such a migration with
@@ -29,6 +31,9 @@ APPEND_ONLY_TABLES: dict[str, tuple[tuple[str, ...], ...]] = {  # table → its 
     "ledger_keptmoney": (("id",), ("nonce",)),
     "ledger_keptmoneyline": (("id",), ("kept_id", "tax_class")),
 }
+
+RATE_IN_USE = "EXISTS (SELECT 1 FROM ledger_journalentry WHERE day >= {row}.from_day)"
+RATE_IN_USE_TEXT = "entries depend on this rate"
 
 # The advisory lock between postings (shared) and a close (exclusive). PostgreSQL only: SQLite has one writer,
 # and D1 runs the triggers again at the commit.
@@ -72,6 +77,7 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
             "BEGIN SELECT RAISE(IGNORE); END",
         )
     )
+    triggers += _sqlite_rate_triggers()
     triggers.append(
         (
             "ledger_journalentry_open_day",
@@ -93,6 +99,33 @@ def sqlite_triggers() -> list[tuple[str, str, str]]:
         )
     )
     return triggers
+
+
+def _sqlite_rate_triggers() -> list[tuple[str, str, str]]:
+    table = "ledger_taxrate"
+    exists = f"{_sqlite_exists(table, ('id',))} OR {_sqlite_exists(table, ('tax_class', 'from_day'))}"
+    return [
+        (f"{table}_{name}", table, f"CREATE TRIGGER {table}_{name} BEFORE {act} ON {table} {body}; END")
+        for name, act, body in (
+            ("no_update", "UPDATE", f"BEGIN SELECT RAISE(ABORT, '{table} is append-only')"),
+            (
+                "no_replace",
+                "INSERT",
+                f"WHEN {exists} BEGIN SELECT RAISE(ABORT, '{table} is append-only: this key exists')",
+            ),
+            (
+                "unused",
+                "INSERT",
+                f"WHEN {RATE_IN_USE.format(row='NEW')} BEGIN SELECT RAISE(ABORT, '{RATE_IN_USE_TEXT}')",
+            ),
+            (
+                "no_delete",
+                "DELETE",
+                f"WHEN {RATE_IN_USE.format(row='OLD')} AND NOT EXISTS (SELECT 1 FROM ledger_test_database) "
+                f"BEGIN SELECT RAISE(ABORT, '{RATE_IN_USE_TEXT}')",
+            ),
+        )
+    ]
 
 
 def _sqlite_exists(table: str, key: tuple[str, ...]) -> str:
@@ -147,12 +180,26 @@ POSTGRESQL_FUNCTIONS = [
         RETURN NEW;
     END $$
     """,
+    f"""
+    CREATE FUNCTION ledger_rate_unused() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' AND {RATE_IN_USE.format(row="NEW")} THEN
+            RAISE EXCEPTION '{RATE_IN_USE_TEXT}' USING {INTEGRITY_ERROR};
+        END IF;
+        IF TG_OP = 'DELETE' AND {RATE_IN_USE.format(row="OLD")}
+            AND NOT EXISTS (SELECT 1 FROM ledger_test_database) THEN
+            RAISE EXCEPTION '{RATE_IN_USE_TEXT}' USING {INTEGRITY_ERROR};
+        END IF;
+        RETURN COALESCE(NEW, OLD);
+    END $$
+    """,
 ]
 POSTGRESQL_FUNCTION_NAMES = [
     "ledger_append_only",
     "ledger_open_day",
     "ledger_line_open_day",
     "ledger_close_alone",
+    "ledger_rate_unused",
 ]
 
 
@@ -173,6 +220,21 @@ def postgresql_triggers() -> list[tuple[str, str, str]]:
                     f"FOR EACH {level} EXECUTE FUNCTION ledger_append_only()",
                 )
             )
+    rates = "ledger_taxrate"
+    for name, event, level, function in (
+        ("no_update", "UPDATE", "ROW", "ledger_append_only"),
+        ("no_truncate", "TRUNCATE", "STATEMENT", "ledger_append_only"),
+        ("unused", "INSERT", "ROW", "ledger_rate_unused"),
+        ("no_delete", "DELETE", "ROW", "ledger_rate_unused"),
+    ):
+        triggers.append(
+            (
+                f"{rates}_{name}",
+                rates,
+                f"CREATE TRIGGER {rates}_{name} BEFORE {event} ON {rates} "
+                f"FOR EACH {level} EXECUTE FUNCTION {function}()",
+            )
+        )
     for name, table, function in (
         ("ledger_journalentry_open_day", "ledger_journalentry", "ledger_open_day"),
         ("ledger_dailyclose_alone", "ledger_dailyclose", "ledger_close_alone"),

@@ -14,7 +14,8 @@ A dry run is the same code in one transaction that is rolled back, without step 
 
 A close posts no entry without a Stripe object or a document behind it. A day with differences is closed all
 the same. It stays open when Stripe does not answer, when its balance keeps changing, when the books do not
-balance, when entries keep being posted to it, or when the evidence cannot be stored.
+balance, when entries keep being posted to it, when the evidence cannot be stored, or while the merchant's tax
+status is not entered.
 """
 
 import logging
@@ -32,7 +33,7 @@ from kikaku.days import business_day, yesterday
 from kikaku.money import yen
 from kikaku.transactions import queued_writes, unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
-from ledger.books.tax_rules import load_tax_rules
+from ledger.books.tax_rules import TaxStatusMissing, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, close_mail, evidence, journal_file, report
 from ledger.closing.evidence import EvidenceContent
@@ -203,7 +204,7 @@ def close_days(days: Sequence[date], *, now: datetime, dry_run: bool = False) ->
     if not to_close:
         return
     check_days(to_close, now=now)
-    with _stripe_errors():
+    with _errors_for_staff():
         check_stripe_clock(to_close[-1], client.ask_account().stripe_now)
         if dry_run:
             yield from _close_and_roll_back(list(fetch_snapshots(to_close, now=now)), now=now)
@@ -277,10 +278,12 @@ def _process_events(now: datetime) -> None:
 
 
 @contextmanager
-def _stripe_errors() -> Iterator[None]:
-    """Turn Stripe's errors into `CloseFailed` with a message for staff."""
+def _errors_for_staff() -> Iterator[None]:
+    """Turn Stripe's errors, and a missing tax status, into `CloseFailed` with a message for staff."""
     try:
         yield
+    except TaxStatusMissing as error:
+        raise CloseFailed(str(error)) from error
     except ForeignAccount as error:
         raise CloseFailed(f"This is not the Stripe account of the books: {error}.") from error
     except StripeUnavailable as error:

@@ -21,6 +21,7 @@ from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy, note_unknown_money
 from ledger.books.journal import first_open_day, last_closed_day
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.ingest.backfill import ask, backfill
 from ledger.ingest.readings import TransactionReading, read_transaction
 from ledger.models import BalanceTransaction, Discrepancy, Refund
@@ -197,11 +198,13 @@ def _store(readings: Sequence[TransactionReading], rows: LocalRows, now: datetim
     """Store and post a page of readings together; return how many were new.
 
     When that fails, because another process stored some of them or one cannot be posted, they are stored
-    one by one, and the first error is raised at the end. `OperationalError` is raised at once: each further
-    attempt would run into the same time limit.
+    one by one, and the first error is raised at the end. `TaxStatusMissing` and `OperationalError` are raised
+    at once: each further attempt would fail in the same way, or run into the same time limit.
     """
     try:
         return _store_together(readings, rows, now)
+    except TaxStatusMissing:
+        raise
     except Exception:
         if len(readings) == 1:
             if not BalanceTransaction.objects.filter(pk=readings[0].id).exists():

@@ -253,3 +253,8 @@ def process_pending(*, now: datetime, limit: int = EVENT_BATCH_SIZE, include_pau
         except Exception as error:  # `handle` has logged an error of the handler
             logger.info("Stripe event %s is left for a later run: %s", event_id, error)
     return done
+
+
+def end_pauses(*, now: datetime) -> None:
+    """Let the next run of the job take up every failed event: what made them fail may be mended."""
+    StripeEvent.objects.failed().filter(retry_at__gt=now).update(retry_at=now)

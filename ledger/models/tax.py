@@ -154,7 +154,7 @@ class TaxStatus(models.Model):
             errors["fiscal_year_end"] = _("A sole trader's year ends in December.")
         if (self.filing == self.Filing.SIMPLIFIED) != (self.business_type is not None):
             errors["business_type"] = _("Enter a type with simplified taxation, and leave it empty else.")
-        if self.from_day and (problem := self._filing_problem()):
+        if self.from_day and self.fiscal_year_end and (problem := self._filing_problem()):
             errors["filing"] = problem
         if errors:
             raise ValidationError(errors)
@@ -171,12 +171,14 @@ class TaxStatus(models.Model):
         return int(digits[0]) != 9 - weighed % 9
 
     def _filing_problem(self) -> Any:
+        if self.filing not in (self.Filing.TWO_TENTHS, self.Filing.THREE_TENTHS):
+            return None
+        if self.liability != self.Liability.REGISTERED:
+            return _("Two and three tenths are for those who are taxable because they registered.")
         if self.filing == self.Filing.TWO_TENTHS:
-            if self.is_exempt or self._first_day_of_year() > LAST_DAY_OF_TWO_TENTHS:
+            if self._first_day_of_year() > LAST_DAY_OF_TWO_TENTHS:
                 return _("Two tenths ended with the period that contains 30 September 2026.")
-        elif self.filing == self.Filing.THREE_TENTHS and (
-            self.entity != self.Entity.SOLE_TRADER or self.from_day.year not in YEARS_OF_THREE_TENTHS
-        ):
+        elif self.entity != self.Entity.SOLE_TRADER or self.from_day.year not in YEARS_OF_THREE_TENTHS:
             return _("Three tenths is for sole traders, in 2027 and 2028.")
         return None
 

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import Q
 
 from kikaku.transactions import forbid_transaction, unit_of_work
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Order, Refund
 from ledger.sales.order_end import end_after_refund
 from ledger.sales.refund_plan import RefundRefused, RefundRequest
@@ -84,13 +85,24 @@ class Sending(Enum):
 
 
 def send_refund(refund: Refund, *, now: datetime) -> Sending:
-    """Send a stored refund to Stripe and apply the answer; without one the refund stays `requested`."""
+    """Send a stored refund to Stripe and apply the answer; without one the refund stays `requested`.
+
+    So it does when the answer cannot be posted, because the tax status is missing: it is sent again with the
+    same key, which moves no money twice.
+    """
     forbid_transaction()
     try:
-        stripe_refund = _create_or_find(refund)
+        return _send(refund, now=now)
     except StripeUnavailable as error:
         logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
-        return Sending.NO_ANSWER
+    except TaxStatusMissing as error:
+        logger.warning("Refund %d waits: %s", refund.pk, error)
+    return Sending.NO_ANSWER
+
+
+def _send(refund: Refund, *, now: datetime) -> Sending:
+    try:
+        stripe_refund = _create_or_find(refund)
     except StripeRefused as error:
         logger.error("Refund %d was refused by Stripe: %s", refund.pk, error)
         _fail(refund, error, now=now)

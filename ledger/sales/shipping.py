@@ -19,6 +19,7 @@ from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax import value_of_pieces
 from ledger.books.tax_buckets import TaxBucket
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, mail, orders, stock
@@ -69,6 +70,8 @@ def ship(
             gift=gift,
             seen=seen,
         )
+    except TaxStatusMissing as error:
+        raise ShipRefused(str(error)) from error
     except IntegrityError:
         shipped = Shipment.objects.filter(nonce=nonce, order=order).first()
         if shipped is None:

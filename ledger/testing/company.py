@@ -1,6 +1,6 @@
 """The tax status that tests start from: a registered corporation whose year ends in March."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from ledger.books.tax_rules import ensure_tax_rates
@@ -36,4 +36,5 @@ def ensure_tax_status() -> None:
 def enter(**changes: Any) -> TaxStatus:
     """Enter the status of a registered corporation, with changes."""
     status = TaxStatus(**{**REGISTERED, **changes})
-    return enter_status(status, actor="test", now=datetime(2019, 10, 1, tzinfo=UTC))
+    at = datetime.combine(status.from_day, time(), tzinfo=UTC)
+    return enter_status(status, actor="test", now=at)

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from kikaku import days
 from kikaku.sandbox import Sandbox
 from ledger.books.discrepancies import note_discrepancy, resolve
-from ledger.models import Discrepancy, StripeEvent
+from ledger.models import Discrepancy, StripeEvent, TaxStatus
 from ledger.models.closing import DailyClose
 from ledger.testing import build
 from ledger.testing.dashboard import failed_later
@@ -54,6 +54,15 @@ def test_an_empty_shop_shows_no_alarm_but_for_its_missing_worker(staff: Client) 
     assert shown["/admin/ledger/order/?todo=ship"] == ("0", "calm")
     assert shown["/admin/ledger/discrepancy/?state=open"] == ("0", "calm")
     assert shown["/admin/ops/jobrun/"][1] == "alarm"
+
+
+def test_a_missing_tax_status_is_an_alarm_until_it_is_entered(staff: Client) -> None:
+    page = "/admin/ledger/taxstatus/"
+    assert page not in tiles(staff.get("/admin/"))
+    TaxStatus.objects.all().delete()
+    answer = staff.get("/admin/")
+    assert tiles(answer)[page] == ("未入力", "alarm")
+    assert "注文を受けず、記帳もしていません" in answer.content.decode()
 
 
 def test_a_paid_order_waits_to_be_shipped(staff: Client, sandbox: object) -> None:

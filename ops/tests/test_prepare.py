@@ -8,6 +8,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from pytest_django import Settings
 
+from ledger.models import TaxStatus
+from ledger.models.tax import FICTIONAL_NUMBER
 from ops.management.commands.prepare import ensure_staff_login
 from shop.models import Product
 
@@ -38,15 +40,18 @@ def test_an_empty_development_shop_is_filled_once_and_static_files_are_collected
 ) -> None:
     settings.VAR_DIR = tmp_path / "var"
     settings.STATIC_ROOT = tmp_path / "static"
+    TaxStatus.objects.all().delete()
     call_command("prepare")
     said = capsys.readouterr().out
-    assert "Demo shop" in said and "Static files" in said and "Staff login" in said
+    assert "Tax status" in said and "Demo shop" in said and "Static files" in said and "Staff login" in said
     assert Product.objects.count() >= 40
+    status = TaxStatus.objects.get()
+    assert (status.registration_number, status.fiscal_year_end) == (FICTIONAL_NUMBER, 3)
     call_command("prepare")
     assert capsys.readouterr().out == ""
 
 
-def test_production_gets_neither_demo_nor_login_but_a_word_how_to_make_one(
+def test_production_gets_neither_demo_nor_login_nor_tax_status_but_a_word_how_to_make_them(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.VAR_DIR = tmp_path / "var"
@@ -54,7 +59,11 @@ def test_production_gets_neither_demo_nor_login_but_a_word_how_to_make_one(
     settings.PRODUCTION = True
     call_command("prepare")
     assert not Product.objects.exists() and not User.objects.exists()
-    assert "python manage.py createsuperuser" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "python manage.py createsuperuser" in said and "Tax status" not in said
     User.objects.create_superuser("owner")
+    TaxStatus.objects.all().delete()
     call_command("prepare")
-    assert "createsuperuser" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "createsuperuser" not in said and "/admin/ledger/taxstatus/" in said
+    assert not TaxStatus.objects.exists()

@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from kikaku.sandbox import Sandbox
-from ledger.models import DailyClose, Order
+from ledger.models import DailyClose, Order, TaxStatus
 from ledger.models.orders import OrderStatus
 from ledger.testing import build
 from ops import schedule
@@ -151,3 +151,14 @@ def test_old_runs_are_deleted_but_closes_are_kept_a_year() -> None:
 
 def test_every_job_has_a_name_for_staff() -> None:
     assert set(JobRun.Job.values) == set(schedule.JOBS)
+
+
+def test_a_job_that_lacks_the_tax_status_says_what_to_do_without_a_traceback(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    build.paid_order(sandbox)
+    TaxStatus.objects.all().delete()
+    assert not schedule.run("balance")
+    ended = JobRun.objects.get()
+    assert ended.succeeded is False and ended.message.startswith("税務の設定がまだ入力されていません")
+    assert not any(record.exc_info for record in caplog.records)

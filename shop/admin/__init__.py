@@ -2,7 +2,7 @@
 
 from auditlog.registry import auditlog
 
-from ledger.models import Carrier, DeliveryTime, OrderAllowance, RemoteArea, SetAside
+from ledger.models import Carrier, DeliveryTime, OrderAllowance, RemoteArea, SetAside, TaxRate
 from shop.admin import contact, content, products
 from shop.models import Category, ContentPage, Product, Redirect, SearchSynonym, Variant
 
@@ -18,6 +18,7 @@ AUDITED = (
     RemoteArea,
     OrderAllowance,
     SetAside,
+    TaxRate,
 )
 for audited in AUDITED:
     auditlog.register(

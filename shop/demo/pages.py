@@ -6,6 +6,8 @@ Only h2, p, ul, ol, li, dl, dt, dd, table, tr, th, td, strong and a occur.
 
 from dataclasses import dataclass
 
+from ledger.models.tax import FICTIONAL_NUMBER
+
 from .product import Text
 
 
@@ -50,7 +52,7 @@ PAGES: tuple[Page, ...] = (
             ("所在地", "{{所在地}}"),
             ("電話番号", "{{電話番号}}"),
             ("メールアドレス", "shop@example.jp"),
-            ("適格請求書発行事業者登録番号", "T0000000000000（見本）"),
+            ("適格請求書発行事業者登録番号", f"{FICTIONAL_NUMBER}（見本・架空）"),
             (
                 "販売価格",
                 "各商品ページに、消費税を含む総額で表示しています。飲料・食品には軽減税率 8%、その他の商品と送料には 10% が適用されます。",
@@ -91,7 +93,7 @@ PAGES: tuple[Page, ...] = (
             ("Address", "{{所在地}}"),
             ("Telephone", "{{電話番号}}"),
             ("E-mail", "shop@example.jp"),
-            ("Qualified invoice issuer number", "T0000000000000 (sample)"),
+            ("Qualified invoice issuer number", f"{FICTIONAL_NUMBER} (sample, fictional)"),
             (
                 "Prices",
                 "Shown on each product page including consumption tax. Drinks and food carry the reduced rate of 8%, all other goods and shipping 10%.",

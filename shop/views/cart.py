@@ -17,7 +17,12 @@ from shop.views.origin import same_origin_only
 from shop.views.redirects import SeeOther
 
 # problems of the whole cart, shown above its lines
-GENERAL_PROBLEMS = (ProblemKind.UNKNOWN, ProblemKind.BELOW_MINIMUM, ProblemKind.ABOVE_MAXIMUM)
+GENERAL_PROBLEMS = (
+    ProblemKind.CLOSED,
+    ProblemKind.UNKNOWN,
+    ProblemKind.BELOW_MINIMUM,
+    ProblemKind.ABOVE_MAXIMUM,
+)
 
 
 @require_safe

@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db.models import Max, Min, Model, QuerySet
 
 from kikaku.days import day_bounds
-from ledger.books.tax_rules import TaxRules, load_tax_rules
+from ledger.books.tax_rules import TaxRules, TaxStatusMissing, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing.checks import entries, history, orders, sources, stock
 from ledger.closing.findings import Check, Finding
@@ -46,9 +46,11 @@ def check_day(
     """Return the findings about the books at the end of `day`, and about everything that the day touched.
 
     `balances` are the accounts at the end of the day, by account code; `rules` are those of the tax, where
-    the caller has read them.
+    the caller has read them. Raises `TaxStatusMissing`: what waits for it would be missing in the day.
     """
     rules = rules or load_tax_rules()
+    if not rules.statuses:
+        raise TaxStatusMissing
     findings = list(entries.trial_balance(balances))
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.urls import reverse
 
 from ledger.models import TaxStatus
 from ledger.stripe.client import foreign_account
@@ -74,6 +75,9 @@ class Command(BaseCommand):
         if settings.PRODUCTION:
             if not get_user_model().objects.filter(is_staff=True).exists():
                 self.report("Staff login: none yet. Make one with: python manage.py createsuperuser")
+            if not TaxStatus.objects.exists():
+                page = settings.STOREFRONT_BASE_URL + reverse("admin:ledger_taxstatus_changelist")
+                self.report(f"Tax status: none yet; the shop takes no orders. Enter it at {page}")
             return
         if not TaxStatus.objects.exists():
             call_command("demo", tax_status=True, stdout=self.stdout)
