@@ -130,7 +130,7 @@ def _write(
     rules: TaxRules | None = None,
 ) -> list[JournalEntry]:
     rules = rules or load_tax_rules()
-    last = last_closed_day()
+    last = rules.last_closed
     while True:
         try:
             return _insert(drafts, last_closed=last, now=now, reverses=reverses, rules=rules)

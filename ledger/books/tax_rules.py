@@ -10,11 +10,12 @@ from typing import Any
 
 from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Subquery
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.json_rows import JsonRows, rows
 from kikaku.money import REDUCED, STANDARD, TAX_CLASSES
-from ledger.models import TaxRate, TaxStatus
+from ledger.models import DailyClose, TaxRate, TaxStatus
 
 MAX_MONTHS_OF_A_YEAR = 24  # of a fiscal year whose last month is changed within it
 
@@ -45,6 +46,7 @@ class TaxRules:
 
     statuses: tuple[TaxStatus, ...]
     rates: tuple[tuple[str, date, int], ...]  # class, first day, percent
+    last_closed: date | None = None  # the latest closed day, read with them: a posting needs both
 
     def status_on(self, day: date) -> TaxStatus:
         """Return the status on a day; the first also holds before its day. Raises `TaxStatusMissing`."""
@@ -124,9 +126,13 @@ def rate_rows() -> JsonRows:
 
 
 def load_tax_rules() -> TaxRules:
-    """Return the rules, with one query."""
-    found = list(TaxStatus.objects.order_by("from_day", "id").annotate(rates=rate_rows()))
-    return TaxRules(tuple(found), _read_rates(rows(found[0].rates)) if found else ())
+    """Return the rules and the latest closed day, with one query."""
+    last_closed = Subquery(DailyClose.objects.order_by("-day").values("day")[:1])
+    statuses = TaxStatus.objects.order_by("from_day", "id")
+    found = list(statuses.annotate(rates=rate_rows(), last_closed=last_closed))
+    if not found:
+        return TaxRules((), ())
+    return TaxRules(tuple(found), _read_rates(rows(found[0].rates)), found[0].last_closed)
 
 
 def read_rules(statuses: str, rates: str) -> TaxRules:
