@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from kikaku import days
 from kikaku.money import yen
 from ledger.books.discrepancies import count_open
+from ledger.books.open_balances import old_balances
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,
@@ -61,7 +62,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
     tiles = _tax_status_tile()
     if "order" in viewable:
-        tiles += [_orders_tile(), _counter_tile()]
+        tiles += [_orders_tile(), _counter_tile(), *_old_balances_tile()]
     if "discrepancy" in viewable:
         tiles.append(_discrepancies_tile())
     if "dailyclose" in viewable:
@@ -120,6 +121,23 @@ def _counter_tile() -> Tile:
         reverse("admin:ledger_order_changelist") + "?todo=pay",
         "calm",
     )
+
+
+def _old_balances_tile() -> list[Tile]:
+    """Return the tile of money that waits too long in 2130 or 2120; none without any."""
+    old = old_balances(days.business_day(timezone.now()))
+    if not old:
+        return []
+    return [
+        Tile(
+            _("Prepayments and refunds that wait"),
+            str(len(old)),
+            _("%(amount)s, the oldest since %(day)s")
+            % {"amount": yen(sum(each.amount for each in old)), "day": min(each.since for each in old)},
+            reverse("admin:ledger_order_open_balances"),
+            "todo",
+        )
+    ]
 
 
 def _orders_to_ship() -> Sequence[Row]:

@@ -16,6 +16,7 @@ from kikaku.days import day_bounds
 from kikaku.folded import contains_folded
 from kikaku.money import yen
 from kikaku.text import fold, fold_number
+from ledger.admin.open_money import OpenMoneyPages
 from ledger.admin.order_actions import OrderActions
 from ledger.admin.order_panels import STATUS_COLOURS, OrderRows, Summary, build_panels
 from ledger.models import CheckoutAttempt, Order, OrderLine, Shipment
@@ -46,7 +47,7 @@ class TaskFilter(admin.SimpleListFilter):
 
 
 @admin.register(Order)
-class OrderAdmin(FoldedSearch, OrderActions):
+class OrderAdmin(FoldedSearch, OpenMoneyPages, OrderActions):
     """Orders, newest first; those to be shipped in the order of payment."""
 
     list_display = (

@@ -13,7 +13,16 @@ from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import link
 from ledger.books import posting
-from ledger.models import BalanceTransaction, CheckoutAttempt, JournalEntry, Order, Payment, Refund, Shipment
+from ledger.models import (
+    BalanceTransaction,
+    CheckoutAttempt,
+    JournalEntry,
+    KeptMoney,
+    Order,
+    Payment,
+    Refund,
+    Shipment,
+)
 from ledger.sales.refund_failure import refund_named
 
 STRIPE_ID = re.compile(r"(txn|ch|py|pi|re|pyr|cs|evt|po)_[A-Za-z0-9_]+")
@@ -78,6 +87,7 @@ def source_link(entry: JournalEntry) -> SafeString | str:
     elif entry.source_id.isdecimal():
         model = {
             posting.REFUND_SOURCE: Refund,
+            posting.KEPT_MONEY_SOURCE: KeptMoney,
             posting.SHIPMENT_SOURCE: Shipment,
             posting.ENTRY_SOURCE: JournalEntry,
         }.get(entry.source_type)

@@ -34,12 +34,12 @@ def trial_balance_file(sheet: Sheet) -> bytes:
         )
         for row in sheet.rows
     ]
-    return _csv(columns, [*rows, ("", "合計", None, sheet.debit, sheet.credit, None, None)])
+    return csv_file(columns, [*rows, ("", "合計", None, sheet.debit, sheet.credit, None, None)])
 
 
 def ledgers_file(ledgers: Iterable[LedgerRow]) -> bytes:
     """Return ledgers (総勘定元帳) as CSV, with what is carried and the sums of each account."""
-    return _csv(
+    return csv_file(
         LEDGER_COLUMNS,
         (
             (
@@ -57,7 +57,8 @@ def ledgers_file(ledgers: Iterable[LedgerRow]) -> bytes:
     )
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+def csv_file(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Return rows as CSV; no cell of it is a formula to a spreadsheet."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
