@@ -64,6 +64,7 @@ def test_a_balance_counts_from_when_it_was_last_zero(sandbox: Sandbox, orders: t
     _waits, refunded = orders
     set_clock(sandbox, at(WEDNESDAY))
     sandbox.claim_refund(str(refunded.refunds.get().stripe_id))  # the customer gives a bank account
+    set_clock(sandbox, at(WEDNESDAY, 13))
     build.deliver(sandbox)
     build.fetch(sandbox)
     assert [each.account for each in open_balances(WEDNESDAY)] == [PREPAYMENTS, PREPAYMENTS]
