@@ -48,6 +48,13 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
                 "trial_balance",
                 gettext_lazy("Trial balance (Stripe and sales)"),
             ),
+            (
+                "ledger",
+                "journalentry",
+                "event_repeat",
+                "late",
+                gettext_lazy("Entries after the end of their period"),
+            ),
             ("ledger", "account", "account_tree"),
             ("ledger", "taxstatus", "percent"),
             ("ledger", "payment", "payments"),

@@ -1,10 +1,10 @@
-"""Trial balance and ledgers in the admin: pages that print on A4, and files for a spreadsheet.
+"""Trial balance, ledgers and late entries in the admin: pages that print on A4, and files for a spreadsheet.
 
 The title says what the trial balance is of: it is not that of the company.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +23,8 @@ from ledger.books.journal import last_closed_day
 from ledger.books.periods import Period, fiscal_years, read_period
 from ledger.books.tax_rules import TaxRules, TaxStatusMissing, load_tax_rules
 from ledger.books.trial_sheet import TITLE, PeriodAcrossYears, printed_sheet
-from ledger.closing.paper_files import ledgers_file, trial_balance_file
+from ledger.closing import late_entries
+from ledger.closing.paper_files import late_entries_file, ledgers_file, trial_balance_file
 from ledger.models import Account, JournalEntry
 
 LINES_ON_A_PAGE = 2_000  # of a ledger with more the page has the sums alone
@@ -38,6 +39,11 @@ def years_of_books(rules: TaxRules, today: date) -> list[Period]:
     if first is None or not rules.statuses:
         return []
     return fiscal_years(first, max(first, today), rules)
+
+
+def in_last_month(today: date) -> date:
+    """Return the last day of the month before that of a day."""
+    return today.replace(day=1) - timedelta(days=1)
 
 
 def message_of(error: Exception) -> str:
@@ -56,6 +62,8 @@ class BookPages(ReadOnlyAdmin):
             "ledger": ("ledger/<str:code>/", self.ledger_page),
             "ledger_csv": ("ledger/<str:code>.csv", self.ledger_csv),
             "ledgers_csv": ("ledgers.csv", self.ledgers_csv),
+            "late": ("late/", self.late_entries_page),
+            "late_csv": ("late.csv", self.late_entries_csv),
         }
         return [
             *(
@@ -105,6 +113,24 @@ class BookPages(ReadOnlyAdmin):
             request, "総勘定元帳", lambda period, rules: ledgers_file(read_ledgers(period, rules))
         )
 
+    def late_entries_page(self, request: HttpRequest) -> HttpResponse:
+        """Return what the end of a period lacks; of the last month by default. Raises `PermissionDenied`."""
+
+        def read(period: Period, rules: TaxRules) -> dict[str, Any]:
+            return {"found": late_entries.read(period)}
+
+        context = {"title": late_entries.TITLE}
+        return self._page(request, "ledger/admin/late_entries.html", context, read, default_day=in_last_month)
+
+    def late_entries_csv(self, request: HttpRequest) -> HttpResponse:
+        """Return what the end of a period lacks as a file. Raises `PermissionDenied`."""
+        return self._file(
+            request,
+            late_entries.TITLE,
+            lambda period, rules: late_entries_file(late_entries.read(period)),
+            default_day=in_last_month,
+        )
+
     def _account(self, request: HttpRequest, code: str) -> Account:
         self._require_permission(request)
         account = Account.objects.filter(pk=code).first()
@@ -122,8 +148,10 @@ class BookPages(ReadOnlyAdmin):
         template: str,
         context: dict[str, Any],
         read: Callable[[Period, TaxRules], dict[str, Any]],
+        *,
+        default_day: Callable[[date], date] = lambda today: today,
     ) -> HttpResponse:
-        """Return a page about the period that the request asks for; the current month by default."""
+        """Return a page about the period that the request asks for, by default the month of `default_day`."""
         self._require_permission(request)
         today = business_day(timezone.now())
         rules = load_tax_rules()
@@ -135,7 +163,7 @@ class BookPages(ReadOnlyAdmin):
             "today": today,
         }
         try:
-            period = read_period(request.GET, today=today, rules=rules)
+            period = read_period(request.GET, today=default_day(today), rules=rules)
             context |= {"period": period, "query": urlencode(period.parameters)}
             context |= {**read(period, rules), "status": rules.status_on(period.last)}
         except REFUSALS as error:
@@ -147,12 +175,18 @@ class BookPages(ReadOnlyAdmin):
         return TemplateResponse(request, template, context)
 
     def _file(
-        self, request: HttpRequest, name: str, content: Callable[[Period, TaxRules], bytes]
+        self,
+        request: HttpRequest,
+        name: str,
+        content: Callable[[Period, TaxRules], bytes],
+        *,
+        default_day: Callable[[date], date] = lambda today: today,
     ) -> HttpResponse:
         self._require_permission(request)
         rules = load_tax_rules()
         try:
-            period = read_period(request.GET, today=business_day(timezone.now()), rules=rules)
+            today = business_day(timezone.now())
+            period = read_period(request.GET, today=default_day(today), rules=rules)
             found = content(period, rules)
         except REFUSALS as error:
             return HttpResponse(message_of(error), status=400, content_type="text/plain; charset=utf-8")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
-from kikaku.admin.columns import money_column, time_column
+from kikaku.admin.columns import format_local_time, money_column
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import retry_on_duplicate
 from kikaku.admin.search import (
@@ -122,7 +122,6 @@ class SourceFilter(admin.SimpleListFilter):
         return queryset.filter(source_type=self.value()) if self.value() else queryset
 
 
-OCCURRED_AT = time_column(JournalEntry, "occurred_at")
 CUSTOMER = Concat("order__family_name", "order__given_name")
 # without the space between the names, as it may be typed; of entries of form 1 the customer of the order
 PARTY = Replace(Coalesce("counterparty", CUSTOMER), Value(" "), Value(""))
@@ -168,7 +167,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "description",
         "order",
         "source",
-        OCCURRED_AT,
+        "occurred_at_written",
     )
     list_filter = (
         ("day", BusinessDayRangeFilter),
@@ -194,7 +193,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "source_name",
         "reversed_entry",
         "reversal",
-        OCCURRED_AT,
+        "occurred_at_written",
         "created_at",
     )
     readonly_fields = (
@@ -206,7 +205,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         "source_name",
         "reversed_entry",
         "reversal",
-        OCCURRED_AT,
+        "occurred_at_written",
     )
     inlines = (JournalLineInline,)
 
@@ -246,6 +245,11 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
     def posting_day(self, entry: JournalEntry) -> str:
         """Return the business day of the entry."""
         return str(entry.day)
+
+    @display(description=gettext_lazy("occurred at"), ordering="occurred_at")
+    def occurred_at_written(self, entry: JournalEntry) -> str:
+        """Return when the fact happened, or its day where only that is known."""
+        return format_local_time(entry.occurred_at)
 
     @display(description=gettext_lazy("counterparty"), ordering="counterparty")
     def party_name(self, entry: JournalEntry) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from kikaku.admin.columns import time_column
+from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.admin.search import FoldedSearch
 from kikaku.folded import contains_folded
@@ -21,15 +21,13 @@ from ledger.admin.order_panels import kept_of, payment_totals
 from ledger.models import Order, Shipment
 from ledger.sales.parcels import correct_parcel
 
-SHIPPED_AT = time_column(Shipment, "shipped_at")
-
 
 @admin.register(Shipment)
 class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
     """Parcels."""
 
     list_display = (
-        SHIPPED_AT,
+        "shipped_at_written",
         "order",
         "carrier",
         "tracking_number",
@@ -40,13 +38,27 @@ class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
     list_select_related = ("order",)
     search_fields = ("search_text",)  # see `word_condition`
     search_help_text = gettext_lazy("tracking number, order number")
-    fields = ("order", "carrier", "tracking_number", "gift", SHIPPED_AT, "arrives_on", "actor", "content")
-    readonly_fields = ("content", SHIPPED_AT)
+    fields = (
+        "order",
+        "carrier",
+        "tracking_number",
+        "gift",
+        "shipped_at_written",
+        "arrives_on",
+        "actor",
+        "content",
+    )
+    readonly_fields = ("content", "shipped_at_written")
     actions_detail = ("correct",)
 
     def word_condition(self, word: str) -> Q:
         """Return the condition that a word is in a parcel's tracking number or its order's number."""
         return contains_folded(word) | Q(order__in=Order.objects.filter(number__icontains=word))
+
+    @display(description=gettext_lazy("shipped at"), ordering="shipped_at")
+    def shipped_at_written(self, shipment: Shipment) -> str:
+        """Return when the parcel left, or its day when it was entered on a later one."""
+        return format_local_time(shipment.shipped_at)
 
     @display(description=gettext_lazy("content"))
     def content(self, shipment: Shipment) -> str:

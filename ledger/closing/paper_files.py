@@ -1,4 +1,4 @@
-"""Trial balance and ledgers as files for a spreadsheet: UTF-8 with BOM, which Excel needs, and CRLF."""
+"""Papers of the books as files for a spreadsheet: UTF-8 with BOM, which Excel needs, and CRLF."""
 
 import codecs
 import csv
@@ -9,11 +9,24 @@ from ledger.books.general_ledger import LedgerRow, RowKind
 from ledger.books.periods import DAYS, MONTH, YEAR
 from ledger.books.trial_sheet import Sheet
 from ledger.closing.evidence import escape_formula
+from ledger.closing.late_entries import LateEntries
 
 # what the balances before and at the end of a period are called
 OPENING_NAMES = {MONTH: "前月残", YEAR: "前期残", DAYS: "前残"}
 CLOSING_NAMES = {MONTH: "当月残", YEAR: "当期残", DAYS: "残高"}
 LEDGER_COLUMNS = ("科目", "日付", "伝票No", "相手科目", "摘要", "借方", "貸方", "残高")
+LATE_COLUMNS = (
+    "出荷/発生日",
+    "計上日",
+    "伝票No",
+    "注文番号",
+    "区分",
+    "取引先",
+    "金額",
+    "税",
+    "提案仕訳",
+    "翌期首の反対仕訳",
+)
 
 Cell = str | int | None
 
@@ -53,6 +66,29 @@ def ledgers_file(ledgers: Iterable[LedgerRow]) -> bytes:
                 row.balance,
             )
             for row in ledgers
+        ),
+    )
+
+
+def late_entries_file(found: LateEntries) -> bytes:
+    """Return the late entries (期ズレ一覧) as CSV, each with its closing entry and the reversal."""
+    return csv_file(
+        LATE_COLUMNS,
+        (
+            (
+                entry.occurred_on.isoformat(),
+                entry.day.isoformat(),
+                entry.voucher,
+                entry.order_number,
+                entry.kind,
+                entry.counterparty,
+                entry.amount,
+                entry.tax,
+                str(entry.proposal),
+                str(entry.proposal.reversed()),
+            )
+            for kind in found.kinds
+            for entry in kind.entries
         ),
     )
 

@@ -726,6 +726,13 @@ READ_ONLY = {
     ),
     *("checkout_confirm", "order", "order_thanks", "contact_sent"),
     *("admin:ledger_order_slip", "admin:ledger_dailyclose_evidence"),
+    *(
+        f"admin:ledger_journalentry_{page}"
+        for page in (
+            *("trial_balance", "trial_balance_csv", "ledger", "ledger_csv", "ledgers_csv"),
+            *("late", "late_csv"),
+        )
+    ),
     "admin:shop_contactmessage_change",  # every field is read-only
 }
 

@@ -19,13 +19,15 @@ from django.db.models import Q, Sum
 
 from kikaku.days import day_bounds
 from ledger.books.order_buckets import tax_buckets
+from ledger.books.periods import any_days
 from ledger.books.tax import value_of_pieces
-from ledger.closing import verification
+from ledger.closing import late_entries, verification
 from ledger.models import (
     CheckoutAttempt,
     DailyClose,
     Discrepancy,
     JournalEntry,
+    JournalLine,
     KeptMoney,
     Order,
     OrderLine,
@@ -80,6 +82,7 @@ def violations(world: "World") -> Iterator[str]:
     yield from _orders()
     yield from _kept_money()
     yield from _parcels()
+    yield from _late_entries()
     yield from _unsettled()
     yield from _stock()
     yield from _mails(world)
@@ -96,6 +99,24 @@ WITHDRAWN = (Discrepancy.Kind.REFUND_WITHDRAWN, Discrepancy.Kind.WITHDRAWN_TO_DE
 def _is_true(row: Discrepancy, order: Order) -> bool:
     """Return whether a row asks for another refund only as long as money is to be refunded."""
     return row.kind not in REFUND_AGAIN or row.resolved_at is not None or unsettled_money(order) > 0
+
+
+def _late_entries() -> Iterator[str]:
+    """Check that the list of each closed day adds up to what its balances lack: what was entered later."""
+    nets: defaultdict[date, Counter[str]] = defaultdict(Counter)  # debit − credit by account
+    for day, happened_at, account, debit, credit in JournalLine.objects.values_list(
+        "entry__day", "entry__occurred_at", "account_id", "debit", "credit"
+    ):
+        happened_on = (happened_at + timedelta(hours=9)).date()
+        if day < happened_on:
+            yield f"an entry of {happened_on} lies on {day}"
+        for offset in range((day - happened_on).days):
+            nets[happened_on + timedelta(days=offset)][account] += debit - credit
+    for day, net in nets.items():
+        found = late_entries.read(any_days(day, day))
+        lacking = {line.code: line.debit - line.credit for line in found.lacking.lines}
+        if lacking != {account: amount for account, amount in net.items() if amount}:
+            yield f"{day} lacks {dict(net)}, its list has {lacking}"
 
 
 def _unsettled() -> Iterator[str]:
