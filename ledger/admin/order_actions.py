@@ -28,6 +28,7 @@ from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, kept_money, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
 from ledger.sales.refund_failure import unsettled_money
+from ledger.sales.refund_plan import refundable_by_side
 from ledger.sales.seen import OrderChanged, state_of
 from ledger.stripe.methods import method_named
 
@@ -170,12 +171,17 @@ class OrderActions(ReadOnlyAdmin):
         if done.exists():
             return self._redirect_repeated(request, order)
         form = RefundForm(
-            order, request.POST if request.method == "POST" else None, again=unsettled_money(order)
+            order,
+            request.POST if request.method == "POST" else None,
+            again=unsettled_money(order),
+            sides=refundable_by_side(order),
         )
         preview: refund_requests.RefundPreview | None = None
         if form.is_bound and form.is_valid():
             try:
                 preview = refund_requests.preview(order=order, request=form.request())
+            except refunds.SideMissing as refusal:
+                form.add_error("side" if "side" in form.fields else None, str(refusal))
             except refunds.RefundRefused as refusal:
                 form.add_error(None, str(refusal))
         confirmed = form.cleaned_data.get("confirmed") if preview else ""

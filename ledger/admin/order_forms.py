@@ -17,12 +17,16 @@ from unfold.widgets import (
 )
 
 from kikaku.days import business_day
-from kikaku.money import MAX_CHARGE
+from kikaku.money import MAX_CHARGE, yen
 from ledger.models import Carrier, Order, OrderLine, Shipment
-from ledger.sales.refunds import RefundRequest
+from ledger.sales.refunds import RefundRequest, Side
 from ledger.sales.tracking import is_doubtful, normalise_tracking_number
 
 OTHER = "other"
+SIDE_LABELS = {
+    Side.UNSHIPPED: gettext_lazy("what is not shipped gets cheaper (up to %(amount)s)"),
+    Side.SHIPPED: gettext_lazy("an allowance on what was shipped (up to %(amount)s)"),
+}
 
 
 class OrderForm(forms.Form):
@@ -37,49 +41,65 @@ class OrderForm(forms.Form):
 
 
 class LinesForm(OrderForm):
-    """Form with a number of pieces for each line."""
+    """Form with numbers of pieces for each line."""
+
+    numbers: Mapping[str, Any] = {"line": gettext_lazy("pieces")}  # name → label
 
     def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(order, data)
+        possible = set()
         for line in self.lines:
-            maximum = self.max_quantity(line)
-            if maximum:
-                self.fields[f"line_{line.pk}"] = forms.IntegerField(
-                    label=line.packing_title,
-                    min_value=0,
-                    max_value=maximum,
-                    initial=self.initial_quantity(line),
-                    required=False,
-                    widget=UnfoldAdminIntegerFieldWidget(
-                        attrs={"inputmode": "numeric", "aria-label": line.packing_title}
-                    ),
-                )
+            for name, maximum in self.maximums(line).items():
+                # what was entered on an older page, when it was possible, is refused and not ignored
+                if maximum or self.data.get(f"{name}_{line.pk}", "0") not in ("", "0"):
+                    possible.add(name)
+                    self.fields[f"{name}_{line.pk}"] = forms.IntegerField(
+                        label=line.packing_title,
+                        min_value=0,
+                        max_value=maximum,
+                        initial=self.initial_quantity(line),
+                        required=False,
+                        widget=UnfoldAdminIntegerFieldWidget(
+                            attrs={
+                                "inputmode": "numeric",
+                                "aria-label": f"{line.packing_title}: {self.numbers[name]}",
+                            }
+                        ),
+                    )
+        self.numbers = {name: label for name, label in self.numbers.items() if name in possible}
 
-    def max_quantity(self, line: OrderLine) -> int:
-        """Return how many pieces of a line may be entered."""
-        return line.shippable
+    def maximums(self, line: OrderLine) -> dict[str, int]:
+        """Return how many pieces of a line may be entered, by the name of the number."""
+        return {"line": line.shippable}
 
     def initial_quantity(self, line: OrderLine) -> int:
         """Return how many pieces of a line are filled in."""
-        return self.max_quantity(line)
+        return line.shippable
 
-    def rows(self) -> Iterator[tuple[OrderLine, forms.BoundField | None]]:
-        """Yield each line with its field, or None when no pieces can be entered."""
+    def rows(self) -> Iterator[tuple[OrderLine, list[tuple[Any, forms.BoundField | None]]]]:
+        """Yield each line with its numbers: the label, and the field or None where none can be entered."""
         for line in self.lines:
-            name = f"line_{line.pk}"
-            yield line, self[name] if name in self.fields else None
+            fields = {name: f"{name}_{line.pk}" for name in self.numbers}
+            yield (
+                line,
+                [
+                    (self.numbers[name], self[field] if field in self.fields else None)
+                    for name, field in fields.items()
+                ],
+            )
 
-    def quantities(self) -> dict[int, int]:
-        """Return order line id → pieces, of a valid form."""
+    def quantities(self, name: str = "line") -> dict[int, int]:
+        """Return order line id → pieces of a number, of a valid form."""
         return {
-            line.pk: self.cleaned_data[f"line_{line.pk}"]
+            line.pk: self.cleaned_data[f"{name}_{line.pk}"]
             for line in self.lines
-            if self.cleaned_data.get(f"line_{line.pk}")
+            if self.cleaned_data.get(f"{name}_{line.pk}")
         }
 
     def others(self) -> list[forms.BoundField]:
         """Return the visible fields other than the numbers of pieces."""
-        return [field for field in self.visible_fields() if not field.name.startswith("line_")]
+        of_lines = {f"{name}_{line.pk}" for name in self.numbers for line in self.lines}
+        return [field for field in self.visible_fields() if field.name not in of_lines]
 
 
 class ParcelFields(forms.Form):
@@ -183,14 +203,38 @@ class ShipForm(ParcelFields, LinesForm):
 
 
 class RefundForm(LinesForm):
-    """What is refunded: everything, pieces, or an amount; `again` (JPY) is filled in when one has failed."""
+    """What is refunded: everything, pieces, or an amount; `again` (JPY) is filled in when one has failed.
+
+    `sides` is what an amount may take of the shipped and of the unshipped part, see `refundable_by_side`.
+    """
 
     EVERYTHING, PIECES, AMOUNT = "everything", "pieces", "amount"
+    numbers: Mapping[str, Any] = {
+        "cancel": gettext_lazy("cancel, not shipped"),
+        "return": gettext_lazy("return or allowance, shipped"),
+    }
 
-    def __init__(self, order: Order, data: Mapping[str, Any] | None = None, *, again: int = 0) -> None:
+    def __init__(
+        self,
+        order: Order,
+        data: Mapping[str, Any] | None = None,
+        *,
+        again: int = 0,
+        sides: Mapping[Side, int] | None = None,
+    ) -> None:
         super().__init__(order, data)
         if again:
             self.initial.update(what=self.AMOUNT, amount=again)
+        if sides:
+            side = self.fields["side"]
+            assert isinstance(side, forms.ChoiceField)  # noqa: S101  (tells mypy, true by the class below)
+            side.choices = [
+                (name.value, SIDE_LABELS[name] % {"amount": yen(left)}) for name, left in sides.items()
+            ]
+        else:
+            del self.fields["side"]
+        if not any(line.returnable for line in self.lines):
+            del self.fields["restock"]
 
     what = forms.ChoiceField(
         label=gettext_lazy("What is refunded"),
@@ -212,6 +256,10 @@ class RefundForm(LinesForm):
         required=False,
         widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
     )
+    # only of an order that was shipped in part; the plan decides whether it must be chosen
+    side = forms.ChoiceField(
+        label=gettext_lazy("What the amount is for"), required=False, widget=UnfoldAdminRadioSelectWidget
+    )
     restock = forms.BooleanField(
         label=gettext_lazy("shipped pieces are back on the shelf"), required=False, widget=UnfoldBooleanWidget
     )
@@ -224,9 +272,9 @@ class RefundForm(LinesForm):
     # the plan of the preview that the user has seen; empty before the preview
     confirmed = forms.CharField(max_length=16, required=False, widget=forms.HiddenInput)
 
-    def max_quantity(self, line: OrderLine) -> int:
-        """Return how many pieces are not refunded."""
-        return line.refundable
+    def maximums(self, line: OrderLine) -> dict[str, int]:
+        """Return how many pieces of a line can be cancelled, and how many were shipped and not refunded."""
+        return {"cancel": line.shippable, "return": line.returnable}
 
     def initial_quantity(self, line: OrderLine) -> int:
         """Return 0: a refund is never filled in."""
@@ -238,24 +286,25 @@ class RefundForm(LinesForm):
         what = cleaned.get("what")
         if what == self.AMOUNT and not cleaned.get("amount") and "amount" not in self.errors:
             self.add_error("amount", _("Write the amount."))
-        if (
-            what == self.PIECES
-            and not self.errors
-            and not self.quantities()
-            and not cleaned.get("include_shipping")
-        ):
-            raise forms.ValidationError(_("Choose at least one piece, or the shipping fee."))
+        if what == self.PIECES and not self.errors:
+            pieces = any(self.quantities(name) for name in self.numbers)
+            if not pieces and not cleaned.get("include_shipping"):
+                raise forms.ValidationError(_("Choose at least one piece, or the shipping fee."))
         return cleaned
 
     def request(self) -> RefundRequest:
         """Return the refund request of a valid form."""
-        what = self.cleaned_data["what"]
-        restock, reason = bool(self.cleaned_data["restock"]), self.cleaned_data["reason"]
+        what, reason = self.cleaned_data["what"], self.cleaned_data["reason"]
+        restock = bool(self.cleaned_data.get("restock"))
         if what == self.AMOUNT:
-            return RefundRequest.of_amount(self.cleaned_data["amount"], restock=restock, reason=reason)
+            side = self.cleaned_data.get("side")
+            return RefundRequest.of_amount(
+                self.cleaned_data["amount"], side=Side(side) if side else None, reason=reason
+            )
         if what == self.PIECES:
-            return RefundRequest.of_pieces(
-                self.quantities(),
+            return RefundRequest(
+                cancel=self.quantities("cancel"),
+                returns=self.quantities("return"),
                 include_shipping=bool(self.cleaned_data["include_shipping"]),
                 restock=restock,
                 reason=reason,

@@ -82,6 +82,16 @@ def _text(event: OrderEvent, titles: Mapping[str, str]) -> str:
         text = _("%(text)s As a gift: %(reason)s") % {"text": text, "reason": gift}
     if data.get("shipped_on"):
         text = _("%(text)s It left on %(day)s.") % {"text": text, "day": data["shipped_on"]}
+    if data.get("cancelled"):
+        text = _("%(text)s Not to be shipped: %(content)s.") % {
+            "text": text,
+            "content": _pieces(data["cancelled"], titles),
+        }
+    if data.get("returned"):
+        text = _("%(text)s Returned or reduced after shipment: %(content)s.") % {
+            "text": text,
+            "content": _pieces(data["returned"], titles),
+        }
     if event.kind in (Kind.REFUND_REQUESTED, Kind.MONEY_KEPT) and data.get("reason"):
         text = _("%(text)s Reason: %(reason)s") % {"text": text, "reason": data["reason"]}
     if data.get("message"):
@@ -104,7 +114,7 @@ def _values(data: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, str
         elif name in ("expires_at", "pay_until"):
             values["time"] = format_local_time(_instant(value))
         elif name == "pieces":
-            values["content"] = "、".join(f"{titles.get(at, '–')} × {count}" for at, count in value.items())
+            values["content"] = _pieces(value, titles)
         elif name == "reason":
             values["reason"] = dict(Order.CancelReason.choices).get(value, value)
         elif name == "method" and value:
@@ -112,6 +122,11 @@ def _values(data: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, str
         elif name == "mail_kind":
             values["mail"] = dict(OutgoingMail.Kind.choices).get(value, value)
     return values
+
+
+def _pieces(counts: Mapping[str, int], titles: Mapping[str, str]) -> str:
+    """Return the pieces of lines by their position, as staff read them."""
+    return "、".join(f"{titles.get(at, '–')} × {count}" for at, count in counts.items())
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -144,6 +144,10 @@ class RefundAdmin(ReadOnlyAdmin):
                     None,
                     [
                         line.order_line.packing_title if line.order_line else "",
+                        _("%(count)d cancelled") % {"count": line.quantity - line.returned}
+                        if line.order_line and line.quantity > line.returned
+                        else "",
+                        _("%(count)d returned") % {"count": line.returned} if line.returned else "",
                         line.get_tax_class_display(),
                         _("before shipment %(amount)s") % {"amount": yen(line.prepaid)}
                         if line.prepaid

@@ -189,21 +189,19 @@ def tax_to_correct(bucket: TaxBucket) -> Sequence[tuple[int | None, int]]:
 
 
 def take(bucket: TaxBucket, *, prepaid: int, recognised: int) -> tuple[TaxBucket, int, int]:
-    """Plan a refund: take its share from a bucket; what one side lacks comes from the other.
+    """Plan a refund: take its share from a bucket, from each side at most what is left of it.
 
     No tax is computed. Returns the bucket afterwards, and the amounts taken from the prepaid and from the
-    recognised side. Together they are less than asked for only when the bucket is empty.
+    recognised side.
     """
-    wanted = prepaid + recognised
-    from_prepaid = min(prepaid, bucket.prepaid_left)
-    from_recognised = min(wanted - from_prepaid, bucket.recognised_left)
-    from_prepaid += min(wanted - from_prepaid - from_recognised, bucket.prepaid_left - from_prepaid)
+    prepaid = min(prepaid, bucket.prepaid_left)
+    recognised = min(recognised, bucket.recognised_left)
     return (
         replace(
             bucket,
-            refunded_prepaid=bucket.refunded_prepaid + from_prepaid,
-            refunded_recognised=bucket.refunded_recognised + from_recognised,
+            refunded_prepaid=bucket.refunded_prepaid + prepaid,
+            refunded_recognised=bucket.refunded_recognised + recognised,
         ),
-        from_prepaid,
-        from_recognised,
+        prepaid,
+        recognised,
     )

@@ -66,12 +66,13 @@ def class_goods(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> Non
     parts = apps.get_model("ledger", "RefundLine")._default_manager.using(using)
     parts.filter(tax_rate=8).update(tax_class="reduced")
     parts.filter(tax_rate=10).update(tax_class="standard")
-    # unshipped pieces were refunded first, so a line whose refund took no prepaid money returned all its pieces
-    parts.filter(order_line__isnull=False, prepaid=0, recognised__gt=0).update(returned=models.F("quantity"))
+    # unshipped pieces were refunded first: those that came back are the pieces of the last refunds of a line,
+    # most of which took no prepaid money
+    came_back = parts.filter(order_line__returned__gt=0, quantity__gt=0)
+    came_back.filter(prepaid=0).update(returned=models.F("quantity"))
     for line in lines.filter(returned__gt=0).iterator(PORTION):
         left = line.returned
-        refunded = parts.filter(order_line=line, quantity__gt=0, refund__withdrawn=False)
-        for part in refunded.order_by("-pk"):
+        for part in came_back.filter(order_line=line).order_by("-pk"):
             returned = min(part.quantity, left)
             if part.returned != returned:
                 parts.filter(pk=part.pk).update(returned=returned)

@@ -244,6 +244,11 @@ class OrderLine(FoldedModel):
         return self.quantity - self.shipped - self.cancelled
 
     @property
+    def returnable(self) -> int:
+        """The number of shipped pieces that were not refunded."""
+        return self.shipped - self.returned
+
+    @property
     def refundable(self) -> int:
         """The number of pieces that were not refunded, shipped or not."""
         return self.quantity - self.cancelled - self.returned

@@ -1,11 +1,13 @@
 """The plan of a refund: which lines and accounts its amount is taken from.
 
 It is decided when the refund is requested, from the order's rows, and then stored in the refund's lines.
-Unshipped pieces are refunded first, out of prepayments; shipped ones out of sales. Nothing is written here.
+Pieces that are cancelled are refunded out of prepayments, pieces that come back out of sales with their tax.
+Nothing is written here.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
@@ -20,14 +22,28 @@ class RefundRefused(Exception):
     """The order does not have what the refund asks for; the message says what it has. Nothing was changed."""
 
 
+class SideMissing(RefundRefused):
+    """The order was shipped in part, and the request does not say from which part its amount comes."""
+
+
+class Side(Enum):
+    """Which part of an order an amount is taken from."""
+
+    UNSHIPPED = "unshipped"  # prepayments: what is not shipped gets cheaper
+    SHIPPED = "shipped"  # sales with their tax: an allowance on what was shipped
+    EITHER = "either"  # of a refund that is not ours to decide: prepayments first
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefundRequest:
     """What is to be refunded: an amount, or pieces and the shipping fee, or (neither) all that remains."""
 
     amount: int | None = None  # JPY
-    quantities: Mapping[int, int] = field(default_factory=dict)  # order line id → pieces
+    side: Side | None = None  # of the amount; must be given when the order was shipped in part
+    cancel: Mapping[int, int] = field(default_factory=dict)  # order line id → unshipped pieces
+    returns: Mapping[int, int] = field(default_factory=dict)  # order line id → shipped pieces
     include_shipping: bool = False
-    restock: bool = False  # whether shipped pieces go back to stock
+    restock: bool = False  # whether the shipped pieces go back to stock
     reason: str = ""
 
     @classmethod
@@ -36,21 +52,9 @@ class RefundRequest:
         return cls(restock=restock, reason=reason)
 
     @classmethod
-    def of_amount(cls, amount: int, *, restock: bool = False, reason: str = "") -> "RefundRequest":
+    def of_amount(cls, amount: int, *, side: Side | None = None, reason: str = "") -> "RefundRequest":
         """Return a request for an amount (JPY)."""
-        return cls(amount=amount, restock=restock, reason=reason)
-
-    @classmethod
-    def of_pieces(
-        cls,
-        quantities: Mapping[int, int],
-        *,
-        include_shipping: bool = False,
-        restock: bool = False,
-        reason: str = "",
-    ) -> "RefundRequest":
-        """Return a request for pieces (order line id → pieces), with or without the shipping fee."""
-        return cls(quantities=quantities, include_shipping=include_shipping, restock=restock, reason=reason)
+        return cls(amount=amount, side=side, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,15 @@ class PlannedLine:
     order_line_id: int | None = None
     tax_class: str = ""
     quantity: int = 0  # pieces refunded; 1 for the shipping fee
-    unshipped: int = 0  # of these pieces: will never be shipped
-    returned: int = 0  # of these pieces: were shipped
+    returned: int = 0  # of these pieces: were shipped; the others never will be
     prepaid: int = 0
     recognised: int = 0
     payable: int = 0
+
+    @property
+    def cancelled(self) -> int:
+        """The pieces of an order line that will never be shipped."""
+        return self.quantity - self.returned if self.order_line_id else 0
 
     @property
     def amount(self) -> int:
@@ -75,36 +83,65 @@ class PlannedLine:
 def plan_refund(order: Order, request: RefundRequest) -> list[PlannedLine]:
     """Return the planned lines of a refund; the caller has locked the order.
 
-    - Pieces and the shipping fee are taken from their own lines, unshipped pieces first. All pieces that are
-      left, together with the shipping fee, are the same as all that remains.
+    - Pieces and the shipping fee are taken from their own lines: pieces to cancel at most out of what is
+      prepaid, returned ones at most out of what was sold. All pieces that are left, together with the
+      shipping fee, are the same as all that remains.
     - An amount is taken from what was paid in excess, then from what is owed since a refund failed, then from
-      what is held for pieces that a withdrawn refund released, then from
-      the tax buckets in proportion to what remains in them, from the prepaid part of each first.
+      what is held for pieces that a withdrawn refund released, then from the tax buckets in proportion to
+      what remains in them; the last two on the side that the request names.
     - All that remains is taken from every line.
 
     Raises `RefundRefused` when nothing is left, when a line has fewer pieces than asked for, and when the
-    amount is larger than what remains.
+    amount is larger than what remains; `SideMissing` when a side must be named.
     """
-    quantities = {pk: pieces for pk, pieces in request.quantities.items() if pieces}
-    if request.amount is not None and (quantities or request.include_shipping):
+    lines = list(order.lines.order_by("position"))
+    cancel, returns = (
+        {pk: pieces for pk, pieces in asked.items() if pieces} for asked in (request.cancel, request.returns)
+    )
+    if (cancel.keys() | returns.keys()) - {line.pk for line in lines}:
+        raise RefundRefused(_("A line belongs to another order. Please open the form again."))
+    names_lines = bool(cancel or returns or request.include_shipping)
+    if request.amount is not None and names_lines:
         raise RefundRefused(_("Give either an amount or lines, not both."))
     unallocated = unallocated_money(order)
     buckets = tax_buckets(order) if unallocated.is_funded else {}
-    lines = list(order.lines.order_by("position"))
-    if unknown := quantities.keys() - {line.pk for line in lines}:
-        raise RefundRefused(_("Line %(line)d does not belong to this order.") % {"line": min(unknown)})
-    left = {line.pk: line.refundable for line in lines if line.refundable}
+    is_everything = (
+        request.include_shipping
+        and cancel == {line.pk: line.shippable for line in lines if line.shippable}
+        and returns == {line.pk: line.returnable for line in lines if line.returnable}
+    )
     if request.amount is not None:
-        plan = _plan_amount(order, request.amount, buckets, unallocated)
-    elif (request.include_shipping and quantities == left) or not (quantities or request.include_shipping):
+        plan = _plan_amount(order, request.amount, request.side, lines, buckets, unallocated)
+    elif is_everything or not names_lines:
         plan = _plan_all(order, lines, buckets, unallocated)
     else:
-        plan = [_plan_pieces(buckets, line, quantities[line.pk]) for line in lines if line.pk in quantities]
+        plan = [
+            _plan_pieces(buckets, line, cancel=cancel.get(line.pk, 0), returns=returns.get(line.pk, 0))
+            for line in lines
+            if line.pk in cancel or line.pk in returns
+        ]
         if request.include_shipping:
             plan.append(_plan_shipping(order, buckets))
     if sum(line.amount for line in plan) == 0:
         raise RefundRefused(_("Nothing is left to be refunded."))
     return plan
+
+
+def refundable_by_side(order: Order) -> dict[Side, int]:
+    """Return how much (JPY) an amount may take from each side; empty when none needs to be named.
+
+    Eight queries.
+    """
+    unallocated = unallocated_money(order)
+    buckets = tax_buckets(order) if unallocated.is_funded else {}
+    if not _needs_side(order.lines.all(), buckets):
+        return {}
+    return {
+        side: unallocated.excess
+        + unallocated.owed
+        + sum(_on_side(bucket, side).remaining for bucket in buckets.values())
+        for side in (Side.UNSHIPPED, Side.SHIPPED)
+    }
 
 
 def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
@@ -121,7 +158,7 @@ def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
         in_progress = in_progress.filter(payment=refund.payment)
     else:
         try:
-            return plan_refund(order, RefundRequest.of_amount(amount))
+            return plan_refund(order, RefundRequest.of_amount(amount, side=Side.EITHER))
         except RefundRefused:
             pass
     unallocated = unallocated_money(order)
@@ -131,7 +168,8 @@ def plan_forced_refund(refund: Refund) -> list[PlannedLine]:
     )
     rest = amount - max(0, reserved - unallocated.overdrawn)
     available = max(0, min(rest, unallocated.excess + unallocated.owed + in_buckets))
-    plan = plan_refund(order, RefundRequest.of_amount(available)) if available else []
+    request = RefundRequest.of_amount(available, side=Side.EITHER)
+    plan = plan_refund(order, request) if available else []
     return [*plan, PlannedLine(prepaid=amount - available)]
 
 
@@ -162,26 +200,60 @@ def _sum_of(refunds: QuerySet[Refund]) -> int:
     return refunds.aggregate(sum=Sum("amount"))["sum"] or 0
 
 
+def _needs_side(lines: Iterable[OrderLine], buckets: Mapping[str, TaxBucket]) -> bool:
+    """Return whether an amount may come from either side: both have money, and pieces are to be shipped."""
+    return (
+        any(line.shippable for line in lines)
+        and any(bucket.prepaid_left for bucket in buckets.values())
+        and any(bucket.recognised_left for bucket in buckets.values())
+    )
+
+
+def _on_side(bucket: TaxBucket, side: Side | None) -> TaxBucket:
+    """Return the bucket with only the money of a side left."""
+    if side is Side.UNSHIPPED:
+        return replace(bucket, refunded_recognised=bucket.recognised)
+    if side is Side.SHIPPED:
+        return replace(bucket, refunded_prepaid=bucket.gross - bucket.recognised)
+    return bucket
+
+
 def _plan_amount(
-    order: Order, amount: int, buckets: Mapping[str, TaxBucket], unallocated: UnallocatedMoney
+    order: Order,
+    amount: int,
+    side: Side | None,
+    lines: Iterable[OrderLine],
+    buckets: Mapping[str, TaxBucket],
+    unallocated: UnallocatedMoney,
 ) -> list[PlannedLine]:
+    buckets = {tax_class: _on_side(bucket, side) for tax_class, bucket in buckets.items()}
     available = unallocated.excess + unallocated.owed + sum(bucket.remaining for bucket in buckets.values())
     if amount < 1 or amount > available:
-        raise RefundRefused(
-            _("An amount between ¥1 and ¥%(available)s can be refunded, not ¥%(amount)s.")
-            % {"available": f"{available:,}", "amount": f"{amount:,}"}
-        )
+        raise RefundRefused(_refusal(side) % {"available": f"{available:,}", "amount": f"{amount:,}"})
     excess = min(amount, unallocated.excess)
     owed = min(amount - excess, unallocated.owed)
     plan = [PlannedLine(prepaid=excess), PlannedLine(payable=owed)]
     released, buckets = _plan_released_pieces(order, amount - excess - owed, buckets)
     plan += released
     rest = amount - sum(line.amount for line in plan)
+    if rest and side is None and _needs_side(lines, buckets):
+        raise SideMissing(
+            _("A part of the order was shipped: choose whether the amount is for that part or for the rest.")
+        )
     remaining = [bucket.remaining for bucket in buckets.values()]
     for bucket, share in zip(buckets.values(), spread(rest, remaining), strict=True):
-        _bucket, from_prepaid, from_recognised = take(bucket, prepaid=share, recognised=0)
-        plan.append(PlannedLine(tax_class=bucket.tax_class, prepaid=from_prepaid, recognised=from_recognised))
+        prepaid = min(share, bucket.prepaid_left)
+        plan.append(PlannedLine(tax_class=bucket.tax_class, prepaid=prepaid, recognised=share - prepaid))
     return [line for line in plan if line.amount]
+
+
+def _refusal(side: Side | None) -> str:
+    """Return the text for an amount that a side does not have."""
+    if side is Side.UNSHIPPED:
+        return _("Between ¥1 and ¥%(available)s can be refunded of what is not shipped, not ¥%(amount)s.")
+    if side is Side.SHIPPED:
+        return _("Between ¥1 and ¥%(available)s can be refunded of what was shipped, not ¥%(amount)s.")
+    return _("An amount between ¥1 and ¥%(available)s can be refunded, not ¥%(amount)s.")
 
 
 def _plan_released_pieces(
@@ -216,7 +288,11 @@ def _plan_all(
 ) -> list[PlannedLine]:
     plan = [PlannedLine(payable=unallocated.owed)]
     if unallocated.is_funded:
-        plan += [_plan_pieces(buckets, line, line.refundable) for line in lines if line.refundable]
+        plan += [
+            _plan_pieces(buckets, line, cancel=line.shippable, returns=line.returnable)
+            for line in lines
+            if line.refundable
+        ]
         if order.shipping_fee and not is_shipping_refunded(order):
             plan.append(_plan_shipping(order, buckets))
     else:
@@ -230,55 +306,52 @@ def _plan_all(
     return [line for line in plan if line.amount or line.quantity]
 
 
-def _plan_pieces(buckets: dict[str, TaxBucket], line: OrderLine, pieces: int) -> PlannedLine:
-    """Return the planned line of some pieces: unshipped ones first, then shipped ones.
+def _plan_pieces(buckets: dict[str, TaxBucket], line: OrderLine, *, cancel: int, returns: int) -> PlannedLine:
+    """Return the planned line of some pieces.
 
     Shipments count the value of a line from its first piece on, cancelled pieces from its last piece back. So
     the shipped and the cancelled pieces of a line add up to its total, to the yen.
     """
-    require_refundable(line, pieces, minimum=1)
+    if not 0 <= cancel <= line.shippable:
+        raise RefundRefused(
+            _("%(title)s: %(left)d pieces that are not shipped can be cancelled at most.")
+            % {"title": line.packing_title, "left": line.shippable}
+        )
+    if not 0 <= returns <= line.returnable:
+        raise RefundRefused(
+            _("%(title)s: %(left)d pieces that were shipped can be refunded at most.")
+            % {"title": line.packing_title, "left": line.returnable}
+        )
     bucket = buckets.get(line.tax_class)
     if bucket is None:
         raise RefundRefused(_("The payment does not cover the order: refund an amount instead."))
-    unshipped = min(pieces, line.shippable)
-    shipped = pieces - unshipped
-    first_unshipped = line.quantity - line.cancelled - unshipped
-    buckets[line.tax_class], from_prepaid, from_recognised = take(
+    first_cancelled = line.quantity - line.cancelled - cancel
+    buckets[line.tax_class], prepaid, recognised = take(
         bucket,
-        prepaid=value_of_pieces(line.total, line.quantity, first_unshipped, unshipped),
-        recognised=value_of_pieces(line.total, line.quantity, line.returned, shipped),
+        prepaid=value_of_pieces(line.total, line.quantity, first_cancelled, cancel),
+        recognised=value_of_pieces(line.total, line.quantity, line.returned, returns),
     )
     return PlannedLine(
         order_line_id=line.pk,
         tax_class=line.tax_class,
-        quantity=pieces,
-        unshipped=unshipped,
-        returned=shipped,
-        prepaid=from_prepaid,
-        recognised=from_recognised,
+        quantity=cancel + returns,
+        returned=returns,
+        prepaid=prepaid,
+        recognised=recognised,
     )
-
-
-def require_refundable(line: OrderLine, pieces: int, *, minimum: int) -> None:
-    """Raise `RefundRefused` unless `pieces` is between `minimum` and what is left of the line."""
-    if not minimum <= pieces <= line.refundable:
-        raise RefundRefused(
-            _("%(title)s: %(left)d pieces can be refunded at most.")
-            % {"title": line.packing_title, "left": line.refundable}
-        )
 
 
 def _plan_shipping(order: Order, buckets: dict[str, TaxBucket]) -> PlannedLine:
     bucket = buckets.get(SHIPPING_CLASS)
     if bucket is None or not order.shipping_fee or is_shipping_refunded(order):
         raise RefundRefused(_("There is no shipping fee left to be refunded."))
-    recognised = order.shipments.exists()
-    buckets[SHIPPING_CLASS], from_prepaid, from_recognised = take(
+    is_sold = order.shipments.exists()
+    buckets[SHIPPING_CLASS], prepaid, recognised = take(
         bucket,
-        prepaid=0 if recognised else order.shipping_fee,
-        recognised=order.shipping_fee if recognised else 0,
+        prepaid=0 if is_sold else order.shipping_fee,
+        recognised=order.shipping_fee if is_sold else 0,
     )
-    return PlannedLine(tax_class=SHIPPING_CLASS, quantity=1, prepaid=from_prepaid, recognised=from_recognised)
+    return PlannedLine(tax_class=SHIPPING_CLASS, quantity=1, prepaid=prepaid, recognised=recognised)
 
 
 def is_shipping_refunded(order: Order) -> bool:

@@ -25,7 +25,6 @@ from ledger.sales.refund_plan import (
     is_shipping_refunded,
     plan_forced_refund,
     plan_refund,
-    require_refundable,
 )
 from ledger.sales.seen import OrderChanged, digest
 
@@ -40,7 +39,10 @@ def refundable_amount(payment: Payment) -> int:
 class RefundPreview:
     """What a refund would do, as staff see it before they confirm it."""
 
-    amount: int  # JPY, for the customer
+    amount: int  # JPY, for the customer; the sum of the next three
+    prepaid: int  # taken from prepayments
+    recognised: int  # taken from sales and their tax
+    payable: int  # owed since an earlier refund failed
     cancelled: Sequence[tuple[str, int]]  # title → pieces that will not be shipped
     returned: Sequence[tuple[str, int]]  # title → pieces that were shipped
     restock: bool
@@ -56,7 +58,10 @@ def preview(*, order: Order, request: RefundRequest) -> RefundPreview:
     named = [(lines[part.order_line_id].packing_title, part) for part in plan if part.order_line_id]
     return RefundPreview(
         amount=sum(part.amount for part in plan),
-        cancelled=[(title, part.unshipped) for title, part in named if part.unshipped],
+        prepaid=sum(part.prepaid for part in plan),
+        recognised=sum(part.recognised for part in plan),
+        payable=sum(part.payable for part in plan),
+        cancelled=[(title, part.cancelled) for title, part in named if part.cancelled],
         returned=[(title, part.returned) for title, part in named if part.returned],
         restock=request.restock,
         plan=_digest(plan, payment, request),
@@ -73,7 +78,6 @@ def _plan_for(
     """Return the plan of a refund of a locked order, and its payment. Raises `RefundRefused`."""
     if order.status == OrderStatus.PENDING:
         raise RefundRefused(_("The order is not paid: there is nothing to refund."))
-    _check_quantities(lines, request.quantities)
     plan = plan_refund(order, request)
     _check_something_left_to_ship(order, lines, plan)
     return plan, payment or _choose_payment(order, sum(part.amount for part in plan))
@@ -123,7 +127,19 @@ def store_refund(
     store_lines(refund, plan)
     _move_pieces(refund, lines, plan, now=now)
     resolve_settled(order, now=now)
-    record_event(OrderEvent.Kind.REFUND_REQUESTED, refund, actor=actor, now=now, reason=refund.reason)
+    by_line = [(part.order_line_id, part) for part in plan if part.order_line_id]
+    pieces = {
+        "cancelled": {str(lines[pk].position): part.cancelled for pk, part in by_line if part.cancelled},
+        "returned": {str(lines[pk].position): part.returned for pk, part in by_line if part.returned},
+    }
+    record_event(
+        OrderEvent.Kind.REFUND_REQUESTED,
+        refund,
+        actor=actor,
+        now=now,
+        reason=refund.reason,
+        **{name: counts for name, counts in pieces.items() if counts},
+    )
     return refund
 
 
@@ -192,26 +208,17 @@ def record_event(kind: OrderEvent.Kind, refund: Refund, *, actor: str, now: date
     )
 
 
-def _check_quantities(lines: Mapping[int, OrderLine], quantities: Mapping[int, int]) -> None:
-    """Raise `RefundRefused` for lines of another order, and for more pieces than are left."""
-    for line_id, quantity in quantities.items():
-        line = lines.get(line_id)
-        if line is None:
-            raise RefundRefused(_("A line belongs to another order. Please open the form again."))
-        require_refundable(line, quantity, minimum=0)
-
-
 def _check_something_left_to_ship(
     order: Order, lines: Mapping[int, OrderLine], plan: Sequence[PlannedLine]
 ) -> None:
     """Raise `RefundRefused` when the shipping fee would be kept although nothing is left to ship."""
-    unshipped = {part.order_line_id: part.unshipped for part in plan if part.unshipped}
-    if order.status != OrderStatus.PAID or not unshipped or not order.shipping_fee:
+    cancelled = {part.order_line_id: part.cancelled for part in plan if part.cancelled}
+    if order.status != OrderStatus.PAID or not cancelled or not order.shipping_fee:
         return
     fee_included = any(part.order_line_id is None and part.quantity for part in plan)
     if is_shipping_refunded(order):
         return
-    if not fee_included and all(line.shippable <= unshipped.get(pk, 0) for pk, line in lines.items()):
+    if not fee_included and all(line.shippable <= cancelled.get(pk, 0) for pk, line in lines.items()):
         raise RefundRefused(
             _("Nothing would be left to ship. Refund the shipping fee too, or keep at least one piece.")
         )
@@ -240,13 +247,13 @@ def _move_pieces(
     pieces = [(lines[part.order_line_id], part) for part in plan if part.order_line_id and part.quantity]
     for line, part in pieces:
         OrderLine.objects.filter(pk=line.pk).update(
-            cancelled=F("cancelled") + part.unshipped,
-            reserved=F("reserved") - part.unshipped,
+            cancelled=F("cancelled") + part.cancelled,
+            reserved=F("reserved") - part.cancelled,
             returned=F("returned") + part.returned,
         )
     for line, part in sorted(pieces, key=lambda pair: (pair[0].item_id, pair[0].pk)):
-        if part.unshipped:
-            stock.release({line.item_id: part.unshipped})
+        if part.cancelled:
+            stock.release({line.item_id: part.cancelled})
         if part.returned and refund.restock:
             stock.take_back(
                 line.item_id,

@@ -14,7 +14,7 @@ from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Order, Refund
 from ledger.sales.order_end import end_after_refund
-from ledger.sales.refund_plan import RefundRefused, RefundRequest
+from ledger.sales.refund_plan import RefundRefused, RefundRequest, Side, SideMissing
 from ledger.sales.refund_requests import store_refund
 from ledger.sales.refund_status import apply_stripe_refund, fail_refund
 from ledger.stripe import client
@@ -24,6 +24,8 @@ __all__ = [
     "RefundRefused",
     "RefundRequest",
     "Sending",
+    "Side",
+    "SideMissing",
     "request_refund",
     "send_refund",
     "send_requested",

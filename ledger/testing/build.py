@@ -15,7 +15,7 @@ from ledger.ingest.events import PaymentNotYetKnown
 from ledger.models import CheckoutAttempt, Order, Refund, Shipment, StockItem
 from ledger.sales import cancellation, checkout, orders, shipping, stock
 from ledger.sales.orders import Address, NewOrderLine
-from ledger.sales.refunds import RefundRequest, request_refund
+from ledger.sales.refunds import RefundRequest, Side, request_refund
 
 ADDRESS = Address(
     email="hanako@example.jp",
@@ -189,19 +189,23 @@ def refund(
     placed: Order,
     amount: int | None = None,
     *,
-    quantities: dict[int, int] | None = None,
+    side: Side | None = None,
+    cancel: dict[int, int] | None = None,
+    returns: dict[int, int] | None = None,
     include_shipping: bool = False,
     restock: bool = False,
     reason: str = "",
     nonce: str = "",
     now: datetime | None = None,
 ) -> Refund:
-    """Refund an amount, some pieces, or, without either, everything that is left."""
+    """Refund an amount, cancelled and returned pieces, or, without either, everything that is left."""
     made = request_refund(
         order=placed,
         request=RefundRequest(
             amount=amount,
-            quantities=quantities or {},
+            side=side,
+            cancel=cancel or {},
+            returns=returns or {},
             include_shipping=include_shipping,
             restock=restock,
             reason=reason,

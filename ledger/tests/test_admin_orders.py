@@ -16,6 +16,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import Refund, Shipment, StockItem
 from ledger.models.orders import OrderStatus
+from ledger.sales.refunds import Side
 from ledger.testing import build
 from ledger.testing.admin import fields_of, page_of
 
@@ -47,7 +48,7 @@ def test_the_page_of_an_order_shows_everything_in_a_bounded_number_of_queries(
     build.fetch(sandbox)
     for _parcel in range(3):
         build.ship(order, {order.lines.order_by("position")[0].pk: 1})
-    build.refund(order, 700)
+    build.refund(order, 700, side=Side.SHIPPED)
     # Django asks for the permissions of those who are no superuser (2); of an order that waits for its rest
     # it is asked whether money is left for it (5)
     with django_assert_max_num_queries(10 + 2 + 5):
@@ -132,7 +133,7 @@ def test_a_refund_is_previewed_then_sent_once(staff: Client, sandbox: Sandbox) -
     build.ship(order)
     line = order.lines.get()
     data = fields_of(staff.get(page_of(order, "refund")))
-    data |= {"what": "pieces", f"line_{line.pk}": "1", "restock": "on", "reason": "傷"}
+    data |= {"what": "pieces", f"return_{line.pk}": "1", "restock": "on", "reason": "傷"}
     previewed = staff.post(page_of(order, "refund"), data)
     assert previewed.status_code == 200
     assert "¥3,000" in previewed.content.decode()

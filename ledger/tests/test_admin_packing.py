@@ -251,7 +251,7 @@ def test_staff_read_the_titles_of_an_english_order_in_japanese(
     line = order.lines.get()
     parcel = build.ship(order, {line.pk: 1})
     refund = reverse("admin:ledger_order_refund", args=[order.pk])
-    choice = {"nonce": "n", "what": "pieces", f"line_{line.pk}": "2"}
+    choice = {"nonce": "n", "what": "pieces", f"cancel_{line.pk}": "1", f"line_{line.pk}": "2"}
     preview = admin_client.post(refund, choice).content.decode()
     assert "シーリングライト × 1" in preview
     refused = admin_client.post(

@@ -21,7 +21,7 @@ from ledger.models.books import LineTaxClass
 from ledger.models.orders import OrderStatus
 from ledger.sales import kept_money
 from ledger.sales.kept_money import KeepRefused
-from ledger.sales.refunds import RefundRefused, send_requested
+from ledger.sales.refunds import RefundRefused, Side, send_requested
 from ledger.sales.seen import OrderChanged
 from ledger.sales.shipping import ShipRefused
 from ledger.testing import build
@@ -137,7 +137,7 @@ def test_money_of_goods_that_can_be_shipped_is_not_kept(sandbox: Sandbox) -> Non
     order = paid(sandbox)
     with pytest.raises(KeepRefused):
         keep(order, 1)
-    withdraw(sandbox, build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
+    withdraw(sandbox, build.refund(order, cancel={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
     with pytest.raises(KeepRefused, match="1,000"):
         keep(order, 1_001)
     keep(order, 1_000)
@@ -182,7 +182,7 @@ def test_money_that_stripe_refunds_after_all_is_taken_back_from_other_income(san
 @pytest.mark.django_db
 def test_a_cancelled_order_whose_excess_was_kept_sends_the_rest_back(sandbox: Sandbox) -> None:
     order = paid(sandbox)
-    withdraw(sandbox, build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
+    withdraw(sandbox, build.refund(order, cancel={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
     keep(order, 400)
     build.cancel(order, now=at(TUESDAY, 21))
     assert balances(order) == (0, 3_150, 400)
@@ -240,7 +240,7 @@ acts = st.lists(
     st.one_of(
         st.tuples(st.just("ship"), st.integers(1, 3)),
         st.tuples(st.just("amount"), st.integers(1, 1_500)),
-        st.tuples(st.just("pieces"), st.integers(1, 2)),
+        st.tuples(st.sampled_from(["pieces to cancel", "returned pieces"]), st.integers(1, 2)),
         st.tuples(st.just("withdraw"), st.integers(0, 2)),
         st.tuples(st.just("answer"), st.integers(0, 2)),
         st.tuples(st.just("keep"), st.integers(1, 1_500)),
@@ -290,9 +290,11 @@ def run(
     if act == "ship":
         build.ship(order, {line_id: number} if number < 3 else None, now=now)
     elif act == "amount":
-        build.refund(order, number, now=now)
-    elif act == "pieces":
-        build.refund(order, quantities={line_id: number}, now=now)
+        build.refund(order, number, side=(None, *Side)[number % 4], now=now)
+    elif act == "pieces to cancel":
+        build.refund(order, cancel={line_id: number}, now=now)
+    elif act == "returned pieces":
+        build.refund(order, returns={line_id: number}, now=now)
     elif act in ("keep", "keep all"):
         keep(order, number or kept_money.keepable_money(order))
     elif act == "dashboard":

@@ -257,10 +257,10 @@ def test_what_is_not_recognised_cannot_be_reversed() -> None:
         refund_recognised(TaxBucket(STANDARD, 100, sold=(SoldPortion(10, 50, 4),)), 51)
 
 
-def test_a_refund_takes_what_one_side_lacks_from_the_other() -> None:
+def test_a_refund_takes_from_each_side_at_most_what_it_has() -> None:
     bucket = TaxBucket(STANDARD, 1_000, sold=(SoldPortion(10, 600, 54),))
-    assert take(bucket, prepaid=500, recognised=0)[1:] == (400, 100)
-    assert take(bucket, prepaid=0, recognised=700)[1:] == (100, 600)
+    assert take(bucket, prepaid=500, recognised=0)[1:] == (400, 0)
+    assert take(bucket, prepaid=0, recognised=700)[1:] == (0, 600)
     assert take(bucket, prepaid=900, recognised=900)[1:] == (400, 600)
 
 

@@ -39,7 +39,7 @@ from ledger.models import (
     ShipmentLine,
     StockItem,
 )
-from ledger.sales.refund_plan import RefundRefused, RefundRequest, plan_refund
+from ledger.sales.refund_plan import RefundRefused, RefundRequest, Side, plan_refund
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NUMBERS = itertools.count(1)
@@ -139,14 +139,18 @@ class Case:
     def request(
         self,
         amount: int | None = None,
-        quantities: Sequence[int] = (),
+        cancel: Sequence[int] = (),
+        returns: Sequence[int] = (),
         *,
+        side: Side | None = None,
         shipping: bool = False,
     ) -> Refund:
         """Store the rows of a refund request."""
         request = RefundRequest(
             amount=amount,
-            quantities={line.pk: n for line, n in zip(self.lines, quantities, strict=False) if n},
+            side=side,
+            cancel={line.pk: n for line, n in zip(self.lines, cancel, strict=False)},
+            returns={line.pk: n for line, n in zip(self.lines, returns, strict=False)},
             include_shipping=shipping,
         )
         with transaction.atomic():
@@ -166,13 +170,14 @@ class Case:
                     order_line_id=part.order_line_id,
                     tax_class=part.tax_class,
                     quantity=part.quantity,
+                    returned=part.returned,
                     prepaid=part.prepaid,
                     recognised=part.recognised,
                     payable=part.payable,
                 )
                 for line in self.lines:
                     if line.pk == part.order_line_id:
-                        line.cancelled += part.unshipped
+                        line.cancelled += part.cancelled
                         line.returned += part.returned
                         line.save()
             self._update_status()
@@ -216,6 +221,7 @@ class Case:
             *checks.orders.refunded_payments(only),
             *checks.orders.refund_parts(only),
             *checks.orders.shipped_pieces(only),
+            *(found for found in checks.history.line_pieces(only) if found.table == "OrderLine"),
         ]
         assert [str(finding) for finding in findings] == []
 
@@ -254,7 +260,7 @@ def test_the_worked_order_is_shipped_and_refunded_to_the_yen() -> None:
 def test_goods_of_one_rate_are_refunded_from_that_rate_only() -> None:
     case = worked()
     case.ship([1, 1])
-    refund = case.request(quantities=[1, 0])
+    refund = case.request(returns=[1, 0])
     assert refund.amount == 10_545
     assert lines_of(case.settle(refund)) == {"4190": 9_587, "2150": 958, "1150": -10_545}
     shipping = case.request(shipping=True)
@@ -262,11 +268,11 @@ def test_goods_of_one_rate_are_refunded_from_that_rate_only() -> None:
     case.check()
 
 
-def test_a_refund_takes_unshipped_pieces_first() -> None:
+def test_cancelled_pieces_leave_prepayments_and_returned_ones_sales() -> None:
     case = Case([(1_100, 3, STANDARD)])
     case.ship([1])
-    assert lines_of(case.settle(case.request(quantities=[2]))) == {"2130": 2_200, "1150": -2_200}
-    assert lines_of(case.settle(case.request(quantities=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
+    assert lines_of(case.settle(case.request(cancel=[2]))) == {"2130": 2_200, "1150": -2_200}
+    assert lines_of(case.settle(case.request(returns=[1]))) == {"4190": 1_000, "2150": 100, "1150": -1_100}
     case.check()
 
 
@@ -300,7 +306,7 @@ def test_an_order_of_reduced_goods_recognises_its_shipping_at_10_percent() -> No
 def test_cancelled_and_shipped_pieces_of_a_line_add_up_to_its_total() -> None:
     case = Case([(100, 3, STANDARD)], discount=200)  # ¥100 in three pieces: 33, 33, 34
     case.ship([1])
-    refund = case.request(quantities=[2])
+    refund = case.request(cancel=[2])
     assert refund.amount == 67
     case.settle(refund)
     assert case.owed(PREPAYMENTS) == 0
@@ -377,15 +383,15 @@ def test_a_second_payment_is_refunded_from_the_excess_and_not_from_the_goods() -
 
 
 @pytest.mark.parametrize(
-    ("amount", "quantities", "shipping"),
+    ("amount", "cancel", "shipping"),
     [(12_131, [], False), (0, [], False), (-5, [], False), (None, [2, 0], False), (100, [1, 0], False)],
 )
 def test_a_refund_of_more_than_remains_is_refused(
-    amount: int | None, quantities: list[int], shipping: bool
+    amount: int | None, cancel: list[int], shipping: bool
 ) -> None:
     case = worked()
     with pytest.raises(RefundRefused):
-        case.request(amount, quantities, shipping=shipping)
+        case.request(amount, cancel, shipping=shipping)
     assert not Refund.objects.exists()
 
 
@@ -401,7 +407,7 @@ def test_nothing_can_be_refunded_twice() -> None:
 
 def test_a_line_of_another_order_is_refused() -> None:
     other, case = worked(), worked()
-    request = RefundRequest.of_pieces({other.lines[0].pk: 1})
+    request = RefundRequest(cancel={other.lines[0].pk: 1})
     with pytest.raises(RefundRefused):
         plan_refund(case.order, request)
 
@@ -476,10 +482,12 @@ def test_any_shipments_and_refunds_of_any_order_pass_every_check(
                 continue
             try:
                 if kind == "amount":
-                    refund = case.request(1 + number % case.order.total)
+                    side = (None, *Side)[number % 4]
+                    refund = case.request(1 + number % case.order.total, side=side)
                 elif kind == "lines":
                     refund = case.request(
-                        quantities=[number % (line.refundable + 1) for line in case.lines],
+                        cancel=[number % (line.shippable + 1) for line in case.lines],
+                        returns=[number // 5 % (line.returnable + 1) for line in case.lines],
                         shipping=not number % 3,
                     )
                 else:

@@ -58,11 +58,11 @@ def test_an_amount_of_a_shipped_order_is_refunded(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_unshipped_pieces_are_refunded_first_and_released(sandbox: Sandbox) -> None:
+def test_cancelled_pieces_are_released(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(price=1_000, quantity=4, on_hand=4)])
     line = order.lines.get()
     build.ship(order, {line.pk: 1})
-    refund = build.refund(order, quantities={line.pk: 2})
+    refund = build.refund(order, cancel={line.pk: 2})
     line.refresh_from_db()
     assert (line.reserved, line.shipped, line.cancelled, line.returned) == (1, 1, 2, 0)
     item = StockItem.objects.get()
@@ -77,7 +77,7 @@ def test_shipped_pieces_return_to_stock_on_request(sandbox: Sandbox, restock: bo
     order = build.paid_order(sandbox, [build.line(quantity=2, on_hand=2)])
     build.ship(order)
     line = order.lines.get()
-    build.refund(order, quantities={line.pk: 1}, restock=restock)
+    build.refund(order, returns={line.pk: 1}, restock=restock)
     line.refresh_from_db()
     assert line.returned == 1
     assert StockItem.objects.get().on_hand == (1 if restock else 0)
@@ -91,7 +91,7 @@ def test_items_return_to_stock_in_the_order_of_their_ids(sandbox: Sandbox) -> No
     first, second = build.item("FIRST", 5), build.item("SECOND", 5)
     order = build.paid_order(sandbox, [build.line(second.sku), build.line(first.sku)])
     build.ship(order)
-    build.refund(order, quantities={line.pk: 1 for line in order.lines.all()}, restock=True)
+    build.refund(order, returns={line.pk: 1 for line in order.lines.all()}, restock=True)
     returns = StockMovement.objects.filter(kind=StockMovement.Kind.RETURN).order_by("pk")
     assert [movement.item_id for movement in returns] == [first.pk, second.pk]
 
@@ -102,7 +102,7 @@ def test_refunding_the_last_unshipped_pieces_completes_the_order(sandbox: Sandbo
     build.fetch(sandbox)
     line = order.lines.get()
     build.ship(order, {line.pk: 1})
-    build.refund(order, quantities={line.pk: 1})
+    build.refund(order, cancel={line.pk: 1})
     assert order.status == OrderStatus.SHIPPED
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == 0
@@ -125,9 +125,9 @@ def test_the_shipping_fee_cannot_be_kept_when_nothing_is_left_to_ship(sandbox: S
     order = build.paid_order(sandbox)
     line = order.lines.get()
     with pytest.raises(refunds.RefundRefused):
-        build.refund(order, quantities={line.pk: 1})
+        build.refund(order, cancel={line.pk: 1})
     assert not Refund.objects.exists()
-    build.refund(order, quantities={line.pk: 1}, include_shipping=True)
+    build.refund(order, cancel={line.pk: 1}, include_shipping=True)
     assert order.status == OrderStatus.CANCELLED
 
 
@@ -139,9 +139,9 @@ def test_a_refund_of_more_than_is_left_is_refused_and_changes_nothing(sandbox: S
         with pytest.raises(refunds.RefundRefused):
             build.refund(order, amount)
     line = order.lines.get()
-    for quantities in ({line.pk: 2}, {line.pk: -1}, {line.pk + 99: 1}):
+    for pieces in ({line.pk: 2}, {line.pk: -1}, {line.pk + 99: 1}):
         with pytest.raises(refunds.RefundRefused):
-            build.refund(order, quantities=quantities)
+            build.refund(order, cancel=pieces)
     assert order.refunds.count() == 1
     with pytest.raises(refunds.RefundRefused):
         build.refund(build.order())  # not paid
@@ -385,7 +385,7 @@ def test_a_dashboard_refund_beyond_the_reserved_money_takes_the_rest_from_sales(
     order = build.paid_order(sandbox)  # ¥11,000 and ¥500 for shipping
     build.ship(order)
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
-    build.refund(order, quantities={order.lines.get().pk: 1})  # ¥11,000, not sent
+    build.refund(order, returns={order.lines.get().pk: 1})  # ¥11,000, not sent
     settings.STRIPE_API_BASE = ""
     for amount in filter(None, (11_500 - more, more)):
         stripe_client.client().v1.refunds.create(

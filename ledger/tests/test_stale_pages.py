@@ -23,19 +23,32 @@ def two_pieces(sandbox: Sandbox) -> Order:
 
 def test_a_refund_that_was_shown_before_a_shipment_is_shown_again(staff: Client, sandbox: Sandbox) -> None:
     order = two_pieces(sandbox)
-    page, line = page_of(order, "refund"), order.lines.get()
-    choice = {"what": "pieces", f"line_{line.pk}": "1"}
+    page = page_of(order, "refund")
+    choice = {"what": "amount", "amount": "500"}
     shown = staff.post(page, fields_of(staff.get(page)) | choice)
-    assert "発送しません" in shown.content.decode()
+    assert "前受金から" in shown.content.decode()
     build.ship(order)
     again = staff.post(page, fields_of(shown) | choice)
     assert again.status_code == 200
     assert CHANGED in again.content.decode()
-    assert "発送後の返金" in again.content.decode()
+    assert "売上（税込）から" in again.content.decode()
     assert not Refund.objects.exists()
     assert staff.post(page, fields_of(again) | choice).status_code == 302
-    line.refresh_from_db()
-    assert (line.returned, line.cancelled) == (1, 0)
+    assert Refund.objects.get().lines.get().recognised == 500
+
+
+def test_pieces_that_have_left_since_the_page_was_opened_are_not_cancelled(
+    staff: Client, sandbox: Sandbox
+) -> None:
+    order = two_pieces(sandbox)
+    page, name = page_of(order, "refund"), f"cancel_{order.lines.get().pk}"
+    shown = staff.post(page, fields_of(staff.get(page)) | {"what": "pieces", name: "1"})
+    assert "発送しません" in shown.content.decode()
+    build.ship(order)
+    again = staff.post(page, fields_of(shown) | {"what": "pieces"})
+    assert again.status_code == 422
+    assert name in again.context["form"].errors
+    assert not Refund.objects.exists()
 
 
 def test_a_refund_whose_pieces_go_back_on_the_shelf_is_another_one_than_was_shown(
@@ -44,7 +57,7 @@ def test_a_refund_whose_pieces_go_back_on_the_shelf_is_another_one_than_was_show
     order = two_pieces(sandbox)
     build.ship(order)
     page = page_of(order, "refund")
-    choice = {"what": "pieces", f"line_{order.lines.get().pk}": "1"}
+    choice = {"what": "pieces", f"return_{order.lines.get().pk}": "1"}
     shown = staff.post(page, fields_of(staff.get(page)) | choice)
     again = staff.post(page, fields_of(shown) | choice | {"restock": "on"})
     assert again.status_code == 200

@@ -24,7 +24,7 @@ from ledger.books.accounts import (
 from ledger.books.trial_balance import net_balance
 from ledger.models import Discrepancy, JournalEntry, Order, OutgoingMail, Refund, Shipment
 from ledger.models.orders import OrderStatus
-from ledger.sales.refunds import RefundRefused
+from ledger.sales.refunds import RefundRefused, Side
 from ledger.sales.shipping import ShipRefused
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
@@ -68,7 +68,7 @@ def test_goods_that_are_shipped_after_a_withdrawn_refund_bring_their_sale_and_ta
     order = paid(sandbox)
     line = order.lines.get()
     build.ship(order, {line.pk: 1}, now=at(TUESDAY, 10))
-    refund = build.refund(order, 2_000, now=at(TUESDAY, 11))
+    refund = build.refund(order, 2_000, side=Side.UNSHIPPED, now=at(TUESDAY, 11))
     withdraw(sandbox, refund)
     build.ship(order, now=at(TUESDAY, 13))
     assert sale(order) == (3_228, 322)
@@ -100,7 +100,7 @@ def test_a_part_that_was_shipped_meanwhile_is_sold_for_its_price_whatever_become
     assert sum(sale(order)) == 550
     withdraw(sandbox, refund)
     assert sale(order) == (1_410, 140)  # ¥1,000 and the fee of ¥550, with a tenth of tax
-    build.refund(order, quantities={line.pk: 2}, now=at(TUESDAY, 13))
+    build.refund(order, cancel={line.pk: 2}, now=at(TUESDAY, 13))
     order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
     assert (net_balance(PREPAYMENTS, order=order), net_balance(REFUNDS_PAYABLE, order=order)) == (0, -2_000)
@@ -113,7 +113,7 @@ def test_the_pieces_that_were_shipped_are_sold_also_when_others_were_refunded_be
     sandbox: Sandbox,
 ) -> None:
     order = paid(sandbox)
-    build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10))
+    build.refund(order, cancel={order.lines.get().pk: 1}, now=at(TUESDAY, 10))
     refund = build.refund(order, 500, now=at(TUESDAY, 11))
     build.ship(order, now=at(TUESDAY, 12))
     withdraw(sandbox, refund)
@@ -127,7 +127,7 @@ def test_the_pieces_that_were_shipped_are_sold_also_when_others_were_refunded_be
 def test_a_person_decides_about_the_money_of_pieces_that_were_given_away(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     build.ship(order, {order.lines.get().pk: 1}, now=at(TUESDAY, 10))
-    refund = build.refund(order, 2_000, now=at(TUESDAY, 11))
+    refund = build.refund(order, 2_000, side=Side.UNSHIPPED, now=at(TUESDAY, 11))
     build.ship(order, now=at(TUESDAY, 12), gift=Shipment.Gift.COURTESY)
     withdraw(sandbox, refund)
     assert sum(sale(order)) == 1_550
@@ -140,7 +140,7 @@ def test_a_person_decides_about_the_money_of_pieces_that_were_given_away(sandbox
 def test_an_order_asks_a_person_when_its_goods_went_back_on_the_shelf_meanwhile(sandbox: Sandbox) -> None:
     order = paid(sandbox)
     line = order.lines.get()
-    refund = build.refund(order, quantities={line.pk: 1}, now=at(TUESDAY, 10))
+    refund = build.refund(order, cancel={line.pk: 1}, now=at(TUESDAY, 10))
     withdraw(sandbox, refund)
     row = Discrepancy.objects.get()
     assert (row.kind, row.category, row.amount) == (Kind.WITHDRAWN_TO_DECIDE, "to_do", 1_000)
@@ -160,7 +160,7 @@ def test_an_order_asks_a_person_when_its_goods_went_back_on_the_shelf_meanwhile(
 @pytest.mark.django_db
 def test_money_held_for_released_pieces_can_be_refunded_before_the_rest_is_shipped(sandbox: Sandbox) -> None:
     order = paid(sandbox)
-    withdraw(sandbox, build.refund(order, quantities={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
+    withdraw(sandbox, build.refund(order, cancel={order.lines.get().pk: 1}, now=at(TUESDAY, 10)))
     build.refund(order, 1_000, now=at(TUESDAY, 12))
     build.ship(order, now=at(TUESDAY, 13))
     assert sum(sale(order)) == 2_550
@@ -201,8 +201,13 @@ def test_a_dashboard_refund_takes_the_place_of_a_stopped_one_whose_money_it_used
     order = paid(sandbox)
     if ships:
         build.ship(order, now=at(TUESDAY, 10))
+    asked = {order.lines.get().pk: pieces}
     stopped = build.refund(
-        order, quantities={order.lines.get().pk: pieces}, include_shipping=pieces == 3, now=at(TUESDAY, 11)
+        order,
+        cancel={} if ships else asked,
+        returns=asked if ships else {},
+        include_shipping=pieces == 3,
+        now=at(TUESDAY, 11),
     )
     cancel_refund_in_dashboard(stopped)
     refund_in_dashboard(stopped.payment, amount)
@@ -256,8 +261,8 @@ def test_the_customer_is_told_that_a_promised_refund_was_stopped(sandbox: Sandbo
 acts = st.lists(
     st.one_of(
         st.tuples(st.just("ship"), st.integers(1, 3)),
-        st.tuples(st.just("amount"), st.integers(1, 1_500)),
-        st.tuples(st.just("pieces"), st.integers(1, 2)),
+        st.tuples(st.sampled_from(Side), st.integers(1, 1_500)),
+        st.tuples(st.sampled_from(["cancel", "return"]), st.integers(1, 2)),
         st.tuples(st.just("withdraw"), st.integers(0, 2)),
         st.tuples(st.just("answer"), st.integers(0, 2)),
     ),
@@ -270,7 +275,7 @@ acts = st.lists(
 @settings(deadline=None, max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(history=acts)
 def test_whatever_is_shipped_refunded_and_withdrawn_the_books_hold(
-    sandbox: Sandbox, history: list[tuple[str, int]]
+    sandbox: Sandbox, history: list[tuple[str | Side, int]]
 ) -> None:
     now = set_clock(sandbox, at(MONDAY))
     lines = [build.line(secrets.token_hex(4), price=1_000, quantity=3)]
@@ -282,10 +287,12 @@ def test_whatever_is_shipped_refunded_and_withdrawn_the_books_hold(
         with suppress(RefundRefused, ShipRefused):
             if act == "ship":
                 build.ship(order, {line.pk: number}, now=now)
-            elif act == "amount":
-                build.refund(order, number, now=now)
-            elif act == "pieces":
-                build.refund(order, quantities={line.pk: number}, now=now)
+            elif isinstance(act, Side):
+                build.refund(order, number, side=act, now=now)
+            elif act == "cancel":
+                build.refund(order, cancel={line.pk: number}, now=now)
+            elif act == "return":
+                build.refund(order, returns={line.pk: number}, restock=True, now=now)
             elif act == "withdraw" and waiting:
                 withdraw(sandbox, waiting[number % len(waiting)])
             elif waiting:

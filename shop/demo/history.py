@@ -371,7 +371,9 @@ class _History:
                 order=order,
                 request=refunds.RefundRequest(
                     amount=max(1, order.total // 5) if what == "amount" else None,
-                    quantities={lines[0].pk: 1} if what == "line" else {},
+                    side=refunds.Side.SHIPPED if order.status == OrderStatus.PARTIALLY_SHIPPED else None,
+                    cancel={lines[0].pk: 1} if what == "line" and lines[0].shippable else {},
+                    returns={lines[0].pk: 1} if what == "line" and not lines[0].shippable else {},
                     restock=what != "amount",
                     reason={"whole": "お客様のご都合", "line": "一部返品", "amount": "箱のへこみ"}[what],
                 ),

@@ -122,23 +122,17 @@ def line_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
             f"{part.taken} out of stock",
             f"{part.quantity} shipped",
         )
-    refunded = (
-        RefundLine.objects.filter(order_line=OuterRef("pk"))
-        .order_by()
-        .values("order_line")
-        .annotate(sum=Sum("quantity"))
-        .values("sum")
-    )
+    of_refunds = RefundLine.objects.filter(order_line=OuterRef("pk")).order_by().values("order_line")
+
+    def refunded(pieces: str) -> Coalesce:
+        total = of_refunds.annotate(sum=Sum(pieces)).values("sum")
+        return Coalesce(Subquery(total, output_field=IntegerField()), 0)
+
+    # a withdrawn refund gives its money back, not its pieces; what an order's end cancels has no refund line
     for line in (
         OrderLine.objects.filter(order__in=orders)
-        .annotate(
-            refunded=Coalesce(Subquery(refunded, output_field=IntegerField()), 0),
-            # whose pieces may be refunded once more
-            is_withdrawn=Exists(Refund.objects.filter(order=OuterRef("order"), withdrawn=True)),
-        )
-        .filter(
-            Q(returned__gt=F("refunded")) | Q(refunded__gt=F("returned") + F("cancelled"), is_withdrawn=False)
-        )
+        .annotate(taken_back=refunded("returned"), refunded=refunded("quantity"))
+        .exclude(returned=F("taken_back"), cancelled__gte=F("refunded") - F("taken_back"))
         .select_related("order")
         .order_by("pk")
     ):
@@ -146,7 +140,7 @@ def line_pieces(orders: QuerySet[Order]) -> Iterator[Finding]:
             Check.LINE_PIECES,
             "OrderLine",
             f"{line.pk} ({line.order.number} {line.sku})",
-            f"{line.refunded} refunded",
+            f"{line.taken_back} returned, {line.refunded - line.taken_back} cancelled by refunds",
             f"{line.returned} returned, {line.cancelled} cancelled",
         )
 

@@ -117,10 +117,16 @@ def ship(world: World) -> None:
 
 
 def refund(world: World) -> None:
-    """Refund a lamp as staff, restocked if it was shipped; with the same form each time."""
+    """Cancel a lamp as staff, or take it back if it was shipped; with the same form each time."""
     order = Order.objects.get()
+    line = order.lines.get(position=1)
     build.refund(
-        order, quantities={order.lines.get(position=1).pk: 1}, restock=True, nonce="refund", now=world.now
+        order,
+        cancel={} if line.shipped else {line.pk: 1},
+        returns={line.pk: 1} if line.shipped else {},
+        restock=True,
+        nonce="refund",
+        now=world.now,
     )
 
 

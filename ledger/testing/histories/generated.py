@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from kikaku.sandbox import CARDS
+from ledger.sales.refunds import Side
 from ledger.testing.histories.actions import Action
 from ledger.testing.histories.at_stripe import (
     CompleteWithoutPayment,
@@ -54,11 +55,22 @@ pay = st.builds(
     Pay, card=st.sampled_from(["4242424242424242", *CARDS]), page=small_numbers, late=st.booleans()
 )
 whole_refund = st.builds(Refund, order=small_numbers, clicks=clicks, restock=st.booleans())
-part_refund = st.builds(Refund, thousandths=thousandths, order=small_numbers)
-pieces_refund = st.builds(
-    Refund, pieces=pieces, shipping=st.booleans(), restock=st.booleans(), order=small_numbers
+part_refund = st.builds(
+    Refund,
+    thousandths=thousandths,
+    side=st.sampled_from([None, Side.UNSHIPPED, Side.SHIPPED]),
+    order=small_numbers,
 )
-refund = st.one_of(whole_refund, part_refund, pieces_refund)
+cancel_pieces = st.builds(Refund, cancel=pieces, shipping=st.booleans(), order=small_numbers)
+return_pieces = st.builds(
+    Refund,
+    returns=pieces,
+    cancel=st.just(()) | pieces,
+    shipping=st.booleans(),
+    restock=st.booleans(),
+    order=small_numbers,
+)
+refund = st.one_of(whole_refund, part_refund, cancel_pieces, return_pieces)
 keep = st.builds(KeepMoney, thousandths=st.sampled_from([0, 0, 1, 500]), order=small_numbers, clicks=clicks)
 actions_of_people = st.one_of(
     order,
@@ -88,7 +100,8 @@ actions_of_people = st.one_of(
     st.builds(Ship, pieces=st.just(()) | pieces, order=small_numbers, days_ago=days_ago),
     whole_refund,
     part_refund,
-    pieces_refund,
+    cancel_pieces,
+    return_pieces,
     keep,
     keep,
     st.builds(RefundAtStripe, thousandths=thousandths, charge=small_numbers),

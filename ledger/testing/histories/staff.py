@@ -1,14 +1,15 @@
 """Acts of staff: they ship, refund, keep money and change the stock."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from kikaku.days import business_day
-from ledger.models import Order, Shipment, StockItem
+from ledger.models import Order, OrderLine, Shipment, StockItem
 from ledger.models.orders import OrderStatus
 from ledger.sales import kept_money, refund_requests, refunds, shipping, stock
-from ledger.sales.refunds import RefundRequest
+from ledger.sales.refunds import RefundRequest, Side
 from ledger.sales.seen import OrderChanged
 from ledger.testing.histories.actions import Action, choose_order
 from ledger.testing.histories.world import World
@@ -54,10 +55,15 @@ class Ship:
 
 @dataclass(frozen=True)
 class Refund:
-    """Staff refund everything left, thousandths of the total, or these quantities of the lines."""
+    """Staff refund everything left, thousandths of the total, or pieces of the lines.
+
+    Pieces are cancelled and taken back as many as there are; without any they are asked for, and refused.
+    """
 
     thousandths: int = 0
-    pieces: tuple[int, ...] = ()
+    side: Side | None = None  # of the thousandths
+    cancel: tuple[int, ...] = ()
+    returns: tuple[int, ...] = ()
     shipping: bool = False
     restock: bool = False
     order: int = 0
@@ -74,13 +80,22 @@ class Refund:
 
     def request(self, order: Order) -> RefundRequest:
         """Return what is asked for of an order."""
-        lines = order.lines.order_by("position")
+        lines = list(order.lines.order_by("position"))
         return RefundRequest(
             amount=max(1, order.total * self.thousandths // 1000) if self.thousandths else None,
-            quantities={line.pk: pieces for line, pieces in zip(lines, self.pieces, strict=False)},
+            side=self.side,
+            cancel=_pieces(lines, self.cancel, [line.shippable for line in lines]),
+            returns=_pieces(lines, self.returns, [line.returnable for line in lines]),
             include_shipping=self.shipping,
             restock=self.restock,
         )
+
+
+def _pieces(lines: Sequence[OrderLine], asked: Sequence[int], left: Sequence[int]) -> dict[int, int]:
+    """Return order line id → pieces: of those asked for as many as are left, or all if none is left."""
+    possible = [min(pair) for pair in zip(asked, left, strict=False)]
+    pieces = possible if any(possible) else asked
+    return {line.pk: count for line, count in zip(lines, pieces, strict=False)}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kikaku.testing.database import engine
+from ledger.sales.refunds import Side
 from ledger.testing.histories.actions import Action
 from ledger.testing.histories.at_stripe import Deliver, LoseEvent, OpenSecondPage, RefundAtStripe
 from ledger.testing.histories.customers import AnswerRefund, Cancel, ChooseKonbini, Pay, PayVoucher, Place
@@ -103,7 +104,7 @@ def test_a_refund_booked_before_its_charge_is_posted_to_its_order(template_folde
             [Ship(pieces=(1,)), RefundAtStripe(), Deliver(), Ship(), Cancel()], id="the rest is cancelled"
         ),
         pytest.param(
-            [Ship(pieces=(1,)), Refund(thousandths=1000), Ship(pieces=(1,), gift=True), Ship(gift=True)],
+            [Ship(pieces=(1,)), RefundAtStripe(), Deliver(), Ship(pieces=(1,), gift=True), Ship(gift=True)],
             id="the rest is a gift",
         ),
         pytest.param(
@@ -129,7 +130,7 @@ def test_money_that_goes_back_before_its_goods_leave_nothing_behind(
             [Refund(thousandths=500), AnswerRefund("given up"), Deliver(), Ship()], id="shipped later"
         ),
         pytest.param(
-            [Refund(pieces=(1,)), AnswerRefund("given up"), Deliver(), Ship(), Refund(thousandths=100)],
+            [Refund(cancel=(1,)), AnswerRefund("given up"), Deliver(), Ship(), Refund(thousandths=100)],
             id="pieces were released",
         ),
         pytest.param([Refund(), AnswerRefund("given up"), Deliver(), Refund()], id="the order had ended"),
@@ -139,19 +140,19 @@ def test_money_that_goes_back_before_its_goods_leave_nothing_behind(
                 Ship(pieces=(1,)),
                 AnswerRefund("given up"),
                 Deliver(),
-                Refund(pieces=(2, 2)),
+                Refund(cancel=(2, 2)),
             ],
             id="a part was shipped meanwhile and the rest is refunded",
         ),
         pytest.param(
             [
                 Ship(pieces=(2,)),
-                Refund(pieces=(1,), restock=True),
-                Refund(thousandths=7),
+                Refund(returns=(1,), restock=True),
+                Refund(thousandths=7, side=Side.SHIPPED),
                 AnswerRefund("given up", refund=1),
                 Deliver(),
                 Close(),
-                Refund(thousandths=500),
+                Refund(thousandths=300, side=Side.UNSHIPPED),
             ],
             id="pieces came back",
         ),
@@ -178,9 +179,9 @@ def test_a_refund_that_is_cancelled_before_its_money_moved_is_taken_back(
     "history",
     [
         pytest.param(
-            [RefundOnOldPage(Ship(), Refund(pieces=(1, 1)))], id="shipped since the page was opened"
+            [RefundOnOldPage(Ship(), Refund(cancel=(1, 1)))], id="shipped since the page was opened"
         ),
-        pytest.param([RefundOnOldPage(Wait(60), Refund(pieces=(1,)))], id="nothing changed"),
+        pytest.param([RefundOnOldPage(Wait(60), Refund(cancel=(1,)))], id="nothing changed"),
         pytest.param([RefundOnOldPage(Cancel(), Refund())], id="cancelled since the page was opened"),
         pytest.param(
             [PaymentUnknown(Refund(thousandths=300)), Refund(thousandths=300), Ship()],
@@ -228,7 +229,7 @@ def test_goods_of_a_rate_that_was_refunded_bring_no_sale_though_the_order_has_mo
             Pay(),
             Deliver(),
             Refund(thousandths=500),
-            Refund(pieces=(2, 0, 0), shipping=True),  # nothing is left of 10 %
+            Refund(cancel=(2, 0, 0), shipping=True),  # nothing is left of 10 %
             Ship(pieces=(2, 2)),
         ],
     )
