@@ -219,6 +219,30 @@ def test_a_refund_that_is_posted_after_one_of_a_later_day_is_rounded_after_it(te
     )
 
 
+def test_a_parcel_of_a_past_day_is_a_sale_of_that_day_whether_it_is_open_or_closed(
+    template_folder: Path,
+) -> None:
+    check_history(
+        template_folder,
+        [
+            Place(((0, 333, 4), (2, 60, 3)), shipping_fee=500, discount=1),
+            Pay(),
+            Deliver(),
+            Wait(86_400),
+            Ship(pieces=(1, 1)),
+            Ship(pieces=(1, 1), days_ago=1),  # rounded after the parcel of a later day
+            Ship(pieces=(1,), days_ago=3),  # before the payment: refused
+            Refund(thousandths=200),
+            Wait(86_400),
+            Close(),
+            Ship(pieces=(1,), days_ago=2),  # of a closed day
+            Ship(days_ago=-1),  # in the future: refused
+            Ship(days_ago=1, clicks=2),
+            Refund(),
+        ],
+    )
+
+
 def test_goods_of_a_rate_that_was_refunded_bring_no_sale_though_the_order_has_money(
     template_folder: Path,
 ) -> None:
