@@ -19,7 +19,6 @@ from django.utils.http import content_disposition_header
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.days import business_day
 from ledger.books.general_ledger import LedgerRow, RowKind, read_ledgers
-from ledger.books.journal import last_closed_day
 from ledger.books.periods import Period, fiscal_years, read_period
 from ledger.books.tax_rules import TaxRules, TaxStatusMissing, load_tax_rules
 from ledger.books.trial_sheet import TITLE, PeriodAcrossYears, printed_sheet
@@ -169,7 +168,7 @@ class BookPages(ReadOnlyAdmin):
         except REFUSALS as error:
             context |= {"error": message_of(error)}
             return TemplateResponse(request, template, context, status=400)
-        closed = last_closed_day()
+        closed = rules.last_closed
         if closed is None or closed < period.last:
             context |= {"is_open": True, "closed": closed if closed and closed >= period.first else None}
         return TemplateResponse(request, template, context)

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from ledger.admin import book_pages
 from ledger.models import JournalEntry, TaxStatus
 from ledger.testing import company
-from ledger.testing.entries import post_capture, post_return, post_shipment
+from ledger.testing.entries import carry_balances, post_capture, post_return, post_shipment
 from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +50,11 @@ def text_of(client: Client, address: str, data: dict[str, str] = NOVEMBER) -> st
     answer = client.get(address, data)
     assert answer.status_code == 200
     return re.sub(r">\s+", ">", answer.content.decode())
+
+
+def heading(page: str) -> str:
+    """Return the heading of the paper."""
+    return page[page.index("<header><h1>") : page.index("</header>", page.index("<header><h1>"))]
 
 
 def cells(page: str) -> list[list[str]]:
@@ -161,6 +166,15 @@ def test_the_papers_are_for_who_may_see_entries(client: Client) -> None:
 def test_an_account_that_does_not_exist_has_no_ledger(reader: Client) -> None:
     assert reader.get(ledger("9998"), NOVEMBER).status_code == 404
     assert reader.get(ledger("9998", "_csv"), NOVEMBER).status_code == 404
+
+
+def test_the_paper_says_up_to_which_day_it_is_closed(reader: Client) -> None:
+    sell()
+    assert "未締めの日を含む" in text_of(reader, SHEET)
+    carry_balances([DAY])
+    assert "2026-11-16 まで締め済み、以降は未締め" in text_of(reader, SHEET)
+    one_day = {"period": "days", "first": "2026-11-16", "last": "2026-11-16"}
+    assert "締め" not in heading(text_of(reader, SHEET, one_day))
 
 
 def test_a_ledger_with_too_many_lines_has_the_sums_alone(
