@@ -1,5 +1,6 @@
 """What a tax status and a rate must be, when they may be entered, and what the database protects."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
@@ -136,12 +137,19 @@ def test_a_rate_begins_after_today_once_and_can_be_withdrawn_until_it_begins() -
     assert TaxRate.objects.count() == 2
 
 
-@pytest.mark.django_db
-def test_the_database_keeps_rates_that_entries_depend_on() -> None:
-    rate = TaxRate.objects.create(tax_class="standard", from_day=TUESDAY, percent=12)
-    post(MONDAY)
+@pytest.fixture
+def real_database(db: None) -> Iterator[None]:
+    """Let the triggers act as in a database that is not for tests."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM ledger_test_database")
+    yield
+    with connection.cursor() as cursor:  # so that the next test finds it as it was
+        cursor.execute("INSERT INTO ledger_test_database VALUES (1)")
+
+
+def test_the_database_keeps_rates_that_entries_depend_on(real_database: None) -> None:
+    rate = TaxRate.objects.create(tax_class="standard", from_day=TUESDAY, percent=12)
+    post(MONDAY)
     statements = [
         f"UPDATE ledger_taxrate SET percent = 5 WHERE id = {rate.pk}",
         "DELETE FROM ledger_taxrate WHERE from_day < '2026-11-16'",

@@ -38,6 +38,7 @@ from ledger.models import (
     StockItem,
     StockMovement,
     StripeEvent,
+    TaxStatus,
 )
 from ledger.models.orders import OrderStatus
 from ledger.sales.refund_failure import object_id, unsettled_money
@@ -205,14 +206,20 @@ def _balance_of_stripe(world: "World") -> Iterator[str]:
 
 
 def _fees(world: "World") -> Iterator[str]:
-    """Check that fees are exempt or taxable by whether Stripe's details have a line of tax, be it of ¥0."""
+    """Check that fees are exempt or taxable by whether Stripe's details have a line of tax, be it of ¥0.
+
+    On days on which the merchant is exempt, the tax is a part of the expense.
+    """
     expected = Counter({"6110": 0, "6111": 0, "1410": 0})
+    statuses = list(TaxStatus.objects.order_by("from_day", "id").values_list("from_day", "liability"))
     for txn in stripe_objects(world.sandbox.state_path, "balance_transaction"):
         if txn["currency"] != "jpy":
             continue
         taxes = [part["amount"] for part in txn["fee_details"] if part["type"] == "tax"]
+        day = date(1970, 1, 1) + timedelta(days=(txn["created"] + 9 * 3600) // 86_400)
+        is_exempt = [liability for first, liability in statuses if first <= day][-1] == "exempt"
         expected["6111" if taxes else "6110"] += txn["fee"] - sum(taxes)
-        expected["1410"] += sum(taxes)
+        expected["6111" if is_exempt else "1410"] += sum(taxes)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT account_id, SUM(debit) - SUM(credit) FROM ledger_journalline"

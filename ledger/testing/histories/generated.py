@@ -34,7 +34,15 @@ from ledger.testing.histories.faults import (
     StripeUnreachable,
 )
 from ledger.testing.histories.foreign import CloseAhead, ForeignCharge, ForeignKey, ForgeEntry, HoldReserve
-from ledger.testing.histories.staff import ChangeStock, KeepMoney, Refund, RefundOnOldPage, Ship
+from ledger.testing.histories.staff import (
+    ChangeRate,
+    ChangeStatus,
+    ChangeStock,
+    KeepMoney,
+    Refund,
+    RefundOnOldPage,
+    Ship,
+)
 from ledger.testing.histories.time_and_jobs import Close, Run, Wait, WaitForMidnight
 from ledger.testing.histories.world import JOBS
 
@@ -105,6 +113,15 @@ actions_of_people = st.one_of(
     keep,
     keep,
     st.builds(RefundAtStripe, thousandths=thousandths, charge=small_numbers),
+    st.builds(
+        ChangeStatus,
+        exempt=st.booleans(),
+        rounding=st.sampled_from(["down", "nearest", "up"]),
+        fiscal_year_end=st.sampled_from([3, 11, 12]),
+    ),
+    st.builds(
+        ChangeRate, percent=st.sampled_from([0, 5, 12]), tax_class=st.sampled_from(["standard", "reduced"])
+    ),
     st.builds(ChangeStock, delta=st.sampled_from([5, -1, -3]), item=small_numbers),
 )
 actions_of_machines = st.one_of(

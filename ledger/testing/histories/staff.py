@@ -1,4 +1,4 @@
-"""Acts of staff: they ship, refund, keep money and change the stock."""
+"""Acts of staff: they ship, refund, keep money, change the stock and the tax settings."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kikaku.days import business_day
-from ledger.models import Order, OrderLine, Shipment, StockItem
+from kikaku.money import REDUCED
+from ledger.books.tax_status import enter_rate, enter_status, withdraw_rate
+from ledger.models import Order, OrderLine, Shipment, StockItem, TaxRate, TaxStatus
 from ledger.models.orders import OrderStatus
 from ledger.sales import kept_money, refund_requests, refunds, shipping, stock
 from ledger.sales.refunds import RefundRequest, Side
 from ledger.sales.seen import OrderChanged
+from ledger.testing import company
 from ledger.testing.histories.actions import Action, choose_order
 from ledger.testing.histories.world import World
 
@@ -167,3 +170,38 @@ class ChangeStock:
             stock.receive(item, self.delta, source=source, actor="test", now=world.now)
         else:
             stock.adjust(item, delta=self.delta, source=source, actor="test", note="", now=world.now)
+
+
+@dataclass(frozen=True)
+class ChangeStatus:
+    """The owner enters another tax status from tomorrow on."""
+
+    exempt: bool = False
+    rounding: str = "down"
+    fiscal_year_end: int = 3
+
+    def __call__(self, world: World) -> None:
+        status = TaxStatus(
+            **{
+                **company.REGISTERED,
+                **(company.EXEMPT if self.exempt else {}),
+                "from_day": business_day(world.now) + timedelta(days=1),
+                "rounding": self.rounding,
+                "fiscal_year_end": self.fiscal_year_end,
+            }
+        )
+        enter_status(status, actor="test", now=world.now)
+
+
+@dataclass(frozen=True)
+class ChangeRate:
+    """The owner enters another rate from tomorrow on, in place of the one that was to begin then."""
+
+    percent: int
+    tax_class: str = REDUCED
+
+    def __call__(self, world: World) -> None:
+        tomorrow = business_day(world.now) + timedelta(days=1)
+        for rate in TaxRate.objects.filter(tax_class=self.tax_class, from_day=tomorrow):
+            withdraw_rate(rate, now=world.now)
+        enter_rate(TaxRate(tax_class=self.tax_class, from_day=tomorrow, percent=self.percent), now=world.now)

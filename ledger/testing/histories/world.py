@@ -224,6 +224,7 @@ def _empty_tables() -> None:
     tables = [model._meta.db_table for model in models if model not in WRITTEN_BY_MIGRATIONS]
     if engine() == "d1":
         connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables, reset_sequences=True))
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
+    TaxRate.objects.filter(from_day__gte=START.date()).delete()
