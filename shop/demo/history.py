@@ -72,14 +72,21 @@ class Written:
 
 
 def write(
-    count: int, *, days_back: int, now: datetime, progress: Callable[[int], None] = lambda done: None
+    count: int,
+    *,
+    days_back: int,
+    now: datetime,
+    last: date | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Written:
-    """Write `count` orders over the `days_back` days that end yesterday (JST).
+    """Write `count` orders over the `days_back` days (JST) that end with `last`, or else yesterday.
 
-    Raises `HistoryRefused` if one of these days is closed, the shop has no goods, or the clock of the Stripe
-    stand-in cannot be set.
+    Raises `HistoryRefused` if one of these days is closed or to come, the shop has no goods, or the clock of
+    the Stripe stand-in cannot be set.
     """
-    last = days.yesterday(now)
+    last = last or days.yesterday(now)
+    if last > days.yesterday(now):
+        raise HistoryRefused(f"A history ends yesterday at the latest, not on {last}.")
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
     try:
@@ -97,7 +104,7 @@ def _check(first: date, last: date, days_back: int) -> None:
             "Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past."
         )
     closed = DailyClose.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
-    if closed == last:
+    if closed is not None and closed >= last:
         _refuse(
             f"The days up to {closed} are closed, and a closed day gains nothing."
             " There is no open day before today."

@@ -1,11 +1,12 @@
 """`manage.py demo`: goods, and a history that can be closed."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
+from django.db.models import Max
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import days
@@ -15,6 +16,7 @@ from ledger.closing import checks, daily_close
 from ledger.models import (
     DailyClose,
     Discrepancy,
+    JournalEntry,
     Order,
     OutgoingMail,
     Payment,
@@ -84,6 +86,17 @@ def test_a_history_closes_without_differences(sandbox: Sandbox) -> None:
         assert daily_close.close_day(day, now=NOW).differences == 0
     assert DailyClose.objects.count() == 2
     assert not Discrepancy.objects.exists()
+
+
+def test_a_history_may_lie_across_the_end_of_the_fiscal_year(sandbox: Sandbox) -> None:
+    goods()
+    last = date(2026, 4, 1)
+    history.write(6, days_back=2, now=NOW, last=last)
+    years = JournalEntry.objects.order_by("day").values_list("fiscal_year", flat=True)
+    assert set(years) == {2025, 2026}
+    assert JournalEntry.objects.aggregate(last=Max("day"))["last"] <= last
+    with pytest.raises(history.HistoryRefused):
+        history.write(8, days_back=4, now=NOW, last=NOW.date())
 
 
 def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancelled(sandbox: Sandbox) -> None:

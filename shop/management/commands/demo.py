@@ -1,6 +1,7 @@
 """`manage.py demo`: write the demo shop and its tax status, and with --orders a history of orders."""
 
 import argparse
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,14 @@ def positive_number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"a whole number from 1 to 1,000,000 is needed, not {text!r}")
     return int(text)
+
+
+def day(text: str) -> date:
+    """Return a day of a command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date like 2026-04-02") from None
 
 
 class Command(BaseCommand):
@@ -33,7 +42,10 @@ class Command(BaseCommand):
             "--days",
             type=positive_number,
             default=5,
-            help="days of the history, which ends yesterday (default 5)",
+            help="days of the history (default 5)",
+        )
+        parser.add_argument(
+            "--until", type=day, help="last day of the history, such as 2026-04-02 (default: yesterday)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -62,6 +74,7 @@ class Command(BaseCommand):
                     options["orders"],
                     days_back=options["days"],
                     now=now,
+                    last=options["until"],
                     progress=Progress("orders", options["orders"]),
                 )
             except history.HistoryRefused as refusal:
