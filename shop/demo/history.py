@@ -43,6 +43,12 @@ MAX_DAYS = 28  # the first fetch of Stripe's balance goes back 30 days
 VISA, MASTERCARD, JCB, AMEX = "4242424242424242", "5555555555554444", "3566002020360505", "378282246310005"
 DECLINED = "4000000000000002"
 CARRIERS = ("ヤマト運輸", "佐川急便", "日本郵便")
+REFUND_REASONS = {
+    "whole": "お客様のご都合",
+    "cancel": "一部キャンセル",
+    "return": "一部返品",
+    "amount": "箱のへこみ",
+}
 # orders by hour in JST
 HOUR_WEIGHTS = (1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 5, 7, 6, 5, 5, 5, 6, 7, 9, 11, 12, 10, 0)
 LOW_STOCK = 5  # pieces; below it stock is received
@@ -373,16 +379,18 @@ class _History:
         lines = [line for line in order.lines.order_by("position") if line.refundable]
         if not lines:
             return
+        if what == "line":
+            what = "cancel" if lines[0].shippable else "return"
         try:
             refund = refunds.request_refund(
                 order=order,
                 request=refunds.RefundRequest(
                     amount=max(1, order.total // 5) if what == "amount" else None,
                     side=refunds.Side.SHIPPED if order.status == OrderStatus.PARTIALLY_SHIPPED else None,
-                    cancel={lines[0].pk: 1} if what == "line" and lines[0].shippable else {},
-                    returns={lines[0].pk: 1} if what == "line" and not lines[0].shippable else {},
+                    cancel={lines[0].pk: 1} if what == "cancel" else {},
+                    returns={lines[0].pk: 1} if what == "return" else {},
                     restock=what != "amount",
-                    reason={"whole": "お客様のご都合", "line": "一部返品", "amount": "箱のへこみ"}[what],
+                    reason=REFUND_REASONS[what],
                 ),
                 nonce=f"{order.nonce}-refund-{now:%y%m%d%H%M%S}",
                 actor="demo",
