@@ -18,6 +18,7 @@ from kikaku.admin.columns import LINK_CLASSES, day_column, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.closing import evidence
+from ledger.closing.findings import discrepancy_object
 from ledger.models import DailyClose, Discrepancy, EvidenceFile
 
 
@@ -129,7 +130,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
                 LINK_CLASSES,
                 reverse("admin:ledger_discrepancy_change", args=[row.pk]),
                 row.get_kind_display(),
-                row.object_id,
+                discrepancy_object(row.kind, row.object_id),
                 yen(row.amount),
                 _discrepancy_state(row),
             )

@@ -21,6 +21,7 @@ from kikaku.money import yen
 from ledger.admin.advice import advice
 from ledger.admin.references import links_of
 from ledger.books import discrepancies
+from ledger.closing.findings import discrepancy_object
 from ledger.models import Discrepancy
 
 CHANGE_DISCREPANCY = "ledger.change_discrepancy"
@@ -80,7 +81,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "kind",
         "amount_yen",
         "state",
-        "object_id",
+        "object_name",
         time_column(Discrepancy, "created_at"),
     )
     list_filter = (StateFilter, CategoryFilter, "kind")
@@ -90,7 +91,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "day",
         "category_name",
         "kind",
-        "object_id",
+        "object_name",
         "links",
         "amount_yen",
         "detail",
@@ -101,13 +102,18 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "resolved_at",
         "created_at",
     )
-    readonly_fields = ("to_be_done", "category_name", "links", "amount_yen", "progress")
+    readonly_fields = ("to_be_done", "object_name", "category_name", "links", "amount_yen", "progress")
     actions_detail = ("resolve",)
 
     @display(description=gettext_lazy("to be done now"))
     def to_be_done(self, row: Discrepancy) -> str:
         """Return what it asks of staff by what has happened since; a dash when we cannot know."""
         return advice(row) or "–"
+
+    @display(description=gettext_lazy("object"), ordering="object_id")
+    def object_name(self, row: Discrepancy) -> str:
+        """Return the object: an id at Stripe, an order number, or what a check names."""
+        return discrepancy_object(row.kind, row.object_id)
 
     @display(description=gettext_lazy("belongs to"))
     def links(self, row: Discrepancy) -> str:
@@ -194,6 +200,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "form": form,
             "row": row,
+            "object_name": discrepancy_object(row.kind, row.object_id),
             "amount": yen(row.amount),
             "back": back,
         }

@@ -16,6 +16,7 @@ from ledger.books.discrepancies import KINDS_OF_OBJECTS, note_discrepancy, note_
 from ledger.books.posting import BalanceChange, Draft, RefundPart, Subject
 from ledger.books.refunds_payable import refund_parts
 from ledger.books.tax_rules import TaxRules, load_tax_rules
+from ledger.books.transaction_names import type_name
 from ledger.models import BalanceTransaction, Discrepancy, JournalEntry, Order, Payment, Refund
 
 CHARGE_TYPES = frozenset({"charge", "payment"})
@@ -121,7 +122,8 @@ def _note_problems(
                 txn.id,
                 day=day,
                 amount=txn.net,
-                detail=f"{txn.type} {txn.source}：{txn.day} の取引、{entry.day} に計上",
+                detail=f"{type_name(txn.type)} {txn.source}："
+                f"{txn.day} の取引、{entry.day} に計上（伝票 {entry.voucher}）",
                 now=now,
             )
 
@@ -168,7 +170,7 @@ def _draft(
         if refund is None:
             problem = (Discrepancy.Kind.MISSING_IN_BOOKS, f"返金 {txn.source} が帳簿にない")
         return posting.refund_failure(change, Subject.of(refund.order) if refund else at_stripe), problem
-    kind, detail = Discrepancy.Kind.UNKNOWN_TYPE, f"{txn.type} {txn.source}"
+    kind, detail = Discrepancy.Kind.UNKNOWN_TYPE, f"{type_name(txn.type)} {txn.source}"
     if txn.other_balance:
         kind = Discrepancy.Kind.OTHER_BALANCE
         detail += f"：Stripe の残高 {txn.other_balance}（勘定 {change.account}）"

@@ -4,7 +4,7 @@ Sales and expenses count since the first day of the fiscal year. No entry closes
 left is one row, 前期以前損益, so that both sides stay equal. The other accounts carry on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -134,7 +134,7 @@ def sheet(period: Period, rules: TaxRules, *, closing: Mapping[str, Sides] | Non
     asked = [before_year, opening, *([] if closing is not None else [period.last])]
     found = balances_at(asked)
     ends = found[period.last] if closing is None else closing
-    return _compose(period, year, Standing(found[before_year], found[opening], ends))
+    return compose(period, year, Standing(found[before_year], found[opening], ends))
 
 
 def printed_sheet(period: Period, rules: TaxRules) -> Sheet:
@@ -147,14 +147,29 @@ def printed_sheet(period: Period, rules: TaxRules) -> Sheet:
     year = year_of(period, rules)
     opening = period.first - timedelta(days=1)
     standing = Standing(*gross_sheet.include_tax(rules, year.first, opening, period.last))
-    return _compose(period, year, standing, is_gross=True)
+    return compose(period, year, standing, is_gross=True)
 
 
-def _compose(period: Period, year: Period, standing: Standing, *, is_gross: bool = False) -> Sheet:
+def compose(
+    period: Period,
+    year: Period,
+    standing: Standing,
+    *,
+    chart: Iterable[Account] | None = None,
+    is_gross: bool = False,
+) -> Sheet:
+    """Return the trial balance of a period of a fiscal year from what the accounts hold.
+
+    `chart` are all accounts in the order of their codes, where the caller has read them.
+    """
     rows = []
     former = 0
-    for account in Account.objects.filter(code__in=standing.closing).order_by("code"):
+    if chart is None:
+        chart = Account.objects.filter(code__in=standing.closing).order_by("code")
+    for account in chart:
         code = account.code
+        if code not in standing.closing:
+            continue
         before_year = standing.before_year.get(code, NOTHING)
         opening = standing.opening.get(code, NOTHING)
         closing = standing.closing[code]

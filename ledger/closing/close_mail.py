@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
+from ledger.closing.report_page import headline
 from ledger.models import OutgoingMail
 from ledger.sales import mail
 
@@ -23,7 +24,8 @@ def queue(report: Mapping[str, Any], *, folder: str, head: str, now: datetime) -
             f"close:{report['day']}",
             {
                 "day": date.fromisoformat(report["day"]),
-                "report": report,
+                "proof": report["proof"],
+                "result": headline(report),
                 "folder": folder,
                 "head": f"{report['day']}:{head}",
             },

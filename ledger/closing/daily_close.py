@@ -35,13 +35,14 @@ from kikaku.transactions import queued_writes, unit_of_work
 from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
 from ledger.books.tax_rules import TaxStatusMissing, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
-from ledger.closing import checks, close_mail, evidence, journal_file, report
+from ledger.closing import checks, close_mail, evidence, journal_file, report, report_page
 from ledger.closing.evidence import EvidenceContent
 from ledger.closing.reconciliation import Difference, compare
 from ledger.ingest import balance, inbox
 from ledger.ingest.backfill import backfill
 from ledger.ingest.snapshot import StripeSnapshot, UnstableBalance, fetch_snapshots
 from ledger.models import (
+    Account,
     BalanceTransaction,
     ClosingBalance,
     DailyClose,
@@ -348,19 +349,22 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         )
         for finding in findings
     ]
+    chart = list(Account.objects.order_by("code"))
     content = report.build(
         day,
         stripe_balance=snapshot.balance,
         balances=balances,
         differences=_unresolved(day, differences),
         findings=findings,
+        rules=rules,
+        chart=chart,
     )
     files = {
         "report.json": evidence.build([evidence.canonical_json(content)]),
-        "report.html": evidence.build([report.html(content)]),
+        "report.html": evidence.build([report_page.html(content)]),
         "stripe-evidence.json": evidence.build(evidence.stripe_evidence(snapshot)),
         "journal.csv": evidence.build(
-            journal_file.write(day, rules, evidence_format=evidence.EVIDENCE_FORMAT)
+            journal_file.write(day, rules, evidence_format=evidence.EVIDENCE_FORMAT, chart=chart)
         ),
     }
     previous = DailyClose.objects.filter(day__lt=day).order_by("-day").first()

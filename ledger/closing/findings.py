@@ -11,6 +11,9 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override, pgettext_lazy
 
+from ledger.closing.japanese import in_words, object_name, table_name
+from ledger.models import Discrepancy
+
 
 class Check(models.TextChoices):
     """A check. Its label is English in reports, discrepancies and messages, Japanese on pages."""
@@ -92,6 +95,20 @@ class Check(models.TextChoices):
         return next((check for check in cls if check.english_label == label), None)
 
 
+def check_name(label: str) -> str:
+    """Return the Japanese name of a check by its English label; an unknown label stays as it is."""
+    check = Check.from_english_label(label)
+    with override("ja"):
+        return label if check is None else str(check.label)
+
+
+def discrepancy_object(kind: str, object_id: str) -> str:
+    """Return the object of a discrepancy as staff read it: of a check with the check's Japanese name."""
+    label, colon, name = object_id.partition(": ")
+    is_of_check = kind == Discrepancy.Kind.INVARIANT and colon
+    return f"{check_name(label)}：{object_name(name)}" if is_of_check else object_id
+
+
 @dataclass(frozen=True)
 class Finding:
     """One row or file that is wrong: what it should be and what it is."""
@@ -111,4 +128,5 @@ class Finding:
     def in_japanese(self) -> str:
         """Return the finding as discrepancies and reports have it, whatever language is active."""
         with override("ja"):
-            return f"{self.check.label}：{self.table} {self.object_id}　正 {self.expected}／現 {self.found}"
+            name = f"{self.check.label}：{table_name(self.table)} {object_name(self.object_id)}"
+            return f"{name}　正 {in_words(self.expected)}／現 {in_words(self.found)}"

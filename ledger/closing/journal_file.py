@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
@@ -48,18 +48,24 @@ class JournalFormat:
     """A form of the file."""
 
     columns: Row
-    rows: Callable[[date, TaxRules], Iterator[Row]]
+    rows: Callable[[date, TaxRules, Iterable[Account]], Iterator[Row]]
     line: Callable[[Row, Counter[str]], FileLine]  # the counter is that of the lines read so far, by entry
 
 
-def write(day: date, rules: TaxRules, *, evidence_format: int) -> Iterator[bytes]:
-    """Yield the day's journal: UTF-8 with BOM, so that Excel reads it, CRLF."""
+def write(
+    day: date, rules: TaxRules, *, evidence_format: int, chart: Iterable[Account] | None = None
+) -> Iterator[bytes]:
+    """Yield the day's journal: UTF-8 with BOM, so that Excel reads it, CRLF.
+
+    `chart` are all accounts, where the caller has read them.
+    """
     form = FORMATS[evidence_format]
+    chart = Account.objects.all() if chart is None else chart
     yield codecs.BOM_UTF8
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(form.columns)
-    rows = form.rows(day, rules)
+    rows = form.rows(day, rules, chart)
     while True:
         portion = list(islice(rows, LINES_PER_CHUNK))
         writer.writerows(portion)
@@ -84,7 +90,7 @@ def stored_lines(content: bytes, *, evidence_format: int) -> set[FileLine]:
 def current_lines(day: date, rules: TaxRules, *, evidence_format: int) -> set[FileLine]:
     """Return the lines that the books would give to a file of this format."""
     form = FORMATS[evidence_format]
-    return _lines(form.rows(day, rules), form)
+    return _lines(form.rows(day, rules, Account.objects.all()), form)
 
 
 def _lines(rows: Iterator[Row], form: JournalFormat) -> set[FileLine]:
@@ -92,7 +98,7 @@ def _lines(rows: Iterator[Row], form: JournalFormat) -> set[FileLine]:
     return {form.line(row, counted) for row in rows}
 
 
-def _portions(entries: QuerySet[Any, Row], *fields: str) -> Iterator[tuple[list[Any], dict[int, list[Any]]]]:
+def _portions(entries: QuerySet[Any, Any], *fields: str) -> Iterator[tuple[list[Any], dict[int, list[Any]]]]:
     """Yield entries, whose first value is their key, and the lines of each by this key."""
     rows = entries.iterator(ENTRIES_PER_QUERY)
     while portion := list(islice(rows, ENTRIES_PER_QUERY)):
@@ -148,6 +154,7 @@ DOCUMENTS: Mapping[str, str] = {
     posting.SHIPMENT_SOURCE: "出荷 {}",
     posting.REFUND_SOURCE: "返金 {}",
     posting.ENTRY_SOURCE: "仕訳 {}",
+    posting.KEPT_MONEY_SOURCE: "振替 {}",
 }
 NO_ACCOUNT = ("", "", "")
 NOT_EXPORTED = ""  # 取込バッチNo: of the batch in which an entry went to an accounting program
@@ -163,11 +170,11 @@ def format_jst(instant: datetime) -> str:
     return instant.astimezone(JST).isoformat(timespec="seconds")
 
 
-def _rows(day: date, rules: TaxRules) -> Iterator[Row]:
+def _rows(day: date, rules: TaxRules, chart: Iterable[Account]) -> Iterator[Row]:
     """Yield a row for each line of the day, in the order of the voucher numbers."""
     accounts = {
-        code: tuple(escape_formula(cell) for cell in (code, *split_name(name)))
-        for code, name in Account.objects.values_list("code", "name_ja")
+        each.code: tuple(escape_formula(cell) for cell in (each.code, *split_name(each.name_ja)))
+        for each in chart
     }
     entries = JournalEntry.objects.filter(day=day).order_by("pk").values_list(*ENTRY_FIELDS)
     business_type = rules.status_on(day).business_type if rules.statuses else None
@@ -242,12 +249,9 @@ COLUMNS_1 = (
 )
 
 
-def _rows_1(day: date, rules: TaxRules) -> Iterator[Row]:
+def _rows_1(day: date, rules: TaxRules, chart: Iterable[Account]) -> Iterator[Row]:
     """Yield a row for each line of the day, in an order that depends on the facts alone."""
-    accounts = {
-        code: (escape_formula(code), escape_formula(name))
-        for code, name in Account.objects.values_list("code", "name_ja")
-    }
+    accounts = {each.code: (escape_formula(each.code), escape_formula(each.name_ja)) for each in chart}
     entries = (
         JournalEntry.objects.filter(day=day)
         .order_by("occurred_at", "source_type", "source_id", "purpose")

@@ -7,8 +7,10 @@ from datetime import datetime
 from django.db.models import CharField, Exists, F, OuterRef, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
-from kikaku.days import day_bounds
+from kikaku.days import JST, day_bounds
 from kikaku.money import in_currency, yen
+from ledger.books.transaction_names import type_name
+from ledger.closing.japanese import refund_status
 from ledger.ingest.backfill import unmatched_charges, unmatched_refunds
 from ledger.ingest.readings import ChargeReading, RefundReading, TransactionReading
 from ledger.ingest.snapshot import StripeSnapshot
@@ -63,7 +65,7 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 Discrepancy.Kind.MISSING_AT_STRIPE,
                 pk,
                 -net,
-                f"{kind} {source} が Stripe のその日の一覧にない",
+                f"{type_name(kind)} {source} が Stripe のその日の一覧にない",
             )
         elif ours != (theirs := _fields(reading, txn)):
             yield Difference(
@@ -74,20 +76,35 @@ def _transactions(snapshot: StripeSnapshot) -> Iterator[Difference]:
             )
     for reading in listed.values():
         yield Difference(
-            Discrepancy.Kind.MISSING_IN_BOOKS, reading.id, reading.net, f"{reading.type} {reading.source}"
+            Discrepancy.Kind.MISSING_IN_BOOKS,
+            reading.id,
+            reading.net,
+            f"{type_name(reading.type)} {reading.source} が帳簿にない",
         )
 
 
-FIELD_NAMES = ("種別", "対象", "総額", "手数料", "うち税", "課税", "課税分", "純額", "残高", "作成")
+KIND = "種別"
+FIELD_NAMES = (KIND, "対象", "総額", "手数料", "うち税", "課税", "課税分", "純額", "残高", "作成")
 
 
 def _written(theirs: Sequence[object], ours: Sequence[object]) -> str:
     """Return the fields in which a transaction differs from ours, in words."""
     return "、".join(
-        f"{name}：Stripe {their}／帳簿 {our}"
+        f"{name}：Stripe {_shown(name, their)}／帳簿 {_shown(name, our)}"
         for name, their, our in zip(FIELD_NAMES, theirs, ours, strict=True)
         if their != our
     )
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a field of a transaction as staff read it."""
+    if isinstance(value, datetime):
+        return value.astimezone(JST).isoformat(timespec="seconds")
+    if isinstance(value, bool):
+        return "はい" if value else "いいえ"
+    if name == KIND:
+        return type_name(str(value))
+    return yen(value) if isinstance(value, int) else str(value)
 
 
 def _fields(
@@ -191,7 +208,8 @@ def _refunds(refunds: Sequence[RefundReading]) -> Iterator[Difference]:
                 Discrepancy.Kind.AMOUNT,
                 theirs.id,
                 0,
-                f"Stripe では {theirs.status}、当方の返金は {ours.status}",
+                f"Stripe では「{refund_status(theirs.status)}」、"
+                f"当方の返金は「{refund_status(ours.status)}」",
             )
 
 

@@ -22,6 +22,7 @@ from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy, note_unknown_money
 from ledger.books.journal import first_open_day, last_closed_day
 from ledger.books.tax_rules import TaxStatusMissing
+from ledger.books.transaction_names import type_name
 from ledger.ingest.backfill import ask, backfill
 from ledger.ingest.readings import TransactionReading, read_transaction
 from ledger.models import BalanceTransaction, Discrepancy, Refund
@@ -183,7 +184,7 @@ def record_transactions(
                     amount=reading.amount,
                     currency=reading.currency,
                     day=business_day(reading.created),
-                    detail=f"外貨の取引 {reading.type}（{reading.id}、帳簿は円のみ）",
+                    detail=f"外貨の取引 {type_name(reading.type)}（{reading.id}、帳簿は円のみ）",
                     now=now,
                 )
             elif reading.id in young:

@@ -337,7 +337,7 @@ def _cancel_unknown(attempt: CheckoutAttempt, refusal: StripeRefused, *, now: da
         day=business_day(now),
         detail=(
             f"{order.number}: Stripe がこの注文の支払いページを知らない"
-            f"（別のアカウントか別のキー？）{refusal}"
+            "（別のアカウントか別のキー？）。Stripe の返答は注文のページに"
         ),
         now=now,
     )

@@ -21,6 +21,18 @@ REFUNDED_AGAIN = gettext_lazy("The money was refunded again.")
 MONEY_IS_BACK = gettext_lazy("The refund was cancelled: the goods are paid for again.")
 
 
+# Stripe's codes: https://docs.stripe.com/refunds#failed-refunds
+REASONS = {
+    "lost_or_stolen_card": "カードの紛失・盗難",
+    "expired_or_canceled_card": "カードの期限切れ・解約",
+    "charge_for_pending_refund_disputed": "係争中の入金",
+    "insufficient_funds": "Stripe 残高の不足",
+    "declined": "カード会社の拒否",
+    "merchant_request": "当店の申し出",
+    "unknown": "不明",
+}
+
+
 def object_id(refund: Refund) -> str:
     """Return how discrepancies name a refund: by its id at Stripe, or ours when it has none."""
     return refund.stripe_id or f"refund {refund.pk}"
@@ -66,12 +78,19 @@ def record_failure(refund: Refund, *, has_moved_money: bool, day: date, now: dat
         object_id(refund),
         day=journal.first_open_day(day, last_closed=journal.last_closed_day()),
         amount=refund.amount,
-        detail=f"{order.number}: {text} {refund.failure_reason}".strip(),
+        detail=f"{order.number}: {text}{_reason(refund.failure_reason)}",
         now=now,
     )
     if kind != Kind.REFUND_REPLACED and _was_promised(refund):
         context = {"refund": refund, "withdrawn": refund.withdrawn}
         mail.queue(OutgoingMail.Kind.REFUND_FAILED, order, f"refund:{refund.pk}", context, now=now)
+
+
+def _reason(failure_reason: str) -> str:
+    """Return the reason of a failure in Japanese; a sentence of Stripe's stays on the page of the refund."""
+    if not failure_reason:
+        return ""
+    return f"理由：{REASONS.get(failure_reason, 'Stripe の返答は返金のページに')}"
 
 
 def _was_promised(refund: Refund) -> bool:

@@ -50,7 +50,7 @@ def test_only_differences_make_the_exit_code_2_and_the_report_tells_the_three_ap
         ("to_do", "re_1"),
     ]
     page = evidence.read(f"{result.folder}/report.html").decode()
-    assert "差異なし" in page and "要対応 1 件・通知 2 件" in page
+    assert "未照合（金額差）なし" in page and "要対応 1 件" in page and "通知 2 件" in page
 
 
 def test_a_closed_day_counts_what_is_still_open(sandbox: Sandbox, admin_client: Client) -> None:

@@ -45,9 +45,11 @@ def forge(source: str, source_id: str, purpose: str, **more: object) -> JournalE
 
 def names(entry: JournalEntry) -> bool:
     """Return whether both the close and `verify_books` name an entry."""
-    verified = [finding for finding in verification.verify() if finding.object_id.startswith(f"{entry.pk} (")]
+    verified = [
+        finding for finding in verification.verify() if finding.object_id.startswith(f"{entry.voucher} (")
+    ]
     closed = close_day(MONDAY, now=night_after(MONDAY))
-    noted = [row for row in closed.report["discrepancies"] if f"{entry.pk} (" in row["object"]]
+    noted = [row for row in closed.report["discrepancies"] if f"{entry.voucher} (" in row["object"]]
     assert bool(verified) == bool(noted)
     assert closed.exit_code == (2 if noted else 0)
     return bool(noted)
@@ -125,7 +127,7 @@ def test_a_reversal_needs_its_original_with_the_sides_exchanged(sandbox: Sandbox
     reversal = reverse(order.entries.get(source_type="shipment"), now)
 
     def found() -> list[str]:
-        return [f.expected for f in verification.verify() if f.object_id.startswith(f"{reversal.pk} (")]
+        return [f.expected for f in verification.verify() if f.object_id.startswith(f"{reversal.voucher} (")]
 
     assert found() == []
     tamper(f"UPDATE ledger_journalline SET debit = debit + 1 WHERE entry_id = {reversal.pk} AND debit > 0")

@@ -97,10 +97,17 @@ def test_the_stripe_evidence_has_the_listed_fields_only(folder: str) -> None:
 
 def test_the_report_is_readable_and_complete(folder: str) -> None:
     page = evidence.read(f"{folder}/report.html").decode()
-    for words in ("日次締め報告書", "2026年11月16日", "差異なし", "1150 Stripe残高", "¥17,630", "−¥3,000"):
+    for words in (
+        "日次締め報告書",
+        "2026年11月16日",
+        "未照合（金額差）なし",
+        "1150 未収入金（Stripe残高）",
+        "¥17,630",
+        "−¥3,000",
+    ):
         assert words in page
     # the sub-ledger of the prepayments: one order that is not shipped
-    assert 'Customer prepayments</span></th><td class="n">1</td><td class="n">¥5,500</td>' in page
+    assert '<tr><th>2130 前受金</th><td class="n">1</td><td class="n">¥5,500</td>' in page
     assert "<script" not in page
     assert "http" not in page  # self-contained
 

@@ -7,7 +7,7 @@ import pytest
 from django.utils.translation import override
 
 from kikaku.sandbox import Sandbox
-from ledger.closing import checks, evidence, report, verification
+from ledger.closing import checks, evidence, report, report_page, verification
 from ledger.closing.daily_close import close_day
 from ledger.closing.findings import Check, Finding
 from ledger.models import Discrepancy, JournalEntry, JournalLine
@@ -67,15 +67,15 @@ def old_report(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.django_db
 def test_a_report_of_the_first_closes_is_rendered_in_japanese() -> None:
-    page = report.html(old_report()).decode()
+    page = report_page.html(old_report()).decode()
     for name, japanese in FIRST_NAMES.items():
-        assert f'<tr><th>{japanese} <span class="en">{name}</span></th>' in page
+        assert f"<li>{japanese}：合格</li>" in page and name not in page
 
 
 @pytest.mark.django_db
 def test_a_check_that_this_version_does_not_know_is_rendered_by_its_name() -> None:
-    page = report.html(old_report(checks=[{"check": "phase of the moon", "findings": 2}])).decode()
-    assert '<tr><th>phase of the moon <span class="en">phase of the moon</span></th>' in page
+    page = report_page.html(old_report(checks=[{"check": "phase of the moon", "findings": 2}])).decode()
+    assert "<li>phase of the moon：" in page and "検査 0/1" in page
 
 
 @pytest.mark.django_db
@@ -91,7 +91,7 @@ def test_a_broken_invariant_is_noted_and_reported_under_its_name_and_the_day_clo
     )
     JournalLine.objects.create(entry=entry, position=1, account_id="1150", debit=5)
     JournalLine.objects.create(entry=entry, position=2, account_id="6120", credit=5)
-    name = f"1150 by balance transactions only: {entry.pk}"
+    name = f"1150 by balance transactions only: {entry.voucher}"
     with override("ja"):
         result = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert name in Discrepancy.objects.filter(kind="invariant").values_list("object_id", flat=True)
@@ -100,6 +100,6 @@ def test_a_broken_invariant_is_noted_and_reported_under_its_name_and_the_day_clo
     assert {"check": "1150 by balance transactions only", "findings": 1} in stored["checks"]
     # what was noted for a closed day is a fact of that day; verification names the entry itself
     assert [finding.object_id for finding in verification.verify()] == [
-        str(entry.pk),
-        f"{entry.pk} (opening 1 opening)",
+        entry.voucher,
+        f"{entry.voucher} (opening 1 opening)",
     ]

@@ -191,7 +191,7 @@ def test_the_mail_of_a_close_carries_the_head_that_verification_compares(
     assert row.to == "books@example.jp" and head in row.text and head in row.html
     mail.send_due(now=night_after(MONDAY) + timedelta(days=20))
     (sent,) = [each for each in django_mail.outbox if each.to == ["books@example.jp"]]
-    assert "差異 0 件" in sent.subject and f"verify_books --head {head}" in sent.body
+    assert "未照合（金額差） 0 件" in sent.subject and f"verify_books --head {head}" in sent.body
     call_command("verify_books", "--head", head)
     assert "clean" in capsys.readouterr().out
 

@@ -69,7 +69,7 @@ def test_a_changed_amount_in_a_closed_day_is_reported(books: None) -> None:
     line = JournalLine.objects.filter(entry__day=MONDAY, account_id="2130", credit__gt=0).earliest("pk")
     tamper(f"UPDATE ledger_journalline SET credit = credit + 1 WHERE id = {line.pk}")
     text = finding_text()
-    assert f"entry balanced: JournalEntry {line.entry_id} " in text
+    assert f"entry balanced: JournalEntry {line.entry.voucher} " in text
     assert "trial balance" in text
     assert f"journal of a closed day: JournalLine {MONDAY} voucher {line.entry.voucher} " in text
 

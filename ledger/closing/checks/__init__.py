@@ -55,8 +55,9 @@ def check_day(
     start, end = day_bounds(day)
     for portion in _portions(JournalEntry.objects.filter(day=day)):
         findings += entries.unbalanced_entries(portion)
-        findings += entries.transaction_entries(portion, rules)
-        findings += sources.entry_sources(portion)
+        transactions = list(entries.balance_transactions(portion))
+        findings += entries.transaction_entries(portion, rules, transactions)
+        findings += sources.entry_sources(portion, transactions)
         findings += entries.entry_days(portion.exclude(occurred_at__gte=start, occurred_at__lt=end))
     findings += entries.unposted_transactions(BalanceTransaction.objects.filter(day=day))
     for touched in _touched_orders(day):
@@ -71,8 +72,9 @@ def check_everything() -> Iterator[Finding]:
     rules = load_tax_rules()
     for portion in _portions(JournalEntry.objects.all()):
         yield from entries.unbalanced_entries(portion)
-        yield from entries.transaction_entries(portion, rules)
-        yield from sources.entry_sources(portion)
+        transactions = list(entries.balance_transactions(portion))
+        yield from entries.transaction_entries(portion, rules, transactions)
+        yield from sources.entry_sources(portion, transactions)
         yield from entries.entry_days(portion)
     yield from entries.unposted_transactions(BalanceTransaction.objects.all())
     for some in _portions(Order.objects.all()):

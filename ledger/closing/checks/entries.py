@@ -1,7 +1,7 @@
 """Checks of the journal's entries and of the balance transactions behind them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
@@ -12,8 +12,16 @@ from ledger.books.tax_rules import TaxRules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing.findings import Check, Finding
 from ledger.models import BalanceTransaction, JournalEntry, JournalLine
-from ledger.models.books import LineTaxClass
+from ledger.models.books import LineTaxClass, voucher_number
 
+OF_ENTRY = (
+    "entry_id",
+    "entry__day",
+    "entry__fiscal_year",
+    "entry__form",
+    "entry__source_type",
+    "entry__source_id",
+)
 FEE_ACCOUNTS = (accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX)
 
 
@@ -51,7 +59,7 @@ def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
             yield Finding(
                 Check.LINE_TAX,
                 "JournalEntry",
-                f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})",
+                f"{entry.voucher} ({entry.source_type} {entry.source_id} {entry.purpose})",
                 f"{entry.tax_posted} beside the lines",
                 f"{entry.tax_beside}",
             )
@@ -59,45 +67,45 @@ def unbalanced_entries(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
         yield Finding(
             Check.ENTRY_BALANCED,
             "JournalEntry",
-            f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})",
+            f"{entry.voucher} ({entry.source_type} {entry.source_id} {entry.purpose})",
             "two lines or more, debit = credit",
             f"{entry.count} lines, debit {entry.debit}, credit {entry.credit}",
         )
 
 
-def transaction_entries(entries: QuerySet[JournalEntry], rules: TaxRules) -> Iterator[Finding]:
+def balance_transactions(entries: QuerySet[JournalEntry]) -> QuerySet[BalanceTransaction]:
+    """Return the balance transactions behind entries."""
+    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
+    return BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id")).order_by("pk")
+
+
+def transaction_entries(
+    entries: QuerySet[JournalEntry], rules: TaxRules, transactions: Iterable[BalanceTransaction]
+) -> Iterator[Finding]:
     """Check that the entry of a balance transaction has its net, its fee and its fee tax.
 
-    Only such entries move account 1150 and those of Stripe's other balances.
+    Only such entries move account 1150 and those of Stripe's other balances. `transactions` are those behind
+    the entries.
     """
-    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
     is_of_stripe = Q(entry__source_type=posting.BALANCE_TRANSACTION_SOURCE)
     posted: defaultdict[str, dict[str, int]] = defaultdict(dict)
     forms: dict[str, int | None] = {}  # None: 1
-    for entry_id, form, source, source_id, account, debit, credit in (
+    for entry_id, day, year, form, source, source_id, account, debit, credit in (
         JournalLine.objects.filter(
             is_of_stripe | Q(account_id__in=accounts.STRIPE_BALANCES), entry__in=entries
         )
-        .values_list("entry_id", "entry__form", "entry__source_type", "entry__source_id", "account_id")
+        .values_list(*OF_ENTRY, "account_id")
         .annotate(debits=Sum("debit"), credits=Sum("credit"))
         .order_by("entry_id")
-        .values_list(
-            "entry_id",
-            "entry__form",
-            "entry__source_type",
-            "entry__source_id",
-            "account_id",
-            "debits",
-            "credits",
-        )
+        .values_list(*OF_ENTRY, "account_id", "debits", "credits")
     ):
         if source == posting.BALANCE_TRANSACTION_SOURCE:
             forms[source_id] = form
             posted[source_id][account] = posted[source_id].get(account, 0) + debit - credit
         else:
-            name = str(entry_id)
+            name = voucher_number(entry_id, year, day)
             yield Finding(Check.STRIPE_BALANCE_SOURCE, "JournalEntry", name, "balance_transaction", source)
-    for txn in BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id")).order_by("pk"):
+    for txn in transactions:
         lines = posted.pop(txn.pk, {})
         balance = accounts.stripe_balance_account(txn.other_balance)
         found = tuple(lines.get(code, 0) for code in (balance, *FEE_ACCOUNTS))
@@ -153,8 +161,11 @@ def unposted_transactions(transactions: QuerySet[BalanceTransaction]) -> Iterato
 
 def entry_days(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
     """Check that each entry is dated on the business day of its fact, or later when it came late."""
-    for pk, day, occurred_at in entries.order_by().values_list("pk", "day", "occurred_at"):
+    for pk, year, day, occurred_at in entries.order_by().values_list(
+        "pk", "fiscal_year", "day", "occurred_at"
+    ):
         if day < business_day(occurred_at):
+            name = voucher_number(pk, year, day)
             yield Finding(
-                Check.ENTRY_DAY, "JournalEntry", str(pk), f"{business_day(occurred_at)} or later", str(day)
+                Check.ENTRY_DAY, "JournalEntry", name, f"{business_day(occurred_at)} or later", str(day)
             )

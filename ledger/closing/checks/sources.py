@@ -10,6 +10,7 @@ from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import CHARGE_TYPES, REFUND_FAILURE_TYPES, REFUND_TYPES
 from ledger.books.tax import value_of_pieces
+from ledger.closing.checks.entries import balance_transactions
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
     BalanceTransaction,
@@ -78,11 +79,17 @@ class _Rows:
     values: Mapping[int, int] = field(default_factory=dict)  # shipment → JPY, of orders without refunds
 
 
-def entry_sources(entries: QuerySet[JournalEntry]) -> Iterator[Finding]:
-    """Check that each entry has its row, its purpose, its order and its amounts; a reversal its original."""
+def entry_sources(
+    entries: QuerySet[JournalEntry], transactions: Iterable[BalanceTransaction] | None = None
+) -> Iterator[Finding]:
+    """Check that each entry has its row, its purpose, its order and its amounts; a reversal its original.
+
+    `transactions` are those behind the entries, where the caller has read them.
+    """
     found = list(entries.select_related("reverses").order_by("pk"))
     rows = _read(
         entries,
+        transactions,
         reverse_others=any(entry.reverses_id for entry in found),
         keep_money=any(entry.source_type == posting.KEPT_MONEY_SOURCE for entry in found),
     )
@@ -114,7 +121,7 @@ def _purpose(entry: JournalEntry) -> str:
 
 
 def _finding(check: Check, entry: JournalEntry, expected: str, found: str) -> Finding:
-    name = f"{entry.pk} ({entry.source_type} {entry.source_id} {entry.purpose})"
+    name = f"{entry.voucher} ({entry.source_type} {entry.source_id} {entry.purpose})"
     return Finding(check, "JournalEntry", name, expected, found)
 
 
@@ -254,18 +261,25 @@ def _of_reversal(entry: JournalEntry, rows: _Rows) -> Iterator[Finding]:
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(entries: QuerySet[JournalEntry], *, reverse_others: bool, keep_money: bool) -> _Rows:
+def _read(
+    entries: QuerySet[JournalEntry],
+    known_transactions: Iterable[BalanceTransaction] | None,
+    *,
+    reverse_others: bool,
+    keep_money: bool,
+) -> _Rows:
     """Read the rows behind a portion of entries. A dozen queries.
 
     `reverse_others` is whether any of them reverses an entry, `keep_money` whether any is of kept money.
     """
-    of_stripe = entries.filter(source_type=posting.BALANCE_TRANSACTION_SOURCE)
-    transactions = BalanceTransaction.objects.filter(pk__in=of_stripe.values("source_id"))
+    transactions = balance_transactions(entries)
     of_orders = entries.filter(order__isnull=False).values("order")
     refunds = list(Refund.objects.filter(order__in=of_orders))
     return _Rows(
         amounts=_amounts(entries, reverse_others=reverse_others),
-        transactions={txn.pk: txn for txn in transactions},
+        transactions={
+            txn.pk: txn for txn in (transactions if known_transactions is None else known_transactions)
+        },
         payments={
             str(charge): order_id
             for charge, order_id in Payment.objects.filter(

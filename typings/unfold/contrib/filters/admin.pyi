@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib.admin import FieldListFilter
+from django.contrib.admin import FieldListFilter, SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -16,3 +16,6 @@ class RangeNumericFilter(FieldListFilter):
     used_parameters: dict[str, Any]
     def choices(self, changelist: Any) -> Iterator[Any]: ...
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None: ...
+
+class TextFilter(SimpleListFilter):
+    def lookups(self, request: HttpRequest, model_admin: Any) -> tuple[()]: ...
