@@ -18,6 +18,13 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
             ("ledger", "order", "receipt_long"),
             ("ledger", "stockitem", "inventory_2"),
             ("ledger", "stockmovement", "swap_vert"),
+            (
+                "ledger",
+                "stockmovement",
+                "redeem",
+                "free_goods",
+                gettext_lazy("Goods given away and stock corrections"),
+            ),
             ("ledger", "outgoingmail", "mail"),
             ("ledger", "orderallowance", "person_check"),
             ("ledger", "carrier", "local_shipping"),

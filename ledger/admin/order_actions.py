@@ -23,6 +23,7 @@ from kikaku.money import yen
 from ledger.admin.order_forms import CancelForm, KeepForm, RefundForm, ShipForm
 from ledger.admin.order_panels import kept_of, payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
+from ledger.books.order_buckets import tax_buckets
 from ledger.models import Order, OrderLine, Payment, Refund, Shipment
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, kept_money, refund_requests, refunds, shipping
@@ -126,7 +127,7 @@ class OrderActions(ReadOnlyAdmin):
             request.POST if request.method == "POST" else None,
             today=business_day(timezone.now()),
             carrier=_last_carrier(request.user.get_username()),
-            has_money=has_money_for_goods(order),
+            free=shipping.free_lines(order.lines.unshipped(), tax_buckets(order)),
         )
 
         def act(form: ShipForm) -> str:

@@ -1,7 +1,7 @@
 """Forms of an order: ship, refund, keep money, cancel. They validate input; domain functions decide."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -162,7 +162,10 @@ class ParcelForm(ParcelFields):
 
 
 class ShipForm(ParcelFields, LinesForm):
-    """Pieces and carrier of a parcel; `carrier` is filled in. Without money left it asks about a gift."""
+    """Pieces and carrier of a parcel; `carrier` is filled in.
+
+    Lines without money (`free`) leave only as a gift, in a parcel of their own.
+    """
 
     def __init__(
         self,
@@ -171,11 +174,17 @@ class ShipForm(ParcelFields, LinesForm):
         *,
         today: date,
         carrier: str = "",
-        has_money: bool = True,
+        free: Collection[OrderLine] = (),
     ) -> None:
         super().__init__(order, data)
-        if has_money:
+        offered = [f"line_{line.pk}" for line in free if f"line_{line.pk}" in self.fields]
+        if not offered:
             del self.fields["gift"]
+        elif any(name.startswith("line_") and name not in offered for name in self.fields):
+            self.initial.update({name: 0 for name in offered})
+            self.fields["gift"].help_text = _("No money is left for: %(titles)s") % {
+                "titles": "、".join(line.packing_title for line in free)
+            }
         self.offer_carriers(carrier)
         # `ledger.sales.shipping` decides; this keeps the browser's calendar within what it allows
         paid_on = business_day(order.paid_at or order.placed_at)

@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from kikaku.admin.columns import format_local_time, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
+from ledger.admin.free_goods import FreeGoodsPages
 from ledger.admin.order_panels import Panel
 from ledger.models import StockItem, StockMovement
 from ledger.models.orders import OrderStatus
@@ -65,6 +66,11 @@ class CountForm(StockForm):
         min_value=0,
         max_value=1_000_000,
         widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+    )
+    reason = forms.ChoiceField(
+        label=gettext_lazy("reason of the difference"),
+        choices=[("", "—"), *StockMovement.Reason.choices],
+        widget=UnfoldAdminSelectWidget,
     )
     note = forms.CharField(label=gettext_lazy("note"), max_length=200, widget=UnfoldAdminTextInputWidget)
     # the quantity on hand that the page shows; the template writes it
@@ -167,11 +173,12 @@ class StockItemAdmin(ReadOnlyAdmin):
         movements = item.movements.all()[:MAX_MOVEMENTS] if item is not None else []
         panel = Panel(
             _("Movements"),
-            [_("time"), _("kind"), _("quantity"), _("note"), _("source"), _("by")],
+            [_("time"), _("kind"), _("reason"), _("quantity"), _("note"), _("source"), _("by")],
             [
                 [
                     format_local_time(movement.occurred_at),
                     movement.get_kind_display(),
+                    movement.get_reason_display() or "",
                     f"{movement.quantity:+,}",
                     movement.note,
                     movement.source,
@@ -220,6 +227,7 @@ class StockItemAdmin(ReadOnlyAdmin):
                 item,
                 on_hand=form.cleaned_data["quantity"],
                 seen=form.cleaned_data["seen"],
+                reason=form.cleaned_data["reason"],
                 source=f"admin:{form.cleaned_data['nonce']}",
                 actor=request.user.get_username(),
                 now=timezone.now(),
@@ -270,19 +278,20 @@ class StockItemAdmin(ReadOnlyAdmin):
 
 
 @admin.register(StockMovement)
-class StockMovementAdmin(ReadOnlyAdmin):
+class StockMovementAdmin(FreeGoodsPages):
     """Stock movements."""
 
     list_display = (
         time_column(StockMovement, "occurred_at"),
         "item",
         "kind",
+        "reason",
         "change",
         "note",
         "actor",
         "source",
     )
-    list_filter = ("kind", "occurred_at")
+    list_filter = ("kind", "reason", "occurred_at")
     list_select_related = ("item",)
     search_fields = ("item__sku", "source", "note")
 

@@ -4,7 +4,7 @@ The sale belongs to the day on which the parcel left, which may be before the da
 entry is posted on that day, or on the first open day when that one is closed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 
 from django.db import IntegrityError
@@ -17,7 +17,6 @@ from kikaku.transactions import unit_of_work
 from ledger.books import recognition
 from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets
-from ledger.books.tax import value_of_pieces
 from ledger.books.tax_buckets import TaxBucket
 from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Shipment, ShipmentLine
@@ -173,20 +172,31 @@ def _shipping_instant(order: Order, shipped_on: date | None, now: datetime) -> d
 
 
 def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[str, TaxBucket]) -> None:
-    """Raise `ShipRefused` for goods whose money was refunded, unless they are a gift, and for a paid gift."""
+    """Raise `ShipRefused` for goods without money, unless they are a gift, and for a gift that has money."""
     if gift and gift not in Shipment.Gift.values:
         raise ShipRefused(_("Choose why the goods are given away."))
-    has_money = unspent_money(buckets.values()) > 0
-    if gift and has_money:
+    free = free_lines([line for line, _count in pieces], buckets)
+    if gift and len(free) < len(pieces):
         raise ShipRefused(_("Money is left for these goods: they are sold, and cannot be shipped as a gift."))
-    value = sum(value_of_pieces(line.total, line.quantity, line.shipped, count) for line, count in pieces)
-    if value and not gift and not has_money:
+    if gift:
+        return
+    if len(free) == len(pieces):
         raise ShipRefused(
             _(
                 "The money for these goods was refunded, and nothing is left of it. Cancel the rest, or ship "
                 "it as a gift and say why."
             )
         )
+    if refunded := [line for line in free if line.total]:  # one of ¥0 may go with what is sold
+        raise ShipRefused(
+            _("No money is left for %(title)s: ship it in a parcel of its own, as a gift, and say why.")
+            % {"title": "、".join(line.packing_title for line in refunded)}
+        )
+
+
+def free_lines(lines: Iterable[OrderLine], buckets: Mapping[str, TaxBucket]) -> list[OrderLine]:
+    """Return the lines that cost nothing, or for whose goods no money is left (by their tax class)."""
+    return [line for line in lines if not (line.total and buckets[line.tax_class].deliverable)]
 
 
 def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]]) -> None:

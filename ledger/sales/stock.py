@@ -28,14 +28,22 @@ class StockRefused(Exception):
 
 
 def _record_movement(
-    item_id: int, kind: str, quantity: int, *, source: str, actor: str, now: datetime, note: str = ""
+    item_id: int,
+    kind: str,
+    quantity: int,
+    *,
+    source: str,
+    actor: str,
+    now: datetime,
+    note: str = "",
+    reason: str | None = None,
 ) -> bool:
     """Record a movement; return False when the same source recorded it before."""
     _movement, created = StockMovement.objects.get_or_create(
         item_id=item_id,
         kind=kind,
         source=source,
-        defaults={"quantity": quantity, "occurred_at": now, "actor": actor, "note": note},
+        defaults={"quantity": quantity, "occurred_at": now, "actor": actor, "note": note, "reason": reason},
     )
     return created
 
@@ -97,6 +105,7 @@ def adjust(
     source: str,
     actor: str,
     now: datetime,
+    reason: str,
     note: str,
     on_hand: int | None = None,
     delta: int | None = None,
@@ -104,11 +113,14 @@ def adjust(
 ) -> None:
     """Correct the quantity on hand, to the counted `on_hand` or by `delta` pieces (exactly one of the two).
 
-    The same `source` adjusts once. `seen` is the quantity on hand that a person saw before counting. Raises
-    `StockRefused` when it is another one now, and when fewer pieces than are reserved would be left.
+    `reason` is one of `StockMovement.Reason`. The same `source` adjusts once. `seen` is the quantity on hand
+    that a person saw before counting. Raises `StockRefused` without a reason, when the quantity is another
+    one now, and when fewer pieces than are reserved would be left.
     """
     if (on_hand is None) == (delta is None):
         raise ValueError("Give either on_hand or delta.")
+    if reason not in StockMovement.Reason.values:
+        raise StockRefused(_("Choose why the stock is corrected."))
     current = StockItem.objects.select_for_update().get(pk=item.pk)
     # checked under the lock: of two concurrent clicks the second finds the movement of the first
     if StockMovement.objects.filter(
@@ -134,7 +146,14 @@ def adjust(
     if not changed:
         raise StockRefused(_("The stock changed at the same moment. Please try again."))
     _record_movement(
-        item.pk, StockMovement.Kind.ADJUSTMENT, change, source=source, actor=actor, now=now, note=note
+        item.pk,
+        StockMovement.Kind.ADJUSTMENT,
+        change,
+        source=source,
+        actor=actor,
+        now=now,
+        note=note,
+        reason=reason,
     )
 
 

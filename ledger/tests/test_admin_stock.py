@@ -45,19 +45,34 @@ def test_a_count_corrects_the_stock_and_requires_a_reason(admin_client: Client) 
     stock.reserve({item.pk: 2})
     url = action_of("stockitem", item.pk, "count")
     nonce = nonce_of(admin_client.get(url))
-    assert admin_client.post(url, {"nonce": nonce, "quantity": "3", "note": ""}).status_code == 422
-    assert admin_client.post(url, {"nonce": nonce, "quantity": "1", "note": "棚卸"}).status_code == 422
+    assert (
+        admin_client.post(url, {"nonce": nonce, "quantity": "3", "note": "", "reason": "count"}).status_code
+        == 422
+    )
+    assert admin_client.post(url, {"nonce": nonce, "quantity": "3", "note": "棚卸"}).status_code == 422
+    assert (
+        admin_client.post(
+            url, {"nonce": nonce, "quantity": "1", "note": "棚卸", "reason": "count"}
+        ).status_code
+        == 422
+    )
     item.refresh_from_db()
     assert item.on_hand == 5
-    assert admin_client.post(url, {"nonce": nonce, "quantity": "3", "note": "棚卸"}).status_code == 302
+    assert (
+        admin_client.post(
+            url, {"nonce": nonce, "quantity": "3", "note": "棚卸", "reason": "disposal"}
+        ).status_code
+        == 302
+    )
     item.refresh_from_db()
     assert item.on_hand == 3
+    assert item.movements.get(kind="adjustment").reason == "disposal"
 
 
 def test_a_count_may_be_zero(admin_client: Client) -> None:
     item = build.item("A", 5)
     url = action_of("stockitem", item.pk, "count")
-    data = {"nonce": nonce_of(admin_client.get(url)), "quantity": "0", "note": "棚卸"}
+    data = {"nonce": nonce_of(admin_client.get(url)), "quantity": "0", "note": "棚卸", "reason": "count"}
     assert admin_client.post(url, data).status_code == 302
     item.refresh_from_db()
     assert item.on_hand == 0

@@ -189,10 +189,14 @@ def test_goods_that_are_paid_for_are_no_gift(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.django_db
-def test_a_free_piece_is_shipped_after_the_paid_ones_without_being_a_gift(sandbox: Sandbox) -> None:
-    order = build.paid_order(sandbox, [build.line(), build.line("FREE", price=0)])
-    build.ship(order, {order.lines.get(sku="CL-08").pk: 1})
-    build.ship(order)
+def test_a_free_piece_leaves_with_paid_ones_or_as_a_gift_with_a_reason(sandbox: Sandbox) -> None:
+    order = build.paid_order(sandbox, [build.line(), build.line("FREE", price=0, quantity=2)])
+    paid, free = order.lines.get(sku="CL-08").pk, order.lines.get(sku="FREE").pk
+    build.ship(order, {paid: 1, free: 1})
+    with pytest.raises(shipping.ShipRefused):
+        build.ship(order)
+    give(order)
+    order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
     build.fetch(sandbox)
     assert_no_findings()
@@ -210,7 +214,7 @@ def test_the_task_about_gone_money_ends_with_the_last_parcel_though_that_holds_f
     assert Discrepancy.objects.unresolved().get().kind == Discrepancy.Kind.MONEY_GONE
     give(order, quantities={sold: 1})
     assert Discrepancy.objects.unresolved().exists()
-    build.ship(order, {free: 1})
+    give(order, quantities={free: 1})
     order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
     assert not Discrepancy.objects.unresolved().exists()

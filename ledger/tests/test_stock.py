@@ -51,10 +51,24 @@ def test_a_count_below_the_reserved_quantity_is_refused() -> None:
     item = build.item("A", 5)
     stock.reserve({item.pk: 3})
     with pytest.raises(stock.StockRefused):
-        stock.adjust(item, on_hand=2, source="count:1", actor="staff", now=timezone.now(), note="counted")
-    stock.adjust(item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), note="counted")
-    stock.adjust(item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), note="counted")
-    stock.adjust(item, delta=-1, source="count:2", actor="staff", now=timezone.now(), note="broken")
+        stock.adjust(
+            item,
+            on_hand=2,
+            source="count:1",
+            actor="staff",
+            now=timezone.now(),
+            reason="count",
+            note="counted",
+        )
+    stock.adjust(
+        item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), reason="count", note="counted"
+    )
+    stock.adjust(
+        item, on_hand=4, source="count:1", actor="staff", now=timezone.now(), reason="count", note="counted"
+    )
+    stock.adjust(
+        item, delta=-1, source="count:2", actor="staff", now=timezone.now(), reason="count", note="broken"
+    )
     item.refresh_from_db()
     assert item.on_hand == 3
     assert list(item.movements.order_by("pk").values_list("quantity", flat=True)) == [5, -1, -1]
@@ -140,7 +154,9 @@ def test_after_any_movements_on_hand_is_their_sum_and_covers_what_is_reserved(
                 stock.take_back(item.pk, quantity, source=source, actor="", now=now)
                 on_hand += quantity
             else:
-                stock.adjust(item, delta=-quantity, source=source, actor="", now=now, note="")
+                stock.adjust(
+                    item, delta=-quantity, source=source, actor="", now=now, reason="disposal", note=""
+                )
                 on_hand -= quantity
         except (stock.SoldOut, stock.StockRefused):
             pass

@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models import Q, Sum
 
 from kikaku.days import day_bounds
+from ledger.books import accounts
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.periods import any_days
 from ledger.books.tax import value_of_pieces
@@ -327,7 +328,7 @@ def _kept_money() -> Iterator[str]:
 def _parcels() -> Iterator[str]:
     """Check that gifts have no entry, and that what is sold brings sales while its class has money."""
     entries = JournalEntry.objects.filter(source_type="shipment", purpose="recognition")
-    posted = set(entries.values_list("source_id", flat=True))
+    sold = JournalLine.objects.filter(entry__in=entries)
     sales = set(entries.values_list("order_id", flat=True))
     shipped: Counter[int] = Counter()  # pieces of a line in earlier parcels
     for parcel in Shipment.objects.order_by("pk").prefetch_related("lines__order_line"):
@@ -338,8 +339,10 @@ def _parcels() -> Iterator[str]:
                 line.total, line.quantity, shipped[line.pk], part.quantity
             )
             shipped[line.pk] += part.quantity
-        if parcel.gift and str(parcel.pk) in posted:
-            yield f"parcel {parcel.pk} is a gift and has an entry"
+        goods = [accounts.SALES_ACCOUNTS[tax_class] for tax_class in values]
+        costs = all(part.order_line.total for part in parcel.lines.all())
+        if parcel.gift and costs and sold.filter(entry__source_id=str(parcel.pk), account__in=goods).exists():
+            yield f"parcel {parcel.pk} is a gift and its goods have sales"
         if parcel.gift or parcel.order_id in sales:
             continue
         buckets = tax_buckets(parcel.order)

@@ -169,7 +169,9 @@ class ChangeStock:
         if self.delta > 0:
             stock.receive(item, self.delta, source=source, actor="test", now=world.now)
         else:
-            stock.adjust(item, delta=self.delta, source=source, actor="test", note="", now=world.now)
+            stock.adjust(
+                item, delta=self.delta, source=source, actor="test", reason="count", note="", now=world.now
+            )
 
 
 @dataclass(frozen=True)
