@@ -3,7 +3,7 @@
 An order's balance is open since the first entry after it was zero at the end of a day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -92,7 +92,7 @@ def old_balances(today: date) -> list[OpenBalance]:
     return [balance for balance in open_balances(today) if balance.is_old]
 
 
-def _open_balance(days: list[dict[str, Any]], today: date) -> Iterator[OpenBalance]:
+def _open_balance(days: Sequence[Any], today: date) -> Iterator[OpenBalance]:
     """Yield the balance that an order's days leave in an account, unless it is zero."""
     balance, since = 0, days[0]["entry__day"]
     for day in days:
