@@ -171,7 +171,7 @@ def parcels(day: date) -> dict[str, Counted]:
         return sums.values_list("kind", "parcels", "pieces")
 
     found = {
-        kind: (count, pieces)
+        kind: (count, pieces or 0)
         for kind, count, pieces in counted(sold, "sold").union(counted(free, "free"), all=True)
     }
     return {

@@ -151,6 +151,7 @@ def test_each_payment_is_counted_by_what_it_meant_for_its_order(sandbox: Sandbox
         {"reason": "paid_after_cancellation", "count": 1, "total": 11_500},
     ]
     assert content["payments"] == [{"method": "card", "count": 2, "total": 23_000}]
+    assert content["orders"]["free"] == {"parcels": 0, "pieces": 0}
     assert content["stripe"]["sales"] == {"count": 3, "total": 34_500}
     assert content["stripe"]["not_ours"] == {"count": 1, "total": 11_500}
     assert [row["type"] for row in content["stripe"]["types"]] == ["charge", "refund"]

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -30,6 +31,7 @@ from ledger.models import (
     Carrier,
     CheckoutAttempt,
     Discrepancy,
+    KeptMoney,
     Order,
     OrderAllowance,
     OutgoingMail,
@@ -41,10 +43,12 @@ from ledger.models import (
     StockItem,
     StockMovement,
     StripeEvent,
+    TaxStatus,
 )
 from ledger.sales import checkout, mail
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
+from ledger.testing.dashboard import failed_later
 from ledger.testing.processes import WaitForAll, run_in_processes
 from shop.models import (
     Category,
@@ -278,6 +282,38 @@ def cancel(world: World) -> Click:
             StockItem.objects.get(sku="CL-08").reserved,
         ),
         ("cancelled", order.total, 1, 0),
+    )
+
+
+def keep(world: World) -> Click:
+    url = address_of("ledger_order_keep", failed_later(world.sandbox, 3_000).order_id)
+    data = {"nonce": nonce_of(world.staff, url), "amount": "3000", "reason": "受け取られない返金"}
+    preview = world.staff.post(url, data).context["preview"]
+    return Click(
+        world.staff,
+        url,
+        {**data, "confirmed": preview.plan},
+        lambda: list(KeptMoney.objects.values_list("amount", flat=True)),
+        [3_000],
+    )
+
+
+def taxstatus_add(world: World) -> Click:
+    day = timezone.localdate() + timedelta(days=1)
+    return Click(
+        world.staff,
+        "/admin/ledger/taxstatus/add/",
+        {
+            "from_day": str(day),
+            "entity": "corporation",
+            "fiscal_year_end": "12",
+            "liability": "unregistered",
+            "accounting": "net",
+            "filing": "general",
+            "rounding": "down",
+        },
+        TaxStatus.objects.filter(from_day=day).count,
+        1,
     )
 
 
@@ -669,6 +705,8 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_order_ship": ship,
     "admin:ledger_order_refund": refund,
     "admin:ledger_order_cancel": cancel,
+    "admin:ledger_order_keep": keep,
+    "admin:ledger_taxstatus_add": taxstatus_add,
     "admin:ledger_stockitem_receive": receive,
     "admin:ledger_stockitem_count": count,
     "admin:ledger_outgoingmail_send_again": send_again,
@@ -733,6 +771,8 @@ READ_ONLY = {
             *("late", "late_csv"),
         )
     ),
+    *("admin:ledger_order_open_balances", "admin:ledger_order_open_balances_csv"),
+    *("admin:ledger_stockmovement_free_goods", "admin:ledger_stockmovement_free_goods_csv"),
     "admin:shop_contactmessage_change",  # every field is read-only
 }
 
