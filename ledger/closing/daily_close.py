@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min
 
 from kikaku.days import business_day, yesterday
 from kikaku.money import yen
@@ -37,7 +37,7 @@ from ledger.books.tax_rules import TaxStatusMissing, load_tax_rules
 from ledger.books.trial_balance import AccountBalance
 from ledger.closing import checks, close_mail, evidence, journal_file, report, report_page
 from ledger.closing.evidence import EvidenceContent
-from ledger.closing.reconciliation import Difference, compare
+from ledger.closing.reconciliation import Difference, compare, unresolved
 from ledger.ingest import balance, inbox
 from ledger.ingest.backfill import backfill
 from ledger.ingest.snapshot import StripeSnapshot, UnstableBalance, fetch_snapshots
@@ -110,6 +110,15 @@ class CloseResult:
 
 
 @dataclass(frozen=True)
+class EntriesSeen:
+    """The entries of a day: their number, and their lowest and highest key (0 and −1: none)."""
+
+    count: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class PreparedDay:
     """A day that is ready to be locked."""
 
@@ -119,7 +128,7 @@ class PreparedDay:
     balances: Mapping[str, AccountBalance]  # at the end of the day, by account
     files: Mapping[str, EvidenceContent]  # by name, the manifest included
     previous: DailyClose | None  # of the day before
-    entries_seen: tuple[int, int]  # count and highest key
+    entries_seen: EntriesSeen
 
 
 # ── Which days ───────────────────────────────────────────────────────────────────────────────────────────
@@ -325,7 +334,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
     entries_seen = _entries_seen(day)
     balances = trial_balance.account_balances(day)
     rules = load_tax_rules()
-    findings = checks.check_day(day, balances, rules)
+    findings = checks.check_day(day, balances, rules, (entries_seen.first, entries_seen.last))
     for finding in findings:
         if finding.check.fatal:
             raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
@@ -354,7 +363,7 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
         day,
         stripe_balance=snapshot.balance,
         balances=balances,
-        differences=_unresolved(day, differences),
+        differences=unresolved(day, differences),
         findings=findings,
         rules=rules,
         chart=chart,
@@ -382,42 +391,9 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
     )
 
 
-def _unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:
-    """Return the differences found now or noted earlier for this day that are not resolved."""
-    # of some kinds there is one row for each object, perhaps of another day
-    is_resolved_object = Q(
-        kind__in=discrepancies.KINDS_OF_OBJECTS,
-        day__gte=day - timedelta(days=1),
-        resolved_at__isnull=False,
-    )
-    rows = list(Discrepancy.objects.filter(Q(day=day) | is_resolved_object))
-    noted = {(row.kind, row.object_id): row for row in rows if row.day == day}
-    resolved = {
-        row.object_id
-        for row in rows
-        if row.kind in discrepancies.KINDS_OF_OBJECTS and row.resolved_at is not None
-    }
-    of_objects = {row.object_id for row in noted.values() if row.kind in discrepancies.KINDS_OF_OBJECTS}
-    new = {
-        (difference.kind, difference.object_id): difference
-        for difference in differences
-        if (difference.kind, difference.object_id) not in noted
-        and not (
-            difference.kind in discrepancies.KINDS_OF_OBJECTS
-            and difference.object_id in resolved | of_objects
-        )
-    }
-    earlier = [
-        Difference(Discrepancy.Kind(row.kind), row.object_id, row.amount, row.detail)
-        for row in noted.values()
-        if row.resolved_at is None
-    ]
-    return [*earlier, *new.values()]
-
-
-def _entries_seen(day: date) -> tuple[int, int]:
-    counted = JournalEntry.objects.filter(day=day).aggregate(count=Count("pk"), last=Max("pk"))
-    return counted["count"], counted["last"] or 0
+def _entries_seen(day: date) -> EntriesSeen:
+    seen = JournalEntry.objects.filter(day=day).aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
+    return EntriesSeen(seen["count"], seen["first"] or 0, seen["last"] or -1)
 
 
 # ── Storing and locking ──────────────────────────────────────────────────────────────────────────────────

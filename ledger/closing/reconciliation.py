@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
-from django.db.models import CharField, Exists, F, OuterRef, Subquery, Value
+from django.db.models import CharField, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from kikaku.days import JST, day_bounds
 from kikaku.money import in_currency, yen
+from ledger.books import discrepancies
 from ledger.books.transaction_names import type_name
 from ledger.closing.japanese import refund_status
 from ledger.ingest.backfill import unmatched_charges, unmatched_refunds
@@ -236,3 +237,36 @@ def _own_refunds(snapshot: StripeSnapshot) -> Iterator[Difference]:
                 refund.amount,
                 f"返金 {refund.pk} が Stripe にない",
             )
+
+
+def unresolved(day: date, differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences found now or noted earlier for this day that are not resolved."""
+    # of some kinds there is one row for each object, perhaps of another day
+    is_resolved_object = Q(
+        kind__in=discrepancies.KINDS_OF_OBJECTS,
+        day__gte=day - timedelta(days=1),
+        resolved_at__isnull=False,
+    )
+    rows = list(Discrepancy.objects.filter(Q(day=day) | is_resolved_object))
+    noted = {(row.kind, row.object_id): row for row in rows if row.day == day}
+    resolved = {
+        row.object_id
+        for row in rows
+        if row.kind in discrepancies.KINDS_OF_OBJECTS and row.resolved_at is not None
+    }
+    of_objects = {row.object_id for row in noted.values() if row.kind in discrepancies.KINDS_OF_OBJECTS}
+    new = {
+        (difference.kind, difference.object_id): difference
+        for difference in differences
+        if (difference.kind, difference.object_id) not in noted
+        and not (
+            difference.kind in discrepancies.KINDS_OF_OBJECTS
+            and difference.object_id in resolved | of_objects
+        )
+    }
+    earlier = [
+        Difference(Discrepancy.Kind(row.kind), row.object_id, row.amount, row.detail)
+        for row in noted.values()
+        if row.resolved_at is None
+    ]
+    return [*earlier, *new.values()]

@@ -41,19 +41,23 @@ Row = TypeVar("Row", bound=Model)
 
 
 def check_day(
-    day: date, balances: Mapping[str, AccountBalance], rules: TaxRules | None = None
+    day: date,
+    balances: Mapping[str, AccountBalance],
+    rules: TaxRules | None = None,
+    keys: tuple[int, int] | None = None,
 ) -> list[Finding]:
     """Return the findings about the books at the end of `day`, and about everything that the day touched.
 
-    `balances` are the accounts at the end of the day, by account code; `rules` are those of the tax, where
-    the caller has read them. Raises `TaxStatusMissing`: what waits for it would be missing in the day.
+    `balances` are the accounts at the end of the day, by account code. `rules` are those of the tax, `keys`
+    the first and last key of the day's entries, where the caller has read them. Raises `TaxStatusMissing`:
+    what waits for it would be missing in the day.
     """
     rules = rules or load_tax_rules()
     if not rules.statuses:
         raise TaxStatusMissing
     findings = list(entries.trial_balance(balances))
     start, end = day_bounds(day)
-    for portion in _portions(JournalEntry.objects.filter(day=day)):
+    for portion in _portions(JournalEntry.objects.filter(day=day), keys):
         findings += entries.unbalanced_entries(portion)
         transactions = list(entries.balance_transactions(portion))
         findings += entries.transaction_entries(portion, rules, transactions)
@@ -96,12 +100,14 @@ def check_everything() -> Iterator[Finding]:
     yield from history.emptied_events()
 
 
-def _portions(rows: QuerySet[Row]) -> Iterator[QuerySet[Row]]:
-    """Split rows into ranges of their keys."""
-    keys = rows.aggregate(first=Min("pk"), last=Max("pk"))
-    if keys["first"] is not None:
-        for start in range(keys["first"], keys["last"] + 1, PORTION_SIZE):
-            yield rows.filter(pk__gte=start, pk__lt=start + PORTION_SIZE)
+def _portions(rows: QuerySet[Row], keys: tuple[int, int] | None = None) -> Iterator[QuerySet[Row]]:
+    """Split rows into ranges of their keys; the first and the last are read unless they are given."""
+    if keys is None:
+        found = rows.aggregate(first=Min("pk"), last=Max("pk"))
+        keys = found["first"] or 0, found["last"] or -1
+    first, last = keys
+    for start in range(first, last + 1, PORTION_SIZE):
+        yield rows.filter(pk__gte=start, pk__lt=start + PORTION_SIZE)
 
 
 def _touched_orders(day: date) -> Iterator[QuerySet[Order]]:
