@@ -163,3 +163,7 @@ class TaxRateForm(RateModelForm):
             "from_day": DayInput,
             "percent": UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
         }
+
+    def clean(self) -> dict[str, Any]:
+        """Leave to `enter_rate` what is there already: a form that is sent twice is one rate."""
+        return self.cleaned_data

@@ -102,8 +102,14 @@ def enter_status(status: TaxStatus, *, actor: str, now: datetime) -> TaxStatus:
 
 @unit_of_work
 def enter_rate(rate: TaxRate, *, now: datetime) -> TaxRate:
-    """Store a rate that begins after today and return it. Raises ValidationError; then nothing changed."""
+    """Store a rate that begins after today and return it; a form that is sent twice returns the first.
+
+    Raises ValidationError; then nothing changed.
+    """
     _wait_for_postings(TaxRate)
+    same = TaxRate.objects.filter(tax_class=rate.tax_class, from_day=rate.from_day, percent=rate.percent)
+    if (entered := same.first()) is not None:
+        return entered
     rate.full_clean()
     _check_day(rate.from_day, now=now)
     if rate.from_day <= business_day(now):

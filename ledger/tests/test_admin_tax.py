@@ -8,8 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from kikaku.days import business_day
+from kikaku.money import REDUCED
 from ledger.models import StripeEvent, TaxRate, TaxStatus
 from ledger.models.tax import FICTIONAL_NUMBER
+from ledger.testing import build
 from ledger.testing.admin import fields_of
 
 pytestmark = pytest.mark.django_db
@@ -96,9 +98,12 @@ def test_a_rate_is_entered_from_a_day_to_come_and_withdrawn(admin_client: Client
     tomorrow = str(business_day(timezone.now()) + timedelta(days=1))
     rate = {"tax_class": "reduced", "from_day": tomorrow, "percent": "0"}
     assert admin_client.post(PAGE, {**rate, "from_day": "2026-04-01"}).status_code == 422
-    assert admin_client.post(PAGE, rate).status_code == 302
-    answer = admin_client.post(PAGE, rate)
-    assert answer.status_code == 422, "there is one already"
+    waiting = build.order([build.line("TEA", price=1_080, tax_class=REDUCED)])
+    assert waiting.number not in admin_client.get(PAGE).content.decode()
+    page = admin_client.post(PAGE, rate, follow=True).content.decode()
+    assert "税率の変わる日をまたぐ注文 1件" in page and waiting.number in page
+    assert admin_client.post(PAGE, rate).status_code == 302, "a second click"
+    assert admin_client.post(PAGE, {**rate, "percent": "5"}).status_code == 422, "there is one already"
     entered = TaxRate.objects.get(percent=0)
     for key in (entered.pk, entered.pk, "x", TaxRate.objects.get(percent=10).pk):
         assert admin_client.post(PAGE, {"withdraw": key}).status_code == 302
