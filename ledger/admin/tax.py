@@ -107,7 +107,7 @@ def _enter_rate(form: TaxRateForm, now: datetime) -> str:
     if not form.is_valid():
         return ""
     try:
-        rate = enter_rate(form.instance, now=now)
+        rate = enter_rate(TaxRate(**form.cleaned_data), now=now)
     except ValidationError as error:
         form.add_error(None, error)
         return ""

@@ -18,14 +18,13 @@ from unfold.widgets import (
 from kikaku.days import business_day
 from ledger.books.tax_rules import TaxRules
 from ledger.books.tax_status import SETTINGS
-from ledger.models import TaxRate, TaxStatus
-from ledger.models.tax import TaxRounding
+from ledger.models import TaxStatus
+from ledger.models.tax import TaxClass, TaxRounding
 
 if TYPE_CHECKING:
     StatusModelForm = forms.ModelForm[TaxStatus]
-    RateModelForm = forms.ModelForm[TaxRate]
 else:
-    StatusModelForm = RateModelForm = forms.ModelForm
+    StatusModelForm = forms.ModelForm
 
 CHOICES = {
     "entity": TaxStatus.Entity.choices,
@@ -152,18 +151,17 @@ class TaxStatusForm(StatusModelForm):
         return "".join(character for character in typed if character not in "-‐−– ")
 
 
-class TaxRateForm(RateModelForm):
-    """A rate that begins on a day to come."""
+class TaxRateForm(forms.Form):
+    """A rate that begins on a day to come; `enter_rate` compares it with the others."""
 
-    class Meta:
-        model = TaxRate
-        fields = ("tax_class", "from_day", "percent")
-        widgets = {
-            "tax_class": UnfoldAdminSelectWidget,
-            "from_day": DayInput,
-            "percent": UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
-        }
-
-    def clean(self) -> dict[str, Any]:
-        """Leave to `enter_rate` what is there already: a form that is sent twice is one rate."""
-        return self.cleaned_data
+    tax_class = forms.ChoiceField(
+        label=_("tax class"), choices=TaxClass.choices, widget=UnfoldAdminSelectWidget
+    )
+    from_day = forms.DateField(label=_("delivered from"), widget=DayInput)
+    percent = forms.IntegerField(
+        label=_("percent"),
+        min_value=0,
+        max_value=99,
+        help_text=_("0 is taxed at 0 %, not exempt."),
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+    )
