@@ -283,6 +283,7 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
                 seen=request.POST.get("seen", ""),
+                fee=form.cleaned_data.get("fee") or 0,
             )
             for refund in order.refunds.exclude(pk__in=before).order_by("pk"):
                 _tell_outcome(request, refund)
@@ -299,6 +300,7 @@ class OrderActions(ReadOnlyAdmin):
             _("Cancel the order now"),
             (
                 cancellation.CancelRefused,
+                kept_money.KeepRefused,
                 checkout.PaymentUnavailable,
                 refunds.RefundRefused,
                 OrderChanged,

@@ -19,6 +19,7 @@ from unfold.widgets import (
 from kikaku.days import business_day
 from kikaku.money import MAX_CHARGE, yen
 from ledger.models import Carrier, Order, OrderLine, Shipment
+from ledger.models.orders import OrderStatus
 from ledger.sales.refunds import RefundRequest, Side
 from ledger.sales.tracking import is_doubtful, normalise_tracking_number
 
@@ -347,7 +348,12 @@ class KeepForm(OrderForm):
 
 
 class CancelForm(OrderForm):
-    """Reason of a cancellation."""
+    """Reason of a cancellation, and of a paid order a fee that is kept."""
+
+    def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(order, data)
+        if order.status != OrderStatus.PAID:
+            del self.fields["fee"]
 
     reason = forms.ChoiceField(
         label=gettext_lazy("reason of cancellation"),
@@ -356,4 +362,15 @@ class CancelForm(OrderForm):
             (Order.CancelReason.CUSTOMER, Order.CancelReason.CUSTOMER.label),
         ],
         widget=UnfoldAdminSelectWidget,
+    )
+    fee = forms.IntegerField(
+        label=gettext_lazy("Cancellation fee (¥)"),
+        min_value=0,
+        max_value=MAX_CHARGE,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"inputmode": "numeric"}),
+        help_text=gettext_lazy(
+            "Empty: all of the money goes back. A fee stays with us as other income, outside the consumption "
+            "tax; the rest goes back, and the mail names both."
+        ),
     )

@@ -9,6 +9,7 @@ from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, Payment, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import checkout, history, orders
+from ledger.sales.kept_money import keep_cancellation_fee
 from ledger.sales.order_end import (
     cancel_rest,
     has_money_for_goods,
@@ -26,24 +27,28 @@ class CancelRefused(Exception):
     """The order cannot be cancelled, or cannot be cancelled any more; the message says what to do instead."""
 
 
-def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = "") -> Order:
+def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = "", fee: int = 0) -> Order:
     """Cancel what is not shipped of an order; `reason` is one of `Order.CancelReason`.
 
     The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid
-    order, and money that arrived meanwhile, is refunded completely. An issued voucher cannot be revoked: a
+    order, and money that arrived meanwhile, is refunded completely, less a cancellation `fee` (JPY) of a paid
+    order: it becomes other income, see `ledger.sales.kept_money`. An issued voucher cannot be revoked: a
     later payment with it is refunded too, with a discrepancy. Of a partially shipped order the rest is
     cancelled, if no money is left for it. Cancelling again changes nothing. `seen` is the state that the
     decision is based on, see `ledger.sales.seen`.
 
-    Raises `CancelRefused`, `RefundRefused`, `OrderChanged`, and `checkout.PaymentUnavailable` when Stripe
-    must be asked and does not answer. The order is not cancelled then, but its payment page may be closed.
+    Raises `CancelRefused`, `KeepRefused`, `RefundRefused`, `OrderChanged`, and `checkout.PaymentUnavailable`
+    when Stripe must be asked and does not answer. The order is not cancelled then, but its payment page may
+    be closed.
     """
     forbid_transaction()
     order.refresh_from_db()
     if order.status == OrderStatus.PENDING:
         require_unchanged(order, seen)
         _close_payment_pages(order, now=now)
-    for refund in _cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now, seen=seen):
+    for refund in _cancel_and_store_refunds(
+        order.pk, reason=reason, actor=actor, now=now, seen=seen, fee=fee
+    ):
         send_refund(refund, now=now)
     order.refresh_from_db()
     return order
@@ -64,13 +69,15 @@ def _close_payment_pages(order: Order, *, now: datetime) -> None:
 
 @unit_of_work
 def _cancel_and_store_refunds(
-    order_id: int, *, reason: str, actor: str, now: datetime, seen: str
+    order_id: int, *, reason: str, actor: str, now: datetime, seen: str, fee: int
 ) -> list[Refund]:
     """Cancel an order in one transaction; return the refunds that are to be sent after its commit."""
     order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED or is_rest_cancelled(order):
         return []
     require_unchanged(order, seen)
+    if fee and order.status != OrderStatus.PAID:
+        raise CancelRefused(_("A cancellation fee can be kept of a paid order alone."))
     if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
         cancel_rest(order, actor=actor, now=now)
         return []
@@ -81,7 +88,9 @@ def _cancel_and_store_refunds(
     refundable = [payment for payment in order.payments.all() if refundable_amount(payment)]
     was_paid = order.status == OrderStatus.PAID
     refunds: list[Refund] = []
-    if was_paid and refundable:
+    if fee:
+        keep_cancellation_fee(order, fee, actor=actor, now=now)
+    if was_paid and refundable and not (fee and remaining_money(order) == 0):
         refunds = _store_refunds_of_everything(order, refundable, actor=actor, now=now)
     orders.cancel_order(order, reason=reason, actor=actor, now=now)
     if not was_paid:  # money was captured, but not the order's total: refund what is left of each payment
@@ -90,7 +99,7 @@ def _cancel_and_store_refunds(
             for payment in refundable
         ]
     if actor != history.CUSTOMER or order.payments.exists():  # the buyer knows of it already
-        queue_cancelled_mail(order, refunds, now=now)
+        queue_cancelled_mail(order, refunds, fee=fee, now=now)
     return refunds
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import IntegrityError
 from django.db.models import Sum
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override
 
 from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import journal, posting
@@ -58,17 +58,17 @@ class KeepPreview:
     plan: str  # digest of it, by tax class
 
 
-def undeliverable(order: Order, bucket: TaxBucket) -> int:
+def undeliverable(bucket: TaxBucket, *, is_ended: bool) -> int:
     """Return the money (JPY) of a bucket that is paid, and for which nothing will be shipped."""
     left = bucket.prepaid_left
-    return max(0, left if order.status in ENDED_STATUSES else left - bucket.deliverable)
+    return max(0, left if is_ended else left - bucket.deliverable)
 
 
-def keepable_parts(order: Order) -> list[KeptPart]:
+def keepable_parts(order: Order, *, is_ending: bool = False) -> list[KeptPart]:
     """Return the money of an order that may be kept, by where it is taken from. Seven queries.
 
     It was paid in excess, is owed since a refund failed, or was paid for what will not be shipped. Money that
-    a refund has reserved belongs to the refund.
+    a refund has reserved belongs to the refund. `is_ending`: the order is being cancelled.
     """
     if order.status == OrderStatus.PENDING:
         return []
@@ -77,7 +77,7 @@ def keepable_parts(order: Order) -> list[KeptPart]:
     parts = [KeptPart(prepaid=max(0, money.excess - missing), payable=max(0, money.owed))]
     missing -= min(missing, money.excess)
     for bucket in tax_buckets(order).values() if money.is_funded else ():
-        left = undeliverable(order, bucket)
+        left = undeliverable(bucket, is_ended=is_ending or order.status in ENDED_STATUSES)
         parts.append(KeptPart(bucket.tax_class, prepaid=max(0, left - missing)))
         missing -= min(missing, left)
     return [part for part in parts if part.amount]
@@ -140,9 +140,18 @@ def _keep(
     return kept
 
 
-def _plan(order: Order, amount: int) -> list[KeptPart]:
+def keep_cancellation_fee(order: Order, amount: int, *, actor: str, now: datetime) -> None:
+    """Keep a fee (JPY) of a locked, paid order that the caller cancels with it. Raises `KeepRefused`."""
+    require_transaction()
+    plan = _plan(order, amount, is_ending=True)
+    with override("ja"):  # staff read it in the books, whatever language is active
+        reason = _("Cancellation fee")
+    _store(order, plan, reason=reason, nonce=f"cancel-{order.pk}", actor=actor, now=now)
+
+
+def _plan(order: Order, amount: int, *, is_ending: bool = False) -> list[KeptPart]:
     """Return where an amount is taken from: what belongs to no bucket first. Raises `KeepRefused`."""
-    parts = keepable_parts(order)
+    parts = keepable_parts(order, is_ending=is_ending)
     available = sum(part.amount for part in parts)
     if not available:
         raise KeepRefused(
@@ -190,8 +199,9 @@ def take_back(refund: Refund, *, now: datetime) -> None:
         for part in _first(kept, missing_money(refund) if kept else 0)
     ]
     if plan:
-        nonce = f"refund-{refund.pk}"
-        _store(order, plan, reason=_("refunded at Stripe"), nonce=nonce, actor=history.STRIPE, now=now)
+        with override("ja"):
+            reason = _("refunded at Stripe")
+        _store(order, plan, reason=reason, nonce=f"refund-{refund.pk}", actor=history.STRIPE, now=now)
 
 
 def _store(

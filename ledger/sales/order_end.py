@@ -69,11 +69,10 @@ def is_rest_cancelled(order: Order) -> bool:
     return is_ended and order.events.filter(kind=OrderEvent.Kind.REST_CANCELLED).exists()
 
 
-def queue_cancelled_mail(order: Order, refunds: Iterable[Refund], *, now: datetime) -> None:
-    """Queue the mail of a cancelled order, which says what happens to its money."""
-    mail.queue(
-        OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", _money_of(order, list(refunds)), now=now
-    )
+def queue_cancelled_mail(order: Order, refunds: Iterable[Refund], *, now: datetime, fee: int = 0) -> None:
+    """Queue the mail of a cancelled order, which says what happens to its money; `fee` (JPY) was kept."""
+    values = {**_money_of(order, list(refunds)), "fee": fee}
+    mail.queue(OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", values, now=now)
 
 
 def _money_of(order: Order, refunds: list[Refund]) -> dict[str, Any]:

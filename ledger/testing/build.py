@@ -218,7 +218,8 @@ def refund(
     return made
 
 
-def cancel(placed: Order, *, now: datetime | None = None) -> Order:
+def cancel(placed: Order, *, fee: int = 0, now: datetime | None = None) -> Order:
     """Cancel an order, or what is not shipped of it, as staff do."""
     reason = Order.CancelReason.STAFF
-    return cancellation.cancel(order=placed, reason=reason, actor="staff", now=now or timezone.now())
+    now = now or timezone.now()
+    return cancellation.cancel(order=placed, reason=reason, actor="staff", now=now, fee=fee)

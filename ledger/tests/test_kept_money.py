@@ -20,6 +20,7 @@ from ledger.models import CheckoutAttempt, Discrepancy, JournalEntry, KeptMoney,
 from ledger.models.books import LineTaxClass
 from ledger.models.orders import OrderStatus
 from ledger.sales import kept_money
+from ledger.sales.cancellation import CancelRefused
 from ledger.sales.kept_money import KeepRefused
 from ledger.sales.refunds import RefundRefused, Side, send_requested
 from ledger.sales.seen import OrderChanged
@@ -190,6 +191,41 @@ def test_a_cancelled_order_whose_excess_was_kept_sends_the_rest_back(sandbox: Sa
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("fee", "given_back"), [(1_000, 2_550), (3_550, 0)])
+def test_an_order_is_cancelled_for_a_fee_and_the_rest_goes_back(
+    sandbox: Sandbox, staff: Client, fee: int, given_back: int
+) -> None:
+    order = paid(sandbox)
+    page = page_of(order, "cancel")
+    fields = fields_of(staff.get(page))
+    refused = staff.post(page, {**fields, "fee": "3551"})
+    assert refused.status_code == 422 and "3,550" in refused.content.decode()
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    for _click in range(2):
+        staff.post(page, {**fields, "fee": str(fee)})
+    order.refresh_from_db()
+    assert order.status == OrderStatus.CANCELLED
+    assert order.kept_money.get().reason == "キャンセル料"
+    assert [refund.amount for refund in order.refunds.all()] == ([given_back] if given_back else [])
+    assert balances(order) == (0, given_back, fee)
+    mail = order.mails.get(kind="cancelled").text
+    assert f"キャンセル料として¥{fee:,}を申し受けました" in mail
+    assert (f"¥{given_back:,}" in mail) == bool(given_back)
+    assert order.lines.get().cancelled == 3
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_a_fee_is_kept_of_a_paid_order_alone(sandbox: Sandbox) -> None:
+    order = order_with_voucher(sandbox)
+    with pytest.raises(CancelRefused):
+        build.cancel(order, fee=100, now=at(MONDAY, 13))
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING
+
+
+@pytest.mark.django_db
 def test_staff_see_what_is_posted_before_they_keep_money(sandbox: Sandbox, staff: Client) -> None:
     order = cancelled_with_money(sandbox)
     page = page_of(order, "keep")
@@ -246,7 +282,7 @@ acts = st.lists(
         st.tuples(st.just("keep"), st.integers(1, 1_500)),
         st.tuples(st.just("keep all"), st.just(0)),
         st.tuples(st.just("dashboard"), st.integers(1, 1_500)),
-        st.tuples(st.just("cancel"), st.just(0)),
+        st.tuples(st.just("cancel"), st.sampled_from([0, 1, 1_000])),
     ),
     max_size=10,
 )
@@ -304,7 +340,7 @@ def run(
         if left:
             refund_in_dashboard(order.payments.get(), min(left, number))
     elif act == "cancel" and order.status == OrderStatus.PAID:
-        build.cancel(order, now=now)
+        build.cancel(order, fee=number, now=now)
     elif act == "withdraw" and waiting:
         withdraw(sandbox, waiting[number % len(waiting)])
     elif act == "answer" and waiting:

@@ -191,10 +191,11 @@ class AnswerRefund:
 
 @dataclass(frozen=True)
 class Cancel:
-    """A customer or the shop cancels an order, whatever its state."""
+    """A customer or the shop cancels an order, whatever its state; the shop may keep thousandths as a fee."""
 
     order: int = 0
     by_customer: bool = True
+    fee: int = 0
 
     def __call__(self, world: World) -> None:
         order = choose_order(self.order, *OrderStatus.values)
@@ -204,4 +205,5 @@ class Cancel:
                 reason=Order.CancelReason.CUSTOMER if self.by_customer else Order.CancelReason.STAFF,
                 actor="test",
                 now=world.now,
+                fee=0 if self.by_customer else order.total * self.fee // 1000,
             )

@@ -102,7 +102,7 @@ actions_of_people = st.one_of(
         answer=st.sampled_from(["account", "wrong account", "silence", "given up"]),
         refund=small_numbers,
     ),
-    st.builds(Cancel, order=small_numbers, by_customer=st.booleans()),
+    st.builds(Cancel, order=small_numbers, by_customer=st.booleans(), fee=st.sampled_from([0, 0, 300, 1000])),
     st.builds(Ship, order=small_numbers, clicks=clicks),
     st.builds(Ship, pieces=pieces, order=small_numbers, gift=st.booleans()),
     st.builds(Ship, pieces=st.just(()) | pieces, order=small_numbers, days_ago=days_ago),
