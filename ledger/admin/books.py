@@ -165,7 +165,6 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         money_column(JournalEntry, "amount"),
         "party_name",
         "description",
-        "order",
         "source",
         "occurred_at_written",
     )

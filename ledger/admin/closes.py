@@ -4,11 +4,12 @@ import mimetypes
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import FileResponse, Http404, HttpRequest
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,7 +20,8 @@ from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
 from ledger.closing import evidence
 from ledger.closing.findings import discrepancy_object
-from ledger.models import DailyClose, Discrepancy, EvidenceFile
+from ledger.models import DailyClose, Discrepancy, EvidenceFile, JournalEntry
+from ledger.models.books import voucher_number
 
 
 def _discrepancy_state(row: Discrepancy) -> str:
@@ -48,13 +50,14 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         "book_yen",
         "report",
         "found",
+        "entries",
         "files",
         "run",
         "closed_at",
         "manifest_sha256",
         "previous_sha256",
     )
-    readonly_fields = ("outcome", "stripe_yen", "book_yen", "files", "found", "report")
+    readonly_fields = ("outcome", "stripe_yen", "book_yen", "files", "found", "entries", "report")
 
     def get_urls(self) -> list[URLPattern]:
         """Return the admin's addresses and that of an evidence file."""
@@ -137,6 +140,19 @@ class DailyCloseAdmin(ReadOnlyAdmin):
             for row in Discrepancy.objects.filter(day=close.day)
         ]
         return format_html_join("", '<div><a class="{}" href="{}">{}</a> {} {} ({})</div>', rows) or _("none")
+
+    @display(description=gettext_lazy("Journal entries"))
+    def entries(self, close: DailyClose) -> SafeString | str:
+        """Return the number of the day's entries and their vouchers, linked to the list of them."""
+        seen = JournalEntry.objects.filter(day=close.day).aggregate(
+            count=Count("pk"), first=Min("pk"), last=Max("pk"), year=Max("fiscal_year")
+        )
+        if not seen["count"]:
+            return _("none")
+        first, last = (voucher_number(seen[end], seen["year"], close.day) for end in ("first", "last"))
+        days = urlencode({"day_from": close.day, "day_to": close.day})
+        address = f"{reverse('admin:ledger_journalentry_changelist')}?{days}"
+        return link(address, _("%(count)d (%(first)s to %(last)s)") % {**seen, "first": first, "last": last})
 
     def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
         """Return an evidence file. Raises `PermissionDenied`, `Http404`."""

@@ -233,7 +233,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
         ),
         Panel(
             _("Journal entries"),
-            [_("voucher number"), _("business day"), _("description"), _("debit"), _("credit")],
+            [_("voucher number"), _("posting day"), _("description"), _("debit"), _("credit")],
             [
                 [
                     _link("journalentry", entry.pk, entry.voucher),

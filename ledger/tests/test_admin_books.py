@@ -150,6 +150,9 @@ def test_a_close_shows_its_result_in_words_and_links_its_files(closed: None, adm
         reverse("admin:ledger_dailyclose_change", args=[MONDAY.isoformat()])
     ).content.decode()
     assert "差異なし" in content and "&#x27;clean&#x27;" not in content
+    vouchers = [entry.voucher for entry in JournalEntry.objects.filter(day=MONDAY).order_by("pk")]
+    assert f"{len(vouchers)} 件（伝票 {vouchers[0]}〜{vouchers[-1]}）" in content
+    assert "?day_from=2026-11-16&amp;day_to=2026-11-16" in content
     for name in ("report.html", "report.json", "stripe-evidence.json", "journal.csv", "manifest.json"):
         address = reverse("admin:ledger_dailyclose_evidence", args=[MONDAY.isoformat(), name])
         assert f'href="{address}"' in content
