@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from kikaku.money import REDUCED
 from kikaku.sandbox import Sandbox
 from kikaku.testing.database import examples
+from ledger.admin.advice import advice
 from ledger.books.accounts import OTHER_INCOME, PREPAYMENTS, REFUNDS_PAYABLE
+from ledger.books.discrepancies import note_discrepancy
 from ledger.books.trial_balance import net_balance
 from ledger.closing import verification
 from ledger.closing.daily_close import close_days
@@ -88,9 +90,19 @@ def test_a_cancellation_fee_is_other_income_outside_the_tax_and_can_not_be_refun
 @pytest.mark.django_db
 def test_keeping_the_whole_money_decides_what_a_person_was_asked(sandbox: Sandbox) -> None:
     order = cancelled_with_money(sandbox)
-    keep(order, 3_550)
+    asked = Discrepancy.objects.get()
+    other = note_discrepancy(
+        Kind.PAID_OTHER_AMOUNT, order.payments.get().payment_intent, day=TUESDAY, now=at(TUESDAY)
+    )
+    assert page_of(order, "keep") in advice(asked)
+    keep(order, 3_000)
+    assert asked.pk in Discrepancy.objects.unresolved().values_list("pk", flat=True)  # ¥550 are left
+    keep(order, 550)
     assert balances(order) == (0, 0, 3_550)
-    assert Discrepancy.objects.get().resolution == "雑収入へ振り替えました。"
+    for row in (asked, other):
+        row.refresh_from_db()
+        assert row.resolution == "雑収入へ振り替えました。"
+    assert "雑収入へ" not in advice(asked)
     with pytest.raises(RefundRefused):
         build.refund(order, now=at(TUESDAY, 21))
     assert_no_findings()
