@@ -16,6 +16,7 @@ from ledger.closing.report_figures import Movement
 from ledger.ingest import balance
 from ledger.models import Discrepancy, Order
 from ledger.models.orders import OrderStatus
+from ledger.sales.refund_plan import Side
 from ledger.testing import build, entries
 from ledger.testing.closing import MONDAY, TUESDAY, at, create_foreign_charge, night_after, set_clock
 from ledger.testing.tampering import tamper
@@ -309,7 +310,7 @@ def test_parcels_have_the_amount_of_the_sales_and_free_ones_stand_apart(sandbox:
     build.fetch(sandbox)
     line = refunded.lines.get()
     build.ship(refunded, {line.pk: 1}, now=at(MONDAY, 12))
-    build.refund(refunded, 2_000, now=at(MONDAY, 13))
+    build.refund(refunded, 2_000, side=Side.UNSHIPPED, now=at(MONDAY, 13))
     build.ship(refunded, {line.pk: 1}, gift="courtesy", now=at(MONDAY, 14))
     content = close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY))).report
     assert content["orders"]["shipped"] == {"parcels": 2, "pieces": 3, "total": 13_130}
