@@ -333,7 +333,13 @@ def count(world: World) -> Click:
     return Click(
         world.staff,
         url,
-        {"nonce": nonce_of(world.staff, url), "quantity": "3", "note": "棚卸", "seen": "5"},
+        {
+            "nonce": nonce_of(world.staff, url),
+            "quantity": "3",
+            "note": "棚卸",
+            "reason": "count",
+            "seen": "5",
+        },
         lambda: (StockItem.objects.get(sku="A").on_hand, StockMovement.objects.filter(item__sku="A").count()),
         (3, 2),
     )
