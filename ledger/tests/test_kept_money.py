@@ -248,7 +248,7 @@ def test_staff_see_what_is_posted_before_they_keep_money(sandbox: Sandbox, staff
     missing = staff.post(page, {**fields, "reason": ""})
     assert missing.status_code == 422
     preview = staff.post(page, {**fields, "amount": "1000", "reason": "キャンセル料"})
-    assert "2130 → 4910：¥1,000" in preview.content.decode()
+    assert "2130 前受金 → 4910 雑収入：¥1,000" in preview.content.decode()
     assert not KeptMoney.objects.exists()
     confirmed = {**fields_of(preview), "amount": "1000", "reason": "キャンセル料"}
     assert staff.post(page, confirmed).status_code == 302
