@@ -247,6 +247,7 @@ def test_the_search_finds_voucher_order_customer_and_amount(closed: None, admin_
     assert vouchers_found(admin_client, q=capture.source_id) == {capture.voucher}
 
 
+@pytest.mark.engine_independent
 def test_an_entry_shows_amount_customer_and_the_tax_of_its_lines(
     closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -270,6 +271,7 @@ def test_an_entry_shows_amount_customer_and_the_tax_of_its_lines(
         assert label in page
 
 
+@pytest.mark.engine_independent
 def test_a_reversal_and_its_original_name_each_other(closed: None, admin_client: Client) -> None:
     original = JournalEntry.objects.get(source_type="shipment")
     later = night_after(MONDAY)
@@ -281,6 +283,7 @@ def test_a_reversal_and_its_original_name_each_other(closed: None, admin_client:
         assert other.voucher in page
 
 
+@pytest.mark.engine_independent
 def test_an_entry_of_the_first_form_shows_what_it_has(admin_client: Client) -> None:
     old = JournalEntry.objects.create(
         day=MONDAY,

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from kikaku.sandbox import Sandbox
 from ledger.books import journal
@@ -77,7 +78,8 @@ def test_each_line_has_voucher_tax_and_customer_in_japanese(sandbox: Sandbox) ->
 def test_a_reversal_names_the_voucher_that_it_reverses(sandbox: Sandbox) -> None:
     order = sell_the_worked_order(sandbox)
     parcel = order.entries.latest("pk")
-    reversal = journal.reverse(parcel, occurred_at=at(MONDAY, 17), now=at(MONDAY, 18))
+    with transaction.atomic():
+        reversal = journal.reverse(parcel, occurred_at=at(MONDAY, 17), now=at(MONDAY, 18))
     named = {row["伝票No"]: row["反対仕訳No"] for row in rows_of_monday()}
     assert named[reversal.voucher] == parcel.voucher
     assert named[parcel.voucher] == ""
