@@ -21,6 +21,7 @@ from ledger.models import Order, OutgoingMail
 from ledger.sales import cancellation, mail
 from ledger.sales.delivery import expected_arrival
 from ledger.sales.parcels import correct_parcel
+from ledger.sales.refund_plan import Side
 from ledger.sales.tracking import tracking_url
 from ledger.templatetags.ledger_money import format_day
 from ledger.templatetags.ledger_terms import seller, terms
@@ -134,7 +135,7 @@ def test_mails_of_an_order_placed_in_japanese_are_in_japanese(sandbox: Sandbox) 
     shipment = build.ship(order, {first.pk: 1})
     correction = {"carrier": "佐川急便", "tracking_number": "4000-0000-0013", "actor": "staff"}
     correct_parcel(shipment, **correction, now=timezone.now())
-    build.refund(order, 500)
+    build.refund(order, 500, side=Side.SHIPPED)
     other = build.paid_order(sandbox, [build.line("B")])
     cancellation.cancel(order=other, reason="staff", actor="staff", now=timezone.now())
     build.refund(konbini_order(sandbox, "C", paid=True), 500)
