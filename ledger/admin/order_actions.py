@@ -76,9 +76,9 @@ class OrderActions(ReadOnlyAdmin):
         loaded = request.__dict__.setdefault("_order_lines", {})
         if object_id not in loaded:
             try:
-                pk = Order._meta.pk.to_python(object_id)
+                pk = Order._meta.pk.clean(object_id, None)
             except ValidationError:
-                pk = None  # the id comes from the URL
+                pk = None  # the id comes from the URL: no number, or one that no database holds
             lines = OrderLine.objects.filter(order=pk).select_related("order").order_by("position")
             paid = Payment.objects.filter(order=OuterRef("order")).order_by().values("order")
             # for `_may_have_keepable_money`

@@ -33,7 +33,7 @@ from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, set_clock
 from ledger.testing.dashboard import failed_later, refund_in_dashboard
 from ledger.testing.konbini import assert_no_findings, attempt_of, order_with_voucher
 from ledger.testing.tampering import tamper
-from ledger.tests.test_withdrawn_refunds import paid, sale, withdraw
+from ledger.testing.withdrawals import paid, sale, withdraw
 
 Kind = Discrepancy.Kind
 

@@ -150,14 +150,15 @@ def test_a_count_that_a_parcel_has_overtaken_is_asked_for_again(
     order = build.paid_order(sandbox, [build.line("A", quantity=2, on_hand=10)])
     item = StockItem.objects.get()
     page = reverse("admin:ledger_stockitem_count", args=[item.pk])
-    data = fields_of(admin_client.get(page)) | {"quantity": "9", "note": "棚卸"}  # one of the ten is missing
+    missing_one = {"quantity": "9", "reason": "count", "note": "棚卸"}
+    data = fields_of(admin_client.get(page)) | missing_one
     build.ship(order)
     again = admin_client.post(page, data)
     assert again.status_code == 422
     assert "在庫数が 8 に変わりました" in again.content.decode()
     item.refresh_from_db()
     assert item.on_hand == 8
-    counted = fields_of(again) | {"quantity": "7", "note": "棚卸"}
+    counted = fields_of(again) | {"quantity": "7", "reason": "count", "note": "棚卸"}
     for _click in range(2):
         assert admin_client.post(page, counted).status_code == 302
     item.refresh_from_db()
