@@ -150,7 +150,7 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         if not seen["count"]:
             return _("none")
         first, last = (voucher_number(seen[end], seen["year"], close.day) for end in ("first", "last"))
-        days = urlencode({"day_from": close.day, "day_to": close.day})
+        days = urlencode({"day_from": str(close.day), "day_to": str(close.day)})
         address = f"{reverse('admin:ledger_journalentry_changelist')}?{days}"
         return link(address, _("%(count)d (%(first)s to %(last)s)") % {**seen, "first": first, "last": last})
 
