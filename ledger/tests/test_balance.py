@@ -204,3 +204,21 @@ def test_the_command_fails_with_a_reason_when_stripe_does_not_answer(settings: S
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     with pytest.raises(CommandError, match="Stripe could not be asked"):
         call_command("fetch_balance")
+
+
+def test_a_fee_that_is_partly_taxed_has_both_accounts() -> None:
+    parts = {"fee": 2_010, "fee_tax": 150, "fee_taxed": True, "taxable_fee": 1_500, "net": -1_910}
+    balance.record_transactions([reading(**parts)], now=NOW, ask_stripe=False)
+    fees = (accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX)
+    assert [net_balance(account) for account in fees] == [360, 1_500, 150]
+    assert not Discrepancy.objects.filter(kind=Discrepancy.Kind.FEE_TAX).exists()
+
+
+def test_a_tax_that_fits_no_part_of_the_fee_is_a_task_for_a_person() -> None:
+    parts = {"fee": 2_010, "fee_tax": 50, "fee_taxed": True, "taxable_fee": 500, "net": -1_910}
+    balance.record_transactions([reading(is_fee_doubtful=True, **parts)], now=NOW, ask_stripe=False)
+    fees = (accounts.FEES_EXEMPT, accounts.FEES_TAXABLE, accounts.INPUT_TAX)
+    assert [net_balance(account) for account in fees] == [1_460, 500, 50]
+    task = Discrepancy.objects.get(kind=Discrepancy.Kind.FEE_TAX)
+    assert (task.object_id, task.category) == ("txn_1", Discrepancy.Category.TO_DO)
+    assert task.detail == "手数料 ¥2,010 の税 ¥50 に対応する内訳がない：課税分を税額から ¥500 とした"
