@@ -48,6 +48,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
             ("ledger", "dailyclose", "event_available"),
             ("ledger", "discrepancy", "error"),
             ("ledger", "journalentry", "menu_book"),
+            ("ledger", "journalentry", "auto_stories", "journal", gettext_lazy("Journal as a book")),
             (
                 "ledger",
                 "journalentry",

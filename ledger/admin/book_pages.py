@@ -1,4 +1,4 @@
-"""Trial balance, ledgers and late entries in the admin: pages that print on A4, and files for a spreadsheet.
+"""Journal, trial balance, ledgers and late entries: pages that print on A4, and files for a spreadsheet.
 
 The title says what the trial balance is of: it is not that of the company.
 """
@@ -18,15 +18,16 @@ from django.utils.http import content_disposition_header
 
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.days import business_day
+from ledger.books import journal_book
 from ledger.books.general_ledger import LedgerRow, RowKind, read_ledgers
 from ledger.books.periods import Period, fiscal_years, read_period
 from ledger.books.tax_rules import TaxRules, TaxStatusMissing, load_tax_rules
 from ledger.books.trial_sheet import TITLE, PeriodAcrossYears, printed_sheet
-from ledger.closing import late_entries
+from ledger.closing import journal_file, late_entries
 from ledger.closing.paper_files import late_entries_file, ledgers_file, trial_balance_file
 from ledger.models import Account, JournalEntry
 
-LINES_ON_A_PAGE = 2_000  # of a ledger with more the page has the sums alone
+LINES_ON_A_PAGE = 2_000  # of a journal or a ledger with more the page has the sums alone
 REFUSALS = (ValidationError, TaxStatusMissing, PeriodAcrossYears)  # each says what to enter
 
 View = Callable[..., HttpResponse]
@@ -56,6 +57,8 @@ class BookPages(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Return the admin's addresses and those of the papers."""
         pages: dict[str, tuple[str, View]] = {
+            "journal": ("journal/", self.journal_page),
+            "journal_csv": ("journal.csv", self.journal_csv),
             "trial_balance": ("trial-balance/", self.trial_balance_page),
             "trial_balance_csv": ("trial-balance.csv", self.trial_balance_csv),
             "ledger": ("ledger/<str:code>/", self.ledger_page),
@@ -71,6 +74,22 @@ class BookPages(ReadOnlyAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def journal_page(self, request: HttpRequest) -> HttpResponse:
+        """Return the journal of a period as a book. Raises `PermissionDenied`."""
+
+        def read(period: Period, rules: TaxRules) -> dict[str, Any]:
+            return {"book": journal_book.read(period, rules, max_lines=LINES_ON_A_PAGE)}
+
+        return self._page(request, "ledger/admin/journal_book.html", {"title": journal_book.TITLE}, read)
+
+    def journal_csv(self, request: HttpRequest) -> HttpResponse:
+        """Return the journal of a period in the form of a close's file. Raises `PermissionDenied`."""
+        return self._file(
+            request,
+            journal_book.TITLE,
+            lambda period, rules: b"".join(journal_file.write_period(period.first, period.last, rules)),
+        )
 
     def trial_balance_page(self, request: HttpRequest) -> HttpResponse:
         """Return the trial balance of a period. Raises `PermissionDenied`."""

@@ -61,11 +61,19 @@ def write(
     """
     form = FORMATS[evidence_format]
     chart = Account.objects.all() if chart is None else chart
+    yield from _file(form.columns, form.rows(day, rules, chart))
+
+
+def write_period(first: date, last: date, rules: TaxRules) -> Iterator[bytes]:
+    """Yield the journal of the days from `first` to `last` in the latest form, like `write`."""
+    yield from _file(COLUMNS, _rows_of_days(first, last, rules, Account.objects.all()))
+
+
+def _file(columns: Row, rows: Iterator[Row]) -> Iterator[bytes]:
     yield codecs.BOM_UTF8
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(form.columns)
-    rows = form.rows(day, rules, chart)
+    writer.writerow(columns)
     while True:
         portion = list(islice(rows, LINES_PER_CHUNK))
         writer.writerows(portion)
@@ -137,6 +145,7 @@ COLUMNS = (
 )
 ENTRY_FIELDS = (
     "pk",
+    "day",
     "fiscal_year",
     "occurred_at",
     "created_at",
@@ -171,18 +180,34 @@ def format_jst(instant: datetime) -> str:
 
 
 def _rows(day: date, rules: TaxRules, chart: Iterable[Account]) -> Iterator[Row]:
-    """Yield a row for each line of the day, in the order of the voucher numbers."""
+    return _rows_of_days(day, day, rules, chart)
+
+
+def _rows_of_days(first: date, last: date, rules: TaxRules, chart: Iterable[Account]) -> Iterator[Row]:
+    """Yield a row for each line of some days, by day in the order of the voucher numbers."""
     accounts = {
         each.code: tuple(escape_formula(cell) for cell in (each.code, *split_name(each.name_ja)))
         for each in chart
     }
-    entries = JournalEntry.objects.filter(day=day).order_by("pk").values_list(*ENTRY_FIELDS)
-    business_type = rules.status_on(day).business_type if rules.statuses else None
-    labels: dict[tuple[str | None, int | None], str] = {}
+    entries = JournalEntry.objects.filter(day__gte=first, day__lte=last).order_by("day", "pk")
+    labels: dict[tuple[str | None, int | None, int | None], str] = {}
     fields = ("account_id", "debit", "credit", "tax_class", "tax_rate", "tax")
-    for portion, lines in _portions(entries, *fields):
-        for pk, year, occurred_at, created_at, source, source_id, party, text, order, *of_reversed in portion:
+    for portion, lines in _portions(entries.values_list(*ENTRY_FIELDS), *fields):
+        for (
+            pk,
+            day,
+            year,
+            occurred_at,
+            created_at,
+            source,
+            source_id,
+            party,
+            text,
+            order,
+            *of_reversed,
+        ) in portion:
             reversed_pk, reversed_year, reversed_day = of_reversed
+            business_type = rules.status_on(day).business_type if rules.statuses else None
             head = (
                 voucher_number(pk, year, day),
                 day.isoformat(),
@@ -198,15 +223,16 @@ def _rows(day: date, rules: TaxRules, chart: Iterable[Account]) -> Iterator[Row]
                 NOT_EXPORTED,
             )
             for code, debit, credit, tax_class, rate, tax in lines[pk]:
-                if (tax_class, rate) not in labels:
-                    labels[tax_class, rate] = tax_label(tax_class, rate, business_type)
+                kind = (tax_class, rate, business_type)
+                if kind not in labels:
+                    labels[kind] = tax_label(*kind)
                 sides = (accounts[code], NO_ACCOUNT) if debit else (NO_ACCOUNT, accounts[code])
                 yield (
                     *head,
                     *sides[0],
                     *sides[1],
                     str(debit or credit),
-                    labels[tax_class, rate],
+                    labels[kind],
                     "" if tax is None else str(tax),
                     *tail,
                 )

@@ -2,14 +2,18 @@
 
 import re
 from datetime import date
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models import Sum
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from ledger.admin import book_pages
+from ledger.books.tax_rules import load_tax_rules
+from ledger.closing import journal_file
 from ledger.models import JournalEntry, TaxStatus
 from ledger.testing import company
 from ledger.testing.entries import carry_balances, post_capture, post_return, post_shipment
@@ -197,3 +201,53 @@ def test_the_pages_take_as_many_queries_for_many_entries_as_for_few(
     for address in (SHEET, ledger("1150")):
         with django_assert_max_num_queries(12):  # with those for the user
             text_of(reader, address)
+
+
+JOURNAL = reverse("admin:ledger_journalentry_journal")
+JOURNAL_FILE = reverse("admin:ledger_journalentry_journal_csv")
+
+
+def test_the_journal_sets_debits_beside_credits_with_tax_and_ends_with_equal_sums(
+    reader: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    sell()
+    reader.get(JOURNAL, NOVEMBER)  # what is loaded once
+    with django_assert_num_queries(10):
+        page = text_of(reader, JOURNAL)
+    capture, parcel = JournalEntry.objects.order_by("pk")[:2]
+    rows = cells(page)
+    assert rows[1] == [
+        f"2026-11-16{capture.voucher}",
+        *("1150 未収入金（Stripe残高）", "対象外", "", "11,649"),
+        *("2130 前受金", "対象外", "", "12,130"),
+    ]
+    start = next(n for n, row in enumerate(rows) if row[0].endswith(parcel.voucher))
+    assert rows[start][1:] == [
+        *("2130 前受金", "対象外", "", "12,130"),
+        *("4110 売上高（標準税率）", "課税売上10%", "958", "9,587"),
+    ]
+    assert ["", "", "", "", "4120 売上高（送料）", "課税売上10%", "50", "500"] in rows
+    moved = JournalEntry.objects.aggregate(sum=Sum("lines__debit"))["sum"]
+    assert rows[-1] == ["合計", f"{moved:,}", "", f"{moved:,}"]
+    assert "発生日" not in page
+
+
+def test_a_journal_of_too_many_lines_shows_its_sums(reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    sell()
+    monkeypatch.setattr(book_pages, "LINES_ON_A_PAGE", 3)
+    page = text_of(reader, JOURNAL)
+    assert "多すぎる" in page
+    assert [row[0] for row in cells(page)][1:] == ["合計"]
+
+
+def test_the_file_of_the_journal_has_the_lines_of_its_days_in_the_form_of_a_close(reader: Client) -> None:
+    sell()
+    sell(date(2026, 11, 17))
+    post_capture(date(2026, 12, 1))
+    rules = load_tax_rules()
+    days = [list(journal_file.write(day, rules, evidence_format=2)) for day in (DAY, date(2026, 11, 17))]
+    answer = reader.get(JOURNAL_FILE, NOVEMBER)
+    assert journal_file.read(answer.content) == [
+        row for day in days for row in journal_file.read(b"".join(day))
+    ]
+    assert "仕訳帳_2026-11-01_2026-11-30.csv" in unquote(answer.headers["Content-Disposition"])

@@ -773,8 +773,8 @@ READ_ONLY = {
     *(
         f"admin:ledger_journalentry_{page}"
         for page in (
+            *("journal", "journal_csv", "late", "late_csv"),
             *("trial_balance", "trial_balance_csv", "ledger", "ledger_csv", "ledgers_csv"),
-            *("late", "late_csv"),
         )
     ),
     *("admin:ledger_order_open_balances", "admin:ledger_order_open_balances_csv"),
