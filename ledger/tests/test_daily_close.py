@@ -38,6 +38,7 @@ from ledger.testing.closing import (
     night_after,
     run_business_day,
     set_clock,
+    without_vouchers,
 )
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +83,7 @@ def test_a_dry_run_returns_the_same_and_writes_nothing(sandbox: Sandbox, setting
     run_business_day(sandbox, MONDAY)
     run_business_day(sandbox, TUESDAY)
     now = set_clock(sandbox, night_after(TUESDAY))
+    build.fetch(sandbox)  # so that neither run posts an entry, whose voucher would have another number
     before = [model.objects.count() for model in (JournalEntry, BalanceTransaction, Discrepancy, DailyClose)]
     tried = list(close_days([MONDAY, TUESDAY], now=now, dry_run=True))
     assert [result.state for result in tried] == ["dry run", "dry run"]
@@ -271,7 +273,7 @@ def test_a_dry_run_finds_what_surfaced_late_too(sandbox: Sandbox) -> None:
     tried = close_day(TUESDAY, now=night_after(TUESDAY), dry_run=True)
     assert not Discrepancy.objects.exists()
     closed = close_day(TUESDAY, now=night_after(TUESDAY))
-    assert tried.report == closed.report
+    assert without_vouchers(tried.report) == without_vouchers(closed.report)
 
 
 def test_money_in_the_books_that_stripe_does_not_have_is_a_difference_by_id_and_in_the_balance(

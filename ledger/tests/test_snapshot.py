@@ -20,6 +20,7 @@ from ledger.testing.closing import (
     night_after,
     run_business_day,
     set_clock,
+    without_vouchers,
 )
 
 pytestmark = pytest.mark.django_db
@@ -138,7 +139,8 @@ def test_a_dry_run_of_several_days_finds_what_surfaced_late_and_says_what_the_cl
     tried = list(close_days([TUESDAY, WEDNESDAY], now=now, dry_run=True))
     assert DailyClose.objects.count() == 1
     closed = list(close_days([TUESDAY, WEDNESDAY], now=now))
-    assert [result.manifest_sha256 for result in tried] == [result.manifest_sha256 for result in closed]
+    for said, done in zip(tried, closed, strict=True):
+        assert without_vouchers(said.report) == without_vouchers(done.report)
     assert [result.report["proof"]["difference"] for result in closed] == [0, 0]
     assert [[row["kind"] for row in result.report["discrepancies"]] for result in closed] == [["late"], []]
 
