@@ -4,17 +4,22 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-from shop.pages.version import install
+from shop.pages.version import install, remove_triggers
 
 
 def class_goods(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Set the classes by the rates: 8 % is the reduced one."""
+    """Set the classes by the rates: 8 % is the reduced one.
+
+    Without the triggers: PostgreSQL alters no table that has some of their events pending.
+    """
+    remove_triggers(schema_editor)
     variants = apps.get_model("shop", "Variant")._default_manager.using(schema_editor.connection.alias)
     variants.filter(tax_rate=8).update(tax_class="reduced")
 
 
 def rate_goods(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Set the rates by the classes."""
+    remove_triggers(schema_editor)
     variants = apps.get_model("shop", "Variant")._default_manager.using(schema_editor.connection.alias)
     variants.filter(tax_class="reduced").update(tax_rate=8)
 
