@@ -49,11 +49,11 @@ class TaxRules:
     last_closed: date | None = None  # the latest closed day, read with them: a posting needs both
 
     def status_on(self, day: date) -> TaxStatus:
-        """Return the status on a day; the first also holds before its day. Raises `TaxStatusMissing`."""
+        """Return the status on a day; before the first, that of the first day. Raises `TaxStatusMissing`."""
         if not self.statuses:
             raise TaxStatusMissing
-        known = [status for status in self.statuses if status.from_day <= day]
-        return known[-1] if known else self.statuses[0]
+        first_day = self.statuses[0].from_day
+        return [status for status in self.statuses if status.from_day <= max(day, first_day)][-1]
 
     def rate_on(self, tax_class: str, day: date) -> int:
         """Return the percent of a class for goods delivered on a day."""

@@ -45,14 +45,23 @@ def check_status(status: TaxStatus, *, now: datetime) -> None:
     status.full_clean(exclude=["created_at"])
     _check_day(status.from_day, now=now)
     rules = load_tax_rules()
-    if not rules.statuses:
-        return  # entries that are older than the first status have form 1
+    if not rules.statuses:  # entries that are older than the first status have form 1
+        if status.from_day > business_day(now):
+            raise ValidationError({"from_day": _("The first settings hold from today or an earlier day.")})
+        return
     last = rules.statuses[-1]
     if last.from_day > status.from_day:
         text = _("A status with a later day, %(day)s, is entered already. Enter this one from then on.")
         raise ValidationError({"from_day": text % {"day": last.from_day}})
-    if rules.status_on(status.from_day).posting_rules != status.posting_rules:
-        _require_unused(status.from_day)
+    in_force = rules.status_on(status.from_day)
+    if in_force.posting_rules != status.posting_rules:
+        # a status of the first day also holds for every day before it
+        is_of_first = status.from_day <= rules.statuses[0].from_day
+        _require_unused(date.min if is_of_first else status.from_day)
+    closed = rules.last_closed
+    if in_force.business_type != status.business_type and closed is not None and status.from_day <= closed:
+        text = _("The journals of closed days, up to %(day)s, name the type of business. Enter a later day.")
+        raise ValidationError({"from_day": text % {"day": closed}})
 
 
 def _check_day(day: date, *, now: datetime) -> None:
@@ -90,6 +99,7 @@ def enter_status(status: TaxStatus, *, actor: str, now: datetime) -> TaxStatus:
     Raises ValidationError; then nothing changed.
     """
     _wait_for_postings(TaxStatus)
+    status.pk = None  # D1 repeats the unit with the object that it has given a key
     status.created_at = now
     status.actor = actor
     check_status(status, now=now)
@@ -107,6 +117,7 @@ def enter_rate(rate: TaxRate, *, now: datetime) -> TaxRate:
     Raises ValidationError; then nothing changed.
     """
     _wait_for_postings(TaxRate)
+    rate.pk = None
     same = TaxRate.objects.filter(tax_class=rate.tax_class, from_day=rate.from_day, percent=rate.percent)
     if (entered := same.first()) is not None:
         return entered

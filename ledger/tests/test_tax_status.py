@@ -9,8 +9,9 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from kikaku.money import REDUCED
+from ledger.books.tax_rules import load_tax_rules
 from ledger.books.tax_status import enter_rate, enter_status, orders_at_other_rates, withdraw_rate
-from ledger.models import JournalEntry, TaxRate, TaxStatus
+from ledger.models import DailyClose, JournalEntry, TaxRate, TaxStatus
 from ledger.models.tax import FICTIONAL_NUMBER
 from ledger.testing import build, company
 from ledger.testing.closing import MONDAY, TUESDAY, WEDNESDAY, at
@@ -102,6 +103,35 @@ def test_what_entries_depend_on_changes_only_from_a_day_without_entries() -> Non
     assert refusal(WEDNESDAY, **EXEMPT) == ""
     assert "2026-11-18" in refusal(TUESDAY), "a later one is entered"
     assert refusal(date(2029, 12, 1)) and refusal(date(1926, 11, 16), registered_on=date(1926, 11, 16))
+
+
+@pytest.mark.django_db
+def test_a_corrected_first_status_holds_for_the_days_before_it_too() -> None:
+    TaxStatus.objects.all().delete()
+    assert refusal(date(2026, 11, 17)), "the first settings begin today at the latest"
+    assert refusal(MONDAY, **EXEMPT) == ""
+    assert refusal(MONDAY, fiscal_year_end=6) == ""
+    before = load_tax_rules().status_on(date(2026, 3, 1))
+    assert (before.is_exempt, before.fiscal_year_end) == (False, 6)
+    assert load_tax_rules().first_day_of_year(date(2026, 11, 16)) == date(2026, 7, 1)
+    post(date(2026, 11, 1))  # an entry of a day before: it depends on the first status
+    assert "2026-11-01" in refusal(MONDAY, **EXEMPT)
+
+
+@pytest.mark.django_db
+def test_the_type_of_business_of_closed_days_stays() -> None:
+    DailyClose.objects.create(
+        day=MONDAY,
+        run=1,
+        stripe_balance=0,
+        book_balance=0,
+        differences=0,
+        manifest_sha256="0" * 64,
+        closed_at=NOW,
+    )
+    simplified = {"filing": "simplified", "business_type": 2}
+    assert "2026-11-16" in refusal(MONDAY, **simplified)
+    assert refusal(TUESDAY, **simplified) == ""
 
 
 @pytest.mark.django_db
