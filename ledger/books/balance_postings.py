@@ -66,11 +66,7 @@ def load_local_rows(sources: Collection[str]) -> LocalRows:
 
 
 def post_balance_transactions(
-    txns: Sequence[BalanceTransaction],
-    *,
-    now: datetime,
-    rows: LocalRows | None = None,
-    rules: TaxRules | None = None,
+    txns: Sequence[BalanceTransaction], *, now: datetime, rows: LocalRows | None = None
 ) -> None:
     """Post balance transactions inside the transaction that has just stored them.
 
@@ -83,7 +79,7 @@ def post_balance_transactions(
     require_transaction()
     rows = load_local_rows({txn.source for txn in txns}) if rows is None else rows
     moved = [txn for txn in txns if txn.amount or txn.fee]
-    rules = rules or load_tax_rules()
+    rules = load_tax_rules()
     parts = refund_parts(  # how each refund divides over tax classes, only where Stripe's amount is ours
         [
             (refund, txn.created)

@@ -21,7 +21,7 @@ from ledger.books import balance_postings, bulk
 from ledger.books.balance_postings import LocalRows
 from ledger.books.discrepancies import note_discrepancy, note_unknown_money
 from ledger.books.journal import first_open_day, last_closed_day
-from ledger.books.tax_rules import TaxRules, TaxStatusMissing, load_tax_rules
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.books.transaction_names import type_name
 from ledger.ingest.backfill import ask, backfill
 from ledger.ingest.readings import TransactionReading, read_transaction
@@ -163,7 +163,6 @@ def record_transactions(
     what is written. Raises `StripeUnavailable` when Stripe must be asked.
     """
     result = FetchResult(seen=len(readings))
-    rules: TaxRules | None = None
     for page in _pages(readings):
         new = _unstored_of(page)
         rows = _local_rows(new)
@@ -192,13 +191,11 @@ def record_transactions(
                 result.waiting.append(reading.id)
             else:
                 to_store.append(reading)
-        if to_store:
-            rules = rules or load_tax_rules()
-            result.posted += _store(to_store, rows, rules, now)
+        result.posted += _store(to_store, rows, now) if to_store else 0
     return result
 
 
-def _store(readings: Sequence[TransactionReading], rows: LocalRows, rules: TaxRules, now: datetime) -> int:
+def _store(readings: Sequence[TransactionReading], rows: LocalRows, now: datetime) -> int:
     """Store and post a page of readings together; return how many were new.
 
     When that fails, because another process stored some of them or one cannot be posted, they are stored
@@ -206,7 +203,7 @@ def _store(readings: Sequence[TransactionReading], rows: LocalRows, rules: TaxRu
     at once: each further attempt would fail in the same way, or run into the same time limit.
     """
     try:
-        return _store_together(readings, rows, rules, now)
+        return _store_together(readings, rows, now)
     except TaxStatusMissing:
         raise
     except Exception:
@@ -218,7 +215,7 @@ def _store(readings: Sequence[TransactionReading], rows: LocalRows, rules: TaxRu
     failure: Exception | None = None
     for reading in readings:
         try:
-            stored += _store([reading], rows, rules, now)
+            stored += _store([reading], rows, now)
         except OperationalError:
             raise
         except Exception as error:
@@ -229,9 +226,7 @@ def _store(readings: Sequence[TransactionReading], rows: LocalRows, rules: TaxRu
 
 
 @unit_of_work
-def _store_together(
-    readings: Sequence[TransactionReading], rows: LocalRows, rules: TaxRules, now: datetime
-) -> int:
+def _store_together(readings: Sequence[TransactionReading], rows: LocalRows, now: datetime) -> int:
     txns = [
         BalanceTransaction(
             id=reading.id,
@@ -252,7 +247,7 @@ def _store_together(
         for reading in readings
     ]
     bulk.insert(BalanceTransaction, TRANSACTION_COLUMNS, [ROW_VALUES(txn) for txn in txns])
-    balance_postings.post_balance_transactions(txns, now=now, rows=rows, rules=rules)
+    balance_postings.post_balance_transactions(txns, now=now, rows=rows)
     for reading in readings:
         if reading.is_fee_doubtful:
             note_discrepancy(

@@ -10,7 +10,6 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.books import accounts, balance_postings, journal
-from ledger.books.tax_rules import load_tax_rules
 from ledger.books.trial_balance import net_balance
 from ledger.ingest import balance
 from ledger.ingest.readings import TransactionReading
@@ -113,9 +112,8 @@ def test_a_database_that_does_not_work_is_not_tried_for_each_reading() -> None:
 
 def test_a_reading_that_another_process_stored_meanwhile_is_skipped() -> None:
     rows = balance_postings.load_local_rows(["ch_1"])
-    rules = load_tax_rules()
-    assert balance._store([reading()], rows, rules, NOW) == 1
-    assert balance._store([reading(), reading(2)], rows, rules, NOW) == 1
+    assert balance._store([reading()], rows, NOW) == 1
+    assert balance._store([reading(), reading(2)], rows, NOW) == 1
     assert JournalEntry.objects.count() == 2
 
 
