@@ -90,15 +90,15 @@ def read(content: bytes) -> list[Row]:
     return [tuple(row) for row in rows][1:]
 
 
-def stored_lines(content: bytes, *, evidence_format: int) -> set[FileLine]:
-    """Return the lines of a file."""
-    return _lines(iter(read(content)), FORMATS[evidence_format])
+def compared_lines(content: bytes, day: date, rules: TaxRules) -> tuple[set[FileLine], set[FileLine]]:
+    """Return the lines of a stored file, and those that the books would give to a file of its form.
 
-
-def current_lines(day: date, rules: TaxRules, *, evidence_format: int) -> set[FileLine]:
-    """Return the lines that the books would give to a file of this format."""
-    form = FORMATS[evidence_format]
-    return _lines(form.rows(day, rules, Account.objects.all()), form)
+    Its columns tell the form: the manifest may be gone.
+    """
+    header = next(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")), [])
+    form = FORMATS[1] if tuple(header) == COLUMNS_1 else FORMATS[2]
+    stored = _lines(iter(read(content)), form)
+    return stored, _lines(form.rows(day, rules, Account.objects.all()), form)
 
 
 def _lines(rows: Iterator[Row], form: JournalFormat) -> set[FileLine]:

@@ -264,13 +264,7 @@ def _evidence(close: DailyClose, previous: DailyClose | None, rules: TaxRules) -
         contents[name] = content
     yield from _manifest(close, previous, contents, hashes)
     if "journal.csv" in contents:
-        stored_manifest = json.loads(contents.get(evidence.MANIFEST, b"{}"))
-        yield from _journal(
-            close,
-            contents["journal.csv"],
-            rules,
-            evidence_format=stored_manifest.get("format", evidence.EVIDENCE_FORMAT),
-        )
+        yield from _journal(close, contents["journal.csv"], rules)
     if "report.json" in contents:
         report = json.loads(contents["report.json"])
         yield from _report(close, report)
@@ -342,12 +336,9 @@ def _report(close: DailyClose, report: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _journal(
-    close: DailyClose, content: bytes, rules: TaxRules, *, evidence_format: int
-) -> Iterator[Finding]:
+def _journal(close: DailyClose, content: bytes, rules: TaxRules) -> Iterator[Finding]:
     """Check that the journal of a closed day is line for line what was stored as evidence."""
-    in_evidence = journal_file.stored_lines(content, evidence_format=evidence_format)
-    in_books = journal_file.current_lines(close.day, rules, evidence_format=evidence_format)
+    in_evidence, in_books = journal_file.compared_lines(content, close.day, rules)
     for lines, found in (
         (in_evidence - in_books, "gone or changed"),
         (in_books - in_evidence, "not in the evidence"),

@@ -19,6 +19,7 @@ from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets, unallocated_money
 from ledger.books.posting import Subject
 from ledger.books.tax_buckets import TaxBucket
+from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Discrepancy, KeptMoney, KeptMoneyLine, Order, OrderEvent, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import history
@@ -105,8 +106,9 @@ def keep(
 ) -> KeptMoney:
     """Move an amount (JPY) of an order to other income, for a reason; the same nonce does it once.
 
-    `confirmed` is the plan of the preview that a person has confirmed. Raises `KeepRefused` without a reason
-    and beyond what the order has, and `OrderChanged` when the plan is another one now; then nothing changed.
+    `confirmed` is the plan of the preview that a person has confirmed. Raises `KeepRefused` without a reason,
+    beyond what the order has and without a tax status, and `OrderChanged` when the plan is another one now;
+    then nothing changed.
     """
     try:
         return _keep(order, amount, reason=reason, nonce=nonce, actor=actor, now=now, confirmed=confirmed)
@@ -223,7 +225,10 @@ def _store(
         occurred_at=now,
         subject=Subject.of(order),
     )
-    journal.post(draft, now=now)
+    try:
+        journal.post(draft, now=now)
+    except TaxStatusMissing as error:
+        raise KeepRefused(str(error)) from error
     history.record(
         order,
         OrderEvent.Kind.MONEY_KEPT if amount > 0 else OrderEvent.Kind.KEPT_TAKEN_BACK,

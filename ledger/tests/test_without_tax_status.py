@@ -13,15 +13,17 @@ from ledger.models import (
     BalanceTransaction,
     DailyClose,
     JournalEntry,
+    KeptMoney,
     Refund,
     Shipment,
     StripeEvent,
     TaxStatus,
 )
-from ledger.sales import refunds, shipping
+from ledger.sales import kept_money, refunds, shipping
 from ledger.sales.orders import OrderRefused
 from ledger.testing import build, company
 from ledger.testing.closing import MONDAY, at, night_after, set_clock
+from ledger.testing.dashboard import failed_later
 from ledger.testing.konbini import order_with_voucher, pay
 
 pytestmark = pytest.mark.django_db
@@ -104,3 +106,13 @@ def test_an_event_that_posts_stays_claimable_and_is_handled_once_the_status_is_e
     assert refund.status == Refund.Status.REQUIRES_ACTION
     assert JournalEntry.objects.filter(purpose="waiting").count() == 1
     assert refunds.send_requested(now=now + timedelta(minutes=5)).total() == 0
+
+
+def test_money_is_not_kept(sandbox: Sandbox) -> None:
+    refund = failed_later(sandbox, 1_000)
+    forget_status()
+    with pytest.raises(kept_money.KeepRefused, match="税務の設定"):
+        kept_money.keep(
+            order=refund.order, amount=1_000, reason="受け取らない", nonce="n", actor="sato", now=at(MONDAY)
+        )
+    assert not KeptMoney.objects.exists()
