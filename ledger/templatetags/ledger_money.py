@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
-from kikaku.money import TAX_CLASSES, yen
+from kikaku.money import REDUCED, TAX_CLASSES, yen
 from ledger.books.tax import SHIPPING_CLASS
 from ledger.stripe.methods import method_named
 from ledger.stripe.methods.konbini import STORES
@@ -43,6 +43,13 @@ def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, 
         for tax_class, rate in order.tax_rates.items()
         if gross[tax_class] and rate is not None
     ]
+
+
+@register.filter
+def reduced_rate(order: Any, lines: Sequence[Any]) -> int | None:
+    """Return the percent of an order's goods at the reduced rate, which are marked with ※, if it has any."""
+    rate: int | None = order.rate_reduced
+    return rate if any(line.tax_class == REDUCED for line in lines) else None
 
 
 @register.filter

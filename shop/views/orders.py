@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from kikaku.money import REDUCED
 from ledger.models import CheckoutAttempt, Order, OrderEvent, Refund, Shipment, ShipmentLine
 from ledger.models.orders import OrderStatus
 from ledger.sales import cancellation, confirmation, history
@@ -24,7 +23,7 @@ from ledger.sales.refund_failure import unsettled_money
 from ledger.sales.refund_plan import RefundRefused
 from ledger.sales.tracking import tracking_urls
 from ledger.stripe.methods import method_named
-from ledger.templatetags.ledger_money import tax_rows
+from ledger.templatetags.ledger_money import reduced_rate, tax_rows
 from shop.cart import CartFull, read_cart, write_cart
 from shop.pages.links import active_links
 from shop.pages.render import render_page
@@ -102,9 +101,7 @@ def order_page(request: HttpRequest, token: str) -> HttpResponse:
             "unavailable": request.GET.get("payment") == "unavailable",
             "not_cancelled": request.GET.get("cancel") == "unavailable",
             "taxes": tax_rows(order),
-            "reduced_rate": order.rate_reduced
-            if any(line.tax_class == REDUCED for line in order.lines.all())
-            else None,
+            "reduced_rate": reduced_rate(order, order.lines.all()),
             "refunds": refunds,
             "unsettled": unsettled_money(order) if len(refunds) < len(order.refunds.all()) else 0,
             "paid_back": refunds and all(one.status == Refund.Status.SUCCEEDED for one in refunds),
