@@ -1,6 +1,6 @@
 """Refunds in the journal: where their money comes from, and what is owed (2120) while it has not moved."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, unallocated_money
 from ledger.books.posting import RefundPart, Subject
+from ledger.books.returned_pieces import amounts_by_rate
 from ledger.books.tax_buckets import ReturnedSale, refund_recognised
 from ledger.books.tax_rules import TaxRules, load_tax_rules
 from ledger.models import BalanceTransaction, JournalEntry, Order, Refund, RefundLine
@@ -93,7 +94,8 @@ def refund_parts(made: Sequence[tuple[Refund, datetime]], rules: TaxRules) -> di
     """Return the parts of refunds with their tax by refund id; each tax builds on the refunds before it.
 
     `made` are refunds and when each happened: an exempt merchant reverses no tax. Locks the orders, so that
-    no concurrent refund computes their tax. Seven queries, however many refunds.
+    no concurrent refund computes their tax. Seven queries, however many refunds; three more for orders that
+    were sold at several rates.
     """
     if not made:
         return {}
@@ -108,6 +110,14 @@ def refund_parts(made: Sequence[tuple[Refund, datetime]], rules: TaxRules) -> di
         if line.recognised and line.tax_class:
             taxed_orders.add(line.refund.order_id)
     buckets = posted_tax_buckets_of([locked[pk] for pk in sorted(taxed_orders)]) if taxed_orders else {}
+    at_several_rates = [
+        line
+        for of_refund in lines.values()
+        for tax_class, of_class in of_refund.items()
+        for line in of_class
+        if line.recognised and tax_class and len(buckets[line.refund.order_id][tax_class].sold) > 1
+    ]
+    wanted = amounts_by_rate(at_several_rates) if at_several_rates else {}
     parts: dict[int, list[RefundPart]] = {}
     for refund, at in made:
         if str(refund.pk) in posted_as_owed:
@@ -119,8 +129,14 @@ def refund_parts(made: Sequence[tuple[Refund, datetime]], rules: TaxRules) -> di
             returned: list[ReturnedSale] = []
             if recognised and tax_class:
                 of_order = buckets[refund.order_id]
+                rates: Counter[int | None] = Counter()
+                for line in of_class:
+                    rates.update(wanted.get(line.pk, {}))
                 of_order[tax_class], returned = refund_recognised(
-                    of_order[tax_class], recognised, is_exempt=rules.status_on(business_day(at)).is_exempt
+                    of_order[tax_class],
+                    recognised,
+                    wanted=rates,
+                    is_exempt=rules.status_on(business_day(at)).is_exempt,
                 )
             parts[refund.pk].append(
                 RefundPart(

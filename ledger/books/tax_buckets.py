@@ -5,10 +5,13 @@ standard rate. A shipment recognises a part of each bucket, at the rate of its d
 is still prepaid or from what was recognised. Pure arithmetic; all amounts are integer JPY including tax.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from ledger.books.tax import tax_of
+from ledger.books.tax import spread, tax_of
+
+NO_RATES: Mapping[int | None, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TaxBucket:
 
     tax_class: str
     gross: int  # charged
-    sold: tuple[SoldPortion, ...] = ()  # moved from prepayments to sales by shipments, the first sold first
+    sold: tuple[SoldPortion, ...] = ()  # moved from prepayments to sales by shipments
     refunded_prepaid: int = 0  # refunded, or kept as other income, out of what was prepaid
     refunded_recognised: int = 0  # refunded out of what was recognised
     rounding: str = "down"  # of the order's tax
@@ -136,45 +139,44 @@ def recognise(
 
 
 def refund_recognised(
-    bucket: TaxBucket, gross: int, *, is_exempt: bool = False
+    bucket: TaxBucket,
+    gross: int,
+    *,
+    wanted: Mapping[int | None, int] = NO_RATES,
+    is_exempt: bool = False,
 ) -> tuple[TaxBucket, list[ReturnedSale]]:
     """Refund `gross` out of sales: return the bucket afterwards and what is taken from each portion.
 
-    For buckets of *posted* refunds; to plan a refund, see `take`. What was sold first is refunded first. The
-    tax is that on everything refunded of the portion including this refund, less what was reversed. So when
-    everything is refunded, the reversed tax equals the posted tax, and it never exceeds it: what was sold
-    while the merchant was exempt reverses none (消費税法基本通達14-1-6). Nor does a refund made while the
-    merchant is exempt (14-1-7). Raises ValueError beyond what was recognised.
+    For buckets of *posted* refunds; to plan a refund, see `take`. `wanted` is what of it was sold at which
+    rate, where pieces tell; the rest is spread over what is left of each portion. The tax is that on
+    everything refunded of the portion including this refund, less what was reversed. So when everything is
+    refunded, the reversed tax equals the posted tax, and it never exceeds it: what was sold while the
+    merchant was exempt reverses none (消費税法基本通達14-1-6). Nor does a refund made while the merchant is
+    exempt (14-1-7). Raises ValueError beyond what was recognised.
     """
     left_to_take = sum(portion.left for portion in bucket.sold)
     if not 0 <= gross <= left_to_take:
         raise ValueError(f"{gross} exceeds the {left_to_take} that the {bucket.tax_class} bucket has sold.")
+    taken = [min(wanted.get(portion.rate, 0), portion.left) for portion in bucket.sold]
+    left = [portion.left - part for portion, part in zip(bucket.sold, taken, strict=True)]
+    rest = spread(gross - sum(taken), left)
     sold: list[SoldPortion] = []
     returned: list[ReturnedSale] = []
-    for portion in bucket.sold:
-        taken = min(gross, portion.left)
-        gross -= taken
-        taxed = portion.refunded_taxed + (0 if is_exempt else taken)
-        tax = tax_of(taxed, portion.rate, bucket.rounding) - portion.tax_reversed if taken else 0
-        tax = 0 if is_exempt else tax
+    for portion, amount in zip(bucket.sold, map(sum, zip(taken, rest, strict=True)), strict=True):
+        taxed = portion.refunded_taxed + (0 if is_exempt else amount)
+        tax = tax_of(taxed, portion.rate, bucket.rounding) - portion.tax_reversed
+        tax = 0 if is_exempt or not amount else tax
         sold.append(
             replace(
                 portion,
-                refunded=portion.refunded + taken,
+                refunded=portion.refunded + amount,
                 refunded_taxed=taxed,
                 tax_reversed=portion.tax_reversed + tax,
             )
         )
-        if taken:
-            returned.append(ReturnedSale(bucket.tax_class, portion.rate, not is_exempt, taken, tax))
-    return (
-        replace(
-            bucket,
-            sold=tuple(sold),
-            refunded_recognised=bucket.refunded_recognised + sum(sale.gross for sale in returned),
-        ),
-        returned,
-    )
+        if amount:
+            returned.append(ReturnedSale(bucket.tax_class, portion.rate, not is_exempt, amount, tax))
+    return replace(bucket, sold=tuple(sold), refunded_recognised=bucket.refunded_recognised + gross), returned
 
 
 def tax_to_correct(bucket: TaxBucket) -> Sequence[tuple[int | None, int]]:

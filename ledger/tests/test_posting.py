@@ -162,14 +162,16 @@ def test_a_partial_refund_and_the_remaining_yen_end_at_zero() -> None:
     assert buckets[STANDARD].tax_reversed == buckets[STANDARD].tax == 1_008
 
 
-def test_what_was_sold_at_two_rates_is_returned_the_first_sold_first() -> None:
+def test_what_was_sold_at_two_rates_is_returned_at_those_of_its_pieces_or_of_what_is_left() -> None:
     bucket, _sale = recognise(TaxBucket(STANDARD, 2_200), goods=1_100, shipping=0, is_last=False, rate=10)
     bucket, _sale = recognise(bucket, goods=1_100, shipping=0, is_last=True, rate=12)
     assert [(portion.rate, portion.gross, portion.tax) for portion in bucket.sold] == [
         (10, 1_100, 100),
         (12, 1_100, 117),
     ]
-    bucket, returned = refund_recognised(bucket, 1_500)
+    _bucket, returned = refund_recognised(bucket, 1_100)  # an amount
+    assert [(sale.rate, sale.gross, sale.tax) for sale in returned] == [(10, 550, 50), (12, 550, 58)]
+    bucket, returned = refund_recognised(bucket, 1_500, wanted={10: 1_100, 12: 400})
     assert [(sale.rate, sale.gross, sale.tax) for sale in returned] == [(10, 1_100, 100), (12, 400, 42)]
     _buckets, draft = refunded({STANDARD: bucket}, {STANDARD: 700})
     assert [(line.account, line.tax_rate) for line in draft.lines] == [

@@ -143,8 +143,9 @@ def test_two_parcels_across_a_registration_are_sold_and_returned_each_by_its_day
     build.ship(order, now=set_clock(sandbox, at(TUESDAY, 15)))
     assert entry_of(order, "recognition") == {"2130": 1_980, "4110": -1_980}
     assert entry_of(order, "recognition", 1) == {"2130": 3_960, "4110": -3_600, "2150": -360}
-    # what was sold first comes back first
-    assert refund(sandbox, order, WEDNESDAY, amount=1_980) == {"1150": -1_980, "4190": 1_980}
+    # the piece of a line that was sold first comes back first
+    returned = refund(sandbox, order, WEDNESDAY, returns={line.pk: 1})
+    assert returned == {"1150": -1_980, "4190": 1_980}
     assert refund(sandbox, order, WEDNESDAY) == {"1150": -3_960, "4190": 3_600, "2150": 360}
     assert_books_hold()
 
@@ -186,13 +187,30 @@ def test_a_parcel_is_taxed_at_the_rate_of_its_day_and_returned_at_the_same(sandb
     assert entry_of(order, "recognition") == {"2130": 11_200, "4110": -10_182, "2150": -1_018}
     assert entry_of(order, "recognition", 1) == {"2130": 11_200, "4110": -10_000, "2150": -1_200}
     returned = JournalLine.objects.filter(account="4190").order_by("entry_id", "position")
-    assert refund(sandbox, order, WEDNESDAY, amount=11_200) == {
+    assert refund(sandbox, order, WEDNESDAY, returns={line.pk: 1}) == {
         "1150": -11_200,
         "4190": 10_182,
         "2150": 1_018,
     }
     assert refund(sandbox, order, WEDNESDAY) == {"1150": -11_200, "4190": 10_000, "2150": 1_200}
     assert list(returned.values_list("tax_rate", "tax")) == [(10, 1_018), (12, 1_200)]
+    assert_books_hold()
+
+
+def test_what_comes_back_is_returned_at_the_rate_of_its_own_parcel(sandbox: Sandbox) -> None:
+    TaxRate.objects.create(tax_class="standard", from_day=TUESDAY, percent=12)
+    order = sell(sandbox, MONDAY, build.line("A", price=11_200), build.line("B", price=11_200))
+    first, second = order.lines.order_by("position")
+    build.ship(order, {first.pk: 1}, now=at(MONDAY, 15))
+    build.ship(order, now=set_clock(sandbox, at(TUESDAY, 15)))
+    # an allowance belongs to no piece: it is spread over what is left of each rate
+    assert refund(sandbox, order, TUESDAY, amount=2_240) == {"1150": -2_240, "4190": 2_019, "2150": 221}
+    assert refund(sandbox, order, WEDNESDAY, returns={second.pk: 1}) == {
+        "1150": -11_200,
+        "4190": 10_018,  # ¥10,080 are left at 12 %, the rest is of the other rate
+        "2150": 1_182,
+    }
+    assert refund(sandbox, order, WEDNESDAY) == {"1150": -8_960, "4190": 8_145, "2150": 815}
     assert_books_hold()
 
 
