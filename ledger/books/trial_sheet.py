@@ -142,12 +142,14 @@ def printed_sheet(period: Period, rules: TaxRules) -> Sheet:
 
     The journal is kept net of tax. Takes one query more than `sheet` when tax is included.
     """
-    if not gross_sheet.spans(rules, period.last):
+    gross = gross_sheet.spans(rules, period.last)
+    if not gross:
         return sheet(period, rules)
     year = year_of(period, rules)
+    is_gross = any(last >= year.first for _first, last in gross)  # else only former years were
     opening = period.first - timedelta(days=1)
     standing = Standing(*gross_sheet.include_tax(rules, year.first, opening, period.last))
-    return compose(period, year, standing, is_gross=True)
+    return compose(period, year, standing, is_gross=is_gross)
 
 
 def compose(

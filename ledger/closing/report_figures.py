@@ -288,6 +288,8 @@ def _row_of(each: Movement) -> RowKey | None:
         item = sold if each.source == posting.SHIPMENT_SOURCE else RETURNS
     else:
         return None
+    if each.tax_class == LineTaxClass.OUTSIDE:  # sold, or returned, by an exempt merchant
+        return tax_class, -1, item
     rate = accounts.RATES_OF_FORM_1[tax_class] if is_form_1 else each.tax_rate
     return tax_class, -1 if rate is None else rate, item
 

@@ -220,7 +220,11 @@ def _amounts(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _rate_name(tax_class: str, rate: int | None) -> str:
-    return f"{CLASSES[tax_class]} {rate}%" if rate is not None else f"{CLASSES[tax_class]}（免税）"
+    return (
+        f"{CLASSES[tax_class]} {rate}%"
+        if rate is not None
+        else f"対象外（免税事業者）{CLASSES[tax_class]}の品"
+    )
 
 
 def _fees(report: Mapping[str, Any]) -> Row:

@@ -219,6 +219,8 @@ def test_sales_of_several_rates_of_exempt_days_and_of_the_first_form_are_told_ap
             movement("4110", 10_545, "outside", None),
             movement("4190", -2_728, "return_standard", 10, source="balance_transaction", tax=-272),
             movement("2150", -272, "tax", 10, source="balance_transaction"),
+            # sold at 10 %, returned while exempt
+            movement("4190", -1_100, "outside", 10, source="balance_transaction"),
             # form 1: the lines do not tell the tax of the shipping fee
             movement("4110", 9_587),
             movement("4120", 500),
@@ -234,6 +236,7 @@ def test_sales_of_several_rates_of_exempt_days_and_of_the_first_form_are_told_ap
         ("standard", 10, "shipping", 500, 50, 550),
         ("standard", 10, "goods_and_shipping", 10_087, 1_008, 11_095),
         ("standard", 10, "returns", 2_728, 272, 3_000),
+        ("standard", None, "returns", 1_100, 0, 1_100),
         ("reduced", 8, "goods", 959, 76, 1_035),
         ("reduced", 0, "goods", 1_000, 0, 1_000),
         ("reduced", 8, "returns", 238, 18, 256),

@@ -289,6 +289,24 @@ def test_tax_posted_while_the_books_were_net_of_tax_stays_a_debt() -> None:
     assert not printed_sheet(month(date(2026, 10, 1)), rules).is_gross
 
 
+def test_years_after_the_one_with_tax_included_are_not_named_so() -> None:
+    gross, net = GROSS.statuses[0], DECEMBER.statuses[0]
+    net = TaxStatus(
+        from_day=date(2027, 1, 1), fiscal_year_end=12, liability=net.liability, accounting=net.accounting
+    )
+    rules = TaxRules((gross, net), ())
+    sell(date(2026, 12, 31))
+    sell(date(2027, 1, 1))
+    assert printed_sheet(month(date(2026, 12, 1)), rules).is_gross
+    found = printed_sheet(month(date(2027, 1, 1)), rules)
+    assert (found.is_gross, closings(found)["4110"], closings(found)["2150"]) == (
+        False,
+        -9_587,
+        WORKED["2150"],
+    )
+    assert_balanced(found)
+
+
 def test_an_exempt_merchant_has_no_tax_to_include() -> None:
     exempt = TaxStatus(
         from_day=LONG_AGO, fiscal_year_end=12, liability=TaxStatus.Liability.EXEMPT, accounting="gross"
