@@ -1,6 +1,6 @@
 """Template filters of the ledger's pages and mails: money, taxes, deadlines, payment methods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -46,7 +46,7 @@ def tax_rows(order: Any, lines: Sequence[Any] | None = None) -> list[tuple[int, 
 
 
 @register.filter
-def reduced_rate(order: Any, lines: Sequence[Any]) -> int | None:
+def reduced_rate(order: Any, lines: Iterable[Any]) -> int | None:
     """Return the percent of an order's goods at the reduced rate, which are marked with ※, if it has any."""
     rate: int | None = order.rate_reduced
     return rate if any(line.tax_class == REDUCED for line in lines) else None
