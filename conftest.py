@@ -37,8 +37,7 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
 
     The append-only triggers allow a DELETE only while `ledger_test_database` holds a row, so that Django can
     flush between transactional tests; a flush also empties the chart and the tax status, which every entry
-    needs. Django sends
-    `post_migrate` after the migrations and after each flush.
+    needs. Django sends `post_migrate` after the migrations and after each flush.
     """
     if sender.label != "ledger":
         return

@@ -50,7 +50,7 @@ def fiscal_year(day: date, rules: TaxRules) -> Period:
 
 
 def any_days(first: date, last: date) -> Period:
-    """Return the period of days that somebody chose. Raises ValueError when they are in the wrong order."""
+    """Return the period of chosen days. Raises ValueError when they are in the wrong order."""
     if first > last:
         raise ValueError(f"{first} is after {last}.")
     return Period(first, last, str(first) if first == last else f"{first}〜{last}")

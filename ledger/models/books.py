@@ -50,9 +50,8 @@ class LineTaxClass(models.TextChoices):
 class JournalEntry(models.Model):
     """One balanced fact of a business day."""
 
-    FORM = (
-        2  # of new entries; 1: without amount and counterparty, lines without tax class, 1150 on both sides
-    )
+    # of new entries; 1: without amount and counterparty, lines without tax class, 1150 on both sides
+    FORM = 2
 
     day = models.DateField(_("business day"))  # JST; the first open day when the fact is late
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -68,7 +67,7 @@ class JournalEntry(models.Model):
         "self", models.PROTECT, related_name="reversed_by", null=True, blank=True, verbose_name=_("reverses")
     )
     created_at = models.DateTimeField(_("written at"))
-    # These four are null in entries of form 1: so the table was not written anew when they were added.
+    # these four are null in entries of form 1
     form = models.PositiveSmallIntegerField(_("form"), null=True)
     # what changed hands (取引金額), JPY: of a payment its gross amount, though the fee is a line, too
     amount = models.BigIntegerField(_("amount"), null=True)

@@ -16,7 +16,7 @@ from kikaku.money import REDUCED, STANDARD
 LAST_DAY_OF_TWO_TENTHS = date(2026, 9, 30)
 YEARS_OF_THREE_TENTHS = (2027, 2028)
 
-FICTIONAL_NUMBER = "T9999999999999"  # of the demo: its check digit is right, and nobody has it
+FICTIONAL_NUMBER = "T9999999999999"  # of the demo: its check digit is right, no merchant has it
 
 
 class TaxClass(models.TextChoices):

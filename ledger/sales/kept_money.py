@@ -1,7 +1,7 @@
 """Money that stays with us although no goods follow: it is moved to other income, by a person with a reason.
 
-A cancellation fee, a refund that nobody takes, a small excess payment. What was kept cannot be refunded any
-more; when Stripe has refunded it after all, it is taken back.
+A cancellation fee, a refund that the customer does not take, a small excess payment. What was kept cannot be
+refunded any more; when Stripe has refunded it after all, it is taken back.
 """
 
 from collections.abc import Iterator, Sequence
