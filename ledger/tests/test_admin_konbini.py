@@ -69,7 +69,7 @@ def test_a_waiting_refund_is_explained(admin_client: Client, sandbox: Sandbox) -
     assert "コンビニ" in page
     refund = order.refunds.get()
     shown = admin_client.get(reverse("admin:ledger_refund_change", args=[refund.pk])).content.decode()
-    assert "返金未払金（2120）" in shown
+    assert "未払金（返金）（2120）" in shown
     assert "お客様の口座情報待ち" in shown
     assert "requires_action" not in shown
 
