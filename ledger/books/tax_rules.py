@@ -74,8 +74,8 @@ class TaxRules:
     def first_day_of_year(self, day: date) -> date:
         """Return the first day of the fiscal year that contains `day`.
 
-        A year ends on the last day of a month when the status of that day says so. So a changed month makes
-        a year shorter or longer.
+        A year ends on the last day of a month when the status of that day says so, and after twelve months
+        (法人税法13条). So a changed month makes a year shorter, never longer.
         """
         first = day.replace(day=1)
         for _month in range(MAX_MONTHS_OF_A_YEAR):
@@ -83,6 +83,8 @@ class TaxRules:
             if self.status_on(last).fiscal_year_end == last.month:
                 break
             first = last.replace(day=1)
+        while (next_year := first.replace(year=first.year + 1)) <= day:
+            first = next_year
         return first
 
     def last_day_of_year(self, day: date) -> date:
@@ -94,7 +96,8 @@ class TaxRules:
             if self.status_on(last).fiscal_year_end == last.month:
                 break
             last = following
-        return last
+        first = self.first_day_of_year(day)
+        return min(last, first.replace(year=first.year + 1) - timedelta(days=1))
 
     def fiscal_year(self, day: date) -> int:
         """Return the fiscal year of a day: the calendar year in which it begins (年度)."""

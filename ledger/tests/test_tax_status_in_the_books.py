@@ -226,6 +226,15 @@ def test_food_at_zero_percent_is_a_taxed_sale(sandbox: Sandbox) -> None:
 # ── The fiscal year ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_no_year_is_longer_than_twelve_months() -> None:
+    company.enter(from_day=date(2026, 3, 15), fiscal_year_end=2)  # after February, before the end of March
+    rules = load_tax_rules()
+    assert rules.last_day_of_year(date(2025, 12, 1)) == date(2026, 3, 31)
+    assert rules.first_day_of_year(date(2026, 5, 1)) == date(2026, 4, 1)
+    assert rules.last_day_of_year(date(2026, 5, 1)) == date(2027, 2, 28)
+    assert rules.first_day_of_year(date(2027, 3, 1)) == date(2027, 3, 1)
+
+
 def test_a_changed_year_end_makes_one_short_year() -> None:
     company.enter(from_day=date(2026, 11, 16), fiscal_year_end=12)
     rules = load_tax_rules()
