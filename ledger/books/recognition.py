@@ -1,6 +1,6 @@
 """Recognise sales: what is posted when a shipment leaves."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from ledger.books.order_buckets import IS_SHIPPING_LINE, tax_buckets
 from ledger.books.posting import Subject
 from ledger.books.tax import SHIPPING_CLASS, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, recognise
-from ledger.books.tax_rules import load_tax_rules
+from ledger.books.tax_rules import TaxRules, load_tax_rules
 from ledger.models import JournalEntry, Order, OrderLine, RefundLine, Shipment, ShipmentLine
 
 
@@ -76,11 +76,14 @@ def _shipped_value(shipment: Shipment) -> tuple[dict[str, int], dict[str, bool]]
     return goods, is_last
 
 
-def sold_values(order: Order) -> dict[str, int]:
-    """Return by tax class the value (JPY) of what was shipped and is no gift, with the shipping fee."""
-    values = dict.fromkeys(TAX_CLASSES, 0)
+def sold_values(order: Order, rules: TaxRules) -> dict[str, Counter[int | None]]:
+    """Return by tax class and rate the value (JPY) of what was shipped and is no gift, with the shipping fee.
+
+    Each parcel has the rate of its day; the fee that of the first.
+    """
+    values: dict[str, Counter[int | None]] = {tax_class: Counter() for tax_class in TAX_CLASSES}
     before: defaultdict[int, int] = defaultdict(int)  # pieces of a line in earlier parcels
-    has_sold = False
+    first: Shipment | None = None
     for part in (
         ShipmentLine.objects.filter(shipment__order=order)
         .select_related("shipment", "order_line")
@@ -88,13 +91,15 @@ def sold_values(order: Order) -> dict[str, int]:
     ):
         line = part.order_line
         if not part.shipment.gift:
-            has_sold = True
-            values[line.tax_class] += value_of_pieces(
+            first = first or part.shipment
+            rate = rules.charged_rate(line.tax_class, business_day(part.shipment.shipped_at))
+            values[line.tax_class][rate] += value_of_pieces(
                 line.total, line.quantity, before[line.pk], part.quantity
             )
         before[line.pk] += part.quantity
-    if has_sold:
-        values[SHIPPING_CLASS] += _shipping_fee_left(order)
+    if first is not None:
+        rate = rules.charged_rate(SHIPPING_CLASS, business_day(first.shipped_at))
+        values[SHIPPING_CLASS][rate] += _shipping_fee_left(order)
     return values
 
 

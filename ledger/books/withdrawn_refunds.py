@@ -6,7 +6,6 @@ the tax of later refunds built on it, and what was shipped in between was sold f
 
 from datetime import datetime
 
-from kikaku.days import business_day
 from kikaku.transactions import require_transaction
 from ledger.books import journal, posting
 from ledger.books.order_buckets import posted_tax_buckets_of, tax_buckets
@@ -54,28 +53,28 @@ def _correct_tax_of_later_refunds(refund: Refund, *, now: datetime) -> None:
 def _recognise_what_was_shipped(refund: Refund, *, now: datetime) -> None:
     """Recognise what pieces lack that were sold and shipped while the refund had reserved their money.
 
-    They were sold at the rate of the day when the last of them left.
-    What is left then is the money of pieces that are still to be shipped, or a person decides about it.
+    Each was sold at the rate of the day of its parcel; the entry is dated on the day of the last one. What is
+    left then is the money of pieces that are still to be shipped, or a person decides about it.
     """
     order = refund.order
     last = order.shipments.filter(gift="").order_by("shipped_at", "pk").last()
     if last is None:
         return
-    sold = sold_values(order)
     rules = load_tax_rules()
-    sales = [
-        recognise(
-            bucket,
-            goods=max(0, sold[tax_class] - bucket.recognised),
-            shipping=0,
-            is_last=False,
-            rate=rules.charged_rate(tax_class, business_day(last.shipped_at)),
-        )[1]
-        for tax_class, bucket in tax_buckets(order).items()
-    ]
+    sold = sold_values(order, rules)
+    sales = []
+    for tax_class, bucket in tax_buckets(order).items():
+        missing = max(0, sold[tax_class].total() - bucket.recognised)
+        recognised = {portion.rate: portion.gross for portion in bucket.sold}
+        after = bucket
+        for rate, value in sold[tax_class].items():
+            goods = min(missing, max(0, value - recognised.get(rate, 0)))
+            after, sale = recognise(after, goods=goods, shipping=0, is_last=False, rate=rate)
+            sales.append(sale)
+            missing -= goods
     draft = posting.shipment(
         str(last.pk),
-        occurred_at=now,
+        occurred_at=last.shipped_at,
         subject=Subject.of(order),
         sales=sales,
         withdrawn_refund=str(refund.pk),
