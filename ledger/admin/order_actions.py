@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -34,6 +34,7 @@ from ledger.sales.seen import OrderChanged, state_of
 from ledger.stripe.methods import method_named
 
 CHANGE_ORDER = "ledger.change_order"
+Preview = refund_requests.RefundPreview | kept_money.KeepPreview
 
 # of orders whose page offers an action; the domain function decides whether it is possible
 ACTION_STATUSES: dict[str, tuple[str, ...]] = {
@@ -168,49 +169,38 @@ class OrderActions(ReadOnlyAdmin):
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for pieces or an amount; then its preview; then send the refund."""
         order = self._order(request, object_id)
-        done = order.refunds.filter(nonce=request.POST.get("nonce", "-"))
-        if done.exists():
-            return self._redirect_repeated(request, order)
-        form = RefundForm(
-            order,
-            request.POST if request.method == "POST" else None,
-            again=unsettled_money(order),
-            sides=refundable_by_side(order),
-        )
-        preview: refund_requests.RefundPreview | None = None
-        if form.is_bound and form.is_valid():
+
+        def preview(form: RefundForm) -> refund_requests.RefundPreview | None:
             try:
-                preview = refund_requests.preview(order=order, request=form.request())
+                return refund_requests.preview(order=order, request=form.request())
             except refunds.SideMissing as refusal:
                 form.add_error("side" if "side" in form.fields else None, str(refusal))
-            except refunds.RefundRefused as refusal:
-                form.add_error(None, str(refusal))
-        confirmed = form.cleaned_data.get("confirmed") if preview else ""
-        if preview and confirmed and confirmed != preview.plan:
-            messages.warning(request, str(OrderChanged()))
-
-        def act(form: RefundForm) -> str | None:
-            if preview is None or confirmed != preview.plan:
                 return None
+
+        def act(form: RefundForm, plan: str) -> str:
             refund = refunds.request_refund(
                 order=order,
                 request=form.request(),
                 nonce=form.cleaned_data["nonce"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
-                confirmed=preview.plan,
+                confirmed=plan,
             )
             _tell_outcome(request, refund)
             return ""
 
-        button = (
-            _("Show what the customer gets")
-            if preview is None
-            else _("Send %(amount)s back") % {"amount": yen(preview.amount)}
-        )
-        refusals = (refunds.RefundRefused, OrderChanged)
-        return self._run_form(
-            request, order, form, act, _("Refund"), button, refusals, done=done, preview=preview
+        return self._run_previewed_form(
+            request,
+            order,
+            lambda data: RefundForm(
+                order, data, again=unsettled_money(order), sides=refundable_by_side(order)
+            ),
+            preview,
+            act,
+            _("Refund"),
+            (_("Show what the customer gets"), _("Send %(amount)s back")),
+            refunds.RefundRefused,
+            done=order.refunds.filter(nonce=request.POST.get("nonce", "-")),
         )
 
     @action(
@@ -222,27 +212,11 @@ class OrderActions(ReadOnlyAdmin):
     def keep(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for amount and reason; then its preview; then move the money."""
         order = self._order(request, object_id)
-        done = order.kept_money.filter(nonce=request.POST.get("nonce", "-"))
-        if done.exists():
-            return self._redirect_repeated(request, order)
-        form = KeepForm(
-            order,
-            request.POST if request.method == "POST" else None,
-            keepable=kept_money.keepable_money(order),
-        )
-        preview: kept_money.KeepPreview | None = None
-        if form.is_bound and form.is_valid():
-            try:
-                preview = kept_money.preview(order=order, amount=form.cleaned_data["amount"])
-            except kept_money.KeepRefused as refusal:
-                form.add_error(None, str(refusal))
-        confirmed = form.cleaned_data.get("confirmed") if preview else ""
-        if preview and confirmed and confirmed != preview.plan:
-            messages.warning(request, str(OrderChanged()))
 
-        def act(form: KeepForm) -> str | None:
-            if preview is None or confirmed != preview.plan:
-                return None
+        def preview(form: KeepForm) -> kept_money.KeepPreview:
+            return kept_money.preview(order=order, amount=form.cleaned_data["amount"])
+
+        def act(form: KeepForm, plan: str) -> str:
             kept = kept_money.keep(
                 order=order,
                 amount=form.cleaned_data["amount"],
@@ -250,18 +224,21 @@ class OrderActions(ReadOnlyAdmin):
                 nonce=form.cleaned_data["nonce"],
                 actor=request.user.get_username(),
                 now=timezone.now(),
-                confirmed=preview.plan,
+                confirmed=plan,
             )
             return _("%(amount)s are moved to other income.") % {"amount": yen(kept.amount)}
 
-        button = (
-            _("Show what is posted")
-            if preview is None
-            else _("Move %(amount)s to other income") % {"amount": yen(preview.amount)}
+        return self._run_previewed_form(
+            request,
+            order,
+            lambda data: KeepForm(order, data, keepable=kept_money.keepable_money(order)),
+            preview,
+            act,
+            _("Keep as a fee or other income"),
+            (_("Show what is posted"), _("Move %(amount)s to other income")),
+            kept_money.KeepRefused,
+            done=order.kept_money.filter(nonce=request.POST.get("nonce", "-")),
         )
-        title = _("Keep as a fee or other income")
-        refusals = (kept_money.KeepRefused, OrderChanged)
-        return self._run_form(request, order, form, act, title, button, refusals, done=done, keeping=preview)
 
     @action(
         description=gettext_lazy("Cancel the order"),
@@ -371,6 +348,46 @@ class OrderActions(ReadOnlyAdmin):
         messages.info(request, _("This form was carried out already; nothing was done twice."))
         return HttpResponseRedirect(reverse("admin:ledger_order_change", args=[order.pk]))
 
+    def _run_previewed_form(
+        self,
+        request: HttpRequest,
+        order: Order,
+        build_form: Callable[[QueryDict | None], Any],
+        preview: Callable[[Any], Preview | None],
+        act: Callable[[Any, str], str],
+        title: str,
+        buttons: tuple[str, str],
+        refusal: type[Exception],
+        *,
+        done: QuerySet[Any],
+    ) -> HttpResponse:
+        """Return an action's form; then a preview of what it does; act once that preview is confirmed.
+
+        `preview` may add an error to the form and return None. `act` gets the digest of the confirmed plan
+        and returns as in `_run_form`. The second of the `buttons` names the `amount` of the preview.
+        """
+        if done.exists():
+            return self._redirect_repeated(request, order)
+        form = build_form(request.POST if request.method == "POST" else None)
+        shown: Preview | None = None
+        if form.is_bound and form.is_valid():
+            try:
+                shown = preview(form)
+            except refusal as reason:
+                form.add_error(None, str(reason))
+        confirmed = form.cleaned_data.get("confirmed") if shown else ""
+        if shown and confirmed and confirmed != shown.plan:
+            messages.warning(request, str(OrderChanged()))
+
+        def act_if_confirmed(form: Any) -> str | None:
+            return act(form, shown.plan) if shown and confirmed == shown.plan else None
+
+        button = buttons[1] % {"amount": yen(shown.amount)} if shown else buttons[0]
+        refusals = (refusal, OrderChanged)
+        return self._run_form(
+            request, order, form, act_if_confirmed, title, button, refusals, done=done, preview=shown
+        )
+
     def _run_form(
         self,
         request: HttpRequest,
@@ -421,6 +438,7 @@ class OrderActions(ReadOnlyAdmin):
                 "button": button,
                 "danger": isinstance(form, CancelForm),
                 "parcel": isinstance(form, ShipForm),
+                "keeping": isinstance(form, KeepForm),
                 "to_bank_account": any(
                     method_named(payment.method).refunds_to_bank_account for payment in order.payments.all()
                 ),

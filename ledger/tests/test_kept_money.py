@@ -209,7 +209,9 @@ def test_an_order_is_cancelled_for_a_fee_and_the_rest_goes_back(
 ) -> None:
     order = paid(sandbox)
     page = page_of(order, "cancel")
-    fields = fields_of(staff.get(page))
+    shown = staff.get(page)
+    assert "全額から、キャンセル料がある場合はその額を差し引いて" in shown.content.decode()
+    fields = fields_of(shown)
     refused = staff.post(page, {**fields, "fee": "3551"})
     assert refused.status_code == 422 and "3,550" in refused.content.decode()
     order.refresh_from_db()

@@ -288,7 +288,7 @@ def cancel(world: World) -> Click:
 def keep(world: World) -> Click:
     url = address_of("ledger_order_keep", failed_later(world.sandbox, 3_000).order_id)
     data = {"nonce": nonce_of(world.staff, url), "amount": "3000", "reason": "受け取られない返金"}
-    preview = world.staff.post(url, data).context["keeping"]
+    preview = world.staff.post(url, data).context["preview"]
     return Click(
         world.staff,
         url,
