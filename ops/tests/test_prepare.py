@@ -6,11 +6,15 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.utils import timezone
 from pytest_django import Settings
 
-from ledger.models import TaxStatus
+from kikaku.sandbox import Sandbox
+from ledger.models import DailyClose, JournalEntry, TaxStatus
 from ledger.models.tax import FICTIONAL_NUMBER
+from ops import schedule
 from ops.management.commands.prepare import ensure_staff_login
+from ops.models import JobRun
 from shop.models import Product
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +40,7 @@ def test_the_staff_login_is_made_once_and_again_when_its_file_is_missing(tmp_pat
 
 
 def test_an_empty_development_shop_is_filled_once_and_static_files_are_collected_once(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox
 ) -> None:
     settings.VAR_DIR = tmp_path / "var"
     settings.STATIC_ROOT = tmp_path / "static"
@@ -47,6 +51,10 @@ def test_an_empty_development_shop_is_filled_once_and_static_files_are_collected
     assert Product.objects.count() >= 40
     status = TaxStatus.objects.get()
     assert (status.registration_number, status.fiscal_year_end) == (FICTIONAL_NUMBER, 3)
+    years = set(JournalEntry.objects.values_list("fiscal_year", flat=True))
+    assert len(years) == 2 and DailyClose.objects.count() == 2
+    assert JobRun.objects.get().job == "daily_close"  # so the worker leaves the last days open until tonight
+    assert schedule.claim(schedule.JOBS["daily_close"], now=timezone.now()) is None
     call_command("prepare")
     assert capsys.readouterr().out == ""
 

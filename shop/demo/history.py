@@ -9,7 +9,8 @@ import heapq
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NoReturn
@@ -95,9 +96,20 @@ def write(
         raise HistoryRefused(f"A history ends yesterday at the latest, not on {last}.")
     first = last - timedelta(days=days_back - 1)
     _check(first, last, days_back)
+    with past_clock():
+        return History(count, first=first, last=last, now=now, progress=progress).write()
+
+
+@contextmanager
+def past_clock() -> Iterator[None]:
+    """Hold the clock of the stand-in, so that it can be set to the past. Raises `HistoryRefused`."""
+    if settings.STRIPE_API_BASE:
+        raise HistoryRefused(
+            "Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past."
+        )
     try:
         with adapter.sandbox().exclusive_clock():
-            return _History(count, first=first, last=last, now=now, progress=progress).write()
+            yield
     except ClockInUse:
         raise HistoryRefused("Another demo is writing its history: wait for it.") from None
 
@@ -105,10 +117,6 @@ def write(
 def _check(first: date, last: date, days_back: int) -> None:
     if days_back > MAX_DAYS:
         raise HistoryRefused(f"A history has {MAX_DAYS} days at most, not {days_back}.")
-    if settings.STRIPE_API_BASE:
-        raise HistoryRefused(
-            "Unset STRIPE_API_BASE: only the stand-in inside this process can be set to the past."
-        )
     closed = DailyClose.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
     if closed is not None and closed >= last:
         _refuse(
@@ -145,11 +153,17 @@ class _Clock:
         return self.now.timestamp()
 
 
-class _History:
+class History:
     """One run: the planned steps, the goods, and the counts."""
 
     def __init__(
-        self, count: int, *, first: date, last: date, now: datetime, progress: Callable[[int], None]
+        self,
+        count: int,
+        *,
+        first: date,
+        last: date,
+        now: datetime,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> None:
         self.count = count
         self.first = first
@@ -190,9 +204,7 @@ class _History:
         try:
             for number, at in enumerate(self._times()):
                 self._plan(at, lambda now, number=number: self._buy(number, now))  # type: ignore[misc]
-            for day in range((self.last - self.first).days + 1):
-                close = days.day_bounds(self.first + timedelta(days=day))[1]
-                self._plan(close - timedelta(minutes=2), lambda now: _discard(balance.fetch_new(now=now)))
+            self._plan_nights()
             while self.steps:
                 step = heapq.heappop(self.steps)
                 self.clock.now = step.at
@@ -201,6 +213,12 @@ class _History:
         finally:
             self.sandbox.clock = real_clock
         return Written(self.first, self.last, self.counts, time.monotonic() - started)
+
+    def _plan_nights(self) -> None:
+        """Schedule the fetch of Stripe's balance transactions at the end of each day."""
+        for day in range((days.business_day(self.end) - self.first).days + 1):
+            close = days.day_bounds(self.first + timedelta(days=day))[1]
+            self._plan(close - timedelta(minutes=2), lambda now: _discard(balance.fetch_new(now=now)))
 
     def _plan(self, at: datetime, action: Callable[[datetime], None]) -> None:
         """Schedule a step, unless it is after the end of the history."""
@@ -240,6 +258,10 @@ class _History:
         self.counts["placed"] += 1
         self.progress(self.counts["placed"])
         checkout.start_payment(order, now=now)
+        self._plan_payment(order, now)
+
+    def _plan_payment(self, order: Order, now: datetime) -> None:
+        """Schedule how an order is paid, or not."""
         chance = self.rng.random()
         soon = now + timedelta(seconds=self.rng.randint(40, 400))
         if chance < 0.07:
@@ -355,7 +377,7 @@ class _History:
                 packed + timedelta(hours=self.rng.uniform(8, 40)), lambda at: self._refund(order, kind, at)
             )
 
-    def _ship(self, order: Order, what: str, now: datetime) -> None:
+    def _ship(self, order: Order, what: str, now: datetime, *, shipped_on: date | None = None) -> None:
         order.refresh_from_db()
         lines = [line for line in order.lines.order_by("position") if line.shippable]
         if not lines or order.status not in (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED):
@@ -371,6 +393,7 @@ class _History:
             nonce=f"{order.nonce}-{what}",
             actor="demo",
             now=now,
+            shipped_on=shipped_on,
         )
         self.counts["partly shipped" if part else "shipped"] += 1
 

@@ -12,7 +12,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from kikaku import days
 from kikaku.sandbox import Sandbox, adapter, exclusive_clock
 from kikaku.testing.database import rolled_back
-from ledger.closing import checks, daily_close
+from ledger.books import periods
+from ledger.books.trial_balance import net_balance
+from ledger.closing import checks, daily_close, late_entries, verification
 from ledger.models import (
     DailyClose,
     Discrepancy,
@@ -23,7 +25,7 @@ from ledger.models import (
     StockItem,
     StockMovement,
 )
-from shop.demo import history, loader
+from shop.demo import history, loader, year_end
 from shop.models import Category, ContentPage, Picture, Product, Variant
 
 pytestmark = [pytest.mark.django_db, pytest.mark.engine_independent]
@@ -97,6 +99,26 @@ def test_a_history_may_lie_across_the_end_of_the_fiscal_year(sandbox: Sandbox) -
     assert JournalEntry.objects.aggregate(last=Max("day"))["last"] <= last
     with pytest.raises(history.HistoryRefused):
         history.write(8, days_back=4, now=NOW, last=NOW.date())
+
+
+def test_the_orders_around_the_last_year_end_are_all_done_and_one_parcel_is_of_the_old_year(
+    sandbox: Sandbox,
+) -> None:
+    assert {
+        now.date(): year_end.first_day(now=now)
+        for now in (datetime(2026, 4, 7, 3, tzinfo=UTC), datetime(2026, 4, 8, 3, tzinfo=UTC))
+    } == {date(2026, 4, 7): date(2025, 3, 30), date(2026, 4, 8): date(2026, 3, 30)}
+    loader.load(None, now=days.day_bounds(year_end.first_day(now=NOW))[0])
+    year_end.write(now=NOW)
+    assert set(DailyClose.objects.values_list("day", flat=True)) == {date(2026, 3, 30), date(2026, 3, 31)}
+    assert set(JournalEntry.objects.values_list("fiscal_year", flat=True)) == {2025, 2026}
+    assert set(Order.objects.values_list("status", flat=True)) <= {"shipped", "cancelled"}
+    assert net_balance("2130") == net_balance("2120") == 0
+    [late] = late_entries.read(periods.month(date(2026, 3, 31))).kinds
+    assert late.name == "出荷" and {entry.day for entry in late.entries} == {date(2026, 4, 1)}
+    assert not StockMovement.objects.filter(occurred_at__gt=days.day_bounds(date(2026, 4, 6))[1]).exists()
+    assert list(verification.verify()) == []
+    assert history.write(4, days_back=2, now=NOW).counts["placed"] == 4  # the last days are open
 
 
 def test_a_history_has_vouchers_paid_later_never_and_after_the_order_was_cancelled(sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py demo`: write the demo shop and its tax status, and with --orders a history of orders."""
+"""`manage.py demo`: write the demo shop and its tax status, and histories of orders."""
 
 import argparse
 from datetime import date
@@ -8,7 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from kikaku import days
 from kikaku.progress import Progress
+from ledger.models import Order
 
 
 def positive_number(text: str) -> int:
@@ -37,6 +39,11 @@ class Command(BaseCommand):
             "--products", type=positive_number, help="how many products (default: about 40, drawn by hand)"
         )
         parser.add_argument("--orders", type=positive_number, help="write a history of this many orders")
+        parser.add_argument(
+            "--year-end",
+            action="store_true",
+            help="write a few orders around the last end of the fiscal year, into books without orders",
+        )
         parser.add_argument("--tax-status", action="store_true", help="enter the tax status, nothing else")
         parser.add_argument(
             "--days",
@@ -55,7 +62,8 @@ class Command(BaseCommand):
                 "demo is refused here: it writes an invented shop and invented customers, with "
                 "ENVIRONMENT=development and without STRIPE_SECRET_KEY only."
             )
-        from shop.demo import catalogue, company, history, loader  # production never loads it
+        # production never loads it
+        from shop.demo import catalogue, company, history, loader, year_end
 
         now = timezone.now()
         if company.ensure_tax_status(now=now):
@@ -63,13 +71,18 @@ class Command(BaseCommand):
         if options["tax_status"]:
             return
         bar = Progress("products", options["products"] or len(catalogue.goods()))
-        loaded = loader.load(options["products"], now=now, progress=bar)
+        has_year_end = options["year_end"] and not Order.objects.exists()
+        # what is sold around the end of the year was in stock before
+        stocked_at = days.day_bounds(year_end.first_day(now=now))[0] if has_year_end else now
+        loaded = loader.load(options["products"], now=stocked_at, progress=bar)
         self.stdout.write(
             f"{loaded.products} products, {loaded.variants} variants, {loaded.pictures} pictures, "
             f"{loaded.pages} pages written."
         )
-        if options["orders"]:
-            try:
+        try:
+            if has_year_end:
+                self.stdout.write(year_end.write(now=now).summary())
+            if options["orders"]:
                 written = history.write(
                     options["orders"],
                     days_back=options["days"],
@@ -77,6 +90,6 @@ class Command(BaseCommand):
                     last=options["until"],
                     progress=Progress("orders", options["orders"]),
                 )
-            except history.HistoryRefused as refusal:
-                raise CommandError(str(refusal)) from None
-            self.stdout.write(written.summary())
+                self.stdout.write(written.summary())
+        except history.HistoryRefused as refusal:
+            raise CommandError(str(refusal)) from None
