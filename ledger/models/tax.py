@@ -1,6 +1,6 @@
 """The merchant's tax status and the rates of consumption tax, each from a day on."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -171,19 +171,31 @@ class TaxStatus(models.Model):
         return int(digits[0]) != 9 - weighed % 9
 
     def _filing_problem(self) -> Any:
+        if self.is_exempt and self.filing == self.Filing.SIMPLIFIED:
+            return _("An exempt business files no tax return: choose the general rule.")
         if self.filing not in (self.Filing.TWO_TENTHS, self.Filing.THREE_TENTHS):
             return None
         if self.liability != self.Liability.REGISTERED:
             return _("Two and three tenths are for those who are taxable because they registered.")
         if self.filing == self.Filing.TWO_TENTHS:
-            if self._first_day_of_year() > LAST_DAY_OF_TWO_TENTHS:
+            if self._first_day_of_year(self.from_day) > LAST_DAY_OF_TWO_TENTHS:
                 return _("Two tenths ended with the period that contains 30 September 2026.")
         elif self.entity != self.Entity.SOLE_TRADER or self.from_day.year not in YEARS_OF_THREE_TENTHS:
             return _("Three tenths is for sole traders, in 2027 and 2028.")
         return None
 
-    def _first_day_of_year(self) -> date:
-        """Return the first day of the fiscal year that contains the day from which this is valid."""
+    @property
+    def filing_ends_on(self) -> date | None:
+        """Return the last day for which law allows the tax return of this status; None: it has no end."""
+        if self.filing == self.Filing.TWO_TENTHS:
+            first = self._first_day_of_year(LAST_DAY_OF_TWO_TENTHS)
+            return first.replace(year=first.year + 1) - timedelta(days=1)
+        if self.filing == self.Filing.THREE_TENTHS:
+            return date(YEARS_OF_THREE_TENTHS[-1], 12, 31)
+        return None
+
+    def _first_day_of_year(self, day: date) -> date:
+        """Return the first day of the fiscal year that contains a day, by the last month of this status."""
         month = self.fiscal_year_end % 12 + 1
-        year = self.from_day.year if self.from_day.month >= month else self.from_day.year - 1
+        year = day.year if day.month >= month else day.year - 1
         return date(year, month, 1)

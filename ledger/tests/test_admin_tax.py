@@ -1,6 +1,6 @@
 """The page of the tax settings: who enters them, what it says, and what it refuses."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -11,7 +11,7 @@ from kikaku.days import business_day
 from kikaku.money import REDUCED
 from ledger.models import StripeEvent, TaxRate, TaxStatus
 from ledger.models.tax import FICTIONAL_NUMBER
-from ledger.testing import build
+from ledger.testing import build, company
 from ledger.testing.admin import fields_of
 
 pytestmark = pytest.mark.django_db
@@ -63,11 +63,27 @@ def test_the_first_settings_are_entered_on_a_page_that_says_what_waits_for_them(
     assert StripeEvent.objects.due(timezone.now()).exists(), "what waited is handled at the next run"
 
 
+def test_the_page_says_when_a_transitional_tax_return_ends(admin_client: Client) -> None:
+    TaxStatus.objects.all().delete()
+    company.enter(filing="two_tenths", fiscal_year_end=9)
+    page = admin_client.get(PAGE).content.decode()
+    last = date(2026, 9, 30)
+    assert "この特例は2026-09-30" in page
+    assert ("終わりました。その翌日からの申告方式" in page) == (last < business_day(timezone.now()))
+    company.enter(filing="general", fiscal_year_end=9)
+    assert "この特例は" not in admin_client.get(PAGE).content.decode()
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "text"),
     [
         ({"registration_number": "T7000012050003"}, "registration_number", "検査用数字が合いません"),
         ({"liability": "exempt"}, "accounting", "免税事業者は税込経理のみです"),
+        (
+            {"liability": "exempt", "accounting": "gross", "filing": "simplified", "business_type": "2"},
+            "filing",
+            "免税事業者は消費税の申告をしません",
+        ),
         ({"entity": "sole_trader"}, "fiscal_year_end", "12月"),
         ({"filing": "two_tenths", "from_day": "2027-04-01"}, "filing", "2026年9月30日"),
         ({"filing": "simplified"}, "business_type", "簡易課税のときだけ"),

@@ -50,6 +50,7 @@ def problems(**changes: object) -> list[str]:
         ({"filing": "simplified"}, ["business_type"]),
         ({"filing": "simplified", "business_type": 2}, []),
         ({"business_type": 2}, ["business_type"]),
+        ({**EXEMPT, "filing": "simplified", "business_type": 2}, ["filing"]),
         # two tenths: the year from April 2026 contains 30 September 2026, the next does not
         ({"filing": "two_tenths", "from_day": date(2027, 3, 31)}, []),
         ({"filing": "two_tenths", "from_day": date(2027, 4, 1)}, ["filing"]),
@@ -66,6 +67,23 @@ def test_a_combination_that_the_law_does_not_know_is_refused_at_its_field(
     changes: dict[str, object], refused: list[str]
 ) -> None:
     assert problems(**{"from_day": date(2026, 11, 16), **changes}) == refused
+
+
+@pytest.mark.engine_independent
+@pytest.mark.parametrize(
+    ("changes", "last"),
+    [
+        ({}, None),
+        ({"filing": "simplified", "business_type": 2}, None),
+        ({"filing": "two_tenths"}, date(2027, 3, 31)),
+        ({"filing": "two_tenths", "fiscal_year_end": 9}, date(2026, 9, 30)),
+        ({"filing": "two_tenths", "fiscal_year_end": 2}, date(2027, 2, 28)),
+        ({**SOLE_TRADER, "filing": "two_tenths"}, date(2026, 12, 31)),
+        ({**SOLE_TRADER, "filing": "three_tenths"}, date(2028, 12, 31)),
+    ],
+)
+def test_a_transitional_tax_return_says_when_it_ends(changes: dict[str, object], last: date | None) -> None:
+    assert TaxStatus(**{**REGISTERED, **changes}).filing_ends_on == last
 
 
 def post(day: date, form: int | None = JournalEntry.FORM) -> None:
