@@ -8,11 +8,15 @@ from typing import Any, Literal
 from django.core.files.storage import default_storage
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.template.loader import get_template
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from kikaku.days import business_day
 from kikaku.json_rows import JsonRows, rows
+from kikaku.money import REDUCED
+from ledger.books.tax_rules import read_rules, status_rows
 from shop.models import (
     Category,
     Picture,
@@ -82,6 +86,7 @@ class Choice:
     price: int  # JPY, tax included
     compare_at_price: int | None
     tax_class: str
+    names_rate: bool  # its price says that the tax rate is the reduced one
     kelvin: int | None
     lumens: int | None
     available: int
@@ -408,6 +413,7 @@ def product_statement() -> Statement:
                 "value_ja",
                 "value_en",
             ),
+            statuses=status_rows(),
             related_json=JsonRows(
                 with_card_columns(others.order_by("position", "id")[:MAX_RELATED]), *CARD_COLUMNS
             ),
@@ -439,7 +445,9 @@ def to_detail(found: dict[str, Any], sku: str = "") -> ProductDetail:
         description=choose(found["description_ja"], found["description_en"]),
         category_name=choose(found["category__name_ja"], found["category__name_en"]),
         category_url=category_url(found["category__slug"]),
-        choices=to_choices(rows(found["variants_json"]), pictures, sku),
+        choices=to_choices(
+            rows(found["variants_json"]), pictures, sku, is_exempt=is_exempt_today(found["statuses"])
+        ),
         images=tuple(picture for picture in pictures if picture.variant is None),
         specifications=tuple(
             (choose(row["name_ja"], row["name_en"]), choose(row["value_ja"], row["value_en"]))
@@ -449,10 +457,19 @@ def to_detail(found: dict[str, Any], sku: str = "") -> ProductDetail:
     )
 
 
+def is_exempt_today(statuses: str) -> bool:
+    """Return whether the merchant is exempt from consumption tax, by the column `status_rows`."""
+    rules = read_rules(statuses, "[]")
+    return bool(rules.statuses) and rules.status_on(business_day(timezone.now())).is_exempt
+
+
 def to_choices(
-    variants: Sequence[dict[str, Any]], pictures: Sequence[Image], sku: str = ""
+    variants: Sequence[dict[str, Any]], pictures: Sequence[Image], sku: str = "", *, is_exempt: bool
 ) -> tuple[Choice, ...]:
-    """Return the variants in their order, each with its picture; `sku` or the first in stock is selected."""
+    """Return the variants in their order, each with its picture; `sku` or the first in stock is selected.
+
+    An exempt merchant names no tax rate.
+    """
     own = {picture.variant: picture for picture in reversed(pictures)}  # the first of a variant wins
     choose = text_chooser()
     stocks = [row["stock__on_hand"] - row["stock__reserved"] for row in variants]
@@ -467,6 +484,7 @@ def to_choices(
             price=row["price"],
             compare_at_price=row["compare_at_price"],
             tax_class=row["tax_class"],
+            names_rate=row["tax_class"] == REDUCED and not is_exempt,
             kelvin=row["kelvin"],
             lumens=row["lumens"],
             available=stocks[place],

@@ -11,10 +11,13 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
+from kikaku.days import business_day
 from ledger.models import StockItem
 from ledger.sales import stock
+from ledger.testing import company
 from shop.models import Category, ContentPage, Picture, Product, Specification, Variant
 from shop.pages import store, version
 from shop.pages.store import Page, PageCache, PageKey, PageStore
@@ -208,6 +211,15 @@ def test_every_change_is_on_the_next_page(shop: Shop) -> None:
         assert after.tag != before.tag
         assert shop.ask(path) == after
     assert "売り切れ" not in shop.ask("/products/masu/").page
+
+
+def test_the_reduced_rate_is_off_the_next_page_of_a_shop_that_becomes_exempt(shop: Shop) -> None:
+    Variant.objects.update(tax_class="reduced")
+    before = shop.ask("/products/masu/")
+    assert "（軽減税率）" in before.page
+    company.enter(from_day=business_day(timezone.now()), **company.EXEMPT)
+    assert "（軽減税率）" not in shop.ask("/products/masu/").page
+    assert shop.rendered("/products/masu/") == 0
 
 
 def test_changes_that_no_page_shows_and_rollbacks_keep_stored_pages(shop: Shop) -> None:

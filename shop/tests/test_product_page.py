@@ -2,11 +2,17 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from kikaku.days import business_day
+from ledger.models import TaxStatus
+from ledger.testing import company
+from ledger.testing.company import EXEMPT
 from shop.models import Picture, Product, Variant
 from shop.testing import build
 
@@ -116,6 +122,17 @@ def test_the_english_page_falls_back_to_japanese_where_english_is_missing(client
 def test_a_reduced_tax_rate_is_shown_at_the_price(client: Client) -> None:
     build.product("water", tax_class="reduced", price=380)
     assert "（軽減税率）" in client.get("/products/water/").content.decode()
+
+
+def test_an_exempt_shop_names_no_tax_rate_at_the_price(client: Client) -> None:
+    build.product("water", tax_class="reduced", price=380)
+    tomorrow = business_day(timezone.now()) + timedelta(days=1)
+    company.enter(from_day=tomorrow, **EXEMPT)
+    assert "（軽減税率）" in client.get("/products/water/").content.decode()
+    TaxStatus.objects.all().delete()
+    company.enter(**EXEMPT)
+    page = client.get("/products/water/").content.decode()
+    assert "税込" in page and "軽減税率" not in page
 
 
 def test_a_card_shows_no_price_of_a_sold_out_variant(client: Client) -> None:
