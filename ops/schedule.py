@@ -97,6 +97,9 @@ def send_refunds(now: datetime) -> str:
     done = (
         _counted(_("%(count)d refunds confirmed at Stripe"), sent[refunds.Sending.ACCEPTED]),
         _counted(_("%(count)d refunds refused by Stripe"), sent[refunds.Sending.REFUSED]),
+        _counted(
+            _("%(count)d refunds not posted: the tax status is missing"), sent[refunds.Sending.NOT_POSTED]
+        ),
         _counted(_("%(count)d waiting refunds updated"), refunds.update_waiting(now=now)),
     )
     return ", ".join(filter(None, done))

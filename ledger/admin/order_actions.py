@@ -24,7 +24,7 @@ from ledger.admin.order_forms import CancelForm, KeepForm, RefundForm, ShipForm
 from ledger.admin.order_panels import kept_of, payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
 from ledger.books.order_buckets import tax_buckets
-from ledger.models import Order, OrderLine, Payment, Refund, Shipment
+from ledger.models import Order, OrderLine, Payment, Refund, Shipment, TaxStatus
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import cancellation, checkout, kept_money, refund_requests, refunds, shipping
 from ledger.sales.order_end import has_money_for_goods
@@ -470,6 +470,9 @@ def _tell_outcome(request: HttpRequest, refund: Refund) -> None:
     if refund.status == Refund.Status.FAILED:
         text = _("Stripe refused the refund: %(reason)s. The money is still owed to the customer.")
         messages.error(request, text % values)
+    elif refund.status == Refund.Status.REQUESTED and not TaxStatus.objects.exists():
+        text = _("The tax status is not entered yet. The refund of %(amount)s is posted as soon as it is.")
+        messages.warning(request, text % values)
     elif refund.status == Refund.Status.REQUESTED:
         text = _("Stripe does not answer. The refund of %(amount)s is sent as soon as it does.")
         messages.warning(request, text % values)

@@ -84,12 +84,13 @@ class Sending(Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     NO_ANSWER = "no answer"
+    NOT_POSTED = "not posted"  # Stripe has it, but the tax status is missing
 
 
 def send_refund(refund: Refund, *, now: datetime) -> Sending:
     """Send a stored refund to Stripe and apply the answer; without one the refund stays `requested`.
 
-    So it does when the answer cannot be posted, because the tax status is missing: it is sent again with the
+    So it does when the answer cannot be posted, because the tax status is missing. It is sent again with the
     same key, which moves no money twice.
     """
     forbid_transaction()
@@ -97,9 +98,10 @@ def send_refund(refund: Refund, *, now: datetime) -> Sending:
         return _send(refund, now=now)
     except StripeUnavailable as error:
         logger.warning("Refund %d waits, Stripe does not answer: %s", refund.pk, error)
+        return Sending.NO_ANSWER
     except TaxStatusMissing as error:
-        logger.warning("Refund %d waits: %s", refund.pk, error)
-    return Sending.NO_ANSWER
+        logger.warning("Refund %d is at Stripe, but not posted: %s", refund.pk, error)
+        return Sending.NOT_POSTED
 
 
 def _send(refund: Refund, *, now: datetime) -> Sending:
@@ -143,7 +145,8 @@ def send_requested(*, now: datetime, limit: int = 100) -> Counter[Sending]:
     """Send the refunds that are not known to have reached Stripe; return how many had which outcome.
 
     Each is looked up first: its answer may have been lost, and Stripe keeps idempotency keys for a day only.
-    After `MAX_CONSECUTIVE_FAILURES` without an answer the next run continues.
+    After `MAX_CONSECUTIVE_FAILURES` without an answer, or not posted, the next run continues. Raises
+    `TaxStatusMissing` when one that is found cannot be posted.
     """
     forbid_transaction()
     outcomes: Counter[Sending] = Counter()
@@ -163,7 +166,7 @@ def send_requested(*, now: datetime, limit: int = 100) -> Counter[Sending]:
                 _apply(found, now=now)
             outcome = Sending.ACCEPTED if found is not None else send_refund(refund, now=now)
         outcomes[outcome] += 1
-        failures = failures + 1 if outcome is Sending.NO_ANSWER else 0
+        failures = failures + 1 if outcome in (Sending.NO_ANSWER, Sending.NOT_POSTED) else 0
         if failures >= MAX_CONSECUTIVE_FAILURES:
             break
     return outcomes

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 
 from kikaku.sandbox import Sandbox
 from ledger.books.tax_rules import TaxStatusMissing
@@ -22,6 +24,7 @@ from ledger.models import (
 from ledger.sales import kept_money, refunds, shipping
 from ledger.sales.orders import OrderRefused
 from ledger.testing import build, company
+from ledger.testing.admin import fields_of
 from ledger.testing.closing import MONDAY, at, night_after, set_clock
 from ledger.testing.dashboard import failed_later
 from ledger.testing.konbini import order_with_voucher, pay
@@ -91,6 +94,7 @@ def test_an_event_that_posts_stays_claimable_and_is_handled_once_the_status_is_e
     forget_status()
     refund = build.refund(order, now=now)  # which waits for a bank account, and is owed meanwhile
     assert refund.status == Refund.Status.REQUESTED, "Stripe has it, the books could not"
+    assert refunds.send_refund(refund, now=now) is refunds.Sending.NOT_POSTED
     (delivery,) = (one for one in sandbox.pending_deliveries() if b"refund.created" in one.body)
     event = inbox.receive(delivery.body, delivery.headers["Stripe-Signature"], now=now)
     with pytest.raises(TaxStatusMissing):
@@ -106,6 +110,18 @@ def test_an_event_that_posts_stays_claimable_and_is_handled_once_the_status_is_e
     assert refund.status == Refund.Status.REQUIRES_ACTION
     assert JournalEntry.objects.filter(purpose="waiting").count() == 1
     assert refunds.send_requested(now=now + timedelta(minutes=5)).total() == 0
+
+
+def test_staff_read_that_a_refund_waits_for_the_tax_status_and_not_for_stripe(
+    sandbox: Sandbox, admin_client: Client
+) -> None:
+    order = order_with_voucher(sandbox)
+    pay(sandbox, order, build.now_of(sandbox))
+    forget_status()
+    page = reverse("admin:ledger_order_cancel", args=[order.pk])
+    answer = admin_client.post(page, fields_of(admin_client.get(page)), follow=True).content.decode()
+    assert "税務の設定がまだ入力されていません" in answer and "Stripeが応答しません" not in answer
+    assert order.refunds.get().status == Refund.Status.REQUESTED
 
 
 def test_money_is_not_kept(sandbox: Sandbox) -> None:
