@@ -23,8 +23,8 @@ from ledger.models import Discrepancy, JournalEntry, OutgoingMail, Refund, Shipm
 from ledger.models.orders import OrderStatus
 from ledger.sales.refunds import RefundRefused, Side
 from ledger.sales.shipping import ShipRefused
-from ledger.testing import build
-from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
+from ledger.testing import build, company
+from ledger.testing.closing import MONDAY, TUESDAY, WEDNESDAY, at, set_clock
 from ledger.testing.dashboard import cancel_refund_in_dashboard, refund_in_dashboard
 from ledger.testing.konbini import assert_no_findings
 from ledger.testing.withdrawals import paid, sale, withdraw
@@ -43,6 +43,25 @@ def test_goods_that_are_shipped_after_a_withdrawn_refund_bring_their_sale_and_ta
     assert sale(order) == (3_228, 322)
     assert net_balance(PREPAYMENTS, order=order) == net_balance(REFUNDS_PAYABLE, order=order) == 0
     assert Discrepancy.objects.get().kind == Kind.REFUND_WITHDRAWN
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+def test_a_refund_of_the_taxed_time_that_is_withdrawn_while_exempt_owes_its_tax_again(
+    sandbox: Sandbox,
+) -> None:
+    order = paid(sandbox)  # 3 × ¥1,000, shipping ¥550
+    build.ship(order, now=at(TUESDAY, 10))
+    refund = build.refund(order, 1_100, now=set_clock(sandbox, at(TUESDAY, 11)))
+    assert net_balance(OUTPUT_TAX_ACCOUNTS[STANDARD], order=order) == -222
+    company.enter(from_day=WEDNESDAY, **company.EXEMPT)
+    set_clock(sandbox, at(WEDNESDAY, 9))
+    withdraw(sandbox, refund)
+    entry = JournalEntry.objects.get(order=order, purpose="reversal")
+    lines = entry.lines.order_by("account_id").values_list("account_id", "debit", "credit")
+    assert entry.day == WEDNESDAY
+    assert list(lines) == [("2120", 1_100, 0), ("2150", 0, 100), ("4190", 0, 1_000)]
+    assert sale(order) == (3_228, 322)
     assert_no_findings()
 
 
