@@ -1,7 +1,7 @@
 """The merchant's tax status and the rates by day; goods by tax class; journal lines that know their tax.
 
-Old entries keep their form (1): the new columns are null in them. The chart gets the names that accounting
-programs have, where staff have not given others, and loses two accounts that nothing posts to.
+Old entries keep their form (1): the new columns are null in them. The chart gets the names and tax classes
+that accounting programs have, where staff have not given others, and loses two accounts that nothing posts to.
 """
 
 import django.core.validators
@@ -13,42 +13,65 @@ from ledger.books.accounts import CHART, ensure_chart
 from ledger.books.tax_rules import ensure_tax_rates
 from ledger.books.triggers import install
 
-OLD_NAMES = {
-    "1110": "普通預金",
-    "1150": "Stripe残高",
-    "1151": "Stripe入金中",
-    "1152": "Stripe留保金",
-    "1153": "Stripe返金・係争準備金",
-    "1154": "Stripe Issuing残高",
-    "1155": "顧客現金残高",
-    "1159": "Stripeその他の残高",
-    "1160": "係争中債権",
-    "2120": "返金未払金",
-    "2140": "預り金",
-    "2150": "仮受消費税等 10%",
-    "2151": "仮受消費税等 軽減8%",
-    "4110": "売上高 10%",
-    "4111": "売上高 軽減8%",
-    "4120": "送料収入",
-    "4190": "売上返品・値引 10%",
-    "4191": "売上返品・値引 軽減8%",
-    "6110": "支払手数料（非課税）",
-    "6111": "支払手数料（課税）",
-    "6120": "チャージバック損失",
-    "9990": "仮勘定",
+# what staff have not changed gets its new text, each column on its own
+OLD_DEFAULTS = {
+    "name_ja": {
+        "1110": "普通預金",
+        "1150": "Stripe残高",
+        "1151": "Stripe入金中",
+        "1152": "Stripe留保金",
+        "1153": "Stripe返金・係争準備金",
+        "1154": "Stripe Issuing残高",
+        "1155": "顧客現金残高",
+        "1159": "Stripeその他の残高",
+        "1160": "係争中債権",
+        "2120": "返金未払金",
+        "2140": "預り金",
+        "2150": "仮受消費税等 10%",
+        "2151": "仮受消費税等 軽減8%",
+        "4110": "売上高 10%",
+        "4111": "売上高 軽減8%",
+        "4120": "送料収入",
+        "4190": "売上返品・値引 10%",
+        "4191": "売上返品・値引 軽減8%",
+        "6110": "支払手数料（非課税）",
+        "6111": "支払手数料（課税）",
+        "6120": "チャージバック損失",
+        "9990": "仮勘定",
+    },
+    "name_en": {
+        "1110": "Bank",
+        "2150": "Output tax 10%",
+        "2151": "Output tax 8% (reduced)",
+        "4110": "Sales 10%",
+        "4111": "Sales 8% (reduced)",
+        "4120": "Shipping income",
+        "4190": "Returns and allowances 10%",
+        "4191": "Returns and allowances 8%",
+    },
+    "tax_class": {
+        "4110": "課税売上10%",
+        "4111": "課税売上軽減8%",
+        "4120": "課税売上10%",
+        "4190": "課税売返10%",
+        "4191": "課税売返軽減8%",
+        "4910": "",
+        "6111": "課税仕入10%",
+    },
 }
 WITHOUT_FLOW = ("1180", "6190")
 PORTION = 500
 
 
 def name_chart(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Name the accounts anew that still have their first name, and create the rates of the law."""
+    """Give the accounts their new defaults where they have the old ones, and create the rates of the law."""
     using = schema_editor.connection.alias
     accounts = apps.get_model("ledger", "Account")._default_manager.using(using)
     for account in CHART:
-        accounts.filter(code=account.code, name_ja=OLD_NAMES.get(account.code, account.name_ja)).update(
-            name_ja=account.name_ja, name_en=account.name_en, tax_class=account.tax_class
-        )
+        for column, old in OLD_DEFAULTS.items():
+            if account.code in old:
+                unchanged = accounts.filter(code=account.code, **{column: old[account.code]})
+                unchanged.update(**{column: getattr(account, column)})
     lines = apps.get_model("ledger", "JournalLine")._default_manager.using(using)
     balances = apps.get_model("ledger", "ClosingBalance")._default_manager.using(using)
     for code in WITHOUT_FLOW:
