@@ -18,7 +18,6 @@ from ledger.books.trial_balance import BEGINNING_OF_BOOKS, NOTHING, Sides, balan
 from ledger.models import JournalLine, TaxStatus
 from ledger.models.books import LineTaxClass
 
-TAX_ACCOUNTS = (accounts.INPUT_TAX, accounts.OUTPUT_TAX_STANDARD, accounts.OUTPUT_TAX_REDUCED)
 # where tax moves that no line beside it tells of, by its account: debits, credits
 BY_CLASS = {
     accounts.OUTPUT_TAX_STANDARD: (accounts.RETURNS_STANDARD, accounts.SALES_STANDARD),
@@ -63,7 +62,7 @@ def include_tax(
     moved: defaultdict[str, Sides] = defaultdict(Sides)
     for first, last in former:
         start = {} if first == BEGINNING_OF_BOOKS else found[first - ONE_DAY]
-        for code in TAX_ACCOUNTS:
+        for code in accounts.TAX_ACCOUNTS:
             tax = found[last].get(code, NOTHING).less(start.get(code, NOTHING))
             _move(moved, code, tax, tax)
     this_year = [(max(first, year), last) for first, last in gross if last >= year]
@@ -112,7 +111,7 @@ def _read(days: Iterable[Span], opening: date) -> Iterator[tuple[str, bool, Side
     of_days = Q(pk__in=[])
     for first, last in days:
         of_days |= Q(entry__day__gte=first, entry__day__lte=last)
-    is_form_1 = Q(tax_class__isnull=True, account_id__in=TAX_ACCOUNTS)
+    is_form_1 = Q(tax_class__isnull=True, account_id__in=accounts.TAX_ACCOUNTS)
     is_tax = Q(tax_class=LineTaxClass.TAX) | is_form_1
     beside = Case(
         When(is_form_1, then=F("debit") + F("credit")),

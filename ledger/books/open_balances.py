@@ -16,12 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from ledger.books.accounts import CUSTOMER_LIABILITY_ACCOUNTS, PREPAYMENTS, REFUNDS_PAYABLE
 from ledger.books.trial_balance import NET_CREDIT
 from ledger.models import JournalLine, Order, Payment, Refund
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import FINISHED_STATUSES, OrderStatus
 
 # days after which an open balance is listed, by account
 MAX_AGE = {PREPAYMENTS: 60, REFUNDS_PAYABLE: 45}
-
-ENDED_STATUSES = (OrderStatus.SHIPPED, OrderStatus.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def open_balances(today: date) -> list[OpenBalance]:
     refunds = Refund.objects.filter(order=OuterRef("pk"))
     paid_again = Payment.objects.order_by().values("order").annotate(count=Count("pk")).filter(count__gt=1)
     candidates = Order.objects.filter(
-        ~Q(status__in=ENDED_STATUSES)
+        ~Q(status__in=FINISHED_STATUSES)
         | Exists(refunds.exclude(status=Refund.Status.SUCCEEDED))
         | Q(pk__in=paid_again.values("order"))
     )
@@ -122,6 +120,6 @@ def _reason(row: dict[str, Any]) -> str | Promise:
         return _("refund failed: refund again, or keep")
     if row["entry__order__status"] == OrderStatus.PENDING:
         return _("another amount paid than the total")
-    if row["entry__order__status"] in ENDED_STATUSES:
+    if row["entry__order__status"] in FINISHED_STATUSES:
         return _("nothing to ship any more: refund, or keep")
     return _("not shipped")

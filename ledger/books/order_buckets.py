@@ -34,7 +34,7 @@ CLASS_OF_ACCOUNT = {
     **{code: tax_class for tax_class, code in accounts.RETURNS_ACCOUNTS.items()},
     **{code: tax_class for tax_class, code in accounts.OUTPUT_TAX_ACCOUNTS.items()},
 }
-TAX_ACCOUNTS = frozenset(accounts.OUTPUT_TAX_ACCOUNTS.values())
+OUTPUT_TAX = frozenset(accounts.OUTPUT_TAX_ACCOUNTS.values())
 
 Portions = dict[int | None, SoldPortion]  # by rate, the first sold first
 
@@ -162,7 +162,7 @@ def sold_portions(orders: Iterable[int]) -> dict[tuple[int, str], Portions]:
             rate = accounts.RATES_OF_FORM_1[tax_class]
         of_class = portions.setdefault((order_id, tax_class), {})
         portion = of_class.get(rate, SoldPortion(rate))
-        tax = (credit - debit) * (account in TAX_ACCOUNTS)
+        tax = (credit - debit) * (account in OUTPUT_TAX)
         if source == posting.SHIPMENT_SOURCE:
             of_class[rate] = replace(portion, gross=portion.gross + credit - debit, tax=portion.tax + tax)
         else:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ledger.books import accounts, posting
-from ledger.books.order_buckets import CLASS_OF_ACCOUNT, TAX_ACCOUNTS
+from ledger.books.order_buckets import CLASS_OF_ACCOUNT, OUTPUT_TAX
 from ledger.books.tax import spread
 from ledger.models import JournalLine, RefundLine, ShipmentLine
 
@@ -59,7 +59,7 @@ def _rates_of_parcels(parcels: set[str]) -> dict[tuple[int, str], int | None]:
         entry__source_type=posting.SHIPMENT_SOURCE,
         entry__purpose=posting.RECOGNITION_PURPOSE,
         entry__source_id__in=parcels,
-        account__in=CLASS_OF_ACCOUNT.keys() - TAX_ACCOUNTS,
+        account__in=CLASS_OF_ACCOUNT.keys() - OUTPUT_TAX,
     ).values_list("entry__source_id", "account_id", "tax_class", "tax_rate"):
         tax_class = CLASS_OF_ACCOUNT[account]
         rates[int(parcel), tax_class] = accounts.RATES_OF_FORM_1[tax_class] if line_class is None else rate

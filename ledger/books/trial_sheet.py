@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from ledger.books import gross_sheet
-from ledger.books.accounts import STRIPE_BALANCE
+from ledger.books.accounts import STRIPE_BALANCE, TAX_ACCOUNTS
 from ledger.books.periods import Period, fiscal_year
 from ledger.books.tax_rules import TaxRules
 from ledger.books.trial_balance import NOTHING, Sides, balances_at
@@ -176,7 +176,7 @@ def compose(
         opening = standing.opening.get(code, NOTHING)
         closing = standing.closing[code]
         moved = closing.less(opening)
-        if is_gross and code in gross_sheet.TAX_ACCOUNTS and moved == NOTHING and not closing.net:
+        if is_gross and code in TAX_ACCOUNTS and moved == NOTHING and not closing.net:
             continue
         carried = opening.net
         if account.type in PROFIT_TYPES:

@@ -19,8 +19,6 @@ from ledger.books import accounts, posting
 from ledger.books.periods import Period
 from ledger.models import Account, JournalEntry, JournalLine
 
-TAX_ACCOUNTS = frozenset({accounts.INPUT_TAX, *accounts.OUTPUT_TAX_ACCOUNTS.values()})
-
 # The list is a paper for the accountant: its words are Japanese whatever the language is.
 TITLE = "期ズレ一覧"
 OTHERS = "その他"
@@ -160,7 +158,7 @@ def _late_entry(entry: JournalEntry, number: str, lines: Iterable[AccountLine], 
         kind=KINDS.get((entry.source_type, purpose), OTHERS),
         counterparty=entry.counterparty or "",
         amount=sum(line.debit for line in of_accounts) if entry.amount is None else entry.amount,
-        tax=abs(sum(line.debit - line.credit for line in of_accounts if line.code in TAX_ACCOUNTS)),
+        tax=abs(sum(line.debit - line.credit for line in of_accounts if line.code in accounts.TAX_ACCOUNTS)),
         proposal=ProposedEntry(last, f"{entry.description}（伝票 {entry.voucher}）", of_accounts),
     )
 

@@ -27,6 +27,7 @@ class OrderStatus(models.TextChoices):
 
 
 SHIPPABLE_STATUSES = (OrderStatus.PAID, OrderStatus.PARTIALLY_SHIPPED)
+FINISHED_STATUSES = (OrderStatus.SHIPPED, OrderStatus.CANCELLED)  # nothing more is shipped; money may move
 
 
 class OrderQuerySet(FoldedQuerySet[ModelT]):

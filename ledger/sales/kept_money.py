@@ -21,13 +21,12 @@ from ledger.books.posting import Subject
 from ledger.books.tax_buckets import TaxBucket
 from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Discrepancy, KeptMoney, KeptMoneyLine, Order, OrderEvent, Refund
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import FINISHED_STATUSES, OrderStatus
 from ledger.sales import history
 from ledger.sales.refund_failure import resolve_settled
 from ledger.sales.refund_plan import missing_money
 from ledger.sales.seen import OrderChanged, digest
 
-ENDED_STATUSES = (OrderStatus.CANCELLED, OrderStatus.SHIPPED)
 KEPT = gettext_lazy("The money was moved to other income.")
 
 
@@ -78,7 +77,7 @@ def keepable_parts(order: Order, *, is_ending: bool = False) -> list[KeptPart]:
     parts = [KeptPart(prepaid=max(0, money.excess - missing), payable=max(0, money.owed))]
     missing -= min(missing, money.excess)
     for bucket in tax_buckets(order).values() if money.is_funded else ():
-        left = undeliverable(bucket, is_ended=is_ending or order.status in ENDED_STATUSES)
+        left = undeliverable(bucket, is_ended=is_ending or order.status in FINISHED_STATUSES)
         parts.append(KeptPart(bucket.tax_class, prepaid=max(0, left - missing)))
         missing -= min(missing, left)
     return [part for part in parts if part.amount]

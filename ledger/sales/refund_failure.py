@@ -12,7 +12,7 @@ from ledger.books import journal, refunds_payable, withdrawn_refunds
 from ledger.books.discrepancies import note_discrepancy, resolve_automatically
 from ledger.books.order_buckets import tax_buckets, unallocated_money
 from ledger.models import Discrepancy, Order, OutgoingMail, Refund
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import FINISHED_STATUSES, OrderStatus
 from ledger.sales import mail
 from ledger.sales.order_end import has_money_for_goods
 
@@ -109,7 +109,7 @@ def unsettled_money(order: Order) -> int:
     Eight queries.
     """
     buckets = tax_buckets(order).values()
-    if order.status in (OrderStatus.CANCELLED, OrderStatus.SHIPPED):
+    if order.status in FINISHED_STATUSES:
         stranded = sum(bucket.prepaid_left for bucket in buckets)
     else:
         stranded = sum(bucket.prepaid_left - bucket.deliverable for bucket in buckets)

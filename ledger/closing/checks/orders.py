@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, Coalesce
 from kikaku.money import REDUCED, STANDARD, TAX_CLASSES
 from ledger.books import accounts, posting
 from ledger.books.balance_postings import IS_CHARGE, IS_REFUND, IS_REFUND_FAILURE
-from ledger.books.order_buckets import CLASS_OF_ACCOUNT, IN_BUCKETS, TAX_ACCOUNTS, tax_buckets
+from ledger.books.order_buckets import CLASS_OF_ACCOUNT, IN_BUCKETS, OUTPUT_TAX, tax_buckets
 from ledger.books.tax import SHIPPING_CLASS, tax_of, value_of_pieces
 from ledger.closing.findings import Check, Finding
 from ledger.models import (
@@ -110,7 +110,7 @@ def order_balances(orders: QuerySet[Order], *, until: date | None) -> Iterator[F
         if (key := _taxed_by(is_parcel, account, line_class, rate)) is not None:
             amount = credit - debit if is_parcel else debit - credit
             of_order.taxed[key][0] += amount
-            of_order.taxed[key][1] += amount * (account in TAX_ACCOUNTS)
+            of_order.taxed[key][1] += amount * (account in OUTPUT_TAX)
     prepaid, payable = _expected(orders, until=until)
     named = {
         pk: (number, rounding) for pk, number, rounding in orders.values_list("pk", "number", "tax_rounding")
