@@ -218,7 +218,10 @@ class History:
         """Schedule the fetch of Stripe's balance transactions at the end of each day."""
         for day in range((days.business_day(self.end) - self.first).days + 1):
             close = days.day_bounds(self.first + timedelta(days=day))[1]
-            self._plan(close - timedelta(minutes=2), lambda now: _discard(balance.fetch_new(now=now)))
+            self._plan(close - timedelta(minutes=2), self._fetch)
+
+    def _fetch(self, now: datetime) -> None:
+        balance.fetch_new(now=now)
 
     def _plan(self, at: datetime, action: Callable[[datetime], None]) -> None:
         """Schedule a step, unless it is after the end of the history."""
@@ -457,10 +460,6 @@ class History:
         )
         OrderEvent.objects.bulk_create(events, batch_size=500)
         queued.update(status=OutgoingMail.Status.SENT, sent_at=F("created_at"))
-
-
-def _discard(_value: object) -> None:
-    """Discard the return value of an action."""
 
 
 def _address(person: Person) -> orders.Address:

@@ -114,6 +114,8 @@ def test_the_orders_around_the_last_year_end_are_all_done_and_one_parcel_is_of_t
     assert set(JournalEntry.objects.values_list("fiscal_year", flat=True)) == {2025, 2026}
     assert set(Order.objects.values_list("status", flat=True)) <= {"shipped", "cancelled"}
     assert net_balance("2130") == net_balance("2120") == 0
+    for order in Order.objects.all():
+        assert order.entries.earliest("pk").purpose == "capture", "the payment is posted before the parcel"
     [late] = late_entries.read(periods.month(date(2026, 3, 31))).kinds
     assert late.name == "出荷" and {entry.day for entry in late.entries} == {date(2026, 4, 1)}
     assert not StockMovement.objects.filter(occurred_at__gt=days.day_bounds(date(2026, 4, 6))[1]).exists()
