@@ -3,7 +3,7 @@
 Database triggers change it in the transaction of the write, whatever wrote: the admin, an order, a bulk
 update, a database console. Tokens are random, so no version repeats, not even after a backup is restored. All
 pages share one version: changes are rare compared with requests, and a page is rendered again only when it is
-requested.
+requested. The token also has the time of the latest tax status, whose table has no trigger.
 
 PostgreSQL: the triggers are deferred to the COMMIT. The row is shared by all writers; as the last row that a
 transaction locks it cannot cause a deadlock. SQLite has one writer at a time.
@@ -186,7 +186,7 @@ def current_version() -> Version:
     """Return the current version, read with one query.
 
     Product pages name the reduced rate unless the merchant is exempt. A status is entered, never changed, and
-    holds from a day: its time in the token and the day in the page store's tag make triggers unnecessary.
+    holds from a day on: the time in the token and the day in the page store's tag tell of it.
 
     Raises:
         django.db.Error: the database cannot be read.
