@@ -83,7 +83,7 @@ class OpenMoneyPages(ReadOnlyAdmin):
             csv_file(COLUMNS, rows),
             content_type="text/csv; charset=utf-8",
             headers={
-                "Content-Disposition": content_disposition_header(True, f"前受金・返金未払_{today}.csv"),
+                "Content-Disposition": content_disposition_header(True, f"前受金・未払金_{today}.csv"),
                 "Cache-Control": "private, no-store",
             },
         )

@@ -294,7 +294,7 @@ def settlement(refund_id: str, *, amount: int, occurred_at: datetime, subject: S
         REFUND_SOURCE,
         refund_id,
         SETTLEMENT_PURPOSE,
-        "返金未払充当",
+        "未払金（返金）の充当",
         occurred_at=occurred_at,
         subject=subject,
         lines=[_debit(accounts.REFUNDS_PAYABLE, amount), _credit(accounts.PREPAYMENTS, amount)],

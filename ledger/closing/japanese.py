@@ -53,7 +53,7 @@ WORDS: Mapping[str, str] = {
     "refund_failure": "返金失敗",
     "refund": "返金",
     "recognition": "売上計上",
-    "settled": "返金未払充当",
+    "settled": "未払金（返金）の充当",
     "tax_correction": "税額調整",
     "suspense": "仮勘定",
     "reversal": "反対仕訳",

@@ -13,7 +13,7 @@ from ledger.closing.findings import Check, Finding
 from ledger.models import Discrepancy, JournalEntry, JournalLine
 from ledger.testing.closing import MONDAY, at, night_after, run_business_day, set_clock
 
-# As the first closes wrote them to report.json and report.html, when no enumeration of checks existed.
+# As the first closes wrote them to report.json, when no enumeration of checks existed, and as they are read.
 FIRST_NAMES = {
     "entry balanced": "仕訳の貸借一致",
     "trial balance": "試算表の貸借一致",
@@ -22,12 +22,12 @@ FIRST_NAMES = {
     "net of a transaction": "残高取引の純額",
     "day of an entry": "仕訳の営業日",
     "sub-ledger of 2130": "前受金の補助元帳",
-    "sub-ledger of 2120": "返金未払金の補助元帳",
+    "sub-ledger of 2120": "未払金（返金）の補助元帳",
     "2130 of a shipped order": "出荷済み注文の前受金",
-    "tax 10% posted": "消費税 10% の計上",
-    "tax 10% reversed": "消費税 10% の取消",
-    "tax 8% posted": "消費税 軽減8% の計上",
-    "tax 8% reversed": "消費税 軽減8% の取消",
+    "tax 10% posted": "消費税（標準税率）の計上",
+    "tax 10% reversed": "消費税（標準税率）の取消",
+    "tax 8% posted": "消費税（軽減税率）の計上",
+    "tax 8% reversed": "消費税（軽減税率）の取消",
 }
 
 
