@@ -23,10 +23,12 @@ from ledger.closing import checks, report_figures
 from ledger.closing.findings import Finding
 from ledger.closing.reconciliation import Difference
 from ledger.closing.report_figures import Movement
-from ledger.models import Account, DailyClose, Discrepancy, OrderEvent, StripeEvent
+from ledger.models import Account, DailyClose, Discrepancy, OrderEvent, StripeEvent, TaxStatus
 
 # 1: "differences" counted tasks and notices, too. 2: no rates, no net sales, no reasons of payments.
-REPORT_FORMAT = 3
+# 3: did not say whether the accounts of the trial balance include tax.
+REPORT_FORMAT = 4
+EXEMPT = "exempt"  # beside the values of `TaxStatus.Accounting`
 COUNT_NAMES = {
     Discrepancy.Category.DIFFERENCE: "differences",
     Discrepancy.Category.TO_DO: "to_do",
@@ -56,7 +58,8 @@ def build(
     categories = Counter(difference.kind.category for difference in differences)
     parcels = report_figures.parcels(day)
     by_reason, by_method = report_figures.receipts(day)
-    standings = _standings(day, rules or load_tax_rules(), balances, movements)
+    rules = rules or load_tax_rules()
+    standings = _standings(day, rules, balances, movements)
     sheet = standings.sheet(chart)
     return {
         "format": REPORT_FORMAT,
@@ -93,6 +96,8 @@ def build(
             "taxable": report_figures.moved(movements, accounts.FEES_TAXABLE),
             "input_tax": report_figures.moved(movements, accounts.INPUT_TAX),
         },
+        # the trial balance is that of the journal: it ties to journal.csv whatever the accounting is
+        "accounting": _accounting(rules.status_on(day)),
         "trial_balance": [
             {
                 "account": row.code,
@@ -114,6 +119,11 @@ def build(
             {"check": check.english_label, "findings": checked[check]} for check in checks.DAILY_CHECKS
         ],
     }
+
+
+def _accounting(status: TaxStatus) -> str:
+    """Return how the merchant keeps its books: net or gross of tax, or exempt."""
+    return EXEMPT if status.is_exempt else str(status.accounting)
 
 
 def count_records(day: date) -> dict[str, int]:

@@ -14,8 +14,9 @@ from ledger.books import accounts
 from ledger.books.transaction_names import type_name
 from ledger.books.trial_sheet import TITLE
 from ledger.closing.findings import check_name, discrepancy_object
+from ledger.closing.report import EXEMPT
 from ledger.closing.report_figures import GOODS, PAID, RETURNS, SHIPPING, TOGETHER, UNKNOWN
-from ledger.models import Discrepancy, OrderEvent
+from ledger.models import Discrepancy, OrderEvent, TaxStatus
 from ledger.stripe.methods import method_named
 
 REASONS = {
@@ -47,6 +48,12 @@ KIND_LABELS = {
     Discrepancy.Kind.PAYMENT_MISSING: "支払いの見当たらない完了",
     Discrepancy.Kind.FEE_TAX: "手数料の税と内訳の不一致",
     Discrepancy.Kind.INVARIANT: "検査の不合格",
+}
+# what the trial balance shows: that of the journal, by how the merchant keeps its books
+ACCOUNTING = {
+    TaxStatus.Accounting.NET: "税抜経理",
+    TaxStatus.Accounting.GROSS: "税抜（仕訳帳のまま。消費税等を各科目に含めた税込の試算表は管理画面）",
+    EXEMPT: "税込経理（免税事業者）",
 }
 Row = dict[str, Any]
 
@@ -102,6 +109,7 @@ def html(report: Mapping[str, Any]) -> bytes:
         "fees": _fees(report),
         "types": [{**row, "name": type_name(row["type"])} for row in report["stripe"]["types"]],
         "title": TITLE,
+        "accounting": ACCOUNTING[report["accounting"]],
         "sheet": sheet,
         "sums": {
             side: sum(row[side] for row in sheet)

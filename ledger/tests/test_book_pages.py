@@ -103,7 +103,7 @@ def test_the_sheet_of_books_with_tax_included_has_no_accounts_of_tax(reader: Cli
     company.enter(from_day=date(2026, 4, 1), accounting=TaxStatus.Accounting.GROSS)
     sell()
     page = text_of(reader, SHEET)
-    assert "税込経理（消費税等を各科目に含めて表示。仕訳帳と元帳は税抜）" in page
+    assert "税込経理（消費税等を各科目に含めて表示。仕訳帳・元帳と日次締め報告書の試算表は税抜）" in page
     assert ["", "", "4110 売上高（標準税率）", "10,545", "10,545", "", "10,545"] in cells(page)
     assert "仮受消費税" not in page
     assert "税抜で記帳" in text_of(reader, ledger())

@@ -17,7 +17,7 @@ from ledger.ingest import balance
 from ledger.models import Discrepancy, Order
 from ledger.models.orders import OrderStatus
 from ledger.sales.refund_plan import Side
-from ledger.testing import build, entries
+from ledger.testing import build, company, entries
 from ledger.testing.closing import MONDAY, TUESDAY, at, create_foreign_charge, night_after, set_clock
 from ledger.testing.tampering import tamper
 
@@ -55,6 +55,7 @@ def report_of(**changes: Any) -> dict[str, Any]:
             for name, first in (("day", "2026-11-29"), ("month", "2026-11-01"), ("year", "2026-04-01"))
         },
         "fees": {"exempt": 0, "taxable": 0, "input_tax": 0},
+        "accounting": "net",
         "trial_balance": [],
         "sub_ledgers": {},
         "checks": [],
@@ -399,3 +400,27 @@ def test_what_a_check_found_is_written_in_japanese(english: str, japanese: str) 
 def test_a_finding_names_its_table_and_check_in_japanese() -> None:
     finding = Finding(Check.LINE_TAX, "JournalEntry", "2026-4 (shipment 2 recognition)", "5 owed", "6 owed")
     assert finding.in_japanese() == ("仕訳明細の税額：仕訳 2026-4 (出荷 2 売上計上)　正 残高 5／現 残高 6")
+
+
+@pytest.mark.parametrize(
+    ("changes", "accounting", "label"),
+    [
+        ({}, "net", "税抜経理。"),
+        ({"accounting": "gross"}, "gross", "税抜（仕訳帳のまま。"),
+        (company.EXEMPT, "exempt", "税込経理（免税事業者）。"),
+    ],
+)
+@pytest.mark.django_db
+def test_the_trial_balance_is_that_of_the_journal_and_says_so_whatever_the_accounting(
+    changes: dict[str, Any], accounting: str, label: str
+) -> None:
+    company.enter(from_day=date(2026, 4, 1), **changes)
+    entries.post_shipment(MONDAY)
+    content = report.build(
+        MONDAY, stripe_balance=0, balances=account_balances(MONDAY), differences=[], findings=[]
+    )
+    closings = {row["account"]: row["closing"] for row in content["trial_balance"]}
+    assert content["accounting"] == accounting
+    assert closings == {code: balance.net for code, balance in account_balances(MONDAY).items()}
+    assert {"4110", "2150"} <= closings.keys(), "as in journal.csv: the tax apart"
+    assert f'<p class="note">{label}' in report_page.html(content).decode()
