@@ -135,7 +135,7 @@ class BookPages(ReadOnlyAdmin):
         """Return what the end of a period lacks; of the last month by default. Raises `PermissionDenied`."""
 
         def read(period: Period, rules: TaxRules) -> dict[str, Any]:
-            return {"found": late_entries.read(period)}
+            return {"found": late_entries.read(period, rules)}
 
         context = {"title": late_entries.TITLE}
         return self._page(request, "ledger/admin/late_entries.html", context, read, default_day=in_last_month)
@@ -145,7 +145,7 @@ class BookPages(ReadOnlyAdmin):
         return self._file(
             request,
             late_entries.TITLE,
-            lambda period, rules: late_entries_file(late_entries.read(period)),
+            lambda period, rules: late_entries_file(late_entries.read(period, rules)),
             default_day=in_last_month,
         )
 

@@ -36,11 +36,12 @@ def spans(rules: TaxRules, until: date) -> list[Span]:
     firsts = [BEGINNING_OF_BOOKS, *changes[1:]]  # the first status also holds before its day
     lasts = [*(day - ONE_DAY for day in firsts[1:]), until]
     return [
-        (first, last) for first, last in zip(firsts, lasts, strict=True) if _is_gross(rules.status_on(last))
+        (first, last) for first, last in zip(firsts, lasts, strict=True) if is_gross(rules.status_on(last))
     ]
 
 
-def _is_gross(status: TaxStatus) -> bool:
+def is_gross(status: TaxStatus) -> bool:
+    """Return whether a taxable merchant keeps its books with tax included."""
     return status.accounting == TaxStatus.Accounting.GROSS and not status.is_exempt
 
 
@@ -72,6 +73,19 @@ def include_tax(
         _plus(found[opening], moved, until_opening),
         _plus(found[closing], moved, until_closing),
     )
+
+
+def including_tax(code: str, net: int, tax_class: str | None, tax: int | None) -> tuple[str, int]:
+    """Return the account that a line of `net` (debit − credit) moves with tax included, and by how much.
+
+    A line of tax moves what no line beside it could carry; one of form 1 all of it.
+    """
+    beside = (tax or 0) if net > 0 else -(tax or 0)
+    is_form_1 = tax_class is None and code in accounts.TAX_ACCOUNTS
+    if tax_class != LineTaxClass.TAX and not is_form_1:
+        return code, net + beside
+    debits, credits = BY_CLASS.get(code, (code, code))
+    return debits if net > 0 else credits, net if is_form_1 else beside
 
 
 def _move(moved: defaultdict[str, Sides], code: str, posted: Sides, beside: Sides) -> None:

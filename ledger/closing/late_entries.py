@@ -15,8 +15,9 @@ from itertools import chain
 from django.db.models import F
 
 from kikaku.days import business_day, day_bounds
-from ledger.books import accounts, posting
+from ledger.books import accounts, gross_sheet, posting
 from ledger.books.periods import Period
+from ledger.books.tax_rules import TaxRules
 from ledger.models import Account, JournalEntry, JournalLine
 
 # The list is a paper for the accountant: its words are Japanese whatever the language is.
@@ -28,8 +29,8 @@ KINDS: Mapping[tuple[str, str], str] = {  # by source and purpose
     (posting.BALANCE_TRANSACTION_SOURCE, posting.REFUND_PURPOSE): "返金",
     (posting.BALANCE_TRANSACTION_SOURCE, posting.REFUND_FAILURE_PURPOSE): "返金の失敗",
     (posting.BALANCE_TRANSACTION_SOURCE, posting.SUSPENSE_PURPOSE): "仮勘定",
-    (posting.REFUND_SOURCE, posting.WAITING_PURPOSE): "返金未払",
-    (posting.REFUND_SOURCE, posting.FAILED_PURPOSE): "返金未払",
+    (posting.REFUND_SOURCE, posting.WAITING_PURPOSE): "未払金（返金）",
+    (posting.REFUND_SOURCE, posting.FAILED_PURPOSE): "未払金（返金）",
     (posting.KEPT_MONEY_SOURCE, posting.KEPT_PURPOSE): "雑収入への振替",
     (posting.ENTRY_SOURCE, posting.REVERSAL_PURPOSE): "反対仕訳",
 }
@@ -114,23 +115,34 @@ class LateEntries:
 
     kinds: tuple[LateKind, ...]
     lacking: ProposedEntry  # what the balance of each account lacks at the end of the period
+    is_gross: bool  # the entries have the tax in the accounts that it belongs to (税込経理)
 
 
-def read(period: Period) -> LateEntries:
-    """Return the entries that the end of a period lacks. Three queries.
+def read(period: Period, rules: TaxRules) -> LateEntries:
+    """Return the entries that the end of a period lacks. Three queries. Raises `TaxStatusMissing`.
 
-    There are none as long as the last day is open: it takes its entries itself.
+    There are none as long as the last day is open: it takes its entries itself. The closing entries are as
+    the merchant keeps its books on the last day: with tax included under 税込経理, like the trial balance.
     """
+    is_gross = gross_sheet.is_gross(rules.status_on(period.last))
     late = JournalEntry.objects.filter(occurred_at__lt=day_bounds(period.last)[1], day__gt=period.last)
     names = dict(Account.objects.values_list("code", "name_ja"))
+    taxes: Counter[int] = Counter()  # by entry
     lines: defaultdict[int, list[AccountLine]] = defaultdict(list)
-    for entry_id, code, debit, credit in JournalLine.objects.filter(entry__in=late).values_list(
-        "entry_id", "account_id", "debit", "credit"
+    for entry_id, code, debit, credit, *of_tax in JournalLine.objects.filter(entry__in=late).values_list(
+        "entry_id", "account_id", "debit", "credit", "tax_class", "tax"
     ):
-        lines[entry_id].append(AccountLine(code, names[code], debit, credit))
+        net = debit - credit
+        if code in accounts.TAX_ACCOUNTS:
+            taxes[entry_id] += net
+        if is_gross:
+            code, net = gross_sheet.including_tax(code, net, *of_tax)
+        lines[entry_id].append(AccountLine(code, names[code], debit=max(net, 0), credit=max(-net, 0)))
     entries: defaultdict[str, list[LateEntry]] = defaultdict(list)
     for entry in late.annotate(number=F("order__number")).order_by("occurred_at", "pk"):
-        made = _late_entry(entry, entry.number or "", lines[entry.pk], period.last)
+        made = _late_entry(
+            entry, entry.number or "", _by_account(lines[entry.pk]), abs(taxes[entry.pk]), period.last
+        )
         entries[made.kind].append(made)
     return LateEntries(
         kinds=tuple(
@@ -143,12 +155,14 @@ def read(period: Period) -> LateEntries:
             if kind in entries
         ),
         lacking=_together(chain.from_iterable(entries.values()), period.last, TITLE),
+        is_gross=is_gross,
     )
 
 
-def _late_entry(entry: JournalEntry, number: str, lines: Iterable[AccountLine], last: date) -> LateEntry:
+def _late_entry(
+    entry: JournalEntry, number: str, lines: tuple[AccountLine, ...], tax: int, last: date
+) -> LateEntry:
     purpose = entry.purpose.partition(" ")[0]  # a parcel's may go on with the refund that was withdrawn
-    of_accounts = _by_account(lines)
     return LateEntry(
         entry_id=entry.pk,
         occurred_on=business_day(entry.occurred_at),
@@ -157,9 +171,9 @@ def _late_entry(entry: JournalEntry, number: str, lines: Iterable[AccountLine], 
         order_number=number,
         kind=KINDS.get((entry.source_type, purpose), OTHERS),
         counterparty=entry.counterparty or "",
-        amount=sum(line.debit for line in of_accounts) if entry.amount is None else entry.amount,
-        tax=abs(sum(line.debit - line.credit for line in of_accounts if line.code in accounts.TAX_ACCOUNTS)),
-        proposal=ProposedEntry(last, f"{entry.description}（伝票 {entry.voucher}）", of_accounts),
+        amount=sum(line.debit for line in lines) if entry.amount is None else entry.amount,
+        tax=tax,
+        proposal=ProposedEntry(last, f"{entry.description}（伝票 {entry.voucher}）", lines),
     )
 
 

@@ -15,10 +15,12 @@ from kikaku.sandbox import Sandbox
 from ledger.books import periods
 from ledger.books.tax_rules import load_tax_rules
 from ledger.books.trial_balance import account_balances
+from ledger.books.trial_sheet import printed_sheet
 from ledger.closing import late_entries
-from ledger.models import DailyClose, JournalEntry, JournalLine, Shipment
+from ledger.models import DailyClose, JournalEntry, JournalLine, Shipment, TaxStatus
 from ledger.testing import build, company
 from ledger.testing.closing import at, set_clock
+from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +63,7 @@ def test_a_parcel_of_31_december_that_is_entered_in_january_is_what_december_lac
     entry = JournalEntry.objects.get(source_type="shipment")
     assert (entry.day, business_day(entry.occurred_at)) == (KEYED_ON, YEAR_END)
 
-    [kind] = late_entries.read(DECEMBER).kinds
+    [kind] = late_entries.read(DECEMBER, load_tax_rules()).kinds
     [late] = kind.entries
     assert (late.occurred_on, late.day, late.voucher) == (YEAR_END, KEYED_ON, entry.voucher)
     assert (late.order_number, late.kind, late.counterparty) == (parcel.order.number, "出荷", "山田 花子")
@@ -72,7 +74,7 @@ def test_a_parcel_of_31_december_that_is_entered_in_january_is_what_december_lac
     assert late.proposal.total == back.total == 12_130
     assert (kind.name, kind.amount, kind.tax, sides(kind.proposal.lines)) == ("出荷", 12_130, 1_084, SALE)
     for other in (date(2026, 11, 30), KEYED_ON):
-        assert late_entries.read(periods.month(other)).kinds == ()
+        assert late_entries.read(periods.month(other), load_tax_rules()).kinds == ()
 
 
 @pytest.mark.parametrize(("year_end", "lacks"), [(12, SALE), (3, {})])
@@ -81,8 +83,32 @@ def test_it_is_late_for_the_fiscal_year_that_ends_on_31_december_alone(
 ) -> None:
     company.enter(from_day=date(2026, 1, 1), fiscal_year_end=year_end)
     ship_late(sandbox)
-    year = periods.fiscal_year(YEAR_END, load_tax_rules())
-    assert sides(late_entries.read(year).lacking.lines) == lacks
+    rules = load_tax_rules()
+    year = periods.fiscal_year(YEAR_END, rules)
+    assert sides(late_entries.read(year, rules).lacking.lines) == lacks
+
+
+@pytest.mark.parametrize("is_form_1", [False, True])
+def test_with_tax_included_the_closing_entry_has_the_tax_in_the_accounts_of_the_sale(
+    sandbox: Sandbox, is_form_1: bool, admin_client: Client
+) -> None:
+    company.enter(from_day=date(2026, 1, 1), fiscal_year_end=12, accounting=TaxStatus.Accounting.GROSS)
+    ship_late(sandbox)
+    if is_form_1:  # whose lines do not tell the tax of the shipping fee
+        tamper("UPDATE ledger_journalline SET tax_class = NULL, tax_rate = NULL, tax = NULL")
+    sales = {"4110": -10_595, "4120": -500} if is_form_1 else {"4110": -10_545, "4120": -550}
+    sale = {"2130": 12_130, **sales, "4111": -1_035}
+    rules = load_tax_rules()
+    found = late_entries.read(DECEMBER, rules)
+    [late] = found.kinds[0].entries
+    assert sides(late.proposal.lines) == sides(found.lacking.lines) == sale
+    assert sides(late.proposal.reversed().lines) == {code: -net for code, net in sale.items()}
+    assert (found.is_gross, late.amount, late.tax, late.proposal.total) == (True, 12_130, 1_084, 12_130)
+    shown = {row.code: row.closing for row in printed_sheet(periods.month(KEYED_ON), rules).rows}
+    assert {code: shown[code] for code in ("4110", "4111", "4120")} == {**sales, "4111": -1_035}
+    query = {"period": "month", "month": "2026-12"}
+    page = admin_client.get(reverse("admin:ledger_journalentry_late"), query).content.decode()
+    assert "税込経理（期末の仕訳は消費税等を各科目に含めて表示。仕訳帳は税抜）" in page and "2150" not in page
 
 
 def test_the_list_adds_up_to_what_the_balances_of_31_december_lack(
@@ -101,8 +127,9 @@ def test_the_list_adds_up_to_what_the_balances_of_31_december_lack(
     build.ship(order, {order.lines.get().pk: 1}, shipped_on=YEAR_END, now=now)
     build.ship(order, now=now)  # of January
 
+    rules = load_tax_rules()
     with django_assert_num_queries(3):
-        found = late_entries.read(DECEMBER)
+        found = late_entries.read(DECEMBER, rules)
     assert [(kind.name, len(kind.entries), kind.amount) for kind in found.kinds] == [
         ("出荷", 1, 11_500),
         ("入金・手数料", 1, 11_500),

@@ -13,6 +13,7 @@ from kikaku import days
 from kikaku.sandbox import Sandbox, adapter, exclusive_clock
 from kikaku.testing.database import rolled_back
 from ledger.books import periods
+from ledger.books.tax_rules import load_tax_rules
 from ledger.books.trial_balance import net_balance
 from ledger.closing import checks, daily_close, late_entries, verification
 from ledger.models import (
@@ -116,7 +117,7 @@ def test_the_orders_around_the_last_year_end_are_all_done_and_one_parcel_is_of_t
     assert net_balance("2130") == net_balance("2120") == 0
     for order in Order.objects.all():
         assert order.entries.earliest("pk").purpose == "capture", "the payment is posted before the parcel"
-    [late] = late_entries.read(periods.month(date(2026, 3, 31))).kinds
+    [late] = late_entries.read(periods.month(date(2026, 3, 31)), load_tax_rules()).kinds
     assert late.name == "出荷" and {entry.day for entry in late.entries} == {date(2026, 4, 1)}
     assert not StockMovement.objects.filter(occurred_at__gt=days.day_bounds(date(2026, 4, 6))[1]).exists()
     assert list(verification.verify()) == []

@@ -22,6 +22,7 @@ from ledger.books import accounts
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.periods import any_days
 from ledger.books.tax import value_of_pieces
+from ledger.books.tax_rules import load_tax_rules
 from ledger.closing import late_entries, verification
 from ledger.models import (
     CheckoutAttempt,
@@ -114,8 +115,9 @@ def _late_entries() -> Iterator[str]:
             yield f"an entry of {happened_on} lies on {day}"
         for offset in range((day - happened_on).days):
             nets[happened_on + timedelta(days=offset)][account] += debit - credit
+    rules = load_tax_rules()  # no history keeps its books with tax included: the lists are net, too
     for day, net in nets.items():
-        found = late_entries.read(any_days(day, day))
+        found = late_entries.read(any_days(day, day), rules)
         lacking = {line.code: line.debit - line.credit for line in found.lacking.lines}
         if lacking != {account: amount for account, amount in net.items() if amount}:
             yield f"{day} lacks {dict(net)}, its list has {lacking}"
