@@ -226,6 +226,10 @@ def test_day_amount_and_customer_together_find_the_capture_and_only_it(
     amount = {"amount_from": "12,000", "amount_to": "12200"}
     customer = {"counterparty": "山田花子"}
     assert vouchers_found(admin_client, **day, **amount, **customer) == {capture.voucher}
+    lines = capture.lines.values_list("account", "debit", "credit")
+    assert set(lines) == {("1150", 11_693, 0), ("6110", 437, 0), ("2130", 0, 12_130)}
+    listed = admin_client.get(JOURNAL, day | amount | customer).content.decode()
+    assert "¥12,130" in listed and "¥12,567" not in listed  # the amount is not that with the fee
     assert len(vouchers_found(admin_client, **day, **amount)) == 2  # that of 小林, too
     assert len(vouchers_found(admin_client, **amount, **customer)) == 2  # the parcel, too
     assert vouchers_found(admin_client, **day, counterparty="山田　花子") == {capture.voucher}

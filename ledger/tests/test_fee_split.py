@@ -13,6 +13,7 @@ from ledger.ingest.readings import split_fee
         ([2], 0, True, 2, False),  # a tax of less than a yen
         ([1_500, 360], 150, True, 1_500, False),
         ([360, 1_500], 150, True, 1_500, False),
+        ([1_460, 500], 50, True, 500, False),
         ([1_500, 360], 186, True, 1_860, False),
         ([-1_500, -360], -150, True, -1_500, False),  # a fee that is given back
         ([1_960], 50, True, 500, True),  # no part has this tax: the one that would

@@ -11,6 +11,7 @@ from ledger.books.journal import ConflictingEntry, Unbalanced
 from ledger.books.posting import Draft, Line
 from ledger.books.trial_balance import net_balance
 from ledger.models import DailyClose, JournalEntry
+from ledger.testing import company
 
 pytestmark = pytest.mark.django_db(transaction=False)  # the test itself is the transaction
 
@@ -86,6 +87,19 @@ def test_a_late_fact_is_posted_to_the_first_open_day_with_its_own_time() -> None
     assert (entry.day, entry.occurred_at) == (date(2026, 11, 22), NOW)
     open_one = date(2026, 11, 25)
     assert journal.first_open_day(open_one, last_closed=journal.last_closed_day()) == open_one
+
+
+def test_vouchers_rise_within_the_fiscal_year_of_their_day_and_keep_their_number() -> None:
+    march, april = (datetime(2026, month, day, 3, tzinfo=UTC) for month, day in ((3, 31), (4, 1)))
+    first, new, late = (
+        journal.post(draft(source=source, occurred_at=at), now=NOW)
+        for source, at in (("txn_1", march), ("txn_2", april), ("txn_3", march))
+    )
+    assert first.pk < new.pk < late.pk
+    numbers = [f"2025-{first.pk}", f"2026-{new.pk}", f"2025-{late.pk}"]
+    assert [entry.voucher for entry in (first, new, late)] == numbers
+    company.enter(from_day=date(2026, 11, 1), fiscal_year_end=12)
+    assert [entry.voucher for entry in JournalEntry.objects.order_by("pk")] == numbers
 
 
 def test_a_reversal_is_linked_and_written_once() -> None:

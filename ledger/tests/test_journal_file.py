@@ -129,6 +129,13 @@ def test_simplified_taxation_adds_the_type_of_business_to_sales(sandbox: Sandbox
     assert labels == {"対象外", "課税仕入10%", "課税売上10% 第2種", "課税売上軽減8% 第2種"}
 
 
+def test_the_columns_are_those_that_an_accountant_asks_for() -> None:
+    assert ",".join(journal_file.COLUMNS) == (
+        "伝票No,計上日,発生日時(JST),入力日時,借方科目コード,借方科目,借方補助,貸方科目コード,貸方科目,貸方補助,"
+        "金額,税区分,税額,取引先,摘要,注文番号,証憑(txn/出荷/返金ID),反対仕訳No,取込バッチNo"
+    )
+
+
 @pytest.mark.parametrize(
     ("tax_class", "rate", "label"),
     [

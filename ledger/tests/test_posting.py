@@ -103,6 +103,15 @@ def test_a_jcb_fee_is_split_by_the_tax_in_its_details() -> None:
     assert taxes(draft.lines) == {"6111": 44}
 
 
+def test_the_tax_of_a_fee_belongs_to_its_taxable_part_alone() -> None:
+    draft = posting.capture(change(50_000, 1_460, 500, 50), K1)  # a fee of 2,010
+    assert sides(draft.lines) == (
+        {"1150": 47_990, "6110": 1_460, "6111": 500, "1410": 50},
+        {"2130": 50_000},
+    )
+    assert taxes(draft.lines) == {"6111": 50}
+
+
 def test_a_fee_of_an_exempt_merchant_is_an_expense_with_its_tax() -> None:
     draft = posting.capture(change(12_130, 0, 437, 44, rate=None), K1)
     assert sides(draft.lines) == ({"1150": 11_649, "6111": 481}, {"2130": 12_130})
