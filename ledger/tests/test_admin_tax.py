@@ -110,6 +110,14 @@ def test_a_new_status_starts_from_the_latest_one_and_the_history_keeps_both(admi
     assert "（これから）" in page and "（適用中）" in page and page.count(FICTIONAL_NUMBER) == 1
 
 
+def test_the_history_names_the_type_of_business_and_the_day_of_registration(admin_client: Client) -> None:
+    company.enter(from_day=date(2025, 4, 1), filing="simplified", business_type=2)
+    company.enter(from_day=date(2026, 4, 1))
+    page = admin_client.get(PAGE).content.decode()
+    history = page[page.index("設定の履歴") : page.index('id="rates"')]
+    assert "簡易課税 第2種" in history and history.count("登録日 2019-10-01") == 3
+
+
 def test_a_rate_is_entered_from_a_day_to_come_and_withdrawn(admin_client: Client) -> None:
     tomorrow = str(business_day(timezone.now()) + timedelta(days=1))
     rate = {"tax_class": "reduced", "from_day": tomorrow, "percent": "0"}
