@@ -20,9 +20,10 @@ from django.db.models import Q, Sum
 from kikaku.days import day_bounds
 from ledger.books import accounts
 from ledger.books.order_buckets import tax_buckets
-from ledger.books.periods import any_days
+from ledger.books.periods import any_days, fiscal_year
 from ledger.books.tax import value_of_pieces
 from ledger.books.tax_rules import load_tax_rules
+from ledger.books.trial_sheet import sheet
 from ledger.closing import late_entries, verification
 from ledger.models import (
     CheckoutAttempt,
@@ -86,6 +87,7 @@ def violations(world: "World") -> Iterator[str]:
     yield from _kept_money()
     yield from _parcels()
     yield from _late_entries()
+    yield from _years()
     yield from _unsettled()
     yield from _stock()
     yield from _mails(world)
@@ -121,6 +123,23 @@ def _late_entries() -> Iterator[str]:
         lacking = {line.code: line.debit - line.credit for line in found.lacking.lines}
         if lacking != {account: amount for account, amount in net.items() if amount}:
             yield f"{day} lacks {dict(net)}, its list has {lacking}"
+
+
+def _years() -> Iterator[str]:
+    """Check that each fiscal year's trial balance adds up, and has the year's sales and expenses alone."""
+    rules = load_tax_rules()
+    lines = list(JournalLine.objects.values_list("entry__day", "account_id", "debit", "credit"))
+    for year in {fiscal_year(day, rules) for day, *_rest in lines}:
+        found = sheet(year, rules)
+        if (found.debit, found.debit_balance) != (found.credit, found.credit_balance):
+            yield f"the trial balance of {year.label} does not add up"
+        moved: Counter[str] = Counter()
+        for day, account, debit, credit in lines:
+            if account[0] in "46" and day in year:
+                moved[account] += debit - credit
+        for row in found.rows:
+            if row.code and row.code[0] in "46" and (row.opening, row.closing) != (0, moved[row.code]):
+                yield f"{row.code} of {year.label}: {row.opening} to {row.closing}, moved {moved[row.code]}"
 
 
 def _unsettled() -> Iterator[str]:

@@ -40,7 +40,8 @@ from ledger.sales import cancellation, checkout, mail, refunds, stock
 from ledger.testing.company import ensure_tax_status
 from ledger.testing.histories import checks
 
-START = datetime(2026, 11, 16, 1, tzinfo=UTC)  # a Monday, 10:00 in Japan
+# a Monday, 10:00 in Japan; the fiscal year ends on the next day
+START = datetime(2026, 3, 30, 1, tzinfo=UTC)
 MAX_DURATION = timedelta(days=9)  # each day takes a daily close
 SKUS = ("LAMP", "SCREW", "WATER", "TEA")
 TAX_CLASSES = (STANDARD, STANDARD, REDUCED, REDUCED)  # of the goods
