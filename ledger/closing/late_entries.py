@@ -129,14 +129,14 @@ def read(period: Period, rules: TaxRules) -> LateEntries:
     names = dict(Account.objects.values_list("code", "name_ja"))
     taxes: Counter[int] = Counter()  # by entry
     lines: defaultdict[int, list[AccountLine]] = defaultdict(list)
-    for entry_id, code, debit, credit, *of_tax in JournalLine.objects.filter(entry__in=late).values_list(
-        "entry_id", "account_id", "debit", "credit", "tax_class", "tax"
-    ):
+    of_late = JournalLine.objects.filter(entry__in=late)
+    fields = ("entry_id", "account_id", "debit", "credit", "tax_class", "tax")
+    for entry_id, code, debit, credit, tax_class, tax in of_late.values_list(*fields):
         net = debit - credit
         if code in accounts.TAX_ACCOUNTS:
             taxes[entry_id] += net
         if is_gross:
-            code, net = gross_sheet.including_tax(code, net, *of_tax)
+            code, net = gross_sheet.including_tax(code, net, tax_class, tax)
         lines[entry_id].append(AccountLine(code, names[code], debit=max(net, 0), credit=max(-net, 0)))
     entries: defaultdict[str, list[LateEntry]] = defaultdict(list)
     for entry in late.annotate(number=F("order__number")).order_by("occurred_at", "pk"):
