@@ -46,7 +46,9 @@ def month(day: date) -> Period:
 def fiscal_year(day: date, rules: TaxRules) -> Period:
     """Return the fiscal year that contains a day. Raises `TaxStatusMissing`."""
     first, last = rules.first_day_of_year(day), rules.last_day_of_year(day)
-    return Period(first, last, f"{first.year}年度（{first}〜{last}）", YEAR)
+    is_second = rules.fiscal_year(day) != first.year  # that begins in this calendar year
+    name = f"{first.year}年{first.month}月開始の年度" if is_second else f"{first.year}年度"
+    return Period(first, last, f"{name}（{first}〜{last}）", YEAR)
 
 
 def any_days(first: date, last: date) -> Period:

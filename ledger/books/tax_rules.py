@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from kikaku.json_rows import JsonRows, rows
 from kikaku.money import REDUCED, STANDARD, TAX_CLASSES
 from ledger.models import DailyClose, TaxRate, TaxStatus
+from ledger.models.books import year_number
 
 MAX_MONTHS_OF_A_YEAR = 24  # of a fiscal year whose last month is changed within it
 
@@ -100,8 +101,10 @@ class TaxRules:
         return min(last, first.replace(year=first.year + 1) - timedelta(days=1))
 
     def fiscal_year(self, day: date) -> int:
-        """Return the fiscal year of a day: the calendar year in which it begins (年度)."""
-        return self.first_day_of_year(day).year
+        """Return the number of the fiscal year of a day, which no other year has (`year_number`)."""
+        first = self.first_day_of_year(day)
+        before = self.first_day_of_year(first - timedelta(days=1))
+        return year_number(first, is_second=before.year == first.year)
 
 
 STATUS_FIELDS = (

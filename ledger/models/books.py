@@ -1,6 +1,6 @@
 """The journal: accounts, entries and lines. Append-only, written by `ledger.books.journal` alone."""
 
-from datetime import date
+from datetime import MAXYEAR, date
 
 from django.db import models
 from django.db.models import Q
@@ -73,7 +73,7 @@ class JournalEntry(models.Model):
     amount = models.BigIntegerField(_("amount"), null=True)
     # the customer as the order names them, or Stripe
     counterparty = models.CharField(_("counterparty"), max_length=120, null=True)  # noqa: DJ001  (form 1)
-    fiscal_year = models.PositiveSmallIntegerField(_("fiscal year"), null=True)  # in which it begins
+    fiscal_year = models.PositiveSmallIntegerField(_("fiscal year"), null=True)  # see `year_number`
 
     class Meta:
         verbose_name = _("journal entry")
@@ -99,9 +99,31 @@ class JournalEntry(models.Model):
         return voucher_number(self.pk, self.fiscal_year, self.day)
 
 
+def year_number(first: date, *, is_second: bool) -> int:
+    """Return the number of the fiscal year that begins on a day: its calendar year (年度).
+
+    After a short year another one may begin in the same calendar year; its number tells the month, too.
+    """
+    return first.year * 12 + first.month - 1 if is_second else first.year
+
+
+def year_name(number: int) -> str:
+    """Return how voucher numbers write a fiscal year: 2026, or 202604 for a second one of 2026."""
+    year, month = divmod(number, 12)
+    return str(number) if number <= MAXYEAR else f"{year}{month + 1:02}"
+
+
+def read_year_name(text: str) -> int:
+    """Return the number of a fiscal year that is written as four digits, or six with its month."""
+    return int(text[:4]) * 12 + int(text[4:]) - 1 if len(text) > 4 else int(text)
+
+
 def voucher_number(key: int, fiscal_year: int | None, day: date) -> str:
-    """Return the voucher number of an entry. One of form 1 has no fiscal year: it takes the calendar's."""
-    return f"{fiscal_year or day.year}-{key}"
+    """Return the voucher number of an entry.
+
+    One of form 1 has no fiscal year and keeps the calendar's, by which the evidence names it.
+    """
+    return f"{year_name(fiscal_year or day.year)}-{key}"
 
 
 class JournalLine(models.Model):

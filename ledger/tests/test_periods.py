@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from ledger.books import periods
 from ledger.books.tax_rules import TaxRules
 from ledger.models import TaxStatus
+from ledger.models.books import read_year_name, voucher_number
 
 TODAY = date(2026, 11, 16)
 
@@ -57,6 +58,24 @@ def test_a_changed_last_month_makes_a_short_year() -> None:
         (date(2026, 4, 1), date(2026, 12, 31)),
         (date(2025, 4, 1), date(2026, 3, 31)),
     ]
+
+
+def test_years_that_begin_in_one_calendar_year_have_names_and_vouchers_of_their_own() -> None:
+    rules = year_ending_in((date(2019, 10, 1), 12), (date(2026, 2, 1), 3), (date(2026, 5, 1), 9))
+    years = periods.fiscal_years(date(2025, 5, 1), date(2026, 11, 1), rules)
+    assert [year.label for year in years] == [
+        "2026年10月開始の年度（2026-10-01〜2027-09-30）",
+        "2026年4月開始の年度（2026-04-01〜2026-09-30）",
+        "2026年度（2026-01-01〜2026-03-31）",
+        "2025年度（2025-01-01〜2025-12-31）",
+    ]
+    vouchers = [voucher_number(15, rules.fiscal_year(year.first), year.first) for year in years]
+    assert vouchers == ["202610-15", "202604-15", "2026-15", "2025-15"]
+    assert [rules.fiscal_year(year.last) for year in years] == [
+        read_year_name(voucher.partition("-")[0]) for voucher in vouchers
+    ]
+    assert rules.fiscal_year(date(2027, 10, 1)) == 2027
+    assert max(rules.fiscal_year(year.first) for year in years) < 2**15  # of a small integer
 
 
 def test_every_period_is_read_back_from_its_own_parameters() -> None:
