@@ -110,5 +110,9 @@ class AmountRangeFilter(NamedEnds, RangeNumericFilter):
         for end, lookup in (("from", "gte"), ("to", "lte")):
             amount = typed_amount(str(self.used_parameters.get(f"{self.parameter_name}_{end}") or ""))
             if amount is not None:
-                queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": amount})
+                queryset = queryset.filter(self.condition(lookup, amount))
         return queryset
+
+    def condition(self, lookup: str, amount: int) -> Q:
+        """Return the condition of one bound, an amount in yen."""
+        return Q(**{f"{self.parameter_name}__{lookup}": amount})

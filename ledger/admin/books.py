@@ -5,14 +5,14 @@ import unicodedata
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet, Value
-from django.db.models.functions import Coalesce, Concat, Replace
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, Concat, Least, Replace
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import TextFilter
 from unfold.decorators import display
 
-from kikaku.admin.columns import format_local_time, money_column
+from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin, ReadOnlyInline
 from kikaku.admin.resubmission import retry_on_duplicate
 from kikaku.admin.search import (
@@ -28,9 +28,10 @@ from kikaku.money import yen
 from kikaku.text import HYPHENS_IN_NUMBERS
 from ledger.admin.book_pages import BookPages
 from ledger.admin.references import row_link, source_link
-from ledger.books import posting
+from ledger.books import accounts, posting
 from ledger.books.tax_labels import tax_label
 from ledger.models import Account, JournalEntry, JournalLine, Order
+from ledger.models.books import read_year_name
 
 
 @admin.register(Account)
@@ -148,11 +149,37 @@ class CounterpartyFilter(TextFilter):
         return queryset.annotate(party=PARTY).filter(is_with(name)) if name else queryset
 
 
+# What changed hands by the lines of an entry of form 1: the debits, less what Stripe kept of a payment, which
+# form 1 has on both sides of 1150.
+OF_STRIPE = Q(account_id=accounts.STRIPE_BALANCE)
+AMOUNT_OF_FORM_1 = Subquery(
+    JournalLine.objects.filter(entry=OuterRef("pk"))
+    .order_by()
+    .values("entry")
+    .annotate(
+        found=Sum("debit")
+        - Least(
+            Coalesce(Sum("debit", filter=OF_STRIPE), 0),
+            Coalesce(Sum("credit", filter=OF_STRIPE), 0),
+        )
+    )
+    .values("found")
+)
+
+
+class EntryAmountFilter(AmountRangeFilter):
+    """Filter of entries by what changed hands."""
+
+    def condition(self, lookup: str, amount: int) -> Q:
+        """Return the condition of one bound, also of entries of form 1, which have no amount of their own."""
+        return super().condition(lookup, amount) | Q(**{"amount": None, f"amount_of_lines__{lookup}": amount})
+
+
 def typed_voucher(word: str) -> tuple[int, int] | None:
-    """Return fiscal year and number of a voucher such as 2026-1234; None if it is none."""
+    """Return the number of the fiscal year and that of a voucher such as 2026-1234; None if it is none."""
     plain = HYPHENS_IN_NUMBERS.sub("-", unicodedata.normalize("NFKC", word))
-    found = re.fullmatch(r"(\d{4})-(\d{1,18})", plain, re.ASCII)
-    return (int(found[1]), int(found[2])) if found else None
+    found = re.fullmatch(r"(\d{4}(?:0[1-9]|1[0-2])?)-(\d{1,18})", plain, re.ASCII)
+    return (read_year_name(found[1]), int(found[2])) if found else None
 
 
 @admin.register(JournalEntry)
@@ -162,7 +189,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
     list_display = (
         "voucher_number",
         "posting_day",
-        money_column(JournalEntry, "amount"),
+        "amount_yen",
         "party_name",
         "description",
         "source",
@@ -170,7 +197,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
     )
     list_filter = (
         ("day", BusinessDayRangeFilter),
-        ("amount", AmountRangeFilter),
+        ("amount", EntryAmountFilter),
         CounterpartyFilter,
         SourceFilter,
     )
@@ -210,7 +237,7 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the entries; on the page of one with what it reverses, and what reverses it."""
-        found: QuerySet[Any] = super().get_queryset(request)
+        found: QuerySet[Any] = super().get_queryset(request).annotate(amount_of_lines=AMOUNT_OF_FORM_1)
         return (
             found if self.is_list_page(request) else found.select_related("order", "reverses", "reversed_by")
         )
@@ -226,11 +253,13 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         """Return the condition that a word is in an entry or its order, or is its amount, day or number."""
         orders = Order.objects.filter(contains_folded(word)).values("pk")
         found = is_with(word) | Q(order__in=orders) | Q(description__icontains=word) | Q(source_id=word)
-        if voucher := typed_voucher(word):
+        if voucher := typed_voucher(word):  # of form 1 by the calendar year, or by the fiscal year
             year, number = voucher
-            found |= Q(pk=number) & (Q(fiscal_year=year) | Q(fiscal_year=None, day__year=year))
+            found |= Q(pk=number) & (
+                Q(fiscal_year=year) | Q(fiscal_year=None, day__year__in=(year, year + 1))
+            )
         if (amount := typed_amount(word)) is not None:
-            found |= Q(amount=amount)
+            found |= Q(amount=amount) | Q(amount=None, amount_of_lines=amount)
         if day := typed_day(word):
             found |= Q(day=day)
         return found
@@ -255,10 +284,10 @@ class JournalEntryAdmin(FoldedSearch, BookPages):
         """Return the customer as the entry names them, or Stripe; of form 1 the customer of the order."""
         return entry.counterparty or (entry.order.name if entry.order else "–")
 
-    @display(description=gettext_lazy("amount"))
-    def amount_yen(self, entry: JournalEntry) -> str:
-        """Return what changed hands, in yen; an entry of form 1 does not tell it."""
-        return "–" if entry.amount is None else yen(entry.amount)
+    @display(description=gettext_lazy("amount"), ordering="amount")
+    def amount_yen(self, entry: Any) -> str:
+        """Return what changed hands, in yen; of form 1 what the lines tell."""
+        return yen(entry.amount_of_lines if entry.amount is None else entry.amount)
 
     @display(description=gettext_lazy("source"), ordering="source_type")
     def source(self, entry: JournalEntry) -> str:

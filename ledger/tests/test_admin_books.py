@@ -16,6 +16,7 @@ from ledger.closing.daily_close import close_day
 from ledger.models import Account, BalanceTransaction, Discrepancy, JournalEntry, Payment, Refund
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
+from ledger.testing.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -251,6 +252,27 @@ def test_the_search_finds_voucher_order_customer_and_amount(closed: None, admin_
     assert vouchers_found(admin_client, q=capture.source_id) == {capture.voucher}
 
 
+def test_an_entry_of_form_1_is_found_by_the_amount_of_its_lines_and_either_year(
+    closed: None, admin_client: Client
+) -> None:
+    capture = JournalEntry.objects.get(purpose="capture", amount=12_130)
+    tamper(
+        "UPDATE ledger_journalentry SET form = NULL, amount = NULL, counterparty = NULL, fiscal_year = NULL,"
+        f" day = '2027-02-01' WHERE id = {capture.pk}"
+    )
+    of_stripe = "INSERT INTO ledger_journalline (entry_id, position, account_id, debit, credit) VALUES"
+    tamper(f"{of_stripe} ({capture.pk}, 8, '1150', 437, 0), ({capture.pk}, 9, '1150', 0, 437)")
+    capture.refresh_from_db()
+    day = {"day_from": "2027-02-01"}
+    assert capture.voucher == f"2027-{capture.pk}", "as evidence may have named it"
+    for written in ("2026", "2027"):  # the fiscal year that began in April, the calendar year
+        assert vouchers_found(admin_client, q=f"{written}-{capture.pk}") == {capture.voucher}
+    assert vouchers_found(admin_client, **day, amount_from="12130", amount_to="12130") == {capture.voucher}
+    assert vouchers_found(admin_client, **day, amount_from="12131") == set()
+    assert vouchers_found(admin_client, **day, q="¥12,130") == {capture.voucher}
+    assert "¥12,130" in admin_client.get(JOURNAL, day).content.decode()
+
+
 @pytest.mark.engine_independent
 def test_an_entry_shows_amount_customer_and_the_tax_of_its_lines(
     closed: None, admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
@@ -302,6 +324,7 @@ def test_an_entry_of_the_first_form_shows_what_it_has(admin_client: Client) -> N
     old.lines.create(position=1, account_id="4190", debit=5)
     assert vouchers_found(admin_client, counterparty="山田花子") == {f"2026-{old.pk}"}
     assert vouchers_found(admin_client, q=f"2026-{old.pk}") == {f"2026-{old.pk}"}
-    assert vouchers_found(admin_client, amount_from="0") == set()
+    assert vouchers_found(admin_client, amount_from="5") == {f"2026-{old.pk}"}  # of its lines
+    assert vouchers_found(admin_client, amount_from="6") == set()
     page = admin_client.get(reverse("admin:ledger_journalentry_change", args=[old.pk])).content.decode()
     assert "山田 花子" in page and "¥5" in page
