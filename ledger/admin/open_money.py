@@ -1,17 +1,12 @@
 """What orders still have in 2130 and 2120, since when and why: a page and a file, for who may see orders."""
 
-from datetime import date
-
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 
-from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.days import business_day
+from ledger.admin.papers import PaperPages, View, csv_response
 from ledger.books.open_balances import MAX_AGE, OpenBalance, open_balances
 from ledger.books.trial_balance import account_balances
 from ledger.closing.paper_files import csv_file
@@ -21,26 +16,19 @@ COLUMNS = ("科目", "注文番号", "顧客", "発生日", "経過日数", "金
 ALL = "all"  # parameter: the balances that are not old, too
 
 
-class OpenMoneyPages(ReadOnlyAdmin):
+class OpenMoneyPages(PaperPages):
     """The list of the open balances of orders: those that wait too long, or all."""
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the admin's addresses and those of the list."""
-        pages = {
+    def papers(self) -> dict[str, tuple[str, View]]:
+        """Return the papers by the name of their address."""
+        return {
             "open_balances": ("open-balances/", self.open_balances_page),
             "open_balances_csv": ("open-balances.csv", self.open_balances_csv),
         }
-        return [
-            *(
-                path(address, self.admin_site.admin_view(view), name=f"ledger_order_{name}")
-                for name, (address, view) in pages.items()
-            ),
-            *super().get_urls(),
-        ]
 
     def open_balances_page(self, request: HttpRequest) -> HttpResponse:
-        """Return the list by account, with what the books have in all. Raises `PermissionDenied`."""
-        today = self._today(request)
+        """Return the list by account, with what the books have in all."""
+        today = business_day(timezone.now())
         found = open_balances(today)
         in_books = account_balances(today)
         tables = [
@@ -64,8 +52,8 @@ class OpenMoneyPages(ReadOnlyAdmin):
         return TemplateResponse(request, "ledger/admin/open_balances.html", context)
 
     def open_balances_csv(self, request: HttpRequest) -> HttpResponse:
-        """Return the list as a file. Raises `PermissionDenied`."""
-        today = self._today(request)
+        """Return the list as a file."""
+        today = business_day(timezone.now())
         names = {account.pk: str(account) for account in Account.objects.filter(pk__in=MAX_AGE)}
         rows = [
             (
@@ -79,19 +67,7 @@ class OpenMoneyPages(ReadOnlyAdmin):
             )
             for each in self._chosen(request, open_balances(today))
         ]
-        return HttpResponse(
-            csv_file(COLUMNS, rows),
-            content_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": content_disposition_header(True, f"前受金・未払金_{today}.csv"),
-                "Cache-Control": "private, no-store",
-            },
-        )
+        return csv_response(csv_file(COLUMNS, rows), f"前受金・未払金_{today}.csv")
 
     def _chosen(self, request: HttpRequest, balances: list[OpenBalance]) -> list[OpenBalance]:
         return balances if ALL in request.GET else [each for each in balances if each.is_old]
-
-    def _today(self, request: HttpRequest) -> date:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return business_day(timezone.now())

@@ -107,27 +107,16 @@ class TaxRules:
         return year_number(first, is_second=before.year == first.year)
 
 
-STATUS_FIELDS = (
-    "id",
-    "from_day",
-    "entity",
-    "fiscal_year_end",
-    "liability",
-    "registration_number",
-    "accounting",
-    "filing",
-    "business_type",
-    "rounding",
-)
+STATUS_FIELDS = ("from_day", "liability", "rounding")  # what the price of an order depends on
 
 
 def status_rows() -> JsonRows:
-    """Return every status as one column of another query; see `read_rules`."""
+    """Return what prices need of every status as one column of another query; see `read_price_rules`."""
     return JsonRows(TaxStatus.objects.order_by("from_day", "id"), *STATUS_FIELDS)
 
 
 def rate_rows() -> JsonRows:
-    """Return every rate as one column of another query; see `read_rules`."""
+    """Return every rate as one column of another query; see `read_price_rules`."""
     return JsonRows(TaxRate.objects.order_by("from_day"), "tax_class", "from_day", "percent")
 
 
@@ -141,8 +130,11 @@ def load_tax_rules() -> TaxRules:
     return TaxRules(tuple(found), _read_rates(rows(found[0].rates)), found[0].last_closed)
 
 
-def read_rules(statuses: str, rates: str) -> TaxRules:
-    """Return the rules from the columns that `status_rows` and `rate_rows` gave."""
+def read_price_rules(statuses: str, rates: str) -> TaxRules:
+    """Return the rules that prices need, from the columns that `status_rows` and `rate_rows` gave.
+
+    They know no fiscal years.
+    """
     return TaxRules(
         tuple(
             TaxStatus(**(row | {"from_day": date.fromisoformat(row["from_day"])})) for row in rows(statuses)

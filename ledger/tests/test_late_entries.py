@@ -184,8 +184,3 @@ def test_without_a_period_the_list_is_of_the_month_that_ended_last(admin_client:
     ended = timezone.localdate().replace(day=1) - timedelta(days=1)
     page = admin_client.get(reverse("admin:ledger_journalentry_late")).content.decode()
     assert f"{ended.year}年{ended.month}月" in page and "該当する仕訳はありません" in page
-
-
-def test_the_list_is_for_those_who_may_see_entries(staff: Client) -> None:
-    for name in ("late", "late_csv"):
-        assert staff.get(reverse(f"admin:ledger_journalentry_{name}")).status_code == 403

@@ -93,9 +93,3 @@ def test_the_page_and_the_file_list_them_with_what_the_books_have(
         str(MONDAY),
         ["11500", "未発送"],
     )
-
-
-@pytest.mark.django_db
-def test_only_who_may_see_orders_sees_the_list(client: Client) -> None:
-    assert client.get(PAGE).status_code == 302
-    assert client.get(FILE).status_code == 302
