@@ -37,7 +37,7 @@ HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a worker writes its heartbeat every 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure, its link, and whether it needs attention."""
+    """One figure, its link if there is one, and whether it needs attention."""
 
     title: str
     value: str
@@ -60,7 +60,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     user = request.user
     models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail")
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
-    tiles = _tax_status_tile()
+    tiles = _tax_status_tile(may_see=user.has_perm("ledger.view_taxstatus"))
     if "order" in viewable:
         tiles += [_orders_tile(), _counter_tile(), *_old_balances_tile()]
     if "discrepancy" in viewable:
@@ -79,16 +79,18 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     return context
 
 
-def _tax_status_tile() -> list[Tile]:
-    """Return the tile of a tax status that is not entered; none when it is."""
+def _tax_status_tile(*, may_see: bool) -> list[Tile]:
+    """Return the tile of a tax status that is not entered; none when it is. It leads who may to the form."""
     if TaxStatus.objects.exists():
         return []
     return [
         Tile(
             _("Tax settings"),
             _("not entered"),
-            _("no orders are taken, and nothing is posted"),
-            reverse("admin:ledger_taxstatus_changelist"),
+            _("no orders are taken, and nothing is posted")
+            if may_see
+            else _("no orders are taken, and nothing is posted, until the owner enters them"),
+            reverse("admin:ledger_taxstatus_changelist") if may_see else "",
             "alarm",
         )
     ]

@@ -16,7 +16,7 @@ from django.utils.translation import get_language
 from kikaku.days import business_day
 from kikaku.json_rows import JsonRows, rows
 from kikaku.money import REDUCED
-from ledger.books.tax_rules import read_rules, status_rows
+from ledger.books.tax_rules import read_price_rules, status_rows
 from shop.models import (
     Category,
     Picture,
@@ -459,7 +459,7 @@ def to_detail(found: dict[str, Any], sku: str = "") -> ProductDetail:
 
 def is_exempt_today(statuses: str) -> bool:
     """Return whether the merchant is exempt from consumption tax, by the column `status_rows`."""
-    rules = read_rules(statuses, "[]")
+    rules = read_price_rules(statuses, "[]")
     return bool(rules.statuses) and rules.status_on(business_day(timezone.now())).is_exempt
 
 

@@ -19,7 +19,7 @@ from kikaku.days import business_day
 from kikaku.json_rows import JsonRows, rows
 from kikaku.money import MAX_CHARGE, REDUCED, TAX_CLASSES
 from ledger.books import tax
-from ledger.books.tax_rules import OrderTax, TaxStatusMissing, rate_rows, read_rules, status_rows
+from ledger.books.tax_rules import OrderTax, TaxStatusMissing, rate_rows, read_price_rules, status_rows
 from shop.cart import MAX_LINES, Cart, CartLine
 from shop.catalogue import IMAGE_FIELDS, LOW_STOCK, Image, image_of
 from shop.models import Picture, Product, Variant, in_language
@@ -185,7 +185,7 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
 def order_tax_of(row: Mapping[str, Any]) -> OrderTax | None:
     """Return the tax of an order that is placed now, from a row of the offers; None: not set up yet."""
     try:
-        return read_rules(row["statuses"], row["rates"]).of_orders(business_day(timezone.now()))
+        return read_price_rules(row["statuses"], row["rates"]).of_orders(business_day(timezone.now()))
     except TaxStatusMissing:
         return None
 

@@ -64,6 +64,11 @@ def test_a_missing_tax_status_is_an_alarm_until_it_is_entered(staff: Client) -> 
     assert tiles(answer)[page] == ("未入力", "alarm")
     assert "注文を受けず、記帳もしていません" in answer.content.decode()
 
+    staff.force_login(User.objects.create_user("packer", is_staff=True))
+    answer = staff.get("/admin/")
+    assert tiles(answer)[""] == ("未入力", "alarm") and page not in answer.content.decode()
+    assert "店主が入力してください" in answer.content.decode()
+
 
 def test_a_paid_order_waits_to_be_shipped(staff: Client, sandbox: object) -> None:
     paid = build.paid_order(sandbox)  # type: ignore[arg-type]
