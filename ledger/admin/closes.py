@@ -4,7 +4,7 @@ import mimetypes
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import FileResponse, Http404, HttpRequest
 from django.urls import URLPattern, path, reverse
@@ -21,7 +21,6 @@ from kikaku.money import yen
 from ledger.closing import evidence
 from ledger.closing.findings import discrepancy_object
 from ledger.models import DailyClose, Discrepancy, EvidenceFile, JournalEntry
-from ledger.models.books import voucher_number
 
 
 def _discrepancy_state(row: Discrepancy) -> str:
@@ -144,15 +143,14 @@ class DailyCloseAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Journal entries"))
     def entries(self, close: DailyClose) -> SafeString | str:
         """Return the number of the day's entries and their vouchers, linked to the list of them."""
-        seen = JournalEntry.objects.filter(day=close.day).aggregate(
-            count=Count("pk"), first=Min("pk"), last=Max("pk"), year=Max("fiscal_year")
-        )
-        if not seen["count"]:
+        entries = JournalEntry.objects.filter(day=close.day).order_by("pk")
+        first, last = entries.first(), entries.last()
+        if first is None or last is None:
             return _("none")
-        first, last = (voucher_number(seen[end], seen["year"], close.day) for end in ("first", "last"))
         days = urlencode({"day_from": str(close.day), "day_to": str(close.day)})
         address = f"{reverse('admin:ledger_journalentry_changelist')}?{days}"
-        return link(address, _("%(count)d (%(first)s to %(last)s)") % {**seen, "first": first, "last": last})
+        vouchers = {"count": entries.count(), "first": first.voucher, "last": last.voucher}
+        return link(address, _("%(count)d (%(first)s to %(last)s)") % vouchers)
 
     def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
         """Return an evidence file. Raises `PermissionDenied`, `Http404`."""

@@ -310,6 +310,15 @@ def test_a_reversal_and_its_original_name_each_other(closed: None, admin_client:
 
 
 @pytest.mark.engine_independent
+def test_the_page_of_a_close_names_the_first_and_the_last_voucher_of_its_day(
+    closed: None, admin_client: Client
+) -> None:
+    entries = list(JournalEntry.objects.filter(day=MONDAY).order_by("pk"))
+    page = admin_client.get(reverse("admin:ledger_dailyclose_change", args=[MONDAY])).content.decode()
+    assert f"{len(entries)} 件（伝票 {entries[0].voucher}〜{entries[-1].voucher}）" in page
+
+
+@pytest.mark.engine_independent
 def test_an_entry_of_the_first_form_shows_what_it_has(admin_client: Client) -> None:
     old = JournalEntry.objects.create(
         day=MONDAY,
