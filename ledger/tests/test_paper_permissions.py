@@ -1,4 +1,4 @@
-"""Who may see the papers of the books."""
+"""Who may see the papers of the books and the pages beside them."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -26,7 +26,9 @@ PERMISSION_OF = {
     "/admin/ledger/stockmovement/free-goods.csv": "view_stockmovement",
     "/admin/ledger/order/open-balances/": "view_order",
     "/admin/ledger/order/open-balances.csv": "view_order",
+    "/admin/ledger/keptmoney/": "view_keptmoney",
     "/admin/ledger/taxstatus/": "view_taxstatus",
+    "/admin/ledger/taxstatus/add/": "add_taxstatus",
 }
 
 
