@@ -118,7 +118,7 @@ class OrderActions(ReadOnlyAdmin):
     def ship(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for pieces and carrier, or ship them."""
         order = self._order(request, object_id)
-        done = order.shipments.filter(nonce=request.POST.get("nonce", "-"))
+        done = order.shipments.filter(nonce=_nonce_of(request))
         if done.exists():
             return self._redirect_repeated(request, order)
         if order.status not in SHIPPABLE_STATUSES:
@@ -200,7 +200,7 @@ class OrderActions(ReadOnlyAdmin):
             _("Refund"),
             (_("Show what the customer gets"), _("Send %(amount)s back")),
             refunds.RefundRefused,
-            done=order.refunds.filter(nonce=request.POST.get("nonce", "-")),
+            done=order.refunds.filter(nonce=_nonce_of(request)),
         )
 
     @action(
@@ -237,7 +237,7 @@ class OrderActions(ReadOnlyAdmin):
             _("Keep as a fee or other income"),
             (_("Show what is posted"), _("Move %(amount)s to other income")),
             kept_money.KeepRefused,
-            done=order.kept_money.filter(nonce=request.POST.get("nonce", "-")),
+            done=order.kept_money.filter(nonce=_nonce_of(request)),
         )
 
     @action(
@@ -456,6 +456,11 @@ def _may_have_keepable_money(lines: Sequence[OrderLine], order: Order) -> bool:
     """
     facts = [vars(line) for line in lines]
     return any(fact["has_failed_refund"] or fact["paid"] not in (None, order.total) for fact in facts)
+
+
+def _nonce_of(request: HttpRequest) -> str:
+    """Return the nonce of the form that was sent, "-" without one; PostgreSQL rejects NUL."""
+    return request.POST.get("nonce", "-").replace("\x00", "")
 
 
 def _last_carrier(actor: str) -> str:

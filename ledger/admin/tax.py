@@ -122,8 +122,11 @@ def _enter_rate(form: TaxRateForm, now: datetime) -> str:
 
 def _withdraw(request: HttpRequest, now: datetime) -> str:
     """Withdraw the rate that a form names; return what was done."""
-    key = request.POST["withdraw"]
-    rate = TaxRate.objects.filter(pk=key).first() if key.isascii() and key.isdecimal() else None
+    try:
+        key = TaxRate._meta.pk.clean(request.POST["withdraw"], None)
+    except ValidationError:
+        key = None  # no number, or one that no database holds
+    rate = TaxRate.objects.filter(pk=key).first()
     if rate is not None and withdraw_rate(rate, now=now):
         return _("The rate is withdrawn.")
     return _("Nothing was changed: the rate has begun, or was withdrawn before.")

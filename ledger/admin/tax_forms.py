@@ -148,7 +148,10 @@ class TaxStatusForm(StatusModelForm):
     def clean_registration_number(self) -> str:
         """Return the number in half-width characters without hyphens and spaces."""
         typed = unicodedata.normalize("NFKC", self.cleaned_data["registration_number"]).upper()
-        return "".join(character for character in typed if character not in "-‐−– ")
+        number = "".join(character for character in typed if character not in "-‐−– ")
+        if not number.isascii():  # the model's validator takes the digits of any script
+            raise forms.ValidationError(_("T and thirteen digits, such as T7000012050002."))
+        return number
 
 
 class TaxRateForm(forms.Form):

@@ -1,6 +1,6 @@
 """The merchant's tax status and the rates of consumption tax, each from a day on."""
 
-from datetime import date, timedelta
+from datetime import MINYEAR, date, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -197,5 +197,5 @@ class TaxStatus(models.Model):
     def _first_day_of_year(self, day: date) -> date:
         """Return the first day of the fiscal year that contains a day, by the last month of this status."""
         month = self.fiscal_year_end % 12 + 1
-        year = day.year if day.month >= month else day.year - 1
+        year = day.year if day.month >= month else max(day.year - 1, MINYEAR)
         return date(year, month, 1)

@@ -229,7 +229,7 @@ def test_a_cancellation_that_is_refused_shows_the_reason(
     assert pending.status == OrderStatus.PENDING
 
 
-@pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
+@pytest.mark.parametrize("action", ["ship", "refund", "keep", "cancel"])
 def test_actions_require_the_permission_to_change_orders(
     client: Client, sandbox: Sandbox, action: str
 ) -> None:
@@ -242,7 +242,15 @@ def test_actions_require_the_permission_to_change_orders(
     assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 403
 
 
-@pytest.mark.parametrize("action", ["ship", "refund", "cancel"])
+def test_a_form_whose_nonce_has_a_nul_is_refused(staff: Client, sandbox: Sandbox) -> None:
+    """PostgreSQL rejects NUL in a comparison, too."""
+    order = build.paid_order(sandbox)
+    for action in ("ship", "refund", "keep"):
+        answer = staff.post(page_of(order, action), {"nonce": "a\x00b"})
+        assert answer.status_code == 422 and "nonce" in answer.context["form"].errors
+
+
+@pytest.mark.parametrize("action", ["ship", "refund", "keep", "cancel"])
 def test_actions_are_closed_to_users_who_are_not_staff(client: Client, sandbox: Sandbox, action: str) -> None:
     order = build.paid_order(sandbox)
     assert client.post(page_of(order, action), {"nonce": "n"}).status_code == 302  # to the login

@@ -88,6 +88,16 @@ def test_the_page_says_when_a_transitional_tax_return_ends(admin_client: Client)
         ({"filing": "two_tenths", "from_day": "2027-04-01"}, "filing", "2026年9月30日"),
         ({"filing": "simplified"}, "business_type", "簡易課税のときだけ"),
         ({"from_day": "2027-13-01"}, "from_day", ""),
+        (
+            {"from_day": "0001-01-01", "registered_on": "0001-01-01", "filing": "two_tenths"},
+            "from_day",
+            "2019-10-01",
+        ),
+        (
+            {"registration_number": "T" + "\N{ARABIC-INDIC DIGIT ONE}" * 13, "entity": "sole_trader"},
+            "registration_number",
+            "数字13桁",
+        ),
         ({"fiscal_year_end": "13", "filing": "two_tenths"}, "fiscal_year_end", ""),
         ({"entity": ""}, "entity", ""),
     ],
@@ -129,7 +139,7 @@ def test_a_rate_is_entered_from_a_day_to_come_and_withdrawn(admin_client: Client
     assert admin_client.post(PAGE, rate).status_code == 302, "a second click"
     assert admin_client.post(PAGE, {**rate, "percent": "5"}).status_code == 422, "there is one already"
     entered = TaxRate.objects.get(percent=0)
-    for key in (entered.pk, entered.pk, "x", TaxRate.objects.get(percent=10).pk):
+    for key in (entered.pk, entered.pk, "x", "9" * 5_000, TaxRate.objects.get(percent=10).pk):
         assert admin_client.post(PAGE, {"withdraw": key}).status_code == 302
     assert set(TaxRate.objects.values_list("percent", flat=True)) == {8, 10}
 

@@ -111,7 +111,8 @@ PARAMETER_NAMES = re.findall(
     r"\S+",
     "page q light price stock sort category added order n payment next _popup _to_field "
     "_changelist_filters e o p all status__exact id__exact id__in day__gte created__year order__id__exact "
-    "is_active__exact term app_label model_name field_name object_id language ids from_date__range__gte",
+    "is_active__exact period month year first last day_from day_to total_from total_to counterparty "
+    "term app_label model_name field_name object_id language ids from_date__range__gte",
 )
 FIELD_NAMES = re.findall(
     r"\S+",
@@ -222,6 +223,7 @@ def world(sandbox: Sandbox, settings: Settings) -> dict[str, list[str]]:
     return rows | {
         "slug": [sold.slug, "ceiling-lights", "tokushoho"],
         "token": [paid.token, waiting.token],
+        "code": ["1150", "4110"],
         "name": ["products/madoka.svg", "x.png"],
         "app_label": ["ledger", "shop"],
     }
