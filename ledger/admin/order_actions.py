@@ -98,8 +98,6 @@ class OrderActions(ReadOnlyAdmin):
         if not isinstance(order, Order):
             return []
         names = {name for name, statuses in ACTION_STATUSES.items() if order.status in statuses}
-        if order.status == OrderStatus.PARTIALLY_SHIPPED and has_money_for_goods(order):
-            names.discard("cancel")  # the rest is refunded instead
         if order.status == OrderStatus.CANCELLED and not unsettled_money(order):
             names.discard("refund")
         may_keep = _may_have_keepable_money(self.lines_of(request, str(object_id)), order)
@@ -250,7 +248,12 @@ class OrderActions(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for the reason, or cancel the order."""
         order = self._order(request, object_id)
-        form = CancelForm(order, request.POST if request.method == "POST" else None)
+        is_rest = order.status == OrderStatus.PARTIALLY_SHIPPED
+        form = CancelForm(
+            order,
+            request.POST if request.method == "POST" else None,
+            rest_has_money=is_rest and has_money_for_goods(order),
+        )
 
         def act(form: CancelForm) -> str:
             before = set(order.refunds.values_list("pk", flat=True))

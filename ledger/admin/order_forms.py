@@ -348,11 +348,25 @@ class KeepForm(OrderForm):
 
 
 class CancelForm(OrderForm):
-    """Reason of a cancellation, and of a paid order a fee that is kept."""
+    """Reason of a cancellation, and of a paid order a fee that is kept.
 
-    def __init__(self, order: Order, data: Mapping[str, Any] | None = None) -> None:
+    What is left of an order that was shipped in part is cancelled for a fee, if it has money
+    (`rest_has_money`); without a fee its pieces are refunded instead.
+    """
+
+    def __init__(
+        self, order: Order, data: Mapping[str, Any] | None = None, *, rest_has_money: bool = False
+    ) -> None:
         super().__init__(order, data)
-        if order.status != OrderStatus.PAID:
+        self.rest_has_money = rest_has_money
+        if rest_has_money:
+            fee = self.fields["fee"]
+            fee.required = True
+            fee.help_text = _(
+                "Stays with us as other income, outside the consumption tax; the rest of the money for what "
+                "is not shipped goes back, and the mail names both. Without a fee, use the refund."
+            )
+        elif order.status != OrderStatus.PAID:
             del self.fields["fee"]
 
     reason = forms.ChoiceField(

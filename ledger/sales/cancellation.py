@@ -7,11 +7,11 @@ from django.utils.translation import gettext as _
 
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.models import Order, Payment, Refund
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import checkout, history, orders
 from ledger.sales.kept_money import keep_cancellation_fee
 from ledger.sales.order_end import (
-    cancel_rest,
+    end_rest,
     has_money_for_goods,
     is_rest_cancelled,
     queue_cancelled_mail,
@@ -34,8 +34,8 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = 
     order, and money that arrived meanwhile, is refunded completely, less a cancellation `fee` (JPY) of a paid
     order: it becomes other income, see `ledger.sales.kept_money`. An issued voucher cannot be revoked: a
     later payment with it is refunded too, with a discrepancy. Of a partially shipped order the rest is
-    cancelled, if no money is left for it. Cancelling again changes nothing. `seen` is the state that the
-    decision is based on, see `ledger.sales.seen`.
+    cancelled: for a fee, and what is left of its money is refunded, or if no money is left for it. Cancelling
+    again changes nothing. `seen` is the state that the decision is based on, see `ledger.sales.seen`.
 
     Raises `CancelRefused`, `KeepRefused`, `RefundRefused`, `OrderChanged`, and `checkout.PaymentUnavailable`
     when Stripe must be asked and does not answer. The order is not cancelled then, but its payment page may
@@ -76,13 +76,19 @@ def _cancel_and_store_refunds(
     if order.status == OrderStatus.CANCELLED or is_rest_cancelled(order):
         return []
     require_unchanged(order, seen)
-    if fee and order.status != OrderStatus.PAID:
-        raise CancelRefused(_("A cancellation fee can be kept of a paid order alone."))
-    if order.status == OrderStatus.PARTIALLY_SHIPPED and not has_money_for_goods(order):
-        cancel_rest(order, actor=actor, now=now)
-        return []
+    if fee and order.status not in SHIPPABLE_STATUSES:
+        raise CancelRefused(
+            _("A cancellation fee can be kept only of a paid order that is not shipped completely.")
+        )
+    if order.status == OrderStatus.PARTIALLY_SHIPPED and (fee or not has_money_for_goods(order)):
+        return _cancel_rest(order, fee, actor=actor, now=now)
     if order.status not in (OrderStatus.PENDING, OrderStatus.PAID):
-        raise CancelRefused(_("Something of the order was shipped already: refund what is left instead."))
+        raise CancelRefused(
+            _(
+                "Something of the order was shipped already: enter a cancellation fee, or refund what is "
+                "left instead."
+            )
+        )
     if order.attempts.live().exists():
         raise CancelRefused(_("The customer has just opened the payment page. Please try again."))
     refundable = [payment for payment in order.payments.all() if refundable_amount(payment)]
@@ -100,6 +106,22 @@ def _cancel_and_store_refunds(
         ]
     if actor != history.CUSTOMER or order.payments.exists():  # the buyer knows of it already
         queue_cancelled_mail(order, refunds, fee=fee, now=now)
+    return refunds
+
+
+def _cancel_rest(order: Order, fee: int, *, actor: str, now: datetime) -> list[Refund]:
+    """Cancel what is not shipped of a locked order, less a fee; return the refund of what is left of it."""
+    lines = list(order.lines.unshipped().order_by("position"))
+    if fee:
+        keep_cancellation_fee(order, fee, actor=actor, now=now)
+    refunds = []
+    if has_money_for_goods(order):
+        request = RefundRequest(
+            cancel={line.pk: line.shippable for line in lines}, reason=_("The order was cancelled.")
+        )
+        nonce = f"cancel-{order.pk}"
+        refunds = [store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now)]
+    end_rest(order, lines, refunds, fee=fee, actor=actor, now=now)
     return refunds
 
 

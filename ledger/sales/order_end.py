@@ -1,6 +1,6 @@
-"""How a paid order ends without money: by itself, or by cancelling what is left for ¥0."""
+"""How a paid order ends: by itself when its money is gone, or by cancelling what is left."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets
 from ledger.books.tax_buckets import TaxBucket
-from ledger.models import Discrepancy, Order, OrderEvent, OutgoingMail, Refund
+from ledger.models import Discrepancy, Order, OrderEvent, OrderLine, OutgoingMail, Refund
 from ledger.models.orders import OrderStatus
 from ledger.sales import history, mail, orders
 from ledger.stripe.methods import method_named, method_of_voucher
@@ -44,12 +44,20 @@ def end_after_refund(order: Order, *, actor: str, now: datetime) -> bool:
     return True
 
 
-def cancel_rest(order: Order, *, actor: str, now: datetime) -> None:
-    """Cancel the unshipped pieces of a locked, partially shipped order without a refund, and mail it.
+def end_rest(
+    order: Order,
+    lines: Sequence[OrderLine],
+    refunds: Sequence[Refund],
+    *,
+    fee: int,
+    actor: str,
+    now: datetime,
+) -> None:
+    """End a locked, partially shipped order whose unshipped `lines` are cancelled, and mail it.
 
-    Part of the caller's transaction. The caller has made sure that no money is left for them.
+    Part of the caller's transaction. The lines are as they were before; the `refunds` of their money have
+    released their pieces, and a `fee` (JPY) of it was kept. Without refunds the pieces are released here.
     """
-    lines = list(order.lines.unshipped().order_by("position"))
     orders.release_lines(order)
     orders.advance(order, OrderStatus.SHIPPED, shipped_at=now)
     history.record(
@@ -60,11 +68,12 @@ def cancel_rest(order: Order, *, actor: str, now: datetime) -> None:
         pieces={str(line.position): line.shippable for line in lines},
     )
     resolve_automatically(Discrepancy.Kind.MONEY_GONE, [order.number], resolution=REST_CANCELLED, now=now)
-    mail.queue(OutgoingMail.Kind.REST_CANCELLED, order, f"order:{order.pk}", {"rest": lines}, now=now)
+    values = {**_money_of(order, refunds), "rest": lines, "fee": fee}
+    mail.queue(OutgoingMail.Kind.REST_CANCELLED, order, f"order:{order.pk}", values, now=now)
 
 
 def is_rest_cancelled(order: Order) -> bool:
-    """Return whether `cancel_rest` has ended the order."""
+    """Return whether `end_rest` has ended the order."""
     is_ended = order.status == OrderStatus.SHIPPED
     return is_ended and order.events.filter(kind=OrderEvent.Kind.REST_CANCELLED).exists()
 
@@ -75,7 +84,7 @@ def queue_cancelled_mail(order: Order, refunds: Iterable[Refund], *, now: dateti
     mail.queue(OutgoingMail.Kind.CANCELLED, order, f"order:{order.pk}", values, now=now)
 
 
-def _money_of(order: Order, refunds: list[Refund]) -> dict[str, Any]:
+def _money_of(order: Order, refunds: Sequence[Refund]) -> dict[str, Any]:
     """Return what the mail says about the money of a cancelled order."""
     voucher_attempt = order.attempts.waiting().first()
     return {

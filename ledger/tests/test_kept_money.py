@@ -20,7 +20,7 @@ from ledger.closing import verification
 from ledger.closing.daily_close import close_days
 from ledger.models import CheckoutAttempt, Discrepancy, JournalEntry, KeptMoney, Order, OrderEvent, Refund
 from ledger.models.books import LineTaxClass
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import kept_money
 from ledger.sales.cancellation import CancelRefused
 from ledger.sales.kept_money import KeepRefused
@@ -231,6 +231,43 @@ def test_an_order_is_cancelled_for_a_fee_and_the_rest_goes_back(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("fee", "given_back"), [(300, 800), (1_100, 0)])
+def test_the_rest_of_a_partly_shipped_order_is_cancelled_for_a_fee(
+    sandbox: Sandbox, staff: Client, fee: int, given_back: int
+) -> None:
+    order = build.paid_order(sandbox, [build.line(price=1_100, quantity=2, on_hand=2)])
+    build.ship(order, {order.lines.get().pk: 1})
+    page = page_of(order, "cancel")
+    fields = fields_of(staff.get(page))
+    refused = staff.post(page, {**fields, "fee": "1101"})
+    assert refused.status_code == 422 and "1,100" in refused.content.decode()
+    assert order.lines.get().cancelled == 0
+    for _click in range(2):
+        answer = staff.post(page, {**fields, "fee": str(fee)}, follow=True)
+        assert "未発送分をキャンセルしました" in answer.content.decode()
+    order.refresh_from_db()
+    assert order.status == OrderStatus.SHIPPED
+    line = order.lines.get()
+    assert (line.shipped, line.cancelled, line.item.on_hand, line.item.reserved) == (1, 1, 1, 0)
+    assert [refund.amount for refund in order.refunds.all()] == ([given_back] if given_back else [])
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert balances(order) == (0, 0, fee)
+    entry = JournalEntry.objects.get(order=order, source_type="kept_money")
+    assert [
+        (each.account_id, each.debit, each.credit, each.tax_class) for each in entry.lines.order_by("pk")
+    ] == [
+        (PREPAYMENTS, fee, 0, LineTaxClass.OUTSIDE),
+        (OTHER_INCOME, 0, fee, LineTaxClass.OUTSIDE),
+    ]
+    mail = order.mails.get(kind="rest_cancelled").text
+    assert f"キャンセル料として¥{fee:,}を申し受けました" in mail
+    assert (f"¥{given_back:,}" in mail) == bool(given_back)
+    assert order.events.get(kind=OrderEvent.Kind.REST_CANCELLED).data == {"pieces": {"1": 1}}
+    assert_no_findings()
+
+
+@pytest.mark.django_db
 def test_a_fee_is_kept_of_a_paid_order_alone(sandbox: Sandbox) -> None:
     order = order_with_voucher(sandbox)
     with pytest.raises(CancelRefused):
@@ -353,7 +390,7 @@ def run(
         )
         if left:
             refund_in_dashboard(order.payments.get(), min(left, number))
-    elif act == "cancel" and order.status == OrderStatus.PAID:
+    elif act == "cancel" and order.status in SHIPPABLE_STATUSES:
         build.cancel(order, fee=number, now=now)
     elif act == "withdraw" and waiting:
         withdraw(sandbox, waiting[number % len(waiting)])

@@ -227,7 +227,8 @@ def test_staff_cancel_the_rest_or_give_it_away_on_the_pages_of_the_order(
     order = partly_shipped(sandbox)
     page = reverse("admin:ledger_order_change", args=[order.pk])
     ship, stop = (reverse(f"admin:ledger_order_{name}", args=[order.pk]) for name in ("ship", "cancel"))
-    assert stop not in staff.get(page).content.decode()
+    assert "その代金からキャンセル料を差し引いて" in staff.get(stop).content.decode()
+    assert staff.post(stop, fields_of(staff.get(stop))).status_code == 422  # a refund, without a fee
     assert "無償で提供" not in staff.get(ship).content.decode()
     refund_all_its_money(order)
     assert stop in staff.get(page).content.decode()

@@ -191,7 +191,10 @@ class AnswerRefund:
 
 @dataclass(frozen=True)
 class Cancel:
-    """A customer or the shop cancels an order, whatever its state; the shop may keep thousandths as a fee."""
+    """A customer or the shop cancels an order, whatever its state; the shop may keep thousandths as a fee.
+
+    Of one that was shipped in part: what is not shipped.
+    """
 
     order: int = 0
     by_customer: bool = True
