@@ -25,9 +25,9 @@ def post_shipment(
 
     Each tax class recognises the value of the shipped pieces, at most what refunds left of the bucket, at the
     rate of the day of the shipment. The last shipment of a class takes all that is left. The shipping fee
-    goes with the first shipment. A shipment that was posted before returns its entry; None means that nothing
-    was left to recognise. `buckets` are those of its order, where the caller has read them. Raises
-    `TaxStatusMissing`.
+    goes with the first shipment that is sold, or with the last gift if none is. A shipment that was posted
+    before returns its entry; None means that nothing was left to recognise. `buckets` are those of its order,
+    where the caller has read them. Raises `TaxStatusMissing`.
     """
     require_transaction()
     posted = JournalEntry.objects.filter(
@@ -39,10 +39,11 @@ def post_shipment(
         return posted
     order = shipment.order
     goods, is_last = _shipped_value(shipment)
-    shipping = _shipping_fee_to_recognise(shipment)
+    buckets = buckets or tax_buckets(order)
+    shipping = _shipping_fee_to_recognise(shipment, buckets)
     rules = load_tax_rules()
     sales = []
-    for tax_class, bucket in (buckets or tax_buckets(order)).items():
+    for tax_class, bucket in buckets.items():
         _bucket, sale = recognise(
             bucket,
             goods=goods[tax_class],
@@ -103,10 +104,27 @@ def sold_values(order: Order, rules: TaxRules) -> dict[str, Counter[int | None]]
     return values
 
 
-def _shipping_fee_to_recognise(shipment: Shipment) -> int:
-    """Return the part of the shipping fee (JPY) that this shipment recognises: what is not refunded, or 0."""
+def _shipping_fee_to_recognise(shipment: Shipment, buckets: Mapping[str, TaxBucket]) -> int:
+    """Return the part of the shipping fee (JPY) that this shipment recognises: what is not refunded, or 0.
+
+    `buckets` are those before it. A gift recognises none while sold goods may follow.
+    """
     order = shipment.order
-    return 0 if order.shipments.filter(pk__lt=shipment.pk).exists() else _shipping_fee_left(order)
+    if shipment.gift and order.lines.unshipped().exists():
+        return 0
+    return 0 if is_shipping_fee_sold(order, buckets, before=shipment) else _shipping_fee_left(order)
+
+
+def is_shipping_fee_sold(
+    order: Order, buckets: Mapping[str, TaxBucket], *, before: Shipment | None = None
+) -> bool:
+    """Return whether shipments, or those `before` one, recognised the fee; `buckets` are those after them.
+
+    Gifts alone recognise nothing but the fee.
+    """
+    sold = order.shipments.filter(gift="")
+    earlier = sold.filter(pk__lt=before.pk) if before else sold
+    return buckets[SHIPPING_CLASS].recognised > 0 or earlier.exists()
 
 
 def _shipping_fee_left(order: Order) -> int:

@@ -150,9 +150,9 @@ def stripe(day: date) -> dict[str, Any]:
 
 
 def parcels(day: date) -> dict[str, Counted]:
-    """Return parcels and pieces: those whose sale is posted on the day, and those of the day without one.
+    """Return parcels and pieces: those whose sale is posted on the day, and the free ones of the day.
 
-    One query. A parcel without a sale has no value: a gift, or goods that were refunded before.
+    One query. A free parcel is a gift, or has no sale: its goods were refunded before.
     """
     start, end = day_bounds(day)
     entries = JournalEntry.objects.filter(
@@ -160,9 +160,11 @@ def parcels(day: date) -> dict[str, Counted]:
     )
     entry = entries.filter(source_id=Cast(OuterRef("shipment"), CharField()))
     of_orders = entries.filter(day=day, order__isnull=False).values("order")
-    sold = ShipmentLine.objects.filter(Exists(entry.filter(day=day)), shipment__order__in=of_orders)
+    sold = ShipmentLine.objects.filter(
+        Exists(entry.filter(day=day)), shipment__order__in=of_orders, shipment__gift=""
+    )
     free = ShipmentLine.objects.filter(
-        ~Exists(entry), shipment__shipped_at__gte=start, shipment__shipped_at__lt=end
+        ~Q(shipment__gift="") | ~Exists(entry), shipment__shipped_at__gte=start, shipment__shipped_at__lt=end
     )
 
     def counted(rows: QuerySet[ShipmentLine], name: str) -> QuerySet[Any, Any]:

@@ -16,7 +16,7 @@ from ledger.sales.order_end import (
     is_rest_cancelled,
     queue_cancelled_mail,
 )
-from ledger.sales.refund_plan import RefundRequest, remaining_money
+from ledger.sales.refund_plan import RefundRequest, has_shipping_fee_to_refund, remaining_money
 from ledger.sales.refund_requests import refundable_amount, store_payment_refund, store_refund
 from ledger.sales.refunds import send_refund
 from ledger.sales.seen import require_unchanged
@@ -117,7 +117,9 @@ def _cancel_rest(order: Order, fee: int, *, actor: str, now: datetime) -> list[R
     refunds = []
     if has_money_for_goods(order):
         request = RefundRequest(
-            cancel={line.pk: line.shippable for line in lines}, reason=_("The order was cancelled.")
+            cancel={line.pk: line.shippable for line in lines},
+            include_shipping=has_shipping_fee_to_refund(order),
+            reason=_("The order was cancelled."),
         )
         nonce = f"cancel-{order.pk}"
         refunds = [store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now)]

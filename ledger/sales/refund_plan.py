@@ -13,6 +13,7 @@ from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from ledger.books.order_buckets import IS_SHIPPING_LINE, UnallocatedMoney, tax_buckets, unallocated_money
+from ledger.books.recognition import is_shipping_fee_sold
 from ledger.books.tax import SHIPPING_CLASS, spread, value_of_pieces
 from ledger.books.tax_buckets import TaxBucket, take
 from ledger.models import Order, OrderLine, Refund, RefundLine
@@ -345,13 +346,19 @@ def _plan_shipping(order: Order, buckets: dict[str, TaxBucket]) -> PlannedLine:
     bucket = buckets.get(SHIPPING_CLASS)
     if bucket is None or not order.shipping_fee or is_shipping_refunded(order):
         raise RefundRefused(_("There is no shipping fee left to be refunded."))
-    is_sold = order.shipments.exists()
+    is_sold = is_shipping_fee_sold(order, buckets)
     buckets[SHIPPING_CLASS], prepaid, recognised = take(
         bucket,
         prepaid=0 if is_sold else order.shipping_fee,
         recognised=order.shipping_fee if is_sold else 0,
     )
     return PlannedLine(tax_class=SHIPPING_CLASS, quantity=1, prepaid=prepaid, recognised=recognised)
+
+
+def has_shipping_fee_to_refund(order: Order) -> bool:
+    """Return whether an order has a shipping fee that is neither refunded nor sold yet. Five queries."""
+    is_open = bool(order.shipping_fee) and not is_shipping_refunded(order)
+    return is_open and not is_shipping_fee_sold(order, tax_buckets(order))
 
 
 def is_shipping_refunded(order: Order) -> bool:

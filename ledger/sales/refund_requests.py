@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.transactions import require_transaction, unit_of_work
 from ledger.models import Order, OrderEvent, OrderLine, Payment, Refund, RefundLine
-from ledger.models.orders import OrderStatus
+from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, stock
 from ledger.sales.kept_money import take_back
 from ledger.sales.refund_failure import resolve_settled
@@ -22,7 +22,7 @@ from ledger.sales.refund_plan import (
     PlannedLine,
     RefundRefused,
     RefundRequest,
-    is_shipping_refunded,
+    has_shipping_fee_to_refund,
     plan_forced_refund,
     plan_refund,
 )
@@ -213,10 +213,10 @@ def _check_something_left_to_ship(
 ) -> None:
     """Raise `RefundRefused` when the shipping fee would be kept although nothing is left to ship."""
     cancelled = {part.order_line_id: part.cancelled for part in plan if part.cancelled}
-    if order.status != OrderStatus.PAID or not cancelled or not order.shipping_fee:
+    if order.status not in SHIPPABLE_STATUSES or not cancelled:
         return
     fee_included = any(part.order_line_id is None and part.quantity for part in plan)
-    if is_shipping_refunded(order):
+    if not has_shipping_fee_to_refund(order):
         return
     if not fee_included and all(line.shippable <= cancelled.get(pk, 0) for pk, line in lines.items()):
         raise RefundRefused(

@@ -180,6 +180,8 @@ def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Map
         raise ShipRefused(_("Money is left for these goods: they are sold, and cannot be shipped as a gift."))
     if gift:
         return
+    if not any(line.total for line in free) and len(free) == len(pieces):
+        raise ShipRefused(_("These goods cost nothing: ship them as a gift and say why."))
     if len(free) == len(pieces):
         raise ShipRefused(
             _(

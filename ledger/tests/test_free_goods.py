@@ -11,9 +11,14 @@ from pytest_django import DjangoAssertNumQueries
 
 from kikaku.money import REDUCED
 from kikaku.sandbox import Sandbox
+from ledger.books.accounts import PREPAYMENTS
+from ledger.books.trial_balance import net_balance
+from ledger.closing import verification
+from ledger.closing.report_figures import parcels
 from ledger.models import JournalEntry, Order, Shipment, StockItem, StockMovement
 from ledger.sales import stock
 from ledger.sales.free_goods import free_goods
+from ledger.sales.refunds import RefundRefused
 from ledger.sales.shipping import ShipRefused
 from ledger.testing import build
 from ledger.testing.admin import page_of
@@ -83,9 +88,7 @@ def test_goods_whose_class_has_no_money_leave_in_a_parcel_of_their_own_with_a_re
     assert_no_findings()
 
 
-def test_the_shipping_fee_is_earned_with_the_first_parcel_even_if_its_goods_are_free(
-    sandbox: Sandbox,
-) -> None:
+def test_the_shipping_fee_is_earned_with_the_last_gift_when_nothing_was_sold(sandbox: Sandbox) -> None:
     now = set_clock(sandbox, at(MONDAY))
     lines = [
         build.line("WATER", price=1_000, tax_class=REDUCED),
@@ -103,6 +106,46 @@ def test_the_shipping_fee_is_earned_with_the_first_parcel_even_if_its_goods_are_
         ("4120", 0, 450),
         ("2150", 0, 45),
     ]
+    assert_no_findings()
+
+
+def test_the_shipping_fee_belongs_to_the_first_parcel_that_is_sold(sandbox: Sandbox) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    lines = [build.line("LAMP", price=1_100, quantity=2), build.line("FREE", price=0)]
+    order = build.paid_order(sandbox, lines, shipping_fee=550, now=now)
+    lamp, free = order.lines.get(sku="LAMP").pk, order.lines.get(sku="FREE").pk
+    with pytest.raises(ShipRefused, match="0円"):
+        build.ship(order, {free: 1}, now=at(MONDAY, 13))
+    gift = build.ship(order, {free: 1}, gift=Shipment.Gift.PROMOTION, now=at(MONDAY, 13))
+    assert parcels(MONDAY) == {"sold": {"parcels": 0, "pieces": 0}, "free": {"parcels": 1, "pieces": 1}}
+    first, second = (build.ship(order, {lamp: 1}, now=at(TUESDAY, hour)) for hour in (9, 10))
+    entries = JournalEntry.objects.filter(source_type="shipment", order=order).order_by("pk")
+    assert [(entry.source_id, entry.amount) for entry in entries] == [
+        (str(first.pk), 1_650),
+        (str(second.pk), 1_100),
+    ]
+    assert str(gift.pk) not in {entry.source_id for entry in entries}
+    assert parcels(TUESDAY) == {"sold": {"parcels": 2, "pieces": 2}, "free": {"parcels": 0, "pieces": 0}}
+    build.fetch(sandbox)
+    assert not list(verification.verify())
+    assert_no_findings()
+
+
+def test_the_shipping_fee_goes_back_when_only_a_gift_left_and_the_rest_is_cancelled(
+    sandbox: Sandbox,
+) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    lines = [build.line("LAMP", price=1_100), build.line("FREE", price=0)]
+    order = build.paid_order(sandbox, lines, shipping_fee=550, now=now)
+    build.ship(order, {order.lines.get(sku="FREE").pk: 1}, gift=Shipment.Gift.PROMOTION, now=at(MONDAY, 13))
+    lamp = {order.lines.get(sku="LAMP").pk: 1}
+    with pytest.raises(RefundRefused):  # the fee would be left for nothing
+        build.refund(order, cancel=lamp, now=at(MONDAY, 14))
+    build.cancel(order, fee=300, now=at(MONDAY, 14))
+    assert order.refunds.get().amount == 1_350
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert net_balance(PREPAYMENTS, order=order) == 0
     assert_no_findings()
 
 

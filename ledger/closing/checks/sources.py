@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from django.db.models import Exists, OuterRef, QuerySet, Sum
+from django.db.models import CharField, Exists, OuterRef, QuerySet, Sum
+from django.db.models.functions import Cast
 
 from kikaku.money import TAX_CLASSES
 from ledger.books import accounts, posting
@@ -342,8 +343,9 @@ def _refund_parts(refunds: Iterable[Refund], lines: Iterable[RefundLine]) -> dic
 
 
 def _parcel_values(entries: QuerySet[JournalEntry]) -> dict[int, int]:
-    """Return what each parcel recognises (JPY): its pieces, and the shipping fee with an order's first.
+    """Return what each parcel recognises (JPY): its pieces, and the shipping fee with an order's first entry.
 
+    A gift without the fee has no entry; in books of earlier versions a gift that left first has the fee.
     Parcels of orders with refunds are left out: they recognise at most what the refunds left
     (`orders.shipped_orders` compares the whole).
     """
@@ -352,14 +354,20 @@ def _parcel_values(entries: QuerySet[JournalEntry]) -> dict[int, int]:
     values: defaultdict[int, int] = defaultdict(int)
     before: defaultdict[int, int] = defaultdict(int)  # pieces of a line in earlier parcels
     seen: set[int] = set()  # orders
+    posted = JournalEntry.objects.filter(
+        source_type=posting.SHIPMENT_SOURCE,
+        source_id=Cast(OuterRef("shipment"), CharField(max_length=20)),
+        purpose=posting.RECOGNITION_PURPOSE,
+    )
     for part in (
         ShipmentLine.objects.filter(shipment__order__in=shipped)
         .exclude(Exists(refunded))
+        .annotate(is_posted=Exists(posted))
         .select_related("shipment__order", "order_line")
         .order_by("shipment_id", "pk")
     ):
         line, shipment = part.order_line, part.shipment
-        if shipment.order_id not in seen:
+        if part.is_posted and shipment.order_id not in seen:
             seen.add(shipment.order_id)
             values[shipment.pk] += shipment.order.shipping_fee
         values[shipment.pk] += value_of_pieces(line.total, line.quantity, before[line.pk], part.quantity)
