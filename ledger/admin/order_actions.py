@@ -140,6 +140,7 @@ class OrderActions(ReadOnlyAdmin):
                 now=timezone.now(),
                 shipped_on=form.cleaned_data["shipped_on"],
                 gift=form.cleaned_data.get("gift", ""),
+                gifts=form.gifts(),
                 seen=request.POST.get("seen", ""),
             )
             message = _("The parcel of %(time)s is recorded; the customer gets a mail.") % {

@@ -165,7 +165,8 @@ class ParcelForm(ParcelFields):
 class ShipForm(ParcelFields, LinesForm):
     """Pieces and carrier of a parcel; `carrier` is filled in.
 
-    Lines without money (`free`) leave only as a gift, in a parcel of their own.
+    Lines without money (`free`) leave only as a gift: those that were refunded in a parcel of their own,
+    those of ¥0 also with what is sold, each with its reason.
     """
 
     def __init__(
@@ -178,13 +179,22 @@ class ShipForm(ParcelFields, LinesForm):
         free: Collection[OrderLine] = (),
     ) -> None:
         super().__init__(order, data)
-        offered = [f"line_{line.pk}" for line in free if f"line_{line.pk}" in self.fields]
+        for line in self.lines:
+            if not line.total and f"line_{line.pk}" in self.fields:
+                self.fields[f"gift_{line.pk}"] = forms.ChoiceField(
+                    label=_("%(title)s (¥0): why it is given away") % {"title": line.packing_title},
+                    choices=[("", "—"), *Shipment.Gift.choices],
+                    required=False,
+                    widget=UnfoldAdminSelectWidget,
+                )
+        refunded = [line for line in free if line.total]
+        offered = [f"line_{line.pk}" for line in refunded if f"line_{line.pk}" in self.fields]
         if not offered:
             del self.fields["gift"]
         elif any(name.startswith("line_") and name not in offered for name in self.fields):
             self.initial.update({name: 0 for name in offered})
             self.fields["gift"].help_text = _("No money is left for: %(titles)s") % {
-                "titles": "、".join(line.packing_title for line in free)
+                "titles": "、".join(line.packing_title for line in refunded)
             }
         self.offer_carriers(carrier)
         # `ledger.sales.shipping` decides; this keeps the browser's calendar within what it allows
@@ -210,6 +220,10 @@ class ShipForm(ParcelFields, LinesForm):
         if not self.errors and not self.quantities():
             raise forms.ValidationError(_("Choose at least one piece to ship."))
         return cleaned
+
+    def gifts(self) -> dict[int, str]:
+        """Return order line id → why it is given away, of the lines of ¥0 of a valid form."""
+        return {line.pk: self.cleaned_data.get(f"gift_{line.pk}", "") for line in self.lines}
 
 
 class RefundForm(LinesForm):

@@ -62,9 +62,12 @@ class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("content"))
     def content(self, shipment: Shipment) -> str:
-        """Return the titles and quantities of the parcel's lines."""
-        lines = shipment.lines.select_related("order_line")
-        return "\n".join(f"{line.order_line.packing_title} × {line.quantity}" for line in lines)
+        """Return the titles and quantities of the parcel's lines, and why those of ¥0 are in it."""
+        return "\n".join(
+            f"{line.order_line.packing_title} × {line.quantity}"
+            + (f"（{line.get_gift_display()}）" if line.gift else "")
+            for line in shipment.lines.select_related("order_line")
+        )
 
     @action(
         description=gettext_lazy("Correct the tracking number"),

@@ -376,6 +376,8 @@ class ShipmentLine(models.Model):
         OrderLine, models.PROTECT, related_name="shipment_lines", verbose_name=_("order line")
     )
     quantity = models.PositiveIntegerField(_("quantity"))
+    # why goods of ¥0 were given, also with what is sold; None: they cost something (or an earlier version)
+    gift = models.CharField(_("as a gift"), max_length=12, choices=Shipment.Gift.choices, null=True)  # noqa: DJ001
 
     class Meta:
         verbose_name = _("shipment line")

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from kikaku.days import business_day, day_bounds
-from ledger.models import OrderLine, Shipment, ShipmentLine, StockMovement
+from ledger.models import OrderLine, ShipmentLine, StockMovement
 
-NOT_RECORDED = _("not recorded")  # of an adjustment that is older than the reasons
+NOT_RECORDED = _("not recorded")  # of what is older than the reasons
 
 
 @dataclass(frozen=True)
 class FreeGoods:
-    """Pieces of an item in a gift, or of a correction."""
+    """Pieces of an item that were given away, or of a correction."""
 
     day: date  # JST
     sku: str
@@ -37,15 +37,18 @@ def free_goods(first: date, last: date) -> list[FreeGoods]:
 
 
 def _gifts(first: date, last: date) -> Iterator[FreeGoods]:
-    parts = ShipmentLine.objects.exclude(shipment__gift="").filter(
-        shipment__shipped_at__gte=day_bounds(first)[0], shipment__shipped_at__lt=day_bounds(last)[1]
+    """Yield what left in gifts, and goods of ¥0 in parcels that were sold."""
+    parts = ShipmentLine.objects.filter(
+        ~Q(shipment__gift="") | Q(order_line__total=0),
+        shipment__shipped_at__gte=day_bounds(first)[0],
+        shipment__shipped_at__lt=day_bounds(last)[1],
     )
     for part in parts.select_related("shipment__order", "order_line").order_by("pk"):
         yield FreeGoods(
             day=part.shipment.shipped_on,
             sku=part.order_line.sku,
             quantity=-part.quantity,
-            reason=Shipment.Gift(part.shipment.gift).label,
+            reason=part.get_gift_display() or part.shipment.get_gift_display() or NOT_RECORDED,
             price=part.order_line.unit_price,
             order_number=part.shipment.order.number,
             note=part.order_line.packing_title,

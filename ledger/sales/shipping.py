@@ -6,6 +6,7 @@ entry is posted on that day, or on the first open day when that one is closed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 
 from django.db import IntegrityError
 from django.db.models import F
@@ -27,6 +28,7 @@ from ledger.sales.order_end import unspent_money
 from ledger.sales.seen import require_unchanged
 from ledger.sales.tracking import normalise_tracking_number, tracking_url
 
+NO_GIFTS: Mapping[int, str] = MappingProxyType({})
 GIVEN_AWAY = gettext_lazy("The rest was given away.")
 
 
@@ -45,6 +47,7 @@ def ship(
     now: datetime,
     shipped_on: date | None = None,
     gift: str = "",
+    gifts: Mapping[int, str] = NO_GIFTS,
     seen: str = "",
 ) -> Shipment:
     """Ship pieces of a paid order (order line id → pieces, or None: all that is left).
@@ -52,9 +55,11 @@ def ship(
     `shipped_on` is the JST day on which the parcel left (None: today), not before the payment's.
 
     Shipment, stock, state of the order, journal entry and mail are one transaction. The same nonce returns
-    the same shipment. Goods whose money was refunded leave only as a gift, for one of the reasons in
-    `Shipment.Gift`. `seen` is the state that the decision is based on, see `ledger.sales.seen`. Raises
-    `ShipRefused` and `OrderChanged`; then nothing changed.
+    the same shipment. Goods whose money was refunded leave only as a `gift`, for one of the reasons in
+    `Shipment.Gift`; each line of ¥0 has such a reason in `gifts` (order line id → reason), or the parcel's.
+    A parcel of such lines alone is a gift for the first of their reasons. `seen` is the state that the
+    decision is based on, see `ledger.sales.seen`. Raises `ShipRefused` and `OrderChanged`; then nothing
+    changed.
     """
     try:
         return _ship(
@@ -67,6 +72,7 @@ def ship(
             now=now,
             shipped_on=shipped_on,
             gift=gift,
+            gifts=gifts,
             seen=seen,
         )
     except TaxStatusMissing as error:
@@ -90,6 +96,7 @@ def _ship(
     now: datetime,
     shipped_on: date | None,
     gift: str,
+    gifts: Mapping[int, str],
     seen: str,
 ) -> Shipment:
     order = Order.objects.lock(order.pk)
@@ -108,7 +115,11 @@ def _ship(
     lines = {line.pk: line for line in order.lines.order_by("item_id", "pk")}
     pieces = _pieces_to_ship(lines, quantities)
     buckets = tax_buckets(order)
-    _check_gift(gift, [(lines[line_id], count) for line_id, count in pieces.items()], buckets)
+    shipped_lines = [lines[line_id] for line_id in pieces]
+    reasons = _gift_reasons(gift, gifts, shipped_lines)
+    if len(reasons) == len(pieces):
+        gift = gift or next(iter(reasons.values()))
+    _check_gift(gift, shipped_lines, buckets)
     shipment = Shipment.objects.create(
         order=order,
         nonce=nonce,
@@ -119,7 +130,7 @@ def _ship(
         arrives_on=arrival_of_parcel(order, carrier.strip(), shipped_at),
         actor=actor,
     )
-    _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()])
+    _ship_pieces(shipment, [(lines[line_id], count) for line_id, count in pieces.items()], reasons)
     if order.lines.unshipped().exists():
         if order.status == OrderStatus.PAID:
             orders.advance(order, OrderStatus.PARTIALLY_SHIPPED)
@@ -171,18 +182,26 @@ def _shipping_instant(order: Order, shipped_on: date | None, now: datetime) -> d
     return last_instant(shipped_on)
 
 
-def _check_gift(gift: str, pieces: Sequence[tuple[OrderLine, int]], buckets: Mapping[str, TaxBucket]) -> None:
-    """Raise `ShipRefused` for goods without money, unless they are a gift, and for a gift that has money."""
-    if gift and gift not in Shipment.Gift.values:
+def _gift_reasons(gift: str, gifts: Mapping[int, str], lines: Sequence[OrderLine]) -> dict[int, str]:
+    """Return line id → reason of the lines of ¥0: its own, or the parcel's. Raises `ShipRefused`."""
+    reasons = {line.pk: gifts.get(line.pk) or gift for line in lines if not line.total}
+    if missing := [line.packing_title for line in lines if reasons.get(line.pk) == ""]:
+        raise ShipRefused(
+            _("%(titles)s cost ¥0: choose why they are given away.") % {"titles": "、".join(missing)}
+        )
+    if {gift, *reasons.values()} - {"", *Shipment.Gift.values}:
         raise ShipRefused(_("Choose why the goods are given away."))
-    free = free_lines([line for line, _count in pieces], buckets)
-    if gift and len(free) < len(pieces):
+    return reasons
+
+
+def _check_gift(gift: str, lines: Sequence[OrderLine], buckets: Mapping[str, TaxBucket]) -> None:
+    """Raise `ShipRefused` for goods without money, unless they are a gift, and for a gift that has money."""
+    free = free_lines(lines, buckets)
+    if gift and len(free) < len(lines):
         raise ShipRefused(_("Money is left for these goods: they are sold, and cannot be shipped as a gift."))
     if gift:
         return
-    if not any(line.total for line in free) and len(free) == len(pieces):
-        raise ShipRefused(_("These goods cost nothing: ship them as a gift and say why."))
-    if len(free) == len(pieces):
+    if len(free) == len(lines):
         raise ShipRefused(
             _(
                 "The money for these goods was refunded, and nothing is left of it. Cancel the rest, or ship "
@@ -201,11 +220,17 @@ def free_lines(lines: Iterable[OrderLine], buckets: Mapping[str, TaxBucket]) -> 
     return [line for line in lines if not (line.total and buckets[line.tax_class].deliverable)]
 
 
-def _ship_pieces(shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]]) -> None:
+def _ship_pieces(
+    shipment: Shipment, pieces: Sequence[tuple[OrderLine, int]], reasons: Mapping[int, str]
+) -> None:
     """Store the lines of a shipment, then take their pieces out of stock. Raises `ShipRefused`."""
     stored: list[ShipmentLine] = []
     for line, quantity in pieces:
-        stored.append(ShipmentLine.objects.create(shipment=shipment, order_line=line, quantity=quantity))
+        stored.append(
+            ShipmentLine.objects.create(
+                shipment=shipment, order_line=line, quantity=quantity, gift=reasons.get(line.pk)
+            )
+        )
         shipped = OrderLine.objects.filter(pk=line.pk, reserved__gte=quantity).update(
             reserved=F("reserved") - quantity, shipped=F("shipped") + quantity
         )

@@ -1,7 +1,7 @@
 """Builders for tests: an item, an order, a paid order, made by the real domain functions."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -166,6 +166,7 @@ def ship(
     carrier: str = "ヤマト運輸",
     tracking_number: str = "1234-5678-9012",
     gift: str = "",
+    gifts: Mapping[int, str] | None = None,
     shipped_on: date | None = None,
     now: datetime | None = None,
 ) -> Shipment:
@@ -176,6 +177,7 @@ def ship(
         carrier=carrier,
         tracking_number=tracking_number,
         gift=gift,
+        gifts=gifts or {},
         shipped_on=shipped_on,
         nonce=secrets.token_hex(8),
         actor="staff",

@@ -15,13 +15,13 @@ from ledger.books.accounts import PREPAYMENTS
 from ledger.books.trial_balance import net_balance
 from ledger.closing import verification
 from ledger.closing.report_figures import parcels
-from ledger.models import JournalEntry, Order, Shipment, StockItem, StockMovement
+from ledger.models import JournalEntry, Order, Shipment, ShipmentLine, StockItem, StockMovement
 from ledger.sales import stock
 from ledger.sales.free_goods import free_goods
 from ledger.sales.refunds import RefundRefused
 from ledger.sales.shipping import ShipRefused
 from ledger.testing import build
-from ledger.testing.admin import page_of
+from ledger.testing.admin import fields_of, page_of
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
 from ledger.testing.konbini import assert_no_findings
 
@@ -147,6 +147,30 @@ def test_the_shipping_fee_goes_back_when_only_a_gift_left_and_the_rest_is_cancel
     build.fetch(sandbox)
     assert net_balance(PREPAYMENTS, order=order) == 0
     assert_no_findings()
+
+
+def test_a_line_of_0_yen_that_is_packed_with_sold_goods_is_listed_with_its_reason(
+    sandbox: Sandbox, staff: Client
+) -> None:
+    now = set_clock(sandbox, at(MONDAY))
+    lines = [build.line("LAMP", price=1_100), build.line("FREE", price=0), build.line("CARD", price=0)]
+    order = build.paid_order(sandbox, lines, shipping_fee=550, now=now)
+    page = page_of(order, "ship")
+    reasons = {line.sku: f"gift_{line.pk}" for line in order.lines.exclude(sku="LAMP")}
+    fields = fields_of(staff.get(page)) | {"carrier": "ヤマト運輸", reasons["FREE"]: "prize"}
+    refused = staff.post(page, fields)
+    assert refused.status_code == 422 and "CARD は0円です" in refused.content.decode()
+    assert not order.shipments.exists()
+    staff.post(page, fields | {reasons["CARD"]: "promotion"})
+    parcel = order.shipments.get()
+    assert parcel.gift == ""
+    rows = free_goods(parcel.shipped_on, parcel.shipped_on)
+    assert [(each.sku, each.quantity, str(each.reason), each.price) for each in rows] == [
+        ("CARD", -1, "販促", 0),
+        ("FREE", -1, "景品", 0),
+    ]
+    ShipmentLine.objects.update(gift=None)  # as an earlier version stored it
+    assert {str(each.reason) for each in free_goods(parcel.shipped_on, parcel.shipped_on)} == {"記録なし"}
 
 
 def test_a_correction_needs_a_reason_and_has_no_entry() -> None:

@@ -19,6 +19,7 @@ from ledger.models import (
     OutgoingMail,
     Refund,
     Shipment,
+    ShipmentLine,
     StockItem,
 )
 from ledger.models.orders import OrderStatus
@@ -192,10 +193,14 @@ def test_goods_that_are_paid_for_are_no_gift(sandbox: Sandbox) -> None:
 def test_a_free_piece_leaves_with_paid_ones_or_as_a_gift_with_a_reason(sandbox: Sandbox) -> None:
     order = build.paid_order(sandbox, [build.line(), build.line("FREE", price=0, quantity=2)])
     paid, free = order.lines.get(sku="CL-08").pk, order.lines.get(sku="FREE").pk
-    build.ship(order, {paid: 1, free: 1})
-    with pytest.raises(shipping.ShipRefused):
+    for gifts in ({}, {free: "because"}):
+        with pytest.raises(shipping.ShipRefused):
+            build.ship(order, {paid: 1, free: 1}, gifts=gifts)
+    build.ship(order, {paid: 1, free: 1}, gifts={free: Shipment.Gift.PROMOTION})
+    with pytest.raises(shipping.ShipRefused, match="0円"):
         build.ship(order)
     give(order)
+    assert [part.gift for part in ShipmentLine.objects.order_by("pk")] == [None, "promotion", "courtesy"]
     order.refresh_from_db()
     assert order.status == OrderStatus.SHIPPED
     build.fetch(sandbox)

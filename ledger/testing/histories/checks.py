@@ -364,6 +364,9 @@ def _parcels() -> Iterator[str]:
         costs = all(part.order_line.total for part in parcel.lines.all())
         if parcel.gift and costs and sold.filter(entry__source_id=str(parcel.pk), account__in=goods).exists():
             yield f"parcel {parcel.pk} is a gift and its goods have sales"
+        for part in parcel.lines.all():
+            if bool(part.gift) != (part.order_line.total == 0):
+                yield f"parcel {parcel.pk}: {part} has the reason {part.gift}"
         if parcel.gift or parcel.order_id in sales:
             continue
         buckets = tax_buckets(parcel.order)

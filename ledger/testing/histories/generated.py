@@ -51,7 +51,7 @@ pieces = st.lists(small_numbers, min_size=1, max_size=4).map(tuple)
 days_ago = st.sampled_from([1, 1, 2, 3, -1])
 clicks = st.sampled_from([1, 1, 1, 2])
 thousandths = st.one_of(st.sampled_from([1000, 500, 1]), st.integers(1, 1100))
-line = st.tuples(small_numbers, st.sampled_from([11_000, 1_080, 333, 60, 1, 150_000]), st.integers(1, 4))
+line = st.tuples(small_numbers, st.sampled_from([11_000, 1_080, 333, 60, 1, 0, 150_000]), st.integers(1, 4))
 order = st.builds(
     Place,
     lines=st.lists(line, min_size=1, max_size=4).map(tuple),

@@ -22,7 +22,8 @@ from ledger.testing.histories.world import World
 class Ship:
     """Staff ship all unshipped pieces, or these quantities of the lines, sold or as a gift.
 
-    The parcel left today, or some days ago (a negative number: in the future, which is refused).
+    Lines of ¥0 have a reason. The parcel left today, or some days ago (a negative number: in the future,
+    which is refused).
     """
 
     pieces: tuple[int, ...] = ()
@@ -53,6 +54,7 @@ class Ship:
                 now=world.now,
                 shipped_on=business_day(world.now) - timedelta(days=self.days_ago),
                 gift=Shipment.Gift.COURTESY if self.gift else "",
+                gifts={line.pk: Shipment.Gift.PROMOTION for line in order.lines.filter(total=0)},
             )
 
 
