@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -11,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import OuterRef
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -157,13 +157,13 @@ class Quote:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
-    """Return SKU → offer of those `skus` that are for sale, with one query."""
+def load_offers(skus: Iterable[str], *, now: datetime) -> dict[str, Offer]:
+    """Return SKU → offer of those `skus` that are for sale, taxed as of `now`, with one query."""
     wanted = {f"sku{place}": sku for place, sku in enumerate(sorted(set(skus)))}
     if not wanted:
         return {}
     found = list(offers_statement(len(wanted)).records(**wanted))
-    order_tax = order_tax_of(found[0]) if found else None
+    order_tax = order_tax_of(found[0], now=now) if found else None
     return {
         row["sku"]: Offer(
             item_id=row["stock_id"],
@@ -182,10 +182,10 @@ def load_offers(skus: Iterable[str]) -> dict[str, Offer]:
     }
 
 
-def order_tax_of(row: Mapping[str, Any]) -> OrderTax | None:
-    """Return the tax of an order that is placed now, from a row of the offers; None: not set up yet."""
+def order_tax_of(row: Mapping[str, Any], *, now: datetime) -> OrderTax | None:
+    """Return the tax of an order that is placed `now`, from a row of the offers; None: not set up yet."""
     try:
-        return read_price_rules(row["statuses"], row["rates"]).of_orders(business_day(timezone.now()))
+        return read_price_rules(row["statuses"], row["rates"]).of_orders(business_day(now))
     except TaxStatusMissing:
         return None
 
@@ -237,9 +237,9 @@ def shipping_fee(goods: int) -> int:
     return 0 if goods == 0 or goods >= settings.FREE_SHIPPING_FROM else settings.SHIPPING_FEE
 
 
-def load_quote(cart: Cart) -> Quote:
+def load_quote(cart: Cart, *, now: datetime) -> Quote:
     """Return the quote of a cart, with one query; with one more if something in it is no longer sold."""
-    offers = load_offers(line.sku for line in cart)
+    offers = load_offers((line.sku for line in cart), now=now)
     gone = [line.sku for line in cart if line.sku not in offers]
     return make_quote(cart.lines, offers, gone_titles=load_titles(gone) if gone else {})
 

@@ -1,16 +1,20 @@
 """What customers see by the tax status: no word of tax while exempt, a closed checkout without one."""
 
 import re
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from kikaku.money import REDUCED
 from kikaku.sandbox import Sandbox
-from ledger.models import Order, OutgoingMail, TaxStatus
+from ledger.models import Order, OutgoingMail, TaxRate, TaxStatus
 from ledger.testing import build as books
 from ledger.testing import company
 from ledger.testing.company import EXEMPT, REGISTERED
+from shop.cart import Cart, CartLine
+from shop.quote import load_quote
 from shop.testing import build
 from shop.testing.checkout import confirmation
 
@@ -53,6 +57,23 @@ def test_an_exempt_shop_names_no_tax_in_cart_confirmation_order_and_mails(
     mail = OutgoingMail.objects.get(order=order)
     for text in (mail.text, mail.html):
         assert "税込" in text and TAX.findall(text) == []
+
+
+def test_a_quote_has_the_rate_of_its_own_moment_and_one_query_however_many_statuses_there_are(
+    shopper: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """The rate of food falls at midnight in Japan, 15:00 UTC; the next day the shop is exempt."""
+    TaxRate.objects.create(tax_class=REDUCED, from_day=date(2027, 4, 1), percent=0)
+    for month in (1, 2, 3):
+        company.enter(from_day=date(2027, month, 1))
+    company.enter(**{**EXEMPT, "from_day": date(2027, 4, 2)})
+    cart = Cart((CartLine("SKU-water", 1, 1_080),))
+    rates = []
+    for day, hour, minute in ((31, 14, 59), (31, 15, 0), (32, 15, 0)):
+        now = datetime(2027, 3, 1, hour, minute, tzinfo=UTC) + timedelta(days=day - 1)
+        with django_assert_num_queries(1):
+            rates.append(load_quote(cart, now=now).rates[REDUCED])
+    assert rates == [8, 0, None]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -32,7 +33,7 @@ def cart_page(request: HttpRequest) -> HttpResponse:
     After a refused post the query has what was wrong: `problem`, or the typed quantity of a line.
     """
     cart = read_cart(request)
-    quote = load_quote(cart)
+    quote = load_quote(cart, now=timezone.now())
     typed = {line.sku: request.GET.get(f"q-{line.sku}", "")[:20] for line in cart}
     blocking = [problem for problem in quote.problems if problem.blocks_order]
     blocked = {problem.sku for problem in blocking}
@@ -107,7 +108,7 @@ def refusal(request: HttpRequest) -> dict[str, Any]:
     if message is None:
         return {}
     sku = clean_sku(request.GET.get("sku", ""))
-    offer = load_offers([sku]).get(sku) if problem == "quantity" and sku else None
+    offer = load_offers([sku], now=timezone.now()).get(sku) if problem == "quantity" and sku else None
     retry = {"offer": offer, "typed": request.GET.get("typed", "")[:20]} if offer else None
     return {"notices": (message,), "retry": retry}
 
@@ -165,12 +166,12 @@ def cart_update(request: HttpRequest) -> HttpResponse:
                 changed = changed.change(line.sku, parse_quantity(text))
             except InvalidQuantity:
                 wrong[f"q-{line.sku}"] = text or " "
-    quote = load_quote(changed)
+    quote = load_quote(changed, now=timezone.now())
     if taken:
         available = {line.offer.sku: line.offer.available for line in quote.lines}
         if 0 < available.get(taken, 0) <= LOW_STOCK:
             changed = changed.change(taken, available[taken])
-            quote = load_quote(changed)
+            quote = load_quote(changed, now=timezone.now())
     # the prices that the page showed when the button was pressed
     shown = {key.removeprefix("p-"): value for key, value in request.POST.items() if key.startswith("p-")}
     changed = changed.with_seen_prices(

@@ -55,7 +55,12 @@ def address(request: HttpRequest) -> HttpResponse:
         return SeeOther(f"{active_links()['checkout']}?{CHECK}=1")
     typed = request.session.get(TYPED_KEY)
     form = AddressForm(typed) if typed and CHECK in request.GET else AddressForm(initial=typed)
-    return render_page(request, "shop/checkout.html", {"form": form, "quote": load_quote(cart)}, private=True)
+    return render_page(
+        request,
+        "shop/checkout.html",
+        {"form": form, "quote": load_quote(cart, now=timezone.now())},
+        private=True,
+    )
 
 
 @require_safe
@@ -66,7 +71,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         return redirect_without_cart(request)
     if ADDRESS_KEY not in request.session:
         return SeeOther(active_links()["checkout"])
-    return render_confirmation(request, load_quote(cart))
+    return render_confirmation(request, load_quote(cart, now=timezone.now()))
 
 
 def redirect_without_cart(request: HttpRequest) -> HttpResponse:
@@ -126,7 +131,8 @@ def place(request: HttpRequest) -> HttpResponse:
     delivery_address = request.session.get(ADDRESS_KEY)
     if delivery_address is None:
         return SeeOther(active_links()["checkout"])
-    quote = load_quote(cart)
+    now = timezone.now()  # of the quote and of the order: the rules of tax may change at midnight
+    quote = load_quote(cart, now=now)
     if request.POST.get("fingerprint") != quote.fingerprint or not quote.is_orderable:
         message = _(
             "Something changed since you saw this page. Nothing was ordered or charged; please look again."
@@ -151,11 +157,11 @@ def place(request: HttpRequest) -> HttpResponse:
             address=orders.Address(**delivery_address),
             discount=quote.totals.discount,
             shipping_fee=quote.totals.shipping_fee,
-            now=timezone.now(),
+            now=now,
             client=client_key(request.META["REMOTE_ADDR"]),
         )
     except orders.SoldOut:  # another order reserved the pieces after the quote
-        quote = load_quote(cart)
+        quote = load_quote(cart, now=now)
         message = _("While you were ordering, the last pieces were sold. Nothing was ordered or charged.")
         return redirect_to_changed_confirmation(request, cart, quote, message)
     except orders.OrderRefused as refusal:

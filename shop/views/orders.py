@@ -168,7 +168,7 @@ def order_cancel(request: HttpRequest, token: str) -> HttpResponse:
 def order_again(request: HttpRequest, token: str) -> HttpResponse:
     """Add the lines of an order that are still sold to the cart, at their current prices."""
     lines = load_order(token).lines.all()
-    offers = load_offers(line.sku for line in lines)
+    offers = load_offers((line.sku for line in lines), now=timezone.now())
     cart = read_cart(request)
     response = SeeOther(active_links()["cart"])
     for line in lines:
