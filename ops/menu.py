@@ -118,7 +118,19 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             )
         if items:
             groups.append({"title": str(title), "separator": True, "items": items})
+    entries_shown = [item for group in groups for item in group["items"]]
+    here = _link_of(request.path, [item["link"] for item in entries_shown])
+    for item in entries_shown:
+        item["active"] = item["link"] == here
     return groups
+
+
+def _link_of(path: str, links: list[str]) -> str:
+    """Return the link that a page belongs to, "" for none: a page beside a list has one of its own."""
+    first_page = reverse("admin:index")
+    if path == first_page:
+        return first_page
+    return max((link for link in links if link != first_page and path.startswith(link)), key=len, default="")
 
 
 def favicon(request: HttpRequest) -> str:

@@ -191,11 +191,15 @@ def test_the_first_page_takes_few_queries(
         staff.get("/admin/")
 
 
-def test_the_menu_leads_to_pages_that_open(staff: Client) -> None:
+def test_the_menu_leads_to_pages_that_open_and_marks_the_one_that_is_open(staff: Client) -> None:
     from ops import menu
 
     request = staff.get("/admin/").wsgi_request
-    links = [str(item["link"]) for group in menu.navigation(request) for item in group["items"]]
+    links = [item["link"] for group in menu.navigation(request) for item in group["items"]]
     assert len(links) > 15
-    for link in links:
-        assert staff.get(link).status_code == 200, link
+    ledger = ("/admin/ledger/journalentry/ledger/4110/", "/admin/ledger/journalentry/")
+    for page, marked in (*zip(links, links, strict=True), ledger):
+        answer = staff.get(page)
+        assert answer.status_code == 200, page
+        items = [item for group in menu.navigation(answer.wsgi_request) for item in group["items"]]
+        assert [item["link"] for item in items if item["active"]] == [marked], page
