@@ -174,7 +174,7 @@ def _paid_orders(snapshot: StripeSnapshot) -> Iterator[Difference]:
     """Find the payment of each order that became paid within the day."""
     start, end = day_bounds(snapshot.day)
     unpaid = Order.objects.filter(paid_at__gte=start, paid_at__lt=end).exclude(
-        Exists(Payment.objects.filter(order=OuterRef("pk"), amount=OuterRef("total")))
+        Exists(Payment.objects.filter(order=OuterRef("pk"), amount__gte=OuterRef("total")))
     )
     for order in unpaid.order_by("pk").iterator(ROWS_AT_ONCE):
         yield Difference(

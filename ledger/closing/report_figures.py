@@ -74,7 +74,8 @@ def orders(day: date) -> dict[str, Counted]:
 def receipts(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the payments captured within the day by what they meant for their orders, and by method.
 
-    Number and sum (JPY) of each; one query. Both lists have the same sums.
+    Number and sum (JPY) of each; one query. Both lists have the same sums. What was paid beyond the total of
+    an order that became paid is of another amount.
     """
     start, end = day_bounds(day)
     event = OrderEvent.objects.filter(
@@ -83,7 +84,7 @@ def receipts(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         fact=Concat(Value("payment:"), OuterRef("payment_intent"), output_field=CharField()),
     )
     # a payment without history is older than the history, or a copy
-    is_of_order = When(amount=F("order__total"), captured_at=F("order__paid_at"), then=Value(PAID))
+    is_of_order = When(amount__gte=F("order__total"), captured_at=F("order__paid_at"), then=Value(PAID))
     reason = Coalesce(
         Subquery(event.values("kind")[:1]),
         Case(is_of_order, default=Value(UNKNOWN)),
@@ -91,17 +92,20 @@ def receipts(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     )
     by_reason: defaultdict[str, Counted] = defaultdict(lambda: {"count": 0, "total": 0})
     by_method: defaultdict[str, Counted] = defaultdict(lambda: {"count": 0, "total": 0})
-    for method, found, count, total in (
+    for method, found, count, total, of_orders in (
         Payment.objects.filter(captured_at__gte=start, captured_at__lt=end)
         .annotate(reason=reason)
         .values_list("method", "reason")
-        .annotate(count=Count("pk"), total=Sum("amount"))
+        .annotate(count=Count("pk"), total=Sum("amount"), of_orders=Sum("order__total"))
         .order_by()
-        .values_list("method", "reason", "count", "total")
+        .values_list("method", "reason", "count", "total", "of_orders")
     ):
         for group in (by_reason[found], by_method[method]):
             group["count"] += count
             group["total"] += total
+        if found == PAID and total > of_orders:
+            by_reason[PAID]["total"] -= total - of_orders
+            by_reason[OrderEvent.Kind.PAID_OTHER_AMOUNT]["total"] += total - of_orders
     return (
         [{"reason": each, **by_reason[each]} for each in REASONS if each in by_reason],
         [{"method": method, **by_method[method]} for method in sorted(by_method)],

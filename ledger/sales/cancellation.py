@@ -6,6 +6,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from kikaku.transactions import forbid_transaction, unit_of_work
+from ledger.books.order_buckets import unallocated_money
 from ledger.models import Order, Payment, Refund
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import checkout, history, orders
@@ -132,7 +133,8 @@ def _store_refunds_of_everything(
 ) -> list[Refund]:
     """Store the refunds of all that is left of a paid order: one for each payment of which something is left.
 
-    Only an order that was paid twice, and whose second payment could not be sent back, has more than one.
+    Only an order that was paid twice, and whose second payment could not be sent back, has more than one; and
+    one that was paid too much, for what belongs to no line of it.
     """
     reason = _("The order was cancelled.")
     *smaller, largest = sorted(refundable, key=refundable_amount)
@@ -148,6 +150,11 @@ def _store_refunds_of_everything(
                 store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now, payment=payment)
             )
             rest -= amount
+    excess = 0 if smaller or refundable_amount(largest) <= order.total else unallocated_money(order).excess
+    if excess:
+        request = RefundRequest.of_amount(excess, reason=reason)
+        nonce = f"cancel-{order.pk}-excess"
+        refunds.append(store_refund(order=order, request=request, nonce=nonce, actor=actor, now=now))
     everything = RefundRequest.full(reason=reason)
     nonce = f"cancel-{order.pk}"
     return [*refunds, store_refund(order=order, request=everything, nonce=nonce, actor=actor, now=now)]

@@ -15,15 +15,14 @@ from django.utils.translation import gettext_lazy, override
 
 from kikaku.transactions import require_transaction, unit_of_work
 from ledger.books import journal, posting
-from ledger.books.discrepancies import resolve_automatically
 from ledger.books.order_buckets import tax_buckets, unallocated_money
 from ledger.books.posting import Subject
 from ledger.books.tax_buckets import TaxBucket
 from ledger.books.tax_rules import TaxStatusMissing
-from ledger.models import Discrepancy, KeptMoney, KeptMoneyLine, Order, OrderEvent, Refund
+from ledger.models import KeptMoney, KeptMoneyLine, Order, OrderEvent, Refund
 from ledger.models.orders import FINISHED_STATUSES, OrderStatus
 from ledger.sales import history
-from ledger.sales.refund_failure import resolve_settled
+from ledger.sales.refund_failure import resolve_excess, resolve_settled
 from ledger.sales.refund_plan import missing_money
 from ledger.sales.seen import OrderChanged, digest
 
@@ -135,9 +134,7 @@ def _keep(
         raise OrderChanged
     kept = _store(order, plan, reason=reason.strip(), nonce=nonce, actor=actor, now=now)
     resolve_settled(order, resolution=KEPT, now=now)
-    if not unallocated_money(order).excess:
-        paid = list(order.payments.values_list("payment_intent", flat=True))
-        resolve_automatically(Discrepancy.Kind.PAID_OTHER_AMOUNT, paid, resolution=KEPT, now=now)
+    resolve_excess(order, resolution=KEPT, now=now)
     return kept
 
 

@@ -38,9 +38,10 @@ def record_payment(
     """Record captured money inside the caller's transaction; return its payment.
 
     `locked` is an order that the caller has locked, most likely the payment's own, and not changed since.
-    A pending order becomes paid when the amount is its total. Any other amount becomes a discrepancy, and the
-    order stays as it is. Money for a cancelled order and a second payment are recorded and refunded. Returns
-    None, with a discrepancy, for money that belongs to no order of ours or is not in yen.
+    A pending order becomes paid when the amount is its total, or more: what was paid too much stays in 2130
+    until staff refund or keep it, and becomes a discrepancy. With less the order stays as it is, and there is
+    a discrepancy. Money for a cancelled order and a second payment are recorded and refunded. Returns None,
+    with a discrepancy, for money that belongs to no order of ours or is not in yen.
     """
     require_transaction()
     attempt = find_attempt(captured.metadata)
@@ -120,7 +121,8 @@ def _add_details(payment: Payment, captured: CapturedPayment) -> None:
 
 def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
     """Mark the locked order paid, or refund or report a new payment that it cannot use."""
-    if order.status == OrderStatus.PENDING and payment.amount == order.total:
+    difference = payment.amount - order.total
+    if order.status == OrderStatus.PENDING and difference >= 0:
         if orders.advance(order, OrderStatus.PAID, paid_at=payment.captured_at):
             resolve_automatically(
                 Discrepancy.Kind.PAYMENT_MISSING, [order.number], resolution=PAYMENT_FOUND, now=now
@@ -128,10 +130,12 @@ def _apply_to_order(order: Order, payment: Payment, *, now: datetime) -> None:
             _record_event(OrderEvent.Kind.PAID, payment, now=now)
             values = {"payment": payment, "arrival": expected_arrival(order)}
             mail.queue(OutgoingMail.Kind.ORDER_CONFIRMATION, order, f"order:{order.pk}", values, now=now)
+        if difference:
+            detail = f"{yen(order.total)} に対し {yen(payment.amount)} の入金。差額は返金するか、雑収入へ振替"
+            _note(Discrepancy.Kind.PAID_OTHER_AMOUNT, order, payment, difference, detail, now=now)
     elif order.status == OrderStatus.PENDING:
         _record_event(OrderEvent.Kind.PAID_OTHER_AMOUNT, payment, now=now)
         detail = f"{yen(order.total)} ではなく {yen(payment.amount)} の入金。注文は未払いのまま"
-        difference = payment.amount - order.total
         _note(Discrepancy.Kind.PAID_OTHER_AMOUNT, order, payment, difference, detail, now=now)
     elif order.status == OrderStatus.CANCELLED:
         _record_event(OrderEvent.Kind.PAID_AFTER_CANCELLATION, payment, now=now)

@@ -18,6 +18,7 @@ from ledger.sales.order_end import has_money_for_goods
 
 Kind = Discrepancy.Kind
 REFUNDED_AGAIN = gettext_lazy("The money was refunded again.")
+EXCESS_REFUNDED = gettext_lazy("What was paid too much was refunded.")
 MONEY_IS_BACK = gettext_lazy("The refund was cancelled: the goods are paid for again.")
 
 
@@ -118,6 +119,17 @@ def unsettled_money(order: Order) -> int:
     if order.status == OrderStatus.CANCELLED and not money.is_funded:
         stranded = 0  # its payments never covered it
     return stranded + money.owed
+
+
+def resolve_excess(order: Order, *, now: datetime, resolution: str | Promise = EXCESS_REFUNDED) -> None:
+    """Resolve what asked staff about money that was paid too much, once nothing of it is left.
+
+    Part of the caller's transaction, after some of it was refunded or kept.
+    """
+    require_transaction()
+    if not unallocated_money(order).excess:
+        paid = list(order.payments.values_list("payment_intent", flat=True))
+        resolve_automatically(Kind.PAID_OTHER_AMOUNT, paid, resolution=resolution, now=now)
 
 
 def resolve_settled(order: Order, *, now: datetime, resolution: str | Promise = REFUNDED_AGAIN) -> None:

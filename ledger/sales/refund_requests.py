@@ -17,7 +17,7 @@ from ledger.models import Order, OrderEvent, OrderLine, Payment, Refund, RefundL
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import history, stock
 from ledger.sales.kept_money import take_back
-from ledger.sales.refund_failure import resolve_settled
+from ledger.sales.refund_failure import resolve_excess, resolve_settled
 from ledger.sales.refund_plan import (
     PlannedLine,
     RefundRefused,
@@ -127,6 +127,7 @@ def store_refund(
     store_lines(refund, plan)
     _move_pieces(refund, lines, plan, now=now)
     resolve_settled(order, now=now)
+    _resolve_excess(order, plan, now=now)
     by_line = [(part.order_line_id, part) for part in plan if part.order_line_id]
     pieces = {
         "cancelled": {str(lines[pk].position): part.cancelled for pk, part in by_line if part.cancelled},
@@ -170,7 +171,15 @@ def store_payment_refund(payment: Payment, *, reason: str, now: datetime) -> Ref
 def store_forced_lines(refund: Refund, *, now: datetime) -> None:
     """Store the lines of a stored refund that happens whatever the order has; see `plan_forced_refund`."""
     take_back(refund, now=now)
-    store_lines(refund, plan_forced_refund(refund))
+    plan = plan_forced_refund(refund)
+    store_lines(refund, plan)
+    _resolve_excess(refund.order, plan, now=now)
+
+
+def _resolve_excess(order: Order, plan: Sequence[PlannedLine], *, now: datetime) -> None:
+    """Resolve what asked about money that was paid too much, if a stored plan took the last of it."""
+    if any(part.prepaid and not part.tax_class for part in plan):
+        resolve_excess(order, now=now)
 
 
 def store_lines(refund: Refund, plan: Sequence[PlannedLine]) -> None:

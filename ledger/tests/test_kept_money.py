@@ -18,6 +18,7 @@ from ledger.books.discrepancies import note_discrepancy
 from ledger.books.trial_balance import net_balance
 from ledger.closing import verification
 from ledger.closing.daily_close import close_days
+from ledger.closing.report_figures import receipts
 from ledger.models import CheckoutAttempt, Discrepancy, JournalEntry, KeptMoney, Order, OrderEvent, Refund
 from ledger.models.books import LineTaxClass
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
@@ -136,6 +137,51 @@ def test_an_excess_payment_is_kept_and_the_goods_are_sold_for_their_price(sandbo
     keep(order, 11_500)
     build.ship(order, now=at(TUESDAY, 21))
     assert (sum(sale(order)), balances(order)) == (11_500, (0, 0, 11_500))
+    assert_no_findings()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("act", ["keep", "refund", "dashboard", "cancel"])
+def test_an_order_that_is_paid_with_a_few_yen_too_much_is_paid_and_the_surplus_is_decided(
+    sandbox: Sandbox, staff: Client, act: str
+) -> None:
+    order = build.order(now=set_clock(sandbox, at(TUESDAY, 9)))
+    sandbox.pay(build.session_of(order, now=at(TUESDAY, 9)))
+    # as if the page had asked for ¥3 more: no method of today lets a customer choose the amount
+    Order.objects.filter(pk=order.pk).update(total=11_497, shipping_fee=497)
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PAID
+    asked = Discrepancy.objects.get()
+    assert (asked.kind, asked.amount, balances(order)) == (Kind.PAID_OTHER_AMOUNT, 3, (11_500, 0, 0))
+    by_reason, by_method = receipts(TUESDAY)
+    assert [(row["reason"], row["count"], row["total"]) for row in by_reason] == [
+        ("paid", 1, 11_497),
+        ("paid_other_amount", 0, 3),
+    ]
+    assert sum(row["total"] for row in by_method) == 11_500
+    if act == "keep":
+        assert page_of(order, "keep") in staff.get(page_of(order)).content.decode()
+        keep(order, 3)
+    elif act == "refund":
+        build.refund(order, 3, now=at(TUESDAY, 10))
+    elif act == "dashboard":
+        refund_in_dashboard(order.payments.get(), 3)
+        build.deliver(sandbox)
+    else:
+        build.cancel(order, now=at(TUESDAY, 10))
+        assert sorted(refund.amount for refund in order.refunds.all()) == [3, 11_497]
+        assert "¥11,500" in order.mails.get(kind="cancelled").text
+    asked.refresh_from_db()
+    assert asked.resolved_at is not None
+    order.refresh_from_db()
+    if act != "cancel":
+        build.ship(order, now=at(TUESDAY, 21))
+        assert sum(sale(order)) == 11_497
+    build.deliver(sandbox)
+    build.fetch(sandbox)
+    assert balances(order) == (0, 0, 3 if act == "keep" else 0)
     assert_no_findings()
 
 

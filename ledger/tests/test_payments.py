@@ -134,7 +134,7 @@ def test_a_failed_event_after_the_success_changes_nothing(sandbox: Sandbox) -> N
     assert order.attempts.get().last_error == ""
 
 
-def test_a_payment_of_another_amount_is_recorded_but_does_not_pay_the_order(sandbox: Sandbox) -> None:
+def test_a_payment_of_less_is_recorded_but_does_not_pay_the_order(sandbox: Sandbox) -> None:
     order = build.order()
     sandbox.pay(build.session_of(order))
     # as if the total had been changed after the page was opened

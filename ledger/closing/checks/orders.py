@@ -352,9 +352,9 @@ def shipped_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
 
 
 def paid_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
-    """Check that each paid order has a payment of its total."""
+    """Check that each paid order has a payment of its total, or of more."""
     for order in orders.filter(paid_at__isnull=False).exclude(
-        Exists(Payment.objects.filter(order=OuterRef("pk"), amount=OuterRef("total")))
+        Exists(Payment.objects.filter(order=OuterRef("pk"), amount__gte=OuterRef("total")))
     ):
         yield Finding(Check.PAID_ORDER, "Order", order.number, f"a payment of {order.total}", "none")
 
