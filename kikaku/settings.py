@@ -284,6 +284,7 @@ if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
 # is written.
 STRIPE_HTTP_CLIENT = "kikaku.sandbox.adapter.http_client" if SANDBOX else ""
 JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
+DEMO_YEAR_END = SANDBOX and not STRIPE_API_BASE  # whether a new shop has a few orders of last March
 
 # ── The shop's terms (integer JPY, tax included) ─────────────────────────────────────────────────────────
 
