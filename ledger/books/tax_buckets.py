@@ -117,18 +117,19 @@ def recognise(
     `goods` and `shipping` are the gross shares of this shipment. The last shipment of a class takes all that
     is left. The tax is cumulative: that on everything sold at the rate including this shipment, less what was
     posted, so that all shipments together carry the tax of the whole. The tax of the shipping fee is rounded
-    by itself; the goods carry the rest.
+    by itself; the goods carry the rest, at most their value.
     """
     amount = bucket.deliverable if is_last else min(goods + shipping, bucket.deliverable)
     shipping = min(shipping, amount)
     portions = {portion.rate: portion for portion in bucket.sold}
     before = portions.get(rate, SoldPortion(rate))
     tax = tax_of(before.gross + amount, rate, bucket.rounding) - before.tax
-    shipping_tax = min(tax_of(shipping, rate, bucket.rounding), tax)
+    goods = amount - shipping
+    shipping_tax = max(min(tax_of(shipping, rate, bucket.rounding), tax), tax - goods)
     sale = RecognisedSale(
         tax_class=bucket.tax_class,
         rate=rate,
-        goods=amount - shipping - (tax - shipping_tax),
+        goods=goods - (tax - shipping_tax),
         shipping=shipping - shipping_tax,
         tax=tax,
         shipping_tax=shipping_tax,
