@@ -279,12 +279,11 @@ SANDBOX_PORT = (urlsplit(STRIPE_API_BASE).port if STRIPE_API_BASE else None) or 
 SANDBOX_BASE_URL = STRIPE_API_BASE or f"http://127.0.0.1:{SANDBOX_PORT}"
 if SANDBOX and not STRIPE_WEBHOOK_SECRETS:
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
-# Dotted paths, because production must not import the stand-in: a factory of the HTTP client for Stripe's
-# library, and a context manager around each scheduled job that yields a reason to wait while a demo history
-# is written.
+# Dotted paths, because production must not import the stand-in: a factory of Stripe's HTTP client, and a
+# context manager around each scheduled job that yields a reason to wait while a demo history is written.
 STRIPE_HTTP_CLIENT = "kikaku.sandbox.adapter.http_client" if SANDBOX else ""
 JOB_GUARD = "kikaku.sandbox.adapter.job_guard" if SANDBOX else ""
-DEMO_YEAR_END = SANDBOX and not STRIPE_API_BASE  # whether a new shop has a few orders of last March
+DEMO_YEAR_END = SANDBOX and not STRIPE_API_BASE  # whether a new shop has orders around it
 
 # ── The shop's terms (integer JPY, tax included) ─────────────────────────────────────────────────────────
 

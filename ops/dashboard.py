@@ -80,7 +80,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
 
 
 def _tax_status_tile(*, may_see: bool) -> list[Tile]:
-    """Return the tile of a tax status that is not entered; none when it is. It leads who may to the form."""
+    """Return the tile of a missing tax status, with a link for who may see the settings; none otherwise."""
     if TaxStatus.objects.exists():
         return []
     return [

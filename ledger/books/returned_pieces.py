@@ -19,7 +19,8 @@ def amounts_by_rate(lines: Sequence[RefundLine]) -> dict[int, Amounts]:
     """Return by refund line id what of its recognised amount was sold at which rate. Three queries.
 
     The pieces of an order line that came first go back first. The shipping fee came with the first parcel. A
-    line of an amount, without pieces, has nothing: it is spread over what is left of each rate.
+    line of an amount, without pieces, has nothing, nor has the fee when the first parcel was a gift: it is
+    spread over what is left of each rate.
     """
     orders = {line.refund.order_id for line in lines}
     parcels: defaultdict[int, list[int]] = defaultdict(list)  # order line → the parcel of each piece

@@ -64,7 +64,7 @@ PORTION = 500
 
 
 def name_chart(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Give the accounts their new defaults where they have the old ones, and create the rates of the law."""
+    """Replace the old defaults of the accounts, and create the tax rates of the law."""
     using = schema_editor.connection.alias
     accounts = apps.get_model("ledger", "Account")._default_manager.using(using)
     for account in CHART:
