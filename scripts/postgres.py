@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# faster, at the price of losing the data in a power cut
+# All but the connections: faster, at the price of losing the data in a power cut.
 TEST_SETTINGS = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
-    "max_connections=60",
+    "max_connections=200",  # a test starts up to forty processes, and several tests run at once
     "shared_buffers=64MB",
 )
 
