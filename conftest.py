@@ -27,8 +27,14 @@ pytest.register_assert_rewrite(
     "kikaku.d1.testing", "kikaku.sandbox.testing", "ledger.testing", "shop.testing", "ops.testing"
 )
 
-# an example may take long on a busy machine, or when it is the first to load something
-hypothesis_settings.register_profile("kikaku", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# An example may take long on a busy machine, or when it is the first to load something. A change runs the
+# same examples each time, so that its run fails for its own faults; the night searches for new ones.
+hypothesis_settings.register_profile(
+    "kikaku",
+    deadline=None,
+    derandomize=not os.environ.get("KIKAKU_NIGHTLY"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("kikaku")
 
 
