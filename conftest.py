@@ -170,7 +170,7 @@ def no_active_language() -> None:
 @pytest.fixture(autouse=True)
 def reset_rate_limits() -> None:
     """Clear the request counts that earlier tests left in memory; their rows go with the test's database."""
-    from ops import limits
+    from ops.web import limits
 
     limits.clear_memory()
 

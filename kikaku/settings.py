@@ -14,11 +14,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
-from kikaku import postgresql
+from kikaku import mail_address, postgresql, theme
 from kikaku.d1 import address as d1_address
 from kikaku.door import THREADS
 from kikaku.environment import env_choice, env_int, env_list, env_secret, env_str, env_url
 from kikaku.sqlite import address as sqlite_address
+from kikaku.storages import storages
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -92,19 +93,19 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "ops.limits.RateLimitMiddleware",  # after the check for forgeries, which are not to be counted
+    "ops.web.limits.RateLimitMiddleware",  # after the check for forgeries, which are not to be counted
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "ops.policy.AdminPolicyMiddleware",
-    "ops.audit.AdminAuditMiddleware",
+    "ops.web.policy.AdminPolicyMiddleware",
+    "ops.web.audit.AdminAuditMiddleware",
 ]
 
 ROOT_URLCONF = "kikaku.urls"
 ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
 OTHER_TRIGGERS = ["shop.pages.version.broken_triggers"]  # `verify_books` reports them beside the books' own
 WSGI_APPLICATION = "kikaku.wsgi.application"
-REFUSAL_PAGE = "ops.errors.refusal_page"  # the page for a request that the front door refuses
+REFUSAL_PAGE = "ops.web.errors.refusal_page"  # the page for a request that the front door refuses
 # around Django's application; the last is the outermost
 WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]
 TEMPLATES = [
@@ -173,57 +174,8 @@ MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"
 
 R2_ENDPOINT_URL = env_url("R2_ENDPOINT_URL")
-_R2_VARIABLES = (
-    "R2_ACCESS_KEY_ID",
-    "R2_SECRET_ACCESS_KEY",
-    "R2_PRIVATE_BUCKET",
-    "R2_PUBLIC_BUCKET",
-    "R2_PUBLIC_URL",
-)
 R2_PUBLIC_URL = env_url("R2_PUBLIC_URL")
-STORAGES: dict[str, dict[str, object]] = {
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "evidence": {
-        "BACKEND": "kikaku.durable_files.DurableFileStorage",
-        "OPTIONS": {"location": EVIDENCE_ROOT, "base_url": None},
-    },
-}
-if R2_ENDPOINT_URL:
-    for _name in _R2_VARIABLES:
-        if not env_str(_name):
-            raise ImproperlyConfigured(
-                f"{_name} is missing: R2_ENDPOINT_URL needs {', '.join(_R2_VARIABLES)} too."
-            )
-    from botocore.config import Config
-
-    _r2: dict[str, object] = {
-        "endpoint_url": R2_ENDPOINT_URL,
-        "access_key": env_str("R2_ACCESS_KEY_ID"),
-        "secret_key": env_str("R2_SECRET_ACCESS_KEY"),
-        "region_name": "auto",
-        "default_acl": None,
-        "file_overwrite": False,
-        "client_config": Config(
-            signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=20,
-            request_checksum_calculation="when_required",  # R2 answers boto3's own checksums "Unauthorized"
-            response_checksum_validation="when_required",
-        ),
-    }
-    STORAGES["default"] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            **_r2,
-            "bucket_name": env_str("R2_PUBLIC_BUCKET"),
-            "custom_domain": urlsplit(R2_PUBLIC_URL).netloc,
-        },
-    }
-    STORAGES["evidence"] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {**_r2, "bucket_name": env_str("R2_PRIVATE_BUCKET")},
-    }
+STORAGES = storages(R2_ENDPOINT_URL, R2_PUBLIC_URL, evidence_root=EVIDENCE_ROOT)
 
 # ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -328,21 +280,14 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 EMAIL_URL = env_str("EMAIL_URL") or "console:"
 DEFAULT_FROM_EMAIL = "LED企画 <shop@example.jp>"
 EMAIL_TIMEOUT = 10
-_mail = urlsplit(EMAIL_URL)
-if _mail.scheme == "console":
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-elif _mail.scheme in ("smtp", "smtps", "smtp+tls") and _mail.hostname:
-    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    EMAIL_HOST = _mail.hostname
-    EMAIL_PORT = _mail.port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[_mail.scheme]
-    EMAIL_HOST_USER = _mail.username or ""
-    EMAIL_HOST_PASSWORD = _mail.password or ""
-    EMAIL_USE_SSL = _mail.scheme == "smtps"
-    EMAIL_USE_TLS = _mail.scheme == "smtp+tls"
-else:
-    raise ImproperlyConfigured(
-        "EMAIL_URL must be console: or smtp://, smtps:// or smtp+tls://user:password@host:port."
-    )
+try:
+    _mail = mail_address.server(EMAIL_URL)
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from None
+EMAIL_BACKEND = _mail.backend
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.ssl, _mail.starttls
 
 REDIS_URL = env_url("REDIS_URL", schemes=("redis", "rediss"))
 Q_CLUSTER: dict[str, object] = {
@@ -357,8 +302,8 @@ Q_CLUSTER: dict[str, object] = {
     "save_limit": -1,
     "poll": 2,
     "label": "Django Q",
-    "scheduler": False,  # it would run any function that a row of its table names; see `ops.queue`
-    "broker_class": "ops.queue.RedisQueue" if REDIS_URL else "ops.queue.DatabaseQueue",
+    "scheduler": False,  # it would run any function that a row of its table names; see `ops.jobs.queue`
+    "broker_class": "ops.jobs.queue.RedisQueue" if REDIS_URL else "ops.jobs.queue.DatabaseQueue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
@@ -379,7 +324,7 @@ SWITCHED_OFF = [
             D1_GATEWAY_SECRET,
         ),
         ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
-        ("sending mail (EMAIL_URL): it is printed in the log", _mail.scheme != "console"),
+        ("sending mail (EMAIL_URL): it is printed in the log", _mail.host),
         ("the mail of each daily close (BOOKS_EMAIL)", BOOKS_EMAIL),
         ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
         ("error reports to Sentry (SENTRY_DSN)", SENTRY_DSN),
@@ -420,7 +365,7 @@ CHECKOUT_SESSION_SECONDS = 4 * 3600  # since the last step: the session of a cus
 COOKIE_PREFIX = "__Host-" if PRODUCTION else ""
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
-CSRF_FAILURE_VIEW = "ops.errors.forged"
+CSRF_FAILURE_VIEW = "ops.web.errors.forged"
 CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/.*$"
 AUTH_PASSWORD_VALIDATORS = [
@@ -433,7 +378,7 @@ AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stor
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 BODY_PATIENCE_SECONDS, STALL_SECONDS = 20.0, 60.0  # for 10,000 bytes of a body, for any of a response
 
-# Per client: (requests at once, seconds in which as many are allowed again), see `ops.limits`. A shared
+# Per client: (requests at once, seconds in which as many are allowed again), see `ops.web.limits`. A shared
 # connection (an office, a mobile carrier) is one client.
 RATE_LIMITS = {
     "GET search": (120, 60),
@@ -466,35 +411,4 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# ── The admin's theme ────────────────────────────────────────────────────────────────────────────────────
-
-UNFOLD = {
-    "SITE_TITLE": "LED企画",
-    "SITE_HEADER": "LED企画",
-    "SITE_SUBHEADER": _("Shop and books"),
-    "SITE_URL": "/",
-    "SITE_SYMBOL": "lightbulb",
-    "SHOW_LANGUAGES": False,
-    "ENVIRONMENT": None,
-    "DASHBOARD_CALLBACK": "ops.dashboard.add_dashboard",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "ops.menu.favicon"}],
-    "STYLES": ["ops.menu.stylesheet"],
-    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "ops.menu.navigation"},
-    "COMMAND": {"search_callback": "ops.search.find"},
-    # the shop's amber (light #d98a1f), from light to dark
-    "COLORS": {
-        "primary": {
-            "50": "oklch(98% .014 80)",
-            "100": "oklch(95% .035 78)",
-            "200": "oklch(90% .068 76)",
-            "300": "oklch(83% .108 74)",
-            "400": "oklch(76% .137 71)",
-            "500": "oklch(69.5% .145 69)",
-            "600": "oklch(55% .122 66)",
-            "700": "oklch(47% .105 64)",
-            "800": "oklch(40% .087 62)",
-            "900": "oklch(34% .071 60)",
-            "950": "oklch(24% .05 58)",
-        }
-    },
-}
+UNFOLD = theme.UNFOLD

@@ -15,7 +15,7 @@ urlpatterns = [
     ),
 ]
 
-handler400 = "ops.errors.bad_request"
-handler403 = "ops.errors.forbidden"
-handler404 = "ops.errors.not_found"
-handler500 = "ops.errors.server_error"
+handler400 = "ops.web.errors.bad_request"
+handler403 = "ops.web.errors.forbidden"
+handler404 = "ops.web.errors.not_found"
+handler500 = "ops.web.errors.server_error"

@@ -9,7 +9,7 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         """Configure logs and error reports before the first request or job."""
-        from ops import logs
+        from ops.logs import sentry, setup
 
-        logs.configure(production=settings.PRODUCTION)
-        logs.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT)
+        setup.configure(production=settings.PRODUCTION)
+        sentry.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT)

@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from ops.health import health
+from ops.health.view import health
 
 urlpatterns = [path("health", health, name="health")]

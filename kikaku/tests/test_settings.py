@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from kikaku.door import THREADS
+from kikaku.storages import R2_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "kikaku" / "settings.py"
@@ -43,12 +44,7 @@ def variables_read() -> set[str]:
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
     }
-    r2_variables = next(
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_R2_VARIABLES"
-    )
-    return found | set(ast.literal_eval(r2_variables))
+    return found | set(R2_VARIABLES)
 
 
 def variables_listed() -> list[str]:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from kikaku.sandbox import Sandbox
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, night_after, set_clock
-from ops import schedule
+from ops.jobs import schedule
 from shop.testing import build as shop
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from kikaku.client_address import client_address, client_network, edge_proof
-from ops import logs
+from ops.logs import setup
 from ops.testing.node import run_edge_module
 from shop.testing import build
 
@@ -158,9 +158,9 @@ def test_an_ipv6_household_is_one_client(address: str, network: str) -> None:
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     out = io.StringIO()
-    logs.configure(production=True, stream=out)
+    setup.configure(production=True, stream=out)
     yield out
-    logs.configure(production=False)
+    setup.configure(production=False)
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from kikaku.sandbox import Sandbox
 from ledger.models import Order
-from ops import schedule
+from ops.jobs import schedule
 from shop.sessions import SessionStore
 from shop.testing import build
 from shop.testing.checkout import confirmation, place

@@ -192,7 +192,7 @@ def test_the_first_page_takes_few_queries(
 
 
 def test_the_menu_leads_to_pages_that_open_and_marks_the_one_that_is_open(staff: Client) -> None:
-    from ops import menu
+    from ops.admin import menu
 
     request = staff.get("/admin/").wsgi_request
     links = [item["link"] for group in menu.navigation(request) for item in group["items"]]

@@ -17,9 +17,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from kikaku.testing.database import engine
 from kikaku.testing.serving import served
-from ops.errors import is_passing, refusal_page
 from ops.testing.disk import full_disk
 from ops.testing.events import signed_event
+from ops.web.errors import is_passing, refusal_page
 from shop.models import ContactMessage
 from shop.testing import build
 

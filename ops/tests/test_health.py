@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.testing.database import engine, on_d1
 from ledger.testing.crashes.lock import locked_by_another_process, not_on_postgresql
-from ops import health
+from ops.health import view as health
 from ops.models import Heartbeat
 from ops.testing.disk import full_disk
 

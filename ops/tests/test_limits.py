@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ledger.testing.processes import WaitForAll, run_concurrently
-from ops import limits
-from ops.limits import Limit, count_request
 from ops.models import RateBucket
+from ops.web import limits
+from ops.web.limits import Limit, count_request
 from shop import urls as shop_urls
 from shop.models import ContactMessage
 from shop.testing import build

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from ops import logs
+from ops.logs import sentry, setup
 
 LINES_WITH_SECRETS = [
     "GET /orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/thanks/",
@@ -35,13 +35,13 @@ SECRET_PARTS = ["k3v9yQw7Lr2Xn8Bt5Hd1Jf6", "51AbCdEf", "AbCdEf123", "hanako", "h
 def restore_logs() -> Iterator[None]:
     """Restore the logs of the test run afterwards."""
     yield
-    logs.configure(production=False)
+    setup.configure(production=False)
 
 
 @pytest.mark.parametrize("production", [False, True])
 def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
     out = io.StringIO()
-    logs.configure(production=production, stream=out)
+    setup.configure(production=production, stream=out)
     for line in LINES_WITH_SECRETS:
         logging.getLogger("django.request").warning("Not Found: %s", line)
         structlog.get_logger("shop").warning("refused", about=line)
@@ -58,7 +58,7 @@ def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
 @pytest.mark.parametrize("production", [False, True])
 def test_a_traceback_shows_no_local_variable(production: bool) -> None:
     out = io.StringIO()
-    logs.configure(production=production, stream=out)
+    setup.configure(production=production, stream=out)
     typed = "東京都港区芝公園"
     try:
         raise LookupError(len(typed))
@@ -69,7 +69,7 @@ def test_a_traceback_shows_no_local_variable(production: bool) -> None:
 
 def test_production_writes_one_json_object_per_line() -> None:
     out = io.StringIO()
-    logs.configure(production=True, stream=out)
+    setup.configure(production=True, stream=out)
     logging.getLogger("ledger").info("posted %s", 3)
     structlog.get_logger("shop").info("placed", order="K261122-ABCDE")
     first, second = (json.loads(line) for line in out.getvalue().splitlines())
@@ -79,15 +79,15 @@ def test_production_writes_one_json_object_per_line() -> None:
 
 def test_configuring_twice_does_not_write_twice() -> None:
     out = io.StringIO()
-    logs.configure(production=False, stream=out)
-    logs.configure(production=False, stream=out)
+    setup.configure(production=False, stream=out)
+    setup.configure(production=False, stream=out)
     logging.getLogger("ledger").info("once")
     assert out.getvalue().count("once") == 1
 
 
 def test_routine_messages_of_django_q2_are_left_out() -> None:
     out = io.StringIO()
-    logs.configure(production=False, stream=out)
+    setup.configure(production=False, stream=out)
     logging.getLogger("django-q").info("Process-1 created task")
     logging.getLogger("django-q").critical("reincarnated worker")
     assert "created task" not in out.getvalue() and "reincarnated worker" in out.getvalue()
@@ -110,7 +110,7 @@ def test_an_event_for_sentry_loses_tokens_bodies_and_cookies() -> None:
         },
         "user": {"email": "hanako@example.jp"},
     }
-    sent = json.dumps(logs.scrub(event))
+    sent = json.dumps(sentry.scrub(event))
     for secret in [*SECRET_PARTS, "03-0000-0000", "sessionid"]:
         assert secret not in sent
     assert "https://shop.example.jp/orders/[token]/" in sent

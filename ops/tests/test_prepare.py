@@ -12,7 +12,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import DailyClose, JournalEntry, TaxStatus
 from ledger.models.tax import FICTIONAL_NUMBER
-from ops import schedule
+from ops.jobs import schedule
 from ops.management.commands.prepare import ensure_staff_login
 from ops.models import JobRun
 from shop.models import Product

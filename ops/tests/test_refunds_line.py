@@ -9,7 +9,7 @@ from pytest_django import Settings
 from kikaku.sandbox import Sandbox
 from ledger.models import Payment
 from ledger.testing import build
-from ops import schedule
+from ops.jobs import schedule
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -15,7 +15,7 @@ from kikaku.sandbox import Sandbox
 from ledger.models import ClosingBalance, DailyClose, EvidenceFile
 from ledger.testing import build
 from ledger.testing.closing import at, set_clock
-from ops import schedule
+from ops.jobs import schedule
 from shop.models import Product
 from shop.testing import build as shop
 

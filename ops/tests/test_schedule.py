@@ -10,9 +10,9 @@ from kikaku.sandbox import Sandbox
 from ledger.models import DailyClose, Order, TaxStatus
 from ledger.models.orders import OrderStatus
 from ledger.testing import build
-from ops import schedule
+from ops.jobs import schedule
+from ops.jobs.schedule import Job, claim, every, finish, last_close_time
 from ops.models import JobRun
-from ops.schedule import Job, claim, every, finish, last_close_time
 
 pytestmark = pytest.mark.django_db
 

@@ -31,7 +31,7 @@ from ledger.stripe.client import ForeignAccount, StripeUnavailable
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 from ledger.testing.webhooks import event, sign
-from ops import schedule
+from ops.jobs import schedule
 from ops.models import JobRun
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,9 @@ from ledger.models import DailyClose, OutgoingMail
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, set_clock
 from ledger.testing.crashes.lock import database_unwritable, not_on_postgresql
-from ops import schedule
+from ops.jobs import schedule
+from ops.jobs.schedule import RUN_LEASE, claim
 from ops.models import JobRun
-from ops.schedule import RUN_LEASE, claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment
 from ledger.testing import build
 from ledger.testing.closing import MONDAY, at, night_after, set_clock
 from ledger.testing.processes import WaitForAll, run_concurrently
-from ops import schedule
+from ops.jobs import schedule
 from ops.models import JobRun
 
 pytestmark = pytest.mark.django_db(transaction=True)

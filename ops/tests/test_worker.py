@@ -1,4 +1,4 @@
-"""The worker runs the jobs of `ops.schedule.JOBS` and nothing else, whatever django-q2's tables say."""
+"""The worker runs the jobs of `ops.jobs.schedule.JOBS` and nothing else, whatever django-q2's tables say."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from django_q.signing import SignedPackage
 
 from kikaku.testing.database import database_environment
 from kikaku.testing.ports import find_free_ports
-from ops import queue, schedule
+from ops.jobs import queue, schedule
 from ops.models import JobRun
 from ops.testing.running import ROOT
 
@@ -104,7 +104,7 @@ def test_planted_rows_run_nothing_while_every_job_runs(tmp_path: Path) -> None:
     past = timezone.now() - timedelta(minutes=1)
     for payload in (
         packed("os.system", f"touch {ran['queued']}"),
-        packed("ops.schedule.run", "mail"),
+        packed("ops.jobs.schedule.run", "mail"),
         str(SignedPackage.dumps(Pickled(f"touch {ran['pickled']}"))),
         packed("no.such.function", hook="os.system"),
         "no job",
@@ -129,7 +129,7 @@ def test_only_the_name_of_a_job_is_queued() -> None:
     OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
     [(_entry, package)] = broker.dequeue()
     task = SignedPackage.loads(package)
-    assert (task["func"], task["args"], task["kwargs"]) == ("ops.schedule.run", ("mail",), {})
+    assert (task["func"], task["args"], task["kwargs"]) == ("ops.jobs.schedule.run", ("mail",), {})
 
 
 @pytest.mark.parametrize("model", DJANGO_Q_MODELS)

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from ledger.models import Order, TaxStatus
 from ledger.stripe.client import foreign_account
-from ops import schedule
+from ops.jobs import schedule
 
 STAFF_USERNAME = "staff"
 

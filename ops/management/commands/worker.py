@@ -18,7 +18,7 @@ from django_q.cluster import Cluster
 
 from kikaku.transactions import unit_of_work
 from ledger.stripe.client import foreign_account
-from ops import schedule
+from ops.jobs import schedule
 from ops.models import Heartbeat
 
 logger = logging.getLogger("ops.worker")

@@ -1,4 +1,4 @@
-"""Rows of operations: job runs, heartbeats of processes, rate limits."""
+"""Job runs and heartbeats of processes."""
 
 from django.db import models
 from django.utils.timezone import localtime
@@ -9,7 +9,7 @@ class JobRun(models.Model):
     """One scheduled run of a job. Job and time are unique, so that two workers run it once."""
 
     class Job(models.TextChoices):
-        """The jobs of `ops.schedule.JOBS`."""
+        """The jobs of `ops.jobs.schedule.JOBS`."""
 
         STRIPE_EVENTS = "stripe_events", _("handling Stripe's events")
         BALANCE = "balance", _("fetching balance transactions")
@@ -58,18 +58,3 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return str(self.get_name_display())
-
-
-class RateBucket(models.Model):
-    """Used part of one client's rate limit, see `ops.limits`; deleted when the bucket is full again."""
-
-    key = models.CharField(max_length=80, primary_key=True)
-    due = models.BigIntegerField(db_index=True)  # ms since 1970: when the bucket will be full again
-
-    class Meta:
-        verbose_name = _("rate limit")
-        verbose_name_plural = _("rate limits")
-        default_permissions = ()  # not in the admin
-
-    def __str__(self) -> str:
-        return self.key

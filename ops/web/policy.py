@@ -6,8 +6,8 @@ from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import FieldDoesNotExist
 from django.http import HttpRequest, HttpResponse
 
-from ops.audit import ADMIN_PATH
-from ops.errors import bad_request
+from ops.web.audit import ADMIN_PATH
+from ops.web.errors import bad_request
 
 # unfold writes styles and small scripts into its pages and evaluates its attributes (Alpine.js); the rest of
 # the policy stays as the settings have it for the shop

@@ -30,8 +30,8 @@ from django.http import HttpRequest, HttpResponse
 
 from kikaku.client_address import client_network
 from kikaku.transactions import unit_of_work
-from ops.errors import in_admin, too_many_logins
 from ops.models import RateBucket
+from ops.web.errors import in_admin, too_many_logins
 from shop.filters import Filters
 from shop.forms import normalise_line
 from shop.views.errors import too_many

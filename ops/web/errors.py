@@ -16,7 +16,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import get_language_from_path, override
 from django.utils.translation import gettext_lazy as _
 
-from ops.audit import ADMIN_PATH
+from ops.web.audit import ADMIN_PATH
 from shop.views import errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work

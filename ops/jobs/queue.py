@@ -1,4 +1,4 @@
-"""The job queue: django-q2's brokers, which carry nothing but the names of `ops.schedule.JOBS`.
+"""The job queue: django-q2's brokers, which carry nothing but the names of `ops.jobs.schedule.JOBS`.
 
 By itself django-q2 runs any function that a row of its tables names, and unpickles what it finds in its
 queue. So its scheduler is off (`Q_CLUSTER`), its queue holds a job's name, and the worker builds the call
@@ -15,7 +15,7 @@ from django_q.brokers.redis_broker import Redis
 from django_q.humanhash import uuid
 from django_q.signing import SignedPackage
 
-from ops.schedule import JOBS
+from ops.jobs.schedule import JOBS
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def package(name: str, *, now: datetime) -> str:
             {
                 "id": uuid()[1],
                 "name": name,
-                "func": "ops.schedule.run",
+                "func": "ops.jobs.schedule.run",
                 "args": (name,),
                 "kwargs": {},
                 "ack_failure": True,

@@ -1,110 +1,21 @@
-"""Admin of staff accounts, job runs and heartbeats."""
+"""Admin of the audit log: who changed what."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditlog.models import LogEntry
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
-from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import IntegerField
-from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, gettext_lazy
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from kikaku.admin.columns import format_local_time, link, time_column
+from kikaku.admin.columns import format_local_time, link
 from kikaku.admin.readonly import ReadOnlyAdmin
-from ops.models import Heartbeat, JobRun
-
-if TYPE_CHECKING:  # Django's class takes its model in brackets for the type checker alone
-    DjangoUserAdmin = BaseUserAdmin[User]
-    PermissionModelField = ModelMultipleChoiceField[Permission]
-else:
-    DjangoUserAdmin = BaseUserAdmin
-    PermissionModelField = ModelMultipleChoiceField
-
-admin.site.unregister(User)
-admin.site.unregister(Group)
-# whoever edits its rows could choose what the worker calls; `ops.queue` refuses that too
-for _model in apps.get_app_config("django_q").get_models():
-    if admin.site.is_registered(_model):
-        admin.site.unregister(_model)
-
-
-ACTIONS = {
-    "add": gettext_lazy("add"),
-    "change": gettext_lazy("change"),
-    "delete": gettext_lazy("delete"),
-    "view": gettext_lazy("view"),
-}
-
-
-class PermissionField(PermissionModelField):
-    """A choice of permissions, named in Japanese; Django stores their names in English."""
-
-    def label_from_instance(self, permission: Any) -> str:
-        """Return app, model and action, such as 注文と帳簿 | 注文 | 閲覧."""
-        action = permission.codename.removesuffix(f"_{permission.content_type.model}")
-        return f"{permission.content_type} | {ACTIONS.get(action) or gettext(permission.name)}"
-
-
-class PermissionChoicesMixin:
-    """Admin whose field of permissions offers those alone that mean something in this admin."""
-
-    def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
-    ) -> Any:
-        """Return the form field without the permissions for django-q2's tables."""
-        if db_field.related_model is Permission:
-            offered = Permission.objects.exclude(content_type__app_label="django_q")
-            kwargs["queryset"] = offered.select_related("content_type")
-            kwargs["form_class"] = PermissionField
-        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
-
-
-@admin.register(User)
-class UserAdmin(PermissionChoicesMixin, DjangoUserAdmin, ModelAdmin):
-    """Admin of staff accounts, with unfold's templates."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(PermissionChoicesMixin, DjangoGroupAdmin, ModelAdmin):
-    """Admin of staff groups, with unfold's templates."""
-
-
-@admin.register(JobRun)
-class JobRunAdmin(ReadOnlyAdmin):
-    """Admin of job runs: when each job ran and what it reported."""
-
-    list_display = (
-        "job",
-        time_column(JobRun, "scheduled_for"),
-        time_column(JobRun, "started_at"),
-        time_column(JobRun, "finished_at"),
-        "succeeded",
-        "message",
-    )
-    list_filter = ("job", "succeeded")
-
-
-@admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnlyAdmin):
-    """Admin of heartbeats: when each process wrote its last sign of life."""
-
-    list_display = ("name", time_column(Heartbeat, "beat_at"), time_column(Heartbeat, "started_at"))
 
 
 class ChangedModelFilter(admin.SimpleListFilter):

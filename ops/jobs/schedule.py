@@ -1,9 +1,9 @@
 """Scheduled jobs: what each does, how often, and the claim that makes each run happen once.
 
-The schedule is this module, not a table. Each worker queues a job's name once per period (`ops.queue`): with
-two workers twice, during an outage not at all. So each run is claimed by a `JobRun` row, unique on job and
-time; a second worker finds the claim and does nothing. A job processes whatever is pending, so the next run
-makes up for a missed one and no runs pile up after an outage.
+The schedule is this module, not a table. Each worker queues a job's name once per period (`ops.jobs.queue`):
+with two workers twice, during an outage not at all. So each run is claimed by a `JobRun` row, unique on job
+and time; a second worker finds the claim and does nothing. A job processes whatever is pending, so the next
+run makes up for a missed one and no runs pile up after an outage.
 """
 
 import logging
@@ -28,8 +28,8 @@ from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
-from ops import limits
 from ops.models import JobRun
+from ops.web import limits
 
 logger = logging.getLogger(__name__)
 
