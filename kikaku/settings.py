@@ -272,6 +272,24 @@ SELLER = {
 }
 CLOSED_DAYS: frozenset[date] = frozenset()  # JST days without dispatch besides the weekends
 
+# When a fact becomes a to-do of staff (`ops.todos.rules`; docs/operations.md has what to do about each)
+TODO_THRESHOLDS = {
+    "stock_pieces": 5,  # so few left to sell, or fewer
+    "event_attempts": 3,  # failed so often
+    "unfulfilled_days": 3,  # since it was paid; urgent after twice as many
+    "high_value": 100_000,  # JPY, of an order that is paid and not shipped
+    "rate_minimum": 10,  # payments (orders), below which no rate says anything
+    "refund_days": 30,
+    "refund_warning_percent": 30,  # of the payments of these days
+    "refund_alarm_percent": 50,
+    "payment_hours": 24,
+    "payment_warning_percent": 20,  # of the orders of these hours that somebody tried to pay
+    "payment_alarm_percent": 40,
+    "volume_high_percent": 300,  # of the mean of seven days
+    "volume_low_percent": 30,
+    "volume_minimum": 10,  # orders a day, below which the number says nothing
+}
+
 # No page is kept here (see `shop.pages`); unfold would keep found customers for five minutes.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 

@@ -29,6 +29,7 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
 from ops.models import JobRun
+from ops.todos import upkeep
 from ops.web import limits
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,13 @@ def prune(now: datetime) -> str:
     return "; ".join(filter(None, done))
 
 
+def keep_todos(now: datetime) -> str:
+    """Make a to-do of each new fact that needs a person, and close those whose fact is gone."""
+    kept = upkeep.refresh(now=now)
+    done = (_counted(_("%(count)d to-dos made"), kept.made), _counted(_("%(count)d closed"), kept.gone))
+    return ", ".join(filter(None, done))
+
+
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
@@ -169,6 +177,7 @@ JOBS: dict[str, Job] = {
         # down
         Job("daily_close", close_days, last_close_time, minutes=10, until_done=True),
         Job("prune", prune, every(60), minutes=60),
+        Job("todos", keep_todos, every(5), minutes=5),
     )
 }
 

@@ -18,6 +18,7 @@ class JobRun(models.Model):
         MAIL = "mail", _("sending mails")
         DAILY_CLOSE = "daily_close", _("daily close")
         PRUNE = "prune", _("deleting old records")
+        TODOS = "todos", _("keeping the to-dos")
 
     job = models.CharField(_("job"), max_length=40, choices=Job.choices)
     scheduled_for = models.DateTimeField(_("scheduled for"))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext, ngettext, override, pgettext
 
 CATALOGUE = settings.BASE_DIR / "ops" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
 TEXT = re.compile(r'(?:\b_|gettext|gettext_lazy|ngettext)\(\s*"((?:[^"\\]|\\.)*)"')
-TEXT_IN_CONTEXT = re.compile(r'pgettext\(\s*"[^"]*",\s*"([^"]*)"')
+TEXT_IN_CONTEXT = re.compile(r'pgettext(?:_lazy)?\(\s*"[^"]*",\s*"([^"]*)"')
 TEXT_IN_BLOCK = re.compile(r"\{% blocktranslate[^%]*%\}([^{]*)\{%")
 TEXT_IN_TEMPLATE = re.compile(r'\{% translate "([^"]*)"')
 
