@@ -47,9 +47,7 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = 
     if order.status == OrderStatus.PENDING:
         require_unchanged(order, seen)
         _close_payment_pages(order, now=now)
-    for refund in _cancel_and_store_refunds(
-        order.pk, reason=reason, actor=actor, now=now, seen=seen, fee=fee
-    ):
+    for refund in cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now, seen=seen, fee=fee):
         send_refund(refund, now=now)
     order.refresh_from_db()
     return order
@@ -69,10 +67,14 @@ def _close_payment_pages(order: Order, *, now: datetime) -> None:
 
 
 @unit_of_work
-def _cancel_and_store_refunds(
-    order_id: int, *, reason: str, actor: str, now: datetime, seen: str, fee: int
+def cancel_and_store_refunds(
+    order_id: int, *, reason: str, actor: str, now: datetime, seen: str = "", fee: int = 0
 ) -> list[Refund]:
-    """Cancel an order in one transaction; return the refunds that are to be sent after its commit."""
+    """Cancel an order in one transaction; return the refunds that are to be sent after its commit.
+
+    For a caller that does more in the same transaction: the job sends refunds that nobody sent. The payment
+    page of an unpaid order must be closed before. Raises what `cancel` raises, but `PaymentUnavailable`.
+    """
     order = Order.objects.lock(order_id)
     if order.status == OrderStatus.CANCELLED or is_rest_cancelled(order):
         return []

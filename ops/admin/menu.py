@@ -10,8 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 # (group, ((app, model, icon), …)); the label is the model's plural name. A page beside the list of a model
-# is (app, model, icon, the end of its address's name, label); who may see the model may see it.
+# is (app, model, icon, the end of its address's name, label); who may see the model may see it. The
+# entries of the group without a name stand below the first page.
 MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
+    ("", (("ops", "todo", "checklist"),)),
     (
         gettext_lazy("Orders and stock"),
         (
@@ -116,7 +118,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "link": reverse(f"admin:{app}_{model}_{name}"),
                 }
             )
-        if items:
+        if not title:
+            groups[0]["items"] += items
+        elif items:
             groups.append({"title": str(title), "separator": True, "items": items})
     entries_shown = [item for group in groups for item in group["items"]]
     here = _link_of(request.path, [item["link"] for item in entries_shown])
