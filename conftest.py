@@ -168,6 +168,14 @@ def no_active_language() -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_courier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread store what a test logs as an alert: it would write beside the test's transaction."""
+    from ops.alerts.courier import courier
+
+    monkeypatch.setattr(courier, "is_on", False)
+
+
+@pytest.fixture(autouse=True)
 def reset_rate_limits() -> None:
     """Clear the request counts that earlier tests left in memory; their rows go with the test's database."""
     from ops.web import limits

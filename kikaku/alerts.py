@@ -13,8 +13,14 @@ class Alert:
     kind: str  # a name of `ops.alerts.kinds`, which has its title, level and what to do
     subject: str = ""  # what it concerns, such as a day, a SKU or a job; no personal data
     fields: dict[str, str] = field(default_factory=dict)  # name → value, as staff read them
+    over: bool = False  # it has ended
 
 
 def alert(kind: str, *, subject: str = "", **fields: object) -> dict[str, Alert]:
     """Return the `extra` of a log record that is to be delivered as an alert."""
     return {"alert": Alert(kind, subject, {name: str(value) for name, value in fields.items()})}
+
+
+def alert_over(kind: str, *, subject: str = "") -> dict[str, Alert]:
+    """Return the `extra` of a log record that says that an alert has ended."""
+    return {"alert": Alert(kind, subject, over=True)}

@@ -17,6 +17,7 @@ class ShopDoor(Door):
         """Start it in the worker process."""
         super().__rsgi_init__(loop)
         limit_stalls_once_listening(loop, settings.STALL_SECONDS)
+        import_string(settings.PROCESS_START)()
 
 
 door = ShopDoor(

@@ -329,6 +329,10 @@ WORKER_HEARTBEAT_FILE = env_str("WORKER_HEARTBEAT_FILE")
 # Gets a mail of each daily close, with the SHA-256 that anchors the chain of evidence outside the database.
 BOOKS_EMAIL = env_str("BOOKS_EMAIL")
 SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
+ALERTS_IN_DEVELOPMENT = env_choice("ALERTS_IN_DEVELOPMENT", "0", ("0", "1")) == "1"
+ALERTS_PER_HOUR = 30  # messages to Slack; what is more waits, and comes in one message
+PROCESS_START = "ops.health.watch.start"  # each web process calls it: it watches database, worker and jobs
+WATCH_SECONDS = 30
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog
 

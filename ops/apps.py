@@ -8,8 +8,10 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self) -> None:
-        """Configure logs and error reports before the first request or job."""
+        """Configure logs, alerts and error reports before the first request or job."""
+        from ops.alerts import courier
         from ops.logs import sentry, setup
 
         setup.configure(production=settings.PRODUCTION)
+        courier.install()
         sentry.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT)

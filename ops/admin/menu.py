@@ -84,6 +84,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
     (
         gettext_lazy("Operations"),
         (
+            ("ops", "alert", "notifications"),
             ("ops", "jobrun", "schedule"),
             ("ops", "heartbeat", "monitor_heart"),
             ("auditlog", "logentry", "history"),

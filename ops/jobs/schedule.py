@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from kikaku import days
+from kikaku.alerts import Alert, alert_over
 from kikaku.transactions import unit_of_work
 from ledger.books.tax_rules import TaxStatusMissing
 from ledger.closing import daily_close
@@ -28,7 +29,8 @@ from ledger.ingest import balance, inbox
 from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
-from ops.models import JobRun
+from ops.alerts import delivery, store
+from ops.models import JobRun, ProcessStart
 from ops.todos import upkeep
 from ops.web import limits
 
@@ -51,6 +53,12 @@ class Job:
     slot: Callable[[datetime], datetime]  # the scheduled time of a run that starts at `now`
     minutes: int  # how often a worker queues it
     until_done: bool = False  # repeat the same slot until one run has succeeded
+    alert: str = ""  # the kind of alert that a failed run makes at once
+
+    @property
+    def period(self) -> timedelta:
+        """Return the time from one success to the next."""
+        return timedelta(days=1) if self.until_done else timedelta(minutes=self.minutes)
 
 
 def every(minutes: int) -> Callable[[datetime], datetime]:
@@ -119,7 +127,7 @@ def close_days(now: datetime) -> str:
     run.
     """
     until = days.yesterday(last_close_time(now))
-    if not _has_activity(until):
+    if not has_activity(until):
         return ""
     closed: list[str] = []
     for day in daily_close.open_days(until):
@@ -130,7 +138,7 @@ def close_days(now: datetime) -> str:
     return "; ".join(closed)
 
 
-def _has_activity(until: date) -> bool:
+def has_activity(until: date) -> bool:
     """Return whether the books have a closed day, or an order or transaction up to and including `until`."""
     return (
         DailyClose.objects.exists()
@@ -150,10 +158,13 @@ def prune(now: datetime) -> str:
     ).delete()
     full = limits.prune(now=now.timestamp())
     expired, _of_each = Session.objects.filter(expire_date__lt=now).delete()
+    ProcessStart.objects.filter(at__lt=now - timedelta(days=1)).delete()
+    alerts = store.prune(now=now)
     done = (
         _counted(_("%(count)d old job runs deleted"), old),
         _counted(_("%(count)d rate-limit buckets deleted"), full),
         _counted(_("%(count)d expired sessions deleted"), expired),
+        _counted(_("%(count)d old alerts deleted"), alerts),
     )
     return "; ".join(filter(None, done))
 
@@ -163,6 +174,11 @@ def keep_todos(now: datetime) -> str:
     kept = upkeep.refresh(now=now)
     done = (_counted(_("%(count)d to-dos made"), kept.made), _counted(_("%(count)d closed"), kept.gone))
     return ", ".join(filter(None, done))
+
+
+def deliver_alerts(now: datetime) -> str:
+    """Send the alerts that wait for Slack."""
+    return _counted(_("%(count)d alerts sent"), delivery.deliver_due(now=now))
 
 
 JOBS: dict[str, Job] = {
@@ -175,9 +191,10 @@ JOBS: dict[str, Job] = {
         Job("mail", send_mail, every(1), minutes=1),
         # fires every ten minutes for the same 16:00 UTC: catches up after a failed close or a worker that was
         # down
-        Job("daily_close", close_days, last_close_time, minutes=10, until_done=True),
+        Job("daily_close", close_days, last_close_time, minutes=10, until_done=True, alert="close_failed"),
         Job("prune", prune, every(60), minutes=60),
         Job("todos", keep_todos, every(5), minutes=5),
+        Job("alerts", deliver_alerts, every(1), minutes=1),
     )
 }
 
@@ -259,6 +276,11 @@ def _guard() -> AbstractContextManager[str]:
     return guard
 
 
+def _alert(job: Job, error: Exception) -> dict[str, Alert] | None:
+    """Return the mark of a job's failure, if it is to be told at once."""
+    return {"alert": Alert(job.alert, fields={_("reason"): str(error)})} if job.alert else None
+
+
 def run(name: str, *, now: datetime | None = None) -> bool:
     """Run job `name` for the current slot; return whether this call ran it successfully.
 
@@ -279,11 +301,11 @@ def run(name: str, *, now: datetime | None = None) -> bool:
         with _guard() as reason_to_wait, translation.override(settings.LANGUAGE_CODE):
             message = "" if reason_to_wait else job.work(now)
     except TaxStatusMissing as error:  # a person must act: the next run is the next try
-        logger.warning("%s: %s", name, error)
+        logger.warning("%s: %s", name, error, extra=_alert(job, error))
         finish(claimed, succeeded=False, message=str(error), now=timezone.now())
         return False
     except Exception as error:  # a failing job must not end the worker
-        logger.exception("job %s failed", name)
+        logger.exception("job %s failed", name, extra=_alert(job, error))
         finish(claimed, succeeded=False, message=f"{type(error).__name__}: {error}", now=timezone.now())
         return False
     if reason_to_wait:
@@ -292,4 +314,6 @@ def run(name: str, *, now: datetime | None = None) -> bool:
         return False
     if message:
         logger.info("%s: %s", name, message)
+    if job.alert:
+        logger.info("job %s succeeded", name, extra=alert_over(job.alert))
     return finish(claimed, succeeded=True, message=message, now=timezone.now())

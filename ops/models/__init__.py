@@ -1,7 +1,8 @@
 """The rows of operations, one module per subject."""
 
-from ops.models.jobs import Heartbeat, JobRun
+from ops.models.alerts import Alert
+from ops.models.jobs import Heartbeat, JobRun, ProcessStart
 from ops.models.limits import RateBucket
 from ops.models.todos import Todo
 
-__all__ = ["Heartbeat", "JobRun", "RateBucket", "Todo"]
+__all__ = ["Alert", "Heartbeat", "JobRun", "ProcessStart", "RateBucket", "Todo"]

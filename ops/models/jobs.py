@@ -19,6 +19,7 @@ class JobRun(models.Model):
         DAILY_CLOSE = "daily_close", _("daily close")
         PRUNE = "prune", _("deleting old records")
         TODOS = "todos", _("keeping the to-dos")
+        ALERTS = "alerts", _("delivering alerts")
 
     job = models.CharField(_("job"), max_length=40, choices=Job.choices)
     scheduled_for = models.DateTimeField(_("scheduled for"))
@@ -59,3 +60,18 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return str(self.get_name_display())
+
+
+class ProcessStart(models.Model):
+    """A start of a long-running process, kept for a day: many in a short time are a restart loop."""
+
+    name = models.CharField(_("process"), max_length=40, choices=Heartbeat.Process.choices)
+    at = models.DateTimeField(_("started at"), db_index=True)
+
+    class Meta:
+        verbose_name = _("start of a process")
+        verbose_name_plural = _("starts of processes")
+        default_permissions = ()  # not in the admin
+
+    def __str__(self) -> str:
+        return f"{self.name} {localtime(self.at):%Y-%m-%d %H:%M:%S}"

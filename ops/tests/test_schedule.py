@@ -117,7 +117,7 @@ def test_a_worker_queues_each_job_at_its_start_and_then_once_per_period() -> Non
     for name in schedule.JOBS:
         timetable.mark_queued(name, now=NOON)
     assert timetable.due(NOON + timedelta(seconds=29)) == []
-    minute = {"stripe_events", "checkout_expiry", "refunds", "mail"}
+    minute = {"stripe_events", "checkout_expiry", "refunds", "mail", "alerts"}
     assert set(timetable.due(NOON + timedelta(seconds=30))) == minute
     assert set(timetable.due(NOON + timedelta(minutes=5))) == minute | {"balance", "todos"}
     assert timetable.due(NOON + timedelta(hours=1)) == list(schedule.JOBS)

@@ -18,6 +18,7 @@ from django_q.cluster import Cluster
 
 from kikaku.transactions import unit_of_work
 from ledger.stripe.client import foreign_account
+from ops.health.watch import record_start
 from ops.jobs import schedule
 from ops.models import Heartbeat
 
@@ -76,6 +77,7 @@ class Command(BaseCommand):
         logger.info("switched off: %s", "; ".join(settings.SWITCHED_OFF) or "nothing")
         if settings.STRIPE_SECRET_KEY and (reason := foreign_account()):
             raise CommandError(reason)
+        record_start(Heartbeat.Process.WORKER, now=started_at)
         connection.close()  # the cluster forks: a child must not inherit an open connection
         os.environ["Q_CLUSTER_NAME"] = str(settings.Q_CLUSTER["name"])
         cluster = Cluster()
