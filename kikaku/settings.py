@@ -4,6 +4,7 @@
 `ImproperlyConfigured` with the variable's name, so that nothing starts half-configured.
 """
 
+import re
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -56,6 +57,9 @@ if len(SECRET_KEY) < 40 or (PRODUCTION and SECRET_KEY.startswith("development-on
         '`python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
     )
 ADMIN_API_KEY = env_secret("ADMIN_API_KEY")
+RELEASE = env_str("RELEASE")
+if not re.fullmatch(r"[\w.+-]{0,64}", RELEASE):
+    raise ImproperlyConfigured("RELEASE must be a short name such as a commit: letters, digits and . + - _")
 # with it a request proves that it came through our Worker
 D1_GATEWAY_SECRET = env_secret("D1_GATEWAY_SECRET")
 

@@ -1,129 +1,28 @@
 """`GET /health`: whether this process can serve: the door's threads, the database, the evidence storage.
 
-Database and storage are written too, at most twice a minute: a full disk still answers readers.
+Database and storage are written too, at most twice a minute: a full disk still answers readers. Whatever
+hangs, the answer comes within two seconds. `?deep=1` asks for worker and jobs, too. With the header
+`x-admin-key` it has the details of `ops.health.report`.
 """
 
-import logging
-import os
-import threading
+import hmac
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, storages
-from django.db import Error, connection
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, JsonResponse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from kikaku.door import Door
+from ops.health import parts, report
+from ops.health.parts import Hangs, Part
 
-logger = logging.getLogger(__name__)
-PROBE_SECONDS = 30.0  # how long the result of a write is kept
-LOCK_SECONDS = 0.2  # for SQLite's lock; whoever holds it longer proves that it can be written
-
-WRITE_SQL = """
-INSERT INTO ops_heartbeat (name, beat_at, started_at) VALUES ('web', %s, %s)
-ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at
-"""
-
-
-class Probe:
-    """A check whose result is kept for a while; while a thread repeats it, others get the last result."""
-
-    def __init__(
-        self, check: Callable[[], bool], *, seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.check = check
-        self.seconds = seconds
-        self.clock = clock
-        self._checking = threading.Lock()
-        self._result: bool | None = None
-        self._checked_at = 0.0
-
-    def __call__(self) -> bool:
-        """Return the result, at most `seconds` old unless another thread is checking right now."""
-        if self._result is not None and self.clock() - self._checked_at < self.seconds:
-            return self._result
-        if not self._checking.acquire(blocking=self._result is None):
-            return bool(self._result)
-        try:
-            self._result = self.check()
-            self._checked_at = self.clock()
-            return self._result
-        finally:
-            self._checking.release()
-
-
-def check_evidence_storage() -> bool:
-    """Return whether the evidence storage works.
-
-    On a disk a file is written, read and deleted; on R2, whose locks forbid deletion, a name is looked up.
-    """
-    storage = storages["evidence"]
-    name = f"health/{os.getpid()}-{threading.get_ident()}"
-    try:
-        if not isinstance(storage, FileSystemStorage):
-            storage.exists("health")  # 404 is an answer; any other failure raises
-            return True
-        written = storage.save(name, ContentFile(b"ok"))
-        try:
-            with storage.open(written) as file:
-                return bool(file.read() == b"ok")
-        finally:
-            storage.delete(written)
-    except Exception:  # storage libraries raise many types; each means that the storage does not work
-        logger.exception("the evidence storage did not answer")
-        return False
-
-
-def check_database() -> bool:
-    """Return whether the database answers the smallest query."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone()[0] == 1)
-    except Error:
-        logger.exception("the database did not answer")
-        return False
-
-
-def check_database_writes() -> bool:
-    """Return whether the database can store: this process writes a sign of life.
-
-    SQLite is written by a connection of its own, which does not wait for other writers.
-    """
-    with _impatient_connection() as writer:
-        try:
-            now = writer.ops.adapt_datetimefield_value(timezone.now())
-            with writer.cursor() as cursor:
-                cursor.execute(WRITE_SQL, [now, now])
-            return True
-        except Error as error:
-            if "locked" in str(error):
-                return True
-            logger.exception("the database could not be written")
-            return False
-
-
-@contextmanager
-def _impatient_connection() -> Iterator[BaseDatabaseWrapper]:
-    if connection.settings_dict["ENGINE"] != "kikaku.sqlite":
-        yield connection
-        return
-    writer: Any = connection.copy()
-    writer.settings_dict["OPTIONS"] = {**writer.settings_dict["OPTIONS"], "timeout": LOCK_SECONDS}
-    try:
-        writer.ensure_connection()
-        writer.queue = None
-        yield writer
-    finally:
-        writer.close()
+database_part = Part("database", parts.ask_database)
+write_part = Part("database-writes", parts.check_database_writes, seconds=parts.PROBE_SECONDS)
+storage_part = Part("storage", parts.check_evidence_storage, seconds=parts.PROBE_SECONDS)
+deep_part = Part("duties", report.deep)
+details_part = Part("details", report.details)
 
 
 def hung_pools(request: HttpRequest) -> list[str]:
@@ -132,23 +31,53 @@ def hung_pools(request: HttpRequest) -> list[str]:
     return door.hung_pools() if door is not None else []
 
 
-storage_probe = Probe(check_evidence_storage, seconds=PROBE_SECONDS)
-write_probe = Probe(check_database_writes, seconds=PROBE_SECONDS)
+def has_admin_key(request: HttpRequest) -> bool:
+    """Return whether a request has the admin key in its header, compared in constant time."""
+    given = request.headers.get("x-admin-key", "")
+    key = settings.ADMIN_API_KEY
+    return bool(key) and hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
 
 
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Return 200 when threads, database and storage work, 503 when one does not."""
-    database, storage, hung = check_database() and write_probe(), storage_probe(), hung_pools(request)
-    is_healthy = database and storage and not hung
-    return JsonResponse(
-        {
-            "ok": is_healthy,
-            "database": "ok" if database else "error",
-            "r2": "ok" if storage else "error",
-            "threads": f"hung: {', '.join(hung)}" if hung else "ok",
-            "environment": settings.ENVIRONMENT,
-        },
-        status=200 if is_healthy else 503,
-    )
+    """Return 200 when threads, database and storage work, 503 when one does not; 403 for a wrong key."""
+    asks_for_details = "x-admin-key" in request.headers
+    if asks_for_details and not has_admin_key(request):
+        return JsonResponse({"error": "x-admin-key is wrong, or ADMIN_API_KEY is not set"}, status=403)
+    is_deep = request.GET.get("deep") == "1"
+    asked: list[Part[Any]] = [database_part, write_part, storage_part]
+    asked += [deep_part] * is_deep + [details_part] * asks_for_details
+    until = time.monotonic() + parts.PATIENCE
+    for part in asked:
+        part.begin()
+    latency = _answer(database_part, None, until=until)
+    database = latency is not None and parts.works(write_part, until=until)
+    storage, hung = parts.works(storage_part, until=until), hung_pools(request)
+    content: dict[str, Any] = {
+        "ok": database and storage and not hung,
+        "database": "ok" if database else "error",
+        "r2": "ok" if storage else "error",
+        "threads": f"hung: {', '.join(hung)}" if hung else "ok",
+        "environment": settings.ENVIRONMENT,
+    }
+    if is_deep:
+        content |= _answer(deep_part, {"worker": "unknown", "overdue_jobs": []}, until=until)
+        content["ok"] = content["ok"] and content["worker"] == "ok" and not content["overdue_jobs"]
+    if asks_for_details:
+        content |= {
+            "release": settings.RELEASE,
+            "engine": report.engine(),
+            "database_ms": latency,
+            "storage": report.storage(),
+        }
+        content |= _answer(details_part, {"warnings": ["the details did not come in time"]}, until=until)
+    return JsonResponse(content, status=200 if content["ok"] else 503)
+
+
+def _answer(part: Part[Any], otherwise: Any, *, until: float) -> Any:
+    """Return a part's answer, or something else if it hangs or failed."""
+    try:
+        return part.answer(until=until)
+    except (Hangs, RuntimeError):
+        return otherwise

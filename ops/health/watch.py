@@ -23,7 +23,7 @@ from kikaku.transactions import unit_of_work
 from ledger.models import OutgoingMail, Refund, StripeEvent
 from ledger.templatetags.ledger_money import format_deadline
 from ops.health import duties
-from ops.health.view import check_database, check_database_writes, check_evidence_storage
+from ops.health.parts import check_database, check_database_writes, check_evidence_storage
 from ops.models import Alert as AlertRow
 from ops.models import Heartbeat, JobRun, ProcessStart
 
