@@ -39,12 +39,18 @@ hypothesis_settings.load_profile("kikaku")
 
 
 def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
-    """Mark the database as a test database and create its chart of accounts again.
+    """Mark the database as a test database, and create its chart of accounts and roles again.
 
     The append-only triggers allow a DELETE only while `ledger_test_database` holds a row, so that Django can
     flush between transactional tests; a flush also empties the chart and the tax status, which every entry
     needs. Django sends `post_migrate` after the migrations and after each flush.
     """
+    if sender.label == "ops":  # the last with permissions of roles
+        from django.apps import apps
+
+        from ops.people.roles import apply_roles
+
+        apply_roles(apps, using=using)
     if sender.label != "ledger":
         return
     # imported here: the app registry is not ready when this module is loaded

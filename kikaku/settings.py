@@ -258,6 +258,8 @@ VOUCHER_STOCK_SHARE = Fraction(1, 3)  # of an item's stock, which vouchers may h
 VOUCHER_PIECES = 3  # of an item, which they may always hold
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
+# JPY of one order's refunds, above which they need a right of their own (`ledger.admin.ceiling`)
+REFUND_CEILING = env_int("REFUND_CEILING", 30_000, minimum=0, maximum=10_000_000)
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
 # who sells, as 特定商取引法 demands it on pages and mails: fictional until the shop's own are written here
 SELLER = {

@@ -18,6 +18,7 @@ from unfold.decorators import display
 from kikaku.admin.columns import LINK_CLASSES, day_column, link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.money import yen
+from ledger.admin.papers import EXPORT
 from ledger.closing import evidence
 from ledger.closing.findings import discrepancy_object
 from ledger.models import DailyClose, Discrepancy, EvidenceFile, JournalEntry
@@ -154,7 +155,8 @@ class DailyCloseAdmin(ReadOnlyAdmin):
 
     def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
         """Return an evidence file. Raises `PermissionDenied`, `Http404`."""
-        if not self.has_view_permission(request):
+        is_report = name == "report.html"  # read on the screen; the others are saved
+        if not self.has_view_permission(request) or not (is_report or request.user.has_perm(EXPORT)):
             raise PermissionDenied
         file = EvidenceFile.objects.filter(
             path__startswith=f"daily-close/{day}/", path__endswith=f"/{name}"

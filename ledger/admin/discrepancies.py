@@ -24,7 +24,7 @@ from ledger.books import discrepancies
 from ledger.closing.findings import discrepancy_object
 from ledger.models import Discrepancy
 
-CHANGE_DISCREPANCY = "ledger.change_discrepancy"
+RESOLVE = "ledger.resolve_discrepancy"
 
 
 class ResolutionForm(forms.Form):
@@ -165,7 +165,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         url_path="resolve",
         icon="task_alt",
         variant=ActionVariant.PRIMARY,
-        permissions=[CHANGE_DISCREPANCY],
+        permissions=[RESOLVE],
     )
     def resolve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks how it was resolved, or resolve it. Raises `Http404`."""

@@ -20,6 +20,7 @@ from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.days import business_day
 from kikaku.money import yen
+from ledger.admin.ceiling import check_ceiling, money_of_cancellation
 from ledger.admin.order_forms import CancelForm, KeepForm, RefundForm, ShipForm
 from ledger.admin.order_panels import kept_of, payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
@@ -33,7 +34,8 @@ from ledger.sales.refund_plan import refundable_by_side
 from ledger.sales.seen import OrderChanged, state_of
 from ledger.stripe.methods import method_named
 
-CHANGE_ORDER = "ledger.change_order"
+SHIP, CANCEL = "ledger.ship_order", "ledger.cancel_order"
+REFUND = "ledger.refund_order"
 Preview = refund_requests.RefundPreview | kept_money.KeepPreview
 
 # of orders whose page offers an action; the domain function decides whether it is possible
@@ -111,7 +113,7 @@ class OrderActions(ReadOnlyAdmin):
         url_path="ship",
         icon="local_shipping",
         variant=ActionVariant.PRIMARY,
-        permissions=[CHANGE_ORDER],
+        permissions=[SHIP],
     )
     def ship(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for pieces and carrier, or ship them."""
@@ -163,7 +165,7 @@ class OrderActions(ReadOnlyAdmin):
         description=gettext_lazy("Refund"),
         url_path="refund",
         icon="currency_yen",
-        permissions=[CHANGE_ORDER],
+        permissions=[REFUND],
     )
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for pieces or an amount; then its preview; then send the refund."""
@@ -171,10 +173,12 @@ class OrderActions(ReadOnlyAdmin):
 
         def preview(form: RefundForm) -> refund_requests.RefundPreview | None:
             try:
-                return refund_requests.preview(order=order, request=form.request())
+                plan = refund_requests.preview(order=order, request=form.request())
             except refunds.SideMissing as refusal:
                 form.add_error("side" if "side" in form.fields else None, str(refusal))
                 return None
+            check_ceiling(request, order, plan.amount)
+            return plan
 
         def act(form: RefundForm, plan: str) -> str:
             refund = refunds.request_refund(
@@ -206,7 +210,7 @@ class OrderActions(ReadOnlyAdmin):
         description=gettext_lazy("Keep as a fee or other income"),
         url_path="keep",
         icon="savings",
-        permissions=[CHANGE_ORDER],
+        permissions=[REFUND],
     )
     def keep(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for amount and reason; then its preview; then move the money."""
@@ -244,7 +248,7 @@ class OrderActions(ReadOnlyAdmin):
         url_path="cancel",
         icon="cancel",
         variant=ActionVariant.DANGER,
-        permissions=[CHANGE_ORDER],
+        permissions=[CANCEL],
     )
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form that asks for the reason, or cancel the order."""
@@ -257,6 +261,8 @@ class OrderActions(ReadOnlyAdmin):
         )
 
         def act(form: CancelForm) -> str:
+            fee = form.cleaned_data.get("fee") or 0
+            check_ceiling(request, order, money_of_cancellation(order, fee))
             before = set(order.refunds.values_list("pk", flat=True))
             cancellation.cancel(
                 order=order,
@@ -264,7 +270,7 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
                 seen=request.POST.get("seen", ""),
-                fee=form.cleaned_data.get("fee") or 0,
+                fee=fee,
             )
             for refund in order.refunds.exclude(pk__in=before).order_by("pk"):
                 _tell_outcome(request, refund)

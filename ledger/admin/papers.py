@@ -23,11 +23,13 @@ from ledger.models import JournalEntry
 
 REFUSALS = (ValidationError, TaxStatusMissing, PeriodAcrossYears)  # each says what to enter
 
+EXPORT = "ledger.export_books"  # beside the right to see the rows, for what is saved as a file
+
 View = Callable[..., HttpResponse]
 
 
 class PaperPages(ReadOnlyAdmin):
-    """Admin with papers beside its list; they are for who may see the rows of the list."""
+    """Admin with papers beside its list, for who may see its rows; files also need the right to export."""
 
     def papers(self) -> dict[str, tuple[str, View]]:
         """Return the papers by the name of their address: address and view."""
@@ -38,16 +40,19 @@ class PaperPages(ReadOnlyAdmin):
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         return [
             *(
-                path(address, self.admin_site.admin_view(self._permitted(view)), name=f"{prefix}_{name}")
+                path(
+                    address, self.admin_site.admin_view(self._permitted(name, view)), name=f"{prefix}_{name}"
+                )
                 for name, (address, view) in self.papers().items()
             ),
             *super().get_urls(),
         ]
 
-    def _permitted(self, view: View) -> View:
+    def _permitted(self, name: str, view: View) -> View:
         @wraps(view)
         def permitted(request: HttpRequest, **arguments: str) -> HttpResponse:
-            if not self.has_view_permission(request):
+            is_file = name.endswith("_csv")
+            if not self.has_view_permission(request) or (is_file and not request.user.has_perm(EXPORT)):
                 raise PermissionDenied
             return view(request, **arguments)
 

@@ -15,7 +15,7 @@ from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.admin.search import FoldedSearch
 from kikaku.folded import contains_folded
-from ledger.admin.order_actions import CHANGE_ORDER
+from ledger.admin.order_actions import SHIP
 from ledger.admin.order_forms import ParcelForm
 from ledger.admin.order_panels import kept_of, payment_totals
 from ledger.models import Order, Shipment
@@ -73,14 +73,14 @@ class ShipmentAdmin(FoldedSearch, ReadOnlyAdmin):
         description=gettext_lazy("Correct the tracking number"),
         url_path="correct",
         icon="edit",
-        permissions=[CHANGE_ORDER],
+        permissions=[SHIP],
     )
     def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the form with carrier and number, or store them and queue the mail. Raises `Http404`."""
         shipment = self.get_object(request, object_id)
         if not isinstance(shipment, Shipment):
             raise Http404
-        if not request.user.has_perm(CHANGE_ORDER):
+        if not request.user.has_perm(SHIP):
             raise PermissionDenied
         back = reverse("admin:ledger_order_change", args=[shipment.order_id])
         form = ParcelForm(shipment, request.POST if request.method == "POST" else None)

@@ -5,6 +5,7 @@ from datetime import MAXYEAR, date
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from ledger.models.orders import Order
 
@@ -79,6 +80,7 @@ class JournalEntry(models.Model):
         verbose_name = _("journal entry")
         verbose_name_plural = _("journal entries")
         ordering = ["-day", "-id"]
+        permissions = [("export_books", gettext_noop("save the books, papers and evidence as files"))]
         indexes = [
             models.Index(fields=["day", "order"], name="entry_day_order"),
             models.Index(fields=["day", "id"], name="entry_day_id"),  # portions of a day

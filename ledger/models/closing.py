@@ -5,7 +5,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from ledger.models.books import Account
 from ledger.models.querysets import ModelT
@@ -28,6 +28,7 @@ class DailyClose(models.Model):
         verbose_name = _("daily close")
         verbose_name_plural = _("daily closes")
         ordering = ["-day"]
+        permissions = [("close_day", gettext_noop("close days by hand"))]
 
     def __str__(self) -> str:
         return str(self.day)
@@ -152,6 +153,7 @@ class Discrepancy(models.Model):
         verbose_name = _("discrepancy")
         verbose_name_plural = _("discrepancies")
         ordering = ["-id"]
+        permissions = [("resolve_discrepancy", gettext_noop("resolve discrepancies"))]
         indexes = [
             models.Index(fields=["day"], condition=Q(resolved_at__isnull=True), name="discrepancy_open_day")
         ]

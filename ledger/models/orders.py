@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from kikaku.days import business_day
 from kikaku.folded import FoldedField, FoldedModel, FoldedQuerySet
@@ -120,6 +121,12 @@ class Order(FoldedModel):
         verbose_name = _("order")
         verbose_name_plural = _("orders")
         ordering = ["-placed_at", "-id"]
+        permissions = [
+            ("ship_order", gettext_noop("ship, and correct parcels")),
+            ("refund_order", gettext_noop("refund up to the ceiling, keep fees")),
+            ("refund_above_ceiling", gettext_noop("refund above the ceiling")),
+            ("cancel_order", gettext_noop("cancel orders")),
+        ]
         indexes = [
             models.Index(fields=["status", "placed_at"], name="order_status_placed"),
             # what a daily close counts

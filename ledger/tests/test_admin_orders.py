@@ -230,9 +230,7 @@ def test_a_cancellation_that_is_refused_shows_the_reason(
 
 
 @pytest.mark.parametrize("action", ["ship", "refund", "keep", "cancel"])
-def test_actions_require_the_permission_to_change_orders(
-    client: Client, sandbox: Sandbox, action: str
-) -> None:
+def test_actions_require_their_own_permissions(client: Client, sandbox: Sandbox, action: str) -> None:
     order = build.paid_order(sandbox)
     viewer = User.objects.create_user("viewer", password="x", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename="view_order"))

@@ -25,7 +25,7 @@ LIST = "admin:ledger_order_changelist"
 def clerk(client: Client) -> Client:
     """Return a client of a user who may view and change orders."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "ship_order"]))
     client.force_login(user)
     return client
 

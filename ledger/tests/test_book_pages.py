@@ -44,7 +44,7 @@ def sell(day: date = DAY) -> None:
 def reader(client: Client) -> Client:
     """Return a client that is signed in and may see entries."""
     user = User.objects.create_user("keiri", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_journalentry"))
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_journalentry", "export_books"]))
     client.force_login(user)
     return client
 

@@ -205,7 +205,7 @@ def test_the_list_of_a_month_has_gifts_and_corrections(
     assert free_goods(TUESDAY + timedelta(days=1), TUESDAY + timedelta(days=9)) == []
 
     clerk = User.objects.create_user("clerk", password="x", is_staff=True)
-    clerk.user_permissions.set(Permission.objects.filter(codename="view_stockmovement"))
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_stockmovement", "export_books"]))
     client.force_login(clerk)
     query = f"?period=month&month={MONDAY:%Y-%m}"
     page = client.get(reverse("admin:ledger_stockmovement_free_goods") + query)

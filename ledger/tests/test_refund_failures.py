@@ -26,7 +26,7 @@ def auditor(client: Client) -> Client:
     """Return a client that may see discrepancies and change orders."""
     user = User.objects.create_user("kanri", password="x", is_staff=True)
     user.user_permissions.set(
-        Permission.objects.filter(codename__in=["view_discrepancy", "view_order", "change_order"])
+        Permission.objects.filter(codename__in=["view_discrepancy", "view_order", "refund_order"])
     )
     client.force_login(user)
     return client

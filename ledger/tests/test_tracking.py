@@ -51,7 +51,7 @@ def test_a_wrong_check_digit_or_form_is_doubtful(number: str, doubtful: bool) ->
 def clerk(client: Client) -> Client:
     """Return a client of a user who may view and change orders."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
-    names = ["view_order", "change_order", "view_shipment"]
+    names = ["view_order", "ship_order", "view_shipment"]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     client.force_login(user)
     return client

@@ -59,8 +59,29 @@ class PermissionChoicesMixin:
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
+class SuperusersOnlyMixin:
+    """Admin whose rows only superusers change: who may change an account could make it his own."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user is a superuser."""
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user is a superuser."""
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user is a superuser."""
+        return _is_superuser(request)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    user = request.user
+    return isinstance(user, User) and user.is_active and user.is_superuser
+
+
 @admin.register(User)
-class UserAdmin(PermissionChoicesMixin, DjangoUserAdmin, ModelAdmin):
+class UserAdmin(SuperusersOnlyMixin, PermissionChoicesMixin, DjangoUserAdmin, ModelAdmin):
     """Admin of staff accounts, with unfold's templates."""
 
     form = UserChangeForm
@@ -69,5 +90,5 @@ class UserAdmin(PermissionChoicesMixin, DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(PermissionChoicesMixin, DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(SuperusersOnlyMixin, PermissionChoicesMixin, DjangoGroupAdmin, ModelAdmin):
     """Admin of staff groups, with unfold's templates."""

@@ -184,12 +184,12 @@ def test_to_end_one_needs_the_permission_of_to_dos_and_that_of_the_action(client
     row = todos.made(now=timezone.now())[f"difference:{found.pk}"]
     seeing = ("view_todo", "view_discrepancy")
     for number, (more, status) in enumerate(
-        (((), 403), (("change_todo",), 403), (("change_discrepancy",), 403))
+        (((), 403), (("change_todo",), 403), (("resolve_discrepancy",), 403))
     ):
         clerk(client, *seeing, *more, name=f"clerk{number}")
         assert client.post(page(row, "finish"), {"note": "x"}).status_code == status
         assert page(row, "finish") not in client.get(page(row)).content.decode()
-    clerk(client, *seeing, "change_todo", "change_discrepancy", name="owner")
+    clerk(client, *seeing, "change_todo", "resolve_discrepancy", name="owner")
     assert client.post(page(row, "finish"), {"note": "x"}).status_code == 302
     row.refresh_from_db()
     assert row.ended_by == "owner"

@@ -127,7 +127,7 @@ RESOLVE = Act(
     gettext_lazy("Resolved"),
     gettext_lazy("The discrepancy is resolved with your text, which the books keep as it is."),
     _resolve,
-    "ledger.change_discrepancy",
+    "ledger.resolve_discrepancy",
     needs_note=True,
 )
 APPROVE = Act(
@@ -136,7 +136,7 @@ APPROVE = Act(
     gettext_lazy("Approve"),
     gettext_lazy("The order is released for shipping."),
     _release,
-    "ledger.change_order",
+    "ledger.cancel_order",  # who decides about orders
 )
 REJECT = Act(
     "reject",
@@ -144,7 +144,7 @@ REJECT = Act(
     gettext_lazy("Reject"),
     gettext_lazy("The order is cancelled and its money goes back; the customer gets a mail."),
     _cancel_order,
-    "ledger.change_order",
+    "ledger.refund_above_ceiling",  # such an order is a large one, and all of its money goes back
     needs_note=True,
     is_dangerous=True,
 )
