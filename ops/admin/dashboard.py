@@ -1,8 +1,9 @@
-"""The admin's first page: figures and lists of what needs attention today."""
+"""The admin's first page: what is wrong now, then what needs attention today."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Min
@@ -22,17 +23,18 @@ from ledger.models import (
     DailyClose,
     Discrepancy,
     Order,
-    OutgoingMail,
     StripeEvent,
     TaxStatus,
 )
 from ledger.models.orders import OrderStatus
 from ledger.templatetags.ledger_money import format_deadline
-from ops.models import Heartbeat
+from ops.admin import sales_chart, waiting
+from ops.models import Todo
+from ops.todos import words
 from shop.models import ContactMessage
 
 MAX_LIST_ROWS = 8
-HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a worker writes its heartbeat every 30 seconds
+STOCK_KINDS = (Todo.Kind.NEGATIVE_STOCK, Todo.Kind.LOW_STOCK)
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,56 @@ class Row:
     text: str
     detail: str
     url: str
+    is_urgent: bool = False
 
 
 def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Return the context of the admin's first page with the tiles and lists that this user may see."""
-    user = request.user
-    models = ("order", "discrepancy", "dailyclose", "stripeevent", "outgoingmail")
+    """Return the context of the admin's first page, of what this user may see.
+
+    `troubles` is None for a user who may not see enough to be told that nothing is wrong. Each part takes
+    one query or two, and shows `MAX_LIST_ROWS` at most.
+    """
+    user, now = request.user, timezone.now()
+    models = ("order", "discrepancy", "dailyclose", "stripeevent", "stockitem")
     viewable = {name for name in models if user.has_perm(f"ledger.view_{name}")}
+    may_see_worker = user.has_perm("ops.view_heartbeat")
+    worker = waiting.worker(now=now)
+    waits = waiting.waiting(user, is_worker_silent=worker.is_wrong, now=now)
+    troubles = [worker] if worker.is_wrong and may_see_worker else []
+    troubles += [matter for matter in waits if matter.is_wrong]
     tiles = _tax_status_tile(may_see=user.has_perm("ledger.view_taxstatus"))
     if "order" in viewable:
-        tiles += [_orders_tile(), _counter_tile(), *_old_balances_tile()]
+        tiles.append(_orders_tile())
+        context["to_ship"] = _orders_to_ship()
+    if user.has_perm("ops.view_todo"):
+        kinds = words.visible_kinds(user)
+        tiles.append(_todos_tile(kinds))
+        context["todos"] = _open_todos(kinds)
+    if "dailyclose" in viewable:
+        close = DailyClose.objects.order_by("-day").first()
+        tiles.append(_close_tile(close, now=now))
+        if missing := waiting.missing_close(close, now=now):
+            troubles.append(missing)
+    if "order" in viewable:
+        context["sales"] = found = sales_chart.sales(now=now)
+        context["sales_note"] = _(
+            "%(yen)s from %(count)s orders, paid and not cancelled, by the day of payment with shipping"
+        ) % {"yen": yen(found.yen), "count": found.orders}
+        tiles += [_sales_tile(found), _counter_tile(), *_old_balances_tile()]
     if "discrepancy" in viewable:
         tiles.append(_discrepancies_tile())
-    if "dailyclose" in viewable:
-        tiles.append(_close_tile())
-    if {"stripeevent", "outgoingmail"} <= viewable:
-        tiles += [_failures_tile(), *_unhandled_tile()]
+    if "stripeevent" in viewable:
+        tiles += _unhandled_tile()
     if user.has_perm("shop.view_contactmessage"):
         tiles.append(_messages_tile())
-    if user.has_perm("ops.view_heartbeat"):
-        tiles.append(_worker_tile())
-    context["tiles"] = tiles
-    context["to_ship"] = _orders_to_ship() if "order" in viewable else []
-    context["open_discrepancies"] = _open_discrepancies() if "discrepancy" in viewable else []
+    if "stockitem" in viewable:
+        context["low_stock"] = _low_stock()
+    context |= {
+        "tiles": tiles,
+        "troubles": troubles if troubles or may_see_worker else None,
+        "waiting": waits,
+        "worker": worker if may_see_worker else None,
+    }
     return context
 
 
@@ -159,10 +188,76 @@ def _format_short_time(instant: datetime) -> str:
     return date_format(timezone.localtime(instant), "n/j H:i")
 
 
+def _todos_tile(kinds: Sequence[str]) -> Tile:
+    levels = dict(
+        Todo.objects.open().filter(kind__in=kinds).order_by().values_list("level").annotate(count=Count("pk"))
+    )
+    urgent, count = levels.get(Todo.Level.ALARM, 0), sum(levels.values())
+    return Tile(
+        _("To-dos"),
+        str(count),
+        _("urgent %(urgent)s") % {"urgent": urgent} if count else _("nothing is to be done"),
+        reverse("admin:ops_todo_changelist"),
+        "alarm" if urgent else "todo" if count else "calm",
+    )
+
+
+def _open_todos(kinds: Sequence[str]) -> Sequence[Row]:
+    """Return the most urgent to-dos, the oldest first; stock has a list of its own."""
+    others = [kind for kind in kinds if kind not in STOCK_KINDS]
+    found = Todo.objects.open().filter(kind__in=others).select_related("assignee")[:MAX_LIST_ROWS]
+    return [
+        Row(
+            words.sentence(todo),
+            " ".join(
+                filter(
+                    None,
+                    (
+                        todo.get_level_display(),
+                        _format_short_time(todo.since),
+                        todo.assignee.get_username() if todo.assignee else "",
+                    ),
+                )
+            ),
+            reverse("admin:ops_todo_change", args=[todo.pk]),
+            is_urgent=todo.level == Todo.Level.ALARM,
+        )
+        for todo in found
+    ]
+
+
+def _low_stock() -> Sequence[Row]:
+    """Return the items to order again that staff are not done with, those with nothing left first."""
+    found = Todo.objects.open().filter(kind__in=STOCK_KINDS)[:MAX_LIST_ROWS]
+    return [
+        Row(
+            words.sentence(todo),
+            _format_short_time(todo.since),
+            words.page_of(todo),
+            is_urgent=todo.level == Todo.Level.ALARM,
+        )
+        for todo in found
+    ]
+
+
+def _sales_tile(sales: sales_chart.Sales) -> Tile:
+    return Tile(
+        _("Sales today"),
+        yen(sales.today.yen),
+        ngettext("%(count)s order", "%(count)s orders", sales.today.orders) % {"count": sales.today.orders},
+        reverse("admin:ledger_order_changelist"),
+        "calm",
+    )
+
+
 def _discrepancies_tile() -> Tile:
     """Return the tile of what waits for a person: an alarm only where our books and Stripe differ."""
-    differences = Discrepancy.objects.unresolved().of_category(Discrepancy.Category.DIFFERENCE).count()
-    tasks = Discrepancy.objects.unresolved().of_category(Discrepancy.Category.TO_DO).count()
+    kinds = Discrepancy.objects.unresolved().order_by().values_list("kind").annotate(count=Count("pk"))
+    counts: Counter[Discrepancy.Category] = Counter()
+    for kind, count in kinds:
+        counts[Discrepancy.Kind(kind).category] += count
+    differences = counts[Discrepancy.Category.DIFFERENCE]
+    tasks = counts[Discrepancy.Category.TO_DO]
     note = _("differences %(differences)s, to do %(tasks)s") % {"differences": differences, "tasks": tasks}
     return Tile(
         _("Open discrepancies"),
@@ -173,27 +268,12 @@ def _discrepancies_tile() -> Tile:
     )
 
 
-def _open_discrepancies() -> Sequence[Row]:
-    """Return the newest rows that wait for a person, differences first."""
-    waiting = Discrepancy.objects.unresolved()
-    differences = waiting.of_category(Discrepancy.Category.DIFFERENCE)[:MAX_LIST_ROWS]
-    found = [*differences, *waiting.of_category(Discrepancy.Category.TO_DO)[:MAX_LIST_ROWS]][:MAX_LIST_ROWS]
-    return [
-        Row(
-            f"{discrepancy.get_kind_display()}: {discrepancy.object_id}",
-            f"{discrepancy.day:%m/%d}  {yen(discrepancy.amount)}",
-            reverse("admin:ledger_discrepancy_change", args=[discrepancy.pk]),
-        )
-        for discrepancy in found
-    ]
-
-
-def _close_tile() -> Tile:
-    day = days.yesterday(timezone.now())
-    close = DailyClose.objects.filter(day=day).first()
+def _close_tile(latest: DailyClose | None, *, now: datetime) -> Tile:
+    """Return the tile of yesterday's close; `latest` is the last closed day."""
+    day = days.yesterday(now)
     url = reverse("admin:ledger_dailyclose_changelist")
     title = _("Daily close of %(day)s") % {"day": date_format(day, "n/j")}
-    if close is None:
+    if latest is None or latest.day < day:
         return Tile(title, _("not closed yet"), _("closes at 01:00; it catches up by itself"), url, "todo")
     open_now = count_open(day)
     if differences := open_now[Discrepancy.Category.DIFFERENCE]:
@@ -202,19 +282,6 @@ def _close_tile() -> Tile:
     if tasks := open_now[Discrepancy.Category.TO_DO]:
         return Tile(title, _("closed"), _("to do: %(count)s") % {"count": tasks}, url, "todo")
     return Tile(title, _("closed"), _("no differences"), url, "calm")
-
-
-def _failures_tile() -> Tile:
-    """Return the tile of events and mails that failed; a failed refund is a discrepancy."""
-    events, mails = StripeEvent.objects.failed().count(), OutgoingMail.objects.failed().count()
-    changelist = "outgoingmail" if mails and not events else "stripeevent"
-    return Tile(
-        _("Failed"),
-        str(events + mails),
-        _("events %(events)s, mails %(mails)s") % {"events": events, "mails": mails},
-        reverse(f"admin:ledger_{changelist}_changelist") + "?status__exact=failed",
-        "alarm" if events + mails else "calm",
-    )
 
 
 def _unhandled_tile() -> list[Tile]:
@@ -247,15 +314,3 @@ def _messages_tile() -> Tile:
         reverse("admin:shop_contactmessage_changelist"),
         "todo" if count else "calm",
     )
-
-
-def _worker_tile() -> Tile:
-    heartbeat = Heartbeat.objects.filter(name="worker").first()
-    url = reverse("admin:ops_jobrun_changelist")
-    if heartbeat is None:
-        return Tile(_("Worker"), _("never seen"), _("start it with manage.py worker"), url, "alarm")
-    silence = timezone.now() - heartbeat.beat_at
-    at = _format_short_time(heartbeat.beat_at)
-    if silence > HEARTBEAT_TIMEOUT:
-        return Tile(_("Worker"), _("silent"), _("last seen %(at)s") % {"at": at}, url, "alarm")
-    return Tile(_("Worker"), _("running"), _("last seen %(at)s") % {"at": at}, url, "calm")
