@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Min, Q
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
@@ -12,16 +12,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from kikaku import days
-from ledger.models import DailyClose, Order, OutgoingMail, Refund, StripeEvent
-from ops.jobs.schedule import JOBS, last_close_time
-from ops.models import Heartbeat, JobRun
+from ledger.models import DailyClose, OutgoingMail, Refund, StripeEvent
+from ops.health import duties
+from ops.jobs.schedule import last_close_time
+from ops.models import Alert, JobRun
 
 User = AbstractBaseUser | AnonymousUser | PermissionsMixin
-HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a worker writes its heartbeat every 30 seconds
 MAX_WAIT = timedelta(minutes=15)  # of a mail, an event or a refund; jobs take them up every minute
-MAX_PERIODS = 3  # without a success a job is overdue
-RECENT = timedelta(hours=4)  # holds three periods of every job but the close
-CLOSE_DEADLINE = timedelta(hours=4)  # after midnight; the close runs at 01:00 and tries again by itself
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,8 @@ class Matter:
 
 def worker(*, now: datetime) -> Matter:
     """Return whether the worker shows a sign of life. One query."""
-    heartbeat = Heartbeat.objects.filter(name="worker").first()
-    beat_at = heartbeat.beat_at if heartbeat else None
-    is_silent = beat_at is None or now - beat_at > HEARTBEAT_TIMEOUT
+    beat_at = duties.last_worker_beat()
+    is_silent = beat_at is None or now - beat_at > duties.SILENCE
     return Matter(
         _("Worker"),
         _("never seen") if beat_at is None else _("silent") if is_silent else _("running"),
@@ -65,7 +61,7 @@ def worker(*, now: datetime) -> Matter:
 
 
 def waiting(user: User, *, is_worker_silent: bool, now: datetime) -> list[Matter]:
-    """Return what waits, of what a user may see; one query for each, and one more for jobs that are overdue.
+    """Return what waits, of what a user may see; one query for each.
 
     What is wrong because the worker is silent says so.
     """
@@ -78,6 +74,8 @@ def waiting(user: User, *, is_worker_silent: bool, now: datetime) -> list[Matter
         found += _refunds(is_worker_silent=is_worker_silent, now=now)
     if user.has_perm("ops.view_jobrun"):  # type: ignore[union-attr]
         found.append(_jobs(is_worker_silent=is_worker_silent, now=now))
+    if user.has_perm("ops.view_alert"):  # type: ignore[union-attr]
+        found.append(_alerts(is_worker_silent=is_worker_silent, now=now))
     return found
 
 
@@ -200,21 +198,9 @@ def _refunds(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
 
 def _jobs(*, is_worker_silent: bool, now: datetime) -> Matter:
     """Return which jobs have had no success for three of their periods; the close has a row of its own."""
-    regular = {name: job.minutes for name, job in JOBS.items() if not job.until_done}
-    succeeded = JobRun.objects.filter(succeeded=True).order_by().values_list("job")
-    last: dict[str, datetime] = dict(
-        succeeded.filter(scheduled_for__gte=now - RECENT).annotate(last=Max("finished_at"))
-    )
-    overdue = [
-        name
-        for name, minutes in regular.items()
-        if name not in last or now - last[name] > timedelta(minutes=MAX_PERIODS * minutes)
-    ]
-    missing = [name for name in overdue if name not in last]
-    if missing:
-        last |= dict(succeeded.filter(job__in=missing).annotate(last=Max("finished_at")))
-    known = [last[name] for name in overdue if name in last]
-    names = [str(JobRun.Job(name).label) for name in overdue if name in JobRun.Job.values]
+    overdue = duties.overdue_jobs(now=now)
+    overdue.pop("daily_close", None)
+    names = [str(JobRun.Job(name).label) for name in overdue]
     advice = ""
     if overdue:
         advice = (
@@ -225,7 +211,7 @@ def _jobs(*, is_worker_silent: bool, now: datetime) -> Matter:
     return Matter(
         _("Jobs that are overdue"),
         str(len(overdue)),
-        min(known, default=None),
+        min(overdue.values(), default=None),
         advice,
         reverse("admin:ops_jobrun_changelist") + ("?succeeded__exact=0" if overdue else ""),
         bool(overdue),
@@ -233,28 +219,48 @@ def _jobs(*, is_worker_silent: bool, now: datetime) -> Matter:
     )
 
 
+def _alerts(*, is_worker_silent: bool, now: datetime) -> Matter:
+    """Return the alerts that Slack was to be told, and was not; those that are over count while they wait."""
+    waiting = Q(state=Alert.State.WAITING)
+    counts = (
+        Alert.objects.undelivered()
+        .filter(waiting | Q(over_at__isnull=True))
+        .aggregate(count=Count("pk"), oldest=Min("first_at"), failed=Count("pk", filter=~waiting))
+    )
+    is_wrong = bool(counts["failed"]) or _is_late(counts["oldest"], now)
+    advice = ""
+    if is_wrong:
+        advice = (
+            _by_itself()
+            if is_worker_silent and not counts["failed"]
+            else _("Slack does not take them: look at SLACK_WEBHOOK_URL, and read the alerts here meanwhile.")
+        )
+    return Matter(
+        _("Alerts that Slack has not got"),
+        str(counts["count"]),
+        counts["oldest"],
+        advice,
+        reverse("admin:ops_alert_changelist"),
+        is_wrong,
+        now,
+    )
+
+
 def missing_close(latest: DailyClose | None, *, now: datetime) -> Matter | None:
     """Return the days that should be closed by now and are not; None for none.
 
-    `latest` is the last closed day. No query is made while all days are closed.
+    `latest` is the last closed day: no query is made while all days are closed.
     """
-    yesterday = days.yesterday(now)
-    midnight = days.day_bounds(yesterday)[1]
-    due = yesterday if now >= midnight + CLOSE_DEADLINE else yesterday - timedelta(days=1)
-    if latest is None:
-        first = Order.objects.aggregate(first=Min("placed_at"))["first"]
-        first_open = days.business_day(first) if first is not None else None
-    else:
-        first_open = latest.day + timedelta(days=1)
-    if first_open is None or first_open > due:
+    if latest is not None and latest.day >= days.yesterday(now):
         return None
-    slot = last_close_time(now)
-    if JobRun.objects.filter(job="daily_close", scheduled_for=slot, succeeded=True).exists():
-        return None  # it has run: what came up since is closed the next night
+    missing = duties.missing_days(now=now)
+    run = JobRun.objects.filter(job="daily_close", scheduled_for=last_close_time(now), succeeded=True)
+    if not missing or run.exists():  # it has run: what came up since is closed the next night
+        return None
     return Matter(
         _("Days that are not closed"),
-        str((due - first_open).days + 1),
-        days.day_bounds(first_open)[1],
+        str(len(missing)),
+        days.day_bounds(missing[0])[1],
         _("The close tries again every ten minutes. If this stays, read the error of its runs."),
         reverse("admin:ops_jobrun_changelist") + "?job__exact=daily_close",
         True,

@@ -55,7 +55,7 @@ def test_an_empty_shop_shows_no_alarm_but_for_its_missing_worker(staff: Client) 
     shown = tiles(answer)
     assert shown["/admin/ledger/order/?todo=ship"] == ("0", "calm")
     assert shown["/admin/ledger/discrepancy/?state=open"] == ("0", "calm")
-    assert set(troubles(answer)) == {"ワーカー", "遅れているジョブ"}
+    assert set(troubles(answer)) == {"ワーカー"}
 
 
 def test_a_missing_tax_status_is_an_alarm_until_it_is_entered(staff: Client) -> None:

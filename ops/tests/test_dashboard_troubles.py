@@ -18,7 +18,7 @@ from ledger.models.orders import OrderStatus
 from ledger.testing import build
 from ops.admin import sales_chart, waiting
 from ops.jobs import schedule
-from ops.models import Heartbeat, JobRun, Todo
+from ops.models import Alert, Heartbeat, JobRun, Todo
 from ops.testing import todos
 from ops.todos import upkeep
 from shop.testing.build import product
@@ -81,8 +81,9 @@ def test_a_dead_worker_with_stripe_and_mail_down_for_three_hours_is_told(admin_c
     answer = admin_client.get("/admin/")
     found = troubles(answer)
     at = timezone.localtime(then).strftime("%-m/%-d %H:%M")
+    overdue = sum(job.period <= HOUR for job in schedule.JOBS.values())
     figures = {"ワーカー": "応答なし", "送信待ちのメール": "400", "送信待ちの返金": "1"}
-    figures |= {"処理待ちのStripeイベント": "1", "遅れているジョブ": "7"}
+    figures |= {"処理待ちのStripeイベント": "1", "遅れているジョブ": str(overdue)}
     assert {title: matter.figure for title, matter in found.items()} == figures
     for title, matter in found.items():
         assert f"{at} から（3時間）" in matter.duration, title
@@ -134,6 +135,26 @@ def test_a_job_that_has_failed_for_longer_than_the_page_looks_back_says_since_wh
     JobRun.objects.filter(job="balance").update(scheduled_for=now - 9 * HOUR, finished_at=now - 9 * HOUR)
     (found,) = troubles(admin_client.get("/admin/")).values()
     assert found.since == now - 9 * HOUR
+
+
+def alerted(now: datetime, state: str, **fields: Any) -> Alert:
+    times = {"first_at": now, "last_at": now, "next_try_at": now}
+    return Alert.objects.create(kind="todo", subject=state, level=1, title="x", state=state, **times | fields)
+
+
+def test_alerts_that_slack_has_not_got_are_told_while_they_matter(admin_client: Client) -> None:
+    now = timezone.now()
+    running(now)
+    for state in ("off", "sent", "waiting"):
+        alerted(now, state)
+    alerted(now, "failed", over_at=now)
+    assert troubles(admin_client.get("/admin/")) == {}
+    alerted(now - HOUR, "unknown")
+    (found,) = troubles(admin_client.get("/admin/")).values()
+    assert (found.title, found.figure, found.since) == ("Slackに届いていない通知", "2", now - HOUR)
+    Alert.objects.filter(state="unknown").delete()
+    Alert.objects.filter(state="waiting").update(first_at=now - HOUR)
+    assert len(troubles(admin_client.get("/admin/"))) == 1
 
 
 def close(day: Any) -> DailyClose:
@@ -231,6 +252,7 @@ def test_a_shop_without_sales_shows_no_chart(admin_client: Client) -> None:
 
 def test_the_page_takes_the_same_few_queries_however_much_there_is(admin_client: Client) -> None:
     counts = []
+    close(days.yesterday(timezone.now()))
     for _more in range(2):
         now = timezone.now()
         beat(now)

@@ -14,7 +14,7 @@ from ledger.models import Discrepancy, StockItem, StripeEvent
 from ops.jobs import schedule
 from ops.models import JobRun, Todo
 from ops.testing import todos
-from ops.todos import rules, upkeep
+from ops.todos import acts, rules, upkeep
 from shop.testing.build import product
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +22,12 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 State = Todo.State
+
+
+def refresh(*, now: datetime) -> tuple[int, int]:
+    """Run the job; return how many to-dos it made, and how many were gone."""
+    kept = upkeep.refresh(now=now)
+    return kept.made, kept.gone
 
 
 def end(row: Todo, state: str = State.DONE) -> None:
@@ -34,8 +40,8 @@ def set_stock(left: int, sku: str = "CL-1") -> None:
 
 def test_a_fact_is_one_to_do_however_often_the_job_runs() -> None:
     todos.difference(NOW)
-    assert upkeep.refresh(now=NOW) == upkeep.Kept(made=1, gone=0)
-    assert upkeep.refresh(now=NOW + MINUTE) == upkeep.Kept(made=0, gone=0)
+    assert refresh(now=NOW) == (1, 0)
+    assert refresh(now=NOW + MINUTE) == (0, 0)
     row = Todo.objects.get()
     assert (row.state, row.made_at, row.since) == (State.OPEN, NOW, NOW)
 
@@ -44,7 +50,7 @@ def test_a_fact_that_is_gone_closes_its_to_do_by_itself() -> None:
     found = todos.difference(NOW)
     todos.made(now=NOW)
     resolve(found, resolution="a typo", actor="hanako", now=NOW)
-    assert upkeep.refresh(now=NOW + MINUTE) == upkeep.Kept(made=0, gone=1)
+    assert refresh(now=NOW + MINUTE) == (0, 1)
     row = Todo.objects.get()
     assert (row.state, row.ended_at, row.ended_by) == (State.GONE, NOW + MINUTE, "system")
 
@@ -105,6 +111,23 @@ def test_each_to_do_is_alerted_once(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = [record for record in caplog.records if hasattr(record, "alert")]
     assert (record.alert.kind, record.alert.subject) == ("todo", f"difference:{found.pk}")
     assert all(record.alert.fields.values())
+
+
+def test_the_alert_is_over_when_the_fact_is_gone_or_staff_are_done(caplog: pytest.LogCaptureFixture) -> None:
+    gone, done = todos.difference(NOW), todos.event(NOW)
+    rows = todos.made(now=NOW)
+    caplog.clear()
+    resolve(gone, resolution="a typo", actor="hanako", now=NOW)
+    with caplog.at_level(logging.INFO, logger="ops.todos.upkeep"):
+        upkeep.refresh(now=NOW)
+        (act,) = acts.ACTS["failing_event"]
+        acts.end(rows[f"failing_event:{done.pk}"].pk, act, note="x", actor="hanako", now=NOW)
+        upkeep.refresh(now=NOW)
+    marks = [record.alert for record in caplog.records if hasattr(record, "alert")]
+    assert [(mark.subject, mark.over) for mark in marks] == [
+        (f"difference:{gone.pk}", True),
+        (f"failing_event:{done.pk}", True),
+    ]
 
 
 def test_an_alert_that_a_crash_has_swallowed_is_logged_by_the_next_run(

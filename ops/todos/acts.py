@@ -21,7 +21,7 @@ from ledger.sales.cancellation import CancelRefused, cancel_and_store_refunds
 from ledger.sales.kept_money import KeepRefused
 from ledger.sales.refunds import RefundRefused
 from ops.models import Todo
-from ops.todos.upkeep import lock_todos
+from ops.todos.upkeep import end_alert, lock_todos
 
 Kind, State = Todo.Kind, Todo.State
 CHANGE_TODO = "ops.change_todo"
@@ -184,12 +184,18 @@ def act_of(todo: Todo, name: str) -> Act | None:
     return next((act for act in ACTS[todo.kind] if act.name == name), None)
 
 
-@unit_of_work
 def end(todo_id: int, act: Act, *, note: str, actor: str, now: datetime) -> Todo:
     """End an open to-do by an act of its kind, and perform its action, both or neither.
 
-    Raises `AlreadyEnded`, `ActRefused`, and `Todo.DoesNotExist`.
+    Raises `AlreadyEnded`, `ActRefused`, `Todo.DoesNotExist`, and what a broken action raises.
     """
+    todo = _end(todo_id, act, note=note, actor=actor, now=now)
+    end_alert(todo.kind, todo.subject)
+    return todo
+
+
+@unit_of_work
+def _end(todo_id: int, act: Act, *, note: str, actor: str, now: datetime) -> Todo:
     todo = _lock(todo_id)
     act.perform(todo, note, actor, now)
     todo.state, todo.ended_at, todo.ended_by = act.state, now, actor[:150]

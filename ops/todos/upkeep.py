@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext
 
-from kikaku.alerts import alert
+from kikaku.alerts import alert, alert_over
 from kikaku.transactions import lock_names, require_transaction, unit_of_work
 from ops.models import Todo
 from ops.todos import words
@@ -31,7 +31,12 @@ class Kept:
     """What a run has changed."""
 
     made: int
-    gone: int
+    over: tuple[tuple[str, str], ...] = ()  # kind and subject of those whose fact is gone
+
+    @property
+    def gone(self) -> int:
+        """The number of to-dos whose fact is gone."""
+        return len(self.over)
 
 
 class RulesFailed(Exception):
@@ -63,6 +68,8 @@ def refresh(*, now: datetime) -> Kept:
         if len(found) < MAX_FACTS:
             complete.update(rule.kinds)
     kept = _store(facts, complete, now=now)
+    for kind, subject in kept.over:
+        end_alert(kind, subject)
     _alert(now=now)
     if failed:
         raise RulesFailed(", ".join(failed))
@@ -91,17 +98,21 @@ def _store(facts: Facts, complete: Collection[str], *, now: datetime) -> Kept:
             new.append(_row_of(fact, now=now))
             if row is not None:
                 replaced.append(row.pk)
-    gone = 0
+    gone = [row for row in over if row.state == Todo.State.OPEN]
     if over or replaced:
-        open_ones = [row.pk for row in over if row.state == Todo.State.OPEN]
-        gone = Todo.objects.filter(pk__in=open_ones).update(
+        Todo.objects.filter(pk__in=[row.pk for row in gone]).update(
             state=Todo.State.GONE, ongoing=False, ended_at=now, ended_by=SYSTEM
         )
         Todo.objects.filter(pk__in=[*(row.pk for row in over), *replaced]).update(ongoing=False)
     if changed:
         Todo.objects.bulk_update(changed, CHANGING)
     Todo.objects.bulk_create(new)
-    return Kept(made=len(new), gone=gone)
+    return Kept(len(new), tuple((row.kind, row.subject) for row in gone))
+
+
+def end_alert(kind: str, subject: str) -> None:
+    """Log that a to-do is over, after the commit: the same fact is told again if it comes back."""
+    logger.info("to-do over: %s %s", kind, subject, extra=alert_over("todo", subject=f"{kind}:{subject}"))
 
 
 def _row_of(fact: Finding, *, now: datetime) -> Todo:
