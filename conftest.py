@@ -45,15 +45,18 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
     flush between transactional tests; a flush also empties the chart and the tax status, which every entry
     needs. Django sends `post_migrate` after the migrations and after each flush.
     """
+    # imported here: the app registry is not ready when this module is loaded
+    from auditlog.context import disable_auditlog
+
     if sender.label == "ops":  # the last with permissions of roles
         from django.apps import apps
 
         from ops.people.roles import apply_roles
 
-        apply_roles(apps, using=using)
+        with disable_auditlog():  # a database that migrations made has no entries
+            apply_roles(apps, using=using)
     if sender.label != "ledger":
         return
-    # imported here: the app registry is not ready when this module is loaded
     from ledger.books.accounts import ensure_chart
     from ledger.sales.delivery_days import ensure_delivery_days
     from ledger.testing.company import ensure_tax_status
@@ -62,9 +65,10 @@ def _make_flushable(sender: AppConfig, using: str, **_: Any) -> None:
         cursor.execute("SELECT COUNT(*) FROM ledger_test_database")
         if cursor.fetchone()[0] == 0:
             cursor.execute("INSERT INTO ledger_test_database VALUES (1)")
-    ensure_chart()
-    ensure_tax_status()
-    ensure_delivery_days()
+    with disable_auditlog():
+        ensure_chart()
+        ensure_tax_status()
+        ensure_delivery_days()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -107,7 +107,8 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "kikaku.urls"
 ORDER_PAGES = "shop.order_pages.ShopOrderPages"  # the customer's pages that the ledger links to
-OTHER_TRIGGERS = ["shop.pages.version.broken_triggers"]  # `verify_books` reports them beside the books' own
+# `verify_books` reports them beside the books' own
+OTHER_TRIGGERS = ["shop.pages.version.broken_triggers", "ops.people.triggers.broken_triggers"]
 WSGI_APPLICATION = "kikaku.wsgi.application"
 REFUSAL_PAGE = "ops.web.errors.refusal_page"  # the page for a request that the front door refuses
 # around Django's application; the last is the outermost

@@ -160,8 +160,8 @@ def test_a_changed_transaction_of_a_day_whose_evidence_is_older_than_the_column_
 def test_emptied_audit_rows_are_named(sandbox: Sandbox) -> None:
     run_business_day(sandbox, MONDAY)
     user = User.objects.create_user("staff")
-    entry = LogEntry.objects.log_create(user, force_log=True, action=LogEntry.Action.UPDATE, changes="{}")
-    LogEntry.objects.filter(pk=entry.pk).update(timestamp=at(MONDAY, 12))
+    update = LogEntry.Action.UPDATE
+    LogEntry.objects.log_create(user, force_log=True, action=update, changes="{}", timestamp=at(MONDAY, 12))
     close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert findings() == ""
     LogEntry.objects.all().delete()

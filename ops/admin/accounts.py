@@ -9,9 +9,10 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
-from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from ops.people.names import act_label
 
 if TYPE_CHECKING:  # Django's class takes its model in brackets for the type checker alone
     DjangoUserAdmin = BaseUserAdmin[User]
@@ -28,21 +29,12 @@ for _model in apps.get_app_config("django_q").get_models():
         admin.site.unregister(_model)
 
 
-ACTIONS = {
-    "add": gettext_lazy("add"),
-    "change": gettext_lazy("change"),
-    "delete": gettext_lazy("delete"),
-    "view": gettext_lazy("view"),
-}
-
-
 class PermissionField(PermissionModelField):
     """A choice of permissions, named in Japanese; Django stores their names in English."""
 
     def label_from_instance(self, permission: Any) -> str:
         """Return app, model and action, such as 注文と帳簿 | 注文 | 閲覧."""
-        action = permission.codename.removesuffix(f"_{permission.content_type.model}")
-        return f"{permission.content_type} | {ACTIONS.get(action) or gettext(permission.name)}"
+        return f"{permission.content_type} | {act_label(permission.name)}"
 
 
 class PermissionChoicesMixin:
@@ -87,6 +79,10 @@ class UserAdmin(SuperusersOnlyMixin, PermissionChoicesMixin, DjangoUserAdmin, Mo
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False: the log keeps who did what. An account out of use is made inactive."""
+        return False
 
 
 @admin.register(Group)

@@ -6,6 +6,7 @@ from typing import Any
 from auditlog.models import LogEntry
 from django.contrib import admin
 from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import IntegerField
 from django.http import HttpRequest
@@ -16,6 +17,8 @@ from unfold.decorators import display
 
 from kikaku.admin.columns import format_local_time, link
 from kikaku.admin.readonly import ReadOnlyAdmin
+from ops.people import audit as people_audit
+from ops.people.names import permission_label
 
 
 class ChangedModelFilter(admin.SimpleListFilter):
@@ -36,6 +39,7 @@ class ChangedModelFilter(admin.SimpleListFilter):
 
 
 admin.site.unregister(LogEntry)
+people_audit.register()
 
 
 @admin.register(LogEntry)
@@ -44,11 +48,11 @@ class AuditAdmin(ReadOnlyAdmin):
 
     date_hierarchy = "timestamp"
     list_select_related = ("content_type", "actor")
-    list_display = ("at", "changed", "action", "names", "user")
+    list_display = ("at", "changed", "action", "names", "user", "address")
     list_filter = ("action", ChangedModelFilter)
     search_fields = ("object_repr", "changes_text", "actor__username")
-    fields = ("at", "user", "changed", "action", "values")
-    readonly_fields = ("at", "user", "changed", "values")
+    fields = ("at", "user", "address", "changed", "action", "values")
+    readonly_fields = ("at", "user", "address", "changed", "values")
 
     @display(description=gettext_lazy("at"), ordering="timestamp")
     def at(self, entry: Any) -> str:
@@ -59,6 +63,11 @@ class AuditAdmin(ReadOnlyAdmin):
     def user(self, entry: Any) -> str:
         """Return who changed it."""
         return entry.actor.get_username() if entry.actor else gettext("the system")
+
+    @display(description=gettext_lazy("from where"), ordering="remote_addr")
+    def address(self, entry: Any) -> str:
+        """Return the address of the browser, empty for a command or a job."""
+        return entry.remote_addr or "–"
 
     @display(description=gettext_lazy("what was changed"))
     def changed(self, entry: Any) -> str:
@@ -98,11 +107,25 @@ def changed_fields(entry: Any) -> list[tuple[str, str, str]]:
     """Return name, old and new value of each field of an entry that a person can edit."""
     model = entry.content_type.model_class()
     fields = {field.name: field for field in model._meta.fields} if model else {}
+    lists = {field.name: field for field in model._meta.many_to_many} if model else {}
     return [
+        (str(lists[name].verbose_name), *_moved(lists[name], change))
+        for name, change in entry.changes_dict.items()
+        if name in lists and isinstance(change, dict)
+    ] + [
         (str(fields[name].verbose_name), _written(fields[name], before), _written(fields[name], after))
         for name, (before, after) in _pairs(entry)
         if name in fields and fields[name].editable and not fields[name].primary_key
     ]
+
+
+def _moved(field: Any, change: dict[str, Any]) -> tuple[str, str]:
+    """Return what was taken from a list of rows and what was added to it, each name in Japanese."""
+    names = change.get("objects", [])
+    if field.related_model is Permission:
+        names = [permission_label(name) for name in names]
+    text = ", ".join(names)
+    return ("–", text) if change.get("operation") == "add" else (text, "–")
 
 
 def _pairs(entry: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -1,5 +1,6 @@
 """Messages from the contact form."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from kikaku.admin.columns import LINK_CLASSES, format_local_time
 from kikaku.admin.editable import EditableAdmin
+from kikaku.transactions import unit_of_work
 from ledger.models import Order
 from shop.models import ContactMessage
 
@@ -110,6 +112,16 @@ class ContactMessageAdmin(EditableAdmin):
     @admin.action(description=gettext_lazy("Mark as answered"), permissions=["change"])
     def mark_answered(self, request: HttpRequest, found: QuerySet[ContactMessage]) -> None:
         """Mark messages as answered; messages that are answered already keep their time."""
-        changed = found.filter(answered_at__isnull=True).update(answered_at=timezone.now())
+        changed = _mark_answered(found, now=timezone.now())
         text = ngettext("%d message was marked.", "%d messages were marked.", changed)
         self.message_user(request, text % changed, messages.SUCCESS)
+
+
+@unit_of_work
+def _mark_answered(found: QuerySet[ContactMessage], *, now: datetime) -> int:
+    """Mark those that are not answered, one by one for the audit log, and return how many."""
+    waiting = list(found.filter(answered_at__isnull=True))
+    for message in waiting:
+        message.answered_at = now
+        message.save(update_fields=["answered_at"])
+    return len(waiting)
