@@ -16,8 +16,10 @@ from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker, Settings
 
 from kikaku.d1.engine import temporary_engine
+from kikaku.storages import storages
 from kikaku.testing import flush
 from kikaku.testing.database import engine, on_d1
+from kikaku.testing.object_store import ObjectStore, running_object_store
 
 if TYPE_CHECKING:
     from kikaku.sandbox import Request, Response, Sandbox
@@ -153,6 +155,7 @@ def isolated_storage(settings: Settings, tmp_path: Path) -> None:
     """Give each test media, evidence and Stripe state of its own, and static files without hashed names."""
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.EVIDENCE_ROOT = tmp_path / "evidence"
+    settings.BACKUP_ROOT = tmp_path / "backups"
     settings.SANDBOX_STATE = tmp_path / "stripe.sqlite3"
     settings.STORAGES = {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -161,9 +164,48 @@ def isolated_storage(settings: Settings, tmp_path: Path) -> None:
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {"location": tmp_path / "evidence", "base_url": None},
         },
+        "backups": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "backups", "base_url": None},
+        },
     }
     settings.STATIC_ROOT = None  # nothing is collected in tests
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def object_store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """Run an S3 server in R2's place."""
+    with running_object_store(tmp_path_factory.mktemp("object-store")) as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(object_store_server: ObjectStore) -> ObjectStore:
+    """Return the S3 server with empty buckets."""
+    object_store_server.empty()
+    return object_store_server
+
+
+@pytest.fixture
+def files_on_r2(
+    object_store: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> ObjectStore:
+    """Store pictures, evidence and backups of this test on the S3 server."""
+    for name, value in object_store.variables().items():
+        monkeypatch.setenv(name, value)
+    settings.STORAGES = settings.STORAGES | {
+        alias: storage
+        for alias, storage in storages(
+            object_store.endpoint,
+            "https://files.example.jp",
+            evidence_root=settings.EVIDENCE_ROOT,
+            backup_root=settings.BACKUP_ROOT,
+            link_seconds=300,
+        ).items()
+        if alias != "staticfiles"
+    }
+    return object_store
 
 
 @pytest.fixture(autouse=True)

@@ -177,10 +177,17 @@ WHITENOISE_ROOT = BASE_DIR / "public"  # files that browsers look for at /, such
 MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"
+BACKUP_ROOT = VAR_DIR / "backups"
 
 R2_ENDPOINT_URL = env_url("R2_ENDPOINT_URL")
 R2_PUBLIC_URL = env_url("R2_PUBLIC_URL")
-STORAGES = storages(R2_ENDPOINT_URL, R2_PUBLIC_URL, evidence_root=EVIDENCE_ROOT)
+STORAGES = storages(
+    R2_ENDPOINT_URL,
+    R2_PUBLIC_URL,
+    evidence_root=EVIDENCE_ROOT,
+    backup_root=BACKUP_ROOT,
+    link_seconds=60 * env_int("R2_LINK_MINUTES", 5, minimum=1, maximum=60),
+)
 
 # ── Stripe ───────────────────────────────────────────────────────────────────────────────────────────────
 

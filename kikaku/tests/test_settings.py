@@ -158,7 +158,7 @@ def test_r2_is_configured_completely_or_not_at_all(monkeypatch: pytest.MonkeyPat
         "R2_PUBLIC_BUCKET": "public",
         "R2_PUBLIC_URL": "https://files.example.jp",
     }
-    assert "S3Storage" in str(load(monkeypatch, PRODUCTION, **whole)["STORAGES"]["evidence"])
+    assert "ObjectStorage" in str(load(monkeypatch, PRODUCTION, **whole)["STORAGES"]["evidence"])
     with pytest.raises(ImproperlyConfigured, match=missing):
         load(monkeypatch, PRODUCTION, **{**whole, missing: ""})
 

@@ -191,7 +191,10 @@ def store(day: date, run: int, files: Mapping[str, EvidenceContent]) -> None:
         if storage().exists(wanted):
             raise RunTaken(wanted)
         files[name].content.seek(0)
-        saved = storage().save(wanted, File(files[name].content))
+        try:
+            saved = storage().save(wanted, File(files[name].content))
+        except FileExistsError:  # on R2: another process stored other content
+            raise RunTaken(wanted) from None
         if saved != wanted:  # another process was faster, and the storage gave our file another name
             storage().delete(saved)
             raise RunTaken(wanted)
