@@ -83,7 +83,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
     if "dailyclose" in viewable:
         close = DailyClose.objects.order_by("-day").first()
         tiles.append(_close_tile(close, now=now))
-        if missing := waiting.missing_close(close, now=now):
+        if missing := waiting.missing_close(close, is_worker_silent=worker.is_wrong, now=now):
             troubles.append(missing)
     if "order" in viewable:
         context["sales"] = found = sales_chart.sales(now=now)

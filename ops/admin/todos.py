@@ -58,6 +58,11 @@ class TodoForm(forms.ModelForm):  # type: ignore[type-arg]
         if "assignee" in self.fields:
             choices: Any = self.fields["assignee"]
             choices.queryset = User.objects.filter(is_staff=True, is_active=True).order_by("username")
+            widget = choices.widget  # accounts are not made or changed from here
+            widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+            widget.can_delete_related = False
+        if "note" in self.fields:
+            self.fields["note"].widget.attrs["rows"] = 4
 
     def clean(self) -> dict[str, Any] | None:
         """Compare what the page showed with the row, which is locked. Raises `ValidationError`."""
@@ -144,10 +149,10 @@ class TodoAdmin(EditableAdmin):
     show_full_result_count = False
     search_fields = ("subject", "note")
     readonly_fields = (
-        "what", "matter", "to_be_done", "level", "kind", "state_name", "since_at", "ended", "history",
+        "what", "matter_page", "to_be_done", "level", "state_name", "since_at", "ended", "history",
     )  # fmt: skip
     fields = (
-        "what", "to_be_done", "matter", "level", "kind", "since_at", "state_name",
+        "what", "to_be_done", "matter_page", "level", "since_at", "state_name",
         "assignee", "note", "seen", "ended", "history",
     )  # fmt: skip
     actions = None
@@ -155,6 +160,12 @@ class TodoAdmin(EditableAdmin):
 
     class Media:
         css = {"all": ("kikaku/admin.css",)}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Return the page of a to-do, which shows its history itself."""
+        return super().render_change_form(request, {**context, "show_history": False}, *args, **kwargs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: rules make the rows."""
@@ -224,6 +235,11 @@ class TodoAdmin(EditableAdmin):
     def matter(self, row: Todo) -> str:
         """Return the kind, as a link to what it is about."""
         return link(words.page_of(row), row.get_kind_display())
+
+    @display(description=gettext_lazy("about"))
+    def matter_page(self, row: Todo) -> str:
+        """Return kind and subject, as a link to what it is about."""
+        return link(words.page_of(row), str(row))
 
     @display(description=gettext_lazy("since"))
     def since_at(self, row: Todo) -> str:

@@ -246,7 +246,7 @@ def _alerts(*, is_worker_silent: bool, now: datetime) -> Matter:
     )
 
 
-def missing_close(latest: DailyClose | None, *, now: datetime) -> Matter | None:
+def missing_close(latest: DailyClose | None, *, is_worker_silent: bool, now: datetime) -> Matter | None:
     """Return the days that should be closed by now and are not; None for none.
 
     `latest` is the last closed day: no query is made while all days are closed.
@@ -261,7 +261,9 @@ def missing_close(latest: DailyClose | None, *, now: datetime) -> Matter | None:
         _("Days that are not closed"),
         str(len(missing)),
         days.day_bounds(missing[0])[1],
-        _("The close tries again every ten minutes. If this stays, read the error of its runs."),
+        _by_itself()
+        if is_worker_silent
+        else _("The close tries again every ten minutes. If this stays, read the error of its runs."),
         reverse("admin:ops_jobrun_changelist") + "?job__exact=daily_close",
         True,
         now,

@@ -162,22 +162,26 @@ def close(day: Any) -> DailyClose:
     return DailyClose.objects.create(day=day, run=1, closed_at=timezone.now(), **fields)
 
 
+def missing_close(latest: DailyClose | None, *, now: datetime) -> waiting.Matter | None:
+    return waiting.missing_close(latest, is_worker_silent=False, now=now)
+
+
 def test_days_that_should_be_closed_are_counted_from_four_in_the_morning() -> None:
     today = days.business_day(timezone.now())
     midnight = days.day_bounds(today)[0]
-    assert waiting.missing_close(None, now=midnight + 12 * HOUR) is None  # an empty shop
+    assert missing_close(None, now=midnight + 12 * HOUR) is None  # an empty shop
     build.order(now=midnight - 60 * HOUR)  # of three days ago: that day and the next ones are to be closed
-    first = waiting.missing_close(None, now=midnight + 12 * HOUR)
+    first = missing_close(None, now=midnight + 12 * HOUR)
     assert first is not None and first.figure == "3"
     latest = close(today - 2 * DAY)
-    assert waiting.missing_close(latest, now=midnight + 3 * HOUR) is None
-    missing = waiting.missing_close(latest, now=midnight + 4 * HOUR)
+    assert missing_close(latest, now=midnight + 3 * HOUR) is None
+    missing = missing_close(latest, now=midnight + 4 * HOUR)
     assert missing is not None and (missing.figure, missing.since) == ("1", midnight)
     succeed(schedule.last_close_time(midnight + 4 * HOUR), "daily_close")
-    assert waiting.missing_close(latest, now=midnight + 4 * HOUR) is None  # the next night closes it
+    assert missing_close(latest, now=midnight + 4 * HOUR) is None  # the next night closes it
     JobRun.objects.update(succeeded=False)
-    assert waiting.missing_close(latest, now=midnight + 4 * HOUR) is not None
-    assert waiting.missing_close(close(today - DAY), now=midnight + 12 * HOUR) is None
+    assert missing_close(latest, now=midnight + 4 * HOUR) is not None
+    assert missing_close(close(today - DAY), now=midnight + 12 * HOUR) is None
 
 
 def test_who_may_not_see_the_machine_is_not_told_that_it_works_or_not(client: Client) -> None:

@@ -67,15 +67,12 @@ def _discrepancy(subject: str, figures: Figures) -> str:
 
 
 def _low_stock(subject: str, figures: Figures) -> str:
-    if not figures["available"]:
-        return _("%(sku)s: nothing is left to sell (%(reserved)d pieces are reserved)") % {
-            "sku": subject,
-            "reserved": figures["reserved"],
-        }
-    return _("%(sku)s: %(available)d pieces are left to sell") % {
-        "sku": subject,
-        "available": figures["available"],
-    }
+    values = {"sku": subject, "available": figures["available"], "reserved": figures["reserved"]}
+    if figures["available"]:
+        return _("%(sku)s: %(available)d pieces are left to sell") % values
+    if figures["reserved"]:
+        return _("%(sku)s: nothing is left to sell (%(reserved)d pieces are reserved)") % values
+    return _("%(sku)s: nothing is left to sell") % values
 
 
 def _negative_stock(subject: str, figures: Figures) -> str:
