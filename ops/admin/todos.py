@@ -415,7 +415,7 @@ class TodoAdmin(EditableAdmin):
 
 def _may(request: HttpRequest, act: acts.Act) -> bool:
     """Return whether the user may do an act: with to-dos, and with what its action changes."""
-    return request.user.has_perms([CHANGE_TODO, *filter(None, [act.permission])])
+    return request.user.has_perms([CHANGE_TODO, *act.permissions])
 
 
 def _tell_ended(request: HttpRequest, todo: Todo) -> None:

@@ -56,7 +56,7 @@ class Act:
     button: Promise
     effect: Promise  # what it does, for the form
     perform: Callable[[Todo, str, str, datetime], None]  # takes to-do, note, user's name, `now`
-    permission: str = ""  # of the action itself, beside `CHANGE_TODO`
+    permissions: tuple[str, ...] = ()  # to the action itself, beside `CHANGE_TODO`
     needs_note: bool = False
     is_dangerous: bool = False
 
@@ -127,7 +127,7 @@ RESOLVE = Act(
     gettext_lazy("Resolved"),
     gettext_lazy("The discrepancy is resolved with your text, which the books keep as it is."),
     _resolve,
-    "ledger.resolve_discrepancy",
+    ("ledger.resolve_discrepancy",),
     needs_note=True,
 )
 APPROVE = Act(
@@ -136,7 +136,7 @@ APPROVE = Act(
     gettext_lazy("Approve"),
     gettext_lazy("The order is released for shipping."),
     _release,
-    "ledger.cancel_order",  # who decides about orders
+    ("ledger.cancel_order",),  # who decides about orders
 )
 REJECT = Act(
     "reject",
@@ -144,11 +144,12 @@ REJECT = Act(
     gettext_lazy("Reject"),
     gettext_lazy("The order is cancelled and its money goes back; the customer gets a mail."),
     _cancel_order,
-    "ledger.refund_above_ceiling",  # such an order is a large one, and all of its money goes back
+    # such an order is a large one, and all of its money goes back
+    ("ledger.cancel_order", "ledger.refund_above_ceiling"),
     needs_note=True,
     is_dangerous=True,
 )
-SET_ASIDE = "ledger.change_stripeevent"
+SET_ASIDE = ("ledger.change_stripeevent",)
 
 ACTS: dict[str, tuple[Act, ...]] = {kind: (DONE,) for kind in Kind.values} | {
     Kind.DIFFERENCE: (RESOLVE,),
