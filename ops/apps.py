@@ -14,4 +14,4 @@ class OpsConfig(AppConfig):
 
         setup.configure(production=settings.PRODUCTION)
         courier.install()
-        sentry.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT)
+        sentry.start_sentry(settings.SENTRY_DSN, environment=settings.ENVIRONMENT, release=settings.RELEASE)

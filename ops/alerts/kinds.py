@@ -129,3 +129,8 @@ KINDS = {
         ),
     )
 }
+
+
+def kind_of(name: str) -> Kind:
+    """Return a kind; for a name that no release knows, or no longer knows, one that sends to the log."""
+    return KINDS.get(name) or Kind(name, Level.WARNING, name, pgettext_lazy("alert", "read its log line"))

@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from django.utils.translation import pgettext
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from ops.alerts.kinds import KINDS, Level
+from ops.alerts.kinds import Level, kind_of
 from ops.logs.redaction import redact
 from ops.models import Alert
 
@@ -70,7 +70,7 @@ def message(alerts: Sequence[Alert], *, again: bool = False) -> dict[str, object
 
 
 def _one(each: Alert) -> str:
-    kind = KINDS[each.kind]
+    kind = kind_of(each.kind)
     if each.says_over:
         return f"✅ {pgettext('alert', 'over')}: {escape(_title(each))}"
     lines = [f"{MARKS[Level(each.level)]} *{each.get_level_display()}: {escape(_title(each))}*"]
@@ -88,7 +88,7 @@ def _one(each: Alert) -> str:
 
 
 def _title(each: Alert) -> str:
-    return f"{KINDS[each.kind].title} {_clean(each.subject)}".strip()
+    return f"{kind_of(each.kind).title} {_clean(each.subject)}".strip()
 
 
 def _clean(value: str) -> str:

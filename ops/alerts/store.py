@@ -9,13 +9,12 @@ from django.utils import translation
 
 from kikaku.alerts import Alert as Mark
 from kikaku.transactions import unit_of_work
-from ops.alerts.kinds import KINDS, Level
+from ops.alerts.kinds import Level, kind_of
 from ops.logs.redaction import redact
-from ops.models import Alert
+from ops.models import Alert, Todo
 
-REPEAT_AFTER = timedelta(hours=24)  # an alert that is not over is told again, if it still occurs
 KEPT = timedelta(days=90)  # after their end
-MAX_TEXT = 2_000
+MAX_TEXT, MAX_SUBJECT, MAX_FIELD = 2_000, 160, 500  # characters
 
 
 @dataclass
@@ -37,6 +36,19 @@ class Occurrences:
 
     found: dict[tuple[str, str], Occurrence] = field(default_factory=dict)
 
+    def merge(self, later: "Occurrences") -> None:
+        """Add what came later."""
+        for key, each in later.found.items():
+            known = self.found.get(key)
+            if known is None:
+                self.found[key] = each
+                continue
+            known.last_at, known.over_at = each.last_at, each.over_at
+            known.count += each.count
+            known.sent = known.sent or each.sent
+            if each.count:
+                known.mark, known.text = each.mark, each.text
+
     def add(self, mark: Mark, text: str, *, now: datetime) -> None:
         """Add one log record."""
         known = self.found.get((mark.kind, mark.subject))
@@ -54,19 +66,28 @@ def is_delivered() -> bool:
     return bool(settings.SLACK_WEBHOOK_URL) and (settings.PRODUCTION or settings.ALERTS_IN_DEVELOPMENT)
 
 
+def stored_text(value: str, length: int) -> str:
+    """Return a text without secrets, of at most so many characters, that every engine can store."""
+    storable = value.replace("\0", "").encode(errors="replace").decode()
+    return redact(storable)[:length]
+
+
 def unsaved(each: Occurrence) -> Alert:
     """Return the new row of an alert, not yet stored."""
-    kind = KINDS[each.mark.kind]
+    kind = kind_of(each.mark.kind)
     with translation.override(settings.LANGUAGE_CODE):
         title = str(kind.title)
     state = Alert.State.SENT if each.sent else Alert.State.WAITING if is_delivered() else Alert.State.OFF
     row = Alert(
         kind=kind.name,
-        subject=redact(each.mark.subject)[:160],
+        subject=stored_text(each.mark.subject, MAX_SUBJECT),
         level=int(kind.level),
         title=title,
-        text=redact(each.text)[:MAX_TEXT],
-        fields={name: redact(value)[:500] for name, value in each.mark.fields.items()},
+        text=stored_text(each.text, MAX_TEXT),
+        fields={
+            stored_text(name, MAX_FIELD): stored_text(value, MAX_FIELD)
+            for name, value in each.mark.fields.items()
+        },
         count=each.count,
         first_at=each.first_at,
         last_at=each.last_at,
@@ -93,7 +114,8 @@ def store(occurrences: Iterable[Occurrence], *, now: datetime) -> None:
 
     The caller's thread has its own connection: whatever its request does, this stays.
     """
-    wanted = {(each.mark.kind, redact(each.mark.subject)[:160]): each for each in occurrences}
+    repeat_after = timedelta(hours=settings.ALERTS_REPEAT_HOURS)
+    wanted = {(each.mark.kind, stored_text(each.mark.subject, MAX_SUBJECT)): each for each in occurrences}
     kinds = {kind for kind, _subject in wanted}
     rows = {
         (row.kind, row.subject): row
@@ -103,7 +125,7 @@ def store(occurrences: Iterable[Occurrence], *, now: datetime) -> None:
     new = []
     for key, each in wanted.items():
         row = rows.get(key)
-        if row is not None and each.count and now - row.first_at >= REPEAT_AFTER:
+        if row is not None and each.count and now - row.first_at >= repeat_after:
             row.over_at, row = now, None  # it is told again; the old one ends silently
             rows[key].save(update_fields=["over_at"])
         if row is None:
@@ -117,6 +139,19 @@ def store(occurrences: Iterable[Occurrence], *, now: datetime) -> None:
         row.save(update_fields=["count", "last_at", "over_at", "state", "says_over", "tries", "next_try_at"])
     # another process may have stored the same alert meanwhile
     Alert.objects.bulk_create(new, ignore_conflicts=True)
+
+
+@unit_of_work
+def end_of_todos(*, now: datetime) -> None:
+    """End the alerts of to-dos that staff have done, or whose fact is gone; two queries, and one write."""
+    told = dict(Alert.objects.ongoing().filter(kind="todo").values_list("pk", "subject"))
+    if not told:
+        return
+    subjects = Todo.objects.open().values_list("kind", "subject")
+    present = {stored_text(f"{kind}:{subject}", MAX_SUBJECT) for kind, subject in subjects}
+    over = [pk for pk, subject in told.items() if subject not in present]
+    if over:
+        Alert.objects.filter(pk__in=over).update(over_at=now)
 
 
 @unit_of_work

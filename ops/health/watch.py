@@ -8,12 +8,12 @@ processes say the same: equal alerts are one row (`ops.alerts.store`).
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connections
 from django.db.models import Count, Min, Q
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -23,7 +23,14 @@ from kikaku.transactions import unit_of_work
 from ledger.models import OutgoingMail, Refund, StripeEvent
 from ledger.templatetags.ledger_money import format_deadline
 from ops.health import duties
-from ops.health.parts import check_database, check_database_writes, check_evidence_storage
+from ops.health.parts import (
+    Hangs,
+    Part,
+    check_database,
+    check_database_writes,
+    check_evidence_storage,
+    works,
+)
 from ops.models import Alert as AlertRow
 from ops.models import Heartbeat, JobRun, ProcessStart
 
@@ -43,6 +50,8 @@ KINDS = (
 START_GRACE = timedelta(minutes=3)  # for a worker that starts with the web process
 OUTBOX_PATIENCE = timedelta(minutes=30)  # that a mail or a refund may wait
 STARTS, STARTS_WITHIN = 5, timedelta(minutes=10)  # so many are a restart loop
+CHECK_SECONDS = 10.0  # that a database or a storage may take to answer
+LOOK_SECONDS = 60.0  # that a look may take: longer, and the database hangs
 REPEAT_SECONDS = 600.0  # a condition that lasts is logged again
 
 
@@ -62,11 +71,35 @@ def record_start(name: str, *, now: datetime) -> None:
     ProcessStart.objects.create(name=name, at=now)
 
 
-class Watch:
-    """What one web process has said already."""
+def check_whole_database() -> bool:
+    """Return whether the database can be read and written."""
+    return check_database() and check_database_writes()
 
-    def __init__(self, *, started_at: datetime) -> None:
+
+def limited(name: str, check: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a check that fails after ten seconds; while one hangs, no second one is started."""
+    part = Part(f"watch-{name}", check)
+
+    def ask() -> bool:
+        part.begin()
+        return works(part, until=time.monotonic() + CHECK_SECONDS)
+
+    return ask
+
+
+class Watch:
+    """What one web process has said already, and how it asks database and storage."""
+
+    def __init__(
+        self,
+        *,
+        started_at: datetime,
+        database_works: Callable[[], bool] = check_whole_database,
+        storage_works: Callable[[], bool] = check_evidence_storage,
+    ) -> None:
         self.started_at = started_at
+        self._database_works = database_works
+        self._storage_works = storage_works
         self._said: dict[tuple[str, str], float] = {}  # when, by a monotonic clock
 
     def look(self, *, now: datetime) -> list[Trouble]:
@@ -95,9 +128,9 @@ class Watch:
         return {*stored, *self._said} - present
 
     def _troubles(self, *, now: datetime) -> Iterator[Trouble]:
-        if not check_evidence_storage():
+        if not self._storage_works():
             yield Trouble("storage_down", "", "the storage of evidence does not work")
-        if not (check_database() and check_database_writes()):
+        if not self._database_works():
             yield Trouble("database_down", "", "the database does not work, or cannot be written")
             return
         running_since = duties.worker_since(now=now)
@@ -177,18 +210,23 @@ def start() -> None:
 
 def _run() -> None:
     started_at = timezone.now()
-    watch = Watch(started_at=started_at)
+    watch = Watch(
+        started_at=started_at,
+        database_works=limited("database", check_whole_database),
+        storage_works=limited("storage", check_evidence_storage),
+    )
+    beginning = Part("watch-start", lambda: record_start(Heartbeat.Process.WEB, now=started_at))
+    look = Part("watch", lambda: watch.look(now=timezone.now()))
     recorded = False
     while True:
-        try:
-            if not recorded:
-                record_start(Heartbeat.Process.WEB, now=started_at)
-                recorded = True
-            watch.look(now=timezone.now())
-        except (DatabaseError, InterfaceError):
-            logger.exception("the database does not work", extra=alert("database_down"))
-        except Exception:  # the watch must live
-            logger.exception("the watch failed")
-        finally:
-            connections.close_all()
+        with suppress(RuntimeError):  # the part has logged what failed; the watch must live
+            try:
+                if not recorded:
+                    beginning.begin()
+                    beginning.answer(until=time.monotonic() + CHECK_SECONDS)
+                    recorded = True
+                look.begin()
+                look.answer(until=time.monotonic() + LOOK_SECONDS)
+            except Hangs:
+                logger.exception("the database hangs", extra=alert("database_down"))
         time.sleep(settings.WATCH_SECONDS)

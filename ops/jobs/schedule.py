@@ -30,6 +30,7 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
 from ops.alerts import delivery, store
+from ops.logs import sentry
 from ops.models import JobRun, ProcessStart
 from ops.todos import upkeep
 from ops.web import limits
@@ -54,6 +55,9 @@ class Job:
     minutes: int  # how often a worker queues it
     until_done: bool = False  # repeat the same slot until one run has succeeded
     alert: str = ""  # the kind of alert that a failed run makes at once
+    cron: str = (
+        ""  # the times of its slots in UTC as a crontab has them, if it has such; for Sentry's monitor
+    )
 
     @property
     def period(self) -> timedelta:
@@ -177,7 +181,8 @@ def keep_todos(now: datetime) -> str:
 
 
 def deliver_alerts(now: datetime) -> str:
-    """Send the alerts that wait for Slack."""
+    """End the alerts of to-dos that are done, and send the alerts that wait for Slack."""
+    store.end_of_todos(now=now)
     return _counted(_("%(count)d alerts sent"), delivery.deliver_due(now=now))
 
 
@@ -191,7 +196,15 @@ JOBS: dict[str, Job] = {
         Job("mail", send_mail, every(1), minutes=1),
         # fires every ten minutes for the same 16:00 UTC: catches up after a failed close or a worker that was
         # down
-        Job("daily_close", close_days, last_close_time, minutes=10, until_done=True, alert="close_failed"),
+        Job(
+            "daily_close",
+            close_days,
+            last_close_time,
+            minutes=10,
+            until_done=True,
+            alert="close_failed",
+            cron=f"0 {CLOSE_HOUR_UTC} * * *",
+        ),
         Job("prune", prune, every(60), minutes=60),
         Job("todos", keep_todos, every(5), minutes=5),
         Job("alerts", deliver_alerts, every(1), minutes=1),
@@ -296,6 +309,15 @@ def run(name: str, *, now: datetime | None = None) -> bool:
     if claimed is None:
         return False
     forget_account()  # the key, or the database, may be another one since the last job
+    with sentry.monitored(name, sentry.monitor(job.period, cron=job.cron)) as end:
+        succeeded = _work(job, claimed, now=now)
+        end(succeeded)
+    return succeeded
+
+
+def _work(job: Job, claimed: JobRun, *, now: datetime) -> bool:
+    """Do the work of a claimed run; return whether it succeeded and is still ours."""
+    name = job.name
     try:
         # staff read in the admin what it did
         with _guard() as reason_to_wait, translation.override(settings.LANGUAGE_CODE):

@@ -10,13 +10,18 @@ _REDACTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{_SLASHES}c{_SLASHES}pay{_SLASHES}[a-z0-9_\-#%.]+", re.IGNORECASE), "/c/pay/[session]"),
     (re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9_*]+"), r"\1[key]"),
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=]+"), r"\1[key]"),
+    # whoever has the address of Slack's webhook may write to the channel
+    (re.compile(r"(/services/)T[A-Z0-9]*/B[A-Z0-9]*/[A-Za-z0-9]+"), r"\1[webhook]"),
+    # PostgreSQL names the values of a row that it refuses
+    (re.compile(r"(Failing row contains )\(.*?\)\.", re.DOTALL), r"\1([row])."),
+    (re.compile(r"(Key \([^)]*\)=)\(.*?\)(?= (?:already|is not|is still|conflicts))"), r"\1([value])"),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1[password]@"),
     (re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"), "[e-mail]"),
 )
 
 
 def redact(text: str) -> str:
-    """Replace order tokens, Stripe keys, payment page ids, passwords in URLs and e-mail addresses."""
+    """Replace order tokens, keys, payment page ids, passwords in URLs, values of rows, e-mail addresses."""
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text

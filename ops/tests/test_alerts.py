@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 from pytest_httpserver import HTTPServer
@@ -19,11 +22,13 @@ from werkzeug import Request, Response
 
 from kikaku.alerts import Alert as Mark
 from kikaku.alerts import alert, alert_over
+from kikaku.testing.database import database_environment
 from ops.alerts import delivery, slack, store
 from ops.alerts.courier import AlertHandler, Courier
 from ops.alerts.kinds import KINDS
 from ops.alerts.store import Occurrences
-from ops.models import Alert
+from ops.logs.redaction import redact
+from ops.models import Alert, Todo
 
 NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -293,6 +298,132 @@ def test_several_threads_deliver_each_alert_once(hook: Slack) -> None:
     for thread in threads:
         thread.join()
     assert len(hook.texts) == 1
+
+
+DELIVERER = """
+import sys, time, django
+django.setup()
+from django.utils import timezone
+from ops.alerts import delivery
+print("ready", flush=True)
+sys.stdin.readline()
+delivery.deliver_due(now=timezone.now())
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_deliver_each_alert_once(hook: Slack) -> None:
+    keep(*(alert("todo", subject=str(number)) for number in range(20)))
+    environment = {
+        **os.environ,
+        **database_environment(),
+        "DJANGO_SETTINGS_MODULE": "kikaku.settings",
+        "SLACK_WEBHOOK_URL": hook.url,
+        "ALERTS_IN_DEVELOPMENT": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", DELIVERER],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _number in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=60) and process.returncode for process in processes] == [0, 0]
+    assert len(hook.texts) == 1 and Alert.objects.filter(state=Alert.State.SENT).count() == 20
+
+
+FORKING = """
+import logging, multiprocessing, django
+django.setup()
+from kikaku.alerts import alert
+
+def child():
+    logging.getLogger("ops").error("failed", extra=alert("close_failed", subject="child"))
+
+logging.getLogger("ops").error("failed", extra=alert("close_failed", subject="parent"))
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_and_its_forked_child_store_what_they_logged_just_before_their_end() -> None:
+    environment = {**os.environ, **database_environment(), "DJANGO_SETTINGS_MODULE": "kikaku.settings"}
+    subprocess.run([sys.executable, "-c", FORKING], cwd=ROOT, env=environment, check=True, timeout=60)
+    assert set(Alert.objects.values_list("subject", flat=True)) == {"parent", "child"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("hangs", [False, True])
+def test_while_the_database_is_away_slack_is_told_once_and_the_row_comes_later(
+    hook: Slack, courier: Courier, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    from ops.alerts import courier as module
+
+    monkeypatch.setattr(module, "HANG_SECONDS", 0.2)
+    is_back = threading.Event()
+    attempts = []
+
+    def away(*args: Any, **options: Any) -> None:
+        attempts.append(threading.current_thread())
+        if hangs:
+            is_back.wait(20)
+        if not is_back.is_set():
+            raise OperationalError("the database is away")
+
+    genuine = store.store
+
+    def store_when_back(*args: Any, **options: Any) -> None:
+        away()
+        genuine(*args, **options)
+
+    monkeypatch.setattr(store, "store", store_when_back)
+    courier._held.add(alert("database_down")["alert"], "away", now=NOW)
+    for _look in range(3):
+        courier.work(now=datetime.now(UTC))
+    assert len(hook.texts) == 1 and len(attempts) == (1 if hangs else 3)
+    is_back.set()
+    monkeypatch.setattr(module, "HANG_SECONDS", 20.0)
+    courier._held.add(alert("todo", subject="x")["alert"], "later", now=NOW)
+    for _look in range(2):
+        courier.work(now=datetime.now(UTC))
+    assert Alert.objects.count() == 2
+    assert sum("データベース" in text for text in hook.texts) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_stored_or_is_of_no_known_kind_keeps_no_other_alert_back(
+    hook: Slack, courier: Courier
+) -> None:
+    for mark in (alert("of_another_release"), alert("todo", subject="a\0b\udcff", name="\0"), alert("test")):
+        courier._held.add(mark["alert"], "x", now=NOW)
+    courier.work(now=datetime.now(UTC))
+    assert Alert.objects.filter(state=Alert.State.SENT).count() == 3 and len(hook.texts) == 1
+
+
+@pytest.mark.django_db
+def test_the_alert_of_a_to_do_ends_with_it(hook: Slack) -> None:
+    at = {"since": NOW, "made_at": NOW, "level": Todo.Level.WARNING}
+    Todo.objects.create(kind=Todo.Kind.LOW_STOCK, subject="A", **at)
+    keep(alert("todo", subject="low_stock:A"), alert("todo", subject="low_stock:B"))
+    store.end_of_todos(now=NOW)
+    assert [row.subject for row in Alert.objects.ongoing()] == [f"{Todo.Kind.LOW_STOCK}:A"]
+
+
+def test_the_address_of_the_webhook_reaches_no_log_line() -> None:
+    address = "https://hooks.slack.com/services/T01ABCDEF/B02ABCDEF/aBcDeFgHiJkLmNoPqRsTuVwX"
+    assert "aBcDeF" not in redact(f"POST {address} failed")
 
 
 @pytest.mark.django_db

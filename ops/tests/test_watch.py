@@ -1,13 +1,19 @@
 """The web process tells of what can no longer speak for itself."""
 
+import json
 import logging
+import os
 import re
+import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
+from pytest_httpserver import HTTPServer
 
 from kikaku.alerts import Alert as Mark
 from kikaku.sandbox import Sandbox
@@ -26,6 +32,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -174,3 +181,43 @@ def test_a_full_disk_is_told_although_it_cannot_be_stored(said: Said) -> None:
 def test_every_kind_that_the_watch_says_can_end() -> None:
     source = Path(watch.__file__).read_text()
     assert set(re.findall(r'Trouble\(\s*"(\w+)"', source)) == set(watch.KINDS)
+
+
+PROCESS = """
+import threading, time, django
+from django.conf import settings
+settings.WATCH_SECONDS = 0.2
+django.setup()
+from ops.alerts import courier
+from ops.health import watch
+courier.HANG_SECONDS = watch.CHECK_SECONDS = 0.5
+watch.start()
+time.sleep(6)
+print(max(
+    sum(thread.name == name for thread in threading.enumerate())
+    for name in ("watch", "alerts", "alerts-database", "health-watch", "health-watch-database")
+))
+"""
+
+
+def test_a_database_that_hangs_is_told_once_and_piles_up_no_threads(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        finished = subprocess.run(
+            [sys.executable, "-c", PROCESS],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "kikaku.settings",
+                "DATABASE_URL": f"postgres://shop@127.0.0.1:{silent.getsockname()[1]}/shop",
+                "SLACK_WEBHOOK_URL": httpserver.url_for("/hook"),
+                "ALERTS_IN_DEVELOPMENT": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "1"
+    [(request, _response)] = httpserver.log
+    assert "データベース" in json.loads(request.get_data())["text"]
