@@ -4,9 +4,12 @@ A wrong value raises `ImproperlyConfigured` with the variable's name.
 """
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+ORIGIN = re.compile(r"[a-z]+://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -63,3 +66,25 @@ def env_url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http",
             # the value is not repeated: it may hold a password
             raise ImproperlyConfigured(f"{name} must be an address like {schemes[0]}://host.")
     return value
+
+
+def env_origins(name: str, *, schemes: tuple[str, ...]) -> list[str]:
+    """Return a list of origins as browsers write them: scheme://host or scheme://host:port, no pattern."""
+    origins = env_list(name)
+    for origin in origins:
+        try:
+            parts = urlsplit(origin)
+            usual = {"https": 443, "http": 80}.get(parts.scheme)
+            is_valid = (
+                parts.scheme in schemes
+                and ORIGIN.fullmatch(origin) is not None
+                and (parts.port is None or parts.port not in (0, usual))
+            )
+        except ValueError:
+            is_valid = False
+        if not is_valid:
+            raise ImproperlyConfigured(
+                f"{name} must be origins as browsers send them, such as {schemes[0]}://www.example.jp, with "
+                f"a comma between: no path, no pattern, no capital letter, no usual port; not {origin!r}."
+            )
+    return origins

@@ -31,6 +31,9 @@ R = TypeVar("R")
 class StorageUnavailable(OSError):
     """The object storage does not answer, or answers that it failed. Nothing was lost; try again later."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EHOSTUNREACH, text)  # by which the error pages know that it will pass
+
 
 class StorageRefused(OSError):
     """The object storage refuses our key or knows no such bucket: a variable is wrong."""

@@ -1,8 +1,11 @@
 """A wrong or dangerous setting stops the start with the variable's name."""
 
 import ast
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ EXAMPLE = ROOT / ".env.example"
 
 PRODUCTION = {
     "ENVIRONMENT": "production",
-    "SECRET_KEY": "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga-Ue_Vi-Wo_Xy",
+    "SECRET_KEY": "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga-Ue_Vi-Wo_Xy-Qb_Nd",
     "STOREFRONT_BASE_URL": "https://shop.example.jp",
     "STRIPE_SECRET_KEY": "rk_live_1234567890",
     "STRIPE_WEBHOOK_SECRET": "whsec_1234567890",
@@ -96,6 +99,7 @@ def test_a_correct_production_starts_without_the_stand_in(monkeypatch: pytest.Mo
         ("PORT", "70000"),
         ("SECRET_KEY", ""),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", PRODUCTION["SECRET_KEY"][:49]),
         ("SECRET_KEY", "development-only-" + "0" * 40),
         ("ADMIN_API_KEY", "secret"),
         ("ADMIN_API_KEY", "a" * 40),
@@ -116,6 +120,23 @@ def test_a_correct_production_starts_without_the_stand_in(monkeypatch: pytest.Mo
         ("STRIPE_API_BASE", "http://127.0.0.1:8001"),
         ("STRIPE_API_BASE", "127.0.0.1"),
         ("DATABASE_URL", "mysql://localhost/shop"),
+        *[
+            ("CORS_ALLOWED_ORIGINS", wrong)
+            for wrong in (
+                "*",
+                "https://*.example.jp",
+                "http://www.example.jp",
+                "www.example.jp",
+                "https://www.example.jp/",
+                "https://www.example.jp/shop",
+                "https://www.example.jp:443",
+                "https://www.example.jp:port",
+                "https://WWW.example.jp",
+                "https://user@www.example.jp",
+                "https://www.example.jp,null",
+            )
+        ],
+        ("R2_LINK_MINUTES", "0"),
         ("R2_ENDPOINT_URL", "account"),
         ("R2_PUBLIC_URL", "ftp://files.example.jp"),
         ("EMAIL_URL", "pop3://mail.example.jp"),
@@ -130,6 +151,29 @@ def test_production_refuses_a_wrong_value_and_names_its_variable(
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match=variable):
         load(monkeypatch, PRODUCTION, **{variable: value})
+
+
+def test_the_own_origin_and_those_named_may_read_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = "https://www.example.jp, https://www.example.jp:8443"
+    found = load(monkeypatch, PRODUCTION, CORS_ALLOWED_ORIGINS=named)
+    assert found["CORS_ALLOWED_ORIGINS"] == ["https://shop.example.jp", *named.split(", ")]
+    assert not found["CORS_ALLOW_CREDENTIALS"]
+    assert not {name for name in found if "REGEX" in name} - {"CORS_URLS_REGEX"}
+    found = load(monkeypatch, DEVELOPMENT, CORS_ALLOWED_ORIGINS="http://localhost:3000")
+    assert found["CORS_ALLOWED_ORIGINS"][1:] == ["http://localhost:3000"]
+
+
+def test_django_s_checks_of_a_deployment_find_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/shop.sqlite3"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no issues (3 silenced)" in done.stdout
 
 
 @pytest.mark.parametrize(

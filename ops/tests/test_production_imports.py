@@ -11,7 +11,7 @@ from django.conf import settings
 PRODUCTION = {
     "ENVIRONMENT": "production",
     "DJANGO_SETTINGS_MODULE": "kikaku.settings",
-    "SECRET_KEY": "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga-Ue_Vi-Wo_Xy",
+    "SECRET_KEY": "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6Pm4Sc0Ga-Ue_Vi-Wo_Xy-Qb_Nd",
     "STOREFRONT_BASE_URL": "https://shop.example.jp",
     "STRIPE_SECRET_KEY": "rk_live_1234567890",
     "STRIPE_WEBHOOK_SECRET": "whsec_1234567890",

@@ -17,11 +17,11 @@ from django.utils.translation import get_language_from_path, override
 from django.utils.translation import gettext_lazy as _
 
 from ops.web.audit import ADMIN_PATH
-from shop.views import errors
+from shop.views import api, errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work
 MACHINE_PATHS = ("/webhooks/", "/health", "/api/")
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EHOSTUNREACH)  # a full disk; R2 does not answer
 
 # status → title, text
 ADMIN_TEXTS = {
@@ -41,6 +41,8 @@ FORGED_TEXT = _("The form was too old or came from another site. Please reload i
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Return the 400 page."""
+    if in_api(request):
+        return api.error(400)
     return _admin_page(request, 400) if in_admin(request) else errors.bad_request(request)
 
 
@@ -51,14 +53,21 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return the 404 page."""
+    if in_api(request):
+        return api.error(404)
     return _admin_page(request, 404) if in_admin(request) else errors.not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return the 500 page, or the 503 page for an error that will pass."""
     if not is_passing(sys.exception()):
+        if in_api(request):
+            return api.error(500)
         return _admin_page(request, 500) if in_admin(request) else errors.server_error(request)
-    response = _admin_page(request, 503) if in_admin(request) else errors.unavailable(request)
+    if in_api(request):
+        response: HttpResponse = api.error(503)
+    else:
+        response = _admin_page(request, 503) if in_admin(request) else errors.unavailable(request)
     response["Retry-After"] = str(RETRY_SECONDS)
     return response
 
@@ -96,11 +105,16 @@ def in_admin(request: HttpRequest) -> bool:
     return ADMIN_PATH.match(request.path) is not None
 
 
+def in_api(request: HttpRequest) -> bool:
+    """Return whether a request is for the JSON catalogue."""
+    return request.path.startswith("/api/")
+
+
 def is_passing(error: BaseException | None) -> bool:
-    """Return whether an error will pass: the database is away, locked or full, or a disk is full."""
+    """Return whether an error will pass: database or R2 is away, locked or full, or a disk is full."""
     return any(
         isinstance(one, OperationalError | InterfaceError)
-        or (isinstance(one, OSError) and one.errno in FULL_DISK)
+        or (isinstance(one, OSError) and one.errno in PASSING)
         for one in _with_causes(error)
     )
 

@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.db import Error, connection
-from django.http import QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.request import split_domain_port, validate_host
 from django.urls import Resolver404, resolve
 from django.utils import timezone
@@ -43,6 +44,7 @@ from ledger.sales.delivery import delivery_period
 from shop.filters import Filters, page_number, read_sku
 from shop.pages.render import PUBLIC_CACHE_CONTROL
 from shop.pages.version import Version, broken_triggers, current_version, rendering_version
+from shop.paging import BadPaging, Paging
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,15 +53,18 @@ logger = logging.getLogger(__name__)
 
 LIST_VIEWS = {"product_list", "category"}  # their pages depend on query parameters; a product's on `sku`
 # Search results are not stored: there are too many, and each counts against its visitor's rate limit.
-STORED_VIEWS = LIST_VIEWS | {"home", "product", "page"}
+API_PATH = "/api/"
+API_VIEWS = {"api_products", "api_product", "api_document"}
+STORED_VIEWS = LIST_VIEWS | API_VIEWS | {"home", "product", "page"}
 MAX_BYTES_WITHOUT_QUERY = 32_000_000  # in each process; a page takes about 6,000
 # lists with parameters have a cache of their own: a crawler that requests all of them evicts no other page
 MAX_LIST_BYTES = 8_000_000
+MAX_API_BYTES = 8_000_000  # of the JSON catalogue's pages, for the same reason
 PAGE_OVERHEAD = 3_000  # bytes, estimated, of the headers of a page and its entry in the cache
 GZIP_LEVEL = 4  # 25 % faster than 6, pages are 2 % larger
 MAX_URL_LENGTH = 1_000  # characters of a path or a query; longer ones go to Django
 SOURCE_FOLDERS = ("kikaku", "ledger", "shop", "ops", "templates", "static")
-SOURCE_TYPES = {".py", ".html", ".txt", ".svg", ".css", ".js", ".mo"}
+SOURCE_TYPES = {".py", ".html", ".txt", ".svg", ".css", ".js", ".json", ".mo"}
 
 Headers = list[tuple[str, str]]
 
@@ -149,12 +154,17 @@ def stored_view(path: str) -> str | None:
 @lru_cache(maxsize=1024)
 def canonical_query(view: str, query: str) -> str | None:
     """Return a query string with only known parameters in a fixed order; None if Django must answer."""
-    if view not in LIST_VIEWS and view != "product":
+    if view not in LIST_VIEWS and view not in ("product", "api_products"):
         return ""
     try:
         data = QueryDict(query.encode("latin-1"))
     except (SuspiciousOperation, UnicodeEncodeError):  # Django answers 400
         return None
+    if view == "api_products":
+        try:
+            return Paging.read(data.dict()).parameters()
+        except BadPaging:
+            return None
     if view == "product":
         sku = read_sku(data.dict())
         return f"sku={sku}" if sku else ""
@@ -213,8 +223,9 @@ def is_storable(status: str, headers: Headers) -> bool:
         and named.get("cache-control") == PUBLIC_CACHE_CONTROL
         and "set-cookie" not in named
         and "content-encoding" not in named
-        # the path alone decides the language (`prefix_default_language=False`)
-        and varies <= {"", "accept-language", "accept-encoding"}
+        # the path alone decides the language (`prefix_default_language=False`), and it is rendered without
+        # an origin: `cross_origin` adds what an answer says about that
+        and varies <= {"", "accept-language", "accept-encoding", "origin"}
     )
 
 
@@ -228,6 +239,7 @@ class PageStore:
         self.clock = clock
         self.pages_without_query = PageCache(MAX_BYTES_WITHOUT_QUERY)
         self.list_pages = PageCache(MAX_LIST_BYTES)
+        self.api_pages = PageCache(MAX_API_BYTES)
         self._release = release_fingerprint()
         self._triggers_intact: bool | None = None  # None: not checked yet
 
@@ -240,18 +252,23 @@ class PageStore:
         tag = self._tag(key, version)
         if f'"{tag}"' in environ.get("HTTP_IF_NONE_MATCH", ""):
             # the tag cannot be guessed: the client has this page, whether it is stored here or not
-            start_response("304 Not Modified", shared_headers(tag))
+            start_response("304 Not Modified", shared_headers(tag, key.path) + cross_origin(environ))
             return []
-        cache = self.list_pages if key.query else self.pages_without_query
+        cache = self._cache(key)
         page = cache.get(key)
         if page is None or page.tag != tag:
             status, headers, body = self._render(key, version, environ)
             if not is_storable(status, headers):
-                start_response(status, headers)
+                start_response(status, headers + cross_origin(environ))
                 return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-            page = Page(tag, stored_headers(headers, tag), gzip.compress(body, GZIP_LEVEL, mtime=0))
+            page = Page(tag, stored_headers(headers, tag, key.path), gzip.compress(body, GZIP_LEVEL, mtime=0))
             cache.put(key, page)
         return send(page, environ, start_response)
+
+    def _cache(self, key: PageKey) -> PageCache:
+        if key.path.startswith(API_PATH):
+            return self.api_pages
+        return self.list_pages if key.query else self.pages_without_query
 
     def _read_version(self) -> Version | None:
         """Return the version; None if the database cannot be read.
@@ -319,24 +336,39 @@ class PageStore:
         return status, headers, b"".join(parts)
 
 
-def shared_headers(tag: str) -> Headers:
+def cross_origin(environ: "WSGIEnvironment") -> Headers:
+    """Return what allows the page of another origin to read this answer; a stored page is for all origins."""
+    path, origin = environ["PATH_INFO"], environ.get("HTTP_ORIGIN", "")
+    if not origin or not path.startswith(API_PATH):
+        return []
+    request = HttpRequest()
+    request.path_info = path
+    request.META["HTTP_ORIGIN"] = origin
+    answer = CorsMiddleware(lambda _request: HttpResponse()).add_response_headers(request, HttpResponse())
+    return [(name, value) for name, value in answer.items() if name.lower().startswith("access-control-")]
+
+
+def shared_headers(tag: str, path: str) -> Headers:
     """Return the headers that a page shares with its 304 (RFC 9110, 15.4.5)."""
     return [
         ("ETag", f'W/"{tag}"'),  # weak: the same page with and without compression
         ("Cache-Control", PUBLIC_CACHE_CONTROL),
-        ("Vary", "Accept-Encoding"),
+        ("Vary", "Accept-Encoding, Origin" if path.startswith(API_PATH) else "Accept-Encoding"),
     ]
 
 
-def stored_headers(headers: Headers, tag: str) -> tuple[tuple[str, str], ...]:
+def stored_headers(headers: Headers, tag: str, path: str) -> tuple[tuple[str, str], ...]:
     """Return Django's headers of a page, with the page store's own in their place."""
     replaced = {"etag", "cache-control", "vary", "content-length"}
-    return (*((name, value) for name, value in headers if name.lower() not in replaced), *shared_headers(tag))
+    return (
+        *((name, value) for name, value in headers if name.lower() not in replaced),
+        *shared_headers(tag, path),
+    )
 
 
 def send(page: Page, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     """Send a page, compressed if the client accepts gzip; HEAD gets only the headers."""
-    headers, body = list(page.headers), page.compressed
+    headers, body = [*page.headers, *cross_origin(environ)], page.compressed
     if accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
         headers.append(("Content-Encoding", "gzip"))
     else:
