@@ -62,7 +62,7 @@ class Rule:
 
 
 RULES = [  # the first that matches counts
-    Rule("health", 1_000, re.compile(r"\S+ /health\?")),
+    Rule("health", 1_000, re.compile(r"\S+ /(health|metrics)\?")),
     Rule("webhooks", 1_000_001, re.compile(r"\S+ /webhooks/")),  # the view refuses more than a million
     Rule("staff", 12_000_000, re.compile(r"POST (/en)?/admin/shop/product/")),  # two pictures and the rest
     Rule("staff", 1_000_000, re.compile(r"\S+ (/en)?/admin(/|\?)")),
@@ -210,6 +210,7 @@ class _Request:
 
     def refuse(self) -> None:
         """Send that it has waited too long."""
+        self.door.observe_refusal(self.environ["REQUEST_METHOD"], 503, self.door.clock() - self.since)
         self._send(*self.door.refusal(503, self.environ["PATH_INFO"]))
 
     def _send(self, status: int, headers: Headers, body: bytes) -> None:
@@ -228,8 +229,9 @@ class Door:
     """The RSGI application around a WSGI application.
 
     `patience` is in seconds; `refusal_page` returns the HTML for a status and a path, or nothing; it must not
-    wait. `clock` returns seconds, for the queues. The environment of each request has the
-    door at `kikaku.door`, so that a view can ask whether a pool hangs.
+    wait, nor `observe_refusal`, which gets method, status and seconds of each refused request. `clock`
+    returns seconds, for the queues. The environment of each request has the door at `kikaku.door`, so that a
+    view can ask whether a pool hangs.
     """
 
     def __init__(
@@ -238,11 +240,13 @@ class Door:
         *,
         patience: float,
         refusal_page: Callable[[int, str], bytes] = lambda status, path: b"",
+        observe_refusal: Callable[[str, int, float], None] = lambda method, status, seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.application = application
         self.patience = patience
         self.refusal_page = refusal_page
+        self.observe_refusal = observe_refusal
         self.clock = clock
         self.held = 0  # bytes of bodies in memory
         self.pools = {name: Pool(name, threads, clock=clock) for name, threads in THREADS.items()}
@@ -279,6 +283,7 @@ class Door:
         rule = next(rule for rule in RULES if rule.pattern.match(text))
         length = scope.headers.get("content-length")
         parts: list[bytes] = []
+        began = self.clock()
         try:
             if length not in (None, "0") or "transfer-encoding" in scope.headers:
                 await self._read(exchange, parts, int(length) if length else None, rule.limit)
@@ -289,6 +294,7 @@ class Door:
             self.pools[rule.pool].put(request)
             await request.done
         except Refused as refused:
+            self.observe_refusal(scope.method, refused.status, self.clock() - began)
             exchange.response_bytes(*self.refusal(refused.status, scope.path))
         finally:
             self.held -= sum(map(len, parts))

@@ -24,4 +24,5 @@ door = ShopDoor(
     application,
     patience=settings.BODY_PATIENCE_SECONDS,
     refusal_page=import_string(settings.REFUSAL_PAGE),
+    observe_refusal=import_string(settings.REFUSAL_OBSERVER),
 )

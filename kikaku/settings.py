@@ -87,6 +87,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "ops.metrics.requests.RouteMiddleware",
     "kikaku.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "kikaku.permissions_policy.PermissionsPolicyMiddleware",
@@ -113,7 +114,12 @@ OTHER_TRIGGERS = ["shop.pages.version.broken_triggers", "ops.people.triggers.bro
 WSGI_APPLICATION = "kikaku.wsgi.application"
 REFUSAL_PAGE = "ops.web.errors.refusal_page"  # the page for a request that the front door refuses
 # around Django's application; the last is the outermost
-WSGI_LAYERS = ["kikaku.content_type.PlainContentType", "shop.pages.store.PageStore"]
+WSGI_LAYERS = [
+    "kikaku.content_type.PlainContentType",
+    "shop.pages.store.PageStore",
+    "ops.metrics.requests.RequestLog",
+]
+REFUSAL_OBSERVER = "ops.metrics.requests.observe_refusal"  # counts what the front door refuses
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -159,6 +159,7 @@ def translated_errors() -> Iterator[None]:
         raise StripeRefused("idempotency_error", _message_of(error)) from error
     except stripe.StripeError as error:
         status = error.http_status or 500
+        logger.warning("Stripe answered request %s: %d %s", error.request_id, status, error.code)
         # 401 and 403 are a wrong or revoked API key: a matter of the shop, not of the order. Below 400 Stripe
         # refused nothing: the body was not JSON.
         if status < 400 or status >= 500 or status in (401, 403, 409, 429):
@@ -179,8 +180,15 @@ def _message_of(error: stripe.StripeError) -> str:
     return text[:300]
 
 
+def _request_id(answer: stripe.StripeObject) -> str:
+    """Return Stripe's id of the request, by which its dashboard and support find it; "" if it has none."""
+    response: Any = getattr(answer, "last_response", None)
+    return str(getattr(response, "request_id", None) or "")
+
+
 def _checked(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
     """Return an answer as plain JSON after checking it. Raises `InvalidStripeObject`."""
+    logger.info("Stripe answered request %s: %s", _request_id(answer), kind)
     checked: dict[str, Any] = answer.to_dict()
     schema.check(checked, kind)
     return checked

@@ -85,6 +85,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
         gettext_lazy("Operations"),
         (
             ("ops", "alert", "notifications"),
+            ("ops", "jobrun", "monitoring", "operations", gettext_lazy("How the shop runs")),
             ("ops", "jobrun", "schedule"),
             ("ops", "heartbeat", "monitor_heart"),
             ("auditlog", "logentry", "history"),

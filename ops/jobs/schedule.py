@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, OperationalError, transaction
@@ -30,7 +31,11 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
 from ops.alerts import delivery, store
+<<<<<<< HEAD
 from ops.logs import sentry
+=======
+from ops.metrics import figures, size
+>>>>>>> 2217171 (Log and count each request, and show how the shop runs)
 from ops.models import JobRun, ProcessStart
 from ops.todos import upkeep
 from ops.web import limits
@@ -152,7 +157,7 @@ def has_activity(until: date) -> bool:
 
 
 def prune(now: datetime) -> str:
-    """Delete old job runs, rate-limit buckets that have refilled, and sessions that have expired.
+    """Delete what is old: job runs, rate-limit buckets, sessions, alerts, figures; note the database's size.
 
     Job runs are kept for 3 days, those of the close for 400.
     """
@@ -164,6 +169,8 @@ def prune(now: datetime) -> str:
     expired, _of_each = Session.objects.filter(expire_date__lt=now).delete()
     ProcessStart.objects.filter(at__lt=now - timedelta(days=1)).delete()
     alerts = store.prune(now=now)
+    figures.prune(now=now)
+    size.record_size(now=now)
     done = (
         _counted(_("%(count)d old job runs deleted"), old),
         _counted(_("%(count)d rate-limit buckets deleted"), full),
@@ -309,10 +316,15 @@ def run(name: str, *, now: datetime | None = None) -> bool:
     if claimed is None:
         return False
     forget_account()  # the key, or the database, may be another one since the last job
+<<<<<<< HEAD
     with sentry.monitored(name, sentry.monitor(job.period, cron=job.cron)) as end:
         succeeded = _work(job, claimed, now=now)
         end(succeeded)
     return succeeded
+=======
+    with structlog.contextvars.bound_contextvars(job=name, request_id=f"job-{claimed.pk}-{claimed.token}"):
+        return _work(job, claimed, now=now)
+>>>>>>> 2217171 (Log and count each request, and show how the shop runs)
 
 
 def _work(job: Job, claimed: JobRun, *, now: datetime) -> bool:

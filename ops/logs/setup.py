@@ -15,6 +15,7 @@ from ops.logs.redaction import redact
 _LOG_LEVELS = {
     "django_q": logging.WARNING,  # logs each of its cycles; `ops.jobs.schedule` logs what a job did
     "django-q": logging.WARNING,
+    "django.request": logging.ERROR,  # each request has a line of its own (`ops.metrics.requests`)
     "django.security.DisallowedHost": logging.CRITICAL,  # robots that try host names; they get 400
     "stripe": logging.WARNING,
     "botocore": logging.WARNING,

@@ -20,8 +20,13 @@ from ops.web.audit import ADMIN_PATH
 from shop.views import api, errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work
+<<<<<<< HEAD
 MACHINE_PATHS = ("/webhooks/", "/health", "/api/")
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EHOSTUNREACH)  # a full disk; R2 does not answer
+=======
+MACHINE_PATHS = ("/webhooks/", "/health", "/metrics", "/api/")
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+>>>>>>> 2217171 (Log and count each request, and show how the shop runs)
 
 # status → title, text
 ADMIN_TEXTS = {
@@ -129,6 +134,8 @@ def _admin_page(request: HttpRequest, status: int, *, text: object = "") -> Http
     """Return an error page with the admin's menu for signed-in staff; else a plain one without a query."""
     title, usual = ADMIN_TEXTS[status]
     context = {"title": title, "text": text or usual}
+    if status >= 500:
+        context["request_id"] = errors.request_id(request)
     user = getattr(request, "user", None) if status in (403, 404) and _has_readable_query(request) else None
     if user is None or not (user.is_active and user.is_staff):
         return _plain(request, "ops/plain_error.html", status, **context)

@@ -34,12 +34,17 @@ def too_many(request: HttpRequest, *, seconds: int) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return the 500 page without a query: the database may be what failed."""
-    return _without_database(request, "shop/errors/500.html", status=500)
+    return _without_database(request, "shop/errors/500.html", status=500, request_id=request_id(request))
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """Return the 503 page without a query: the database or a disk does not work at the moment."""
-    return _without_database(request, "shop/errors/503.html", status=503)
+    return _without_database(request, "shop/errors/503.html", status=503, request_id=request_id(request))
+
+
+def request_id(request: HttpRequest) -> str:
+    """Return the id by which the log knows a request; "" outside the web server."""
+    return str(request.META.get("kikaku.request_id", ""))
 
 
 def refusal(status: int, language: str) -> str:

@@ -1,0 +1,77 @@
+"""Requests are counted across processes; the operations page and /metrics show them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from kikaku.testing.database import on_d1
+from ops.metrics import figures, size
+from ops.metrics.figures import Counts
+from ops.models import DatabaseSize, RequestFigures
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 12, 1, 3, 7, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_counts() -> None:
+    """Forget what earlier tests counted."""
+    figures._counts.clear()
+
+
+def test_counts_of_several_processes_add_up_in_one_row_of_ten_minutes() -> None:
+    for _process in range(3):
+        for milliseconds in (1, 30, 30, 6_000):
+            figures.count("product", 200, milliseconds / 1_000)
+        figures.count("product", 404, 0.001)
+        figures.count("admin:index", 500, 0.3)
+        figures.flush(now=NOW)
+    found = figures.read(NOW - timedelta(hours=1))
+    shop, admin = found["shop"], found["admin"]
+    assert (shop.succeeded, shop.client_errors, shop.server_errors) == (12, 3, 0)
+    assert (admin.requests, admin.server_errors) == (3, 3)
+    assert RequestFigures.objects.count() == 4  # two groups, in their ten minutes and in all
+    assert figures.read_totals() == found
+    assert figures.read(NOW + timedelta(hours=1)) == {}
+
+
+def test_percentiles_lie_in_their_bucket() -> None:
+    counts = Counts(buckets=[0] * 11)
+    assert counts.percentile(95) is None
+    counts.buckets[3] = 90  # 25 to 50 ms
+    counts.buckets[6] = 10  # 250 to 500 ms
+    median, slow = counts.percentile(50), counts.percentile(95)
+    assert median is not None and 25 < median <= 50
+    assert slow is not None and 250 < slow <= 500
+    counts.buckets[10] = 1_000
+    assert counts.percentile(95) == 5_000
+
+
+def test_what_cannot_be_stored_is_kept_for_the_next_time() -> None:
+    figures.count("product", 200, 0.001)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("gone")
+
+    with connection.execute_wrapper(fail), pytest.raises(RuntimeError):
+        figures.flush(now=NOW)
+    figures.count("product", 200, 0.001)
+    figures.flush(now=NOW)
+    assert figures.read(NOW)["shop"].succeeded == 2
+
+
+def test_old_rows_are_deleted_but_the_total_stays() -> None:
+    figures.count("product", 200, 0.001)
+    figures.flush(now=NOW - timedelta(days=9))
+    assert figures.prune(now=NOW) == 1
+    assert figures.read_totals()["shop"].succeeded == 1
+
+
+def test_the_size_of_the_database_is_stored_once_a_day() -> None:
+    for _run in range(2):
+        size.record_size(now=timezone.now())
+    found = list(DatabaseSize.objects.values_list("size", flat=True))
+    assert found == [] if on_d1() else len(found) == 1 and found[0] > 10_000  # D1 does not tell it
