@@ -23,7 +23,6 @@ from kikaku.transactions import unit_of_work
 from ledger.models import OutgoingMail, Refund, StripeEvent
 from ledger.templatetags.ledger_money import format_deadline
 from ops.health import duties
-<<<<<<< HEAD
 from ops.health.parts import (
     Hangs,
     Part,
@@ -32,10 +31,7 @@ from ops.health.parts import (
     check_evidence_storage,
     works,
 )
-=======
-from ops.health.parts import check_database, check_database_writes, check_evidence_storage
 from ops.metrics import figures
->>>>>>> 2217171 (Log and count each request, and show how the shop runs)
 from ops.models import Alert as AlertRow
 from ops.models import Heartbeat, JobRun, ProcessStart
 
@@ -222,9 +218,10 @@ def _run() -> None:
     )
     beginning = Part("watch-start", lambda: record_start(Heartbeat.Process.WEB, now=started_at))
     look = Part("watch", lambda: watch.look(now=timezone.now()))
+    flush = Part("figures", lambda: figures.flush(now=timezone.now()))
     recorded = False
     while True:
-<<<<<<< HEAD
+        flush.begin()
         with suppress(RuntimeError):  # the part has logged what failed; the watch must live
             try:
                 if not recorded:
@@ -235,18 +232,4 @@ def _run() -> None:
                 look.answer(until=time.monotonic() + LOOK_SECONDS)
             except Hangs:
                 logger.exception("the database hangs", extra=alert("database_down"))
-=======
-        try:
-            if not recorded:
-                record_start(Heartbeat.Process.WEB, now=started_at)
-                recorded = True
-            figures.flush(now=timezone.now())
-            watch.look(now=timezone.now())
-        except (DatabaseError, InterfaceError):
-            logger.exception("the database does not work", extra=alert("database_down"))
-        except Exception:  # the watch must live
-            logger.exception("the watch failed")
-        finally:
-            connections.close_all()
->>>>>>> 2217171 (Log and count each request, and show how the shop runs)
         time.sleep(settings.WATCH_SECONDS)

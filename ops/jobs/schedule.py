@@ -31,11 +31,9 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
 from ops.alerts import delivery, store
-<<<<<<< HEAD
 from ops.logs import sentry
-=======
+from ops.logs.setup import current_request
 from ops.metrics import figures, size
->>>>>>> 2217171 (Log and count each request, and show how the shop runs)
 from ops.models import JobRun, ProcessStart
 from ops.todos import upkeep
 from ops.web import limits
@@ -316,15 +314,17 @@ def run(name: str, *, now: datetime | None = None) -> bool:
     if claimed is None:
         return False
     forget_account()  # the key, or the database, may be another one since the last job
-<<<<<<< HEAD
-    with sentry.monitored(name, sentry.monitor(job.period, cron=job.cron)) as end:
-        succeeded = _work(job, claimed, now=now)
-        end(succeeded)
-    return succeeded
-=======
-    with structlog.contextvars.bound_contextvars(job=name, request_id=f"job-{claimed.pk}-{claimed.token}"):
-        return _work(job, claimed, now=now)
->>>>>>> 2217171 (Log and count each request, and show how the shop runs)
+    token = current_request.set(f"job-{claimed.pk}-{claimed.token}")
+    try:
+        with (
+            structlog.contextvars.bound_contextvars(job=name),
+            sentry.monitored(name, sentry.monitor(job.period, cron=job.cron)) as end,
+        ):
+            succeeded = _work(job, claimed, now=now)
+            end(succeeded)
+        return succeeded
+    finally:
+        current_request.reset(token)
 
 
 def _work(job: Job, claimed: JobRun, *, now: datetime) -> bool:

@@ -6,12 +6,14 @@ included.
 
 import logging
 import sys
-from typing import TextIO
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 import structlog
 
 from ops.logs.redaction import redact
 
+current_request: ContextVar[str] = ContextVar("current_request", default="")
 _LOG_LEVELS = {
     "django_q": logging.WARNING,  # logs each of its cycles; `ops.jobs.schedule` logs what a job did
     "django-q": logging.WARNING,
@@ -24,6 +26,14 @@ _LOG_LEVELS = {
     "s3transfer": logging.WARNING,
     "asyncio": logging.WARNING,
 }
+
+
+def add_request_id(logger: Any, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the id of the request, or of the job's run, that this thread works on."""
+    request_id = current_request.get()
+    if request_id:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
@@ -42,6 +52,7 @@ def configure(*, production: bool, stream: TextIO | None = None) -> None:
     """Send all logs to `stream` (standard error by default); safe to call again."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso" if production else "%H:%M:%S", utc=production),

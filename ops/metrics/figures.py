@@ -5,9 +5,11 @@ request waits for it, and the rows are those of all processes.
 """
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from django.db import connection
 
@@ -61,6 +63,7 @@ _lock = threading.Lock()
 _counts: dict[str, Counts] = {}
 
 
+@lru_cache(maxsize=512)
 def group_of(route: str) -> str:
     """Return the group of a route: admin, webhook, machine, or shop."""
     if route.startswith(("admin:", "account_", "mfa_")):
@@ -73,9 +76,12 @@ def group_of(route: str) -> str:
 def count(route: str, status: int, seconds: float) -> None:
     """Count one request in memory."""
     milliseconds = seconds * 1_000
-    bucket = next((number for number, limit in enumerate(BUCKETS) if milliseconds <= limit), len(BUCKETS))
+    bucket = bisect_left(BUCKETS, milliseconds)
+    group = group_of(route)
     with _lock:
-        counts = _counts.setdefault(group_of(route), Counts())
+        counts = _counts.get(group)
+        if counts is None:
+            counts = _counts[group] = Counts()
         if status < 400:
             counts.succeeded += 1
         elif status < 500:

@@ -43,7 +43,7 @@ def test_no_secret_reaches_a_line_of_either_library(production: bool) -> None:
     out = io.StringIO()
     setup.configure(production=production, stream=out)
     for line in LINES_WITH_SECRETS:
-        logging.getLogger("django.request").warning("Not Found: %s", line)
+        logging.getLogger("django.security.csrf").warning("Not Found: %s", line)
         structlog.get_logger("shop").warning("refused", about=line)
         try:
             raise ValueError(line)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -20,7 +19,7 @@ from ledger.testing import build as sale
 from ops.jobs import schedule
 from ops.jobs.schedule import Job
 from ops.logs import setup
-from ops.metrics import figures
+from ops.metrics import figures, requests
 from ops.metrics.requests import RequestLog
 from ops.web import errors
 from shop.testing import build
@@ -41,9 +40,10 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str], settings: Settings) -> Lines:
+def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lines:
     """Write the log as production does; return the requests' lines since the last question."""
-    settings.PRODUCTION, settings.RELEASE = True, "a1b2c3d"
+    monkeypatch.setattr(requests, "PRODUCTION", True)
+    monkeypatch.setattr(requests, "RELEASE", "a1b2c3d")
 
     def read() -> list[dict[str, Any]]:
         found = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
@@ -78,17 +78,16 @@ def test_each_request_has_one_line_with_its_route_and_never_its_path(
 
 
 def test_log_records_of_a_request_carry_its_id_and_those_after_it_do_not() -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[str] = []
 
     def application(environ: Any, start: Any) -> list[bytes]:
-        seen.append(structlog.contextvars.get_contextvars())
+        seen.append(setup.current_request.get())
         start("200 OK", [])
         return [b""]
 
     environ = RequestFactory().get("/").environ
     RequestLog(application)(environ, lambda *_: bytes)
-    assert seen[0]["request_id"] == environ["kikaku.request_id"]
-    assert "request_id" not in structlog.contextvars.get_contextvars()
+    assert seen == [environ["kikaku.request_id"]] and setup.current_request.get() == ""
 
 
 def test_an_error_page_and_its_header_show_the_id_of_its_line(

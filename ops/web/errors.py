@@ -20,13 +20,8 @@ from ops.web.audit import ADMIN_PATH
 from shop.views import api, errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work
-<<<<<<< HEAD
-MACHINE_PATHS = ("/webhooks/", "/health", "/api/")
-PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EHOSTUNREACH)  # a full disk; R2 does not answer
-=======
 MACHINE_PATHS = ("/webhooks/", "/health", "/metrics", "/api/")
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
->>>>>>> 2217171 (Log and count each request, and show how the shop runs)
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EHOSTUNREACH)  # a full disk; R2 does not answer
 
 # status → title, text
 ADMIN_TEXTS = {

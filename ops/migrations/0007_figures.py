@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ops', '0005_alerts'),
+        ('ops', '0006_roles'),
     ]
 
     operations = [
