@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ops', '0006_roles'),
+        ('ops', '0007_audit_append_only'),
     ]
 
     operations = [
