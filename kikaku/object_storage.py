@@ -100,9 +100,12 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # django-storages has no 
         # Django's hook
         cleaned: str = clean_name(name)
         key = self._normalize_name(cleaned)
-        content.seek(0)
-        binary = isinstance(content.read(0), bytes)
-        body: IO[bytes] = content if binary else io.BytesIO(content.read().encode())
+        inner = content
+        while isinstance(inner, File):  # one without a name is false, and botocore sends nothing for it
+            inner = inner.file
+        inner.seek(0)
+        binary = isinstance(inner.read(0), bytes)
+        body: IO[bytes] = inner if binary else io.BytesIO(inner.read().encode())
         body.seek(0, io.SEEK_END)
         size = body.tell()
         if size > MAX_OBJECT_BYTES:

@@ -4,11 +4,12 @@ import http.client
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.utils.module_loading import import_string
 
 from kikaku.object_storage import StorageRefused, StorageUnavailable
@@ -56,13 +57,22 @@ def test_a_file_is_stored_read_listed_and_deleted(make: Make) -> None:
     with files.open("day/1/report.json") as file:
         assert file.read() == b"12345"
     assert (files.size("day/1/report.json"), files.exists("day/1/report.json")) == (5, True)
-    assert files.listdir("day/1") == ([], ["note.txt", "report.json"])
+    assert files.listdir("day/1")[1] == ["note.txt", "report.json"]
     files.delete("day/1/report.json")
     files.delete("day/1/report.json")
     with pytest.raises(FileNotFoundError):
         files.open("day/1/report.json")
     with files.open("day/1/note.txt") as file:
         assert file.read().decode() == "日本語"
+
+
+@pytest.mark.parametrize("size", [0, 5, 70_000])
+def test_a_file_that_has_no_name_on_a_disk_is_stored_whole(make: Make, size: int) -> None:
+    with SpooledTemporaryFile(max_size=1_000) as spooled:
+        spooled.write(b"x" * size)
+        files = make("backups")
+        files.save("rows.gz", File(spooled))
+    assert files.size("rows.gz") == size
 
 
 def test_a_private_file_is_never_overwritten_and_the_same_content_is_no_error(make: Make) -> None:
@@ -74,12 +84,12 @@ def test_a_private_file_is_never_overwritten_and_the_same_content_is_no_error(ma
             files.save("manifest.json", ContentFile(other))
     with files.open("manifest.json") as file:
         assert file.read() == b"first"
-    assert files.listdir("") == ([], ["manifest.json"])
+    assert files.listdir("")[1] == ["manifest.json"]
 
 
 def test_backups_are_in_the_private_bucket_below_their_folder(make: Make, object_store: ObjectStore) -> None:
     make("backups").save("2026-12-01.gz", ContentFile(b"rows"))
-    assert make("backups").listdir("") == ([], ["2026-12-01.gz"])
+    assert make("backups").listdir("")[1] == ["2026-12-01.gz"]
     listed = object_store.client().list_objects_v2(Bucket=PRIVATE)["Contents"]
     assert [item["Key"] for item in listed] == ["backups/2026-12-01.gz"]
 

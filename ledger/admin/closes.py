@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import FileResponse, Http404, HttpRequest
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.http import urlencode
@@ -153,8 +154,14 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         vouchers = {"count": entries.count(), "first": first.voucher, "last": last.voucher}
         return link(address, _("%(count)d (%(first)s to %(last)s)") % vouchers)
 
-    def evidence_file(self, request: HttpRequest, day: str, name: str) -> FileResponse:
-        """Return an evidence file. Raises `PermissionDenied`, `Http404`."""
+    def evidence_file(self, request: HttpRequest, day: str, name: str) -> HttpResponseBase:
+        """Return an evidence file; on R2, for a file that is saved, the redirect to a fresh signed link.
+
+        Our own address never grows old, since it makes a new link each time.
+
+        Raises:
+            PermissionDenied, Http404.
+        """
         is_report = name == "report.html"  # read on the screen; the others are saved
         if not self.has_view_permission(request) or not (is_report or request.user.has_perm(EXPORT)):
             raise PermissionDenied
@@ -163,18 +170,25 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         ).first()
         if file is None:
             raise Http404
-        try:
-            content = evidence.storage().open(file.path, "rb")
-        except FileNotFoundError:
-            raise Http404(_("The file is not where it was put: run verify_books.")) from None
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         is_inline = content_type in ("text/html", "application/json")
-        response = FileResponse(
-            content,
-            as_attachment=not is_inline,
-            filename=f"{day}-{name}",
-            content_type=f"{content_type}; charset=utf-8",
-        )
+        filename, content_type = f"{day}-{name}", f"{content_type}; charset=utf-8"
+        storage = evidence.storage()
+        download_link = None if is_inline else getattr(storage, "download_link", None)
+        response: HttpResponseBase
+        try:
+            if download_link is None:
+                content = storage.open(file.path, "rb")
+                response = FileResponse(
+                    content, as_attachment=not is_inline, filename=filename, content_type=content_type
+                )
+            elif storage.exists(file.path):
+                link_to_r2 = download_link(file.path, filename=filename, content_type=content_type)
+                response = HttpResponseRedirect(link_to_r2)
+            else:
+                raise FileNotFoundError
+        except FileNotFoundError:
+            raise Http404(_("The file is not where it was put: run verify_books.")) from None
         response["Cache-Control"] = "private, no-store"
         return response
 

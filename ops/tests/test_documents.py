@@ -4,6 +4,7 @@ A command of `manage.py` is run as it is written, against a shop that `make run`
 README.md, at night all. A command that takes minutes or needs something else names the place that runs it.
 """
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from django.utils import timezone
@@ -107,6 +109,20 @@ def test_every_command_of_manage_py_runs_as_it_is_written(shop: RunningShop) -> 
         )
         ran.append(arguments[0])
     assert {"demo", "daily_close", "verify_books"} <= set(ran)
+
+
+def test_the_requests_to_the_json_catalogue_are_answered(shop: RunningShop) -> None:
+    shop.manage("demo")
+    commands_of_api = re.findall(r"^ +(curl .+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert len(commands_of_api) == 4
+    with urlopen(f"{shop.url}/api/products", timeout=30) as page:
+        slug = json.load(page)["products"][0]["slug"]
+    for command in commands_of_api:
+        words = shlex.split(command.replace("https://<shop>", shop.url).replace("<slug>", slug))
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        head, _blank, body = done.stdout.partition("\n\n")
+        assert "200 OK" in head.splitlines()[0], f"{command}\n{done.stdout}{done.stderr}"
+        assert json.loads(body)
 
 
 def test_every_other_command_is_run_by_something_else() -> None:
