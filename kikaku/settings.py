@@ -352,6 +352,7 @@ BOOKS_EMAIL = env_str("BOOKS_EMAIL")
 SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 ALERTS_IN_DEVELOPMENT = env_choice("ALERTS_IN_DEVELOPMENT", "0", ("0", "1")) == "1"
 ALERTS_REPEAT_HOURS = 24  # an alert that is not over is told again, if it still occurs
+ALERT_REFUND_FROM = 50_000  # JPY, of one refund
 ALERTS_PER_HOUR = 30  # messages to Slack; what is more waits, and comes in one message
 PROCESS_START = "ops.health.watch.start"  # each web process calls it: it watches database, worker and jobs
 WATCH_SECONDS = 30

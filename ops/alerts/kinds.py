@@ -101,6 +101,13 @@ KINDS = {
             "admin:ledger_refund_changelist",
         ),
         Kind(
+            "large_refund",
+            Level.WARNING,
+            pgettext_lazy("alert", "a large refund"),
+            pgettext_lazy("alert", "look at the order and at who refunded it"),
+            "admin:ledger_refund_changelist",
+        ),
+        Kind(
             "todo",
             Level.WARNING,
             pgettext_lazy("alert", "something needs a person"),

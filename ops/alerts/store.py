@@ -11,7 +11,7 @@ from kikaku.alerts import Alert as Mark
 from kikaku.transactions import unit_of_work
 from ops.alerts.kinds import Level, kind_of
 from ops.logs.redaction import redact
-from ops.models import Alert, Todo
+from ops.models import Alert
 
 KEPT = timedelta(days=90)  # after their end
 MAX_TEXT, MAX_SUBJECT, MAX_FIELD = 2_000, 160, 500  # characters
@@ -139,19 +139,6 @@ def store(occurrences: Iterable[Occurrence], *, now: datetime) -> None:
         row.save(update_fields=["count", "last_at", "over_at", "state", "says_over", "tries", "next_try_at"])
     # another process may have stored the same alert meanwhile
     Alert.objects.bulk_create(new, ignore_conflicts=True)
-
-
-@unit_of_work
-def end_of_todos(*, now: datetime) -> None:
-    """End the alerts of to-dos that staff have done, or whose fact is gone; two queries, and one write."""
-    told = dict(Alert.objects.ongoing().filter(kind="todo").values_list("pk", "subject"))
-    if not told:
-        return
-    subjects = Todo.objects.open().values_list("kind", "subject")
-    present = {stored_text(f"{kind}:{subject}", MAX_SUBJECT) for kind, subject in subjects}
-    over = [pk for pk, subject in told.items() if subject not in present]
-    if over:
-        Alert.objects.filter(pk__in=over).update(over_at=now)
 
 
 @unit_of_work

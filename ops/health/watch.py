@@ -19,9 +19,11 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from kikaku.alerts import Alert, alert, alert_over
+from kikaku.money import yen
 from kikaku.transactions import unit_of_work
 from ledger.models import OutgoingMail, Refund, StripeEvent
 from ledger.templatetags.ledger_money import format_deadline
+from ops.alerts.courier import courier
 from ops.health import duties
 from ops.health.parts import (
     Hangs,
@@ -47,9 +49,12 @@ KINDS = (
     "events_failing",
     "mail_waiting",
     "refunds_waiting",
+    "large_refund",
 )
 START_GRACE = timedelta(minutes=3)  # for a worker that starts with the web process
 OUTBOX_PATIENCE = timedelta(minutes=30)  # that a mail or a refund may wait
+REFUND_SHOWN = timedelta(hours=1)  # then the alert of a large refund is over
+MAX_REFUNDS = 100  # that are told at once
 STARTS, STARTS_WITHIN = 5, timedelta(minutes=10)  # so many are a restart loop
 CHECK_SECONDS = 10.0  # that a database or a storage may take to answer
 LOOK_SECONDS = 60.0  # that a look may take: longer, and the database hangs
@@ -104,7 +109,7 @@ class Watch:
         self._said: dict[tuple[str, str], float] = {}  # when, by a monotonic clock
 
     def look(self, *, now: datetime) -> list[Trouble]:
-        """Look once; log what is wrong and what is over, and return what is wrong. At most ten queries."""
+        """Look once; log what is wrong and what is over, and return what is wrong. At most eleven queries."""
         with translation.override(settings.LANGUAGE_CODE):
             found = list(self._troubles(now=now))
             over = [] if any(each.kind == "database_down" for each in found) else self._over(found)
@@ -142,6 +147,7 @@ class Watch:
         yield from _restart_loops(now=now)
         yield from _missing_days(now=now)
         yield from _outboxes(now=now)
+        yield from _large_refunds(now=now)
 
     def _dead_worker(self, *, now: datetime) -> Iterator[Trouble]:
         last = duties.last_worker_beat()
@@ -204,8 +210,25 @@ def _outboxes(*, now: datetime) -> Iterator[Trouble]:
         yield Trouble("refunds_waiting", "", f"{waiting['count']} refunds wait for Stripe", fields)
 
 
+def _large_refunds(*, now: datetime) -> Iterator[Trouble]:
+    large = Refund.objects.filter(
+        requested_at__gte=now - REFUND_SHOWN, amount__gte=settings.ALERT_REFUND_FROM
+    ).select_related("order")
+    for refund in large.order_by("pk")[:MAX_REFUNDS]:
+        fields = {
+            _("order"): refund.order.number,
+            _("amount"): yen(refund.amount),
+            _("by"): refund.actor,
+        }
+        yield Trouble("large_refund", f"#{refund.pk}", f"refund {refund.pk} of {refund.amount} JPY", fields)
+
+
 def start() -> None:
-    """Start the watch of this web process; `settings.PROCESS_START` names this function."""
+    """Start the watch of this web process, and deliver what waits since an earlier one.
+
+    `settings.PROCESS_START` names this function.
+    """
+    courier.start()
     threading.Thread(target=_run, name="watch", daemon=True).start()
 
 

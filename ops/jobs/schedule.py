@@ -186,8 +186,7 @@ def keep_todos(now: datetime) -> str:
 
 
 def deliver_alerts(now: datetime) -> str:
-    """End the alerts of to-dos that are done, and send the alerts that wait for Slack."""
-    store.end_of_todos(now=now)
+    """Send the alerts that wait for Slack."""
     return _counted(_("%(count)d alerts sent"), delivery.deliver_due(now=now))
 
 

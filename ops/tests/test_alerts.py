@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from werkzeug import Request, Response
 from kikaku.alerts import Alert as Mark
 from kikaku.alerts import alert, alert_over
 from kikaku.testing.database import database_environment
+from ledger.models import Discrepancy
 from ops.alerts import delivery, slack, store
 from ops.alerts.courier import AlertHandler, Courier
 from ops.alerts.kinds import KINDS
 from ops.alerts.store import Occurrences
 from ops.logs.redaction import redact
-from ops.models import Alert, Todo
+from ops.models import Alert
+from ops.todos import upkeep
 
 NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -239,9 +242,12 @@ def test_a_log_call_does_not_wait_for_slack_and_survives_a_rollback(
 ) -> None:
     silent = _Silent()
     settings.SLACK_WEBHOOK_URL = silent.url
-    logger = _marked_logger(courier)
     began = time.monotonic()
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with (
+        delivered_by(courier, "ops.tests.alerts") as logger,
+        pytest.raises(ZeroDivisionError),
+        transaction.atomic(),
+    ):
         logger.error("the close failed", extra=alert("close_failed"))
         logger.error("no alert")
         raise ZeroDivisionError
@@ -263,16 +269,19 @@ def courier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Courier]:
     assert own._thread is None or not own._thread.is_alive()
 
 
-def _marked_logger(courier: Courier) -> logging.Logger:
-    logger = logging.getLogger(f"ops.tests.alerts.{id(courier)}")
+@contextmanager
+def delivered_by(courier: Courier, name: str) -> Iterator[logging.Logger]:
+    """Give a logger's marked records to a courier of the test."""
 
     class Handler(AlertHandler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(mark := getattr(record, "alert", None), Mark):
                 courier.put(mark, record.getMessage(), now=datetime.now(UTC))
 
-    logger.addHandler(Handler())
-    return logger
+    logger, handler = logging.getLogger(name), Handler()
+    logger.addHandler(handler)
+    yield logger
+    logger.removeHandler(handler)
 
 
 def _wait(condition: Any, *, seconds: float = 20.0) -> bool:
@@ -412,13 +421,27 @@ def test_what_cannot_be_stored_or_is_of_no_known_kind_keeps_no_other_alert_back(
     assert Alert.objects.filter(state=Alert.State.SENT).count() == 3 and len(hook.texts) == 1
 
 
-@pytest.mark.django_db
-def test_the_alert_of_a_to_do_ends_with_it(hook: Slack) -> None:
-    at = {"since": NOW, "made_at": NOW, "level": Todo.Level.WARNING}
-    Todo.objects.create(kind=Todo.Kind.LOW_STOCK, subject="A", **at)
-    keep(alert("todo", subject="low_stock:A"), alert("todo", subject="low_stock:B"))
-    store.end_of_todos(now=NOW)
-    assert [row.subject for row in Alert.objects.ongoing()] == [f"{Todo.Kind.LOW_STOCK}:A"]
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_discrepancies_of_a_close_are_one_message(hook: Slack, courier: Courier) -> None:
+    Discrepancy.objects.bulk_create(
+        (
+            Discrepancy(
+                kind=Discrepancy.Kind.MISSING_IN_BOOKS,
+                object_id=f"evt_{number}",
+                day=NOW.date(),
+                detail="x",
+                created_at=NOW,
+            )
+            for number in range(200)
+        ),
+        batch_size=50,
+    )
+    with delivered_by(courier, "ops.todos.upkeep"):
+        upkeep.refresh(now=NOW)
+        assert _wait(lambda: hook.texts)
+    assert Alert.objects.count() == 200
+    [text] = hook.texts
+    assert "200" in text
 
 
 def test_the_address_of_the_webhook_reaches_no_log_line() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from pytest_httpserver import HTTPServer
 
 from kikaku.alerts import Alert as Mark
 from kikaku.sandbox import Sandbox
-from kikaku.testing.database import engine
+from kikaku.testing.database import database_environment, engine
 from ledger.models import OutgoingMail
 from ledger.testing import build as sale
 from ops.alerts import store
@@ -157,6 +157,67 @@ def test_mails_that_wait_and_those_given_up_are_told(said: Said, sandbox: Sandbo
     OutgoingMail.objects.filter(pk=mail.pk).update(status=OutgoingMail.Status.SENT)
     new_watch().look(now=NOW)
     assert ("mail_waiting", True) in said.marks()
+
+
+def test_a_refund_from_the_limit_on_is_told_once_and_ends_after_an_hour(
+    said: Said, sandbox: Sandbox, settings: Settings
+) -> None:
+    refund = sale.refund(sale.paid_order(sandbox))
+    settings.ALERT_REFUND_FROM = refund.amount + 1
+    now = refund.requested_at
+    beat(now)
+    new_watch().look(now=now)
+    assert said.marks() == []
+    settings.ALERT_REFUND_FROM = refund.amount
+    watching = new_watch()
+    for _look in range(2):
+        watching.look(now=now)
+    assert said.marks() == [("large_refund", False)]
+    row = Alert.objects.get()
+    assert refund.order.number in row.fields.values()
+    new_watch().look(now=now + 2 * HOUR)
+    assert ("large_refund", True) in said.marks()
+
+
+PROCESS_AFTER_RESTART = """
+import time, django
+from django.conf import settings
+settings.WATCH_SECONDS = 60
+django.setup()
+from ops.alerts import courier
+from ops.health import watch
+from ops.models import Alert
+courier.IDLE_SECONDS = 0.2
+watch.start()
+until = time.monotonic() + 30
+while Alert.objects.filter(subject="left", state="waiting").exists() and time.monotonic() < until:
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_web_process_delivers_what_an_earlier_one_has_left(
+    httpserver: HTTPServer, settings: Settings
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    settings.SLACK_WEBHOOK_URL, settings.ALERTS_IN_DEVELOPMENT = httpserver.url_for("/hook"), True
+    found = Occurrences()
+    found.add(Mark("test", "left"), "x", now=timezone.now())
+    store.store(found.found.values(), now=timezone.now())
+    subprocess.run(
+        [sys.executable, "-c", PROCESS_AFTER_RESTART],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **database_environment(),
+            "DJANGO_SETTINGS_MODULE": "kikaku.settings",
+            "SLACK_WEBHOOK_URL": settings.SLACK_WEBHOOK_URL,
+            "ALERTS_IN_DEVELOPMENT": "1",
+        },
+        check=True,
+        timeout=60,
+    )
+    assert Alert.objects.get(subject="left").state == Alert.State.SENT
 
 
 def test_five_starts_within_ten_minutes_are_a_restart_loop(said: Said) -> None:

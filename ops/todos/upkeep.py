@@ -20,7 +20,7 @@ from ops.todos.rules import MAX_FACTS, RULES, Finding
 logger = logging.getLogger(__name__)
 
 SYSTEM = "system"  # `ended_by` of what was settled by itself
-MAX_WRITTEN = 50  # rows made, and rows changed, in one run: one statement each; the next run goes on
+MAX_WRITTEN = 50  # rows made, and rows changed, in one transaction: one statement each
 CHANGING = ("level", "weight", "fingerprint", "figures")  # fields of an open row that follow its fact
 
 Facts = Mapping[tuple[str, str], Finding]
@@ -67,13 +67,19 @@ def refresh(*, now: datetime) -> Kept:
         facts |= {(finding.kind, finding.subject): finding for finding in found}
         if len(found) < MAX_FACTS:
             complete.update(rule.kinds)
-    kept = _store(facts, complete, now=now)
-    for kind, subject in kept.over:
+    made, over = 0, list[tuple[str, str]]()
+    while True:  # all at once, so that many facts are one message
+        kept = _store(facts, complete, now=now)
+        made += kept.made
+        over += kept.over
+        if kept.made < MAX_WRITTEN:
+            break
+    for kind, subject in over:
         end_alert(kind, subject)
     _alert(now=now)
     if failed:
         raise RulesFailed(", ".join(failed))
-    return kept
+    return Kept(made, tuple(over))
 
 
 def is_settled(row: Todo, fact: Finding) -> bool:
@@ -138,7 +144,7 @@ def _follow(row: Todo, fact: Finding) -> bool:
 
 def _alert(*, now: datetime) -> None:
     """Log each open to-do once as an alert; after a crash between log and mark, once more."""
-    waiting = list(Todo.objects.open().filter(alerted_at__isnull=True).order_by("pk")[:MAX_WRITTEN])
+    waiting = list(Todo.objects.open().filter(alerted_at__isnull=True).order_by("pk"))
     for row in waiting:
         logger.warning(
             "to-do: %s %s",
@@ -155,5 +161,6 @@ def _alert(*, now: datetime) -> None:
                 },
             ),
         )
-    if waiting:
-        Todo.objects.filter(pk__in=[row.pk for row in waiting]).update(alerted_at=now)
+    keys = [row.pk for row in waiting]
+    for start in range(0, len(keys), MAX_WRITTEN):
+        Todo.objects.filter(pk__in=keys[start : start + MAX_WRITTEN]).update(alerted_at=now)
