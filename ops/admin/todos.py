@@ -67,7 +67,9 @@ class TodoForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any] | None:
         """Compare what the page showed with the row, which is locked. Raises `ValidationError`."""
         cleaned = super().clean()
-        if self.cleaned_data.get("seen") != seen_of(self.instance):
+        now_there = {"assignee": self.instance.assignee, "note": self.instance.note}
+        is_same = all(self.cleaned_data.get(name) == value for name, value in now_there.items())  # sent twice
+        if self.cleaned_data.get("seen") != seen_of(self.instance) and not is_same:
             raise ValidationError(
                 _("Someone else has changed this to-do meanwhile. Please look at it once more.")
             )

@@ -127,6 +127,8 @@ def test_a_job_is_overdue_after_three_periods_without_a_success(admin_client: Cl
     (found,) = troubles(admin_client.get("/admin/")).values()
     assert (found.figure, found.since) == ("2", now - 16 * MINUTE)
     assert "残高取引" in found.advice and "メール" in found.advice
+    JobRun.objects.filter(job="daily_close").update(finished_at=now - 4 * DAY)
+    assert troubles(admin_client.get("/admin/"))["遅れているジョブ"].figure == "2"  # days tell of the close
 
 
 def test_a_job_that_has_failed_for_longer_than_the_page_looks_back_says_since_when(

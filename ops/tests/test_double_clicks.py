@@ -50,6 +50,8 @@ from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.dashboard import failed_later
 from ledger.testing.processes import WaitForAll, run_in_processes
+from ops.models import Todo
+from ops.testing import todos
 from shop.models import (
     Category,
     ContactMessage,
@@ -402,6 +404,30 @@ def set_aside(world: World) -> Click:
     )
 
 
+def todo(world: World, act: str) -> Click:
+    """Return the form of an act of a to-do: about a large order, or about a difference."""
+    order = todos.paid(timezone.now(), total=150_000)
+    found = todos.difference(timezone.now())
+    made = todos.made(now=timezone.now())
+    row = made[f"difference:{found.pk}" if act == "finish" else f"high_value:{order.number}"]
+    page = reverse(f"admin:ops_todo_{act}", args=[row.pk])
+    state = {"finish": "done", "approve": "approved", "reject": "rejected"}.get(act, "open")
+    assignee = "admin" if act == "take" else None
+    data = {"note": "" if act == "take" else "電話で確認"}
+    if act == "change":
+        data["seen"] = str(world.staff.get(page).context["adminform"].form["seen"].value())
+    return Click(
+        world.staff,
+        page,
+        data,
+        lambda: (
+            Todo.objects.filter(pk=row.pk).values_list("state", "note", "assignee__username").get(),
+            order.refunds.count(),
+        ),
+        ((state, data["note"], assignee), int(act == "reject")),
+    )
+
+
 def account_add(world: World) -> Click:
     before = Account.objects.count()
     data = form_of(world.staff, reverse("admin:ledger_account_add")) | {
@@ -720,6 +746,11 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:ledger_stripeevent_process_this_again": process_again,
     "admin:ledger_stripeevent_set_this_aside": set_aside,
     "admin:ledger_stripeevent_changelist": events_process_again,
+    "admin:ops_todo_change": partial(todo, act="change"),
+    "admin:ops_todo_take": partial(todo, act="take"),
+    "admin:ops_todo_finish": partial(todo, act="finish"),
+    "admin:ops_todo_approve": partial(todo, act="approve"),
+    "admin:ops_todo_reject": partial(todo, act="reject"),
     "admin:ledger_account_add": account_add,
     "admin:ledger_account_change": partial(_change, "ledger.account", "name_ja"),
     "admin:ledger_shipment_correct": correct,
