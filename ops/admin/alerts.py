@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from kikaku.admin.columns import link, time_column
 from kikaku.admin.readonly import ReadOnlyAdmin
-from ops.alerts.kinds import KINDS
+from ops.alerts.kinds import KINDS, headline
 from ops.models import Alert
 
 LEVEL_COLOURS: Any = {  # unfold's types know texts only
@@ -56,7 +56,7 @@ class AlertAdmin(ReadOnlyAdmin):
     search_fields = ("title", "subject", "text")
     fields = (
         "what",
-        "urgency",
+        "level",
         "what_to_do",
         "details",
         "count",
@@ -69,12 +69,12 @@ class AlertAdmin(ReadOnlyAdmin):
         "error",
         "text",
     )
-    readonly_fields = ("what", "urgency", "what_to_do", "details")
+    readonly_fields = ("what", "what_to_do", "details")
 
     @display(description=_("alert"), ordering="title")
     def what(self, row: Alert) -> str:
-        """Return title and subject."""
-        return str(row)
+        """Return the kind and what it is about."""
+        return headline(row.kind, row.subject, row.fields)
 
     @display(description=_("level"), ordering="level", label=LEVEL_COLOURS)
     def urgency(self, row: Alert) -> tuple[int, str]:

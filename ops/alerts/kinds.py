@@ -3,11 +3,14 @@
 docs/MONITORING.md has a line for each; a test compares.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from django.utils.translation import pgettext_lazy
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 
 class Level(IntEnum):
@@ -27,6 +30,7 @@ class Kind:
     title: Any  # lazy texts, in the shop's first language where staff read them
     what_to_do: Any
     page: str = "admin:index"  # the name of the admin's page about it
+    named_by: Any = ""  # the field that says to staff what it is about, where the subject is a key
 
 
 KINDS = {
@@ -113,6 +117,7 @@ KINDS = {
             pgettext_lazy("alert", "something needs a person"),
             pgettext_lazy("alert", "open the list of to-dos"),
             "admin:ops_todo_changelist",
+            named_by=gettext_lazy("what"),
         ),
         Kind(
             "backup_failed",
@@ -141,3 +146,11 @@ KINDS = {
 def kind_of(name: str) -> Kind:
     """Return a kind; for a name that no release knows, or no longer knows, one that sends to the log."""
     return KINDS.get(name) or Kind(name, Level.WARNING, name, pgettext_lazy("alert", "read its log line"))
+
+
+def headline(name: str, subject: str, fields: Mapping[str, str]) -> str:
+    """Return what an alert of a kind is called in the active language, and what it is about."""
+    kind = kind_of(name)
+    with translation.override(settings.LANGUAGE_CODE):  # in which the fields were named
+        about = fields.get(str(kind.named_by)) or subject
+    return f"{kind.title} {about}".strip()

@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from django.utils.translation import pgettext
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from ops.alerts.kinds import Level, kind_of
+from ops.alerts.kinds import Level, headline, kind_of
 from ops.logs.redaction import redact
 from ops.models import Alert
 
@@ -88,7 +88,7 @@ def _one(each: Alert) -> str:
 
 
 def _title(each: Alert) -> str:
-    return f"{kind_of(each.kind).title} {_clean(each.subject)}".strip()
+    return _clean(headline(each.kind, each.subject, each.fields))
 
 
 def _clean(value: str) -> str:

@@ -215,11 +215,7 @@ def _large_refunds(*, now: datetime) -> Iterator[Trouble]:
         requested_at__gte=now - REFUND_SHOWN, amount__gte=settings.ALERT_REFUND_FROM
     ).select_related("order")
     for refund in large.order_by("pk")[:MAX_REFUNDS]:
-        fields = {
-            _("order"): refund.order.number,
-            _("amount"): yen(refund.amount),
-            _("by"): refund.actor,
-        }
+        fields = {_("order"): refund.order.number, _("amount"): yen(refund.amount)}
         yield Trouble("large_refund", f"#{refund.pk}", f"refund {refund.pk} of {refund.amount} JPY", fields)
 
 
