@@ -37,5 +37,7 @@ export async function passedOn(headers, secret, now = Date.now()) {
   passed.set("CF-Connecting-IP", address);
   passed.set("X-Kikaku-Edge", await proof(address, secret, now));
   passed.set("X-Forwarded-Proto", "https");
+  const ray = headers.get("CF-Ray"); // Cloudflare's own, whatever a visitor sent: the id of the request in our log
+  if (ray) passed.set("CF-Ray", ray);
   return passed;
 }

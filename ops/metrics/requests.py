@@ -7,6 +7,7 @@ logging framework: it holds no text of a visitor, only the name of the route.
 
 import itertools
 import os
+import re
 import secrets
 import sys
 import threading
@@ -20,6 +21,7 @@ from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 
+from kikaku.client_address import proven_address
 from ops.logs.setup import current_request
 from ops.metrics import figures
 from shop.pages.store import stored_view
@@ -35,6 +37,7 @@ LINE = (
 )
 READABLE_LINE = "%s [request  ] %s %s %d %.1f ms %d queries\n"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+RAY = re.compile(r"([0-9a-f]{16})(?:-[A-Z]{3})?")  # Cloudflare's id of a request, and its data centre
 _second: tuple[int, str] = (0, "")  # the last second of a line, and its text
 
 
@@ -87,7 +90,7 @@ class RequestLog:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Return the application's response; its line is written when the application has made it."""
         began, queries = time.perf_counter(), _queries.count
-        request_id = environ[REQUEST_ID] = _ids.new()
+        request_id = environ[REQUEST_ID] = _ray_of(environ) or _ids.new()
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
         def start(text: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
@@ -125,6 +128,12 @@ class RouteMiddleware:
         if match is not None:
             request.META[ROUTE] = match.view_name or match.route
         return response
+
+
+def _ray_of(environ: "WSGIEnvironment") -> str:
+    """Return Cloudflare's id of a request that proves to come through our Worker; "" for another."""
+    found = RAY.fullmatch(environ.get("HTTP_CF_RAY", ""))
+    return found[1] if found is not None and proven_address(environ, now=time.time()) else ""
 
 
 def _method_of(environ: "WSGIEnvironment") -> str:

@@ -121,6 +121,7 @@ def test_the_workers_headers_prove_the_address_and_drop_what_a_visitor_forges(ed
     passed = passed_on_by_the_worker(
         [
             ("CF-Connecting-IP", ADDRESS),
+            ("CF-Ray", "8f2a1b3c4d5e6f70-NRT"),
             ("Cookie", "cart=x"),
             ("Origin", "https://shop.example.jp"),
             ("X-Forwarded-Proto", "http"),
@@ -130,7 +131,10 @@ def test_the_workers_headers_prove_the_address_and_drop_what_a_visitor_forges(ed
     assert seen(passed["x-kikaku-edge"], passed["cf-connecting-ip"]) == ADDRESS
     assert passed["cookie"] == "cart=x" and passed["origin"] == "https://shop.example.jp"
     assert passed["x-forwarded-proto"] == "https"
-    assert set(passed) == {"cf-connecting-ip", "cookie", "origin", "x-forwarded-proto", "x-kikaku-edge"}
+    assert passed["cf-ray"] == "8f2a1b3c4d5e6f70-NRT"  # the id of the request in the log
+    assert set(passed) == {
+        *("cf-connecting-ip", "cf-ray", "cookie", "origin", "x-forwarded-proto", "x-kikaku-edge"),
+    }
 
 
 @given(header=st.text(), remote=st.text())
@@ -164,10 +168,17 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.mark.django_db
-def test_the_log_names_the_client_of_each_request(client: Client, log: io.StringIO) -> None:
+def test_a_record_in_the_log_names_the_client_of_its_request(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("shop.views.errors.not_found", fail)
+    client = Client(raise_request_exception=False)
     client.get("/nowhere/", REMOTE_ADDR="203.0.113.7", headers={"X-Forwarded-For": "198.51.100.1"})
     client.get("/nowhere/", REMOTE_ADDR="203.0.113.8")
-    first, second = log.getvalue().splitlines()
+    first, second = (line for line in log.getvalue().splitlines() if "Internal Server Error" in line)
     assert '"client": "203.0.113.7"' in first and "198.51" not in first
     assert '"client": "203.0.113.8"' in second
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku import wsgi
+from kikaku.client_address import edge_proof
 from kikaku.sandbox import Sandbox
 from ledger.testing import build as sale
 from ops.jobs import schedule
@@ -88,6 +90,24 @@ def test_log_records_of_a_request_carry_its_id_and_those_after_it_do_not() -> No
     environ = RequestFactory().get("/").environ
     RequestLog(application)(environ, lambda *_: bytes)
     assert seen == [environ["kikaku.request_id"]] and setup.current_request.get() == ""
+
+
+def test_only_a_request_that_our_worker_proves_has_the_id_of_cloudflare(settings: Settings) -> None:
+    settings.D1_GATEWAY_SECRET = secret = "s3cret-of-the-worker-0123456789abcdef"
+    address = "203.0.113.7"
+    proof = edge_proof(address, int(time.time()), secret)
+    ray = "8f2a1b3c4d5e6f70"
+
+    def id_of(ray: str, proof: str) -> str:
+        environ = RequestFactory().get("/").environ
+        environ |= {"HTTP_CF_RAY": ray, "HTTP_CF_CONNECTING_IP": address, "HTTP_X_KIKAKU_EDGE": proof}
+        RequestLog(lambda _environ, _start: [])(environ, lambda *_: bytes)
+        return str(environ["kikaku.request_id"])
+
+    assert id_of(f"{ray}-NRT", proof) == id_of(ray, proof) == ray
+    assert id_of(ray, "") != ray and id_of(ray, edge_proof(address, int(time.time()), "another")) != ray
+    for forged in ('"}\n{"event": "x', ray + "\n", ray.upper(), "hanako@example.jp"):
+        assert forged not in (name := id_of(forged, proof)) and len(name) == 16
 
 
 def test_an_error_page_and_its_header_show_the_id_of_its_line(
