@@ -136,7 +136,7 @@ class Wire:
     """A proxy in front of a server that records what clients send, and breaks connections when told to.
 
     `cut_after`: bytes of a connection after which it breaks; `drop_answers`: requests arrive, and the
-    connection breaks before the answer; `silent`: nothing is passed on.
+    connection breaks before the answer.
     """
 
     def __init__(self, port: int) -> None:
@@ -144,7 +144,6 @@ class Wire:
         self.sent = bytearray()  # of all clients
         self.cut_after: int | None = None
         self.drop_answers = 0  # of the next connections
-        self.silent = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: list[socket.socket] = []
@@ -166,8 +165,6 @@ class Wire:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        if self.silent:
-            return  # it stays open, and nobody answers
         server = socket.create_connection(("127.0.0.1", self.target))
         self._open.append(server)
         drop = self.drop_answers > 0
