@@ -76,11 +76,15 @@ def span_of(title: str, counts: Counts) -> Span:
 
 
 def spans(*, now: datetime) -> list[Span]:
-    """Return the last hour, day and week of shop and admin; a query each."""
+    """Return the last hour, day and week; a query each.
+
+    Probes are left out: they are many and quick, and their 503 tells of the worker, not of a request.
+    """
     titles = (_("last hour"), _("last 24 hours"), _("last 7 days"))
     found = []
     for title, span in zip(titles, SPANS, strict=True):
         groups = figures.read(now - span)
+        groups.pop("probe", None)
         found.append(span_of(title, figures.total(groups.values())))
     return found
 

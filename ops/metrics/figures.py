@@ -65,12 +65,14 @@ _counts: dict[str, Counts] = {}
 
 @lru_cache(maxsize=512)
 def group_of(route: str) -> str:
-    """Return the group of a route: admin, webhook, machine, or shop."""
+    """Return the group of a route: admin, webhook, probe, machine, or shop."""
     if route.startswith(("admin:", "account_", "mfa_")):
         return "admin"
     if route == "stripe_webhook":
         return "webhook"
-    return "machine" if route in ("health", "metrics") or route.startswith("api_") else "shop"
+    if route in ("health", "metrics"):
+        return "probe"
+    return "machine" if route.startswith("api_") else "shop"
 
 
 def count(route: str, status: int, seconds: float) -> None:

@@ -195,6 +195,7 @@ def test_the_operations_page_shows_the_figures_in_a_constant_number_of_queries(
 ) -> None:
     for number in range(100):
         figures.count("product", 500 if number < 3 else 200, 0.02 if number < 90 else 2.0)
+        figures.count("health", 503, 0.001)  # a probe is no visitor's request
     figures.flush(now=timezone.now())
     with django_assert_max_num_queries(16):
         page = admin_client.get(reverse("admin:ops_jobrun_operations")).content.decode()
