@@ -78,6 +78,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "auditlog",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "csp",
     "corsheaders",
     "kikaku.d1",  # for its commands; DATABASE_URL selects the database
@@ -101,10 +104,13 @@ MIDDLEWARE = [
     "ops.web.limits.RateLimitMiddleware",  # after the check for forgeries, which are not to be counted
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "ops.web.policy.AdminPolicyMiddleware",
     "ops.web.audit.AdminAuditMiddleware",
     "ops.logs.sentry.SentryUserMiddleware",
+    "ops.people.sessions.StaffSessionMiddleware",
+    "ops.people.proof.ProofMiddleware",
 ]
 
 ROOT_URLCONF = "kikaku.urls"
@@ -130,6 +136,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "ops.people.context.account_context",
             ],
         },
     }
@@ -273,8 +280,7 @@ VOUCHER_STOCK_SHARE = Fraction(1, 3)  # of an item's stock, which vouchers may h
 VOUCHER_PIECES = 3  # of an item, which they may always hold
 DISPATCH_CUTOFF_HOUR = 15  # JST; an order before it leaves on the same business day
 DELIVERY_DAYS = 2  # calendar days to a prefecture for which staff keep none (`ledger.sales.delivery`)
-# JPY of one order's refunds, above which they need a right of their own (`ledger.admin.ceiling`)
-REFUND_CEILING = env_int("REFUND_CEILING", 30_000, minimum=0, maximum=10_000_000)
+REFUND_CEILING = env_int("REFUND_CEILING", 30_000, minimum=0, maximum=10_000_000)  # `ledger.admin.ceiling`
 RETURN_DAYS = 30  # days after arrival within which a customer may ask for a return
 # who sells, as 特定商取引法 demands it on pages and mails: fictional until the shop's own are written here
 SELLER = {
@@ -430,6 +436,24 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # for a login that names no page to go to
+# allauth: how staff sign in (`ops.people`)
+ACCOUNT_ADAPTER = "ops.people.sign_in.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # the owner enters the addresses
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900  # seconds
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False  # they need a cache; ours are below
+ACCOUNT_FORMS = {"reauthenticate": "ops.people.forms.PasswordForm"}
+MFA_FORMS = {
+    "authenticate": "ops.people.forms.AuthenticateForm",
+    "reauthenticate": "ops.people.forms.ReauthenticateForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "LED企画"
+MFA_TOTP_TOLERANCE = 1  # codes of the 30 seconds before and after, for clocks that differ
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+MFA_REQUIRED_ROLES = env_list("MFA_REQUIRED_ROLES") or (["店主", "経理"] if PRODUCTION else [])
+PROOF_OF_IDENTITY = "ops.people.sign_in.is_recent"
+SIGN_IN_DAYS = 180  # how long sign-ins are listed
 AUDITLOG_CID_HEADER = None  # a request must not control what the audit log stores
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 BODY_PATIENCE_SECONDS, STALL_SECONDS = 20.0, 60.0  # for 10,000 bytes of a body, for any of a response
@@ -447,6 +471,11 @@ RATE_LIMITS = {
     "POST order_cancel": (60, 300),
     "POST contact": (15, 3600),
     "POST admin:login": (15, 300),
+    "POST mfa_authenticate": (15, 300),
+    "POST mfa_login_webauthn": (15, 300),
+    "POST mfa_reauthenticate": (15, 300),
+    "POST account_reauthenticate": (15, 300),
+    "POST admin_password_reset": (5, 3600),
 }
 LOGIN_LIMIT_PER_NAME = (15, 300)  # for one user name from all clients; known browsers have their own
 

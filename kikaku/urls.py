@@ -9,6 +9,7 @@ urlpatterns = [
     path("webhooks/", include("ledger.urls")),
     path("", include("shop.machine_urls")),
     *i18n_patterns(
+        path("admin/account/", include("ops.people.urls")),
         path("admin/", admin.site.urls),
         path("", include("shop.urls")),
         prefix_default_language=False,

@@ -5,6 +5,7 @@ from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from kikaku.admin.reauthentication import require_proof
 from kikaku.money import yen
 from ledger.models import Order
 from ledger.sales.refund_plan import RefundRefused
@@ -22,10 +23,16 @@ def is_above_ceiling(order: Order, amount: int) -> bool:
 
 
 def check_ceiling(request: HttpRequest, order: Order, amount: int) -> None:
-    """Raise `RefundRefused` for a refund above the ceiling by a user without the right to it."""
-    if is_above_ceiling(order, amount) and not request.user.has_perm(REFUND_ABOVE_CEILING):
+    """Raise `RefundRefused` for a refund above the ceiling by a user without the right to it.
+
+    Raises `ProofRequired` when he has the right, and has not proved who he is a short while ago.
+    """
+    if not is_above_ceiling(order, amount):
+        return
+    if not request.user.has_perm(REFUND_ABOVE_CEILING):
         text = _("Refunds of an order above %(ceiling)s are for the owner. Ask for it.")
         raise RefundRefused(text % {"ceiling": yen(settings.REFUND_CEILING)})
+    require_proof(request)
 
 
 def money_of_cancellation(order: Order, fee: int) -> int:

@@ -18,6 +18,7 @@ from unfold.enums import ActionVariant
 
 from kikaku.admin.columns import format_local_time
 from kikaku.admin.readonly import ReadOnlyAdmin
+from kikaku.admin.reauthentication import posted
 from kikaku.days import business_day
 from kikaku.money import yen
 from ledger.admin.ceiling import check_ceiling, money_of_cancellation
@@ -256,7 +257,7 @@ class OrderActions(ReadOnlyAdmin):
         is_rest = order.status == OrderStatus.PARTIALLY_SHIPPED
         form = CancelForm(
             order,
-            request.POST if request.method == "POST" else None,
+            posted(request),
             rest_has_money=is_rest and has_money_for_goods(order),
         )
 
@@ -378,7 +379,7 @@ class OrderActions(ReadOnlyAdmin):
         """
         if done.exists():
             return self._redirect_repeated(request, order)
-        form = build_form(request.POST if request.method == "POST" else None)
+        form = build_form(posted(request))
         shown: Preview | None = None
         if form.is_bound and form.is_valid():
             try:
@@ -417,7 +418,7 @@ class OrderActions(ReadOnlyAdmin):
         `done` selects the rows that this form has stored: of two clicks at the same moment, the second may
         be invalid only because the first was carried out.
         """
-        if form.is_bound and form.is_valid():
+        if form.is_bound and form.is_valid() and request.method == "POST":
             try:
                 message = act(form)
             except checkout.PaymentUnavailable:

@@ -89,6 +89,7 @@ MENU_GROUPS: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
             ("ops", "jobrun", "schedule"),
             ("ops", "heartbeat", "monitor_heart"),
             ("auditlog", "logentry", "history"),
+            ("ops", "signin", "login"),
             ("auth", "user", "person"),
             ("auth", "group", "group"),
         ),

@@ -34,7 +34,7 @@ from ops.alerts import delivery, store
 from ops.logs import sentry
 from ops.logs.setup import current_request
 from ops.metrics import figures, size
-from ops.models import JobRun, ProcessStart
+from ops.models import JobRun, ProcessStart, SignIn
 from ops.todos import upkeep
 from ops.web import limits
 
@@ -169,6 +169,7 @@ def prune(now: datetime) -> str:
     alerts = store.prune(now=now)
     figures.prune(now=now)
     size.record_size(now=now)
+    SignIn.objects.filter(at__lt=now - timedelta(days=settings.SIGN_IN_DAYS)).delete()
     done = (
         _counted(_("%(count)d old job runs deleted"), old),
         _counted(_("%(count)d rate-limit buckets deleted"), full),

@@ -4,6 +4,7 @@ from ops.models.alerts import Alert
 from ops.models.figures import DatabaseSize, RequestFigures
 from ops.models.jobs import Heartbeat, JobRun, ProcessStart
 from ops.models.limits import RateBucket
+from ops.models.people import SignIn, StaffSessions
 from ops.models.todos import Todo
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "ProcessStart",
     "RateBucket",
     "RequestFigures",
+    "SignIn",
+    "StaffSessions",
     "Todo",
 ]

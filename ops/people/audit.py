@@ -3,6 +3,7 @@
 A password is shown as changed and never as it is or was, nor as its hash.
 """
 
+from allauth.mfa.models import Authenticator
 from auditlog.registry import auditlog
 from django.contrib.auth.models import Group, User
 
@@ -24,6 +25,7 @@ def register() -> None:
         mask_callable=f"{__name__}.hide",
         m2m_fields={"groups", "user_permissions"},
     )
+    auditlog.register(Authenticator, include_fields=["user", "type"])  # never `data`, which holds the secrets
     auditlog.register(Group, m2m_fields={"permissions"})
     auditlog.register(ContactMessage, include_fields=["answered_at"])  # the rest is the customer's
     for model in (Account, TaxStatus, Picture, Specification):

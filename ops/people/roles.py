@@ -5,10 +5,14 @@ the groups hold exactly these permissions; a migration calls it. After a change 
 migration that does no more than that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps.registry import Apps
+from django.contrib.auth.management import create_permissions
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 OWNER, MANAGER, PACKER, ACCOUNTANT, READER = "店主", "マネージャー", "出荷担当", "経理", "閲覧"
 ROLES = (OWNER, MANAGER, PACKER, ACCOUNTANT, READER)
@@ -126,8 +130,8 @@ RIGHTS = (
         (OWNER, MANAGER, ACCOUNTANT, READER),
     ),
     Right(
-        "変更の記録・スタッフの一覧を見る",
-        (*_view("auditlog", "logentry"), *_view("auth", "user", "group")),
+        "変更の記録・スタッフ・ログイン履歴を見る",
+        (*_view("auditlog", "logentry"), *_view("auth", "user", "group"), *_view("ops", "signin")),
         (OWNER,),
     ),
 )
@@ -161,3 +165,26 @@ def apply_roles(apps: Apps, *, using: str = "default") -> None:
         rows.filter(permission_id__in=held - wanted).delete()
         missing = [holding(group_id=group.pk, permission_id=pk) for pk in sorted(wanted - held)]
         holding.objects.using(using).bulk_create(missing)
+
+
+def create_roles(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Create the permissions of all models so far, and apply the roles: the work of a migration.
+
+    Django itself creates permissions only after all migrations.
+    """
+    using = schema_editor.connection.alias
+    for label in ("ledger", "shop", "ops", "auth", "auditlog"):
+        config: Any = apps.get_app_config(label)
+        config.models_module = True  # else Django takes it for an app without models
+        create_permissions(config, verbosity=0, using=using, apps=apps)
+        config.models_module = None
+    apply_roles(apps, using=using)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `ImproperlyConfigured` if `MFA_REQUIRED_ROLES` names a role that does not exist."""
+    if list(names) != ["none"] and (unknown := set(names) - set(ROLES)):
+        raise ImproperlyConfigured(
+            f"MFA_REQUIRED_ROLES names {', '.join(sorted(unknown))}; "
+            f"it must be none, or of the roles {', '.join(ROLES)}."
+        )

@@ -2,18 +2,24 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from kikaku.settings import *  # noqa: F403
-from kikaku.settings import INSTALLED_APPS, MIDDLEWARE, STORAGES, UNFOLD
+from kikaku.settings import INSTALLED_APPS, MIDDLEWARE, STORAGES, TEMPLATES, UNFOLD
 
 DIRECTORY = Path(os.environ["STANDALONE_DIR"])
 
 INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in ("shop", "ops")]
 MIDDLEWARE = [path for path in MIDDLEWARE if not path.startswith("ops.")]
+_options: Any = TEMPLATES[0]["OPTIONS"]
+_options["context_processors"] = [
+    path for path in _options["context_processors"] if not path.startswith("ops.")
+]
 ROOT_URLCONF = "ledger.testing.standalone.urls"
 WSGI_LAYERS = []
 ORDER_PAGES = "ledger.testing.standalone.urls.ExamplePages"
 OTHER_TRIGGERS = []
+PROOF_OF_IDENTITY = ""
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 UNFOLD = {"SITE_TITLE": UNFOLD["SITE_TITLE"]}
 STORAGES = {
