@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.sitemaps",
+    "django.contrib.humanize",  # for the pages of allauth's passkeys
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_q",
@@ -192,6 +193,10 @@ MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 EVIDENCE_ROOT = VAR_DIR / "evidence"
 BACKUP_ROOT = VAR_DIR / "backups"
+BACKUPS_KEPT = 10  # the newest; there is one a week
+BACKUP_RECIPIENT = env_str("BACKUP_RECIPIENT")
+if not re.fullmatch(r"(age1[0-9a-z]{58})?", BACKUP_RECIPIENT):
+    raise ImproperlyConfigured("BACKUP_RECIPIENT must be an age public key: age1 and 58 characters.")
 
 R2_ENDPOINT_URL = env_url("R2_ENDPOINT_URL")
 R2_PUBLIC_URL = env_url("R2_PUBLIC_URL")
@@ -377,6 +382,7 @@ SWITCHED_OFF = [
         ("Redis (REDIS_URL): jobs queue in the database", REDIS_URL),
         ("sending mail (EMAIL_URL): it is printed in the log", _mail.host),
         ("the mail of each daily close (BOOKS_EMAIL)", BOOKS_EMAIL),
+        ("encrypted backups (BACKUP_RECIPIENT)", BACKUP_RECIPIENT),
         ("alerts to Slack (SLACK_WEBHOOK_URL)", SLACK_WEBHOOK_URL),
         ("error reports to Sentry (SENTRY_DSN)", SENTRY_DSN),
         ("Stripe itself (STRIPE_SECRET_KEY): the stand-in answers", not SANDBOX),

@@ -1,6 +1,6 @@
 """Ask who is signed in to prove it once more before something delicate, without losing the form.
 
-`require_proof` raises `ProofRequired`; the middleware that `ops.people` installs keeps the posted form in the
+`require_proof` raises `ProofRequired`; the middleware around it keeps the posted form in the
 session and leads to the page that asks for password or second factor. Back at the form, `posted` returns what
 was typed. A project without such a middleware proves nothing: `PROOF_OF_IDENTITY` is then empty.
 """

@@ -19,11 +19,18 @@ def impatient_library() -> Iterator[None]:
 
 @pytest.fixture
 def staff(client: Client) -> Client:
-    """Return a client that is signed in and may see, ship, refund and cancel orders."""
+    """Return a client that is signed in and may see, ship, refund, cancel and export orders."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(
-            codename__in=["view_order", "ship_order", "refund_order", "refund_above_ceiling", "cancel_order"]
+            codename__in=[
+                "view_order",
+                "ship_order",
+                "refund_order",
+                "refund_above_ceiling",
+                "cancel_order",
+                "export_books",
+            ]
         )
     )
     client.force_login(user)

@@ -208,7 +208,7 @@ def test_the_journal_sets_debits_beside_credits_with_tax_and_ends_with_equal_sum
 ) -> None:
     sell()
     reader.get(JOURNAL, NOVEMBER)  # what is loaded once
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         page = text_of(reader, JOURNAL)
     capture, parcel = JournalEntry.objects.order_by("pk")[:2]
     rows = cells(page)

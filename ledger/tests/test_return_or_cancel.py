@@ -242,7 +242,7 @@ def test_the_form_asks_only_what_is_possible(
 ) -> None:
     order = build.paid_order(sandbox, [build.line("LAMP", quantity=2)])
     pk = order.lines.get().pk
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(31):
         before = staff.get(page_of(order, "refund"))
     assert {f"cancel_{pk}"} == set(before.context["form"].fields) & {f"cancel_{pk}", f"return_{pk}", "side"}
     assert "restock" not in before.context["form"].fields

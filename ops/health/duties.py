@@ -11,6 +11,7 @@ from ops.models import Heartbeat, JobRun
 
 SILENCE = timedelta(minutes=2)  # a worker writes its heartbeat every 30 seconds
 PERIODS = 3  # of a job without success
+BACKUP_AGE = timedelta(days=8)  # of the last weekly backup
 CLOSE_GRACE = timedelta(hours=3)  # after 01:00 in Japan, for the close and its repetitions
 
 
@@ -51,3 +52,12 @@ def missing_days(*, now: datetime) -> list[date]:
     """Return the days that should be closed by now, oldest first; none while nothing has happened yet."""
     until = days.yesterday(last_close_time(now - CLOSE_GRACE))
     return daily_close.open_days(until) if has_activity(until) else []
+
+
+def last_backup_if_old(*, now: datetime) -> datetime | None:
+    """Return when the last backup was made, or first tried, if that is too long ago; one query."""
+    found = JobRun.objects.filter(job="backup").aggregate(
+        last=Max("finished_at", filter=Q(succeeded=True)), first=Min("started_at")
+    )
+    at: datetime | None = found["last"] or found["first"]
+    return at if at is not None and now - at > BACKUP_AGE else None

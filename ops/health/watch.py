@@ -50,6 +50,7 @@ KINDS = (
     "mail_waiting",
     "refunds_waiting",
     "large_refund",
+    "backup_overdue",
 )
 START_GRACE = timedelta(minutes=3)  # for a worker that starts with the web process
 OUTBOX_PATIENCE = timedelta(minutes=30)  # that a mail or a refund may wait
@@ -109,7 +110,7 @@ class Watch:
         self._said: dict[tuple[str, str], float] = {}  # when, by a monotonic clock
 
     def look(self, *, now: datetime) -> list[Trouble]:
-        """Look once; log what is wrong and what is over, and return what is wrong. At most eleven queries."""
+        """Look once; log what is wrong and what is over, and return what is wrong. At most twelve queries."""
         with translation.override(settings.LANGUAGE_CODE):
             found = list(self._troubles(now=now))
             over = [] if any(each.kind == "database_down" for each in found) else self._over(found)
@@ -146,6 +147,7 @@ class Watch:
             yield from _overdue_jobs(now=now)
         yield from _restart_loops(now=now)
         yield from _missing_days(now=now)
+        yield from _old_backup(now=now)
         yield from _outboxes(now=now)
         yield from _large_refunds(now=now)
 
@@ -182,6 +184,12 @@ def _missing_days(*, now: datetime) -> Iterator[Trouble]:
     if missing := duties.missing_days(now=now):
         fields = {_("days"): str(len(missing)), _("oldest"): str(missing[0])}
         yield Trouble("day_missing", str(missing[0]), f"{missing[0]} is not closed", fields)
+
+
+def _old_backup(*, now: datetime) -> Iterator[Trouble]:
+    last = duties.last_backup_if_old(now=now)
+    if last is not None:
+        yield Trouble("backup_overdue", "", f"no backup since {last}", {_("since"): format_deadline(last)})
 
 
 def _outboxes(*, now: datetime) -> Iterator[Trouble]:

@@ -31,6 +31,7 @@ from ledger.models import BalanceTransaction, DailyClose, Order
 from ledger.sales import checkout, mail, refunds
 from ledger.stripe.client import forget_account
 from ops.alerts import delivery, store
+from ops.backup import archive
 from ops.logs import sentry
 from ops.logs.setup import current_request
 from ops.metrics import figures, size
@@ -42,10 +43,11 @@ logger = logging.getLogger(__name__)
 
 # Longer than django-q2's timeout, which kills a run: when a lease has expired, its holder is dead.
 RUN_LEASE = timedelta(seconds=int(str(settings.Q_CLUSTER["timeout"])) + 60)
+BACKUP_HOUR_UTC = 18  # on Sundays: after the close
 CLOSE_HOUR_UTC = 16  # 01:00 in Japan: an hour for the day's last balance transactions to appear
 MAX_EVENTS_PER_RUN = 200
 RUN_RETENTION = timedelta(days=3)
-CLOSE_RUN_RETENTION = timedelta(days=400)
+LONG_KEPT, LONG_RUN_RETENTION = ("daily_close", "backup"), timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ class Job:
         ""  # the times of its slots in UTC as a crontab has them, if it has such; for Sentry's monitor
     )
 
+    slot_days: int = 1  # from one slot to the next of a job that is repeated until it is done
+
     @property
     def period(self) -> timedelta:
         """Return the time from one success to the next."""
-        return timedelta(days=1) if self.until_done else timedelta(minutes=self.minutes)
+        return timedelta(days=self.slot_days) if self.until_done else timedelta(minutes=self.minutes)
 
 
 def every(minutes: int) -> Callable[[datetime], datetime]:
@@ -82,6 +86,13 @@ def last_close_time(now: datetime) -> datetime:
     """Return the last 16:00 UTC at or before `now`."""
     at = now.astimezone(UTC).replace(hour=CLOSE_HOUR_UTC, minute=0, second=0, microsecond=0)
     return at if at <= now else at - timedelta(days=1)
+
+
+def last_backup_time(now: datetime) -> datetime:
+    """Return the last Sunday 18:00 UTC (Monday 03:00 in Japan) at or before `now`."""
+    at = now.astimezone(UTC).replace(hour=BACKUP_HOUR_UTC, minute=0, second=0, microsecond=0)
+    at -= timedelta(days=(at.weekday() + 1) % 7)
+    return at if at <= now else at - timedelta(days=7)
 
 
 # ── The jobs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,11 +168,11 @@ def has_activity(until: date) -> bool:
 def prune(now: datetime) -> str:
     """Delete what is old: job runs, rate-limit buckets, sessions, alerts, figures; note the database's size.
 
-    Job runs are kept for 3 days, those of the close for 400.
+    Job runs are kept for 3 days, those of the close and the backup for 400.
     """
     old, _of_each = JobRun.objects.filter(
-        Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job="daily_close")
-        | Q(scheduled_for__lt=now - CLOSE_RUN_RETENTION, job="daily_close")
+        Q(scheduled_for__lt=now - RUN_RETENTION) & ~Q(job__in=LONG_KEPT)
+        | Q(scheduled_for__lt=now - LONG_RUN_RETENTION, job__in=LONG_KEPT)
     ).delete()
     full = limits.prune(now=now.timestamp())
     expired, _of_each = Session.objects.filter(expire_date__lt=now).delete()
@@ -191,6 +202,14 @@ def deliver_alerts(now: datetime) -> str:
     return _counted(_("%(count)d alerts sent"), delivery.deliver_due(now=now))
 
 
+def back_up(now: datetime) -> str:
+    """Write the weekly backup; none of a shop that has nothing yet."""
+    if not has_activity(days.business_day(now)):
+        return ""
+    stored = archive.make(now=now)
+    return _("%(name)s: %(size)d bytes") % {"name": stored.name, "size": stored.size}
+
+
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
@@ -212,6 +231,16 @@ JOBS: dict[str, Job] = {
         ),
         Job("prune", prune, every(60), minutes=60),
         Job("todos", keep_todos, every(5), minutes=5),
+        Job(
+            "backup",
+            back_up,
+            last_backup_time,
+            minutes=60,
+            until_done=True,
+            slot_days=7,
+            alert="backup_failed",
+            cron="0 18 * * 0",
+        ),
         Job("alerts", deliver_alerts, every(1), minutes=1),
     )
 }

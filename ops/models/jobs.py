@@ -19,6 +19,7 @@ class JobRun(models.Model):
         DAILY_CLOSE = "daily_close", _("daily close")
         PRUNE = "prune", _("deleting old records")
         TODOS = "todos", _("keeping the to-dos")
+        BACKUP = "backup", _("backup")
         ALERTS = "alerts", _("delivering alerts")
 
     job = models.CharField(_("job"), max_length=40, choices=Job.choices)

@@ -14,4 +14,5 @@ EVIDENCE_ROOT = VAR_DIR / "evidence"
 STATIC_ROOT = Path(os.environ.get("KIKAKU_TEST_STATIC_ROOT", VAR_DIR / "staticfiles"))
 if not R2_ENDPOINT_URL:  # noqa: F405
     STORAGES["evidence"]["OPTIONS"] = {"location": EVIDENCE_ROOT, "base_url": None}  # noqa: F405
+    STORAGES["backups"]["OPTIONS"] = {"location": VAR_DIR / "backups", "base_url": None}  # noqa: F405
 DEMO_YEAR_END = False  # a close of all days since then takes a minute on D1

@@ -32,7 +32,7 @@ def found(client: Client, text: str) -> str:
 def test_one_box_finds_orders_customers_and_products(
     admin_client: Client, order: Order, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         page = found(admin_client, order.number)
     assert f"/admin/ledger/order/{order.pk}/change/" in page
     for typed in ("09000006915", "高木", order.number.lower()):
