@@ -7,7 +7,7 @@ BOOTSTRAP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python is missing: 
 export ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test django-suite bench soak lint types format lock clean
+.PHONY: help run test django-suite bench night soak lint types format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,6 +27,10 @@ django-suite: ## Django's own tests on our D1 backend; LABELS="queries schema" f
 soak: ## ten thousand disordered histories of the shop, each seed repeatable (COUNT=… SEED=… JOBS=… SLOTS=…)
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/python scripts/soak.py
+
+night: ## a night in which much fails, played on running processes: what is told, what holds (five minutes)
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/python scripts/night.py
 
 bench: ## what pages, webhooks, the close and D1 cost, as ratios beside their goals; ARGS="pages" for a part, ARGS=--help for all
 	$(BOOTSTRAP) --dev

@@ -50,8 +50,8 @@ class House:
         assert paid.status_code == 303, paid.text()
 
     def is_all_paid(self) -> bool:
-        """Return whether every order is paid."""
-        return not Order.objects.exclude(status=OrderStatus.PAID).exists()
+        """Return whether no order waits for its payment."""
+        return not Order.objects.filter(status=OrderStatus.PENDING).exists()
 
     def times_told(self, kind: str) -> int:
         """Return in how many messages Slack was told of a kind of alert."""
