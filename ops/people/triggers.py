@@ -1,8 +1,8 @@
 """The triggers that make the audit log append-only, on every engine.
 
-They follow those of the books (`ledger.books.triggers`), use their function on PostgreSQL, and let a test
-database delete. SQLite drops the triggers of a table that a later migration rebuilds: after an upgrade of
-django-auditlog that does so add a migration that calls `install`; `verify_books` reports it.
+They follow those of the books (`ledger.books.triggers`), with a function of their own on PostgreSQL, and let
+a test database delete. SQLite drops the triggers of a table that a later migration rebuilds: after an upgrade
+of django-auditlog that does so add a migration that calls `install`; `verify_books` reports it.
 """
 
 # ruff: noqa: S608  (every statement is built from the constants below)
@@ -14,6 +14,15 @@ import kikaku.triggers
 from ledger.books.triggers import TEST_DATABASE_TABLE
 
 TABLE = "auditlog_logentry"
+FUNCTION = "ops_append_only"  # PostgreSQL's; its body is as the database keeps it
+FUNCTION_BODY = f"""
+BEGIN
+    IF TG_OP <> 'UPDATE' AND EXISTS (SELECT 1 FROM {TEST_DATABASE_TABLE}) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only',
+        ERRCODE = 'integrity_constraint_violation';
+END """
 
 
 def triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
@@ -21,7 +30,7 @@ def triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
     if connection.vendor == "postgresql":  # worded as `pg_get_triggerdef` words them
         return {
             f"{TABLE}_{name}": f"CREATE TRIGGER {TABLE}_{name} BEFORE {event} ON {TABLE} "
-            f"FOR EACH {level} EXECUTE FUNCTION ledger_append_only()"
+            f"FOR EACH {level} EXECUTE FUNCTION {FUNCTION}()"
             for name, event, level in (
                 ("no_update", "UPDATE", "ROW"),
                 ("no_delete", "DELETE", "ROW"),
@@ -44,6 +53,10 @@ def triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Create the triggers; existing ones are replaced."""
     remove(schema_editor)
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(
+            f"CREATE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $${FUNCTION_BODY}$$"
+        )
     for sql in triggers(schema_editor.connection).values():
         schema_editor.execute(sql)
 
@@ -53,8 +66,10 @@ def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
     on_table = f" ON {TABLE}" if schema_editor.connection.vendor == "postgresql" else ""
     for name in triggers(schema_editor.connection):
         schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}{on_table}")
+    if on_table:
+        schema_editor.execute(f"DROP FUNCTION IF EXISTS {FUNCTION}()")
 
 
 def broken_triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Return the triggers that do not match this module: name → "missing", "disabled" or "altered"."""
-    return kikaku.triggers.broken_triggers(connection, triggers(connection), {})
+    return kikaku.triggers.broken_triggers(connection, triggers(connection), {FUNCTION: FUNCTION_BODY})
