@@ -3,6 +3,7 @@
 import logging
 import re
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,8 +30,8 @@ class Stored:
 def make(*, now: datetime, show_progress: bool = False) -> Stored:
     """Write a backup, store it with its SHA-256 beside it, delete those that are too old.
 
-    It is whole before it is stored: a name never stands for half a backup. Raises `BackupFailed`,
-    and the storage's own errors.
+    It counts once its SHA-256 lies beside it, which is written last: a full disk or a power cut may leave
+    half a file under its name. Raises `BackupFailed`, and the storage's own errors.
     """
     recipient = file.read_recipient(settings.BACKUP_RECIPIENT) if settings.BACKUP_RECIPIENT else None
     name = f"kikaku-{now:%Y%m%d-%H%M%S}.jsonl.gz" + (".age" if recipient is not None else "")
@@ -44,24 +45,46 @@ def make(*, now: datetime, show_progress: bool = False) -> Stored:
         sha256 = dump.write(emptied, now=now, recipient=recipient, show_progress=show_progress)
         size = whole.tell()
         whole.seek(0)
-        stored = storages["backups"].save(name, File(whole, name))
-    storages["backups"].save(f"{stored}.sha256", ContentFile(f"{sha256}  {stored}\n".encode()))
+        stored = _save(name, File(whole, name))
+    _save(f"{stored}.sha256", ContentFile(f"{sha256}  {stored}\n".encode()))
     retire()
     return Stored(stored, sha256, size)
 
 
-def names() -> list[str]:
-    """Return the names of the stored backups, oldest first."""
+def _save(name: str, content: "File[bytes]") -> str:
+    """Store a file; leave nothing of it on a disk that is full."""
+    try:
+        return storages["backups"].save(name, content)
+    except FileExistsError:  # another backup's
+        raise
+    except OSError:
+        with suppress(OSError):
+            storages["backups"].delete(name)
+        raise
+
+
+def _files() -> set[str]:
+    """Return the names of all files beside the backups, and theirs."""
     try:
         _folders, found = storages["backups"].listdir("")
     except FileNotFoundError:  # there is no folder before the first one
-        return []
-    return sorted(name for name in found if NAME.fullmatch(name))
+        return set()
+    return set(found)
+
+
+def names() -> list[str]:
+    """Return the names of the stored backups, oldest first; none that was not stored whole."""
+    found = _files()
+    return sorted(name for name in found if NAME.fullmatch(name) and f"{name}.sha256" in found)
 
 
 def retire() -> list[str]:
-    """Delete all but the newest `settings.BACKUPS_KEPT` backups; return the names of the deleted ones."""
-    old = names()[: -settings.BACKUPS_KEPT]
+    """Delete all but the newest `settings.BACKUPS_KEPT` backups; return the names of the deleted ones.
+
+    What was not stored whole is not counted, and goes with those of its time.
+    """
+    kept = names()[-settings.BACKUPS_KEPT :]
+    old = sorted(name for name in _files() if NAME.fullmatch(name) and kept and name < kept[0])
     for name in old:
         try:
             storages["backups"].delete(name)

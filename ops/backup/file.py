@@ -59,9 +59,10 @@ def line(value: Any) -> bytes:
 
 
 class _Compressed:
-    """A reader of lines that compresses them as they are read."""
+    """A reader of lines that compresses them as they are read, and keeps the error that ended it."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
+        self.problem: Exception | None = None
         self._lines = iter(lines)
         self._compressor = zlib.compressobj(level=6, wbits=31)
         self._buffer = b""
@@ -75,6 +76,9 @@ class _Compressed:
                 piece = self._compressor.compress(next(self._lines))
             except StopIteration:
                 piece, self._ended = self._compressor.flush(), True
+            except Exception as error:
+                self.problem = error
+                raise
             parts.append(piece)
             length += len(piece)
         whole = b"".join(parts)
@@ -83,16 +87,21 @@ class _Compressed:
 
 
 class _Hashed:
-    """A writer that hashes what it writes."""
+    """A writer that hashes what it writes, and keeps the first error."""
 
     def __init__(self, target: IO[bytes]) -> None:
+        self.problem: Exception | None = None
         self.target = target
         self.digest = hashlib.sha256()
 
     def write(self, piece: bytes) -> int:
         """Write a piece."""
         self.digest.update(piece)
-        return self.target.write(piece)
+        try:
+            return self.target.write(piece)
+        except Exception as error:
+            self.problem = self.problem or error
+            raise
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -120,10 +129,19 @@ def read_identities(path: Path) -> list[Identity]:
 
 
 def write(lines: Iterable[bytes], target: IO[bytes], *, recipient: Any = None) -> str:
-    """Write lines, compressed and, for a recipient, encrypted; return the SHA-256 of what was written."""
+    """Write lines, compressed and, for a recipient, encrypted; return the SHA-256 of what was written.
+
+    Errors of the lines and of the target come through as they are. pyrage makes its own of them, and says
+    nothing of one that meets the last bytes it writes.
+    """
     reader, writer = _Compressed(lines), _Hashed(target)
     if recipient is not None:
-        pyrage.encrypt_io(reader, writer, [recipient])
+        try:
+            pyrage.encrypt_io(reader, writer, [recipient])
+        except pyrage.EncryptError as error:
+            raise reader.problem or writer.problem or error from None
+        if writer.problem is not None:
+            raise writer.problem
     else:
         while piece := reader.read():
             writer.write(piece)
@@ -158,11 +176,16 @@ def _plain(source: IO[bytes], identities: list[Identity]) -> Iterator[IO[bytes]]
     with os.fdopen(reading, "rb") as plain:
         try:
             yield plain
+        except Exception:
+            if not problems:  # the content is at fault, not the encryption
+                raise
         finally:
             plain.close()
             thread.join()
     if problems:
-        raise BackupBroken(f"the backup cannot be decrypted with this key, or is altered: {problems[0]}")
+        raise BackupBroken(
+            f"the backup cannot be decrypted: another key, broken off or altered ({problems[0]})"
+        )
 
 
 def read(source: IO[bytes], *, identities: list[Identity]) -> Iterator[tuple[str, Any]]:

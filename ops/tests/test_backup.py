@@ -1,12 +1,16 @@
 """A backup has every row of one moment, and comes back equal on every engine."""
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -15,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import File
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from hypothesis import given
 from hypothesis import strategies as st
 from pyrage import x25519
@@ -104,11 +109,34 @@ def test_an_encrypted_file_needs_its_key_and_no_other() -> None:
     assert load.verify(io.BytesIO(whole), identities=[key]).rows == 500
     with pytest.raises(BackupBroken, match="--identity"):
         load.verify(io.BytesIO(whole), identities=[])
-    with pytest.raises(BackupBroken):
+    with pytest.raises(BackupBroken, match="another key"):
         load.verify(io.BytesIO(whole), identities=[x25519.Identity.generate()])
     for cut in range(100, len(whole), 701):
-        with pytest.raises(BackupBroken):
+        with pytest.raises(BackupBroken, match="broken off"):
             load.verify(io.BytesIO(whole[:cut]), identities=[key])
+
+
+class _Full(io.BytesIO):
+    """A disk on which nothing more can be written."""
+
+    def write(self, piece: Any, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _broken_off() -> Iterator[bytes]:
+    """Yield one line, then what a database says that went away."""
+    yield b"[1]\n"
+    raise OperationalError("the database went away")
+
+
+@pytest.mark.parametrize("recipient", [None, x25519.Identity.generate().to_public()], ids=["plain", "age"])
+@pytest.mark.parametrize("count", [1, 20_000])
+def test_what_cannot_be_written_whole_is_an_error(recipient: Any, count: int) -> None:
+    lines = (file.line([hashlib.sha256(b"%d" % number).hexdigest()]) for number in range(count))
+    with pytest.raises(OSError, match="No space left"):
+        file.write(lines, _Full(), recipient=recipient)
+    with pytest.raises(OperationalError, match="went away"):
+        file.write(_broken_off(), io.BytesIO(), recipient=recipient)
 
 
 def test_each_model_is_in_a_backup_or_left_out_for_a_reason() -> None:
@@ -161,6 +189,39 @@ def test_the_newest_backups_are_kept(settings: Settings) -> None:
     for day in range(4):
         archive.make(now=NOW + timedelta(days=day))
     assert archive.names() == [f"kikaku-202612{day:02}-030000.jsonl.gz" for day in (3, 4)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_half_a_backup_takes_no_place_of_a_whole_one(settings: Settings) -> None:
+    settings.BACKUPS_KEPT = 2
+    folder = Path(storages["backups"].path(""))
+    archive.make(now=NOW)
+    for day in (1, 2, 4):  # what a power cut leaves
+        (folder / f"kikaku-202612{day:02}-040000.jsonl.gz").write_bytes(b"half")
+    archive.make(now=NOW + timedelta(days=2))
+    assert archive.names() == [f"kikaku-202612{day:02}-030000.jsonl.gz" for day in (1, 3)]
+    archive.make(now=NOW + timedelta(days=4))
+    assert archive.names() == [f"kikaku-202612{day:02}-030000.jsonl.gz" for day in (3, 5)]
+    assert [path.name for path in folder.glob("*-040000*")] == ["kikaku-20261204-040000.jsonl.gz"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_disk_keeps_no_half_backup() -> None:
+    folder = Path(storages["backups"].path(""))
+    folder.mkdir(parents=True, exist_ok=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    received = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    whole = tempfile.TemporaryFile()  # noqa: SIM115  (closed below)
+    whole.write(os.urandom(300_000))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            archive._save("kikaku-20261201-030000.jsonl.gz", File(whole))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, received)
+        whole.close()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.django_db(transaction=True)

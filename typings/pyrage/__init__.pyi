@@ -3,6 +3,8 @@ from typing import Any, Protocol
 
 from pyrage import x25519
 
+class EncryptError(Exception): ...
+
 class _Reader(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
