@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from kikaku import days
 from ledger.models import DailyClose, OutgoingMail, Refund, StripeEvent
 from ops.health import duties
-from ops.jobs.schedule import last_close_time
 from ops.models import Alert, JobRun
 
 User = AbstractBaseUser | AnonymousUser | PermissionsMixin
@@ -254,8 +253,7 @@ def missing_close(latest: DailyClose | None, *, is_worker_silent: bool, now: dat
     if latest is not None and latest.day >= days.yesterday(now):
         return None
     missing = duties.missing_days(now=now)
-    run = JobRun.objects.filter(job="daily_close", scheduled_for=last_close_time(now), succeeded=True)
-    if not missing or run.exists():  # it has run: what came up since is closed the next night
+    if not missing:
         return None
     return Matter(
         _("Days that are not closed"),

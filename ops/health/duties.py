@@ -49,9 +49,15 @@ def overdue_jobs(*, now: datetime) -> dict[str, datetime]:
 
 
 def missing_days(*, now: datetime) -> list[date]:
-    """Return the days that should be closed by now, oldest first; none while nothing has happened yet."""
+    """Return the days that should be closed by now, oldest first.
+
+    None while nothing has happened yet, and none once tonight's close has run: the next night closes what
+    came up since.
+    """
     until = days.yesterday(last_close_time(now - CLOSE_GRACE))
-    return daily_close.open_days(until) if has_activity(until) else []
+    missing = daily_close.open_days(until) if has_activity(until) else []
+    run = JobRun.objects.filter(job="daily_close", scheduled_for=last_close_time(now), succeeded=True)
+    return [] if not missing or run.exists() else missing
 
 
 def last_backup_if_old(*, now: datetime) -> datetime | None:

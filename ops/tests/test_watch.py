@@ -24,7 +24,7 @@ from ops.alerts import store
 from ops.alerts.store import Occurrences
 from ops.health import watch
 from ops.health.watch import Watch, record_start
-from ops.jobs.schedule import JOBS
+from ops.jobs.schedule import JOBS, last_close_time
 from ops.models import Alert, Heartbeat, JobRun
 from ops.testing.disk import full_disk
 
@@ -135,6 +135,15 @@ def test_a_day_that_is_not_closed_is_told_at_four(
     beat(now)
     new_watch().look(now=now)
     assert (("day_missing", False) in said.marks()) is told
+
+
+def test_a_day_that_came_up_after_the_nights_close_waits_for_the_next(said: Said, sandbox: Sandbox) -> None:
+    now = datetime(2026, 11, 29, 20, tzinfo=UTC)
+    beat(now)
+    succeed(last_close_time(now), job="daily_close")
+    sale.order(now=datetime(2026, 11, 29, 3, tzinfo=UTC))
+    new_watch().look(now=now)
+    assert said.marks() == []
 
 
 def test_mails_that_wait_and_those_given_up_are_told(said: Said, sandbox: Sandbox) -> None:
