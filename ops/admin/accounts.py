@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Exists, OuterRef
 from django.forms import ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -15,13 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
-from unfold.decorators import action
+from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from kikaku.admin.reauthentication import require_proof
 from ops.people.names import act_label
 from ops.people.second_factor import reset_two_factor
-from ops.people.sessions import sign_out_everywhere
+from ops.people.sessions import FACTORS, sign_out_everywhere
 
 if TYPE_CHECKING:  # Django's class takes its model in brackets for the type checker alone
     DjangoUserAdmin = BaseUserAdmin[User]
@@ -51,13 +54,28 @@ class PermissionField(PermissionModelField):
         return f"{permission.content_type} | {act_label(permission.name)}"
 
 
+class StaffCreationForm(UserCreationForm):
+    """Form of a new account of staff: everything that is needed to begin, on one page."""
+
+    usable_password = None  # Django's question for accounts that sign in elsewhere
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["is_staff"].initial = True
+
+
 class PermissionChoicesMixin:
     """Admin whose field of permissions offers those alone that mean something in this admin."""
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
-        """Return the form field without the permissions for django-q2's tables."""
+        """Return the form field: roles as boxes, permissions without those for django-q2's tables."""
+        if db_field.related_model is Group:
+            kwargs["label"] = gettext("roles")
+            kwargs["queryset"] = Group.objects.order_by("pk")  # as the table of roles has them
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+            kwargs["help_text"] = gettext("The roles say what the account may do; several add up.")
         if db_field.related_model is Permission:
             offered = Permission.objects.exclude(content_type__app_label__in=["django_q", "account", "mfa"])
             kwargs["queryset"] = offered.select_related("content_type")
@@ -103,10 +121,32 @@ class UserAdmin(SuperusersOnlyMixin, PermissionChoicesMixin, DjangoUserAdmin, Mo
     """Admin of staff accounts, with unfold's templates."""
 
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = StaffCreationForm
+    add_fieldsets = (
+        (None, {"fields": ("username", "email", "groups", "is_staff", "password1", "password2")}),
+    )
+    filter_horizontal = ("user_permissions",)
     change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "roles", "has_two_factor", "last_login", "is_active")
     actions_detail = ("reset_two_factor", "sign_out_everywhere")
     list_filter = ("groups", "is_staff", "is_superuser", "is_active")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the accounts with their roles and whether they have a second factor; two queries."""
+        factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=FACTORS)
+        return super().get_queryset(request).annotate(two_factor=Exists(factors)).prefetch_related("groups")
+
+    @display(description=gettext_lazy("roles"))
+    def roles(self, user: Any) -> str:
+        """Return the names of the account's roles."""
+        if user.is_superuser:
+            return gettext("superuser")
+        return "、".join(group.name for group in user.groups.all()) or "–"
+
+    @display(description=gettext_lazy("two-factor"), boolean=True)
+    def has_two_factor(self, user: Any) -> bool:
+        """Return whether the account has a second factor."""
+        return bool(user.two_factor)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
         """Return the form of another one's password, after the same proof as for rights."""

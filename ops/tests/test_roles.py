@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.conf import settings as project
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from kikaku.sandbox import Sandbox
 from ledger.testing import build
@@ -118,6 +119,40 @@ def test_only_superusers_change_rights(client: Client) -> None:
     user.refresh_from_db()
     assert not user.is_superuser and User.objects.count() == 1
     assert held(roles.PACKER) == roles.permissions_of(roles.PACKER)
+
+
+def test_one_form_makes_a_packers_account(admin_client: Client) -> None:
+    packer = Group.objects.get(name=roles.PACKER)
+    page = admin_client.get("/admin/auth/user/add/")
+    form = {
+        name: field.initial for name, field in page.context["adminform"].form.fields.items() if field.initial
+    }
+    assert form == {"is_staff": True}
+    form |= {
+        "username": "sato",
+        "email": "sato@example.jp",
+        "groups": [packer.pk],
+        "password1": "a-new-one-1",
+        "password2": "a-new-one-1",
+    }
+    assert admin_client.post("/admin/auth/user/add/", form).status_code == 302
+    user = User.objects.get(username="sato")
+    assert (user.is_staff, user.is_superuser, user.email) == (True, False, "sato@example.jp")
+    assert list(user.groups.all()) == [packer] and user.check_password("a-new-one-1")
+
+
+def test_the_accounts_are_listed_with_role_and_second_factor_in_few_queries(
+    admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for name in ("sato", "suzuki", "tanaka"):
+        user = User.objects.create_user(name, password=None, is_staff=True)
+        user.groups.set(Group.objects.filter(name__in=[roles.PACKER, roles.READER]))
+    Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
+    with django_assert_max_num_queries(8):
+        page = admin_client.get("/admin/auth/user/")
+    assert page.content.decode().count("出荷担当、閲覧") == 3
+    shown = {row.username: row.two_factor for row in page.context["cl"].result_list}
+    assert shown == {"admin": False, "sato": False, "suzuki": False, "tanaka": True}
 
 
 def test_a_superuser_gives_a_role(admin_client: Client) -> None:
