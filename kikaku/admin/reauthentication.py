@@ -19,10 +19,15 @@ class ProofRequired(Exception):
     """The user must prove who he is before this request is carried out."""
 
 
+def has_proved(request: HttpRequest) -> bool:
+    """Return whether the user has proved who he is a short while ago, or need not."""
+    path = getattr(settings, "PROOF_OF_IDENTITY", "")
+    return not path or bool(import_string(path)(request))
+
+
 def require_proof(request: HttpRequest) -> None:
     """Raise `ProofRequired` unless the user has proved who he is a short while ago."""
-    path = getattr(settings, "PROOF_OF_IDENTITY", "")
-    if path and not import_string(path)(request):
+    if not has_proved(request):
         raise ProofRequired
 
 

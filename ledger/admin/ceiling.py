@@ -1,42 +1,38 @@
-"""The ceiling of refunds: what goes back of one order beyond it needs a right of its own."""
+"""The ceiling of refunds for who is signed in: above it a right of its own, and proof, are needed."""
 
 from django.conf import settings
 from django.db.models import Sum
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
-from kikaku.admin.reauthentication import require_proof
-from kikaku.money import yen
+from kikaku.admin.reauthentication import has_proved, require_proof
 from ledger.models import Order
-from ledger.sales.refund_plan import RefundRefused
+from ledger.sales.ceiling import AboveCeiling, refunds_of
 
 REFUND_ABOVE_CEILING = "ledger.refund_above_ceiling"
 
 
-def is_above_ceiling(order: Order, amount: int) -> bool:
-    """Return whether a refund of `amount` JPY brings an order's refunds above the ceiling.
-
-    All refunds of the order count, so that a large one cannot be made in parts.
-    """
-    sent = order.refunds.not_failed().aggregate(sum=Sum("amount"))["sum"] or 0
-    return amount > 0 and sent + amount > settings.REFUND_CEILING
-
-
 def check_ceiling(request: HttpRequest, order: Order, amount: int) -> None:
-    """Raise `RefundRefused` for a refund above the ceiling by a user without the right to it.
+    """Raise `AboveCeiling` for a refund above the ceiling by a user without the right to it.
 
     Raises `ProofRequired` when he has the right, and has not proved who he is a short while ago.
     """
-    if not is_above_ceiling(order, amount):
+    if amount <= 0 or refunds_of(order) + amount <= settings.REFUND_CEILING:
         return
     if not request.user.has_perm(REFUND_ABOVE_CEILING):
-        text = _("Refunds of an order above %(ceiling)s are for the owner. Ask for it.")
-        raise RefundRefused(text % {"ceiling": yen(settings.REFUND_CEILING)})
+        raise AboveCeiling(settings.REFUND_CEILING)
     require_proof(request)
+
+
+def ceiling_for(request: HttpRequest) -> int | None:
+    """Return the JPY that an act of this user checks once more under its lock; None for no ceiling.
+
+    Another refund may have come in since `check_ceiling`.
+    """
+    is_free = request.user.has_perm(REFUND_ABOVE_CEILING) and has_proved(request)
+    return None if is_free else settings.REFUND_CEILING
 
 
 def money_of_cancellation(order: Order, fee: int) -> int:
     """Return the JPY that cancelling an order sends back at most."""
     paid = order.payments.aggregate(sum=Sum("amount"))["sum"] or 0
-    sent = order.refunds.not_failed().aggregate(sum=Sum("amount"))["sum"] or 0
-    return max(0, paid - sent - fee)
+    return max(0, paid - refunds_of(order) - fee)

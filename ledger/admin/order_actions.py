@@ -21,7 +21,7 @@ from kikaku.admin.readonly import ReadOnlyAdmin
 from kikaku.admin.reauthentication import posted
 from kikaku.days import business_day
 from kikaku.money import yen
-from ledger.admin.ceiling import check_ceiling, money_of_cancellation
+from ledger.admin.ceiling import ceiling_for, check_ceiling, money_of_cancellation
 from ledger.admin.order_forms import CancelForm, KeepForm, RefundForm, ShipForm
 from ledger.admin.order_panels import kept_of, payment_totals, voucher_note
 from ledger.admin.packing import packing_slips
@@ -189,6 +189,7 @@ class OrderActions(ReadOnlyAdmin):
                 actor=request.user.get_username(),
                 now=timezone.now(),
                 confirmed=plan,
+                ceiling=ceiling_for(request),
             )
             _tell_outcome(request, refund)
             return ""
@@ -272,6 +273,7 @@ class OrderActions(ReadOnlyAdmin):
                 now=timezone.now(),
                 seen=request.POST.get("seen", ""),
                 fee=fee,
+                ceiling=ceiling_for(request),
             )
             for refund in order.refunds.exclude(pk__in=before).order_by("pk"):
                 _tell_outcome(request, refund)

@@ -10,6 +10,7 @@ from ledger.books.order_buckets import unallocated_money
 from ledger.models import Order, Payment, Refund
 from ledger.models.orders import SHIPPABLE_STATUSES, OrderStatus
 from ledger.sales import checkout, history, orders
+from ledger.sales.ceiling import require_within_ceiling
 from ledger.sales.kept_money import keep_cancellation_fee
 from ledger.sales.order_end import (
     end_rest,
@@ -28,7 +29,16 @@ class CancelRefused(Exception):
     """The order cannot be cancelled, or cannot be cancelled any more; the message says what to do instead."""
 
 
-def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = "", fee: int = 0) -> Order:
+def cancel(
+    *,
+    order: Order,
+    reason: str,
+    actor: str,
+    now: datetime,
+    seen: str = "",
+    fee: int = 0,
+    ceiling: int | None = None,
+) -> Order:
     """Cancel what is not shipped of an order; `reason` is one of `Order.CancelReason`.
 
     The payment page of an unpaid order is closed at Stripe before its stock is released. The money of a paid
@@ -36,18 +46,22 @@ def cancel(*, order: Order, reason: str, actor: str, now: datetime, seen: str = 
     order: it becomes other income, see `ledger.sales.kept_money`. An issued voucher cannot be revoked: a
     later payment with it is refunded too, with a discrepancy. Of a partially shipped order the rest is
     cancelled: for a fee, and what is left of its money is refunded, or if no money is left for it. Cancelling
-    again changes nothing. `seen` is the state that the decision is based on, see `ledger.sales.seen`.
+    again changes nothing. `seen` is the state that the decision is based on, see `ledger.sales.seen`;
+    `ceiling` is what all refunds of the order may come to (JPY).
 
-    Raises `CancelRefused`, `KeepRefused`, `RefundRefused`, `OrderChanged`, and `checkout.PaymentUnavailable`
-    when Stripe must be asked and does not answer. The order is not cancelled then, but its payment page may
-    be closed.
+    Raises `CancelRefused`, `KeepRefused`, `RefundRefused`, `AboveCeiling`, `OrderChanged`, and
+    `checkout.PaymentUnavailable` when Stripe must be asked and does not answer. The order is not cancelled
+    then, but its payment page may be closed.
     """
     forbid_transaction()
     order.refresh_from_db()
     if order.status == OrderStatus.PENDING:
         require_unchanged(order, seen)
         _close_payment_pages(order, now=now)
-    for refund in cancel_and_store_refunds(order.pk, reason=reason, actor=actor, now=now, seen=seen, fee=fee):
+    stored = cancel_and_store_refunds(
+        order.pk, reason=reason, actor=actor, now=now, seen=seen, fee=fee, ceiling=ceiling
+    )
+    for refund in stored:
         send_refund(refund, now=now)
     order.refresh_from_db()
     return order
@@ -68,7 +82,14 @@ def _close_payment_pages(order: Order, *, now: datetime) -> None:
 
 @unit_of_work
 def cancel_and_store_refunds(
-    order_id: int, *, reason: str, actor: str, now: datetime, seen: str = "", fee: int = 0
+    order_id: int,
+    *,
+    reason: str,
+    actor: str,
+    now: datetime,
+    seen: str = "",
+    fee: int = 0,
+    ceiling: int | None = None,
 ) -> list[Refund]:
     """Cancel an order in one transaction; return the refunds that are to be sent after its commit.
 
@@ -79,6 +100,14 @@ def cancel_and_store_refunds(
     if order.status == OrderStatus.CANCELLED or is_rest_cancelled(order):
         return []
     require_unchanged(order, seen)
+    refunds = _cancel(order, reason=reason, actor=actor, now=now, fee=fee)
+    if refunds:
+        require_within_ceiling(order, ceiling)
+    return refunds
+
+
+def _cancel(order: Order, *, reason: str, actor: str, now: datetime, fee: int) -> list[Refund]:
+    """Cancel a locked order; return the refunds that are to be sent."""
     if fee and order.status not in SHIPPABLE_STATUSES:
         raise CancelRefused(
             _("A cancellation fee can be kept only of a paid order that is not shipped completely.")

@@ -13,6 +13,7 @@ from django.db.models import Q
 from kikaku.transactions import forbid_transaction, unit_of_work
 from ledger.books.tax_rules import TaxStatusMissing
 from ledger.models import Order, Refund
+from ledger.sales.ceiling import require_within_ceiling
 from ledger.sales.order_end import end_after_refund
 from ledger.sales.refund_plan import RefundRefused, RefundRequest, Side, SideMissing
 from ledger.sales.refund_requests import store_refund
@@ -40,19 +41,27 @@ POLL_INTERVAL = timedelta(days=1)  # a customer may take weeks to give a bank ac
 
 
 def request_refund(
-    *, order: Order, request: RefundRequest, nonce: str, actor: str, now: datetime, confirmed: str = ""
+    *,
+    order: Order,
+    request: RefundRequest,
+    nonce: str,
+    actor: str,
+    now: datetime,
+    confirmed: str = "",
+    ceiling: int | None = None,
 ) -> Refund:
     """Store a refund and send it to Stripe after the commit; the same nonce returns the same refund.
 
     Without an answer from Stripe the refund stays `requested`, and the job `refunds` sends it. A refund that
     Stripe refuses is returned as `failed`, with the reason. `confirmed` is the plan of the preview that a
-    person has confirmed. Raises `RefundRefused` when the order does not have what is asked for, and
-    `OrderChanged` when the plan is another one now; then nothing changed.
+    person has confirmed; `ceiling` is what all refunds of the order may come to (JPY). Raises `RefundRefused`
+    when the order does not have what is asked for, `AboveCeiling`, and `OrderChanged` when the plan is
+    another one now; then nothing changed.
     """
     forbid_transaction()
     try:
         refund = _store_and_update_order(
-            order, request, nonce=nonce, actor=actor, now=now, confirmed=confirmed
+            order, request, nonce=nonce, actor=actor, now=now, confirmed=confirmed, ceiling=ceiling
         )
     except IntegrityError:
         stored = Refund.objects.filter(nonce=nonce, order=order).first()
@@ -67,13 +76,21 @@ def request_refund(
 
 @unit_of_work
 def _store_and_update_order(
-    order: Order, request: RefundRequest, *, nonce: str, actor: str, now: datetime, confirmed: str
+    order: Order,
+    request: RefundRequest,
+    *,
+    nonce: str,
+    actor: str,
+    now: datetime,
+    confirmed: str,
+    ceiling: int | None,
 ) -> Refund:
     """Store a refund; an order of which it leaves nothing to ship ends."""
     order = Order.objects.lock(order.pk)
     refund = store_refund(
         order=order, request=request, nonce=nonce, actor=actor, now=now, confirmed=confirmed
     )
+    require_within_ceiling(order, ceiling)
     end_after_refund(order, actor=actor, now=now)
     return refund
 

@@ -26,6 +26,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from kikaku.admin.columns import format_local_time, link, time_column
 from kikaku.admin.editable import EditableAdmin
+from kikaku.admin.reauthentication import posted, require_proof
 from ledger.sales.seen import digest
 from ops.admin.audit import changed_fields
 from ops.models import Todo
@@ -357,11 +358,13 @@ class TodoAdmin(EditableAdmin):
         if not _may(request, act):
             raise PermissionDenied
         back = reverse("admin:ops_todo_change", args=[todo.pk])
-        form = NoteForm(request.POST if request.method == "POST" else None, needs_note=act.needs_note)
+        if act.is_dangerous:
+            require_proof(request)
+        form = NoteForm(posted(request), needs_note=act.needs_note)
         if todo.state != Todo.State.OPEN:
             _tell_ended(request, todo)
             return HttpResponseRedirect(back)
-        if form.is_bound and form.is_valid():
+        if request.method == "POST" and form.is_valid():
             try:
                 acts.end(
                     todo.pk,

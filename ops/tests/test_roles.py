@@ -6,6 +6,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.conf import settings as project
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -32,6 +33,12 @@ def member(client: Client, role: str, **fields: bool) -> User:
 @pytest.mark.parametrize("role", roles.ROLES)
 def test_the_groups_hold_what_the_table_says(role: str) -> None:
     assert held(role) == roles.permissions_of(role) != frozenset()
+
+
+def test_every_page_of_the_admin_is_named_in_the_table() -> None:
+    named = {name for right in roles.RIGHTS for name in right.permissions}
+    shown = {f"{model._meta.app_label}.view_{model._meta.model_name}" for model in admin.site._registry}
+    assert shown <= named
 
 
 def test_applying_the_roles_again_undoes_what_was_changed_in_them() -> None:

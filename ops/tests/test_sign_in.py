@@ -24,6 +24,7 @@ from ops.jobs import schedule
 from ops.models import RateBucket, SignIn
 from ops.people import roles
 from ops.people.sign_in import SIGNED_IN_AT
+from ops.testing import todos
 from ops.web import limits
 
 pytestmark = pytest.mark.django_db
@@ -183,6 +184,24 @@ def test_a_cancellation_above_the_ceiling_is_not_carried_out_by_coming_back(
     assert client.get(page).context["form"].data["reason"] == "staff"
     order.refresh_from_db()
     assert order.status == "paid"
+
+
+def test_rejecting_a_large_order_asks_for_proof_and_keeps_the_reason(
+    client: Client, owner: User, sandbox: Sandbox
+) -> None:
+    order = build.paid_order(sandbox, [build.line("CL-08", quantity=12, on_hand=20)])
+    row = todos.made(now=timezone.now())[f"high_value:{order.number}"]
+    sign_in(client, owner)
+    old(client)
+    page = f"/admin/ops/todo/{row.pk}/reject/"
+    assert client.post(page, {"note": "転売の疑い"})["Location"].startswith("/admin/account/reauthenticate/")
+    client.post("/admin/account/reauthenticate/", {"password": "pass-word-9", "next": page})
+    assert client.get(page).context["form"].data["note"] == "転売の疑い"
+    order.refresh_from_db()
+    assert order.status == "paid"  # coming back is no confirmation
+    assert client.post(page, {"note": "転売の疑い"})["Location"] == "/admin/ops/todo/"
+    order.refresh_from_db()
+    assert order.status == "cancelled"
 
 
 def test_rights_are_changed_after_proof(client: Client, owner: User) -> None:

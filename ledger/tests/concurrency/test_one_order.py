@@ -12,7 +12,8 @@ from ledger.closing import verification
 from ledger.models import Order, Refund, Shipment, StockItem
 from ledger.sales import cancellation, mail
 from ledger.sales.cancellation import CancelRefused
-from ledger.sales.refunds import RefundRefused
+from ledger.sales.ceiling import AboveCeiling
+from ledger.sales.refunds import RefundRefused, RefundRequest, request_refund
 from ledger.sales.shipping import ShipRefused
 from ledger.stripe import client as stripe_client
 from ledger.testing import build
@@ -48,6 +49,35 @@ def test_concurrent_refunds_never_exceed_the_payment(sandbox: Sandbox) -> None:
     assert refunded_at_stripe(order) == 9_000 == Refund.objects.aggregate(sum=Sum("amount"))["sum"]
     assert set(Refund.objects.values_list("status", flat=True)) == {"succeeded"}
     assert not list(verification.verify())
+
+
+def test_concurrent_refunds_never_exceed_the_ceiling_together(sandbox: Sandbox) -> None:
+    set_clock(sandbox, at(MONDAY))
+    order = build.paid_order(sandbox)  # ¥11,500
+
+    def refund(number: int, wait_for_all: WaitForAll) -> str:
+        wait_for_all()
+        try:
+            request_refund(
+                order=order,
+                request=RefundRequest.of_amount(2_000, reason="allowance"),
+                nonce=f"n-{number}",
+                actor="staff",
+                now=at(MONDAY),
+                ceiling=5_000,
+            )
+        except AboveCeiling:
+            return "refused"
+        return "refunded"
+
+    assert Counter(run_concurrently(4, refund)) == {"refunded": 2, "refused": 2}
+    assert Refund.objects.aggregate(sum=Sum("amount"))["sum"] == 4_000
+    with pytest.raises(AboveCeiling):  # as cancelling would send the other 7,500 back
+        cancellation.cancel(
+            order=order, reason=Order.CancelReason.STAFF, actor="staff", now=at(MONDAY), ceiling=5_000
+        )
+    order.refresh_from_db()
+    assert order.status == "paid" and refunded_at_stripe(order) == 4_000
 
 
 def ship(order: Order) -> Job:
