@@ -1,4 +1,4 @@
-"""The client's address of a request, for the rate limits, the audit log and the logs.
+"""The client's address of a request, for the rate limits and the audit log; the logs have a hash of it.
 
 It is the web server's REMOTE_ADDR, unless the request proves that our Worker at Cloudflare passed it on with
 another (`kikaku/edge/headers.js`): that is the one that Cloudflare saw. Other headers, X-Forwarded-For
@@ -86,7 +86,7 @@ def client_key(address: str) -> str:
 
 
 class ClientAddressMiddleware:
-    """Middleware that puts the client's address into REMOTE_ADDR and into each line of the log."""
+    """Middleware that puts the client's address into REMOTE_ADDR, and a hash of it into each log line."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -98,5 +98,5 @@ class ClientAddressMiddleware:
             request.META.pop(name, None)
         # not unbound afterwards: Django logs a refused request after the middlewares, and the next request
         # rebinds it
-        structlog.contextvars.bind_contextvars(client=address)
+        structlog.contextvars.bind_contextvars(client=client_key(address)[:12])
         return self.get_response(request)

@@ -1,8 +1,10 @@
 """What has not happened that should have: a silent worker, jobs without success, days that are not closed."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from django.db.models import Max, Min, Q
+from django.db.models import Subquery
 
 from kikaku import days
 from ledger.closing import daily_close
@@ -27,10 +29,36 @@ def last_worker_beat() -> datetime | None:
     return row.beat_at if row is not None else None
 
 
+@dataclass(frozen=True)
+class Runs:
+    """The first run of a job, and its last success."""
+
+    first: datetime
+    last_success: datetime | None
+
+
+def job_runs() -> dict[str, Runs]:
+    """Return the runs of each job that ever ran, in one query.
+
+    It reads a few rows of each job by the index over job and time: there are tens of thousands of runs.
+    """
+    wanted: dict[str, Any] = {}
+    for name in sorted(JOBS):
+        runs = JobRun.objects.filter(job=name)
+        wanted[f"{name}_first"] = Subquery(runs.order_by("scheduled_for").values("started_at")[:1])
+        successes = runs.filter(succeeded=True).order_by("-scheduled_for")
+        wanted[f"{name}_success"] = Subquery(successes.values("finished_at")[:1])
+    found = JobRun.objects.order_by("pk").values(**wanted).first() or {}
+    return {
+        name: Runs(found[f"{name}_first"], found[f"{name}_success"])
+        for name in sorted(JOBS)
+        if found.get(f"{name}_first")
+    }
+
+
 def last_successes() -> dict[str, datetime | None]:
     """Return when each job that ever ran last succeeded; one query."""
-    rows = JobRun.objects.values("job").annotate(last=Max("finished_at", filter=Q(succeeded=True)))
-    return {row["job"]: row["last"] for row in rows.order_by("job")}
+    return {name: runs.last_success for name, runs in job_runs().items()}
 
 
 def overdue_jobs(*, now: datetime) -> dict[str, datetime]:
@@ -38,13 +66,7 @@ def overdue_jobs(*, now: datetime) -> dict[str, datetime]:
 
     A job that never succeeded counts from its first run.
     """
-    rows = (
-        JobRun.objects.filter(job__in=JOBS)
-        .values("job")
-        .annotate(last=Max("finished_at", filter=Q(succeeded=True)), first=Min("started_at"))
-        .order_by("job")
-    )
-    since = {row["job"]: row["last"] or row["first"] for row in rows}
+    since = {name: runs.last_success or runs.first for name, runs in job_runs().items()}
     return {name: at for name, at in since.items() if at < now - PERIODS * JOBS[name].period}
 
 
@@ -62,8 +84,6 @@ def missing_days(*, now: datetime) -> list[date]:
 
 def last_backup_if_old(*, now: datetime) -> datetime | None:
     """Return when the last backup was made, or first tried, if that is too long ago; one query."""
-    found = JobRun.objects.filter(job="backup").aggregate(
-        last=Max("finished_at", filter=Q(succeeded=True)), first=Min("started_at")
-    )
-    at: datetime | None = found["last"] or found["first"]
+    runs = job_runs().get("backup")
+    at = runs and (runs.last_success or runs.first)
     return at if at is not None and now - at > BACKUP_AGE else None

@@ -35,7 +35,7 @@ LINE = (
     '{"event": "request", "timestamp": "%s.%03dZ", "level": "info", "method": "%s", "route": "%s", '
     '"status": %d, "ms": %.1f, "queries": %d, "request_id": "%s", "release": "%s"}\n'
 )
-READABLE_LINE = "%s [request  ] %s %s %d %.1f ms %d queries\n"
+READABLE_LINE = "%s [request  ] %s %s %d %.1f ms %d queries request_id=%s\n"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 RAY = re.compile(r"([0-9a-f]{16})(?:-[A-Z]{3})?")  # Cloudflare's id of a request, and its data centre
 _second: tuple[int, str] = (0, "")  # the last second of a line, and its text
@@ -153,7 +153,7 @@ def observe(
         line = LINE % (_text_of(int(now)), now % 1 * 1_000, *parts)
     else:
         at = time.strftime("%H:%M:%S", time.localtime(now))
-        line = READABLE_LINE % (at, method, route or "-", status, milliseconds, queries)
+        line = READABLE_LINE % (at, method, route or "-", status, milliseconds, queries, request_id or "-")
     with suppress(OSError):  # nothing reads the log, or its disk is full
         sys.stderr.write(line)
 

@@ -5,19 +5,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.testing.database import engine, on_d1
 from ledger.testing.crashes.lock import locked_by_another_process, not_on_postgresql
-from ops.health import parts, view
+from ops.health import duties, parts, view
 from ops.health.parts import Hangs, Part
 from ops.jobs.schedule import JOBS
 from ops.models import Heartbeat, JobRun
@@ -280,3 +281,27 @@ def test_the_key_opens_the_details_without_any_secret(client: Client, settings: 
     for secret in (KEY, "hush", settings.SECRET_KEY, *settings.STRIPE_WEBHOOK_SECRETS):
         assert secret not in json.dumps(found)
     assert any("SENTRY_DSN" in warning for warning in found["warnings"])
+
+
+@pytest.mark.skipif(engine() != "sqlite", reason="reads SQLite's query plan")
+def test_the_runs_of_the_jobs_are_found_by_the_index() -> None:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    for minute in range(3):
+        moment = at + timedelta(minutes=minute)
+        JobRun.objects.create(
+            job="mail",
+            scheduled_for=moment,
+            claimed_until=moment,
+            started_at=moment,
+            finished_at=moment + timedelta(seconds=2),
+            succeeded=minute < 2,
+        )
+    with CaptureQueriesContext(connection) as queries:
+        runs = duties.job_runs()
+    assert runs == {"mail": duties.Runs(at, at + timedelta(minutes=1, seconds=2))}
+    (query,) = queries.captured_queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+        plan = [row[3] for row in cursor.fetchall()]
+    assert sum("USING INDEX" in step for step in plan) == 2 * len(JOBS), plan
+    assert not any("TEMP B-TREE" in step for step in plan), plan
