@@ -2,8 +2,22 @@
 
 from collections.abc import Callable
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+# none of our pages uses one of them; payment is made on Stripe's pages
+DENIED_FEATURES = (
+    "accelerometer",
+    "camera",
+    "display-capture",
+    "geolocation",
+    "gyroscope",
+    "magnetometer",
+    "microphone",
+    "midi",
+    "payment",
+    "usb",
+)
+POLICY = ", ".join(f"{feature}=()" for feature in DENIED_FEATURES)
 
 
 class PermissionsPolicyMiddleware:
@@ -11,10 +25,9 @@ class PermissionsPolicyMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.policy = ", ".join(f"{feature}=()" for feature in settings.DENIED_BROWSER_FEATURES)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Return the response with the header."""
         response = self.get_response(request)
-        response["Permissions-Policy"] = self.policy
+        response["Permissions-Policy"] = POLICY
         return response

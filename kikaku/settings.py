@@ -362,7 +362,7 @@ WORKER_HEARTBEAT_FILE = env_str("WORKER_HEARTBEAT_FILE")
 BOOKS_EMAIL = env_str("BOOKS_EMAIL")
 SLACK_WEBHOOK_URL = env_url("SLACK_WEBHOOK_URL", schemes=("https", "http"))
 ALERTS_IN_DEVELOPMENT = env_choice("ALERTS_IN_DEVELOPMENT", "0", ("0", "1")) == "1"
-ALERTS_REPEAT_HOURS = 24  # an alert that is not over is told again, if it still occurs
+ALERTS_REPEAT_HOURS = 24  # an alert that is not over is sent again, if it still occurs
 ALERT_REFUND_FROM = 50_000  # JPY, of one refund
 ALERTS_PER_HOUR = 30  # messages to Slack; what is more waits, and comes in one message
 PROCESS_START = "ops.health.watch.start"  # each web process calls it: it watches database, worker and jobs
@@ -401,19 +401,6 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# none of our pages uses one of them; payment is made on Stripe's pages
-DENIED_BROWSER_FEATURES = (
-    "accelerometer",
-    "camera",
-    "display-capture",
-    "geolocation",
-    "gyroscope",
-    "magnetometer",
-    "microphone",
-    "midi",
-    "payment",
-    "usb",
-)
 SESSION_ENGINE = "shop.sessions"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True

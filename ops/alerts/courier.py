@@ -2,7 +2,7 @@
 
 A log call only puts the record into a queue. One daemon thread of the process has a connection of its own,
 so that a request's rollback takes nothing away. While the database does not work, or hangs, the courier keeps
-the alerts in memory, tells Slack without rows, and stores them when the database is back.
+the alerts in memory, sends them without rows, and stores them when the database is back.
 """
 
 import atexit
@@ -127,7 +127,7 @@ class Courier:
             wait = GATHER_SECONDS
 
     def work(self, *, now: datetime) -> None:
-        """Store what was gathered, and deliver what is due; tell Slack directly if the database is away.
+        """Store what was gathered, and deliver what is due; send it without rows if the database is away.
 
         While a database hangs, one thread waits for it, and no other is started.
         """
@@ -161,7 +161,7 @@ class Courier:
         if answer.wait is not None:
             self._quiet_until = time.monotonic() + answer.wait
         for each in new:
-            # perhaps sent is taken for sent: the row that comes later says what Slack was told
+            # perhaps sent is taken for sent: the row that comes later says what Slack has got
             each.sent = answer.outcome in (Outcome.SENT, Outcome.UNKNOWN)
 
 

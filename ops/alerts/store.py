@@ -19,7 +19,7 @@ MAX_TEXT, MAX_SUBJECT, MAX_FIELD = 2_000, 160, 500  # characters
 
 @dataclass
 class Occurrence:
-    """What log records said of one alert; `sent` if Slack was told without a row."""
+    """What log records said of one alert; `sent` if Slack got it without a row."""
 
     mark: Mark
     text: str
@@ -102,7 +102,7 @@ def unsaved(each: Occurrence) -> Alert:
 
 
 def _end(row: Alert, *, now: datetime) -> None:
-    """End an alert; Slack is told of the end of a critical one that it was told of."""
+    """End an alert; Slack gets the end of a critical one whose beginning it got."""
     row.over_at = now
     if row.told and row.level == Level.CRITICAL and is_delivered():
         row.state, row.says_over, row.tries, row.next_try_at = Alert.State.WAITING, True, 0, now
@@ -126,7 +126,7 @@ def store(occurrences: Iterable[Occurrence], *, now: datetime) -> None:
     for key, each in wanted.items():
         row = rows.get(key)
         if row is not None and each.count and now - row.first_at >= repeat_after:
-            row.over_at, row = now, None  # it is told again; the old one ends silently
+            row.over_at, row = now, None  # it is sent again; the old one ends silently
             rows[key].save(update_fields=["over_at"])
         if row is None:
             if each.count:

@@ -48,7 +48,7 @@ def job_runs() -> dict[str, Runs]:
         wanted[f"{name}_first"] = Subquery(runs.order_by("scheduled_for").values("started_at")[:1])
         successes = runs.filter(succeeded=True).order_by("-scheduled_for")
         wanted[f"{name}_success"] = Subquery(successes.values("finished_at")[:1])
-    found = JobRun.objects.order_by("pk").values(**wanted).first() or {}
+    found: dict[str, Any] = dict(JobRun.objects.order_by("pk").values(**wanted).first() or {})
     return {
         name: Runs(found[f"{name}_first"], found[f"{name}_success"])
         for name in sorted(JOBS)
@@ -85,5 +85,5 @@ def missing_days(*, now: datetime) -> list[date]:
 def last_backup_if_old(*, now: datetime) -> datetime | None:
     """Return when the last backup was made, or first tried, if that is too long ago; one query."""
     runs = job_runs().get("backup")
-    at = runs and (runs.last_success or runs.first)
+    at = (runs.last_success or runs.first) if runs is not None else None
     return at if at is not None and now - at > BACKUP_AGE else None

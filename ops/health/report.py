@@ -15,7 +15,7 @@ from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment,
 from ops.health import duties
 from ops.jobs.schedule import JOBS
 
-# names of variables; only whether they are set is told
+# names of variables; only whether they are set is shown
 SECRETS = (
     "ADMIN_API_KEY",
     "BACKUP_RECIPIENT",

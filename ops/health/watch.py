@@ -55,7 +55,7 @@ KINDS = (
 START_GRACE = timedelta(minutes=3)  # for a worker that starts with the web process
 OUTBOX_PATIENCE = timedelta(minutes=30)  # that a mail or a refund may wait
 REFUND_SHOWN = timedelta(hours=1)  # then the alert of a large refund is over
-MAX_REFUNDS = 100  # that are told at once
+MAX_REFUNDS = 100  # in one look
 STARTS, STARTS_WITHIN = 5, timedelta(minutes=10)  # so many are a restart loop
 CHECK_SECONDS = 10.0  # that a database or a storage may take to answer
 LOOK_SECONDS = 60.0  # that a look may take: longer, and the database hangs

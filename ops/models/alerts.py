@@ -1,4 +1,4 @@
-"""Alerts: what went wrong, since when, and whether Slack was told."""
+"""Alerts: what went wrong, since when, and whether Slack has got it."""
 
 from typing import Self
 
@@ -18,7 +18,7 @@ class AlertQuerySet(models.QuerySet[ModelT]):
         return self.filter(over_at__isnull=True)
 
     def undelivered(self) -> Self:
-        """Return the alerts that Slack was to be told, and was perhaps not."""
+        """Return the alerts that Slack was to get, and perhaps did not."""
         return self.filter(state__in=(Alert.State.WAITING, Alert.State.UNKNOWN, Alert.State.FAILED))
 
 

@@ -117,7 +117,7 @@ def _store(facts: Facts, complete: Collection[str], *, now: datetime) -> Kept:
 
 
 def end_alert(kind: str, subject: str) -> None:
-    """Log that a to-do is over, after the commit: the same fact is told again if it comes back."""
+    """Log that a to-do is over, after the commit: the same fact makes a new alert if it comes back."""
     logger.info("to-do over: %s %s", kind, subject, extra=alert_over("todo", subject=f"{kind}:{subject}"))
 
 
