@@ -278,6 +278,11 @@ class Connection:
         """Run a statement outside of any block: PRAGMA, EXPLAIN. Integers beyond 2^53 lose digits."""
         return self._executor.raw(statement, repeatable=repeatable)
 
+    def database_size(self) -> int:
+        """Return the size of the database in bytes, which D1 reports with each batch; 0 if it did not."""
+        self.transport.batch([Statement("SELECT 1 AS c0")], repeatable=True)
+        return self.transport.database_size
+
     # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, sql: str, parameters: Any, kind: Kind) -> WriteResult:

@@ -3,7 +3,7 @@
  *
  *   POST /v1/<name of a D1 binding>        Authorization: Bearer <D1_GATEWAY_SECRET>
  *
- *   {"batch": [[sql, params], …]}     200  {"results": [{"rows": [[…], …], "read": n, "written": n}, …]}
+ *   {"batch": [[sql, params], …]}     200  {"results": [{"rows": [[…], …], "read": n, "written": n}, …], "size": bytes}
  *   {"raw": [sql, params]}            200  {"columns": […], "rows": [[…], …]}
  *
  * A batch is one atomic unit. `params` is optional; a parameter is a text, a finite number or {"blob": base64}, and a
@@ -204,6 +204,7 @@ async function runBatch(db, statements) {
       read: meta.rows_read ?? 0,
       written: meta.rows_written ?? 0,
     })),
+    size: results.at(-1).meta.size_after ?? 0, // of the whole database
   };
 }
 

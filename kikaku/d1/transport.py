@@ -76,6 +76,7 @@ class Transport(Protocol):
     """A way to one database, for one thread at a time."""
 
     round_trips: int  # so far
+    database_size: int  # bytes after the last batch; 0 where D1 has not said it
 
     def batch(self, statements: Sequence[Statement], *, repeatable: bool) -> list[Result]:
         """Run statements as one atomic unit; if `repeatable`, try again when there is no answer."""
@@ -140,6 +141,13 @@ def rows_of(found: Any) -> list[list[Any]]:
     return checked_list(list, found["rows"])
 
 
+def checked_size(found: Any) -> int:
+    """Return a size in bytes. Raises `TypeError` when it is no integer."""
+    if type(found) is not int:
+        raise TypeError
+    return found
+
+
 def checked_results(results: list[Result], statements: Sequence[Statement]) -> list[Result]:
     """Return the results. Raises `IndexError` unless there is one for each statement."""
     if len(results) != len(statements):
@@ -155,6 +163,7 @@ class _HttpTransport:
         self.path = path
         self.headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         self.round_trips = 0  # of this connection so far
+        self.database_size = 0
 
     def post(self, body: Any, *, repeatable: bool, read: Callable[[Any], T], path: str = "") -> T:
         """Send a body and return what `read` makes of the answer. One that it cannot read is `NoAnswer`.
@@ -220,6 +229,7 @@ class Gateway(_HttpTransport):
 
         def read(found: Any) -> list[Result]:
             results = [Result(rows_of(one), one["read"], one["written"]) for one in found["results"]]
+            self.database_size = checked_size(found.get("size", 0))  # a Worker of an earlier version has none
             return checked_results(results, statements)
 
         body = {"batch": [statement.encoded() for statement in statements]}
@@ -276,6 +286,7 @@ class Rest(_HttpTransport):
             results = []
             for one in found:
                 meta = one.get("meta") or {}
+                self.database_size = checked_size(meta.get("size_after", 0))
                 results.append(
                     Result(rows_of(one["results"]), meta.get("rows_read", 0), meta.get("rows_written", 0))
                 )

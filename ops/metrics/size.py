@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from kikaku.days import business_day
 from kikaku.transactions import unit_of_work
@@ -12,14 +12,14 @@ PAGES_SQL = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page
 
 
 def database_size() -> int | None:
-    """Return the size in bytes; None where the engine does not tell it."""
+    """Return the size in bytes; None where D1 does not report it."""
+    connection.ensure_connection()
+    if hasattr(connection.connection, "database_size"):  # D1 allows no such pragma
+        return connection.connection.database_size() or None
     is_postgresql = connection.vendor == "postgresql"
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_database_size(current_database())" if is_postgresql else PAGES_SQL)
-            return int(cursor.fetchone()[0])
-    except DatabaseError:  # D1 allows few pragmas
-        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())" if is_postgresql else PAGES_SQL)
+        return int(cursor.fetchone()[0])
 
 
 def record_size(*, now: datetime) -> None:

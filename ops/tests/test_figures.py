@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from kikaku.testing.database import on_d1
 from ops.metrics import figures, size
 from ops.metrics.figures import Counts
 from ops.models import DatabaseSize, RequestFigures
@@ -74,4 +73,4 @@ def test_the_size_of_the_database_is_stored_once_a_day() -> None:
     for _run in range(2):
         size.record_size(now=timezone.now())
     found = list(DatabaseSize.objects.values_list("size", flat=True))
-    assert found == [] if on_d1() else len(found) == 1 and found[0] > 10_000  # D1 does not tell it
+    assert len(found) == 1 and found[0] > 10_000

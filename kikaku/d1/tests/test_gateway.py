@@ -51,10 +51,8 @@ def table(gateway: GatewayClient) -> str:
 
 
 def test_the_right_secret_is_accepted(gateway: GatewayClient) -> None:
-    assert gateway.ask({"batch": [["SELECT 1"]]}) == (
-        200,
-        {"results": [{"rows": [[1]], "read": 0, "written": 0}]},
-    )
+    status, answer = gateway.ask({"batch": [["SELECT 1"]]})
+    assert (status, answer["results"]) == (200, [{"rows": [[1]], "read": 0, "written": 0}])
 
 
 @pytest.mark.parametrize(
@@ -328,6 +326,16 @@ def test_a_batch_reports_rows_read_and_written(gateway: GatewayClient, table: st
     written, found = answer["results"]
     assert written["rows"] == [] and written["written"] >= 2
     assert found == {"rows": [[1, 1], [2, 2]], "read": 2, "written": 0}
+
+
+def test_a_batch_reports_the_size_of_the_database(gateway: GatewayClient, table: str) -> None:
+    def size() -> int:
+        return int(gateway.ask({"batch": [["SELECT 1 AS a"]]})[1]["size"])
+
+    before = size()
+    gateway.run(f"CREATE TABLE {table}_large (a)", f"INSERT INTO {table}_large VALUES (zeroblob(1000000))")
+    assert 1_000_000 <= size() - before < 1_100_000
+    gateway.run(f"DROP TABLE {table}_large")
 
 
 # ── Atomicity ────────────────────────────────────────────────────────────────────────────────────────────
