@@ -435,6 +435,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # the owner enters the addresses
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900  # seconds
 ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False  # they need a cache; ours are below
 ACCOUNT_FORMS = {"reauthenticate": "ops.people.forms.PasswordForm"}
+MFA_ADAPTER = "ops.people.second_factor.MFAAdapter"  # encrypts secrets under SECRET_KEY
 MFA_FORMS = {
     "authenticate": "ops.people.forms.AuthenticateForm",
     "reauthenticate": "ops.people.forms.ReauthenticateForm",

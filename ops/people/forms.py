@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from ops.people.second_factor import SecretUnreadable
 from ops.web.limits import Limit, bucket_key, count_request
 
 
@@ -27,7 +28,10 @@ class AuthenticateForm(AllauthAuthenticateForm):  # type: ignore[misc]
     def clean_code(self) -> str:
         """Return a right code."""
         _count(self.user)
-        return str(super().clean_code())
+        try:
+            return str(super().clean_code())
+        except SecretUnreadable as error:
+            raise ValidationError(str(error)) from error
 
 
 class ReauthenticateForm(AllauthReauthenticateForm):  # type: ignore[misc]
@@ -36,7 +40,10 @@ class ReauthenticateForm(AllauthReauthenticateForm):  # type: ignore[misc]
     def clean_code(self) -> str:
         """Return a right code."""
         _count(self.user)
-        return str(super().clean_code())
+        try:
+            return str(super().clean_code())
+        except SecretUnreadable as error:
+            raise ValidationError(str(error)) from error
 
 
 class PasswordForm(AllauthPasswordForm):  # type: ignore[misc]
