@@ -1,14 +1,21 @@
 """Requests are counted across processes; the operations page and /metrics show them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from django.db import connection
 from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
 
+from kikaku.testing.database import database_environment
 from ops.metrics import figures, size
 from ops.metrics.figures import Counts
 from ops.models import DatabaseSize, RequestFigures
+from ops.testing.house import SETTINGS
+from ops.testing.outside import wait_for
+from ops.testing.processes import Processes
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +81,30 @@ def test_the_size_of_the_database_is_stored_once_a_day() -> None:
         size.record_size(now=timezone.now())
     found = list(DatabaseSize.objects.values_list("size", flat=True))
     assert len(found) == 1 and found[0] > 10_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_web_process_shows_the_sum_of_all(tmp_path: Path) -> None:
+    key = "k3y-Zq8xW2vB7nM4tR9pL6sD1fG5hJ0c"
+    variables = {**database_environment(), "ADMIN_API_KEY": key}
+    webs = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        webs.append(Processes(tmp_path / name, variables, settings=SETTINGS))
+
+    def counted(web: Processes) -> float:
+        request = Request(f"{web.address}/metrics", headers={"x-admin-key": key})
+        text = urlopen(request, timeout=10).read().decode()
+        (family,) = (each for each in text_string_to_metric_families(text) if each.name == "kikaku_requests")
+        labels = {"group": "shop", "status": "2xx-3xx"}
+        return sum(one.value for one in family.samples if labels.items() <= one.labels.items())
+
+    try:
+        for web, requests in zip(webs, (3, 4), strict=True):
+            web.start("web")
+            for _request in range(requests):
+                urlopen(f"{web.address}/cart/", timeout=10).read()
+        assert wait_for(lambda: [counted(web) for web in webs] == [7, 7], seconds=30)
+    finally:
+        for web in webs:
+            web.close()
