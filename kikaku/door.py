@@ -111,12 +111,13 @@ class Refused(Exception):
 
 
 def refusal(status: int, page: bytes = b"") -> tuple[int, Headers, bytes]:
-    """Return status, headers and body of a refusal: a page of HTML, or a plain text if there is none.
+    """Return status, headers and body of a refusal: HTML or JSON, or a plain text if there is no page.
 
     It closes the connection, whose body may not be read.
     """
+    kind = f"text/{'html' if page else 'plain'}; charset=utf-8"
     headers = [
-        ("Content-Type", f"text/{'html' if page else 'plain'}; charset=utf-8"),
+        ("Content-Type", "application/json" if page.startswith(b"{") else kind),
         ("Content-Security-Policy", REFUSAL_POLICY),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
@@ -228,8 +229,8 @@ class _Request:
 class Door:
     """The RSGI application around a WSGI application.
 
-    `patience` is in seconds; `refusal_page` returns the HTML for a status and a path, or nothing; it must not
-    wait, nor `observe_refusal`, which gets method, status and seconds of each refused request. `clock`
+    `patience` is in seconds; `refusal_page` returns HTML or JSON for a status and a path, or nothing; it must
+    not wait, nor `observe_refusal`, which gets method, status and seconds of each refused request. `clock`
     returns seconds, for the queues. The environment of each request has the door at `kikaku.door`, so that a
     view can ask whether a pool hangs.
     """

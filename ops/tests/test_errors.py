@@ -1,6 +1,7 @@
 """Errors that will pass are 503 with Retry-After; each error has a page in the look of its place."""
 
 import errno
+import json
 import re
 import secrets
 import socket
@@ -15,6 +16,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from kikaku import door
 from kikaku.testing.database import engine
 from kikaku.testing.serving import served
 from ops.testing.disk import full_disk
@@ -169,14 +171,15 @@ def test_what_the_front_door_refuses_has_a_page_in_the_look_of_its_place(
     status: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(0):
-        japanese, english, admins, api = (
-            refusal_page(status, path).decode()
-            for path in ("/contact/", "/en/contact/", "/admin/ledger/order/", "/webhooks/stripe")
-        )
+        places = ("/contact/", "/en/contact/", "/admin/ledger/order/", "/webhooks/stripe", "/api/products")
+        japanese, english, admins, webhook, api = (refusal_page(status, path).decode() for path in places)
     assert '<html lang="ja">' in japanese and SHOP in japanese
     assert '<html lang="en">' in english and 'href="/en/cart/"' in english
     assert 'href="/admin/"' in admins and SHOP not in admins
-    assert api == ""  # a machine gets the plain text
+    assert webhook == ""  # a machine gets the plain text
+    assert json.loads(api)["error"]["status"] == status
+    kinds = [dict(door.refusal(status, page.encode())[1])["Content-Type"] for page in (english, api, "")]
+    assert kinds == ["text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"]
 
 
 # ── The admin ────────────────────────────────────────────────────────────────────────────────────────────

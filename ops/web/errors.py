@@ -20,7 +20,8 @@ from ops.web.audit import ADMIN_PATH
 from shop.views import api, errors
 
 RETRY_SECONDS = 30  # told to a client when a database or disk does not work
-MACHINE_PATHS = ("/webhooks/", "/health", "/metrics", "/api/")
+API_PATH = "/api/"
+MACHINE_PATHS = ("/webhooks/", "/health", "/metrics")
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EHOSTUNREACH)  # a full disk; R2 does not answer
 
 # status → title, text
@@ -93,7 +94,9 @@ def _refusal_page(status: int, language: str, *, of_admin: bool) -> bytes:
 
 
 def refusal_page(status: int, path: str) -> bytes:
-    """Return the page for a request that the front door refuses; nothing for one of a machine."""
+    """Return the page for a request that the front door refuses: JSON for the API, nothing for a machine."""
+    if path.startswith(API_PATH):
+        return api.error(status).content
     if path.startswith(MACHINE_PATHS):
         return b""
     language = get_language_from_path(path) or settings.LANGUAGE_CODE
@@ -107,7 +110,7 @@ def in_admin(request: HttpRequest) -> bool:
 
 def in_api(request: HttpRequest) -> bool:
     """Return whether a request is for the JSON catalogue."""
-    return request.path.startswith("/api/")
+    return request.path.startswith(API_PATH)
 
 
 def is_passing(error: BaseException | None) -> bool:

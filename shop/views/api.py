@@ -21,6 +21,8 @@ ERRORS = {
     403: "forbidden",
     404: "not found",
     405: "method not allowed",
+    408: "the request took too long",
+    413: "the request is too large",
     500: "internal error",
     503: "unavailable for a moment",
 }
