@@ -17,11 +17,14 @@ _REDACTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(Key \([^)]*\)=)\(.*?\)(?= (?:already|is not|is still|conflicts))"), r"\1([value])"),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), r"\1[password]@"),
     (re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"), "[e-mail]"),
+    # of Japan: 03-1234-5678, 09012345678, +81 90 1234 5678; 〒100-0001 with what follows it on the line
+    (re.compile(r"(?<![\w.\-])(?:\+81[ \-]?|0)\d{1,4}[ \-]?\d{1,4}[ \-]?\d{3,4}(?![\w\-])"), "[phone]"),
+    (re.compile(r"〒\s*\d{3}-?\d{4}[^\"\n]*"), "[address]"),
 )
 
 
 def redact(text: str) -> str:
-    """Replace order tokens, keys, payment page ids, passwords in URLs, values of rows, e-mail addresses."""
+    """Replace order tokens, keys, payment page ids, passwords in URLs, values of rows, personal data."""
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text

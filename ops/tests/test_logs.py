@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from ops.logs import sentry, setup
+from ops.logs.redaction import redact
 
 LINES_WITH_SECRETS = [
     "GET /orders/Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6/thanks/",
@@ -114,3 +115,28 @@ def test_an_event_for_sentry_loses_tokens_bodies_and_cookies() -> None:
     for secret in [*SECRET_PARTS, "03-0000-0000", "sessionid"]:
         assert secret not in sent
     assert "https://shop.example.jp/orders/[token]/" in sent
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("call 03-1234-5678 or 09012345678", "call [phone] or [phone]"),
+        ("+81 90-1234-5678 is wrong", "[phone] is wrong"),
+        ("sent to 〒105-0011 東京都港区芝公園4-2-8\nnext line", "sent to [address]\nnext line"),
+        ('{"to": "〒1050011 東京都", "ms": 0.25}', '{"to": "[address]", "ms": 0.25}'),
+    ],
+)
+def test_telephone_numbers_and_postal_addresses_are_replaced(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-12-01T03:00:00.123Z order K261201-0A0B1 paid in 0.002 s",
+        "request 0123456789012345 of job-9-1, evt_0123456789, balance 1000000 JPY, 0 left",
+        "voucher 2026-1234 on 127.0.0.1:8000",
+    ],
+)
+def test_times_ids_and_amounts_stay(text: str) -> None:
+    assert redact(text) == text

@@ -22,7 +22,17 @@ from werkzeug import Request, Response
 from kikaku.testing.database import database_environment
 
 TOKEN = "Zk3v9yQw7Lr2Xn8Bt5Hd1Jf6"
-PERSONAL = (TOKEN, "hanako", "芝公園", "tanaka", "203.0.113.9", "sk_live_51AbCdEf", "k" * 32, "sessionid")
+PERSONAL = (
+    TOKEN,
+    "hanako",
+    "1234-5678",
+    "芝公園",
+    "tanaka",
+    "203.0.113.9",
+    "sk_live_51AbCdEf",
+    "k" * 32,
+    "sessionid",
+)
 
 PROCESS = """
 import json, logging, sys, time, wsgiref.util
@@ -42,7 +52,8 @@ user = get_user_model()(pk=4711, username="hanako", email="hanako@example.jp")
 def broken(request, token):
     address = "東京都港区芝公園"
     request.user = request._cached_user = user
-    raise RuntimeError(f"no order for hanako@example.jp at /orders/{token}/ with sk_live_51AbCdEf")
+    wanted = f"hanako@example.jp, 03-1234-5678, at /orders/{token}/"
+    raise RuntimeError(f"no order for {wanted} with sk_live_51AbCdEf to 〒105-0011 {address}")
 
 def logs(request):
     logging.getLogger("shop").error("the mail to %s failed", "hanako@example.jp")
