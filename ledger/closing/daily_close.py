@@ -28,6 +28,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min
+from django.utils.translation import gettext as _
 
 from kikaku.days import business_day, yesterday
 from kikaku.money import yen
@@ -162,18 +163,22 @@ def check_days(days: Sequence[date], *, now: datetime) -> None:
         return
     if days[-1] > yesterday(now):
         raise DayRefused(
-            f"{days[-1]} has not ended in Japan yet; the last day that can be closed is {yesterday(now)}."
+            _("%(day)s has not ended in Japan yet; the last day that can be closed is %(last)s.")
+            % {"day": days[-1], "last": yesterday(now)}
         )
     if any(later - earlier != timedelta(days=1) for earlier, later in pairwise(days)):
-        raise DayRefused("The days to close must follow each other without gaps.")
+        raise DayRefused(_("The days to close must follow each other without gaps."))
     last = journal.last_closed_day()
     if last is not None and days[0] <= last:
-        raise DayRefused(f"{days[0]} cannot be closed: later days, up to {last}, are closed already.")
+        raise DayRefused(
+            _("%(day)s cannot be closed: later days, up to %(last)s, are closed already.")
+            % {"day": days[0], "last": last}
+        )
     expected = _open_days(days[0], last)
     if expected[0] != days[0]:
         raise DayRefused(
-            f"{expected[0]} is still open: days close in order. "
-            f"Close from {expected[0]} to {days[-1]} instead."
+            _("%(first)s is still open: days close in order. Close from %(first)s to %(last)s instead.")
+            % {"first": expected[0], "last": days[-1]}
         )
 
 
@@ -181,8 +186,11 @@ def check_stripe_clock(day: date, stripe_now: datetime) -> None:
     """Raise `DayRefused` unless the day has ended by Stripe's clock, too: ours may be ahead."""
     if day > yesterday(stripe_now):
         raise DayRefused(
-            f"{day} has not ended by Stripe's clock, which says {stripe_now:%Y-%m-%d %H:%M} UTC: the clock "
-            "of this machine is ahead. Set it before you close a day."
+            _(
+                "%(day)s has not ended by Stripe's clock, which says %(clock)s UTC: the clock of this "
+                "machine is ahead. Set it before you close a day."
+            )
+            % {"day": day, "clock": f"{stripe_now:%Y-%m-%d %H:%M}"}
         )
 
 
@@ -274,11 +282,15 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
         )
     if taken is None:
         raise CloseFailed(
-            f"Entries kept coming in while {snapshot.day} was closed. Please try again in a moment."
+            _("Entries kept coming in while %(day)s was closed. Please try again in a moment.")
+            % {"day": snapshot.day}
         )
     raise CloseFailed(
-        f"The folder for the evidence of {snapshot.day} was taken {MAX_ATTEMPTS} times, last {taken}: "
-        "is another close running? Else the storage names files otherwise than it is asked to."
+        _(
+            "The folder for the evidence of %(day)s was taken %(count)d times, last %(folder)s: "
+            "is another close running? Else the storage names files otherwise than it is asked to."
+        )
+        % {"day": snapshot.day, "count": MAX_ATTEMPTS, "folder": taken}
     )
 
 
@@ -295,13 +307,18 @@ def _errors_for_staff() -> Iterator[None]:
     except TaxStatusMissing as error:
         raise CloseFailed(str(error)) from error
     except ForeignAccount as error:
-        raise CloseFailed(f"This is not the Stripe account of the books: {error}.") from error
+        raise CloseFailed(
+            _("This is not the Stripe account of the books: %(error)s.") % {"error": error}
+        ) from error
     except StripeUnavailable as error:
         raise CloseFailed(
-            f"Stripe does not answer, so nothing can be proved: {error}. Please try again later."
+            _("Stripe does not answer, so nothing can be proved: %(error)s. Please try again later.")
+            % {"error": error}
         ) from error
     except StripeRefused as error:
-        raise CloseFailed(f"Stripe refused to answer, so nothing can be proved: {error}") from error
+        raise CloseFailed(
+            _("Stripe refused to answer, so nothing can be proved: %(error)s") % {"error": error}
+        ) from error
     except UnstableBalance as error:
         raise CloseFailed(str(error)) from error
 
@@ -337,7 +354,10 @@ def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
     findings = checks.check_day(day, balances, rules, (entries_seen.first, entries_seen.last))
     for finding in findings:
         if finding.check.fatal:
-            raise CloseFailed(f"The books do not balance, so nothing can be proved. {finding}")
+            raise CloseFailed(
+                _("The books do not balance, so nothing can be proved. %(finding)s")
+                % {"finding": finding.in_japanese()}
+            )
     book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
     differences = compare(snapshot)
     if snapshot.balance != book_balance:
@@ -411,8 +431,11 @@ def _store_evidence(prepared: PreparedDay) -> int:
         raise
     except Exception as error:  # any error of a disk or of a storage library
         raise CloseFailed(
-            f"The evidence of {prepared.day} cannot be stored, so the day stays open: {error}. "
-            "Please make room or repair the storage; the next run closes it."
+            _(
+                "The evidence of %(day)s cannot be stored, so the day stays open: %(error)s. "
+                "Please make room or repair the storage; the next run closes it."
+            )
+            % {"day": prepared.day, "error": error}
         ) from error
     return run
 

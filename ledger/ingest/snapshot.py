@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import Min, Sum
+from django.utils.translation import gettext as _
 
 from kikaku.days import business_day, day_bounds
 from kikaku.transactions import forbid_transaction
@@ -192,7 +193,9 @@ def _survey(first_day: date, now: datetime, *, run: Collection[date]) -> _Survey
                 later += balance.unstored(newest)
             return _Survey(first_day, first, later, nets, stripe_balance)
         newest = again
-    raise UnstableBalance("Stripe's balance kept changing while it was read. Please try again in a moment.")
+    raise UnstableBalance(
+        _("Stripe's balance kept changing while it was read. Please try again in a moment.")
+    )
 
 
 def _expected_book_balance(day: date, nets: Mapping[date, int], late: Sequence[TransactionReading]) -> int:

@@ -130,17 +130,17 @@ def test_the_first_day_of_empty_books_closes(sandbox: Sandbox) -> None:
 def test_today_and_the_future_are_refused(sandbox: Sandbox) -> None:
     now = at(TUESDAY, 12)
     for day in (TUESDAY, WEDNESDAY):
-        with pytest.raises(DayRefused, match="not ended"):
+        with pytest.raises(DayRefused, match="まだ終わっていません"):
             close_day(day, now=now)
     assert not DailyClose.objects.exists()
 
 
 def test_a_day_after_an_open_one_is_refused(sandbox: Sandbox) -> None:
     run_business_day(sandbox, MONDAY)
-    with pytest.raises(DayRefused, match="2026-11-16 is still open"):
+    with pytest.raises(DayRefused, match="2026-11-16 がまだ締められていません"):
         close_day(TUESDAY, now=set_clock(sandbox, night_after(TUESDAY)))
     close_day(MONDAY, now=night_after(WEDNESDAY))
-    with pytest.raises(DayRefused, match="2026-11-17 is still open"):
+    with pytest.raises(DayRefused, match="2026-11-17 がまだ締められていません"):
         close_day(WEDNESDAY, now=night_after(WEDNESDAY))
 
 
@@ -310,7 +310,7 @@ def test_an_unbalanced_book_keeps_the_day_open(sandbox: Sandbox) -> None:
     build.fetch(sandbox)
     entry = JournalEntry.objects.filter(purpose="capture").earliest("pk")
     JournalLine.objects.create(entry=entry, position=9, account_id="1110", debit=5)
-    with pytest.raises(CloseFailed, match="do not balance"):
+    with pytest.raises(CloseFailed, match="貸借が合わない"):
         close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert not DailyClose.objects.exists()
     assert not EvidenceFile.objects.exists()
@@ -322,7 +322,7 @@ def test_when_stripe_does_not_answer_nothing_is_closed_or_changed(
     run_business_day(sandbox, MONDAY)
     before = JournalEntry.objects.count()
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"  # no server listens there
-    with pytest.raises(CloseFailed, match="Stripe does not answer"):
+    with pytest.raises(CloseFailed, match="Stripeから応答がない"):
         close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert not DailyClose.objects.exists()
     assert JournalEntry.objects.count() == before
@@ -478,7 +478,7 @@ def test_a_balance_that_keeps_changing_fails_the_close_with_a_reason(sandbox: Sa
     now = set_clock(sandbox, night_after(MONDAY))
     sessions = [build.session_of(build.order(now=now), now=now) for _customer in range(6)]
     pay_while_the_balance_is_asked_for(sandbox, sessions)
-    with pytest.raises(CloseFailed, match="kept changing"):
+    with pytest.raises(CloseFailed, match="変わり続けました"):
         close_day(MONDAY, now=now)
     assert not DailyClose.objects.exists()
 
@@ -495,7 +495,7 @@ def test_a_folder_that_is_always_taken_is_named_as_the_reason(sandbox: Sandbox, 
     disk = settings.STORAGES["evidence"]
     renaming = disk | {"BACKEND": f"{Renaming.__module__}.{Renaming.__name__}"}
     settings.STORAGES = settings.STORAGES | {"evidence": renaming}
-    with pytest.raises(CloseFailed, match=r"taken 5 times, last daily-close/2026-11-16/5/journal\.csv"):
+    with pytest.raises(CloseFailed, match=r"5 回続けて.* daily-close/2026-11-16/5/journal\.csv"):
         close_day(MONDAY, now=set_clock(sandbox, night_after(MONDAY)))
     assert not DailyClose.objects.exists()
     settings.STORAGES = settings.STORAGES | {"evidence": disk}

@@ -76,9 +76,9 @@ def test_differences_exit_with_2_also_the_second_time(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--date", "{today}"], "has not ended in Japan"),
-        (["--date", "2999-01-01"], "has not ended in Japan"),
-        (["--from", "2026-01-01", "--to", "2999-01-01"], "has not ended in Japan"),
+        (["--date", "{today}"], "はまだ終わっていません"),
+        (["--date", "2999-01-01"], "はまだ終わっていません"),
+        (["--from", "2026-01-01", "--to", "2999-01-01"], "はまだ終わっていません"),
         (["--from", "2026-01-02", "--to", "2026-01-01"], "lies after"),
         (["--from", "2026-01-02"], "belong together"),
         (["--date", "2026-01-02", "--to", "2026-01-02"], "either --date"),
@@ -104,7 +104,7 @@ def test_closing_after_an_open_day_reports_the_first_open_day(
     run_business_day(sandbox, days_before_yesterday(now, 3))
     set_clock(sandbox, now)
     assert run("--date", str(yesterday(now))) == 1
-    assert f"{days_before_yesterday(now, 3)} is still open" in capsys.readouterr().err
+    assert f"{days_before_yesterday(now, 3)} がまだ締められていません" in capsys.readouterr().err
     assert run("--from", str(days_before_yesterday(now, 3)), "--to", str(yesterday(now))) == 0
     assert DailyClose.objects.count() == 4
 

@@ -369,7 +369,9 @@ def _work(job: Job, claimed: JobRun, *, now: datetime) -> bool:
         return False
     except Exception as error:  # a failing job must not end the worker
         logger.exception("job %s failed", name, extra=_alert(job, error))
-        finish(claimed, succeeded=False, message=f"{type(error).__name__}: {error}", now=timezone.now())
+        is_for_staff = isinstance(error, daily_close.CloseFailed)
+        message = str(error) if is_for_staff else f"{type(error).__name__}: {error}"
+        finish(claimed, succeeded=False, message=message, now=timezone.now())
         return False
     if reason_to_wait:
         logger.info("%s: %s", name, reason_to_wait)

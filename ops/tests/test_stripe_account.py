@@ -63,9 +63,9 @@ def test_the_account_is_stored_at_the_first_use_of_a_key(sandbox: Sandbox) -> No
 
 def test_a_close_with_the_key_of_another_account_writes_nothing(foreign: Sandbox) -> None:
     before = books()
-    with pytest.raises(CloseFailed, match=r"not the Stripe account of the books: .* belong to .*acct_"):
+    with pytest.raises(CloseFailed, match=r"この帳簿のStripeアカウントではありません：.* belong to .*acct_"):
         close_day(MONDAY, now=night_after(MONDAY))
-    with pytest.raises(CloseFailed, match="not the Stripe account"):
+    with pytest.raises(CloseFailed, match="Stripeアカウントではありません"):
         close_day(MONDAY, now=night_after(MONDAY), dry_run=True)
     assert books() == before
     assert list(verification.verify()) == []
@@ -99,7 +99,7 @@ def test_each_job_and_each_close_compare_the_account_again(sandbox: Sandbox) -> 
     set_clock(sandbox, night_after(MONDAY))
     change_account(sandbox)
     before = books()
-    with pytest.raises(CloseFailed, match="not the Stripe account"):
+    with pytest.raises(CloseFailed, match="Stripeアカウントではありません"):
         close_day(MONDAY, now=night_after(MONDAY))
     assert schedule.run("balance", now=night_after(MONDAY)) is False
     assert "ForeignAccount" in JobRun.objects.get(job="balance").message
@@ -157,7 +157,7 @@ def test_a_day_that_is_not_over_by_stripes_clock_is_not_closed(sandbox: Sandbox,
     run_business_day(sandbox, MONDAY)
     set_clock(sandbox, at(MONDAY, 23, 59))
     two_days_ahead = at(TUESDAY, 23, 59) + timedelta(days=1)
-    with pytest.raises(DayRefused, match="not ended by Stripe's clock, which says 2026-11-16 14:59 UTC"):
+    with pytest.raises(DayRefused, match=r"2026-11-16 14:59 UTC）では .* はまだ終わっていません"):
         list(close_days([MONDAY, TUESDAY], now=two_days_ahead, dry_run=dry_run))
     with pytest.raises(DayRefused):
         close_day(MONDAY, now=two_days_ahead, dry_run=dry_run)

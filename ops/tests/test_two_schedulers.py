@@ -39,7 +39,7 @@ def test_four_workers_with_all_jobs_due_run_each_once(sandbox: Sandbox) -> None:
     done: Counter[str] = sum(run_concurrently(WORKERS, work), Counter())
     assert JobRun.objects.count() == len(schedule.JOBS)
     if not done["daily_close"]:  # it ran before the events were processed: it is repeated
-        assert "Entries kept coming in" in JobRun.objects.get(job="daily_close").message
+        assert "仕訳が記帳され続けました" in JobRun.objects.get(job="daily_close").message
         done += Counter(daily_close=schedule.run("daily_close", now=now + timedelta(minutes=10)))
     assert done == dict.fromkeys(schedule.JOBS, 1)
     assert (Payment.objects.count(), BalanceTransaction.objects.count()) == (4, 4)

@@ -101,7 +101,7 @@ def test_a_day_whose_evidence_does_not_fit_stays_open_with_an_error(scenarios: S
     def close() -> None:
         with (
             file_size_limited(),
-            pytest.raises(CloseFailed, match=r"cannot be stored.*File too large.*make room"),
+            pytest.raises(CloseFailed, match=r"証憑を保存できない.*File too large.*空き容量"),
         ):
             operation.action(world)
 
