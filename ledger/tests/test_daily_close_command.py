@@ -144,7 +144,7 @@ def test_without_stripe_it_exits_with_1_and_changes_nothing(
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     assert run("--json") == 1
     output = capsys.readouterr()
-    assert "Stripe does not answer" in output.err
+    assert "Stripeから応答がない" in output.err
     assert json.loads(output.out)["days"] == []
     assert not DailyClose.objects.exists()
 

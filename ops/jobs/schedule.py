@@ -302,6 +302,14 @@ def claim(job: Job, *, now: datetime) -> JobRun | None:
         return None  # another worker claimed it first
 
 
+@unit_of_work
+def repeat(job: Job, *, now: datetime) -> None:
+    """Let the present run of a job that is repeated until it is done be claimed again if it has succeeded."""
+    JobRun.objects.filter(job=job.name, scheduled_for=job.slot(now), succeeded=True).update(
+        succeeded=False, message=""
+    )
+
+
 def finish(run: JobRun, *, succeeded: bool, message: str, now: datetime) -> bool:
     """Write how the run ended and return True; return False if another worker has taken it over meanwhile."""
     ended = JobRun.objects.filter(pk=run.pk, token=run.token, finished_at__isnull=True).update(

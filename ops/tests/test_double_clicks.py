@@ -21,6 +21,7 @@ from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
+from django_q.models import OrmQ
 from PIL import Image
 
 from kikaku.sandbox import Sandbox
@@ -50,6 +51,7 @@ from ledger.stripe import client as stripe_client
 from ledger.testing import build
 from ledger.testing.dashboard import failed_later
 from ledger.testing.processes import WaitForAll, run_in_processes
+from ops.jobs import schedule
 from ops.models import Todo
 from ops.testing import todos
 from shop.models import (
@@ -689,6 +691,16 @@ def _delete(model: str, world: World) -> Click:
     return Click(world.staff, url, {"post": "yes"}, kind.objects.count, remaining)
 
 
+def close_now(world: World) -> Click:
+    build.order(now=schedule.last_close_time(timezone.now()) - timedelta(days=2))
+
+    def runs_of_the_job() -> int:
+        return [schedule.run(entry.payload) for entry in OrmQ.objects.all()].count(True)
+
+    url = reverse("admin:ledger_dailyclose_close_now")
+    return Click(world.staff, url, {}, runs_of_the_job, 1)
+
+
 def contact_mark_answered(world: World) -> Click:
     row = ContactMessage.objects.create(
         nonce="n" * 24, name="山田", email="a@example.jp", message="…", received_at=timezone.now()
@@ -782,6 +794,7 @@ FORMS: dict[str, Callable[[World], Click]] = {
     "admin:shop_contentpage_delete": partial(_delete, "contentpage"),
     "admin:shop_contactmessage_delete": partial(_delete, "contactmessage"),
     "admin:shop_contactmessage_changelist": contact_mark_answered,
+    "admin:ledger_dailyclose_close_now": close_now,
 }
 READ_ONLY = {
     *(
