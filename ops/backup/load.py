@@ -36,7 +36,11 @@ def verify(source: IO[bytes], *, identities: list[Identity]) -> Contents:
 
 
 def check_target(contents: Contents) -> None:
-    """Raise `RestoreRefused` unless the database is as the migrations of the backup left it."""
+    """Raise `RestoreRefused` unless the database is as the migrations of the backup left it.
+
+    What staff have changed in the tables that migrations fill is seen, too: they have accounts, and the audit
+    log has what they changed.
+    """
     wanted, applied = set(contents.header["migrations"]), set(dump.migrations())
     if wanted != applied:
         release = contents.header["release"] or "of the backup"

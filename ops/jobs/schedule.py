@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than django-q2's timeout, which kills a run: when a lease has expired, its holder is dead.
 RUN_LEASE = timedelta(seconds=int(str(settings.Q_CLUSTER["timeout"])) + 60)
+BACKUP_LEASE = timedelta(hours=2)
 BACKUP_HOUR_UTC = 18  # on Sundays: after the close
 CLOSE_HOUR_UTC = 16  # 01:00 in Japan: an hour for the day's last balance transactions to appear
 MAX_EVENTS_PER_RUN = 200
@@ -60,10 +61,10 @@ class Job:
     minutes: int  # how often a worker queues it
     until_done: bool = False  # repeat the same slot until one run has succeeded
     alert: str = ""  # the kind of alert that a failed run makes at once
-    cron: str = (
-        ""  # the times of its slots in UTC as a crontab has them, if it has such; for Sentry's monitor
-    )
-
+    # the times of its slots in UTC as a crontab has them, if it has such; for Sentry's monitor
+    cron: str = ""
+    lease: timedelta = RUN_LEASE  # a run that has not ended by then is dead
+    is_apart: bool = False  # runs in a process of its own, beside the queue
     slot_days: int = 1  # from one slot to the next of a job that is repeated until it is done
 
     @property
@@ -206,7 +207,11 @@ def back_up(now: datetime) -> str:
     """Write the weekly backup; none of a shop that has nothing yet."""
     if not has_activity(days.business_day(now)):
         return ""
-    stored = archive.make(now=now)
+    return outcome_of(archive.make(now=now))
+
+
+def outcome_of(stored: archive.Stored) -> str:
+    """Return what staff read of a backup among the runs of jobs."""
     return _("%(name)s: %(size)d bytes") % {"name": stored.name, "size": stored.size}
 
 
@@ -240,6 +245,8 @@ JOBS: dict[str, Job] = {
             slot_days=7,
             alert="backup_failed",
             cron="0 18 * * 0",
+            lease=BACKUP_LEASE,
+            is_apart=True,
         ),
         Job("alerts", deliver_alerts, every(1), minutes=1),
     )
@@ -275,31 +282,36 @@ def claim(job: Job, *, now: datetime) -> JobRun | None:
     """Claim the run of `job` that is due at `now`; return None if another worker has it or it is done.
 
     A run whose lease has expired is taken over with the next fencing token, so that its dead holder cannot
-    finish it.
+    finish it; that is logged, as an alert if the job has one for its failures.
     """
     scheduled_for = job.slot(now)
-    free = Q(finished_at__isnull=True, claimed_until__lt=now)
-    if job.until_done:
-        free |= Q(succeeded=False)
-    taken = JobRun.objects.filter(free, job=job.name, scheduled_for=scheduled_for).update(
+    found = JobRun.objects.filter(job=job.name, scheduled_for=scheduled_for).first()
+    if found is None:
+        try:
+            with transaction.atomic():
+                return JobRun.objects.create(
+                    job=job.name, scheduled_for=scheduled_for, claimed_until=now + job.lease, started_at=now
+                )
+        except IntegrityError:
+            return None  # another worker claimed it first
+    is_dead = found.finished_at is None and found.claimed_until < now
+    if not is_dead and not (job.until_done and found.succeeded is False):
+        return None
+    taken = JobRun.objects.filter(pk=found.pk, token=found.token).update(
         token=F("token") + 1,
-        claimed_until=now + RUN_LEASE,
+        claimed_until=now + job.lease,
         started_at=now,
         finished_at=None,
         succeeded=None,
         message="",
     )
-    if taken:
-        return JobRun.objects.get(job=job.name, scheduled_for=scheduled_for)
-    if JobRun.objects.filter(job=job.name, scheduled_for=scheduled_for).exists():
+    if not taken:
         return None
-    try:
-        with transaction.atomic():
-            return JobRun.objects.create(
-                job=job.name, scheduled_for=scheduled_for, claimed_until=now + RUN_LEASE, started_at=now
-            )
-    except IntegrityError:
-        return None  # another worker claimed it first
+    if is_dead:
+        reason = _("The run before it was killed, or its machine stopped.")
+        logger.warning("job %s was not finished", job.name, extra=_alert(job, reason))
+    found.refresh_from_db()
+    return found
 
 
 @unit_of_work
@@ -331,9 +343,9 @@ def _guard() -> AbstractContextManager[str]:
     return guard
 
 
-def _alert(job: Job, error: Exception) -> dict[str, Alert] | None:
-    """Return the mark of a job's failure, if it is to be told at once."""
-    return {"alert": Alert(job.alert, fields={_("reason"): str(error)})} if job.alert else None
+def _alert(job: Job, reason: Exception | str) -> dict[str, Alert] | None:
+    """Return the mark of a job's failure, if it makes an alert at once."""
+    return {"alert": Alert(job.alert, fields={_("reason"): str(reason)})} if job.alert else None
 
 
 def run(name: str, *, now: datetime | None = None) -> bool:

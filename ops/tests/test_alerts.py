@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -69,6 +70,27 @@ def keep(*marks: dict[str, Mark], now: datetime = NOW, text: str = "what the log
     for mark in marks:
         found.add(mark["alert"], text, now=now)
     store.store(found.found.values(), now=now)
+
+
+def test_the_command_sends_a_test_alert_and_says_what_slack_answered(
+    hook: Slack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("test_alert")
+    assert "テスト" in hook.texts[0] and "Slack took" in capsys.readouterr().out
+    hook.answers = [Response("no_service", status=404)]
+    with pytest.raises(CommandError, match="404 no_service"):
+        call_command("test_alert")
+
+
+def test_the_command_sends_nothing_where_no_alert_would_be_sent(hook: Slack, settings: Settings) -> None:
+    settings.ALERTS_IN_DEVELOPMENT = False
+    with pytest.raises(CommandError, match="say --send"):
+        call_command("test_alert")
+    call_command("test_alert", "--send")
+    assert len(hook.texts) == 1
+    settings.SLACK_WEBHOOK_URL = ""
+    with pytest.raises(CommandError, match="SLACK_WEBHOOK_URL is not set"):
+        call_command("test_alert", "--send")
 
 
 @pytest.mark.django_db

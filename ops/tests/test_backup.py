@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.base import File
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pyrage import x25519
@@ -33,11 +36,14 @@ from kikaku.sandbox import Sandbox
 from kikaku.testing import engine_missing
 from kikaku.testing.database import engine
 from kikaku.testing.object_store import ObjectStore
+from ledger.models import Carrier
 from ledger.testing import build as sale
 from ops.backup import archive, dump, file, load, tables
 from ops.backup.file import BackupBroken
 from ops.backup.values import decode, encode
+from ops.health import duties
 from ops.jobs import schedule
+from ops.models import JobRun
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
@@ -244,6 +250,41 @@ def test_a_database_with_rows_is_refused_and_unchanged(sandbox: Sandbox, tmp_pat
     with pytest.raises(CommandError, match="not empty"):
         call_command("restore", str(path))
     assert dump.fingerprint(now=NOW) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_staff_changed_in_a_table_that_migrations_fill_is_not_overwritten(
+    admin_client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "backup.jsonl.gz"
+    User.objects.all().delete()
+    with path.open("wb") as target:
+        dump.write(lambda: target, now=NOW)
+    User.objects.create_superuser("clerk")
+    Carrier.objects.filter(pk=Carrier.objects.earliest("pk").pk).update(name="自社便")
+    with pytest.raises(CommandError, match=r"not empty: auth\.User"):
+        call_command("restore", str(path))
+    assert Carrier.objects.filter(name="自社便").exists()
+
+
+@pytest.mark.django_db
+def test_a_backup_made_by_hand_is_this_weeks(sandbox: Sandbox) -> None:
+    now = timezone.now()
+    JobRun.objects.create(
+        job="backup",
+        scheduled_for=now - timedelta(days=20),
+        claimed_until=now,
+        started_at=now - timedelta(days=20),
+        finished_at=now - timedelta(days=20),
+        succeeded=True,
+    )
+    assert duties.last_backup_if_old(now=now) is not None
+    call_command("backup")
+    assert duties.last_backup_if_old(now=now) is None
+    run = JobRun.objects.latest("started_at")
+    assert (run.succeeded, run.scheduled_for) == (True, schedule.last_backup_time(run.started_at))
+    assert schedule.run("backup") is False  # this week's is done
+    call_command("verify_backup", str(Path(storages["backups"].path(archive.names()[-1]))))
 
 
 @pytest.mark.parametrize(

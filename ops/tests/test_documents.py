@@ -47,6 +47,10 @@ PROVED_ELSEWHERE = {
     ".ci/run": (".github/workflows/ci.yml", ".ci/run"),
     ".venv/bin/pre-commit install": ("ops/tests/test_pre_commit.py", 'pre_commit("install"'),
     ".venv/bin/python scripts/d1.py": ("ops/tests/test_make_run_d1.py", '"scripts" / "d1.py"'),
+    "manage.py reset_two_factor": ("ops/tests/test_sign_in.py", 'call_command("reset_two_factor"'),
+    "manage.py restore": ("ops/tests/test_backup.py", '"restore", str(path)'),
+    "manage.py verify_backup": ("ops/tests/test_backup.py", 'call_command("verify_backup"'),
+    "manage.py test_alert": ("ops/tests/test_alerts.py", 'call_command("test_alert")'),
     "manage.py worker": ("ops/tests/test_make_run.py", "worker is running"),
     "manage.py verify_books --head": (
         "ledger/tests/test_manipulations.py",

@@ -1,5 +1,6 @@
 """Jobs: queued by the worker, claimed by a row, run once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,16 @@ def test_a_crashed_run_is_taken_over_after_its_lease_and_cannot_finish_any_more(
     assert not finish(crashed, succeeded=True, message="late", now=NOON)
     assert finish(successor, succeeded=True, message="done", now=NOON)
     assert JobRun.objects.get().message == "done"
+
+
+def test_a_run_that_was_killed_makes_the_alert_of_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
+    weekly = replace(schedule.JOBS["backup"], slot=lambda now: NOON)
+    assert claim(weekly, now=NOON) is not None  # and its process is killed
+    assert claim(weekly, now=NOON + timedelta(hours=1)) is None and not caplog.records
+    assert claim(weekly, now=NOON + timedelta(hours=3)) is not None
+    [record] = caplog.records
+    mark = record.__dict__["alert"]
+    assert mark.kind == "backup_failed" and "強制終了" in str(mark.fields)
 
 
 def test_a_failed_close_is_tried_again_but_a_failed_job_of_a_minute_is_not() -> None:

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from kikaku.progress import Progress
-from ops.backup import load
+from ops.backup import dump, load
 from ops.backup.file import BackupBroken
 from ops.backup.load import RestoreRefused
 from ops.management.commands.verify_backup import add_file_arguments, identities
@@ -34,7 +34,16 @@ class Command(BaseCommand):
             with path.open("rb") as source:
                 total = load.verify(source, identities=keys).rows
             contents = load.restore(path, identities=keys, progress=Progress("Restore", total))
-        except (BackupBroken, RestoreRefused, DatabaseError, OSError) as error:
+        except (BackupBroken, RestoreRefused) as error:
             raise CommandError(f"Not restored: {error}") from error
+        except (DatabaseError, OSError) as error:
+            raise CommandError(f"Not restored: {error}{self._rest()}") from error
         self.stdout.write(f"{contents.rows:,} rows of {len(contents.tables)} tables restored.")
         call_command("verify_books", stdout=self.stdout)
+
+    @staticmethod
+    def _rest() -> str:
+        """Return what to do with what was written; "" where all of it was one transaction."""
+        if dump.engine() != "d1":
+            return ""
+        return " The database may hold a part of the backup: do not use it, and restore into a new one."

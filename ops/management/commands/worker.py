@@ -20,6 +20,7 @@ from kikaku.transactions import unit_of_work
 from ledger.stripe.client import foreign_account
 from ops.health.watch import record_start
 from ops.jobs import schedule
+from ops.jobs.apart import Apart
 from ops.models import Heartbeat
 
 logger = logging.getLogger("ops.worker")
@@ -46,14 +47,17 @@ def beat(*, started_at: datetime, now: datetime) -> None:
         connections.close_all()
 
 
-def queue_due_jobs(broker: Any, timetable: schedule.Timetable, *, now: datetime) -> None:
-    """Queue the jobs that are due; what fails is still due at the next call."""
+def start_due_jobs(broker: Any, apart: Apart, timetable: schedule.Timetable, *, now: datetime) -> None:
+    """Queue the jobs that are due, or start them beside the queue; what fails is still due later."""
     try:
         for name in timetable.due(now):
-            broker.enqueue(name)
+            if schedule.JOBS[name].is_apart:
+                apart.start(name)
+            else:
+                broker.enqueue(name)
             timetable.mark_queued(name, now=now)
     except Exception:  # the database or Redis does not answer
-        logger.exception("jobs could not be queued")
+        logger.exception("jobs could not be started")
         connections.close_all()
 
 
@@ -69,7 +73,9 @@ def kill_worker(sentinel: BaseProcess) -> None:
 class Command(BaseCommand):
     """Run django-q2's cluster, queue the jobs that are due and write a heartbeat every 30 seconds."""
 
-    help = "Run the scheduled jobs: Stripe events, balance, expiry, refunds, mail, the daily close."
+    help = (
+        "Run the scheduled jobs: Stripe events, balance, refunds, mail, the daily close, backups and others."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or Ctrl-C."""
@@ -92,13 +98,14 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         logger.info("worker is running: %s", ", ".join(schedule.JOBS))
-        timetable, broker, next_heartbeat = schedule.Timetable(), get_broker(), started_at
+        timetable, broker, apart = schedule.Timetable(), get_broker(), Apart()
+        next_heartbeat = started_at
         while cluster.sentinel.is_alive():
             now = timezone.now()
             if now >= next_heartbeat:
                 next_heartbeat = now + timedelta(seconds=HEARTBEAT_SECONDS)
                 beat(started_at=started_at, now=now)
-            queue_due_jobs(broker, timetable, now=now)
+            start_due_jobs(broker, apart, timetable, now=now)
             if stopping.wait(QUEUE_SECONDS):
                 break
         else:
@@ -106,5 +113,6 @@ class Command(BaseCommand):
         watchdog = threading.Timer(SHUTDOWN_GRACE_SECONDS, kill_worker, (cluster.sentinel,))
         watchdog.daemon = True
         watchdog.start()
+        apart.stop()
         cluster.stop()
         watchdog.cancel()
