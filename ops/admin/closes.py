@@ -7,6 +7,7 @@ second click, and a worker that closes at the same moment, change nothing.
 import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from auditlog.models import LogEntry
 from django.contrib import admin, messages
@@ -49,6 +50,7 @@ class Closing:
     until: date  # the last day that the job closes now
     open_days: list[date]  # of those, oldest first
     run: JobRun | None  # the job's run for these days
+    done: int  # how many days were closed since that run began
     asked_at: datetime | None  # when the user asked for it, if lately
     now: datetime
 
@@ -82,10 +84,12 @@ def closing_at(now: datetime, *, asked_at: datetime | None = None) -> Closing:
     """Return what the job can close at `now`."""
     slot = last_close_time(now)
     until = days.yesterday(slot)
+    run = JobRun.objects.filter(job=JOB, scheduled_for=slot).first()
     return Closing(
         until=until,
         open_days=daily_close.open_days(until) if has_activity(until) else [],
-        run=JobRun.objects.filter(job=JOB, scheduled_for=slot).first(),
+        run=run,
+        done=0 if run is None else DailyClose.objects.filter(closed_at__gte=run.started_at).count(),
         asked_at=asked_at if asked_at is not None and now - asked_at < PATIENCE else None,
         now=now,
     )
@@ -95,7 +99,9 @@ def messages_about(closing: Closing, *, is_worker_silent: bool) -> list[tuple[st
     """Return what the page says first, each with its level (info, success, warning or error)."""
     found: list[tuple[str, str]] = []
     if closing.is_running:
-        found.append(("info", _("The days are being closed. This page shows by itself what comes of it.")))
+        counts = {"done": closing.done, "left": len(closing.open_days)}
+        text = _("The days are being closed: %(done)d done, %(left)d left. This page goes on by itself.")
+        found.append(("info", text % counts))
     elif closing.is_queued:
         found.append(("info", _("The close begins in a moment. This page shows by itself what comes of it.")))
     elif closing.run is not None and closing.failure and closing.open_days:
@@ -103,7 +109,7 @@ def messages_about(closing: Closing, *, is_worker_silent: bool) -> list[tuple[st
         found.append(("error", closing.failure))
         found.append(("info", _("Tried at %(at)s. Nothing of %(day)s and later days was changed.") % tried))
     elif closing.has_begun:
-        found.append(("success", _("The close is done.")))
+        found.append(("success", _("The close is done: %(done)d days.") % {"done": closing.done}))
     if is_worker_silent and closing.open_days:
         found.append(("warning", _("The worker does not run. Start it: then it closes the days at once.")))
     return found
@@ -156,7 +162,7 @@ class ClosingAdmin(DailyCloseAdmin):
             "said": messages_about(closing, is_worker_silent=is_silent),
             "question": question_about(closing),
             "can_start": closing.can_start,
-            "closed": self._results(request, closing) if closing.has_begun else [],
+            "closed": self._results(request, closing) if closing.is_running or closing.has_begun else [],
             "back": reverse("admin:ledger_dailyclose_changelist"),
         }
         response = TemplateResponse(request, "ops/close_days.html", context)
@@ -165,10 +171,14 @@ class ClosingAdmin(DailyCloseAdmin):
         return response
 
     def _results(self, request: HttpRequest, closing: Closing) -> list[tuple[date, str, str, str]]:
-        """Return each day that was closed, with its result, that in words, and the address of its report."""
+        """Return the days that were closed: each with its result, this in words, and its report's address.
+
+        Differences come first, then the latest days.
+        """
         if closing.run is None:
             return []
-        rows = self.get_queryset(request).filter(closed_at__gte=closing.run.started_at).order_by("day")
+        rows: Any = self.get_queryset(request).filter(closed_at__gte=closing.run.started_at)
+        rows = rows.order_by("-still_open", "-day")
         return [(row.day, *self.result(row), self._address(row, "report.html")) for row in rows[:MAX_SHOWN]]
 
     def _queue(self, request: HttpRequest, closing: Closing) -> None:
