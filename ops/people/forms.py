@@ -1,17 +1,22 @@
 """Forms of allauth that count attempts in the shop's own buckets: its own limits need a cache."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from allauth.account.forms import ReauthenticateForm as AllauthPasswordForm
+from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.base.forms import AuthenticateForm as AllauthAuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as AllauthReauthenticateForm
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from ops.people.second_factor import SecretUnreadable
 from ops.web.limits import Limit, bucket_key, count_request
+
+CODE_SECONDS = 30 * (2 * settings.MFA_TOTP_TOLERANCE + 1)  # how long a code is right
 
 
 def _count(user: Any) -> None:
@@ -22,16 +27,28 @@ def _count(user: Any) -> None:
         raise ValidationError(text % {"minutes": -(-wait // 60)})
 
 
+def _checked(form: Any, clean_code: Callable[[], str]) -> str:
+    """Return a right code that was not used before. Raises `ValidationError`."""
+    _count(form.user)
+    try:
+        code = str(clean_code())
+    except SecretUnreadable as error:
+        raise ValidationError(str(error)) from error
+    if form.authenticator.type == Authenticator.Type.TOTP:
+        # RFC 6238, section 5.2: a code is accepted once. allauth keeps used ones in a cache; we have none.
+        key = bucket_key("code used", str(form.user.pk), normalize_user_code(code))
+        if count_request(Limit(1, CODE_SECONDS), key, now=time.time()):
+            form._emit_authentication_failed(form.authenticator)
+            raise ValidationError(_("This code was used already. Wait for the next one."))
+    return code
+
+
 class AuthenticateForm(AllauthAuthenticateForm):  # type: ignore[misc]
     """The code of the second factor at a sign-in."""
 
     def clean_code(self) -> str:
         """Return a right code."""
-        _count(self.user)
-        try:
-            return str(super().clean_code())
-        except SecretUnreadable as error:
-            raise ValidationError(str(error)) from error
+        return _checked(self, super().clean_code)
 
 
 class ReauthenticateForm(AllauthReauthenticateForm):  # type: ignore[misc]
@@ -39,11 +56,7 @@ class ReauthenticateForm(AllauthReauthenticateForm):  # type: ignore[misc]
 
     def clean_code(self) -> str:
         """Return a right code."""
-        _count(self.user)
-        try:
-            return str(super().clean_code())
-        except SecretUnreadable as error:
-            raise ValidationError(str(error)) from error
+        return _checked(self, super().clean_code)
 
 
 class PasswordForm(AllauthPasswordForm):  # type: ignore[misc]

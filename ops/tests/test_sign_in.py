@@ -92,6 +92,20 @@ def test_a_lost_telephone_is_replaced_by_a_recovery_code_once(client: Client, ow
     assert other.post(CODE, {"code": code}).status_code == 200 and not is_signed_in(other)
 
 
+def test_a_code_of_the_app_is_accepted_once(client: Client, owner: User) -> None:
+    code = code_of(with_app(owner))
+    sign_in(client, owner)
+    assert client.post(CODE, {"code": code}).status_code == 302 and is_signed_in(client)
+    thief = Client()
+    sign_in(thief, owner)
+    for typed in (code, f"{code[:3]} {code[3:]}"):
+        answer = thief.post(CODE, {"code": typed})
+        assert "このコードは使用済みです" in answer.content.decode() and not is_signed_in(thief)
+    old(client)
+    answer = client.post("/admin/account/2fa/reauthenticate/", {"code": code})
+    assert "このコードは使用済みです" in answer.content.decode()
+
+
 def test_codes_are_limited_for_an_account_from_all_addresses(client: Client, owner: User) -> None:
     secret = with_app(owner)
     for number in range(15):
