@@ -163,6 +163,7 @@ class ClosingAdmin(DailyCloseAdmin):
             "question": question_about(closing),
             "can_start": closing.can_start,
             "closed": self._results(request, closing) if closing.is_running or closing.has_begun else [],
+            "is_part": closing.done > MAX_SHOWN,
             "back": reverse("admin:ledger_dailyclose_changelist"),
         }
         response = TemplateResponse(request, "ops/close_days.html", context)
