@@ -40,6 +40,7 @@ class Panel:
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    permission: str = ""  # to see it; "" for whoever sees the order
 
     @property
     def table(self) -> dict[str, Any]:
@@ -159,8 +160,8 @@ def payment_totals(
     ]
 
 
-def build_panels(rows: OrderRows) -> list[Panel]:
-    """Return all that belongs to an order; four queries, three before a shipment."""
+def build_panels(rows: OrderRows, has_perm: Callable[[str], bool]) -> list[Panel]:
+    """Return what belongs to an order, as far as a user may see it; four queries, three before a shipment."""
     order = rows.order
     titles = {line.pk: line.packing_title for line in rows.lines}
     # every parcel and every entry has a line
@@ -202,6 +203,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 ]
                 for refund in rows.refunds
             ],
+            "ledger.view_refund",
         ),
         Panel(title, [_("time"), _("what happened"), _("by")], acts),
         Panel(
@@ -216,6 +218,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 ]
                 for mail in mails
             ],
+            "ledger.view_outgoingmail",
         ),
         Panel(
             _("Payments"),
@@ -230,6 +233,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 ]
                 for payment in rows.payments
             ],
+            "ledger.view_payment",
         ),
         Panel(
             _("Journal entries"),
@@ -244,6 +248,7 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 ]
                 for entry, lines in entries.items()
             ],
+            "ledger.view_journalentry",
         ),
         Panel(
             _("Payment pages"),
@@ -266,9 +271,10 @@ def build_panels(rows: OrderRows) -> list[Panel]:
                 ]
                 for attempt in rows.attempts
             ],
+            "ledger.view_checkoutattempt",
         ),
     ]
-    return [panel for panel in found if panel.rows]
+    return [each for each in found if each.rows and (not each.permission or has_perm(each.permission))]
 
 
 def _link(model: str, pk: Any, text: str) -> str:

@@ -218,5 +218,7 @@ class OrderAdmin(FoldedSearch, OpenMoneyPages, OrderActions):
         context = {**(extra_context or {})}
         if order is not None:
             rows = OrderRows.of(order, self.lines_of(request, object_id or ""))
-            context.update(order=order, summary=Summary.of(rows), panels=build_panels(rows))
+            context.update(
+                order=order, summary=Summary.of(rows), panels=build_panels(rows, request.user.has_perm)
+            )
         return super().changeform_view(request, object_id, form_url, context)

@@ -19,12 +19,17 @@ def impatient_library() -> Iterator[None]:
 
 @pytest.fixture
 def staff(client: Client) -> Client:
-    """Return a client that is signed in and may see, ship, refund, cancel and export orders."""
+    """Return a client that is signed in and may see all of an order, ship, refund, cancel and export it."""
     user = User.objects.create_user("sato", password="x", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(
             codename__in=[
                 "view_order",
+                "view_payment",
+                "view_refund",
+                "view_outgoingmail",
+                "view_journalentry",
+                "view_checkoutattempt",
                 "ship_order",
                 "refund_order",
                 "refund_above_ceiling",

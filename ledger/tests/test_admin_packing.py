@@ -112,7 +112,7 @@ def test_the_page_shows_the_parcel_first_and_the_records_last(clerk: Client, san
     content = page(clerk, order)
     places = [
         content.index(text)
-        for text in ("様</strong>", "置き配", "Lamp A", "出荷待ち 2 個", order.email, "pi_")
+        for text in ("様</strong>", "置き配", "Lamp A", "出荷待ち 2 個", order.email, "経過")
     ]
     assert places.index(max(places)) == len(places) - 1
     assert max(places[:3]) < places[4]
@@ -123,6 +123,15 @@ def test_the_page_shows_the_parcel_first_and_the_records_last(clerk: Client, san
     assert written[1] == f"{order.prefecture}{order.city}{order.street}"
     assert written[2] == "見本ハイツ 204"
     assert order.name in written[3]
+
+
+def test_a_packer_sees_no_records_of_the_money(clerk: Client, sandbox: Sandbox) -> None:
+    order = paid(sandbox)
+    build.fetch(sandbox)
+    ship(clerk, order)
+    content = page(clerk, order)
+    for text in ("pi_", "cs_test_", "仕訳", "4110"):
+        assert text not in content, text
 
 
 def test_the_shipping_page_shows_the_address_and_the_note(clerk: Client, sandbox: Sandbox) -> None:

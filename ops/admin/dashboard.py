@@ -85,7 +85,7 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         tiles.append(_close_tile(close, now=now))
         if missing := waiting.missing_close(close, is_worker_silent=worker.is_wrong, now=now):
             troubles.append(missing)
-    if "order" in viewable:
+    if user.has_perm("ledger.view_payment"):
         context["sales"] = found = sales_chart.sales(now=now)
         context["sales_note"] = _(
             "%(yen)s from %(count)s orders, paid and not cancelled, by the day of payment with shipping"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -29,11 +30,18 @@ def static_root() -> Path:
 class RunningShop:
     """`scripts/run.py` as a child process, its output, and `manage.py` on the same state.
 
-    With `terminal` the child process is a terminal, in which `scripts/run.py` runs.
+    With `terminal` the child process is a terminal, in which `scripts/run.py` runs. `variables` are further
+    ones of its environment.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, d1: bool = False, terminal: bool = False
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        d1: bool = False,
+        terminal: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or find_free_ports()
@@ -55,6 +63,7 @@ class RunningShop:
             **({} if d1 else {"DATABASE_URL": f"sqlite:///{folder / 'kikaku.sqlite3'}"}),
             "PORT": str(self.port),
             "STOREFRONT_BASE_URL": self.url,
+            **(variables or {}),
         }
         self.process = subprocess.Popen(
             [

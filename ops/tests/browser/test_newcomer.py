@@ -1,0 +1,246 @@
+"""A newcomer as owner: two factors, an account for a packer, a lost telephone, in a real browser.
+
+The shop asks for second factors as production does, and is reached by a name: passkeys know no numeric
+address.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from playwright.sync_api import Browser, Page, expect
+
+from kikaku.testing.ports import find_free_ports
+from ops.testing.browser import DESK, PHONE, Opener
+from ops.testing.running import RunningShop
+from ops.tests.browser.test_the_whole_way import VISA, follow_to_order, open_action, order_goods, pay
+
+pytestmark = [pytest.mark.browser, pytest.mark.engine_independent]
+
+OWNER, FRIEND = ("tencho", "himitsu-no-kagi-1"), ("fukutencho", "himitsu-no-kagi-1")
+PACKER = ("shukka", "shukka-no-kagi-1")
+ENGLISH = re.compile(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}")  # a sentence that nobody has translated
+SHOTS = os.environ.get("KIKAKU_SHOTS")  # a folder for pictures of every page
+
+
+@pytest.fixture(scope="module")
+def strict_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+    """Run a shop that requires second factors, with the owner's account as `createsuperuser` makes it."""
+    port = find_free_ports()
+    variables = {
+        "MFA_REQUIRED_ROLES": "店主,経理",
+        "DJANGO_SUPERUSER_PASSWORD": OWNER[1],
+        "STOREFRONT_BASE_URL": f"http://localhost:{port}",
+    }
+    running = RunningShop(tmp_path_factory.mktemp("strict"), port=port, variables=variables)
+    running.url = variables["STOREFRONT_BASE_URL"]
+    try:
+        running.wait_until_ready()
+        for name, _password in (OWNER, FRIEND):
+            made = running.manage(
+                "createsuperuser", "--noinput", f"--username={name}", f"--email={name}@example.jp"
+            )
+            assert made.returncode == 0, made.stderr
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def strict_visit(strict_shop: RunningShop, chromium: Browser) -> Iterator[Opener]:
+    """Return a function that opens a browser; afterwards fail if a page has reported an error."""
+    opener = Opener(strict_shop, chromium)
+    yield opener
+    for visit in opener.visits:
+        visit.context.close()
+    complaints = [complaint for visit in opener.visits for complaint in visit.complaints]
+    assert not complaints, "\n".join(complaints)
+
+
+def code_of(secret: str, *, step: int = 0) -> str:
+    """Return what an authenticator app shows."""
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step)))
+
+
+def look(page: Page, name: str) -> None:
+    """Check that a page is Japanese and fits its window; with KIKAKU_SHOTS take pictures at both widths."""
+    text = page.locator("body").inner_text()
+    assert not ENGLISH.search(text), (name, ENGLISH.findall(text))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if SHOTS:
+        size = page.viewport_size
+        for width, height in (PHONE, DESK):
+            page.set_viewport_size({"width": width, "height": height})
+            page.screenshot(path=Path(SHOTS) / f"{name}-{width}.png", full_page=True)
+        assert size is not None
+        page.set_viewport_size(size)
+
+
+def give_password(page: Page, who: tuple[str, str]) -> None:
+    """Send the form of the login."""
+    page.goto("/admin/login/")
+    page.locator("input[name=username]").fill(who[0])
+    page.locator("input[name=password]").fill(who[1])
+    page.locator("#login-form button[type=submit]").first.click()
+
+
+def set_up_app(page: Page) -> tuple[str, list[str]]:
+    """Set up an app from the page of second factors; return its secret and the recovery codes."""
+    page.locator("main a[href*='/totp/activate/']").first.click()
+    look(page, "app")
+    secret = page.locator("#authenticator_secret").input_value()
+    page.locator("input[name=code]").fill(code_of(secret))
+    page.locator("main form button[type=submit]").first.click()
+    page.wait_for_url(re.compile("/recovery-codes/"))
+    look(page, "recovery-codes")
+    return secret, page.locator("#recovery_codes").input_value().split()
+
+
+def give_code(page: Page, code: str) -> None:
+    """Send the code of the second factor."""
+    page.locator("input[name=code]").fill(code)
+    page.locator("main form button[type=submit]").first.click()
+
+
+def test_a_newcomer_makes_a_packers_account_and_recovers_from_a_lost_telephone(
+    strict_shop: RunningShop, strict_visit: Opener
+) -> None:
+    customer = strict_visit(PHONE)
+    order_goods(customer, "desk-lamps")
+    pay(customer, VISA)
+    number = follow_to_order(customer)
+
+    # the first login: nothing opens before a second factor is set up
+    owner = strict_visit(PHONE)
+    owner.goto("/admin/")
+    look(owner, "login")
+    give_password(owner, OWNER)
+    owner.wait_for_url(re.compile("/admin/account/2fa/$"))
+    look(owner, "second-factor")
+    owner.goto("/admin/ledger/order/")
+    assert "/2fa/" in owner.url
+    secret, codes = set_up_app(owner)
+    assert len(codes) == 10
+    owner.goto("/admin/")
+    expect(owner.locator(".today-tiles")).to_be_visible()
+
+    # an account for a packer, on one page
+    owner.goto("/admin/auth/user/add/")
+    look(owner, "new-account")
+    owner.locator("input[name=username]").fill(PACKER[0])
+    owner.locator("input[name=email]").fill("shukka@example.jp")
+    owner.get_by_label("出荷担当").check()
+    for name in ("password1", "password2"):
+        owner.locator(f"input[name={name}]").fill(PACKER[1])
+    owner.locator("button[name=_save], input[name=_save]").first.click()
+    expect(owner.locator("body")).to_contain_text(PACKER[0])
+    owner.goto("/admin/auth/user/")
+    look(owner, "accounts")
+    expect(owner.locator("body")).to_contain_text("出荷担当")
+
+    # the packer ships, and does nothing else
+    packer = strict_visit(DESK)
+    give_password(packer, PACKER)
+    packer.wait_for_url(re.compile("/admin/$"))
+    look(packer, "packers-first-page")
+    expect(packer.locator("#content")).not_to_contain_text("売上")
+    open_action(packer, number, "ship")
+    look(packer, "ship")
+    packer.locator("input[name=tracking_number]").fill("1234-5678-9013")
+    packer.locator("#content-main form button[type=submit]").first.click()
+    expect(packer.locator("body")).to_contain_text("1234-5678-9013")
+    look(packer, "shipped")
+    for hidden in ("仕訳", "支払いページ", "4110", "Stripe"):
+        expect(packer.locator("main, #content-main").first).not_to_contain_text(hidden)
+    order = packer.url.partition("/change/")[0]
+    for act in ("refund", "cancel", "keep"):
+        assert not packer.locator(f"a[href$='/{act}']").count(), act
+        answer = packer.goto(f"{order}/{act}/")
+        assert answer is not None and answer.status == 403, act
+    look(packer, "refused")
+    for page in ("ledger/dailyclose", "ledger/journalentry", "shop/product", "auth/user", "ledger/refund"):
+        answer = packer.goto(f"/admin/{page}/")
+        assert answer is not None and answer.status == 403, page
+
+    # the telephone is lost: a recovery code, once, and a new app
+    owner.context.clear_cookies()
+    give_password(owner, OWNER)
+    owner.wait_for_url(re.compile("/2fa/authenticate/"))
+    look(owner, "code")
+    give_code(owner, codes[0])
+    owner.wait_for_url(re.compile("/admin/$"))
+    owner.goto("/admin/account/2fa/")
+    look(owner, "second-factors")
+    owner.locator("main a[href*='/totp/deactivate/']").click()
+    look(owner, "take-app-away")
+    owner.locator("main form button[type=submit]").first.click()
+    owner.wait_for_url(re.compile("/admin/account/2fa/$"))
+    new_secret, new_codes = set_up_app(owner)
+    assert new_secret != secret
+    owner.context.clear_cookies()
+    give_password(owner, OWNER)
+    for wrong in (codes[0], code_of(secret)):
+        give_code(owner, wrong)
+        assert "/2fa/authenticate/" in owner.url, (
+            "a used code, or that of the lost telephone, opened the admin"
+        )
+    look(owner, "wrong-code")
+    give_code(owner, new_codes[0])
+    owner.wait_for_url(re.compile("/admin/$"))
+
+    # the packer sets up an app of his own, and loses telephone and codes: the owner resets it
+    packer.goto("/admin/account/2fa/")
+    set_up_app(packer)
+    packer.context.clear_cookies()
+    give_password(packer, PACKER)
+    packer.wait_for_url(re.compile("/2fa/authenticate/"))
+    owner.goto("/admin/auth/user/")
+    owner.get_by_role("link", name=PACKER[0]).first.click()
+    look(owner, "account")
+    owner.goto(str(owner.locator("a[href*='/reset-two-factor']").first.get_attribute("href")))
+    look(owner, "reset")
+    owner.locator("main form button[type=submit], #content form button[type=submit]").first.click()
+    expect(owner.locator("body")).to_contain_text("解除しました")
+    give_password(packer, PACKER)
+    packer.wait_for_url(re.compile("/admin/$"))
+
+    # the owner has lost everything: the server takes the factors away
+    reset = strict_shop.manage("reset_two_factor", OWNER[0])
+    assert reset.returncode == 0, reset.stderr
+    owner.goto("/admin/")
+    assert "/login/" in owner.url  # signed out everywhere
+    give_password(owner, OWNER)
+    owner.wait_for_url(re.compile("/admin/account/2fa/$"))
+
+
+def test_a_passkey_signs_in(strict_visit: Opener) -> None:
+    page = strict_visit(PHONE)
+    give_password(page, FRIEND)
+    page.wait_for_url(re.compile("/admin/account/2fa/$"))
+    keys = page.context.new_cdp_session(page)
+    keys.send("WebAuthn.enable")
+    authenticator = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    keys.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator})
+    page.goto("/admin/account/2fa/webauthn/add/")
+    look(page, "new-passkey")
+    page.locator("input[name=passwordless]").check()
+    page.locator("#mfa_webauthn_add").click()
+    page.wait_for_url(re.compile("/recovery-codes/"))
+    page.goto("/admin/account/2fa/webauthn/")
+    look(page, "passkeys")
+    page.context.clear_cookies()
+    page.goto("/admin/login/")
+    page.locator("#passkey_login").click()
+    page.wait_for_url(re.compile("/admin/$"))
+    expect(page.locator(".today-tiles")).to_be_visible()
