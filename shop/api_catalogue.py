@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 
 from kikaku.json_rows import JsonRows, rows
-from shop.catalogue import StockState, file_url, stock_state
-from shop.models import Picture, Product, Specification, Variant, size_name
+from shop.catalogue import TEXT_COLUMNS, StockState, file_url, specification_rows, stock_state
+from shop.models import Picture, Product, Variant, size_name
 from shop.pages.links import absolute, product_url
 from shop.paging import Paging
 
@@ -44,16 +44,7 @@ def _with_parts(products: QuerySet[Product]) -> QuerySet[Product, Any]:
     selected: QuerySet[Product, Any] = products.values(
         "pk",
         "position",
-        "slug",
-        "title_ja",
-        "title_en",
-        "lead_spec_ja",
-        "lead_spec_en",
-        "description_ja",
-        "description_en",
-        "category__slug",
-        "category__name_ja",
-        "category__name_en",
+        *TEXT_COLUMNS,
         variants_json=JsonRows(
             Variant.objects.on_sale().filter(**own).order_by("position", "id"),
             *("id", "sku", "option_ja", "option_en", "price", "compare_at_price", "kelvin", "lumens"),
@@ -63,10 +54,7 @@ def _with_parts(products: QuerySet[Product]) -> QuerySet[Product, Any]:
             Picture.objects.filter(**own).order_by("position", "id"),
             *("file", "sizes", "width", "height", "alt_ja", "alt_en", "variant_id"),
         ),
-        specifications_json=JsonRows(
-            Specification.objects.filter(**own).order_by("position", "id"),
-            *("name_ja", "name_en", "value_ja", "value_en"),
-        ),
+        specifications_json=specification_rows(),
     )
     return selected
 

@@ -184,6 +184,15 @@ CARD_COLUMNS = (
     "pictures_json",
     "variants_json",
 )
+# of a product as its page and the API show it
+TEXT_COLUMNS = (
+    *CARD_COLUMNS[:-2],
+    "description_ja",
+    "description_en",
+    "category__slug",
+    "category__name_ja",
+    "category__name_en",
+)
 MAX_RELATED = 4  # products of the same category on a product's page
 
 
@@ -362,6 +371,14 @@ def load_product(slug: str, sku: str = "") -> ProductDetail | None:
     return to_detail(found[0], sku) if found else None
 
 
+def specification_rows() -> JsonRows:
+    """Return the column with the specifications of a query's product."""
+    return JsonRows(
+        Specification.objects.filter(product=OuterRef("pk")).order_by("position", "id"),
+        *("name_ja", "name_en", "value_ja", "value_en"),
+    )
+
+
 @cache
 def product_statement() -> Statement:
     """Prepare the query of `load_product`."""
@@ -373,17 +390,8 @@ def product_statement() -> Statement:
         Product.objects.filter(
             slug=slot("slug"), status__in=[Product.Status.ACTIVE, Product.Status.ARCHIVED]
         ).values(
-            "slug",
             "status",
-            "title_ja",
-            "title_en",
-            "lead_spec_ja",
-            "lead_spec_en",
-            "description_ja",
-            "description_en",
-            "category__slug",
-            "category__name_ja",
-            "category__name_en",
+            *TEXT_COLUMNS,
             variants_json=JsonRows(
                 Variant.objects.on_sale().filter(**own).order_by("position", "id"),
                 "id",
@@ -406,13 +414,7 @@ def product_statement() -> Statement:
                 "alt_en",
                 "variant_id",
             ),
-            specifications_json=JsonRows(
-                Specification.objects.filter(**own).order_by("position", "id"),
-                "name_ja",
-                "name_en",
-                "value_ja",
-                "value_en",
-            ),
+            specifications_json=specification_rows(),
             statuses=status_rows(),
             related_json=JsonRows(
                 with_card_columns(others.order_by("position", "id")[:MAX_RELATED]), *CARD_COLUMNS

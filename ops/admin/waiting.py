@@ -78,8 +78,11 @@ def waiting(user: User, *, is_worker_silent: bool, now: datetime) -> list[Matter
     return found
 
 
-def _by_itself() -> str:
-    return _("It goes on by itself as soon as the worker runs.")
+def _advice(otherwise: str, *, is_wrong: bool, is_worker_silent: bool) -> str:
+    """Return what to do: nothing, wait for the worker if its silence is the reason, else `otherwise`."""
+    if not is_wrong:
+        return ""
+    return _("It goes on by itself as soon as the worker runs.") if is_worker_silent else otherwise
 
 
 def _mails(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
@@ -91,13 +94,11 @@ def _mails(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
         first_failed=Min("created_at", filter=Q(status=Status.FAILED)),
     )
     is_late = _is_late(counts["oldest"], now)
-    advice = ""
-    if is_late:
-        advice = (
-            _by_itself()
-            if is_worker_silent
-            else _("The mail server does not take them: look at it, and at EMAIL_URL. They are tried again.")
-        )
+    advice = _advice(
+        _("The mail server does not take them: look at it, and at EMAIL_URL. They are tried again."),
+        is_wrong=is_late,
+        is_worker_silent=is_worker_silent,
+    )
     mails = reverse("admin:ledger_outgoingmail_changelist")
     found = [
         Matter(
@@ -132,14 +133,13 @@ def _events(*, is_worker_silent: bool, now: datetime) -> Matter:
         failed=Count("pk", filter=Q(status=StripeEvent.Status.FAILED)),
     )
     is_wrong = bool(counts["failed"]) or _is_late(counts["oldest"], now)
-    advice = ""
-    if counts["failed"]:
-        advice = _("Read the error and process it again; until then orders may not show their payment.")
-    elif is_wrong:
-        advice = _by_itself() if is_worker_silent else _("Look at the runs of the jobs for an error.")
     figure = str(counts["count"])
+    advice = _advice(
+        _("Look at the runs of the jobs for an error."), is_wrong=is_wrong, is_worker_silent=is_worker_silent
+    )
     if counts["failed"]:
         figure = _("%(count)d (%(failed)d failed)") % counts
+        advice = _("Read the error and process it again; until then orders may not show their payment.")
     return Matter(
         _("Events of Stripe to handle"),
         figure,
@@ -161,13 +161,11 @@ def _refunds(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
         first=Min("requested_at", filter=Q(status=Status.REQUIRES_ACTION)),
     )
     is_late = _is_late(counts["oldest"], now)
-    advice = ""
-    if is_late:
-        advice = (
-            _by_itself()
-            if is_worker_silent
-            else _("Stripe does not answer: look at its status page. They are sent by themselves.")
-        )
+    advice = _advice(
+        _("Stripe does not answer: look at its status page. They are sent by themselves."),
+        is_wrong=is_late,
+        is_worker_silent=is_worker_silent,
+    )
     refunds = reverse("admin:ledger_refund_changelist")
     found = [
         Matter(
@@ -200,13 +198,11 @@ def _jobs(*, is_worker_silent: bool, now: datetime) -> Matter:
     overdue = duties.overdue_jobs(now=now)
     overdue.pop("daily_close", None)
     names = [str(JobRun.Job(name).label) for name in overdue]
-    advice = ""
-    if overdue:
-        advice = (
-            _by_itself()
-            if is_worker_silent
-            else _("%(jobs)s: look at the runs for the error.") % {"jobs": "、".join(names)}
-        )
+    advice = _advice(
+        _("%(jobs)s: look at the runs for the error.") % {"jobs": "、".join(names)},
+        is_wrong=bool(overdue),
+        is_worker_silent=is_worker_silent,
+    )
     return Matter(
         _("Jobs that are overdue"),
         str(len(overdue)),
@@ -227,13 +223,11 @@ def _alerts(*, is_worker_silent: bool, now: datetime) -> Matter:
         .aggregate(count=Count("pk"), oldest=Min("first_at"), failed=Count("pk", filter=~waiting))
     )
     is_wrong = bool(counts["failed"]) or _is_late(counts["oldest"], now)
-    advice = ""
-    if is_wrong:
-        advice = (
-            _by_itself()
-            if is_worker_silent and not counts["failed"]
-            else _("Slack does not take them: look at SLACK_WEBHOOK_URL, and read the alerts here meanwhile.")
-        )
+    advice = _advice(
+        _("Slack does not take them: look at SLACK_WEBHOOK_URL, and read the alerts here meanwhile."),
+        is_wrong=is_wrong,
+        is_worker_silent=is_worker_silent and not counts["failed"],
+    )
     return Matter(
         _("Alerts that Slack has not got"),
         str(counts["count"]),
@@ -259,9 +253,11 @@ def missing_close(latest: DailyClose | None, *, is_worker_silent: bool, now: dat
         _("Days that are not closed"),
         str(len(missing)),
         days.day_bounds(missing[0])[1],
-        _by_itself()
-        if is_worker_silent
-        else _("The close tries again every ten minutes. If this stays, read the error of its runs."),
+        _advice(
+            _("The close tries again every ten minutes. If this stays, read the error of its runs."),
+            is_wrong=True,
+            is_worker_silent=is_worker_silent,
+        ),
         reverse("admin:ops_jobrun_changelist") + "?job__exact=daily_close",
         True,
         now,
