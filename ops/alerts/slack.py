@@ -92,7 +92,7 @@ def _title(each: Alert) -> str:
 
 
 def _clean(value: str) -> str:
-    text = redact(value)
+    text = " ".join(redact(value).split())  # one line: no value can look like a line of ours
     return text if len(text) <= MAX_FIELD else text[: MAX_FIELD - 1] + "…"
 
 

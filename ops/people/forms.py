@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.account.forms import ReauthenticateForm as AllauthPasswordForm
+from allauth.core import context
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.base.forms import AuthenticateForm as AllauthAuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as AllauthReauthenticateForm
@@ -14,14 +15,20 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from ops.people.second_factor import SecretUnreadable
-from ops.web.limits import Limit, bucket_key, count_request
+from ops.web.limits import Limit, bucket_key, count_request, device_of
+from shop.forms import normalise_line
 
 CODE_SECONDS = 30 * (2 * settings.MFA_TOTP_TOLERANCE + 1)  # how long a code is right
 
 
 def _count(user: Any) -> None:
-    """Count an attempt of an account, from whatever address. Raises `ValidationError` beyond the limit."""
-    key = bucket_key("second factor", str(user.pk))
+    """Count an attempt of an account, from whatever address. Raises `ValidationError` beyond the limit.
+
+    A browser that has signed in before has its own limit: who knows the password alone cannot lock its owner
+    out.
+    """
+    device = device_of(context.request, normalise_line(user.get_username()).casefold())
+    key = bucket_key("second factor", str(user.pk), device)
     if wait := count_request(Limit(*settings.LOGIN_LIMIT_PER_NAME), key, now=time.time()):
         text = _("Too many attempts. Try again in %(minutes)d minutes.")
         raise ValidationError(text % {"minutes": -(-wait // 60)})

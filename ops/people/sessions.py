@@ -85,7 +85,7 @@ class StaffSessionMiddleware:
             StaffSessions.objects.filter(user_id=user.pk).values_list("valid_from", flat=True).first()
         )
         began = datetime.fromtimestamp(request.session.get(SIGNED_IN_AT, 0), UTC)
-        if valid_from is not None and began <= valid_from:
+        if began <= (valid_from or datetime.fromtimestamp(0, UTC)):
             logout(request)
             return HttpResponseRedirect(reverse("admin:login"))
         if match.view_name not in OPEN_VIEWS and needs_second_factor(user):

@@ -17,7 +17,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authentication_failed
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth import REDIRECT_FIELD_NAME, logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.contrib.auth.views import LoginView
@@ -29,7 +29,9 @@ from unfold.forms import AuthenticationForm  # type: ignore[attr-defined]
 
 from ops.models import SignIn
 
-SIGNED_IN_AT = "staff_signed_in_at"  # seconds since 1970, in the session
+# in the session
+SIGNED_IN_AT = "staff_signed_in_at"  # when the password was right, in seconds since 1970
+BEGUN = "staff_sign_in_begun"  # that time and Django's hash of the password, until the sign-in ends
 logger = logging.getLogger(__name__)
 
 
@@ -72,6 +74,9 @@ class StaffLoginView(LoginView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Return what follows a right password: the second factor, or the page that was asked for."""
         user = form.get_user()
+        if self.request.user.is_authenticated and self.request.user.pk != user.pk:
+            logout(self.request)
+        self.request.session[BEGUN] = [time.time(), user.get_session_auth_hash()]
         login = Login(user=user, redirect_url=self.get_success_url())
         credentials = {"username": user.get_username()}
         answer: HttpResponse = perform_password_login(self.request, credentials, login)
@@ -116,8 +121,13 @@ def _method(request: HttpRequest, user: Any) -> str:
 
 
 def note_success(sender: Any, request: HttpRequest, user: Any, **_: Any) -> None:
-    """List a sign-in, and store its time in the session, for "sign out everywhere"."""
-    request.session[SIGNED_IN_AT] = time.time()
+    """List a sign-in, and store its time in the session, for "sign out everywhere".
+
+    That time is when the password was given: who signs out everywhere, or changes the password, also ends a
+    sign-in that waits for its second factor.
+    """
+    at, password = request.session.pop(BEGUN, (time.time(), user.get_session_auth_hash()))
+    request.session[SIGNED_IN_AT] = at if password == user.get_session_auth_hash() else 0.0
     request._login_name = user.get_username().casefold()  # type: ignore[attr-defined]
     if user.is_staff:
         _note(request, user, succeeded=True, method=_method(request, user))

@@ -10,6 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from auditlog.models import LogEntry
+from django.conf import settings as project
 from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +24,7 @@ from ledger.testing import build
 from ops.jobs import schedule
 from ops.models import RateBucket, SignIn
 from ops.people import roles
+from ops.people.sessions import sign_out_everywhere
 from ops.people.sign_in import SIGNED_IN_AT
 from ops.testing import todos
 from ops.web import limits
@@ -50,6 +52,11 @@ def with_app(user: User) -> str:
 
 def code_of(secret: str) -> str:
     return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
+
+
+def code_of_next(secret: str) -> str:
+    """Return the code of the next 30 seconds, which is accepted already."""
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + 1)))
 
 
 def sign_in(client: Client, user: User, password: str = "pass-word-9", **form: str) -> Any:
@@ -198,6 +205,39 @@ def test_a_cancellation_above_the_ceiling_is_not_carried_out_by_coming_back(
     assert client.get(page).context["form"].data["reason"] == "staff"
     order.refresh_from_db()
     assert order.status == "paid"
+
+
+@pytest.mark.parametrize("meanwhile", ["signed out everywhere", "new password"])
+def test_a_sign_in_that_waits_for_its_code_is_ended_with_the_others(
+    client: Client, owner: User, meanwhile: str
+) -> None:
+    secret = with_app(owner)
+    sign_in(client, owner)
+    if meanwhile == "new password":
+        owner.set_password("another-one-9")
+        owner.save()
+    else:
+        sign_out_everywhere(owner, now=timezone.now())
+    client.post(CODE, {"code": code_of(secret)})
+    assert not is_signed_in(client)
+    sign_in(client, owner, "another-one-9" if meanwhile == "new password" else "pass-word-9")
+    client.post(CODE, {"code": code_of_next(secret)})
+    assert is_signed_in(client)
+
+
+def test_wrong_codes_of_a_stranger_do_not_lock_a_known_browser_out(client: Client, owner: User) -> None:
+    secret = with_app(owner)
+    sign_in(client, owner)
+    client.post(CODE, {"code": code_of(secret)})  # from now on the browser is known
+    del client.cookies[project.SESSION_COOKIE_NAME]
+    stranger = Client()
+    sign_in(stranger, owner)
+    for number in range(project.LOGIN_LIMIT_PER_NAME[0] + 1):
+        refused = stranger.post(CODE, {"code": "000000"}, REMOTE_ADDR=f"203.0.113.{number}")
+    assert "分後" in refused.content.decode()
+    sign_in(client, owner)
+    client.post(CODE, {"code": code_of_next(secret)})
+    assert is_signed_in(client)
 
 
 def test_rejecting_a_large_order_asks_for_proof_and_keeps_the_reason(
