@@ -34,7 +34,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("application", nargs="?", default="kikaku.rsgi:door", help="default: %(default)s")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000))
-    parser.add_argument("--workers", type=int, default=1, help="processes (default %(default)s)")
+    workers = int(os.environ.get("WEB_WORKERS") or 1)
+    parser.add_argument("--workers", type=int, default=workers, help="processes (default %(default)s)")
     parser.add_argument("--head-seconds", type=float, default=HEAD_SECONDS, help="default: %(default)s")
     parser.add_argument("--log-level", default="warning", choices=[level.value for level in LogLevels])
     return parser.parse_args()
@@ -44,6 +45,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     options = read_arguments()
     raise_open_files_limit()
+    os.environ["WEB_WORKERS"] = str(options.workers)  # how many starts are one start of the server
     Granian(
         options.application,
         address=options.host,

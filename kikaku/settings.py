@@ -367,6 +367,7 @@ ALERT_REFUND_FROM = 50_000  # JPY, of one refund
 ALERTS_PER_HOUR = 30  # messages to Slack; what is more waits, and comes in one message
 PROCESS_START = "ops.health.watch.start"  # each web process calls it: it watches database, worker and jobs
 WATCH_SECONDS = 30
+WEB_WORKERS = env_int("WEB_WORKERS", 1, minimum=1, maximum=64)  # `kikaku.server` sets it for its processes
 SENTRY_DSN = env_url("SENTRY_DSN", schemes=("https", "http"))
 LOGGING_CONFIG = None  # ops.apps sets up structlog
 

@@ -56,7 +56,7 @@ START_GRACE = timedelta(minutes=3)  # for a worker that starts with the web proc
 OUTBOX_PATIENCE = timedelta(minutes=30)  # that a mail or a refund may wait
 REFUND_SHOWN = timedelta(hours=1)  # then the alert of a large refund is over
 MAX_REFUNDS = 100  # in one look
-STARTS, STARTS_WITHIN = 5, timedelta(minutes=10)  # so many are a restart loop
+STARTS, STARTS_WITHIN = 5, timedelta(minutes=10)  # so many of each process are a restart loop
 CHECK_SECONDS = 10.0  # that a database or a storage may take to answer
 LOOK_SECONDS = 60.0  # that a look may take: longer, and the database hangs
 REPEAT_SECONDS = 600.0  # a condition that lasts is logged again
@@ -175,6 +175,8 @@ def _restart_loops(*, now: datetime) -> Iterator[Trouble]:
         .order_by("name")
     )
     for row in starts:
+        if row["name"] == Heartbeat.Process.WEB and row["count"] < STARTS * settings.WEB_WORKERS:
+            continue  # each process of one web server records its start
         label = str(Heartbeat.Process(row["name"]).label)
         fields = {_("starts within ten minutes"): str(row["count"])}
         yield Trouble("restart_loop", label, f"{row['name']} starts again and again", fields)

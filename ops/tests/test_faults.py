@@ -5,6 +5,7 @@ next attempt) is made to look as old as that.
 """
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from django.utils import timezone
 
 from kikaku.testing.database import database_environment, engine
 from kikaku.testing.object_store import ObjectStore
+from kikaku.testing.ports import find_free_ports
 from ledger.models import DailyClose, Order, OutgoingMail, StockItem, StripeEvent
 from ledger.models.orders import OrderStatus
 from ledger.testing import build as sale
-from ops.models import Alert, Heartbeat
+from ops.models import Alert, Heartbeat, ProcessStart
 from ops.testing.house import SKU, House, running_house
 from ops.testing.outside import wait_for
 from ops.testing.switch import Mode
@@ -198,8 +200,11 @@ def test_disk_full(house: House) -> None:
 
 @FILE
 def test_variable_wrong(house: House) -> None:
+    assert wait_for(lambda: ProcessStart.objects.filter(name="worker").exists(), seconds=30)
+    assert wait_for(lambda: ProcessStart.objects.filter(name="web").exists(), seconds=30)
+    starts, port = ProcessStart.objects.count(), find_free_ports()
     done = subprocess.run(
-        [sys.executable, "-m", "kikaku.server", "--port", "1"],
+        [sys.executable, "-m", "kikaku.server", "--port", str(port)],
         cwd=ROOT,
         env={**house.processes.environment, "EMAIL_URL": "pop3://mail.example.jp"},
         capture_output=True,
@@ -207,6 +212,9 @@ def test_variable_wrong(house: House) -> None:
         timeout=60,
     )
     assert done.returncode != 0 and "EMAIL_URL must be" in done.stderr
+    with pytest.raises(OSError):  # a monitor gets no answer
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    assert ProcessStart.objects.count() == starts and not Alert.objects.filter(kind="restart_loop").exists()
     assert status(house, "/products/madoka/") == 200  # the shop that runs goes on
 
 

@@ -32,7 +32,7 @@ from ledger.testing import build
 from ledger.testing.closing import MONDAY, TUESDAY, at, night_after, run_business_day, set_clock
 from ledger.testing.webhooks import event, sign
 from ops.jobs import schedule
-from ops.models import JobRun
+from ops.models import JobRun, ProcessStart
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +115,8 @@ def test_a_start_with_the_key_of_another_account_is_refused(
         settings.STRIPE_API_BASE = address
         with pytest.raises(CommandError, match="not the Stripe account of the books"):
             call_command(command)
+    # a worker that ends here again and again is a restart loop
+    assert ProcessStart.objects.filter(name="worker").count() == (command == "worker")
 
 
 def test_a_live_key_is_refused_where_a_test_key_was_used(sandbox: Sandbox, settings: Settings) -> None:

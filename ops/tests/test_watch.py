@@ -146,6 +146,26 @@ def test_a_day_that_came_up_after_the_nights_close_waits_for_the_next(said: Said
     assert said.marks() == []
 
 
+@pytest.mark.parametrize(("age", "told"), [(timedelta(days=7), False), (timedelta(days=8, hours=1), True)])
+def test_a_backup_older_than_eight_days_is_told_and_a_fresh_one_is_not(
+    said: Said, age: timedelta, told: bool
+) -> None:
+    beat(NOW)
+    succeed(NOW - age, job="backup")
+    new_watch().look(now=NOW)
+    assert said.marks() == [("backup_overdue", False)] * told
+
+
+def test_a_backup_that_never_succeeded_counts_from_its_first_try_and_a_new_one_ends_it(said: Said) -> None:
+    beat(NOW)
+    succeed(NOW - timedelta(days=9), job="backup", succeeded=False)
+    new_watch().look(now=NOW)
+    assert said.marks() == [("backup_overdue", False)]
+    succeed(NOW, job="backup")
+    new_watch().look(now=NOW)
+    assert said.marks() == [("backup_overdue", True)]
+
+
 def test_mails_that_wait_and_those_given_up_are_told(said: Said, sandbox: Sandbox) -> None:
     beat(NOW)
     order = sale.order(now=NOW - HOUR)
@@ -237,6 +257,19 @@ def test_five_starts_within_ten_minutes_are_a_restart_loop(said: Said) -> None:
     assert said.marks() == [("restart_loop", False)]
     new_watch().look(now=NOW + timedelta(minutes=11))
     assert ("restart_loop", True) in said.marks()
+
+
+def test_a_web_server_of_five_processes_may_start_but_not_again_and_again(
+    said: Said, settings: Settings
+) -> None:
+    beat(NOW)
+    settings.WEB_WORKERS = 5
+    for start in range(5):
+        for _process in range(5):
+            assert new_watch().look(now=NOW) == []
+            record_start("web", now=NOW - timedelta(minutes=start))
+    new_watch().look(now=NOW)
+    assert said.marks() == [("restart_loop", False)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -81,9 +81,9 @@ class Command(BaseCommand):
         """Run until SIGTERM or Ctrl-C."""
         started_at = timezone.now()
         logger.info("switched off: %s", "; ".join(settings.SWITCHED_OFF) or "nothing")
+        record_start(Heartbeat.Process.WORKER, now=started_at)  # first: what ends below may be a restart loop
         if settings.STRIPE_SECRET_KEY and (reason := foreign_account()):
             raise CommandError(reason)
-        record_start(Heartbeat.Process.WORKER, now=started_at)
         connection.close()  # the cluster forks: a child must not inherit an open connection
         os.environ["Q_CLUSTER_NAME"] = str(settings.Q_CLUSTER["name"])
         cluster = Cluster()
