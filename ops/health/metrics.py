@@ -37,7 +37,7 @@ class ShopCollector:
             for limit, count in zip([*figures.BUCKETS, None], counts.buckets, strict=True):
                 below += count
                 buckets.append(("+Inf" if limit is None else str(limit / 1_000), below))
-            seconds.add_metric([group], buckets=buckets, sum_value=counts.total_ms / 1_000)
+            seconds.add_metric([group], buckets=buckets, sum_value=counts.total_us / 1_000_000)
         yield requests
         yield seconds
         now = timezone.now()

@@ -21,7 +21,7 @@ KEPT = timedelta(days=8)
 BUCKETS = RequestFigures.BUCKETS  # upper limits in ms; the last bucket has none
 TOTAL = datetime(1970, 1, 1, tzinfo=UTC)  # the row of all times, from which Prometheus reads
 
-COLUMNS = ("succeeded", "client_errors", "server_errors", "total_ms", *RequestFigures.bucket_names())
+COLUMNS = ("succeeded", "client_errors", "server_errors", "total_us", *RequestFigures.bucket_names())
 ADD_SQL = (  # all names are ours
     f"INSERT INTO ops_requestfigures (at, route_group, {', '.join(COLUMNS)}) VALUES %s"  # noqa: S608
     " ON CONFLICT (at, route_group) DO UPDATE SET "
@@ -36,7 +36,7 @@ class Counts:
     succeeded: int = 0
     client_errors: int = 0
     server_errors: int = 0
-    total_ms: int = 0
+    total_us: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
 
     @property
@@ -90,7 +90,7 @@ def count(route: str, status: int, seconds: float) -> None:
             counts.client_errors += 1
         else:
             counts.server_errors += 1
-        counts.total_ms += int(milliseconds)
+        counts.total_us += round(seconds * 1_000_000)
         counts.buckets[bucket] += 1
 
 
@@ -120,7 +120,7 @@ def _add(counted: dict[str, Counts], *, now: datetime) -> None:
             counts.succeeded,
             counts.client_errors,
             counts.server_errors,
-            counts.total_ms,
+            counts.total_us,
             *counts.buckets,
         ]
         for group, counts in counted.items()
@@ -151,7 +151,7 @@ def total(groups: Iterable[Counts]) -> Counts:
 
 def _counts_of(row: RequestFigures) -> Counts:
     buckets = [int(getattr(row, name)) for name in RequestFigures.bucket_names()]
-    return Counts(row.succeeded, row.client_errors, row.server_errors, row.total_ms, buckets)
+    return Counts(row.succeeded, row.client_errors, row.server_errors, row.total_us, buckets)
 
 
 def _sum(all_counts: Iterable[Counts]) -> Counts:
@@ -160,7 +160,7 @@ def _sum(all_counts: Iterable[Counts]) -> Counts:
         result.succeeded += counts.succeeded
         result.client_errors += counts.client_errors
         result.server_errors += counts.server_errors
-        result.total_ms += counts.total_ms
+        result.total_us += counts.total_us
         result.buckets = [one + other for one, other in zip(result.buckets, counts.buckets, strict=True)]
     return result
 

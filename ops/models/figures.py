@@ -16,7 +16,7 @@ class RequestFigures(models.Model):
     succeeded = models.PositiveBigIntegerField(default=0)  # statuses below 400
     client_errors = models.PositiveBigIntegerField(default=0)
     server_errors = models.PositiveBigIntegerField(default=0)
-    total_ms = models.PositiveBigIntegerField(default=0)
+    total_us = models.PositiveBigIntegerField(default=0)  # microseconds: a stored page takes 200 of them
     within_5 = models.PositiveBigIntegerField(default=0)
     within_10 = models.PositiveBigIntegerField(default=0)
     within_25 = models.PositiveBigIntegerField(default=0)

@@ -7,9 +7,11 @@ from urllib.request import Request, urlopen
 import pytest
 from django.db import connection
 from django.utils import timezone
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kikaku.testing.database import database_environment
+from ops.health.metrics import ShopCollector
 from ops.metrics import figures, size
 from ops.metrics.figures import Counts
 from ops.models import DatabaseSize, RequestFigures
@@ -42,6 +44,18 @@ def test_counts_of_several_processes_add_up_in_one_row_of_ten_minutes() -> None:
     assert RequestFigures.objects.count() == 4  # two groups, in their ten minutes and in all
     assert figures.read_totals() == found
     assert figures.read(NOW + timedelta(hours=1)) == {}
+
+
+def test_the_time_of_pages_below_a_millisecond_adds_up() -> None:
+    for _flush in range(5):
+        for _page in range(100):
+            figures.count("product", 200, 0.0002)
+        figures.flush(now=NOW)
+    assert figures.read_totals()["shop"].total_us == 100_000
+    text = generate_latest(ShopCollector()).decode()
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    (seconds,) = (one.value for one in samples if one.name == "kikaku_request_seconds_sum")
+    assert seconds == pytest.approx(0.1)
 
 
 def test_percentiles_lie_in_their_bucket() -> None:
