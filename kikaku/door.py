@@ -42,7 +42,7 @@ HUNG_SECONDS = 60.0  # after it an unanswered request means that its pool hangs
 
 # The threads of each kind; each thread has a connection to the database.
 THREADS = {
-    "health": 1,
+    "health": 3,  # container, load balancer and monitor at once, each within its two seconds
     "webhooks": 2,
     "staff": 3,
     "stripe": 6,  # they wait for Stripe, mostly

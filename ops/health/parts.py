@@ -22,18 +22,27 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 1.5  # seconds that a request waits for all parts together
 PROBE_SECONDS = 30.0  # how long the result of a write is kept
+STARTED_AT = timezone.now()  # of this process, which imports this module at its start
 LOCK_SECONDS = 0.2  # for SQLite's lock; whoever holds it longer proves that it can be written
 
 T = TypeVar("T")
 
 WRITE_SQL = """
 INSERT INTO ops_heartbeat (name, beat_at, started_at) VALUES ('web', %s, %s)
-ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at
+ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at, started_at = excluded.started_at
 """
 
 
 class Hangs(Exception):
     """A part has not answered in time."""
+
+
+class _Run(Generic[T]):
+    """One time that a part is asked."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.answer: list[T] = []  # empty if the question failed
 
 
 class Part(Generic[T]):
@@ -56,41 +65,41 @@ class Part(Generic[T]):
     def forget(self) -> None:
         """Forget the last answer."""
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._ended.set()
-        self._answer: list[T] = []
+        self._run: _Run[T] = _Run()
+        self._run.ended.set()
         self._answered_at = 0.0
 
     def begin(self) -> None:
         """Ask the part, unless a thread waits for it or its answer is fresh."""
         with self._lock:
-            is_fresh = bool(self._answer) and self.clock() - self._answered_at < self.seconds
-            if is_fresh or not self._ended.is_set():
+            is_fresh = bool(self._run.answer) and self.clock() - self._answered_at < self.seconds
+            if is_fresh or not self._run.ended.is_set():
                 return
-            self._ended.clear()
-            self._answer = []
-            threading.Thread(target=self._run, name=f"health-{self.name}", daemon=True).start()
+            self._run = _Run()
+            name = f"health-{self.name}"
+            threading.Thread(target=self._ask, args=(self._run,), name=name, daemon=True).start()
 
     def answer(self, *, until: float) -> T:
         """Return the answer, waiting until a monotonic time.
 
         Raises `Hangs`, or `RuntimeError` if the question failed.
         """
-        if not self._ended.wait(max(until - time.monotonic(), 0.0)):
+        run = self._run  # another thread may begin the next one meanwhile
+        if not run.ended.wait(max(until - time.monotonic(), 0.0)):
             raise Hangs(self.name)
-        if not self._answer:
+        if not run.answer:
             raise RuntimeError(self.name)
-        return self._answer[0]
+        return run.answer[0]
 
-    def _run(self) -> None:
+    def _ask(self, run: _Run[T]) -> None:
         try:
             answer = self.ask()
-            self._answer, self._answered_at = [answer], self.clock()
+            run.answer, self._answered_at = [answer], self.clock()
         except Exception:  # a part may fail in many ways; each means that it does not work
             logger.exception("%s cannot be asked for its health", self.name)
         finally:
             connections.close_all()  # of this thread
-            self._ended.set()
+            run.ended.set()
 
 
 def works(part: Part[bool], *, until: float) -> bool:
@@ -149,9 +158,9 @@ def check_database_writes() -> bool:
     """
     with _impatient_connection() as writer:
         try:
-            now = writer.ops.adapt_datetimefield_value(timezone.now())
+            times = [writer.ops.adapt_datetimefield_value(at) for at in (timezone.now(), STARTED_AT)]
             with writer.cursor() as cursor:
-                cursor.execute(WRITE_SQL, [now, now])
+                cursor.execute(WRITE_SQL, times)
             return True
         except Error as error:
             if "locked" in str(error):

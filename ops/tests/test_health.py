@@ -4,8 +4,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.testing.database import engine, on_d1
+from kikaku.testing.serving import Server, served
 from ledger.testing.crashes.lock import locked_by_another_process, not_on_postgresql
 from ops.health import duties, parts, view
 from ops.health.parts import Hangs, Part
@@ -45,7 +49,7 @@ def fresh_parts() -> Iterator[None]:
         part.forget()
     yield
     for part in asked:  # its thread would write into the next test's database
-        part._ended.wait(10)
+        part._run.ended.wait(10)
 
 
 def alive() -> None:
@@ -146,6 +150,37 @@ def test_an_r2_that_never_answers_is_503_within_two_seconds_and_is_asked_once(
     silent.close()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.engine_independent
+def test_three_probes_at_once_are_each_answered_within_two_seconds_while_r2_hangs(tmp_path: Path) -> None:
+    silent = SilentServer()
+    variables = {
+        "R2_ENDPOINT_URL": f"http://127.0.0.1:{silent.port}",
+        "R2_ACCESS_KEY_ID": "a",
+        "R2_SECRET_ACCESS_KEY": "b",
+        "R2_PRIVATE_BUCKET": "private",
+        "R2_PUBLIC_BUCKET": "public",
+        "R2_PUBLIC_URL": "https://files.example.jp",
+    }
+
+    def probe(server: Server) -> tuple[int, str]:
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)) as connection_:
+            connection_.request("GET", "/health")
+            answer = connection_.getresponse()
+            return answer.status, json.load(answer)["r2"]
+
+    try:
+        with (
+            served(tmp_path, settings="ops.testing.fault_settings", variables=variables) as server,
+            ThreadPoolExecutor(3) as threads,
+        ):
+            for _round in range(2):
+                answers = list(threads.map(probe, [server] * 3))
+                assert answers == [(503, "error")] * 3
+    finally:
+        silent.close()
+
+
 @pytest.mark.skipif(engine() == "sqlite", reason="a file does not hang")
 def test_a_database_that_never_answers_is_503_within_two_seconds(
     client: Client, monkeypatch: pytest.MonkeyPatch
@@ -184,6 +219,28 @@ def test_a_part_that_hangs_has_one_thread_and_is_asked_again_when_it_is_back() -
     assert part.answer(until=time.monotonic() + 5) and len(asked) == 2
 
 
+def test_who_waits_for_an_answer_gets_it_although_another_asks_again() -> None:
+    release = threading.Event()
+    questions: Iterator[Callable[[], bool]] = iter([lambda: True, lambda: release.wait(20)])
+    part = Part("shared", lambda: next(questions)())
+    part.begin()
+    first = part._run
+    wait = first.ended.wait
+
+    def ask_again(timeout: float | None = None) -> bool:
+        """Begin the next question between the end of the first and the reading of its answer."""
+        ended = wait(timeout)
+        part.begin()
+        return ended
+
+    first.ended.wait = ask_again  # type: ignore[method-assign]
+    try:
+        assert part.answer(until=time.monotonic() + 10)
+        assert part._run is not first
+    finally:
+        release.set()
+
+
 def test_an_answer_is_kept_for_its_seconds() -> None:
     asked: list[float] = []
     now = [100.0]
@@ -203,6 +260,14 @@ def test_an_answer_is_kept_for_its_seconds() -> None:
 def test_the_database_is_written_by_its_check() -> None:
     assert parts.check_database_writes()
     assert Heartbeat.objects.get(name="web").beat_at <= timezone.now()
+
+
+def test_a_new_web_process_replaces_the_start_of_an_earlier_one() -> None:
+    long_ago = timezone.now() - timedelta(days=90)
+    Heartbeat.objects.create(name="web", beat_at=long_ago, started_at=long_ago)
+    assert parts.check_database_writes()
+    beat = Heartbeat.objects.get(name="web")
+    assert beat.started_at == parts.STARTED_AT <= beat.beat_at
 
 
 @pytest.mark.skipif(engine() != "sqlite", reason="the test cannot fill the disk of a database server")
