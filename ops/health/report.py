@@ -11,21 +11,26 @@ from django.db.models import Exists, Min, OuterRef
 from django.utils import timezone
 from django_q.brokers import get_broker
 
+from kikaku.environment import env_str
 from ledger.models import BalanceTransaction, DailyClose, OutgoingMail, Payment, Refund, StripeEvent
 from ops.health import duties
 from ops.jobs.schedule import JOBS
 
-# names of variables; only whether they are set is shown
+# variables that are a secret, or an address that may hold a password; only whether they are set is shown
 SECRETS = (
     "ADMIN_API_KEY",
-    "BACKUP_RECIPIENT",
+    "CLOUDFLARE_API_TOKEN",
     "D1_GATEWAY_SECRET",
+    "DATABASE_URL",
+    "EMAIL_URL",
+    "R2_ACCESS_KEY_ID",
+    "R2_SECRET_ACCESS_KEY",
+    "REDIS_URL",
     "SECRET_KEY",
     "SENTRY_DSN",
     "SLACK_WEBHOOK_URL",
-    "STRIPE_PUBLISHABLE_KEY",
     "STRIPE_SECRET_KEY",
-    "STRIPE_WEBHOOK_SECRETS",
+    "STRIPE_WEBHOOK_SECRET",
 )
 BOOKING_TIME = timedelta(days=60)  # an older payment without one is a discrepancy of its close
 _migrated = False  # once all migrations are applied, this code needs no further look
@@ -108,6 +113,6 @@ def details(*, now: datetime | None = None) -> dict[str, Any]:
         "last_closed_day": last.isoformat() if last is not None else None,
         "missing_days": [day.isoformat() for day in missing],
         "pending_migrations": pending,
-        "secrets": {name: bool(getattr(settings, name, "")) for name in SECRETS},
+        "secrets": {name: bool(env_str(name)) for name in SECRETS},
         "warnings": warnings,
     }

@@ -1,6 +1,7 @@
 """`/health` reports whether this process can serve, whatever hangs."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -20,9 +21,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kikaku.testing.database import engine, on_d1
-from kikaku.testing.serving import Server, served
+from kikaku.testing.serving import ROOT, Server, served
 from ledger.testing.crashes.lock import locked_by_another_process, not_on_postgresql
-from ops.health import duties, parts, view
+from ops.health import duties, parts, report, view
 from ops.health.parts import Hangs, Part
 from ops.jobs.schedule import JOBS
 from ops.models import Heartbeat, JobRun
@@ -330,9 +331,12 @@ def test_without_a_configured_key_no_key_is_right(client: Client) -> None:
     assert client.get("/health", headers={"x-admin-key": ""}).status_code == 403
 
 
-def test_the_key_opens_the_details_without_any_secret(client: Client, settings: Settings) -> None:
+def test_the_key_opens_the_details_without_any_secret(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.ADMIN_API_KEY, settings.RELEASE = KEY, "a1b2c3d"
-    settings.SLACK_WEBHOOK_URL = "https://hooks.example.jp/services/T/B/hush"
+    for name in report.SECRETS:
+        monkeypatch.setenv(name, "" if name == "SENTRY_DSN" else f"hush-{name}")
     alive()
     answer = client.get("/health", headers={"x-admin-key": KEY})
     found = answer.json()
@@ -342,10 +346,16 @@ def test_the_key_opens_the_details_without_any_secret(client: Client, settings: 
     assert set(found["oldest_waiting_seconds"]) == {"event", "mail", "refund", "balance_transaction"}
     assert set(found["last_success"]) == set(JOBS) and all(found["last_success"].values())
     assert found["pending_migrations"] == 0 and found["missing_days"] == [] and found["queue"] == 0
-    assert found["secrets"]["SLACK_WEBHOOK_URL"] is True and found["secrets"]["SENTRY_DSN"] is False
+    assert found["secrets"] == {name: name != "SENTRY_DSN" for name in report.SECRETS}
     for secret in (KEY, "hush", settings.SECRET_KEY, *settings.STRIPE_WEBHOOK_SECRETS):
         assert secret not in json.dumps(found)
     assert any("SENTRY_DSN" in warning for warning in found["warnings"])
+
+
+def test_every_secret_that_the_example_lists_is_among_the_details() -> None:
+    listed = re.findall(r"^([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    sounds_secret = {name for name in listed if re.search("SECRET|TOKEN|_KEY|PASSWORD|DSN|WEBHOOK", name)}
+    assert sounds_secret - {"STRIPE_PUBLISHABLE_KEY"} <= set(report.SECRETS) <= set(listed)
 
 
 @pytest.mark.skipif(engine() != "sqlite", reason="reads SQLite's query plan")
