@@ -122,12 +122,14 @@ def test_stripe_slow(house: House) -> None:
 
 
 @FILE
-def test_mail_down(house: House) -> None:
-    house.switches["mail"].turn("down")
+@pytest.mark.parametrize("mode", ["down", "silent"])
+def test_mail_down(house: House, mode: Mode) -> None:
+    house.switches["mail"].turn(mode)
     house.buy()
     assert wait_for(house.is_all_paid, seconds=30)
     house.restart_worker()
-    assert wait_for(lambda: OutgoingMail.objects.filter(attempts__gte=1), seconds=60)
+    # the attempt has ended by itself (EMAIL_TIMEOUT); begun attempts count already
+    assert wait_for(lambda: OutgoingMail.objects.exclude(last_error=""), seconds=120)
     OutgoingMail.objects.update(created_at=timezone.now() - timedelta(minutes=31))
     assert wait_for(lambda: house.times_told("mail_waiting") == 1, seconds=60)
     assert "メール" in house.clerk.first_page()
@@ -138,6 +140,16 @@ def test_mail_down(house: House) -> None:
     assert wait_for(lambda: house.mailbox.mails, seconds=60)
     assert len(house.mailbox.mails) == OutgoingMail.objects.count()
     assert wait_for(lambda: Alert.objects.filter(kind="mail_waiting", over_at__isnull=False), seconds=60)
+
+
+@FILE
+def test_mail_slow(house: House) -> None:
+    house.switches["mail"].turn("slow")
+    house.buy()
+    assert wait_for(house.is_all_paid, seconds=30)  # nobody waits for it
+    house.restart_worker()
+    assert wait_for(lambda: not OutgoingMail.objects.exclude(status="sent").exists(), seconds=90)
+    assert len(house.mailbox.mails) == OutgoingMail.objects.count() > 0
 
 
 @FILE
