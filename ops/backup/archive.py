@@ -47,7 +47,10 @@ def make(*, now: datetime, show_progress: bool = False) -> Stored:
         whole.seek(0)
         stored = _save(name, File(whole, name))
     _save(f"{stored}.sha256", ContentFile(f"{sha256}  {stored}\n".encode()))
-    retire()
+    try:
+        retire()
+    except OSError as error:  # the new one is stored all the same
+        logger.warning("old backups could not be deleted: %s", error)
     return Stored(stored, sha256, size)
 
 

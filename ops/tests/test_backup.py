@@ -268,6 +268,22 @@ def test_what_staff_changed_in_a_table_that_migrations_fill_is_not_overwritten(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError("the connection broke"), KeyboardInterrupt()])
+def test_a_backup_that_breaks_off_leaves_its_run_to_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(**_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises((CommandError, KeyboardInterrupt)):
+        patch.setattr(archive, "make", broken)
+        call_command("backup")
+    assert JobRun.objects.get().succeeded is False
+    call_command("backup")
+    assert JobRun.objects.get().succeeded is True
+
+
+@pytest.mark.django_db
 def test_a_backup_made_by_hand_is_this_weeks(sandbox: Sandbox) -> None:
     now = timezone.now()
     JobRun.objects.create(

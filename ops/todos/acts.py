@@ -134,7 +134,7 @@ APPROVE = Act(
     "approve",
     State.APPROVED,
     gettext_lazy("Approve"),
-    gettext_lazy("The order is released for shipping."),
+    gettext_lazy("The order is looked at, and can be shipped."),
     _release,
     ("ledger.cancel_order",),  # who decides about orders
 )

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from kikaku.alerts import alert_over
@@ -29,10 +30,12 @@ class Command(BaseCommand):
         run = schedule.claim(schedule.JOBS["backup"], now=now)  # None if this week's is done, or being made
         try:
             stored = archive.make(now=now, show_progress=True)
-        except (BackupFailed, OSError) as error:
+        except BaseException as error:  # Ctrl-C, too: else the run stays claimed for two hours
             if run is not None:
                 schedule.finish(run, succeeded=False, message=str(error), now=timezone.now())
-            raise CommandError(f"No backup was written: {error}") from error
+            if isinstance(error, BackupFailed | DatabaseError | OSError):
+                raise CommandError(f"No backup was written: {error}") from error
+            raise
         if run is not None:
             schedule.finish(run, succeeded=True, message=schedule.outcome_of(stored), now=timezone.now())
         logger.info("the backup %s is written", stored.name, extra=alert_over("backup_failed"))
