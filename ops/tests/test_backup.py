@@ -267,7 +267,7 @@ def test_what_staff_changed_in_a_table_that_migrations_fill_is_not_overwritten(
     assert Carrier.objects.filter(name="自社便").exists()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", [OperationalError("the connection broke"), KeyboardInterrupt()])
 def test_a_backup_that_breaks_off_leaves_its_run_to_the_next_one(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -283,7 +283,7 @@ def test_a_backup_that_breaks_off_leaves_its_run_to_the_next_one(
     assert JobRun.objects.get().succeeded is True
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_backup_made_by_hand_is_this_weeks(sandbox: Sandbox) -> None:
     now = timezone.now()
     JobRun.objects.create(
