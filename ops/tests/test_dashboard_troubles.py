@@ -199,6 +199,13 @@ def test_who_may_not_see_the_machine_is_not_told_that_it_works_or_not(client: Cl
         assert text not in text_of(answer).split("今日の")[-1], text
 
 
+def lists_of(user: User) -> set[str]:
+    """Return the names of the lists on the first page of an account."""
+    client = Client()
+    client.force_login(user)
+    return {"low_stock", "to_ship", "todos"} & client.get("/admin/").context.keys()
+
+
 def test_open_to_dos_are_counted_and_listed_until_they_are_done(admin_client: Client) -> None:
     running(timezone.now())
     product("lamp", sku="CL-1", on_hand=1)
@@ -208,6 +215,11 @@ def test_open_to_dos_are_counted_and_listed_until_they_are_done(admin_client: Cl
     assert ("要対応", "2") in {(tile.title, tile.value) for tile in answer.context["tiles"]}
     assert [row.text.split("（")[0] for row in answer.context["todos"]] == [order.number]
     assert [row.text.split("：")[0] for row in answer.context["low_stock"]] == ["CL-1"]
+    assert lists_of(User.objects.create_user("visitor", is_staff=True)) == set()
+    for right, shown in (("view_stockitem", "low_stock"), ("view_order", "to_ship"), ("view_todo", "todos")):
+        user = User.objects.create_user(right, is_staff=True)
+        user.user_permissions.add(Permission.objects.get(codename=right))
+        assert lists_of(user) == {shown}
     for row in Todo.objects.all():
         name = "approve" if row.kind == "high_value" else "finish"
         address = reverse(f"admin:ops_todo_{name}", args=[row.pk])

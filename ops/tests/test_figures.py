@@ -74,13 +74,15 @@ def test_what_cannot_be_stored_is_kept_for_the_next_time() -> None:
     figures.count("product", 200, 0.001)
 
     def fail(*_: object) -> None:
+        figures.count("product", 404, 0.001)  # a request that ends while the database does not answer
         raise RuntimeError("gone")
 
     with connection.execute_wrapper(fail), pytest.raises(RuntimeError):
         figures.flush(now=NOW)
     figures.count("product", 200, 0.001)
     figures.flush(now=NOW)
-    assert figures.read(NOW)["shop"].succeeded == 2
+    shop = figures.read(NOW)["shop"]
+    assert (shop.succeeded, shop.client_errors, sum(shop.buckets)) == (2, 1, 3)
 
 
 def test_old_rows_are_deleted_but_the_total_stays() -> None:

@@ -275,6 +275,22 @@ def test_rights_are_changed_after_proof(client: Client, owner: User) -> None:
             assert answer["Location"].startswith("/admin/account/reauthenticate/"), page
 
 
+@pytest.mark.parametrize(
+    ("minutes", "opens", "sends"), [(14, True, True), (16, False, True), (31, False, False)]
+)
+def test_a_form_opens_for_fifteen_minutes_after_proof_and_is_sent_for_thirty(
+    client: Client, owner: User, minutes: int, opens: bool, sends: bool
+) -> None:
+    sign_in(client, owner)
+    session = client.session
+    session[SIGNED_IN_AT] = time.time() - minutes * 60
+    session["account_authentication_methods"] = []
+    session.save()
+    page = "/admin/auth/user/add/"
+    answers = (client.get(page), client.post(page, {}))
+    assert tuple(answer.status_code == 200 for answer in answers) == (opens, sends)
+
+
 def test_a_superuser_resets_second_factors_and_the_log_has_it_without_secrets(
     client: Client, owner: User
 ) -> None:
