@@ -74,3 +74,10 @@ class Opener:
         visit.watch(page)
         self.visits.append(visit)
         return page
+
+    def close(self) -> None:
+        """Close all browsers; fail if a page in one of them has reported an error."""
+        for visit in self.visits:
+            visit.context.close()
+        complaints = [complaint for visit in self.visits for complaint in visit.complaints]
+        assert not complaints, "\n".join(complaints)

@@ -53,10 +53,7 @@ def test_what_was_just_placed_is_found_at_once(admin_client: Client, order: Orde
 
 def test_the_box_shows_nobody_what_they_may_not_see(client: Client, order: Order) -> None:
     user = User.objects.create_user("packer", is_staff=True)
-    rights = (
-        "view_product",
-        "view_stockitem",
-    )  # the second: some right in the orders' app, not to see orders
+    rights = ("view_product", "view_stockitem")  # the second is one of the orders' app
     user.user_permissions.add(*Permission.objects.filter(codename__in=rights))
     client.force_login(user)
     assert "takagi@example.jp" not in found(client, "高木")
