@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from kikaku.testing.ports import find_free_ports
 from ops.testing.browser import DESK, PHONE, Opener
+from ops.testing.browser_steps import VISA, follow_to_order, open_action, order_goods, pay
 from ops.testing.running import RunningShop
-from ops.tests.browser.test_the_whole_way import VISA, follow_to_order, open_action, order_goods, pay
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine_independent]
 
