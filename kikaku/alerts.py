@@ -3,6 +3,7 @@
 Any part may mark its records. `ops.alerts` delivers them to Slack and keeps them as rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -16,9 +17,12 @@ class Alert:
     over: bool = False  # it has ended
 
 
-def alert(kind: str, *, subject: str = "", **fields: object) -> dict[str, Alert]:
-    """Return the `extra` of a log record that is to be delivered as an alert."""
-    return {"alert": Alert(kind, subject, {name: str(value) for name, value in fields.items()})}
+def alert(kind: str, *, subject: str = "", fields: Mapping[str, object] | None = None) -> dict[str, Alert]:
+    """Return the `extra` of a log record that is to be delivered as an alert.
+
+    `fields` is a mapping, since its names are translated texts, and one may be "kind" or "subject".
+    """
+    return {"alert": Alert(kind, subject, {name: str(value) for name, value in (fields or {}).items()})}
 
 
 def alert_over(kind: str, *, subject: str = "") -> dict[str, Alert]:

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from ledger.books.discrepancies import resolve
 from ledger.models import Discrepancy, StockItem, StripeEvent
@@ -112,6 +112,17 @@ def test_each_to_do_is_alerted_once(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = [record for record in caplog.records if hasattr(record, "alert")]
     assert (record.alert.kind, record.alert.subject) == ("todo", f"difference:{found.pk}")
     assert all(record.alert.fields.values())
+
+
+def test_the_alert_has_its_fields_whatever_their_names_are_in_a_language(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    todos.difference(NOW)
+    with caplog.at_level(logging.WARNING, logger="ops.todos.upkeep"), translation.override("en"):
+        upkeep.refresh(now=NOW)
+    (record,) = [record for record in caplog.records if hasattr(record, "alert")]
+    assert record.alert.kind == "todo"
+    assert list(record.alert.fields) == ["kind", "level", "what", "what to do"]
 
 
 def test_the_alert_is_over_when_the_fact_is_gone_or_staff_are_done(caplog: pytest.LogCaptureFixture) -> None:

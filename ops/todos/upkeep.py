@@ -153,7 +153,7 @@ def _alert(*, now: datetime) -> None:
             extra=alert(
                 "todo",
                 subject=f"{row.kind}:{row.subject}",
-                **{
+                fields={
                     gettext("kind"): row.get_kind_display(),
                     gettext("level"): row.get_level_display(),
                     gettext("what"): words.sentence(row),
