@@ -165,7 +165,7 @@ def isolated_storage(settings: Settings, tmp_path: Path) -> None:
             "OPTIONS": {"location": tmp_path / "evidence", "base_url": None},
         },
         "backups": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "BACKEND": "kikaku.durable_files.WrittenOnceFileStorage",
             "OPTIONS": {"location": tmp_path / "backups", "base_url": None},
         },
     }

@@ -1,6 +1,8 @@
-"""Storage whose files survive a power cut: `save` syncs the file and its folders to the disk."""
+"""Storages whose files survive a power cut: `save` syncs the file and its folders to the disk."""
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,27 @@ class DurableFileStorage(FileSystemStorage):
             if folder == root.parent:
                 break
         return name_saved
+
+
+class WrittenOnceFileStorage(DurableFileStorage):
+    """Backups: `save` keeps the name or raises FileExistsError, and leaves no half file on a full disk."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return the name itself. Raises FileExistsError: a second one beside it would go unseen."""
+        if self.exists(name):
+            raise FileExistsError(errno.EEXIST, "a file of this name exists", name)
+        return name
+
+    def _save(self, name: str, content: Any) -> str:
+        # Django's hook, which creates the file exclusively and asks for another name if it is taken
+        try:
+            return super()._save(name, content)
+        except FileExistsError:  # another's: not to be deleted
+            raise
+        except OSError:
+            with suppress(OSError):
+                self.delete(name)
+            raise
 
 
 def _sync(path: Path) -> None:

@@ -35,7 +35,7 @@ def storages(
             "OPTIONS": {"location": evidence_root, "base_url": None},
         },
         "backups": {
-            "BACKEND": "kikaku.durable_files.DurableFileStorage",
+            "BACKEND": "kikaku.durable_files.WrittenOnceFileStorage",
             "OPTIONS": {"location": backup_root, "base_url": None},
         },
     }

@@ -12,7 +12,7 @@ import pytest
 from django.core.files.base import ContentFile
 
 from kikaku import settings as configured
-from kikaku.durable_files import DurableFileStorage
+from kikaku.durable_files import DurableFileStorage, WrittenOnceFileStorage
 
 
 class SyncRecorder:
@@ -66,3 +66,18 @@ def test_a_file_without_room_on_the_disk_is_an_error_not_a_truncated_file(tmp_pa
 def test_evidence_on_a_local_disk_uses_this_storage() -> None:
     backend = DurableFileStorage.__module__ + "." + DurableFileStorage.__qualname__
     assert configured.STORAGES["evidence"]["BACKEND"] == backend
+
+
+def test_backups_on_a_local_disk_are_written_once() -> None:
+    backend = WrittenOnceFileStorage.__module__ + "." + WrittenOnceFileStorage.__qualname__
+    assert configured.STORAGES["backups"]["BACKEND"] == backend
+
+
+def test_a_file_that_another_process_began_meanwhile_is_refused_and_kept(tmp_path: Path) -> None:
+    storage = WrittenOnceFileStorage(location=tmp_path)
+    free = storage.get_available_name("backup.gz")
+    (tmp_path / "backup.gz").write_bytes(b"theirs")  # after the name was found free
+    with pytest.raises(FileExistsError):
+        storage._save(free, ContentFile(b"ours"))
+    assert (tmp_path / "backup.gz").read_bytes() == b"theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["backup.gz"]

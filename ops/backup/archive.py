@@ -3,7 +3,6 @@
 import logging
 import re
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,7 +30,8 @@ def make(*, now: datetime, show_progress: bool = False) -> Stored:
     """Write a backup, store it with its SHA-256 beside it, delete those that are too old.
 
     It counts once its SHA-256 lies beside it, which is written last: a full disk or a power cut may leave
-    half a file under its name. Raises `BackupFailed`, and the storage's own errors.
+    half a file under its name. A name that is taken is refused. Raises `BackupFailed`, and the storage's own
+    errors; none once the backup is stored.
     """
     recipient = file.read_recipient(settings.BACKUP_RECIPIENT) if settings.BACKUP_RECIPIENT else None
     name = f"kikaku-{now:%Y%m%d-%H%M%S}.jsonl.gz" + (".age" if recipient is not None else "")
@@ -45,25 +45,13 @@ def make(*, now: datetime, show_progress: bool = False) -> Stored:
         sha256 = dump.write(emptied, now=now, recipient=recipient, show_progress=show_progress)
         size = whole.tell()
         whole.seek(0)
-        stored = _save(name, File(whole, name))
-    _save(f"{stored}.sha256", ContentFile(f"{sha256}  {stored}\n".encode()))
+        stored = storages["backups"].save(name, File(whole, name))
+    storages["backups"].save(f"{stored}.sha256", ContentFile(f"{sha256}  {stored}\n".encode()))
     try:
         retire()
-    except OSError as error:  # the new one is stored all the same
-        logger.warning("old backups could not be deleted: %s", error)
+    except Exception as error:  # the new backup is stored, whatever becomes of the old ones
+        logger.warning("the old backups could not be deleted: %s", error)
     return Stored(stored, sha256, size)
-
-
-def _save(name: str, content: "File[bytes]") -> str:
-    """Store a file; leave nothing of it on a disk that is full."""
-    try:
-        return storages["backups"].save(name, content)
-    except FileExistsError:  # another backup's
-        raise
-    except OSError:
-        with suppress(OSError):
-            storages["backups"].delete(name)
-        raise
 
 
 def _files() -> set[str]:

@@ -32,6 +32,7 @@ from pyrage import x25519
 from pytest_django import Settings
 
 from kikaku.d1.testing.engine import running_engine
+from kikaku.durable_files import WrittenOnceFileStorage
 from kikaku.sandbox import Sandbox
 from kikaku.testing import engine_missing
 from kikaku.testing.database import engine
@@ -129,6 +130,14 @@ class _Full(io.BytesIO):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+class UnlistedStorage(WrittenOnceFileStorage):
+    """A storage that takes files, but does not say which it has."""
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Fail, as R2 does in an outage."""
+        raise OSError(errno.EHOSTUNREACH, "the storage does not answer")
+
+
 def _broken_off() -> Iterator[bytes]:
     """Yield one line, then what a database says that went away."""
     yield b"[1]\n"
@@ -194,7 +203,38 @@ def test_the_newest_backups_are_kept(settings: Settings) -> None:
     settings.BACKUPS_KEPT = 2
     for day in range(4):
         archive.make(now=NOW + timedelta(days=day))
-    assert archive.names() == [f"kikaku-202612{day:02}-030000.jsonl.gz" for day in (3, 4)]
+    kept = [f"kikaku-202612{day:02}-030000.jsonl.gz" for day in (3, 4)]
+    assert archive.names() == kept
+    folder = Path(storages["backups"].path(""))
+    assert {path.name for path in folder.iterdir()} == {*kept, *(f"{name}.sha256" for name in kept)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clean_up_that_fails_is_a_warning_and_the_backup_counts(
+    settings: Settings, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "backups": {
+            "BACKEND": "ops.tests.test_backup.UnlistedStorage",
+            "OPTIONS": {"location": tmp_path / "unlisted"},
+        }
+    }
+    stored = archive.make(now=NOW)
+    with storages["backups"].open(stored.name) as source:
+        assert load.verify(source, identities=[]).rows > 0
+    assert storages["backups"].exists(f"{stored.name}.sha256")
+    assert "the old backups could not be deleted: [Errno 113] the storage does not answer" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_backup_of_the_same_second_is_refused_and_the_first_one_stays() -> None:
+    stored = archive.make(now=NOW)
+    folder = Path(storages["backups"].path(""))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError):
+        archive.make(now=NOW)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert archive.names() == [stored.name]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -222,7 +262,7 @@ def test_a_full_disk_keeps_no_half_backup() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         with pytest.raises(OSError, match="File too large"):
-            archive._save("kikaku-20261201-030000.jsonl.gz", File(whole))
+            storages["backups"].save("kikaku-20261201-030000.jsonl.gz", File(whole))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, received)
