@@ -1,8 +1,10 @@
 """Write a backup: every row of one moment, in constant memory.
 
 SQLite and PostgreSQL read a snapshot in one transaction, which delays no writer. D1 has no long transactions:
-there the rows are read twice, and it is tried again until both readings are equal; then all of them stood so
-in the moment between the readings. A shop that writes all the time gets no backup that way, and says so.
+there the rows are read twice, and it is tried again until both readings are equal. Then every row stood so in
+the moment between the readings, unless it changed after its first reading and changed back before its second:
+that is not seen. Rows that are only ever added, such as entries and movements, cannot do so; a stock item's
+count can. A shop that writes all the time gets no backup that way, and says so.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model
 
+from kikaku.progress import Progress
 from kikaku.transactions import unit_of_work
 from ops.backup import dump, file, tables
 from ops.backup.file import Contents, Identity, Table
@@ -61,7 +62,7 @@ def check_target(contents: Contents) -> None:
         )
 
 
-def restore(path: Path, *, identities: list[Identity], progress: Callable[[int], None]) -> Contents:
+def restore(path: Path, *, identities: list[Identity], show_progress: bool = False) -> Contents:
     """Restore a backup and return what it has.
 
     It is read whole before a row is written. Raises `BackupBroken`, `RestoreRefused`.
@@ -69,6 +70,7 @@ def restore(path: Path, *, identities: list[Identity], progress: Callable[[int],
     with path.open("rb") as source:
         contents = verify(source, identities=identities)
     check_target(contents)
+    progress = Progress("Restore", contents.rows) if show_progress else lambda done: None
     with path.open("rb") as source:
         if dump.engine() == "d1":
             _load(source, identities, progress, write=unit_of_work(_insert))

@@ -6,7 +6,6 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from kikaku.progress import Progress
 from ops.backup import dump, load
 from ops.backup.file import BackupBroken
 from ops.backup.load import RestoreRefused
@@ -28,12 +27,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Restore it. Raises `CommandError`."""
-        path = options["file"]
         try:
             keys = identities(options["identity"])
-            with path.open("rb") as source:
-                total = load.verify(source, identities=keys).rows
-            contents = load.restore(path, identities=keys, progress=Progress("Restore", total))
+            contents = load.restore(options["file"], identities=keys, show_progress=True)
         except (BackupBroken, RestoreRefused) as error:
             raise CommandError(f"Not restored: {error}") from error
         except (DatabaseError, OSError) as error:
