@@ -473,6 +473,7 @@ RATE_LIMITS = {
     "POST admin_password_reset": (5, 3600),
 }
 LOGIN_LIMIT_PER_NAME = (15, 300)  # for one user name from all clients; known browsers have their own
+SECOND_FACTOR_LIMIT_PER_DAY = (40, 86_400)  # codes for one user from all browsers that are not known
 
 _images = [SELF, "data:"] + ([R2_PUBLIC_URL] if R2_PUBLIC_URL else [])
 CONTENT_SECURITY_POLICY = {

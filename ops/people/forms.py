@@ -22,16 +22,23 @@ CODE_SECONDS = 30 * (2 * settings.MFA_TOTP_TOLERANCE + 1)  # how long a code is 
 
 
 def _count(user: Any) -> None:
-    """Count an attempt of an account, from whatever address. Raises `ValidationError` beyond the limit.
+    """Count an attempt of an account, from whatever address. Raises `ValidationError` beyond the limits.
+
+    Raises DatabaseError, too: an attempt that cannot be counted does not pass.
 
     A browser that has signed in before has its own limit: who knows the password alone cannot lock its owner
-    out.
+    out. All others share a limit per day, too. Three of a million codes are right at any time, so that
+    without it who knows the password would guess one within months.
     """
     device = device_of(context.request, normalise_line(user.get_username()).casefold())
-    key = bucket_key("second factor", str(user.pk), device)
-    if wait := count_request(Limit(*settings.LOGIN_LIMIT_PER_NAME), key, now=time.time()):
-        text = _("Too many attempts. Try again in %(minutes)d minutes.")
-        raise ValidationError(text % {"minutes": -(-wait // 60)})
+    limits = [("second factor", settings.LOGIN_LIMIT_PER_NAME)]
+    if not device:
+        limits.append(("second factor per day", settings.SECOND_FACTOR_LIMIT_PER_DAY))
+    for name, limit in limits:
+        key = bucket_key(name, str(user.pk), device)
+        if wait := count_request(Limit(*limit), key, now=time.time(), must_count=True):
+            text = _("Too many attempts. Try again in %(minutes)d minutes.")
+            raise ValidationError(text % {"minutes": -(-wait // 60)})
 
 
 def _checked(form: Any, clean_code: Callable[[], str]) -> str:
@@ -44,7 +51,7 @@ def _checked(form: Any, clean_code: Callable[[], str]) -> str:
     if form.authenticator.type == Authenticator.Type.TOTP:
         # RFC 6238, section 5.2: a code is accepted once. allauth keeps used ones in a cache; we have none.
         key = bucket_key("code used", str(form.user.pk), normalize_user_code(code))
-        if count_request(Limit(1, CODE_SECONDS), key, now=time.time()):
+        if count_request(Limit(1, CODE_SECONDS), key, now=time.time(), must_count=True):
             form._emit_authentication_failed(form.authenticator)
             raise ValidationError(_("This code was used already. Wait for the next one."))
     return code

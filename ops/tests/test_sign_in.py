@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -238,6 +239,33 @@ def test_wrong_codes_of_a_stranger_do_not_lock_a_known_browser_out(client: Clien
     sign_in(client, owner)
     client.post(CODE, {"code": code_of_next(secret)})
     assert is_signed_in(client)
+
+
+def test_guessing_codes_is_limited_per_day_for_browsers_that_are_not_known(
+    client: Client, owner: User, settings: Settings
+) -> None:
+    secret = with_app(owner)
+    settings.LOGIN_LIMIT_PER_NAME, settings.SECOND_FACTOR_LIMIT_PER_DAY = (1_000_000, 60), (2, 86_400)
+    sign_in(client, owner)
+    for _guess in range(2):
+        client.post(CODE, {"code": "000000"})
+    assert "720 分後" in client.post(CODE, {"code": code_of(secret)}).content.decode()
+    assert not is_signed_in(client)
+
+
+def test_a_code_that_cannot_be_counted_signs_nobody_in(client: Client, owner: User) -> None:
+    secret = with_app(owner)
+    sign_in(client, owner)
+    client.raise_request_exception = False
+
+    def without_buckets(execute: Any, sql: str, *arguments: Any) -> Any:
+        if "ops_ratebucket" in sql:
+            raise OperationalError("database is locked")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(without_buckets):
+        client.post(CODE, {"code": code_of(secret)})
+    assert not is_signed_in(client)
 
 
 def test_rejecting_a_large_order_asks_for_proof_and_keeps_the_reason(

@@ -103,11 +103,11 @@ def clear_memory() -> None:
         _memory.clear()
 
 
-def count_request(limit: Limit, key: str, *, now: float) -> int:
+def count_request(limit: Limit, key: str, *, now: float, must_count: bool = False) -> int:
     """Count one request against the bucket `key` and return 0 if it may pass, else the seconds to wait.
 
     `now` is in seconds since 1970. If the database does not answer, the request passes: a shop without limits
-    is better than none.
+    is better than none. With `must_count` the database's error is raised instead.
     """
     at = int(now * 1000)
     with _memory_lock:
@@ -139,6 +139,8 @@ def count_request(limit: Limit, key: str, *, now: float) -> int:
             )
             row = cursor.fetchone()
     except DatabaseError:
+        if must_count:
+            raise
         logger.exception("a request could not be counted and passes")
         return 0
     with _memory_lock:
