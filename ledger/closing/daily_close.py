@@ -27,23 +27,19 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min
+from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from kikaku.days import business_day, yesterday
-from kikaku.money import yen
 from kikaku.transactions import queued_writes, unit_of_work
-from ledger.books import accounts, bulk, discrepancies, journal, trial_balance
-from ledger.books.tax_rules import TaxStatusMissing, load_tax_rules
-from ledger.books.trial_balance import AccountBalance
-from ledger.closing import checks, close_mail, evidence, journal_file, report, report_page
-from ledger.closing.evidence import EvidenceContent
-from ledger.closing.reconciliation import Difference, compare, unresolved
+from ledger.books import bulk, discrepancies, journal
+from ledger.books.tax_rules import TaxStatusMissing
+from ledger.closing import close_mail, evidence, report
+from ledger.closing.preparation import BooksUnbalanced, PreparedDay, entries_seen, prepare
 from ledger.ingest import balance, inbox
 from ledger.ingest.backfill import backfill
 from ledger.ingest.snapshot import StripeSnapshot, UnstableBalance, fetch_snapshots
 from ledger.models import (
-    Account,
     BalanceTransaction,
     ClosingBalance,
     DailyClose,
@@ -108,28 +104,6 @@ class CloseResult:
     def exit_code(self) -> int:
         """Return 2 for a day with open differences, else 0: tasks and notices leave the books right."""
         return 2 if self.differences else 0
-
-
-@dataclass(frozen=True)
-class EntriesSeen:
-    """The entries of a day: their number, and their lowest and highest key (0 and −1: none)."""
-
-    count: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class PreparedDay:
-    """A day that is ready to be locked."""
-
-    day: date
-    differences: Sequence[Difference]  # found now; the report also has those noted before and not resolved
-    report: dict[str, Any]
-    balances: Mapping[str, AccountBalance]  # at the end of the day, by account
-    files: Mapping[str, EvidenceContent]  # by name, the manifest included
-    previous: DailyClose | None  # of the day before
-    entries_seen: EntriesSeen
 
 
 # ── Which days ───────────────────────────────────────────────────────────────────────────────────────────
@@ -255,7 +229,7 @@ def close_snapshot(snapshot: StripeSnapshot, *, now: datetime, dry_run: bool = F
         bulk.refresh_statistics(JournalEntry, JournalLine, BalanceTransaction)
     taken: evidence.RunTaken | None = None
     for _attempt in range(MAX_ATTEMPTS):
-        prepared = _prepare(snapshot)
+        prepared = prepare(snapshot)
         try:
             run = DRY_RUN_NUMBER if dry_run else _store_evidence(prepared)
             _lock(prepared, run=run, now=now)
@@ -301,7 +275,7 @@ def _process_events(now: datetime) -> None:
 
 @contextmanager
 def _errors_for_staff() -> Iterator[None]:
-    """Turn Stripe's errors, and a missing tax status, into `CloseFailed` with a message for staff."""
+    """Turn Stripe's errors, books out of balance and a missing tax status into `CloseFailed` for staff."""
     try:
         yield
     except TaxStatusMissing as error:
@@ -319,7 +293,7 @@ def _errors_for_staff() -> Iterator[None]:
         raise CloseFailed(
             _("Stripe refused to answer, so nothing can be proved: %(error)s") % {"error": error}
         ) from error
-    except UnstableBalance as error:
+    except (UnstableBalance, BooksUnbalanced) as error:
         raise CloseFailed(str(error)) from error
 
 
@@ -337,83 +311,6 @@ def _already_closed(close: DailyClose) -> CloseResult:
         folder=folder,
         report=evidence.read_report(f"{folder}/report.json"),
     )
-
-
-# ── Preparing a day ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _prepare(snapshot: StripeSnapshot) -> PreparedDay:
-    """Compare the day and account 1150 with Stripe, check the books, and build the files. Changes nothing.
-
-    Raises `CloseFailed` when the books do not balance.
-    """
-    day = snapshot.day
-    entries_seen = _entries_seen(day)
-    balances = trial_balance.account_balances(day)
-    rules = load_tax_rules()
-    findings = checks.check_day(day, balances, rules, (entries_seen.first, entries_seen.last))
-    for finding in findings:
-        if finding.check.fatal:
-            raise CloseFailed(
-                _("The books do not balance, so nothing can be proved. %(finding)s")
-                % {"finding": finding.in_japanese()}
-            )
-    book_balance = balances.get(accounts.STRIPE_BALANCE, AccountBalance()).net
-    differences = compare(snapshot)
-    if snapshot.balance != book_balance:
-        differences.append(
-            Difference(
-                Discrepancy.Kind.BALANCE,
-                accounts.STRIPE_BALANCE,
-                snapshot.balance - book_balance,
-                f"{day} の終わりの Stripe 残高 {yen(snapshot.balance)}、勘定 1150 {yen(book_balance)}",
-            )
-        )
-    differences += [
-        Difference(
-            Discrepancy.Kind.INVARIANT,
-            f"{finding.check.english_label}: {finding.object_id}"[:120],
-            0,
-            finding.in_japanese(),
-        )
-        for finding in findings
-    ]
-    chart = list(Account.objects.order_by("code"))
-    content = report.build(
-        day,
-        stripe_balance=snapshot.balance,
-        balances=balances,
-        differences=unresolved(day, differences),
-        findings=findings,
-        rules=rules,
-        chart=chart,
-    )
-    files = {
-        "report.json": evidence.build([evidence.canonical_json(content)]),
-        "report.html": evidence.build([report_page.html(content)]),
-        "stripe-evidence.json": evidence.build(evidence.stripe_evidence(snapshot)),
-        "journal.csv": evidence.build(
-            journal_file.write(day, rules, evidence_format=evidence.EVIDENCE_FORMAT, chart=chart)
-        ),
-    }
-    previous = DailyClose.objects.filter(day__lt=day).order_by("-day").first()
-    files[evidence.MANIFEST] = evidence.manifest(
-        day, files, previous=None if previous is None else (previous.day, previous.manifest_sha256)
-    )
-    return PreparedDay(
-        day=day,
-        differences=differences,
-        report=content,
-        balances=balances,
-        files=files,
-        previous=previous,
-        entries_seen=entries_seen,
-    )
-
-
-def _entries_seen(day: date) -> EntriesSeen:
-    seen = JournalEntry.objects.filter(day=day).aggregate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
-    return EntriesSeen(seen["count"], seen["first"] or 0, seen["last"] or -1)
 
 
 # ── Storing and locking ──────────────────────────────────────────────────────────────────────────────────
@@ -476,7 +373,7 @@ def _lock(prepared: PreparedDay, *, run: int, now: datetime) -> None:
         closed_at=now,
     )
     close.save(force_insert=True)
-    if _entries_seen(day) != prepared.entries_seen:
+    if entries_seen(day) != prepared.entries_seen:
         raise _EntriesChanged
     for difference in prepared.differences:
         is_of_object = difference.kind in discrepancies.KINDS_OF_OBJECTS

@@ -12,7 +12,7 @@ from kikaku.days import business_day
 from kikaku.sandbox import Request, Response, Sandbox
 from ledger.books import accounts, balance_postings
 from ledger.books.trial_balance import net_balance
-from ledger.closing import daily_close, evidence, journal_file, reconciliation
+from ledger.closing import daily_close, evidence, journal_file, preparation, reconciliation
 from ledger.closing.daily_close import CloseFailed, CloseResult, DayRefused, close_day, close_days, open_days
 from ledger.ingest import inbox
 from ledger.ingest.snapshot import fetch_snapshots
@@ -345,7 +345,7 @@ def test_an_entry_that_is_posted_while_a_day_is_prepared_stops_its_lock(sandbox:
     set_clock(sandbox, at(MONDAY, 20))
     build.fetch(sandbox)
     snapshot = next(fetch_snapshots([MONDAY], now=night_after(MONDAY)))
-    prepared = daily_close._prepare(snapshot)
+    prepared = preparation.prepare(snapshot)
     late = build.paid_order(sandbox, now=at(MONDAY, 20))
     build.ship(late, now=at(MONDAY, 21))
     with pytest.raises(daily_close._EntriesChanged), transaction.atomic():
