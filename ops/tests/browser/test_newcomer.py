@@ -22,6 +22,7 @@ from ops.testing.running import RunningShop
 pytestmark = [pytest.mark.browser, pytest.mark.engine_independent]
 
 OWNER, FRIEND = ("tencho", "himitsu-no-kagi-1"), ("fukutencho", "himitsu-no-kagi-1")
+FORGETFUL, NEW_PASSWORD = ("wasureta", "himitsu-no-kagi-1"), "atarashii-kagi-2"
 PACKER = ("shukka", "shukka-no-kagi-1")
 ENGLISH = re.compile(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}")  # a sentence that nobody has translated
 SHOTS = os.environ.get("KIKAKU_SHOTS")  # a folder for pictures of every page
@@ -29,7 +30,7 @@ SHOTS = os.environ.get("KIKAKU_SHOTS")  # a folder for pictures of every page
 
 @pytest.fixture(scope="module")
 def strict_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
-    """Run a shop that requires second factors, with the owner's account as `createsuperuser` makes it."""
+    """Run a shop that requires second factors, with accounts as `createsuperuser` makes them."""
     port = find_free_ports()
     variables = {
         "MFA_REQUIRED_ROLES": "店主,経理",
@@ -40,7 +41,7 @@ def strict_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSho
     running.url = variables["STOREFRONT_BASE_URL"]
     try:
         running.wait_until_ready()
-        for name, _password in (OWNER, FRIEND):
+        for name, _password in (OWNER, FRIEND, FORGETFUL):
             made = running.manage(
                 "createsuperuser", "--noinput", f"--username={name}", f"--email={name}@example.jp"
             )
@@ -163,6 +164,11 @@ def test_a_newcomer_makes_a_packers_account_and_recovers_from_a_lost_telephone(
         answer = packer.goto(f"/admin/{page}/")
         assert answer is not None and answer.status == 403, page
 
+    # what asks for proof again
+    for way in ("reauthenticate", "2fa/reauthenticate"):
+        owner.goto(f"/admin/account/{way}/?next=/admin/")
+        look(owner, f"proof-{way.partition('/')[0]}")
+
     # the telephone is lost: a recovery code, once, and a new app
     owner.context.clear_cookies()
     give_password(owner, OWNER)
@@ -189,7 +195,7 @@ def test_a_newcomer_makes_a_packers_account_and_recovers_from_a_lost_telephone(
     give_code(owner, new_codes[0])
     owner.wait_for_url(re.compile("/admin/$"))
 
-    # the packer sets up an app of his own, and loses telephone and codes: the owner resets it
+    # the packer sets up an app, too, and loses telephone and codes: the owner resets it
     packer.goto("/admin/account/2fa/")
     set_up_app(packer)
     packer.context.clear_cookies()
@@ -214,6 +220,37 @@ def test_a_newcomer_makes_a_packers_account_and_recovers_from_a_lost_telephone(
     assert "/login/" in owner.url  # signed out everywhere
     give_password(owner, OWNER)
     owner.wait_for_url(re.compile("/admin/account/2fa/$"))
+
+
+def test_a_forgotten_password_is_replaced_by_the_link_of_a_mail(
+    strict_shop: RunningShop, strict_visit: Opener
+) -> None:
+    page = strict_visit(PHONE)
+    page.goto("/admin/login/")
+    page.locator("a[href*='/account/password/']").first.click()
+    look(page, "forgotten-password")
+    page.locator("input[name=email]").fill(f"{FORGETFUL[0]}@example.jp")
+    page.locator("form button[type=submit]").last.click()
+    page.wait_for_url(re.compile("/password/sent/"))
+    look(page, "reset-mail-sent")
+    strict_shop.wait_for("お心当たりがない場合は", seconds=20)  # the mail's end: the link comes before
+    link = re.search(r"http://\S+/admin/account/password/\S+", strict_shop.output())
+    assert link
+    page.goto(link.group())
+    look(page, "new-password")
+    for name in ("new_password1", "new_password2"):
+        page.locator(f"input[name={name}]").fill(NEW_PASSWORD)
+    page.locator("form button[type=submit]").last.click()
+    page.wait_for_url(re.compile("/password/done/"))
+    look(page, "password-replaced")
+    give_password(page, FORGETFUL)
+    assert "/login/" in page.url, "the old password opened the admin"
+    give_password(page, (FORGETFUL[0], NEW_PASSWORD))
+    page.wait_for_url(re.compile("/admin/account/2fa/$"))
+    page.context.clear_cookies()
+    page.goto(link.group())
+    look(page, "link-used-up")
+    expect(page.locator("body")).to_contain_text("再設定をやり直す")
 
 
 def test_a_passkey_signs_in(strict_visit: Opener) -> None:
