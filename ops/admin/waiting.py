@@ -85,6 +85,15 @@ def _advice(otherwise: str, *, is_wrong: bool, is_worker_silent: bool) -> str:
     return _("It goes on by itself as soon as the worker runs.") if is_worker_silent else otherwise
 
 
+def _to_send(
+    title: str, count: int, since: datetime | None, advice: str, page: str, *, is_silent: bool, now: datetime
+) -> Matter:
+    """Return what waits to be sent; it is wrong when the oldest waits too long."""
+    is_late = _is_late(since, now)
+    advice = _advice(advice, is_wrong=is_late, is_worker_silent=is_silent)
+    return Matter(title, str(count), since, advice, page, is_late, now)
+
+
 def _mails(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
     Status = OutgoingMail.Status
     counts = OutgoingMail.objects.filter(status__in=(Status.QUEUED, Status.FAILED)).aggregate(
@@ -93,22 +102,16 @@ def _mails(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
         failed=Count("pk", filter=Q(status=Status.FAILED)),
         first_failed=Min("created_at", filter=Q(status=Status.FAILED)),
     )
-    is_late = _is_late(counts["oldest"], now)
-    advice = _advice(
-        _("The mail server does not take them: look at it, and at EMAIL_URL. They are tried again."),
-        is_wrong=is_late,
-        is_worker_silent=is_worker_silent,
-    )
     mails = reverse("admin:ledger_outgoingmail_changelist")
     found = [
-        Matter(
+        _to_send(
             _("Mails to send"),
-            str(counts["queued"]),
+            counts["queued"],
             counts["oldest"],
-            advice,
+            _("The mail server does not take them: look at it, and at EMAIL_URL. They are tried again."),
             f"{mails}?status__exact=queued",
-            is_late,
-            now,
+            is_silent=is_worker_silent,
+            now=now,
         )
     ]
     if counts["failed"]:
@@ -160,22 +163,16 @@ def _refunds(*, is_worker_silent: bool, now: datetime) -> list[Matter]:
         customer=Count("pk", filter=Q(status=Status.REQUIRES_ACTION)),
         first=Min("requested_at", filter=Q(status=Status.REQUIRES_ACTION)),
     )
-    is_late = _is_late(counts["oldest"], now)
-    advice = _advice(
-        _("Stripe does not answer: look at its status page. They are sent by themselves."),
-        is_wrong=is_late,
-        is_worker_silent=is_worker_silent,
-    )
     refunds = reverse("admin:ledger_refund_changelist")
     found = [
-        Matter(
+        _to_send(
             _("Refunds to send"),
-            str(counts["requested"]),
+            counts["requested"],
             counts["oldest"],
-            advice,
+            _("Stripe does not answer: look at its status page. They are sent by themselves."),
             f"{refunds}?status__exact=requested",
-            is_late,
-            now,
+            is_silent=is_worker_silent,
+            now=now,
         )
     ]
     if counts["customer"]:

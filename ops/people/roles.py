@@ -35,6 +35,16 @@ def _edit(app: str, *models: str) -> tuple[str, ...]:
     return tuple(f"{app}.{act}_{model}" for model in models for act in ("view", "add", "change", "delete"))
 
 
+CATALOGUE = [
+    "product",
+    "variant",
+    "picture",
+    "specification",
+    "category",
+    "contentpage",
+    "searchsynonym",
+    "redirect",
+]
 RIGHTS = (
     Right(
         "注文・荷物・在庫を見る",
@@ -65,32 +75,12 @@ RIGHTS = (
     ),
     Right(
         "商品・カテゴリ・固定ページ・検索語を見る",
-        _view(
-            "shop",
-            "product",
-            "variant",
-            "picture",
-            "specification",
-            "category",
-            "contentpage",
-            "searchsynonym",
-            "redirect",
-        ),
+        _view("shop", *CATALOGUE),
         (OWNER, MANAGER, READER),
     ),
     Right(
         "商品・カテゴリ・固定ページ・検索語の編集",
-        _edit(
-            "shop",
-            "product",
-            "variant",
-            "picture",
-            "specification",
-            "category",
-            "contentpage",
-            "searchsynonym",
-            "redirect",
-        ),
+        _edit("shop", *CATALOGUE),
         (OWNER, MANAGER),
     ),
     Right(
